@@ -8,7 +8,7 @@ import { connect } from "../src/index.js";
 
 const token = new URLSearchParams(location.search).get("token");
 
-/** Statuses for which a retry would fail too. */
+/** Statuses after which a retry would also fail. */
 const REFUSALS = [401, 403];
 
 /**

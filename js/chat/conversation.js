@@ -24,7 +24,7 @@ const TELL_DELAY = 250;
 const RECALLED = 90;
 
 /**
- * How many messages a room with a history may receive before the client sends its name again, so that the history contains it.
+ * After this many messages in a room with a history, the client sends its name again, to keep it in the history.
  */
 const NAME_INTERVAL = 40;
 

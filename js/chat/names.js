@@ -134,7 +134,7 @@ function initials(name) {
 }
 
 function fill(element, name) {
-    // Hash the name instead of the id, so that a client looks the same after a reconnect.
+    // Hash the name instead of the id so that a client looks the same after a reconnect.
     element.style.setProperty("--hue", hash(`hue ${name}`) % 360);
     element.textContent = element.dataset.faceOf === undefined ? name : initials(name);
     return element;

@@ -90,7 +90,7 @@ export function createSummary() {
             }
             if (renamed.size === 1) {
                 const [[id, before]] = renamed;
-                // Isolate the name, so that its text direction does not affect the line.
+                // Isolate the name so that its text direction does not affect the line.
                 const old = document.createElement("bdi");
                 old.textContent = before;
                 add(old, " is now ", nameElement(id));

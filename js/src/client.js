@@ -144,7 +144,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
 
     const enter = (room) => core.request(room, "join", room.recall?.());
 
-    /** Removes a room, with its queued messages, from those that the application wants to be in. */
+    /** Removes a room that the application no longer wants to be in, with its queued messages. */
     const remove = (room) => {
         rooms.delete(room.name);
         core.queue.forEach((item) => item.owner === room && core.drop(item));

@@ -110,7 +110,7 @@ export function createConnection(core, url, options) {
             listen("removeEventListener");
             setState("closed", isFinalError ? error : wrap("gave_up", error));
         } else {
-            // Apply full jitter after the cap, so that a restarted server's clients reconnect at different times. Wait longer
+            // Apply full jitter after the cap so that a restarted server's clients reconnect at different times. Wait longer
             // after `rate`.
             core.retryIn((error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++));
             setState("suspended", error);

@@ -32,7 +32,7 @@ export function check(condition, message) {
     }
 }
 
-/** Throws for any options besides the known ones, so that misspelled names are noticed. */
+/** Throws for any options besides the known ones so that misspelled names are noticed. */
 export function rejectUnknown(others) {
     for (const name in others) {
         check(false, `no option "${name}"`);

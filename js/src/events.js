@@ -29,7 +29,7 @@ export function createEvents(report) {
         return remove;
     };
 
-    /** Returns a copy of the entries, so that listeners may be added and removed during an iteration. */
+    /** Returns a copy of the entries so that listeners may be added and removed during an iteration. */
     const find = (event) => [...entries].filter((entry) => entry.event === event);
 
     return {

@@ -7,11 +7,11 @@
 /* Times are in milliseconds. */
 
 /**
- * The minimum time for which a room's messages wait for other members after a reconnect; see `isWaiting` in the room. By default,
+ * The minimum time that a room's messages wait for other members after a reconnect; see `isWaiting` in the room. By default,
  * a server that shuts down spreads its clients' returns over 10 s.
  */
 export const GRACE = 12_000;
-/** The maximum time for which a room's messages wait for other members. */
+/** The maximum time that a room's messages wait for other members. */
 export const LONGEST_GRACE = 30_000;
 /**
  * The additional wait, as a multiple of the time without a connection. Delays between attempts double, and jitter makes some

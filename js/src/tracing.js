@@ -11,7 +11,7 @@ export function tracing(core) {
     const { debug } = core;
     const plain = { ...core };
     if (debug) {
-        // Register it like other listeners, so that an error in it is reported.
+        // Register it like other listeners so that an error in it is reported.
         core.client.on(PROBE, debug === true ? console.debug : debug);
         // Omit the payload, which may be confidential.
         const trace = (what, { payload, ...details }) => core.emit(PROBE, { what, ...details });

@@ -82,7 +82,7 @@ impl<'a> PacketRef<'a> {
     /// [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
     pub fn encode_head(&self, payload_len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let names = [self.room, self.event, self.dst, self.src];
-        // Check all lengths before writing the first byte, so that `out` is unchanged after an
+        // Check all lengths before writing the first byte so that `out` is unchanged after an
         // error. If any length exceeds `u32`, so does their bitwise or.
         let lengths = names.iter().fold(payload_len, |lengths, name| lengths | name.len());
         if u32::try_from(lengths).is_err() {

@@ -18,7 +18,7 @@ pub trait Listener: Accept {}
 
 impl<L: Accept> Listener for L {}
 
-/// The private part of [`Listener`], so that methods can be added without a breaking change.
+/// The private part of [`Listener`], to which methods can be added without a breaking change.
 #[allow(unreachable_pub)]
 pub trait Accept: Send + Sync + 'static {
     /// Returns true if the listener reports client addresses.

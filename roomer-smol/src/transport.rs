@@ -143,7 +143,7 @@ mod tests {
             while !unpark.woken.swap(false, Ordering::Acquire) {
                 thread::park();
             }
-            // Yield, so that the reactor's thread sleeps first, as it does while other threads are
+            // Yield so that the reactor's thread sleeps first, as it does while other threads are
             // busy.
             thread::yield_now();
             if let Poll::Ready(result) = poll(&mut cx) {

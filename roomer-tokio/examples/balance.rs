@@ -80,7 +80,7 @@ async fn forward(mut client: TcpStream, backends: Arc<[String]>, first: usize) {
                 continue;
             }
         };
-        // Disable Nagle's algorithm, so that small messages are not delayed. An error only means
+        // Disable Nagle's algorithm so that small messages are not delayed. An error only means
         // that either end has closed.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let _ = copy_bidirectional(&mut client, &mut server).await;

@@ -30,7 +30,7 @@ async fn start() -> Outcome {
 
 pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
     let client = Client::connect(url).map_err(|error| format!("{url}: {error}"))?;
-    // Subscribe before the join, so that no event is missed.
+    // Subscribe before the join so that no event is missed.
     let mut events = client.events();
     let room = client.join(room);
     let mut stop = pin!(stop);

@@ -1,7 +1,7 @@
 //! A server that accepts clients with a valid JSON Web Token: `JWT_SECRET=secret cargo run -p
 //! roomer-tokio-examples --example jwt`. It prints a URL with a token that is valid for an hour.
-//! Programs send tokens as `Authorization: Bearer …`; browsers, which cannot set headers, as a
-//! subprotocol or as `?token=…`.
+//! Programs send tokens as `Authorization: Bearer …`. Browsers cannot set headers, and send them as
+//! a subprotocol or as `?token=…`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;

@@ -82,7 +82,7 @@ impl fmt::Display for BrokerKind {
 pub struct Log(Arc<Mutex<String>>);
 
 impl Log {
-    /// Reads the output until its end, so that the process never blocks on a full pipe.
+    /// Reads the output until its end so that the process never blocks on a full pipe.
     pub fn read(&self, output: impl BufRead + Send + 'static) {
         let log = self.clone();
         thread::spawn(move || {

@@ -79,7 +79,7 @@ fn run(args: &[String], is_tls: bool, port: u16, rest: &Log) -> Child {
         true => command.args(["--port", "0", "--tls-port", &port]),
         false => command.args(["--port", &port]),
     };
-    // Disable all persistence, so that the server writes no files.
+    // Disable all persistence so that the server writes no files.
     command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]).args(args);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("redis-server is installed");

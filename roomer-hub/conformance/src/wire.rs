@@ -16,7 +16,7 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// A masking key without a repeated byte, so that rotation errors are detected.
+/// A masking key without a repeated byte so that rotation errors are detected.
 const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
 /// Returns the header of a masked frame, with its length in the shortest form.
@@ -88,8 +88,7 @@ pub fn incoming(bytes: &[u8]) -> Option<Frame> {
     Some(Frame { opcode: bytes[0] & 0x0f, payload: size - length..size })
 }
 
-/// Returns bytes that depend on their position, so that lost, duplicated or swapped bytes are
-/// detected.
+/// Returns bytes that depend on their position, to detect lost, duplicated or swapped bytes.
 pub fn filler(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
 }

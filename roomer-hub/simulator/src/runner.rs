@@ -38,7 +38,7 @@ impl Summary {
         self.marks |= other.marks;
         self.failures += other.failures;
         self.examples.extend(other.examples);
-        // Keep the lowest seeds, so that the result does not depend on the threads' speed.
+        // Keep the lowest seeds so that the result does not depend on the threads' speed.
         self.examples.sort();
         self.examples.truncate(MAX_EXAMPLES);
     }
@@ -68,7 +68,7 @@ pub fn run_seeds<S: Simulation>(
             let Ok(mut sum) = sum.lock() else { return };
             sum.1.add(batch);
             sum.0 += last - first;
-            // Report under the lock, so that the numbers never decrease.
+            // Report under the lock so that the numbers never decrease.
             progress(sum.0, sum.1.failures);
         }
     };
@@ -84,7 +84,7 @@ fn run_seed<S: Simulation>(seed: u64) -> Summary {
     let outcome = S::run(seed);
     let failures = u64::from(outcome.fault.is_some());
     let examples = outcome.fault.into_iter().map(|fault| (seed, fault)).collect();
-    // Weight each hash by its seed, so that swapped hashes are detected.
+    // Weight each hash by its seed so that swapped hashes are detected.
     let hash = outcome.hash.wrapping_mul(2 * seed + 1);
     Summary { steps: outcome.steps, hash, marks: outcome.marks, failures, examples }
 }

@@ -47,7 +47,7 @@ impl Client {
         // From the 32nd failure on, the power overflows; `max_delay` applies long before.
         let doubled = 2u32.checked_pow(self.failures).unwrap_or(u32::MAX);
         let most = self.options.min_delay.saturating_mul(doubled).min(self.options.max_delay);
-        // Increment this after computing the delay, so that the first reconnect uses the shortest
+        // Increment this after computing the delay so that the first reconnect uses the shortest
         // delay.
         self.failures += 1;
         let extra = if wait == Wait::Slow { RATE_DELAY } else { Duration::ZERO };

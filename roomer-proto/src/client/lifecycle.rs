@@ -162,7 +162,7 @@ impl Client {
     /// every other call until it returns `None`, and at the [deadline](Self::deadline). `random`
     /// sets the jitter of the delay before the next attempt.
     pub fn poll(&mut self, now: Duration, random: u64) -> Option<Need> {
-        // Check this first, so that the driver drops a lost connection before it opens the next
+        // Check this first so that the driver drops a lost connection before it opens the next
         // one.
         if self.must_disconnect {
             self.must_disconnect = false;

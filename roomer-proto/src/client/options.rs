@@ -61,7 +61,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Clamps all durations to [`LONGEST`], so that `Duration::MAX` means no limit.
+    /// Clamps all durations to [`LONGEST`] so that `Duration::MAX` means no limit.
     pub(super) fn bound_times(&mut self) {
         for time in [
             &mut self.min_delay,

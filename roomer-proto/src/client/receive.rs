@@ -179,7 +179,7 @@ impl Client {
         }));
         self.opened(now, hello.id, is_resumed);
         if !is_resumed {
-            // Send the info before the joins, so that members receive the info along with the join.
+            // Send the info before the joins so that members receive the info along with the join.
             self.send_info();
         }
         self.request_rooms(is_resumed);
@@ -302,7 +302,7 @@ impl Client {
         if is_first {
             return self.events.push_back(Event::Joined { room });
         }
-        // Report the difference, so that lists kept by the application stay correct.
+        // Report the difference so that lists kept by the application stay correct.
         let changes = entry.members.since(&before, (previous_id, id));
         self.report_members(&room, changes);
         if let Some(previous_id) = previous_id.filter(|_| !was_open) {

@@ -105,7 +105,7 @@ impl Client {
         if packet.encoded_len() > self.most_bytes() {
             return Err(SendError::TooLarge);
         }
-        // Remove it, so that a second answer fails here and is not sent to the requester.
+        // Remove it so that a second answer fails here and is not sent to the requester.
         let is_open = |requests: &mut Box<Requests>| requests.open.remove(dst);
         if !self.requests.as_mut().is_some_and(is_open) {
             return Err(SendError::NotAsked);

@@ -77,7 +77,7 @@ impl Client {
     /// field.
     pub(super) fn most_bytes(&self) -> usize {
         let announced = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
-        // Check the protocol's own limit too, so that encoding cannot panic.
+        // Check the protocol's own limit too so that encoding cannot panic.
         announced.min(u32::MAX as usize)
     }
 

@@ -34,7 +34,7 @@ pub struct AckSchedule {
     /// each session has a schedule.
     packets: u32,
     bytes: u32,
-    /// Nanoseconds plus one, so that the `Option` takes eight bytes.
+    /// Nanoseconds plus one, which lets the `Option` take eight bytes.
     due_at: Option<NonZeroU64>,
 }
 
@@ -42,7 +42,7 @@ impl AckSchedule {
     /// Counts a packet of `bytes` bytes that was received at `now`.
     pub fn received(&mut self, now: Duration, bytes: usize) {
         self.count += 1;
-        // Saturate, so that a caller that never acknowledges cannot cause a panic.
+        // Saturate so that a caller that never acknowledges cannot cause a panic.
         self.packets = self.packets.saturating_add(1);
         self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         let is_due = self.packets >= MAX_PACKETS || self.bytes >= MAX_BYTES;

@@ -234,7 +234,7 @@ fn escaped(chars: &mut core::str::Chars<'_>) -> Option<char> {
     if !(0xd800..0xdc00).contains(&first) {
         return Some(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
     }
-    // Use a copy, so that the text after an unpaired surrogate is parsed again.
+    // Use a copy so that the text after an unpaired surrogate is parsed again.
     let mut ahead = chars.clone();
     let second = match (ahead.next(), ahead.next()) {
         (Some('\\'), Some('u')) => unit(&mut ahead).filter(|unit| (0xdc00..0xe000).contains(unit)),

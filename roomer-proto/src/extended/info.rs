@@ -39,7 +39,7 @@ impl Info {
     /// [`InvalidInfo`] if the text is not exactly one JSON value, or is nested too deeply.
     pub fn new(json: &str) -> Result<Self, InvalidInfo> {
         match is_json(json) {
-            // Trim, so that `is_null` and comparisons ignore surrounding whitespace.
+            // Trim so that `is_null` and comparisons ignore surrounding whitespace.
             true => Ok(Info(json.trim_ascii().into())),
             false => Err(InvalidInfo),
         }

@@ -5,7 +5,7 @@ use core::fmt::{self, Display};
 use crate::extended::json_text::Scanner;
 
 /// A position in a room's history. Each time a history starts, it gets a new epoch; its messages
-/// are numbered from 1. Both numbers are below 2^53, so that JavaScript represents them exactly.
+/// are numbered from 1. Both numbers are below 2^53, so JavaScript represents them exactly.
 ///
 /// ```
 /// use roomer_proto::extended::Position;

@@ -58,7 +58,7 @@ impl SessionToken {
         self.secret
     }
 
-    /// Returns true if the token has this secret. The comparison takes constant time, so that a
+    /// Returns true if the token has this secret. The comparison takes constant time so that a
     /// client cannot guess the secret byte by byte.
     #[must_use]
     pub fn has_secret(&self, secret: &[u8; 16]) -> bool {

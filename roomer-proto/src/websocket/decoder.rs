@@ -238,7 +238,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         let Some(head) = FrameHead::parse(self.decoder.rest())? else {
             return Ok(None);
         };
-        // Check it before buffering the payload, so that an announced length costs no memory.
+        // Check it before buffering the payload so that an announced length costs no memory.
         self.decoder.admit(&head, self.limits)?;
         if !self.fill_buffer(|_| head.frame_len()) {
             return Ok(None);
@@ -265,7 +265,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             if rest.is_empty() {
                 return false;
             }
-            // Take nothing beyond this frame, so that the frames after it are parsed in place.
+            // Take nothing beyond this frame so that the frames after it are parsed in place.
             let more = &rest[..rest.len().min(needed - available)];
             decoder.unfinished_mut().push(more, needed);
             self.at += more.len();

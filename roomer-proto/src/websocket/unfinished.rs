@@ -35,7 +35,7 @@ impl Unfinished {
     /// Frees what has been consumed. Returns true if nothing is left.
     pub(super) fn release_consumed(&mut self) -> bool {
         if self.consumed == self.buffer.len() {
-            // Free it instead of clearing, so that an idle connection holds no memory.
+            // Free it instead of clearing so that an idle connection holds no memory.
             self.buffer = Vec::new();
             self.consumed = 0;
         }

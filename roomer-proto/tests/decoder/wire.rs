@@ -10,7 +10,7 @@ pub(crate) const CLOSE: u8 = FIN | 8;
 pub(crate) const PING: u8 = FIN | 9;
 pub(crate) const PONG: u8 = FIN | 10;
 
-/// A key without repeated bytes, so that a wrong rotation is detected.
+/// A key without repeated bytes so that a wrong rotation is detected.
 pub(crate) const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
 /// Encodes a masked frame's header with the shortest form of its length (RFC 6455 section 5.2).
@@ -42,7 +42,7 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     keyed(first, payload, KEY)
 }
 
-/// Returns bytes that depend on their position, so that missing, repeated or swapped bytes are detected.
+/// Returns bytes that depend on their position, to detect missing, repeated or swapped bytes.
 pub(crate) fn filler(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
 }

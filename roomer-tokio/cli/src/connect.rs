@@ -109,7 +109,7 @@ impl Connect {
                 match connection.events.next().await {
                     Some(Event::Opened { .. }) => return Ok(()),
                     Some(Event::Suspended(failure)) => {
-                        // Return it instead of letting the client retry, so that a script can
+                        // Return it instead of letting the client retry so that a script can
                         // decide for itself.
                         return Err(Failure::lost(&self.url, &failure));
                     }

@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_millis(10);
 
 pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
     let to = args.connect.receiver(args.to.as_deref())?;
-    // Read the payload before connecting, so that the connection does not wait for the input.
+    // Read the payload before connecting so that the connection does not wait for the input.
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
     let room = args.connect.join(&client, &args.room).await?;
@@ -63,7 +63,7 @@ impl Sender<'_> {
         loop {
             let read = loop {
                 tokio::select! {
-                    // Events take precedence, so that endless input does not hide an error.
+                    // Events take precedence so that endless input does not hide an error.
                     biased;
                     Some(event) = self.events.next() => self.note(&event)?,
                     // Bytes read before an event interrupted the read are kept in `line`.

@@ -53,13 +53,14 @@ const ALWAYS: &[(&str, &str)] = &[
     ("timeouts.retry", "1s"),
 ];
 
-/// An option that has an effect only beside others.
+/// An option that has an effect only in combination with others.
 struct Dependent {
     key: &'static str,
     value: &'static str,
-    /// A part of the remedy.
+    /// Part of the remedy that the error must suggest.
     remedy: &'static str,
-    /// A file with what the option needs. `S` is a file with a secret, `C` a certificate, `K` its key.
+    /// A configuration that the option needs. `S` stands for a secret's file, `C` for a certificate, `K` for
+    /// its key.
     beside: &'static str,
 }
 
@@ -120,7 +121,7 @@ const DEPENDENT: &[Dependent] = &[
     needs("rates.infos", "1", "client_info", "client_info = true"),
 ];
 
-/// Options of the extended protocol, or with what they need beside them of it.
+/// Options that require the extended protocol, directly or through other options that they need.
 const EXTENDED: &[&str] = &[
     "client_info",
     "jwt.info_claim",
@@ -177,7 +178,7 @@ fn flag(key: &str) -> String {
     format!("--{}", key.replace(['.', '_'], "-"))
 }
 
-/// A new option fails this test until it is in one of the lists above, and thereby in the other tests.
+/// Fails until a new option is added to one of the lists above, which the other tests use.
 #[test]
 fn the_lists_contain_each_option() {
     let printed = succeeds(&run(&["serve", "--print-config"]));
@@ -224,7 +225,7 @@ fn each_option_of_the_extended_protocol_is_refused_without_it() {
         let Err(error) = checked else { continue };
         assert!(error.contains("`extended`"), "{key}: {error}");
     }
-    // Readers of the API get infos and histories of plain clients too.
+    // API readers also get plain clients' infos and histories.
     let reader = files.fill(READER);
     let file = format!("extended = false\n{}{reader}", files.fill(TOKENS));
     for (key, value) in [("jwt.info_claim", "a"), ("limits.max_info", "1 MiB")] {

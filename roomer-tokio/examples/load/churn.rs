@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> Outcome {
     report.put("ops_per_s", (joins + leaves) as f64 / wall);
     report.put("rss_ready_kib", rss);
     report.put("rss_end_kib", server.rss());
-    // Wait for the operations in flight, so that an unanswered one is detected.
+    // Wait for the operations in flight so that an unanswered one is detected.
     churn.stopped = true;
     while churn.unanswered > 0 && net.quiet_for() < options.patience {
         net.turn(Duration::from_millis(20), &mut churn)?;

@@ -291,7 +291,7 @@ impl TokioWorld {
             Pin::new(&mut timer).poll(cx).map(|_| false)
         });
         let is_woken = is_woken.await;
-        // End the blocking work, so that tokio's clock can advance again.
+        // End the blocking work so that tokio's clock can advance again.
         drop(end);
         if is_woken {
             let _ = timer.await;

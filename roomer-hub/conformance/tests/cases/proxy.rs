@@ -57,7 +57,7 @@ fn an_untrusted_proxy_is_not_trusted() {
 fn announced(test: &TestServer, header: &[u8]) -> String {
     let mut stream = dial(test.addr);
     let request = HttpRequest::upgrade(test.addr).bytes();
-    // Send both in one write, so that reading beyond the header would be detected.
+    // Send both in one write so that reading beyond the header would be detected.
     stream.write_all(&[header, &request].concat()).unwrap();
     let mut client = Client::established(stream);
     client.send_to_room("root", "who", b"");

@@ -148,7 +148,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         vec![Handshake, Send(bytes), ShutdownWrite, MustEnd]
     }),
     ("a huge message", |target, _| {
-        // Use an empty room, so that the honest clients need not wait for the packet.
+        // Use an empty room so that the honest clients need not wait for the packet.
         let packet = [b"nowhere", &b"join"[..], b"", b"", &vec![1; 4 << 20]];
         vec![Handshake, Send(wire::message(&wire::packet(packet))), poke(target), ReadAll(ms(300))]
     }),

@@ -82,7 +82,7 @@ pub(super) fn run_attackers(
     // The kinds take turns, with random gaps.
     let mut turn = rng.below(SCRIPTS.len() as u32) as usize;
     while !stop.load(Ordering::Relaxed) {
-        // Start at most four at a time, so that no kind dominates.
+        // Start at most four at a time so that no kind dominates.
         let room =
             if pause_new.load(Ordering::Relaxed) { 0 } else { MAX_ATTACKERS - attackers.len() };
         for _ in 0..room.min(4) {

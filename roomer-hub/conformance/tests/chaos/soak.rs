@@ -360,7 +360,7 @@ impl Soak {
     }
 }
 
-/// Returns a client's receive buffer. Every fourth one is small, so that the server occasionally
+/// Returns a client's receive buffer. Every fourth one is small so that the server occasionally
 /// waits for it.
 fn receive_buffer(index: usize) -> ReceiveBuffer {
     if index.is_multiple_of(4) { ReceiveBuffer::Small } else { ReceiveBuffer::Default }

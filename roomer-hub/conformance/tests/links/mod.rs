@@ -107,7 +107,7 @@ pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
     reason.strip_prefix(&format!("{address}: ")).unwrap().to_owned()
 }
 
-/// Returns bytes that depend on their position, so that shifted or swapped bytes are detected.
+/// Returns bytes that depend on their position, to detect shifted or swapped bytes.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 7 + at / 251 + length) as u8).collect()
 }

@@ -62,7 +62,7 @@ pub struct Client {
 pub struct Numbers {
     pub in_room: u32,
     pub over_all: u32,
-    /// The incarnation of the node, if the node's application sent the message.
+    /// The node's incarnation, if its application sent the message.
     pub node: u64,
     /// The number of the sender's info when it sent the message.
     pub info: u32,

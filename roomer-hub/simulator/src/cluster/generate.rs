@@ -1,4 +1,4 @@
-//! Generates the plan for a seed. Each seed uses its own mix of steps, so that rare combinations of
+//! Generates the plan for a seed. Each seed uses its own mix of steps so that rare combinations of
 //! faults occur.
 
 use roomer_hub::cluster::Loss;
@@ -11,7 +11,7 @@ use crate::random::{Random, Source};
 pub fn plan(seed: u64) -> Plan {
     let random = &mut Random::new(seed);
     let mut setup = setup(random);
-    // Derive these from the seed without a draw, so that the rest of each plan stays unchanged.
+    // Derive these from the seed without a draw so that the rest of each plan stays unchanged.
     setup.has_order = seed % 4 == 3 || seed % 8 == 2;
     setup.has_info = seed % 4 == 1 || seed % 16 == 3;
     setup.has_away = seed % 16 == 9 || seed % 16 == 13;

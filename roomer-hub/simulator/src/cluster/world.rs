@@ -65,7 +65,7 @@ enum Event {
 
 impl World {
     pub fn new(plan: &Plan) -> Self {
-        // Start above zero, so that earlier times can be represented.
+        // Start above zero so that earlier times can be represented.
         let now = Duration::from_secs(100);
         let count = usize::from(plan.setup.nodes);
         let nodes = (0..count).map(|index| Node::new(&plan.setup, index, 1, now)).collect();

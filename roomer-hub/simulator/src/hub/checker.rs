@@ -66,7 +66,7 @@ impl CheckedHub {
     /// Passes an input to the model and to the hub, and compares effects and actions.
     pub fn input(&mut self, now: Duration, op: Op) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
-        // Run the model first, so that each action is compared immediately, and a report lists all
+        // Run the model first so that each action is compared immediately, and a report lists all
         // expected effects.
         checker.begin(now, op);
         let actions = hub.handle(now, checker.hub_input(op));

@@ -46,7 +46,7 @@ impl Clients {
         self.all.push(Client { id, is_connected: true, rooms: Vec::new() });
     }
 
-    /// Marks a client as closed, so that any later output to it is a fault.
+    /// Marks a client as closed so that any later output to it is a fault.
     pub fn end(&mut self, client: u16) {
         let client = &mut self.all[usize::from(client)];
         client.is_connected = false;

@@ -130,7 +130,7 @@ impl<'p> Run<'p> {
         let Some(op) = self.resolve(step, None) else { return Ok(()) };
         self.input(op, Some(at))?;
         self.apply_effects(step, at)?;
-        // Check this before decrementing, so that a delay of 0 answers after the same step.
+        // Check this before decrementing so that a delay of 0 answers after the same step.
         let is_due = self.answer_in == 0;
         self.answer_in = self.answer_in.saturating_sub(1);
         match self.pending_answer.take_if(|_| is_due) {
@@ -231,8 +231,7 @@ impl<'p> Run<'p> {
         let client = |client: ClientRef| match client {
             ClientRef::Slot(slot) => self.slots[usize::from(slot)],
             ClientRef::Numbered(_) if model.clients.is_empty() => None,
-            // Wrap around the clients so far, so that a plan stays valid when its steps are
-            // removed.
+            // Wrap around the existing clients to keep a plan valid when its steps are removed.
             ClientRef::Numbered(number) => Some((usize::from(number) % model.clients.len()) as u16),
             ClientRef::Caller => caller,
         };

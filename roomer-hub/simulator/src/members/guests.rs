@@ -1,4 +1,4 @@
-//! The part of the model for guests, and for members that are only counted.
+//! The model's part for guests, and for members that are only counted.
 
 use roomer_hub::Presence;
 

@@ -22,7 +22,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
         violation_rate: source.pick(&[None, Some((1, 4)), Some((1, 256))]),
         steps: Vec::new(),
     };
-    // Use few tags, so that they collide.
+    // Use few tags so that they collide.
     let first = source.below(6) as usize;
     let tags = &TAGS[..first + 2];
     for slot in 0..SLOTS as u8 {

@@ -192,7 +192,7 @@ impl Model {
         self.mark(Mark::Told);
         let cut = |name: &'static str| &name[..name.len().min(MAX_NAME)];
         let text = format!("{code} {} {}", cut(room), cut(event));
-        // The error must precede the `leave_ack` for a rejected join, so that the client already
+        // The error must precede the `leave_ack` for a rejected join so that the client already
         // knows the reason.
         let leave_ack = self.lines.pop_if(|line| line.contains("leave_ack"));
         self.marks.mark(leave_ack.is_some(), Mark::ToldJoin);

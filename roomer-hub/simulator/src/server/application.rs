@@ -183,7 +183,7 @@ impl Application {
         if state.handles.len() <= at {
             state.handles.resize(at + 1, None);
         }
-        // Keep the handle, so that the plan can use it after the connection has closed.
+        // Keep the handle so that the plan can use it after the connection has closed.
         state.handles[at] = Some(conn.clone());
         state.log.push(what(by));
         by

@@ -71,7 +71,7 @@ impl Harness<'_> {
         let end = self.now() + span;
         loop {
             self.deliver_all()?;
-            // Stop at each timer, so that a jump of the clock cannot skip one.
+            // Stop at each timer so that a jump of the clock cannot skip one.
             let Some(expected) = self.clock.next_deadline().filter(|expected| *expected <= end)
             else {
                 break;

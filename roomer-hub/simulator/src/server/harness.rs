@@ -281,7 +281,7 @@ impl<'p> Harness<'p> {
             }
             conn.was_full |= conn.peer.is_full();
         }
-        // Check the journal before clients read, so that all output is expected by the time it is
+        // Check the journal before clients read so that all output is expected by the time it is
         // compared.
         self.check_journal(polled)?;
         for at in 0..self.conns.len() {

@@ -2,7 +2,7 @@
 //! deliveries and polls, and the faults. Running it uses no randomness, and it can be shrunk step
 //! by step.
 //!
-//! Connections are named by slot, so that a plan stays meaningful when steps are removed.
+//! Connections are named by slot so that a plan stays meaningful when steps are removed.
 
 use roomer_hub::Presence;
 

@@ -37,7 +37,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
             _ => traffic(source, slot, &mut steps),
         }
     }
-    // Draw this last, so that the rest of each plan stays as it is.
+    // Draw this last so that the rest of each plan stays as it is.
     setup.announces_away = source.one_in(3);
     Plan { setup, steps }
 }

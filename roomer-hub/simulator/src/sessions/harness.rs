@@ -248,7 +248,7 @@ impl<'p> Harness<'p> {
     pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
         let polled = task
             .and_then(|task| self.sockets.binary_search_by_key(&task, |socket| socket.task).ok());
-        // Collect the inputs first, so that the log contains this poll's inputs in order.
+        // Collect the inputs first so that the log contains this poll's inputs in order.
         self.application.collect(&self.server);
         let log = std::mem::take(&mut self.application.state().log);
         let now = self.now();

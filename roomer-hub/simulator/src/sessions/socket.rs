@@ -234,8 +234,7 @@ impl Socket {
         let written = self.peer.bytes_written();
         let accepted = written - self.written.0;
         if accepted > 0 {
-            // If these are more bytes than a single write accepts, the socket must have had space
-            // again in between.
+            // If the bytes exceed a single write, the socket must have had space again in between.
             if self.is_filled || accepted > self.most_written {
                 self.relieved = now;
             }

@@ -51,7 +51,7 @@ impl Agreement {
     /// # Errors
     ///
     /// [`WrongAnswer`] if the response lacks one of the two offered parameters, or contains
-    /// others besides them and the server's window.
+    /// any other than these and the server's window.
     pub fn confirm<'a>(
         lines: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Option<Self>, WrongAnswer> {

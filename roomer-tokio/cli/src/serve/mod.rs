@@ -140,7 +140,7 @@ impl Plan {
             }
             None => None,
         };
-        // Install it before the log line, so that a supervisor may send a signal as soon as it
+        // Install it before the log line so that a supervisor may send a signal as soon as it
         // reads that the server listens.
         let stop = shutdown_signal();
         let stop = async {

@@ -213,7 +213,7 @@ impl Rules {
         if denies.publish || denies.rate || told.is_some() {
             let rules = self.clone();
             builder = builder.may_publish(move |conn, message| {
-                // Check in this order, so that a message that is denied anyway is not counted.
+                // Check in this order so that a message that is denied anyway is not counted.
                 let is_permitted = rules.permit(conn, message.room, Right::Publish)
                     && rules.is_in_time(conn, message.room, Counted::Messages);
                 if is_permitted && let Some(events) = &told {
@@ -340,7 +340,7 @@ impl Buckets {
         };
         // The divisor is never zero, since only positive rates can be parsed.
         let share = Duration::from_secs(1) / rate.per_second;
-        // Start no earlier than `now`, so that a pause accumulates no more than the burst.
+        // Start no earlier than `now` so that a pause accumulates no more than the burst.
         let next = bucket.unwrap_or(now).max(now) + share;
         let is_in_time = next - now <= share * rate.burst;
         // A rejected message does not delay the next one.

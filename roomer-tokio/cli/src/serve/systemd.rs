@@ -43,7 +43,7 @@ impl Sockets {
 }
 
 impl Addresses {
-    /// Replaces the configured addresses, so that checks apply to the real ones.
+    /// Replaces the configured addresses so that checks apply to the real ones.
     pub(crate) fn replace(self, config: &mut Config) {
         if let Some(address) = self.clients {
             config.options.listen = address;

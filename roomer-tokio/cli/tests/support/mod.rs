@@ -194,7 +194,7 @@ impl Tail {
         let mut command = roomer(&["tail", &serving.url, room, "--members", "--json"]);
         let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        // Create it here, so that the process is killed whatever fails below.
+        // Create it here so that the process is killed whatever fails below.
         let mut tail = Tail { child, lines, id: String::new() };
         let members = [&["members", &serving.url, room, "--json"], args].concat();
         while tail.id.is_empty() {

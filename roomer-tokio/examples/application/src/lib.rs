@@ -108,7 +108,7 @@ async fn kick(
     if !account.is_admin {
         return StatusCode::FORBIDDEN;
     }
-    // Remove the permission first, so that the user cannot rejoin in between.
+    // Remove the permission first so that the user cannot rejoin in between.
     if let Err(error) = app.permissions.forbid(&room, &user).await {
         return failed(&error);
     }

@@ -17,7 +17,7 @@ fn load(set: impl FnOnce(Builder) -> Builder, args: &str) -> Output {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
-    // Use a long window, so that no session expires on a busy machine.
+    // Use a long window so that no session expires on a busy machine.
     let builder = Server::builder().resume_window(Duration::from_secs(600));
     let server = set(builder).build().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

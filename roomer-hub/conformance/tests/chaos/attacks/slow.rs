@@ -40,7 +40,7 @@ fn flood(process: &mut Process, stuck: usize) -> usize {
     let count = (FLOOD / SIZE) as u32;
     let (permits, received) = mpsc::channel();
     thread::scope(|scope| {
-        // Drop this at the end of the closure, so that the sender does not block after a failed
+        // Drop this at the end of the closure so that the sender does not block after a failed
         // assertion.
         let permits = permits;
         scope.spawn(move || {

@@ -1,4 +1,4 @@
-//! An honest client with a session. Its packets are converted to the plain protocol, so that
+//! An honest client with a session. Its packets are converted to the plain protocol so that
 //! the same rules check them.
 
 use std::collections::HashMap;

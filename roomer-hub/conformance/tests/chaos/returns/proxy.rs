@@ -14,7 +14,7 @@ use crate::chaos::peer::{ReceiveBuffer, dial, is_early, reset};
 /// The maximum number of bytes buffered for one side.
 const MAX_WAITING: usize = 32 * 1024;
 
-/// How long a vanished connection stays open, so that both sides detect the loss only by
+/// How long a vanished connection stays open so that both sides detect the loss only by
 /// silence.
 const VANISHED: Duration = Duration::from_secs(8);
 

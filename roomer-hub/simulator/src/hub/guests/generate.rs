@@ -110,7 +110,7 @@ fn swarm(source: &mut impl Source, plan: &Plan) -> Swarm {
     Swarm { kinds, rooms, events, guests }
 }
 
-/// Returns one of a tag's few ids, so that ids collide.
+/// Returns one of a tag's ids, which are few to make collisions likely.
 fn any_guest(source: &mut impl Source) -> u16 {
     let tag = source.below(TAGS.into()) as u16;
     tag * IDS_PER_TAG + source.below(3) as u16
@@ -143,7 +143,7 @@ fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
         let peer = (number / IDS_PER_TAG) as u8;
         let left = Step::GuestLeft { peer, room: "root", guest: number };
         steps.push(if source.one_in(2) { guest(number) } else { left });
-        // Repeat the join after each change, so that a `join_ack` shows the list.
+        // Repeat the join after each change so that a `join_ack` shows the list.
         steps.push(join);
     }
 }

@@ -1,4 +1,4 @@
-//! The part of the naive model for peers and guests. Each room has a list of guests and the peers'
+//! The naive model's part for peers and guests. Each room has a list of guests and the peers'
 //! counts; no other state is stored.
 
 use std::time::Duration;

@@ -54,7 +54,7 @@ impl Answers {
         })?;
         let id = (owner.to_owned(), key.to_owned());
         let print = fingerprint(parts);
-        // Hold the lock until the answer is known, so that concurrent repetitions do not run the
+        // Hold the lock until the answer is known so that concurrent repetitions do not run the
         // request twice.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

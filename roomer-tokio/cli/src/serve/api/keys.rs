@@ -16,7 +16,7 @@ use crate::serve::rights::Pattern;
 /// The minimum length of a key in a file, in characters.
 const MIN_KEY: usize = 20;
 
-/// All keys. They are compared by their MACs under a per-process secret, so that comparison times
+/// All keys. They are compared by their MACs under a per-process secret so that comparison times
 /// reveal nothing about a key.
 pub(super) struct Keys {
     secret: hmac::Key,

@@ -102,7 +102,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .layer(DefaultBodyLimit::max(longest))
         .layer(from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
-        // Add it after the layers, so that it requires no key.
+        // Add it after the layers so that it requires no key.
         .route("/v1/openapi.json", axum::routing::get(openapi))
 }
 

@@ -128,7 +128,7 @@ async fn members(
     let (Path(room), Query(part)) = (room?, query?);
     key.require_in(ApiRight::Read, &room)?;
     let mut ids = api.server.members(&room);
-    // Sort, so that the next answer can continue after this one's last id.
+    // Sort so that the next answer can continue after this one's last id.
     ids.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     let ids = ids.iter().map(|id| id.as_str());
     let mut ids = ids.filter(|id| *id > &*part.after && id.starts_with(&part.prefix)).peekable();

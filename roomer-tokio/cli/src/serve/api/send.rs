@@ -53,14 +53,14 @@ async fn publish(
     body: Payload,
 ) -> Answer {
     let (Path((room, event)), Query(Except { except })) = (names?, query?);
-    // Check this first, so that other errors reveal nothing to a key without the right.
+    // Check this first so that other errors reveal nothing to a key without the right.
     key.require_in(ApiRight::Publish, &room)?;
     api.check_room(&room)?;
     api.check_event(&event)?;
     let payload = api.payload(body?)?;
     api.check_message(&to_room(&room, &event, &payload))?;
     let but = except.as_deref().unwrap_or_default();
-    // Include the route, so that a repeated `Idempotency-Key` on another route is an error.
+    // Include the route so that a repeated `Idempotency-Key` on another route is an error.
     let parts = [b"publish", room.as_bytes(), event.as_bytes(), but.as_bytes(), &payload[..]];
     api.answers.once(&key.name, &headers, &parts, || {
         Ok(Json(

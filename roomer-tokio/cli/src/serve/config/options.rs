@@ -80,7 +80,7 @@ macro_rules! options {
         impl Options {
             /// Parses all values, and reports each invalid one.
             pub(crate) fn read(values: &Values, problems: &mut Vec<Problem>) -> Option<Options> {
-                // Parse all values before a missing one returns `None`, so that each error is
+                // Parse all values before a missing one returns `None` so that each error is
                 // reported.
                 $(let $field = values.get::<$type>($key, problems);)*
                 Some(Options { $($field: $field?),* })

@@ -90,7 +90,7 @@ fn element(tag: u8, bytes: &[u8]) -> Option<&[u8]> {
 /// Returns a set's keys for supported signatures. Other keys are omitted, and so are secrets, which
 /// must not be in a published set.
 pub(super) fn set(json: &[u8]) -> Result<Vec<Key>, String> {
-    // Parse them one by one, so that a key of an unknown kind does not invalidate the others.
+    // Parse them one by one so that a key of an unknown kind does not invalidate the others.
     #[derive(serde::Deserialize)]
     struct Set {
         keys: Vec<serde_json::Value>,

@@ -150,7 +150,7 @@ impl Login {
             return Err(Refused::Invalid("the token is too long"));
         }
         let header = decode_header(token).map_err(|error| Refused::of(&error))?;
-        // Clone the lists, so that no lock is held while signatures are verified.
+        // Clone the lists so that no lock is held while signatures are verified.
         let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone();
         let own = self.own();
         if self.refresher.is_some() && fetched.is_none() && own.is_empty() {

@@ -29,7 +29,7 @@ pub(super) struct Call {
     secret: Arc<Secret>,
     fetcher: Arc<Fetcher>,
     timeout: Duration,
-    /// Each webhook has its own semaphore, so that connecting clients do not keep others from
+    /// Each webhook has its own semaphore so that connecting clients do not keep others from
     /// joining.
     free: Semaphore,
     pub(super) counts: Counts,

@@ -303,7 +303,7 @@ impl Events {
         }
     }
 
-    /// Delivers a batch, or drops it after the last retry. Later batches wait, so that events arrive in
+    /// Delivers a batch, or drops it after the last retry. Later batches wait so that events arrive in
     /// order.
     async fn deliver(&self, batch: &[Event]) {
         let count = batch.len() as u64;
