@@ -7,8 +7,8 @@
 //! | this crate contains | it does not depend on |
 //! |---|---|
 //! | packets, names, reserved events, decoding errors, [close codes](close), [the extended protocol](extended) | sockets, clocks, runtimes |
-//! | feature `client`: the client of a room server without I/O | sockets, clocks, runtimes |
-//! | feature `cluster`: frames between the nodes of a cluster | brokers, and what nodes do with frames |
+//! | feature `client`: a client for room servers, without I/O | sockets, clocks, runtimes |
+//! | feature `cluster`: frames between cluster nodes | brokers, and what nodes do with frames |
 //! | feature `deflate`: compressed messages (permessage-deflate) without I/O | rooms and their members |
 //! | feature `json`: JSON payloads with serde | |
 //! | feature `websocket`: one connection's WebSocket frames without I/O | rooms and their members |

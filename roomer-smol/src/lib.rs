@@ -1,8 +1,8 @@
 //! Room servers on [smol].
 //!
 //! This crate is the adapter between [`roomer_engine`] and smol: it accepts, reads, writes and
-//! sleeps. The engine implements rooms, rules and the handling of slow clients, which are the same
-//! on every runtime.
+//! sleeps. The engine implements rooms and rules and handles slow clients, independently of the
+//! runtime.
 //!
 //! # A server
 //!

@@ -1,8 +1,8 @@
 //! Room servers on [tokio].
 //!
 //! This crate is the adapter between [`roomer_engine`] and tokio: it accepts, reads, writes and
-//! sleeps. The engine implements rooms, rules and the handling of slow clients, which are the same
-//! on every runtime.
+//! sleeps. The engine implements rooms and rules and handles slow clients, independently of the
+//! runtime.
 //!
 //! # A server
 //!
@@ -167,7 +167,7 @@
 //!
 //! With the feature `axum`, or `tower` for other frameworks, `mount` turns a server into a service that
 //! can be combined with other routes. It answers the handshake and then owns the connection. Middleware
-//! may add [`Claims`] to the request's extensions. No task has to be started: timers run while there
+//! may add [`Claims`] to the request's extensions. You need not start a task: timers run while there
 //! are connections.
 //!
 //! Limits per address and [`Builder::trust_proxy`] need the client's address. It is taken from a

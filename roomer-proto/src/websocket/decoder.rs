@@ -33,7 +33,7 @@ pub enum Event<'a> {
         /// The message's kind.
         kind: Kind,
         /// The unmasked compressed content, for `deflate::Inflater`. Its length is within the
-        /// limit, but that of the inflated message has not been checked.
+        /// limit, but the inflated length has not been checked.
         data: &'a [u8],
     },
     /// A ping, to be answered by a pong with the same payload.

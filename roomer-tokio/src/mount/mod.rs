@@ -44,8 +44,8 @@ use crate::{Server, Upgrade, connect_upgraded};
 /// If an option needs the address and a request has none, the response is 500, and a
 /// [warning](crate::Builder::on_warning) describes the remedy.
 ///
-/// The runtime runs a task for the server's timers while there are connections, so no task has to be
-/// started. To shut down, stop the framework and await [`Server::drain`].
+/// The runtime runs a task for the server's timers while there are connections; you need not start
+/// one. To shut down, stop the framework and await [`Server::drain`].
 ///
 /// # Panics
 ///

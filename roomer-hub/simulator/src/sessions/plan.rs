@@ -163,7 +163,7 @@ pub enum Say {
         slot: u8,
         len: u16,
     },
-    /// An event with a handler, given by the number of its script.
+    /// An event with a handler. The number identifies the handler's script.
     Call(u8),
     /// An extended-protocol event, which a plain client may not send.
     Forge(u8),
