@@ -73,8 +73,9 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let lobby = Client::connect("ws://127.0.0.1:8080/ws")?.join("lobby");
+//! let mut messages = lobby.messages(); // once, since each call returns a new stream
 //! lobby.send_json("chat", &Chat { text: "hello".into() })?;
-//! while let Some(message) = lobby.messages().next().await {
+//! while let Some(message) = messages.next().await {
 //!     let Chat { text } = message.json()?;
 //!     println!("{text}");
 //! }

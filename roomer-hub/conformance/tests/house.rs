@@ -67,6 +67,28 @@ fn prose_and_names_contain_no_discouraged_phrase() {
     assert!(found.is_empty(), "name the subject, in current English: {found:#?}");
 }
 
+/// Each call of `messages()` or `events()` returns a new stream, so a loop that calls it in its
+/// condition loses what arrives in between. Examples are copied, so they must not contain the shape.
+#[test]
+fn examples_subscribe_once_before_their_loop() {
+    let mut found = Vec::new();
+    for path in files(&["rs", "md"]) {
+        if path.starts_with("roomer-hub/conformance/tests/") {
+            continue; // tests may ask for a stream only to see that it has ended
+        }
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        // A chain of calls may be spread over lines, in code or in a comment.
+        let text = text.replace("///", "").replace("//!", "");
+        let text: String = text.chars().filter(|char| !char.is_whitespace()).collect();
+        for shape in [".messages().next()", ".events().next()"] {
+            if text.contains(shape) {
+                found.push(format!("{path}: {shape}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "keep the stream in a variable: {found:#?}");
+}
+
 #[test]
 fn prose_is_comments_names_of_functions_and_titles_of_tests() {
     assert_eq!(prose("a.rs", r#"    send("nobody"); // A guest."#), " A guest.");

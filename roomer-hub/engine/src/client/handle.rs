@@ -149,7 +149,8 @@ impl<R> Client<R> {
         self.open.shared.lock().machine.is_extended()
     }
 
-    /// Subscribes to all events, starting with this call, with a buffer of 256 events.
+    /// Subscribes to all events, starting with this call, with a buffer of 256 events. Each call returns
+    /// a new stream, so call it once, before the loop that reads the events.
     pub fn events(&self) -> Events {
         self.events_with(BUFFER)
     }

@@ -107,6 +107,19 @@ impl Room {
     /// Subscribes to the room's messages, starting with this call, with a buffer of 256 messages.
     /// The stream ends immediately if the client has left the room, or if the server has refused
     /// it.
+    ///
+    /// Each call returns a new stream, which contains only messages that arrive after the call.
+    /// Therefore call it once, before the loop:
+    ///
+    /// ```
+    /// # use roomer_engine::client::Room;
+    /// # async fn print(room: &Room) {
+    /// let mut messages = room.messages();
+    /// while let Some(message) = messages.next().await {
+    ///     println!("{}: {:?}", message.from, message.text());
+    /// }
+    /// # }
+    /// ```
     pub fn messages(&self) -> Messages {
         self.messages_with(BUFFER)
     }
