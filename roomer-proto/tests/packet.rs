@@ -1,5 +1,5 @@
 //! Property tests for the packet codec, with arbitrary packets and bytes.
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use bytes::Bytes;
 use proptest::collection::vec;

@@ -1,5 +1,5 @@
 //! Tests that the test kit reports handlers waiting for smol's threads.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

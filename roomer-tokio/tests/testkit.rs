@@ -1,5 +1,5 @@
 //! Tests the test kit with handlers that use tokio, in the way applications would.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

@@ -6,7 +6,7 @@
     clippy::unwrap_used,
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "helpers of tests: clippy.toml's allowance covers only the test functions"
+    reason = "test helpers: clippy.toml exempts only the test functions"
 )]
 
 pub mod broker;

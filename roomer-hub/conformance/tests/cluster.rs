@@ -1,6 +1,6 @@
 //! Tests rooms across several nodes: real servers on both runtimes, alone and mixed, over each
 //! real broker.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod cluster {
     pub(crate) mod commands;

@@ -3,9 +3,9 @@
 //!
 //! Cases about guarantees that apply only to clients of the same node are excluded: the same order
 //! for all of a room's members, and handlers that act before a sender's next request.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
-#[allow(dead_code, reason = "the other tests of clusters need more of it")]
+#[allow(dead_code, reason = "the other cluster tests use the rest")]
 #[path = "cluster/nodes.rs"]
 mod nodes;
 #[path = "cluster/tap.rs"]
@@ -17,7 +17,7 @@ mod test_server;
 mod direct;
 #[path = "cases/joining.rs"]
 mod joining;
-#[allow(dead_code, reason = "other cases need more of it")]
+#[allow(dead_code, reason = "other cases use the rest")]
 #[path = "cases/members.rs"]
 mod members;
 #[path = "cases/names.rs"]

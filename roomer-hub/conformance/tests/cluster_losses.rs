@@ -1,5 +1,5 @@
 //! Tests messages that a node loses permanently, over an in-memory carrier that drops frames.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

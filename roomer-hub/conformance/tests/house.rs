@@ -1,7 +1,7 @@
 //! Checks the rules in CONTRIBUTING.md about the repository itself: file lengths, the language of
 //! comments and pages, imports between modules, the map of folders, and published packages'
 //! contents.
-#![allow(clippy::unwrap_used, reason = "a file that cannot be read has to fail its test")]
+#![allow(clippy::unwrap_used, reason = "a file that cannot be read must fail its test")]
 
 use std::collections::BTreeSet;
 use std::fs;

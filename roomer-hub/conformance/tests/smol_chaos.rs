@@ -1,5 +1,5 @@
 //! The soak test and attacks on a server process, on smol. The tests are in `chaos`.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "chaos/mod.rs"]
 mod chaos;

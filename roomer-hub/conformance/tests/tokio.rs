@@ -1,5 +1,5 @@
 //! The conformance suite on tokio. Its tests are in `cases`.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "client/mod.rs"]
 mod client;

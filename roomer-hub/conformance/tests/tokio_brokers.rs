@@ -1,5 +1,5 @@
 //! Links to brokers on tokio. Their cases are in `nats` and `redis`.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod links;
 mod nats;

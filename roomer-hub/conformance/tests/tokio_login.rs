@@ -1,5 +1,5 @@
 //! Tests a connection's user, set by middleware and by the server's hook, over real sockets.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

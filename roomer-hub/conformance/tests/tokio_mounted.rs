@@ -1,5 +1,5 @@
 //! Tests a server mounted in an axum application.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod tokio_runtime;
 

@@ -1,9 +1,9 @@
 //! Runs the conformance suite's transport-dependent cases over streams: `connect` serves any stream
 //! as it serves a socket.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "cases/mod.rs"]
-#[allow(dead_code, reason = "the other file of tests uses the rest")]
+#[allow(dead_code, reason = "the other test file uses the rest")]
 mod conformance;
 
 use std::future::pending;

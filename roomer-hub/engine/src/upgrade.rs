@@ -69,7 +69,7 @@ impl Server {
     /// [`upgrade_async`](Self::upgrade_async).
     #[allow(
         clippy::result_large_err,
-        reason = "a response either way; with 32 bits it is not large"
+        reason = "either variant is a response; it is not large on 32-bit targets"
     )]
     pub fn upgrade(
         &self,
@@ -118,7 +118,7 @@ impl Server {
     /// Counts an accepted request as a connection, and records a rejected one.
     #[allow(
         clippy::result_large_err,
-        reason = "a response either way; with 32 bits it is not large"
+        reason = "either variant is a response; it is not large on 32-bit targets"
     )]
     fn reserve(
         &self,

@@ -1,6 +1,6 @@
 //! Tests of all forms of handlers: closures and functions, synchronous and asynchronous, with and
 //! without results and captures. Much of the test is that this file compiles.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::future::ready;
 use std::io;
@@ -326,7 +326,7 @@ fn handles_of_the_same_connection_are_equal() {
     #[allow(
         clippy::disallowed_types,
         clippy::mutable_key_type,
-        reason = "stands for a hash table of the application; the hash of a handle does not change"
+        reason = "stands for an application's hash table; a handle's hash does not change"
     )]
     let set: std::collections::HashSet<&Conn> = [one, two, &again].into();
     assert_eq!(set.len(), 2);

@@ -1,6 +1,6 @@
 //! Tests of how connections are accepted and end: sockets, transports, upgrades and timers. They
 //! run in virtual time, with an audit whenever the server is at rest.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::cell::Cell;
 use std::io;

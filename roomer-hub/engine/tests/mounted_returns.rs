@@ -1,5 +1,5 @@
 //! Tests of resuming a session on a framework's connection.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::future::Future;
 use std::task::{Context, Waker};

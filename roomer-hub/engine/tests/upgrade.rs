@@ -1,6 +1,6 @@
 //! Tests of upgrade requests parsed by a framework: the same rules as on the server's own port, with
 //! responses as values.
-#![allow(clippy::unwrap_used, clippy::result_large_err, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::result_large_err, reason = "test helpers")]
 
 use std::future::Future;
 use std::pin::pin;

@@ -5,7 +5,7 @@
 /// of reached marks.
 macro_rules! marks {
     ($($mark:ident = $name:literal,)*) => {
-        #[allow(dead_code, reason = "some are set by their position")]
+        #[allow(dead_code, reason = "some marks are set by position")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Mark { $($mark),* }
 

@@ -1,5 +1,5 @@
 //! Tests the command line of `sim`.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::process::{Command, Output};
 

@@ -3,7 +3,7 @@
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test server` runs more seeds;
 //! `UPDATE_HASHES=1` accepts new hashes; use it only if a change to the server's output was
 //! intended.
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
+#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::fmt::Write;
 use std::fs;

@@ -1,5 +1,5 @@
 //! The WebSocket decoder: events, violations and memory, for any chunk boundaries.
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 mod closing;
 mod differential;

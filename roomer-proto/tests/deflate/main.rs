@@ -1,5 +1,5 @@
 //! permessage-deflate: negotiation, frames and compressed data.
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 mod answers;
 mod data;

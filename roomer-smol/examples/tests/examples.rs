@@ -1,6 +1,6 @@
 //! Runs the examples over real sockets. The conformance tests cover the TLS
 //! example.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::thread;
 

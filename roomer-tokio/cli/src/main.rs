@@ -9,11 +9,7 @@
 //! | `serve` | a server: its configuration, its listeners, its log |
 //! | `tail`, `send`, `request`, `members`, `talk` | one command each |
 //! | `decode` | captured bytes as packets: `decode/source` finds the bytes, `decode/packets` reads them |
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the output is what the program is for"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "output is the program's purpose")]
 
 mod args;
 mod connect;

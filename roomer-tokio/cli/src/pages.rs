@@ -1,6 +1,6 @@
 //! Tests that the command line accepts the commands on the pages and in the `--help`
 //! examples.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Tests the operators' page without a browser; `js/test/browser/admin.browser.test.js`
 //! uses one.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Tests the HTTP API of `roomer serve`: its routes, and attacks on it.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Tests two `roomer serve` processes that share their rooms: one node's HTTP API and webhooks,
 //! with the other node's connections.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

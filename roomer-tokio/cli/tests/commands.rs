@@ -1,5 +1,5 @@
 //! Tests the commands as programs, with a server in this process.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

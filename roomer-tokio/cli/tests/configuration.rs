@@ -1,5 +1,5 @@
 //! Tests the configuration of `roomer serve`: its sources, and error reports.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Tests that the queries in `deploy/grafana.json` match a server's metrics.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

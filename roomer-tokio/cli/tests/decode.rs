@@ -1,5 +1,5 @@
 //! Tests of `roomer decode`.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

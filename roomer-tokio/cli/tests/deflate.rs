@@ -1,5 +1,5 @@
 //! Tests of `roomer serve` with compressed rooms.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! Tests `roomer serve` under a supervisor such as systemd, with notifications and passed sockets,
 //! and the files in `deploy`.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

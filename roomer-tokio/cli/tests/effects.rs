@@ -1,5 +1,5 @@
 //! Each option of `roomer serve` has an effect, or is refused with the name of what it lacks.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Tests the examples in other languages, as programs with `roomer serve`.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Tests the log of `roomer serve`.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Tests reloading the configuration while `roomer serve` runs.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

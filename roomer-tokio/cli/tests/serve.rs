@@ -1,5 +1,5 @@
 //! Tests `roomer serve` as a program, over real sockets.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Tests a `roomer tail` that is suspended until the server closes its connection.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

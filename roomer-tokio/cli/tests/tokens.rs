@@ -1,5 +1,5 @@
 //! Tests logins to `roomer serve` with JSON Web Tokens, and rights in rooms.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Tests the events that `roomer serve` delivers to a webhook.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

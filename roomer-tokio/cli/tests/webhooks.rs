@@ -1,5 +1,5 @@
 //! Tests the webhooks with which `roomer serve` authorizes clients and joins.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Runs the examples over real sockets. The conformance tests cover the TLS example.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a program of tests, whose standard output is its interface"
+    reason = "a test program, whose standard output is its interface"
 )]
 
 use std::collections::BTreeMap;

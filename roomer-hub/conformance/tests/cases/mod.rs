@@ -10,7 +10,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
-    reason = "helpers of tests: clippy.toml's allowance covers only the test functions"
+    reason = "test helpers: clippy.toml exempts only the test functions"
 )]
 
 use std::net::SocketAddr;

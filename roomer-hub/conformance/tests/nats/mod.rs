@@ -16,7 +16,7 @@ use crate::Runtime;
 use crate::links::{Harness, Node, pattern, reason_of};
 
 /// Runs a test with each installed server. A failure is printed with the server's name.
-#[allow(clippy::print_stdout, reason = "helpers of tests")]
+#[allow(clippy::print_stdout, reason = "test helpers")]
 fn each_server(test: impl AsyncFn(&Path)) {
     for program in nats_servers() {
         println!("{}", program.display());

@@ -1,7 +1,7 @@
 //! Connects clients of `roomer_proto::client` to the real server, in the virtual time of a test
 //! kit's world.
 
-#![allow(clippy::unwrap_used, reason = "a panic of a simulation is a fault that is reported")]
+#![allow(clippy::unwrap_used, reason = "a panic in a simulation is reported as a fault")]
 
 use std::time::Duration;
 

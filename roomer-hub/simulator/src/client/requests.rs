@@ -1,7 +1,7 @@
 //! Steps for clients with history and requests, and the recorded events about
 //! them.
 
-#![allow(clippy::unwrap_used, reason = "a panic of a simulation is a fault that is reported")]
+#![allow(clippy::unwrap_used, reason = "a panic in a simulation is reported as a fault")]
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a panic of a simulation is a fault that is reported"
+    reason = "a panic in a simulation is reported as a fault"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
 //! A service for webhooks to call, whose answers the test determines.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;

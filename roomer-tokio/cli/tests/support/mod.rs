@@ -3,7 +3,7 @@
     dead_code,
     unreachable_pub,
     clippy::unwrap_used,
-    reason = "helpers of tests, of which each uses some"
+    reason = "test helpers, of which each test uses some"
 )]
 
 pub mod hook;

@@ -1,5 +1,5 @@
 //! A client that gives a test access to each frame.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
 //! Creates tokens signed with keys of each kind.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "test helpers")]
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,5 @@
 //! Tests the example application over TLS, with a database in a file.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,5 +1,5 @@
 //! Tests two servers that use the official client and a real NATS server.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::net::SocketAddr;
 use std::thread;

@@ -1,6 +1,6 @@
 //! Tests the generator with few connections and a server in this process: each scenario with the
 //! extended protocol ends without a violation, and violations are detected.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::process::{Command, Output};
 use std::thread;

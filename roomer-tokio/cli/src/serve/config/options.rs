@@ -92,165 +92,175 @@ macro_rules! options {
 options! {
     // Reachable only from this machine by default, since no login is configured.
     "listen" listen: SocketAddr = "127.0.0.1:8080",
-        "where clients connect";
+        "the address for clients";
     "path" path: String = "/ws",
-        "the path of the WebSocket";
+        "the WebSocket's path";
     "threads" threads: usize = "1",
         "worker threads; one is best as long as one core is enough";
     "anonymous" anonymous: Option<bool> = "",
-        "whether clients without a token may connect; without a value, only if no login is configured \
-         and `listen` is an address of this machine alone";
+        "whether clients without a token may connect; default: only if no login is configured and \
+         `listen` is an address on this machine";
     "origins" origins: Vec<String> = "",
-        "pages that may connect, as https://example.com, besides those of the same host; any: all";
+        "other origins whose pages may connect, such as https://example.com, or any; pages on the \
+         same host always may";
     "trust_proxy" trust_proxy: Vec<String> = "",
-        "proxies whose X-Forwarded-For counts, as 10.0.0.1 or 10.0.0.0/8";
+        "proxies whose X-Forwarded-For is trusted, such as 10.0.0.1 or 10.0.0.0/8";
     "proxy_protocol" proxy_protocol: bool = "false",
-        "trusted proxies begin connections with a header of the PROXY protocol";
+        "whether trusted proxies begin connections with a PROXY protocol header";
     "extended" extended: bool = "true",
-        "clients may use the extended protocol: sessions, infos, history, requests";
+        "whether clients may use the extended protocol: sessions, info, history, requests";
     "compat" compat: bool = "false",
-        "the rules of the Go original, its holes included";
+        "whether to use the Go original's rules, including its security holes";
     "client_info" client_info: bool = "false",
-        "clients may set their own info, such as a name that other members see";
+        "whether clients may set their own info, such as a name that other members see";
     "shared_room_only" shared_room_only: bool = "false",
-        "direct messages only between clients in a common room";
+        "whether to permit direct messages only between clients that share a room";
     "drain" drain: Duration = "20s",
-        "how long the end may take after SIGTERM, before connections are cut";
+        "how long a shutdown after SIGTERM may take before connections are cut";
     "drain_rate" drain_rate: usize = "1000",
-        "connections that are closed per second then";
+        "how many connections are closed per second during a shutdown";
 
     "operator.listen" operator_listen: Option<SocketAddr> = "",
-        "where /metrics, /live and /ready are, for operators; nowhere without a value";
+        "the address for operators, with /metrics, /live and /ready; default: none";
     "operator.page" operator_page: bool = "false",
-        "whether /admin there is a page for people, who need a key of [[api_key]] with the right to read";
+        "whether to serve a page at /admin, which asks for a key from [[api_key]] with the right \
+         to read";
 
     "tls.certificate" tls_certificate: Option<PathBuf> = "",
-        "the certificate and its chain, in PEM; with tls.key, clients connect by wss://";
+        "a PEM file with the certificate and its chain; with tls.key, clients connect through \
+         wss://";
     "tls.key" tls_key: Option<PathBuf> = "",
-        "the private key of the certificate, in PEM";
+        "a PEM file with the certificate's private key";
 
     "log.format" log_format: LogFormat = "plain",
-        "lines for people, or lines of JSON";
+        "plain for people, or json for programs";
     "log.level" log_level: LogLevel = "info",
-        "debug has a line for each connection";
+        "the lowest level to log; debug logs a line for each connection";
 
     "jwt.secret" jwt_secret: Option<PathBuf> = "",
-        "the file with the secret of HS256, of 32 bytes or more; with any key of [jwt], clients need tokens";
+        "a file with the secret for HS256, of at least 32 bytes; with any key in [jwt], clients \
+         need tokens";
     "jwt.keys" jwt_keys: Vec<PathBuf> = "",
-        "files with public keys in PEM: RSA (RS256), P-256 (ES256), Ed25519 (EdDSA)";
+        "PEM files with public keys: RSA (RS256), P-256 (ES256), Ed25519 (EdDSA)";
     "jwt.jwks" jwt_jwks: Option<String> = "",
-        "a set of JSON Web Keys: a file, or https://HOST/PATH";
+        "a JSON Web Key set: a file, or https://HOST/PATH";
     "jwt.refresh" jwt_refresh: Duration = "10m",
-        "how often the set is read from its address, besides when a token has an unknown key";
+        "how often the set is fetched from its URL; it is also fetched when a token names an \
+         unknown key";
     "jwt.issuer" jwt_issuer: Option<String> = "",
-        "the `iss` that tokens must have; without a value, any";
+        "the `iss` that tokens must have; default: any";
     "jwt.audience" jwt_audience: Option<String> = "",
-        "the `aud` that tokens must have; without a value, any";
+        "the `aud` that tokens must have; default: any";
     "jwt.leeway" jwt_leeway: Duration = "5s",
         "how far clocks may differ";
     "jwt.user_claim" jwt_user_claim: String = "sub",
-        "the claim with the name of the user";
+        "the claim with the user's name";
     "jwt.info_claim" jwt_info_claim: String = "info",
         "the claim with the info that other members see";
     "jwt.rooms_claim" jwt_rooms_claim: String = "rooms",
-        "the claim with the rooms: a list of patterns, or an object with the rights for each";
+        "the claim with the rooms: a list of patterns, or an object with the rights in each";
 
     "webhooks.secret" webhooks_secret: Option<PathBuf> = "",
-        "the file with the secret that signs requests to webhooks, of 32 bytes or more";
+        "a file with the secret for signing requests to webhooks, of at least 32 bytes";
     "webhooks.authorize" webhooks_authorize: Option<String> = "",
-        "the address that decides about each client instead of a token: https://HOST/PATH";
+        "the URL that authorizes each client, instead of a token: https://HOST/PATH";
     "webhooks.may_join" webhooks_may_join: Option<String> = "",
-        "the address that decides about joins which the rules of rooms permit";
+        "the URL that decides about joins that the room rules permit";
     "webhooks.events" webhooks_events: Option<String> = "",
-        "the address that gets events of connections and members";
+        "the URL that receives connection and member events";
     "webhooks.headers" webhooks_headers: Vec<String> = "",
-        "headers of a client's request that the first one gets, as Cookie";
+        "headers of a client's request to pass to webhooks.authorize, such as Cookie";
     "webhooks.rooms" webhooks_rooms: Vec<Pattern> = "",
-        "patterns of rooms of which the other two learn; without one, all";
+        "patterns of the rooms for the other two webhooks; default: all";
     "webhooks.kinds" webhooks_kinds: Vec<EventKind> = "connected, joined, left, disconnected",
-        "the events that are told; with message, also what clients send to rooms";
+        "the kinds of events to send; message adds the messages that clients send to rooms";
     "webhooks.message_events" webhooks_message_events: Vec<Pattern> = "",
-        "patterns of the events of these messages; without one, all";
+        "patterns of the message events to send; default: all";
     "webhooks.plain_http" webhooks_plain_http: bool = "false",
-        "permits http:// to other machines, as within a network of containers";
+        "whether http:// is permitted to other machines, for example in a container network";
     "webhooks.timeout" webhooks_timeout: Duration = "5s",
-        "how long one request may take, and at the end of the server, the events that are left";
+        "how long a request may take; also how long a shutdown waits for the remaining events";
     "webhooks.concurrency" webhooks_concurrency: usize = "64",
-        "requests to one address at one time; more wait";
+        "the maximum number of concurrent requests per URL; further ones wait";
     "webhooks.queue" webhooks_queue: usize = "10000",
-        "events that may wait; more are dropped and counted";
+        "the maximum number of queued events; further ones are dropped and counted";
     "webhooks.queue_bytes" webhooks_queue_bytes: Size = "16 MiB",
-        "the same in bytes of messages";
+        "the maximum number of message bytes in queued events";
     "webhooks.batch" webhooks_batch: usize = "100",
-        "events in one request";
+        "the maximum number of events per request";
     "webhooks.retries" webhooks_retries: usize = "5",
         "how often a request with events is repeated before they are dropped and counted";
     "webhooks.retry_after" webhooks_retry_after: Duration = "500ms",
-        "the pause before the first repetition; each further one is twice as long, up to 30s";
+        "the delay before the first repetition; it doubles with each further one, up to 30s";
 
     "cluster.url" cluster_url: Option<BrokerAddress> = "",
-        "the broker by which servers share their rooms: nats://HOST, tls://HOST, redis://HOST, rediss://HOST";
+        "the broker through which servers share their rooms: nats://HOST, tls://HOST, \
+         redis://HOST, rediss://HOST";
     "cluster.name" cluster_name: String = "roomer",
-        "servers of the same name share their rooms";
+        "the cluster's name; servers with the same name share their rooms";
     "cluster.node" cluster_node: Option<String> = "",
-        "the name of this server among them; without a value, host and process";
+        "this server's name in the cluster; default: host name and process id";
 
     "limits.max_message" max_message: Size = "64 KiB",
-        "one message of a client";
+        "the maximum size of a client's message";
     "limits.max_name" max_name: Size = "256",
-        "the name of a room or an event";
+        "the maximum length of a room or event name";
     "limits.max_rooms" max_rooms: usize = "1100",
-        "rooms of one client";
+        "the maximum number of rooms per client";
     "limits.max_info" max_info: Size = "1 KiB",
-        "the info of a member";
+        "the maximum length of a member's info";
     "limits.max_backlog" max_backlog: Size = "1 MiB",
-        "what may wait for one client";
+        "how much output may be queued for one client";
     "limits.memory_budget" memory_budget: Option<Size> = "",
-        "what all clients together may hold; without a value, a quarter of the memory, at most 1 GiB";
+        "how much memory all clients' unsent and unfinished messages may take; default: a quarter \
+         of the available memory, at most 1 GiB";
     "limits.max_history" max_history: Option<Size> = "",
-        "what all rooms together remember; without a value, 64 MiB, at most a quarter of the budget";
+        "the maximum size of all room histories; default: 64 MiB, at most a quarter of the budget";
     "limits.max_connections" max_connections: usize = "100000",
-        "connections at one time";
+        "the maximum number of connections";
     "limits.max_connections_per_address" max_connections_per_address: Option<usize> = "",
-        "of them from one address; without a value, 20000, at most all";
+        "the maximum number of connections per address; default: 20000, at most \
+         limits.max_connections";
     "limits.max_connections_per_user" max_connections_per_user: Option<usize> = "",
-        "of them of one user: a newer one replaces the oldest; without a value, any number";
+        "the maximum number of connections per user; a newer one replaces the oldest; default: \
+         unlimited";
     "limits.max_handshakes" max_handshakes: usize = "16384",
-        "clients that are about to connect";
+        "the maximum number of clients that are still connecting";
     "limits.max_handshakes_per_address" max_handshakes_per_address: Option<usize> = "",
-        "of them from one address; without a value, 8192, at most all";
+        "the maximum number of them per address; default: 8192, at most limits.max_handshakes";
     "limits.max_requests" max_requests: usize = "64",
-        "requests of one client that wait for their answers";
+        "the maximum number of unanswered requests per client";
     "limits.max_detached" max_detached: usize = "20000",
-        "sessions that wait for their clients to return";
+        "the maximum number of sessions whose clients have lost their connections";
     "limits.resume_buffer" resume_buffer: Size = "256 KiB",
-        "what is kept for one of them";
+        "how many bytes of packets are kept for each such session";
 
     "rates.messages" message_rate: Option<Rate> = "",
-        "messages of one client a second; above it, it is disconnected";
+        "messages per second from one client, which is disconnected above the rate";
     "rates.bytes" byte_rate: Option<Rate> = "",
-        "the same in bytes; the burst must not be below limits.max_message";
+        "bytes per second in messages from one client, which is disconnected above the rate; the \
+         burst must be at least limits.max_message";
     "rates.joins" join_rate: Option<Rate> = "",
-        "the same for joins";
+        "joins per second by one client, which is disconnected above the rate";
     "rates.infos" info_rate: Rate = "1 burst 16",
-        "changes of a client's info a second; more are dropped";
+        "info changes per second by one client; changes above the rate are rejected";
     "rates.violations" violation_rate: Rate = "1 burst 256",
-        "rejected messages of one client a second; above it, it is disconnected";
+        "rejected messages per second from one client, which is disconnected above the rate";
 
     "timeouts.handshake" handshake_timeout: Duration = "10s",
         "how long a client may take to connect";
     "timeouts.ping" ping_interval: Option<Duration> = "",
-        "how often clients are pinged; without a value, nine tenths of timeouts.silence";
+        "how often clients are pinged; default: nine tenths of timeouts.silence";
     "timeouts.silence" pong_timeout: Duration = "60s",
         "how long a client may be silent";
     "timeouts.write" write_timeout: Duration = "10s",
-        "how long a client may take nothing of what is sent to it";
+        "how long a client may accept no output";
     "timeouts.message" message_timeout: Duration = "30s",
         "how long each 64 KiB of a client's message may take";
     "timeouts.close" close_timeout: Duration = "5s",
-        "how long a closing connection may take nothing";
+        "how long a closing connection may accept no output";
     "timeouts.resume" resume_window: Duration = "30s",
-        "how long the session of a lost connection is kept";
+        "how long a session is kept after its connection is lost";
     "timeouts.retry" retry_window: Duration = "10s",
-        "over which time clients return after the server has ended";
+        "the period over which clients reconnect after a shutdown";
 }
