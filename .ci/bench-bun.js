@@ -1,5 +1,5 @@
-// Bun's server as a peer of `.ci/bench`: rooms are its topics, so the uWebSockets inside does the
-// fan-out. It uses the generator's dialect `raw`: the text `+ROOM` joins a room and leaves the
+// Bun's server as a peer of `.ci/bench`: rooms are its topics, so Bun's built-in uWebSockets does
+// the fan-out. It uses the generator's dialect `raw`: the text `+ROOM` joins a room and leaves the
 // previous one, `-ROOM` leaves it, and each is echoed. Binary messages go to the other members.
 //
 //     npm install bun && PATH="$PWD/node_modules/.bin:$PATH"

@@ -40,7 +40,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
     let id = "";
     /** When the connection was lost; kept until a new one is open. */
     let lostAt;
-    /** How long queued messages wait for other members. */
+    /** When queued messages stop waiting for other members. */
     let graceEnd;
 
     /** Reports an error. An error thrown by an "error" listener is not passed to that listener again. */

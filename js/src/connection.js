@@ -49,7 +49,7 @@ export function createConnection(core, url, options) {
     let failures = 0;
     let openedAt;
     let isProbing;
-    /** The answer timeout's factor, doubled by each connection that times out. */
+    /** A factor on the answer timeout. Each connection that times out doubles it. */
     let patience = 1;
     let largest = 0;
 

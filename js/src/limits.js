@@ -21,7 +21,7 @@ export const GRACE_FACTOR = 4;
 
 /** The initial limit on unconfirmed packets. Further packets are queued. */
 export const FIRST_WINDOW = 8;
-/** The maximum that this limit can grow to. */
+/** The maximum that the limit on unconfirmed packets can grow to. */
 export const LARGEST_WINDOW = 256;
 /** A probe is sent immediately after this many bytes. Smaller packets count as PACKET_BYTES. */
 export const PROBE_BYTES = 2 ** 16;

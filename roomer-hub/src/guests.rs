@@ -21,8 +21,8 @@ impl Hub {
         self.rejected_peer_inputs
     }
 
-    /// Handles inputs rare or absent without a cluster, profiles or away members: those about
-    /// peers, profiles at opening, and clients that go away or come back.
+    /// Handles the inputs that are rare or absent without a cluster, profiles or away members:
+    /// those about peers, profiles at opening, and clients that go away or come back.
     #[cold]
     #[inline(never)]
     pub(crate) fn rare_input<'a>(&mut self, now: Duration, input: Input<'a>) -> Context<'a> {

@@ -39,11 +39,11 @@
 //!
 //! # Several nodes
 //!
-//! In a cluster, a room may have members on other nodes, called peers. The driver reports them
-//! ([`Input::PeerUp`], [`Input::GuestJoined`], [`Input::GuestCount`]), and the hub stores them as
-//! guests: `join_ack` lists or counts them, members are notified of them, a broadcast includes the
-//! peers to send it to, and a direct message to an unknown id is forwarded to the peer whose tag
-//! matches the id ([`Action::Forward`]).
+//! In a cluster, a room may have members on other nodes, which are called peers of this node. The
+//! driver reports them ([`Input::PeerUp`], [`Input::GuestJoined`], [`Input::GuestCount`]), and the
+//! hub stores them as guests: `join_ack` lists or counts them, members are notified of them, a
+//! broadcast includes the peers to send it to, and a direct message to an unknown id is forwarded
+//! to the peer whose tag matches the id ([`Action::Forward`]).
 //!
 //! # Guarantees
 //!

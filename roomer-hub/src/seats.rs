@@ -1,4 +1,4 @@
-//! Seats: a connection's or guest's rooms.
+//! Seats: the rooms of one connection or guest.
 
 use std::ops::{Deref, DerefMut};
 

@@ -1,9 +1,9 @@
 //! Member lists as JSON, updated in place and shared between receivers.
 //!
-//! A list of ten thousand ids takes 390 KB. With a copy for each of 64 joining clients that have
-//! not read theirs yet, they would take 25 MB. The list is therefore stored in chunks that are
-//! immutable once they are full: a `join_ack` shares them, and copies only the rest. A leave moves
-//! the last member into the gap, which requires copying only one chunk.
+//! A list of ten thousand ids takes 390 KB. If each of 64 joining clients had its own unread copy,
+//! the copies would take 25 MB. The list is therefore stored in chunks that are immutable once they
+//! are full: a `join_ack` shares them, and copies only the rest. A leave moves the last member into
+//! the gap, which requires copying only one chunk.
 
 use std::iter;
 

@@ -104,7 +104,7 @@
 //!     .connect()?;
 //! let lobby = client.join("lobby");
 //! let limit = Duration::from_secs(10);
-//! let profile = lobby.request("profile", "ann", limit).await?; // of the server
+//! let profile = lobby.request("profile", "ann", limit).await?; // from the server
 //! for id in lobby.members() {
 //!     println!("{id}: {:?}", lobby.request_to(id, "add", "1+2", limit).await);
 //! }

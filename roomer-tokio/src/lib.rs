@@ -55,18 +55,18 @@
 //!     })
 //!     .build()?;
 //!
-//! // All of ann's connections, from any task or thread:
+//! // Send to all of ann's connections, from any task or thread:
 //! server.user("ann").send("mail", "from bob");
 //! # Ok::<(), roomer_tokio::BuildError>(())
 //! ```
 //!
 //! # Members with info
 //!
-//! Clients of the extended protocol receive more than the id of each member of their rooms: the
-//! user, and one JSON value, such as a display name. [`Claims::info`] sets it for a new connection,
-//! [`Conn::set_info`] changes it, and a client may change its own if [`Builder::may_set_info`]
-//! permits it. Changes are delivered in order with the room's messages. Plain clients receive only
-//! the ids.
+//! Clients of the extended protocol receive not only the id of each member of their rooms, but also
+//! the user and one JSON value, such as a display name. [`Claims::info`] sets it for a new
+//! connection, [`Conn::set_info`] changes it, and a client may change its own if
+//! [`Builder::may_set_info`] permits it. Changes are delivered in order with the room's messages.
+//! Plain clients receive only the ids.
 //!
 //! ```
 //! use roomer_tokio::{Claims, Info, Server};

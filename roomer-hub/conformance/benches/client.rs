@@ -1,4 +1,4 @@
-//! A client benchmark, compared with a bare WebSocket client in the same run: `cargo bench -p
+//! Compares a client with a bare WebSocket client in the same run: `cargo bench -p
 //! roomer-conformance --bench client`. Linux only.
 //!
 //! The server runs in its own process. Each figure is the median of several rounds, in which the

@@ -116,7 +116,7 @@ fn modules_with_a_folder_are_its_mod_rs() {
     for path in &sources {
         let folder = path.trim_end_matches(".rs");
         let parent = Path::new(path).parent().unwrap();
-        // A test's or example's root is a file next to the folder with its modules.
+        // The root of a test or example is a file next to the folder with its modules.
         let is_root = !parent.ends_with("src")
             && parent.parent().is_some_and(|it| root().join(it).join("Cargo.toml").exists());
         if !is_root && sources.iter().any(|it| it.starts_with(&format!("{folder}/"))) {

@@ -9,7 +9,7 @@ use super::rng::Rng;
 /// # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
 /// use roomer_tokio::testkit::Faults;
 ///
-/// // All faults that lose nothing, and lost connections.
+/// // All faults that lose no data, and lost connections.
 /// let mut faults = Faults::gentle();
 /// faults.resets = true;
 /// ```

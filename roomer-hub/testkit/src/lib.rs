@@ -213,7 +213,7 @@
 //!     world.advance(Duration::from_secs(30));
 //!     world.calm();
 //!
-//!     // Each open client knows exactly the open clients.
+//!     // Each open client's list contains exactly the open clients.
 //!     let open: Vec<_> = world.clients().iter().filter(|client| client.is_open()).collect();
 //!     for client in &open {
 //!         assert_eq!(client.members("root").unwrap().len(), open.len());

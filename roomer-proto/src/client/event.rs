@@ -71,7 +71,8 @@ pub enum Event {
         id: ConnId,
     },
     /// A member's info has changed, or the member is away or back
-    /// ([`Members::is_away`](super::Members::is_away)), also while the client had no session.
+    /// ([`Members::is_away`](super::Members::is_away)), or this happened while the client had no
+    /// session.
     MemberChanged {
         /// The room's name.
         room: ByteString,

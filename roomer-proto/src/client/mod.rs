@@ -25,10 +25,10 @@
 //! let now = Duration::ZERO;
 //! let mut client = Client::new(Options::default());
 //! client.join(now, "lobby").unwrap();
-//! // Without a connection messages wait.
+//! // Without a connection, messages wait.
 //! assert_eq!(client.send(now, "lobby", "chat", None, b"hello"), Ok(Sent::Queued));
 //!
-//! // The driver is asked for a connection, makes it, and writes the request.
+//! // The client needs a connection. Its driver opens one, and writes the request.
 //! assert_eq!(client.poll(now, 7), Some(Need::Connect));
 //! let address: Address = "ws://example.org/ws".parse().unwrap();
 //! assert_eq!((address.host(), address.port(), address.is_tls()), ("example.org", 80, false));

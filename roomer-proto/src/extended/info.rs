@@ -20,7 +20,7 @@ use crate::extended::json_text::{is_json, quote};
 /// assert_eq!(ann.as_str(), r#"{"name":"Ann"}"#);
 /// assert_eq!(Info::string("Ann \"the\" one").as_str(), r#""Ann \"the\" one""#);
 /// assert!(Info::new(r#"{"name":"#).is_err());
-/// assert!(Info::new(r#""Ann"],["#).is_err()); // would forge another member
+/// assert!(Info::new(r#""Ann"],["#).is_err()); // it would forge another member
 /// # Ok::<(), roomer_proto::extended::InvalidInfo>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -146,8 +146,8 @@ enum Location {
 }
 
 impl<const CLIENT: bool> Feed<'_, CLIENT> {
-    /// Returns the next event, or `None` if more bytes are needed or the decoder is over. After
-    /// an error, which reports a violation by the peer, the decoder is over.
+    /// Returns the next event, or `None` if more bytes are needed or the decoder has finished.
+    /// After an error, which reports a violation by the peer, the decoder has finished.
     // Not an `Iterator`, because events borrow from the feed.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Result<Event<'_>, Violation>> {

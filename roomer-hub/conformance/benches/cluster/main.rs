@@ -1,5 +1,5 @@
-//! A benchmark of messages to another node, compared with a bare loop over the same broker in the
-//! same run: `cargo bench -p roomer-conformance --bench cluster`. Linux only.
+//! Compares the cost of messages to another node with a bare loop over the same broker in the same
+//! run: `cargo bench -p roomer-conformance --bench cluster`. Linux only.
 //!
 //! Each end is a thread, and a figure is that thread's CPU time. The bare loop writes prepared
 //! bytes and skips the payloads that it reads. The sending node handles a client's message up to

@@ -1,4 +1,4 @@
-//! The conformance suite for all adapters over real sockets: the rules in the wire protocol and
+//! The conformance suite for all adapters over real sockets: the rules of the wire protocol and of
 //! the contract.
 //!
 //! `tests/tokio.rs`, `tests/smol.rs` and their variants for streams include this file as a module

@@ -1,5 +1,5 @@
-//! Tests how a client's packets are handled, rule by rule (section 5), and untrusted fields
-//! (section 12).
+//! Tests how a client's packets (section 5) and untrusted fields in them (section 12) are handled,
+//! rule by rule.
 
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;

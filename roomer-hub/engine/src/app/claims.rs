@@ -38,7 +38,7 @@ use roomer_hub::{Info, Profile};
 ///     })
 ///     .may_publish(|conn, _| conn.extension::<User>().is_some_and(|user| user.may_write))
 ///     .build()?;
-/// // Sends to all of ann's connections, from any thread:
+/// // Send to all of ann's connections, from any thread:
 /// server.user("ann").send("mail", "from bob");
 /// # Ok::<(), roomer_engine::BuildError>(())
 /// ```

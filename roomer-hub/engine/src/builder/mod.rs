@@ -123,7 +123,7 @@ impl<E> Builder<E> {
     /// option, the six reserved events are never forwarded, names must be UTF-8, and a malformed
     /// packet is answered with a close frame.
     pub fn compat(mut self) -> Self {
-        // Applied by `build`, so that the order of calls does not matter.
+        // `build` applies these settings, so the order of calls does not matter.
         self.compat = true;
         self
     }

@@ -36,8 +36,9 @@ impl<E> Builder<E> {
 
     /// Limits the joins that one connection may send. Average and burst work as in
     /// [`message_rate`](Self::message_rate). A join costs more than a message: each, even a
-    /// repeated one, is answered with the room's member list, and announced to them. Default: no
-    /// limit. Choose a burst above the number of rooms that a client rejoins when it reconnects.
+    /// repeated one, is answered with the room's member list, and announced to the members.
+    /// Default: no limit. Choose a burst above the number of rooms that a client rejoins when it
+    /// reconnects.
     pub fn join_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.join_rate = self.rate("join_rate", per_second, burst);
         self

@@ -44,7 +44,7 @@ pub enum CarrierEvent {
         /// The largest frame that the broker accepts, in bytes.
         max_payload: usize,
     },
-    /// A notice for the operator about a working link, such as an outdated broker version.
+    /// The link is down, for the reason in this sentence. Reported once per outage.
     Down(String),
     /// A notice for the operator about a working link, such as an outdated broker version.
     Notice(String),

@@ -89,7 +89,7 @@ impl Cluster {
         self
     }
 
-    /// Sets how long the server is not [ready](crate::Server::is_ready) after its start so that
+    /// Sets how long after its start the server is not [ready](crate::Server::is_ready), so that
     /// its first clients see the other nodes' members. Default 2 s.
     pub fn form_wait(mut self, wait: Duration) -> Self {
         self.config.form_wait = wait;

@@ -45,7 +45,7 @@ pub(crate) struct Opening {
     /// Bytes received after the request.
     pub(crate) leftover: Vec<u8>,
     /// Present if the client requests the extended protocol. After its resume request was handled,
-    /// `resume` is kept only if the token belongs to another node's session so that the node can
+    /// `resume` is kept only if the token belongs to another node's session, so that the node can
     /// be notified.
     pub(crate) session: Option<SessionRequest>,
 }

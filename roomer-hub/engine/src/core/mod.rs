@@ -131,7 +131,7 @@ impl Core {
     }
 
     /// Closes a connection because the server is shutting down. The close reason contains a
-    /// reconnect delay for a client with a session so that the next process receives connections
+    /// reconnect delay for a client with a session, so that the next process receives connections
     /// at a steady rate.
     pub(crate) fn close_for_shutdown(&mut self, now: Duration, conn: ConnKey, window: Duration) {
         self.close_for_later(now, conn, (close::RESTART.code, &close::SHUTDOWN), window);

@@ -75,7 +75,7 @@ pub struct SessionStats {
     pub resumed: u64,
     /// Clients' failed attempts to resume a session, by reason.
     pub refused: RefusedSessions,
-    /// Reports from other cluster nodes that a client has resumed there, by effect.
+    /// Reports from other cluster nodes that a client now has a session there, by effect.
     pub released: ReleasedSessions,
 }
 

@@ -25,7 +25,7 @@ use roomer_proto::extended::SessionToken;
 use crate::session::handover::{Handover, HandoverError};
 use crate::session::release::ReleasedSessions;
 
-/// How many tokens, newest first, are kept until one is known to have been received, in addition to
+/// How many of the newest tokens are kept until one is known to have been received, in addition to
 /// the token that the client presented.
 const MOST_UNCONFIRMED: usize = 3;
 

@@ -1,5 +1,5 @@
-//! Explores all orders of a few clients' and rooms' steps, breadth first. Each of the hub's states
-//! is visited once, and each transition from it is checked like any other input.
+//! Explores all orders of a few clients' steps in a few rooms, breadth first. Each of the hub's
+//! states is visited once, and each transition from it is checked like any other input.
 
 use std::collections::BTreeSet;
 

@@ -33,7 +33,7 @@ pub enum Op {
     Broadcast {
         from: Option<u16>,
         except: Option<u16>,
-        /// The id of a connection to another node, which does not receive the broadcast.
+        /// A guest that does not receive the broadcast.
         except_guest: Option<u16>,
         room: &'static str,
         event: &'static str,

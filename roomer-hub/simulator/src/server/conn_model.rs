@@ -38,7 +38,7 @@ pub struct ConnModel {
     pub created: Duration,
     /// How many bytes the server had read after the last poll.
     pub read: u64,
-    /// How many bytes the last poll that read any has read.
+    /// How many bytes were read by the last poll that read any.
     pub last_read: u64,
     pub last_received: Duration,
     /// When a full socket has certainly become writable, and when it may have.
@@ -188,7 +188,7 @@ impl ConnModel {
         }
     }
 
-    /// Records how long a full socket has blocked output, while the server is idle.
+    /// Records since when a full socket has blocked output, while the server is idle.
     pub fn is_blocked_since(&mut self, now: Option<Duration>) {
         match now {
             None => self.seen_written = u64::MAX,

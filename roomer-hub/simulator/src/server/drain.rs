@@ -169,7 +169,8 @@ impl Harness<'_> {
             ensure!(sockets > 0, "the drain continues without sockets");
             ensure!(connections > 0 || !is_live, "the server continues without connections");
         }
-        // By now, the drain has been polled for the last interval.
+        // The drain is polled at least once per interval, so it has closed what was due one
+        // interval ago.
         let expected = drain.allowed(now.saturating_sub(DRAIN_INTERVAL).max(drain.since));
         let is_slow = is_live && open > 0 && drain.closed_by_drain < expected;
         ensure!(!is_slow, "the drain has closed {} of {expected}", drain.closed_by_drain);

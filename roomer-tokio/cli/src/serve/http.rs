@@ -1,4 +1,4 @@
-//! The operators' listener's connections, with a limit on every wait: a client that sends or reads
+//! Connections to the operators' listener, with a limit on every wait: a client that sends or reads
 //! slowly occupies one of a limited number of connections for a limited time.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The operators' listener's routes for metrics and health.
+//! Routes for metrics and health on the operators' listener.
 
 use std::sync::Arc;
 

@@ -87,7 +87,7 @@ pub struct Serving {
     log: Lines<BufReader<ChildStderr>>,
     /// The WebSocket URL.
     pub url: String,
-    /// The operators' listener's host and port.
+    /// The host and port of the operators' listener.
     pub operator: String,
     /// The memory budget from the log.
     pub memory_budget: String,
