@@ -252,7 +252,7 @@ impl<'a> Actions<'a> {
         let (members, peers, except) = (room.members(), room.peers(), self.context.except);
         // In a room with history, a separate record sends the message to extended members,
         // together with its number.
-        let audience = if room.remembers { room.plain_audience() } else { Audience::All };
+        let audience = if room.has_history { room.plain_audience() } else { Audience::All };
         Action::Broadcast { room: key, members, except, audience, packet, peers, except_guest }
     }
 
@@ -267,7 +267,7 @@ impl<'a> Actions<'a> {
             }
             RareRecord::Broadcast(key) => {
                 let room = &self.tables.rooms[key];
-                let audience = if room.remembers { room.plain_audience() } else { Audience::All };
+                let audience = if room.has_history { room.plain_audience() } else { Audience::All };
                 self.local_broadcast(key, audience, packet)
             }
             RareRecord::GuestLeft { room, subject } => {

@@ -95,7 +95,7 @@ impl Hub {
         end.clear();
         end.push(b']');
         tables.write_away(conn, &tables.rooms[key], end);
-        let histories = tables.histories.as_ref().filter(|_| tables.rooms[key].remembers);
+        let histories = tables.histories.as_ref().filter(|_| tables.rooms[key].has_history);
         // The bracket was already written, before the ids.
         let position = histories.and_then(|histories| histories.ack_end.strip_prefix(']'));
         end.extend_from_slice(position.unwrap_or("}").as_bytes());

@@ -45,7 +45,7 @@ pub struct Config {
     /// rooms. `None`: unlimited.
     pub info_rate: Option<Rate>,
     /// The maximum total size of all rooms' histories in bytes
-    /// ([`Hub::remember`](crate::Hub::remember)). Default 64 MiB. Above it, histories of rooms
+    /// ([`Hub::add_history`](crate::Hub::add_history)). Default 64 MiB. Above it, histories of rooms
     /// without members are discarded first, then the oldest messages in the room that has just
     /// received one.
     pub max_history: usize,

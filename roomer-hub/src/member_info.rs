@@ -271,7 +271,7 @@ impl Hub {
             }
             Presence::Full => self.tables.refresh_entries(room, own, abroad),
         }
-        if self.tables.rooms[room].remembers {
+        if self.tables.rooms[room].has_history {
             self.answer_recall(room);
         }
         if self.tables.rooms[room].announces_away {
@@ -320,7 +320,7 @@ impl<'a> Actions<'a> {
         let snapshot = match room.has_full_presence() {
             true => {
                 let chunks = room.entries.as_ref().map_or(&[][..], |entries| entries.chunks());
-                let end = self.tables.histories.as_ref().filter(|_| room.remembers);
+                let end = self.tables.histories.as_ref().filter(|_| room.has_history);
                 let end = match room.announces_away {
                     true => &output.ack_end,
                     false => end.map_or(&b"]}"[..], |histories| histories.ack_end.as_bytes()),

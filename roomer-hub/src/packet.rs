@@ -177,7 +177,7 @@ impl Hub {
     ) {
         match self.tables.histories {
             None => self.output.records.push(record),
-            Some(_) => self.broadcast_and_remember(room, packet, except, record),
+            Some(_) => self.broadcast_and_store(room, packet, except, record),
         }
     }
 }

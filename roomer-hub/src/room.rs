@@ -103,7 +103,7 @@ pub(crate) struct Room {
     pub(crate) name: Box<str>,
     pub(crate) presence: Presence,
     /// True if the room has a history.
-    pub(crate) remembers: bool,
+    pub(crate) has_history: bool,
     /// True if extended members are notified when others go away or come back.
     pub(crate) announces_away: bool,
     /// The number of members that use the extended protocol.
@@ -123,7 +123,7 @@ impl Room {
         Room {
             name: name.into(),
             presence,
-            remembers: false,
+            has_history: false,
             announces_away: false,
             extended: 0,
             members,

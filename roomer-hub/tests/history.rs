@@ -50,7 +50,7 @@ fn node() -> Node {
     let mut config = Config::default();
     config.max_history = 10_000;
     let mut node = Node::new(config);
-    node.0.remember(ROOM, History::last(10));
+    node.0.add_history(ROOM, History::last(10));
     node
 }
 

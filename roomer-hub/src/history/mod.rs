@@ -5,7 +5,7 @@
 //! its `dst` (`#NUMBER`). A position in a history consists of the history's epoch and a number.
 
 mod actions;
-mod memory;
+mod room;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 use roomer_proto::PacketRef;
 use roomer_proto::extended::Recall;
 
-use memory::{Memory, Recalled};
+use room::{Recalled, RoomHistory};
 
 use crate::config::{History, RoomPattern};
 use crate::hash::HashKey;
@@ -25,7 +25,7 @@ use crate::hash::HashKey;
 pub(crate) struct Histories {
     /// The rooms with history; the first matching pattern applies.
     patterns: Vec<(RoomPattern, History)>,
-    memories: HashMap<Box<str>, Entry, HashKey>,
+    rooms: HashMap<Box<str>, Entry, HashKey>,
     /// Histories of rooms without members, ordered by expiry.
     idle: BTreeMap<(Duration, u64), Box<str>>,
     /// The next history's epoch.
@@ -46,14 +46,14 @@ pub(crate) struct Histories {
 
 #[derive(Debug)]
 struct Entry {
-    memory: Memory,
+    history: RoomHistory,
     /// The room's key in `idle`, if the room has no members.
     idle: Option<(Duration, u64)>,
 }
 
 impl Histories {
     /// The maximum number of histories discarded per input, which bounds the time per input.
-    const MOST_FORGOTTEN: usize = 4;
+    const MAX_DROPPED: usize = 4;
     /// The limit on the caller's first epoch. All epochs must stay below 2^53, which JavaScript
     /// represents exactly, so half of that range is reserved for counting up.
     const FIRST_EPOCHS: u64 = 1 << 52;
@@ -61,7 +61,7 @@ impl Histories {
     pub(crate) fn new(first_epoch: u64, max_bytes: usize, key: HashKey) -> Self {
         Histories {
             patterns: Vec::new(),
-            memories: HashMap::with_hasher(key),
+            rooms: HashMap::with_hasher(key),
             idle: BTreeMap::new(),
             next_epoch: first_epoch % Self::FIRST_EPOCHS,
             bytes: 0,
@@ -73,7 +73,7 @@ impl Histories {
         }
     }
 
-    pub(crate) fn remember(&mut self, pattern: &str, history: History) {
+    pub(crate) fn add_pattern(&mut self, pattern: &str, history: History) {
         self.patterns.push((RoomPattern::new(pattern), history));
     }
 
@@ -84,14 +84,14 @@ impl Histories {
 
     /// Returns the number of histories.
     pub(crate) fn len(&self) -> usize {
-        self.memories.len()
+        self.rooms.len()
     }
 
     /// Prepares a new room's history. Returns false if the room has no history.
     pub(crate) fn open(&mut self, name: &str) -> bool {
         // The room was created again before its history expired, so the history continues in the
         // same epoch.
-        if let Some(entry) = self.memories.get_mut(name) {
+        if let Some(entry) = self.rooms.get_mut(name) {
             if let Some(idle) = entry.idle.take() {
                 self.idle.remove(&idle);
             }
@@ -99,27 +99,27 @@ impl Histories {
         }
         let first = self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
         // A pattern with 0 messages exempts its rooms from a broader pattern after it.
-        let Some(&(_, history)) = first.filter(|(_, history)| history.messages > 0) else {
+        let Some(&(_, limits)) = first.filter(|(_, limits)| limits.messages > 0) else {
             return false;
         };
-        let memory = Memory::new(history, self.next_epoch);
+        let history = RoomHistory::new(limits, self.next_epoch);
         self.next_epoch += 1;
-        self.bytes += memory.bytes();
-        self.memories.insert(name.into(), Entry { memory, idle: None });
+        self.bytes += history.bytes();
+        self.rooms.insert(name.into(), Entry { history, idle: None });
         true
     }
 
     /// Prepares for an input at time `now`.
     pub(crate) fn begin(&mut self, now: Duration) {
         (self.now, self.request) = (now, None);
-        self.forget_idle();
+        self.drop_idle();
     }
 
     /// Records that a room was closed, after which its history starts to expire.
     pub(crate) fn close(&mut self, name: &str) {
-        let Some(entry) = self.memories.get_mut(name) else { return };
+        let Some(entry) = self.rooms.get_mut(name) else { return };
         // The epoch makes the key unique among rooms that close at the same time.
-        let key = (self.now.saturating_add(entry.memory.age()), entry.memory.epoch());
+        let key = (self.now.saturating_add(entry.history.age()), entry.history.epoch());
         entry.idle = Some(key);
         self.idle.insert(key, name.into());
     }
@@ -127,12 +127,12 @@ impl Histories {
     /// Stores a message in a room's history and returns its number; `None` if the room has no
     /// history.
     pub(crate) fn push(&mut self, packet: &PacketRef<'_>) -> Option<u64> {
-        let entry = self.memories.get_mut(packet.room)?;
+        let entry = self.rooms.get_mut(packet.room)?;
         // Subtract the size and add it again below, because the message may evict others.
-        self.bytes -= entry.memory.bytes();
-        let number = entry.memory.push(self.now, packet);
-        self.number = memory::number_text(number);
-        self.bytes += entry.memory.bytes();
+        self.bytes -= entry.history.bytes();
+        let number = entry.history.push(self.now, packet);
+        self.number = room::number_text(number);
+        self.bytes += entry.history.bytes();
         if self.bytes > self.max_bytes {
             self.make_room(packet.room);
         }
@@ -146,34 +146,34 @@ impl Histories {
         while self.bytes > self.max_bytes
             && let Some((_, idle)) = self.idle.pop_first()
         {
-            self.drop_memory(&idle);
+            self.drop_history(&idle);
         }
-        let Some(entry) = self.memories.get_mut(name) else { return };
-        self.bytes -= entry.memory.bytes();
+        let Some(entry) = self.rooms.get_mut(name) else { return };
+        self.bytes -= entry.history.bytes();
         // The other histories alone may exceed the limit, because empty ones count too.
         let max = self.max_bytes.saturating_sub(self.bytes);
-        entry.memory.shrink_to(max);
-        self.bytes += entry.memory.bytes();
+        entry.history.shrink_to(max);
+        self.bytes += entry.history.bytes();
     }
 
-    fn drop_memory(&mut self, name: &str) {
+    fn drop_history(&mut self, name: &str) {
         // The caller has already removed its entry from `idle`.
-        if let Some(entry) = self.memories.remove(name) {
-            self.bytes -= entry.memory.bytes();
+        if let Some(entry) = self.rooms.remove(name) {
+            self.bytes -= entry.history.bytes();
         }
     }
 
     /// Answers the history request of the current input's client, which joins a room with history.
     fn answer(&mut self, name: &str) -> Option<Recalled> {
-        let entry = self.memories.get_mut(name)?;
-        self.bytes -= entry.memory.bytes();
-        entry.memory.forget_old(self.now);
-        self.bytes += entry.memory.bytes();
-        Some(entry.memory.recall(&self.request.unwrap_or_default()))
+        let entry = self.rooms.get_mut(name)?;
+        self.bytes -= entry.history.bytes();
+        entry.history.drop_expired(self.now);
+        self.bytes += entry.history.bytes();
+        Some(entry.history.recall(&self.request.unwrap_or_default()))
     }
 
-    fn get(&self, name: &str) -> Option<&Memory> {
-        self.memories.get(name).map(|entry| &entry.memory)
+    fn get(&self, name: &str) -> Option<&RoomHistory> {
+        self.rooms.get(name).map(|entry| &entry.history)
     }
 
     /// Returns a message in a room's history; `back` counts backwards from the newest one, 0.
@@ -181,47 +181,47 @@ impl Histories {
         self.get(name)?.message_before(back)
     }
 
-    /// Returns a room's latest messages; see [`Memory::recent`].
+    /// Returns a room's latest messages; see [`RoomHistory::recent`].
     pub(crate) fn recent(
         &self,
         now: Duration,
         name: &str,
         last: usize,
     ) -> impl Iterator<Item = (u64, PacketRef<'_>)> {
-        self.get(name).into_iter().flat_map(move |memory| memory.recent(now, last))
+        self.get(name).into_iter().flat_map(move |history| history.recent(now, last))
     }
 
     /// Discards expired histories, a few at a time.
-    fn forget_idle(&mut self) {
-        for _ in 0..Self::MOST_FORGOTTEN {
+    fn drop_idle(&mut self) {
+        for _ in 0..Self::MAX_DROPPED {
             let Some(first) = self.idle.first_entry().filter(|first| first.key().0 <= self.now)
             else {
                 return;
             };
             let name = first.remove();
-            self.drop_memory(&name);
+            self.drop_history(&name);
         }
     }
 
     /// Checks that the tables are consistent. `has_room` returns true if a room exists.
     pub(crate) fn audit(&self, has_room: impl Fn(&str) -> bool) -> Result<(), String> {
-        let bytes: usize = self.memories.values().map(|entry| entry.memory.bytes()).sum();
+        let bytes: usize = self.rooms.values().map(|entry| entry.history.bytes()).sum();
         if bytes != self.bytes {
-            return Err(format!("{bytes} bytes of memories, {} counted", self.bytes));
+            return Err(format!("{bytes} bytes of histories, {} counted", self.bytes));
         }
-        for (name, entry) in &self.memories {
-            entry.memory.audit().map_err(|error| format!("{name:?}: {error}"))?;
+        for (name, entry) in &self.rooms {
+            entry.history.audit().map_err(|error| format!("{name:?}: {error}"))?;
             if entry.idle.is_some() == has_room(name) {
-                return Err(format!("the memory of {name:?} is idle: {:?}", entry.idle));
+                return Err(format!("the history of {name:?} is idle: {:?}", entry.idle));
             }
             if entry.idle.is_some_and(|key| self.idle.get(&key) != Some(name)) {
-                return Err(format!("the memory of {name:?} is never forgotten"));
+                return Err(format!("the history of {name:?} is never dropped"));
             }
         }
-        let idle = self.memories.values().filter(|entry| entry.idle.is_some()).count();
+        let idle = self.rooms.values().filter(|entry| entry.idle.is_some()).count();
         match idle == self.idle.len() {
             true => Ok(()),
-            false => Err(format!("{idle} idle memories, {} listed", self.idle.len())),
+            false => Err(format!("{idle} idle histories, {} listed", self.idle.len())),
         }
     }
 }
@@ -236,8 +236,8 @@ mod tests {
 
     fn histories() -> Histories {
         let mut histories = Histories::new(u64::MAX, 1 << 20, HashKey([1; 16]));
-        histories.remember("chat/none", History::last(0));
-        histories.remember("chat/*", History::last(3).max_age(secs(60)));
+        histories.add_pattern("chat/none", History::last(0));
+        histories.add_pattern("chat/*", History::last(3).max_age(secs(60)));
         histories
     }
 
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_matching_pattern_decides_which_rooms_remember() {
+    fn the_first_matching_pattern_decides_which_rooms_have_a_history() {
         let mut histories = histories();
         assert!(histories.open("chat/1") && !histories.open("chat/none") && !histories.open("x"));
         assert_eq!(histories.push(&message("chat/1")), Some(1));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_outlives_its_room_for_a_while_and_begins_anew_after_that() {
+    fn a_history_outlives_its_room_for_a_while_and_begins_anew_after_that() {
         let mut histories = histories();
         histories.open("chat/1");
         histories.push(&message("chat/1"));
@@ -279,10 +279,10 @@ mod tests {
     }
 
     #[test]
-    fn all_memories_together_stay_below_the_limit() {
+    fn all_histories_together_stay_below_the_limit() {
         let history = History::last(1000).max_bytes(10_000);
         let mut histories = Histories::new(0, 20_000, HashKey([1; 16]));
-        histories.remember("*", history);
+        histories.add_pattern("*", history);
         let fill = |histories: &mut Histories, room: &str| {
             (0..100).for_each(|_| {
                 let payload = &[b'x'; 100];

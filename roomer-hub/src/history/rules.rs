@@ -16,17 +16,17 @@ impl Hub {
     /// Gives a history to rooms created from now on that match `pattern`: a room's name, or a
     /// prefix followed by `*`. The first matching pattern applies; without a match, a room has no
     /// history.
-    pub fn remember(&mut self, pattern: &str, history: History) {
+    pub fn add_history(&mut self, pattern: &str, history: History) {
         let (config, key) = (self.config, self.tables.key);
         let new = || Box::new(Histories::new(config.first_epoch, config.max_history, key));
-        self.tables.histories.get_or_insert_with(new).remember(pattern, history);
+        self.tables.histories.get_or_insert_with(new).add_pattern(pattern, history);
     }
 
     /// Like [`broadcast`](Self::broadcast), but stores the message and sends its number to
     /// extended members.
     #[cold]
     #[inline(never)]
-    pub(crate) fn broadcast_and_remember(
+    pub(crate) fn broadcast_and_store(
         &mut self,
         room: RoomKey,
         packet: &PacketRef<'_>,
@@ -36,7 +36,7 @@ impl Hub {
         let entry = &self.tables.rooms[room];
         let (has_plain, has_extended) = (entry.has_plain_members(), entry.extended_members() > 0);
         let number = match &mut self.tables.histories {
-            Some(histories) if entry.remembers => {
+            Some(histories) if entry.has_history => {
                 let src = self.output.subject.as_ref().map_or("", ConnId::as_str);
                 histories.push(&PacketRef { room: &entry.name, src, ..*packet })
             }

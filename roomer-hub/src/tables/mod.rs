@@ -135,7 +135,7 @@ impl Tables {
     }
 
     /// Returns the number of rooms with a stored history
-    /// ([`Hub::remember`](crate::Hub::remember)), including those without members.
+    /// ([`Hub::add_history`](crate::Hub::add_history)), including those without members.
     #[must_use]
     pub fn history_count(&self) -> usize {
         self.histories.as_ref().map_or(0, |histories| histories.len())
@@ -266,7 +266,7 @@ impl Tables {
         entry.announces_away = self.has_away(name, presence);
         if let Some(histories) = &mut self.histories {
             // Continue a history that has outlived an earlier room with this name.
-            entry.remembers = histories.open(name);
+            entry.has_history = histories.open(name);
         }
         let room = self.rooms.insert(entry);
         let (key, rooms) = (self.key, &self.rooms);
@@ -315,7 +315,7 @@ impl Tables {
             entry.remove();
         }
         let closed = self.rooms.remove(room)?;
-        if let Some(histories) = self.histories.as_mut().filter(|_| closed.remembers) {
+        if let Some(histories) = self.histories.as_mut().filter(|_| closed.has_history) {
             histories.close(&closed.name);
         }
         Some(closed.name)

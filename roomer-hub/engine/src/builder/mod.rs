@@ -294,10 +294,10 @@ impl<E> Builder<E> {
         // matches a name applies.
         let ordered = options.cluster.iter().flat_map(Cluster::ordered_rooms);
         for pattern in ordered.filter(|_| !histories.is_empty()) {
-            hub.remember(pattern, History::last(0));
+            hub.add_history(pattern, History::last(0));
         }
         for (pattern, history) in &histories {
-            hub.remember(pattern, *history);
+            hub.add_history(pattern, *history);
         }
         for (pattern, presence) in &presences {
             hub.set_presence(pattern, *presence);

@@ -11,18 +11,18 @@ use crate::config::History;
 
 /// A room's latest messages, oldest first.
 #[derive(Debug)]
-pub(super) struct Memory {
-    history: History,
+pub(super) struct RoomHistory {
+    limits: History,
     epoch: u64,
     /// The number of messages ever sent, which is also the newest message's number.
     newest: u64,
-    messages: VecDeque<Remembered>,
+    messages: VecDeque<StoredMessage>,
     bytes: usize,
 }
 
 /// A stored message.
 #[derive(Debug)]
-struct Remembered {
+struct StoredMessage {
     at: Duration,
     /// The sender; `None` for the server.
     src: Option<ConnId>,
@@ -42,14 +42,14 @@ pub(super) struct Recalled {
     pub(super) numbers: Range<u64>,
 }
 
-impl Memory {
+impl RoomHistory {
     /// The approximate size of an empty history in bytes.
     const EMPTY: usize = 256;
     /// The overhead per message in bytes: its entry and the cost of an allocation.
-    const EACH: usize = size_of::<Remembered>() + 32;
+    const EACH: usize = size_of::<StoredMessage>() + 32;
 
-    pub(super) fn new(history: History, epoch: u64) -> Self {
-        Memory { history, epoch, newest: 0, messages: VecDeque::new(), bytes: 0 }
+    pub(super) fn new(limits: History, epoch: u64) -> Self {
+        RoomHistory { limits, epoch, newest: 0, messages: VecDeque::new(), bytes: 0 }
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -57,7 +57,7 @@ impl Memory {
     }
 
     pub(super) fn age(&self) -> Duration {
-        self.history.age
+        self.limits.age
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -77,11 +77,11 @@ impl Memory {
 
     /// Stores a message and returns its number.
     pub(super) fn push(&mut self, now: Duration, packet: &PacketRef<'_>) -> u64 {
-        self.forget_old(now);
+        self.drop_expired(now);
         self.newest += 1;
         let dst = number_text(self.newest);
         let len = dst.len() + packet.event.len() + packet.payload.len();
-        if Self::EACH + len > self.history.bytes {
+        if Self::EACH + len > self.limits.bytes {
             // A message that is not stored would leave a gap, but the stored numbers must be
             // consecutive.
             (self.messages, self.bytes) = (VecDeque::new(), 0);
@@ -92,7 +92,7 @@ impl Memory {
         text.extend_from_slice(packet.event.as_bytes());
         text.extend_from_slice(packet.payload);
         self.bytes += Self::EACH + len;
-        self.messages.push_back(Remembered {
+        self.messages.push_back(StoredMessage {
             at: now,
             // An empty `src` does not parse, and therefore stands for the server.
             src: packet.src.parse().ok(),
@@ -102,28 +102,28 @@ impl Memory {
             event_len: packet.event.len() as u32,
             text: text.into(),
         });
-        while self.messages.len() > self.history.messages || self.bytes > self.history.bytes {
-            self.forget_oldest();
+        while self.messages.len() > self.limits.messages || self.bytes > self.limits.bytes {
+            self.drop_oldest();
         }
         self.newest
     }
 
     /// Discards the messages that have expired.
-    pub(super) fn forget_old(&mut self, now: Duration) {
-        let age = self.history.age;
+    pub(super) fn drop_expired(&mut self, now: Duration) {
+        let age = self.limits.age;
         while self.messages.front().is_some_and(|first| now.saturating_sub(first.at) >= age) {
-            self.forget_oldest();
+            self.drop_oldest();
         }
     }
 
     /// Discards the oldest messages until at most this many bytes, or no messages, are left.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
         while self.bytes() > bytes && !self.messages.is_empty() {
-            self.forget_oldest();
+            self.drop_oldest();
         }
     }
 
-    fn forget_oldest(&mut self) {
+    fn drop_oldest(&mut self) {
         if let Some(oldest) = self.messages.pop_front() {
             self.bytes -= Self::EACH + oldest.text.len();
         }
@@ -158,7 +158,8 @@ impl Memory {
         now: Duration,
         last: usize,
     ) -> impl Iterator<Item = (u64, PacketRef<'_>)> {
-        let is_expired = |message: &&Remembered| now.saturating_sub(message.at) >= self.history.age;
+        let is_expired =
+            |message: &&StoredMessage| now.saturating_sub(message.at) >= self.limits.age;
         // Expired messages are at the front, because messages are ordered by time.
         let good = self.messages.len() - self.messages.iter().take_while(is_expired).count();
         let numbers = self.newest + 1 - good.min(last) as u64..=self.newest;
@@ -167,7 +168,7 @@ impl Memory {
 
     fn message(&self, number: u64) -> Option<PacketRef<'_>> {
         let index = number.checked_sub(self.oldest())?;
-        let Remembered { src, dst_len, event_len, text, .. } =
+        let StoredMessage { src, dst_len, event_len, text, .. } =
             self.messages.get(usize::try_from(index).ok()?)?;
         let (dst, rest) = text.split_at(usize::from(*dst_len));
         let (event, payload) = rest.split_at(*event_len as usize);
@@ -184,8 +185,8 @@ impl Memory {
         let bytes = self.messages.iter().map(|message| Self::EACH + message.text.len());
         let (bytes, len) = (bytes.sum::<usize>(), self.messages.len());
         let is_sound = bytes == self.bytes
-            && bytes <= self.history.bytes
-            && len <= self.history.messages
+            && bytes <= self.limits.bytes
+            && len <= self.limits.messages
             && len as u64 <= self.newest;
         match is_sound {
             true => Ok(()),
@@ -209,27 +210,27 @@ mod tests {
 
     const HISTORY: History = History { messages: 3, bytes: 1000, age: secs(60) };
 
-    fn push(memory: &mut Memory, now: u64, payload: &[u8]) -> u64 {
+    fn push(history: &mut RoomHistory, now: u64, payload: &[u8]) -> u64 {
         let packet = PacketRef { room: "a", event: "chat", payload, ..PacketRef::default() };
-        let number = memory.push(secs(now), &packet);
-        assert_eq!(memory.audit(), Ok(()));
+        let number = history.push(secs(now), &packet);
+        assert_eq!(history.audit(), Ok(()));
         number
     }
 
-    fn payloads(memory: &Memory, recalled: &Recalled) -> Vec<String> {
-        let messages = recalled.numbers.clone().map(|number| memory.message(number).unwrap());
+    fn payloads(history: &RoomHistory, recalled: &Recalled) -> Vec<String> {
+        let messages = recalled.numbers.clone().map(|number| history.message(number).unwrap());
         messages.map(|message| String::from_utf8_lossy(message.payload).into_owned()).collect()
     }
 
-    fn since(memory: &Memory, number: u64) -> (bool, Vec<String>) {
-        let at = Some(Position { epoch: memory.epoch, number });
-        let recalled = memory.recall(&Recall { at, last: None });
-        (recalled.is_complete, payloads(memory, &recalled))
+    fn since(history: &RoomHistory, number: u64) -> (bool, Vec<String>) {
+        let at = Some(Position { epoch: history.epoch, number });
+        let recalled = history.recall(&Recall { at, last: None });
+        (recalled.is_complete, payloads(history, &recalled))
     }
 
     #[test]
     fn a_message_is_returned_unchanged_with_its_number() {
-        let mut memory = Memory::new(HISTORY, 7);
+        let mut history = RoomHistory::new(HISTORY, 7);
         let src = ConnId::from_random_bytes([5; 16]);
         let packet = PacketRef {
             room: "a",
@@ -238,77 +239,77 @@ mod tests {
             src: src.as_str(),
             payload: b"\xff\0 hi",
         };
-        assert_eq!(memory.push(secs(0), &packet), 1);
-        assert_eq!(memory.message(1), Some(PacketRef { room: "", dst: "#1", ..packet }));
-        assert_eq!((memory.message(0), memory.message(2)), (None, None));
+        assert_eq!(history.push(secs(0), &packet), 1);
+        assert_eq!(history.message(1), Some(PacketRef { room: "", dst: "#1", ..packet }));
+        assert_eq!((history.message(0), history.message(2)), (None, None));
         let by_server = PacketRef { src: "", event: "", payload: b"", ..packet };
-        memory.push(secs(0), &by_server);
-        assert_eq!(memory.message(2), Some(PacketRef { room: "", dst: "#2", ..by_server }));
+        history.push(secs(0), &by_server);
+        assert_eq!(history.message(2), Some(PacketRef { room: "", dst: "#2", ..by_server }));
     }
 
     #[test]
     fn missed_messages_are_complete_until_one_of_them_is_forgotten() {
-        let mut memory = Memory::new(HISTORY, 7);
-        assert_eq!(since(&memory, 0), (true, vec![]));
+        let mut history = RoomHistory::new(HISTORY, 7);
+        assert_eq!(since(&history, 0), (true, vec![]));
         for number in 1..=5_u8 {
-            push(&mut memory, 0, &[b'0' + number]);
+            push(&mut history, 0, &[b'0' + number]);
         }
         let text = |numbers: &[&str]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(since(&memory, 5), (true, vec![]));
-        assert_eq!(since(&memory, 4), (true, text(&["5"])));
-        assert_eq!(since(&memory, 2), (true, text(&["3", "4", "5"])));
-        assert_eq!(since(&memory, 1), (false, vec![]));
+        assert_eq!(since(&history, 5), (true, vec![]));
+        assert_eq!(since(&history, 4), (true, text(&["5"])));
+        assert_eq!(since(&history, 2), (true, text(&["3", "4", "5"])));
+        assert_eq!(since(&history, 1), (false, vec![]));
         // This history never had these positions.
-        assert_eq!(since(&memory, 6), (false, vec![]));
-        assert_eq!(since(&memory, u64::MAX), (false, vec![]));
+        assert_eq!(since(&history, 6), (false, vec![]));
+        assert_eq!(since(&history, u64::MAX), (false, vec![]));
         let other = Recall { at: Some(Position { epoch: 8, number: 4 }), last: Some(2) };
-        let recalled = memory.recall(&other);
+        let recalled = history.recall(&other);
         assert!(!recalled.is_complete);
-        assert_eq!(payloads(&memory, &recalled), ["4", "5"]);
+        assert_eq!(payloads(&history, &recalled), ["4", "5"]);
         assert_eq!(recalled.at, Position { epoch: 7, number: 5 });
     }
 
     #[test]
     fn the_last_messages_come_without_a_position() {
-        let mut memory = Memory::new(HISTORY, 7);
-        let last = |memory: &Memory, last| {
-            let recalled = memory.recall(&Recall { at: None, last });
+        let mut history = RoomHistory::new(HISTORY, 7);
+        let last = |history: &RoomHistory, last| {
+            let recalled = history.recall(&Recall { at: None, last });
             assert!(!recalled.is_complete);
-            payloads(memory, &recalled).len()
+            payloads(history, &recalled).len()
         };
-        assert_eq!(last(&memory, Some(2)), 0);
-        (0..4).for_each(|_| assert!(push(&mut memory, 0, b"x") > 0));
-        let counts = [None, Some(0), Some(1), Some(3), Some(u32::MAX)].map(|n| last(&memory, n));
+        assert_eq!(last(&history, Some(2)), 0);
+        (0..4).for_each(|_| assert!(push(&mut history, 0, b"x") > 0));
+        let counts = [None, Some(0), Some(1), Some(3), Some(u32::MAX)].map(|n| last(&history, n));
         assert_eq!(counts, [0, 0, 1, 3, 3]);
     }
 
     #[test]
     fn bytes_and_age_are_limits_too() {
-        let mut memory = Memory::new(HISTORY, 7);
-        push(&mut memory, 0, &[b'a'; 400]);
-        push(&mut memory, 10, &[b'b'; 400]);
-        assert_eq!(since(&memory, 1).1.len(), 1);
-        assert!(!since(&memory, 0).0, "the first does not fit beside the second");
-        push(&mut memory, 69, b"c");
-        assert!(since(&memory, 1).0);
-        memory.forget_old(secs(70));
-        assert_eq!(since(&memory, 2), (true, vec!["c".into()]));
-        assert!(!since(&memory, 1).0);
+        let mut history = RoomHistory::new(HISTORY, 7);
+        push(&mut history, 0, &[b'a'; 400]);
+        push(&mut history, 10, &[b'b'; 400]);
+        assert_eq!(since(&history, 1).1.len(), 1);
+        assert!(!since(&history, 0).0, "the first does not fit beside the second");
+        push(&mut history, 69, b"c");
+        assert!(since(&history, 1).0);
+        history.drop_expired(secs(70));
+        assert_eq!(since(&history, 2), (true, vec!["c".into()]));
+        assert!(!since(&history, 1).0);
         // A message above the size limit empties the history, and is not stored either.
-        assert_eq!(push(&mut memory, 71, &[b'd'; 1000]), 4);
-        assert_eq!(since(&memory, 4), (true, vec![]));
-        assert!(!since(&memory, 3).0);
-        assert_eq!(memory.bytes(), Memory::EMPTY);
-        assert_eq!(push(&mut memory, 72, b"e"), 5);
-        assert_eq!(since(&memory, 4), (true, vec!["e".into()]));
+        assert_eq!(push(&mut history, 71, &[b'd'; 1000]), 4);
+        assert_eq!(since(&history, 4), (true, vec![]));
+        assert!(!since(&history, 3).0);
+        assert_eq!(history.bytes(), RoomHistory::EMPTY);
+        assert_eq!(push(&mut history, 72, b"e"), 5);
+        assert_eq!(since(&history, 4), (true, vec!["e".into()]));
     }
 
     #[test]
     fn memory_follows_the_messages() {
         let history = History { messages: 10_000, bytes: 10_000_000, age: secs(60) };
-        let mut memory = Memory::new(history, 7);
-        (0..5000).for_each(|_| assert!(memory.push(secs(0), &PacketRef::default()) > 0));
-        memory.forget_old(secs(60));
-        assert!(memory.messages.capacity() <= 4);
+        let mut history = RoomHistory::new(history, 7);
+        (0..5000).for_each(|_| assert!(history.push(secs(0), &PacketRef::default()) > 0));
+        history.drop_expired(secs(60));
+        assert!(history.messages.capacity() <= 4);
     }
 }
