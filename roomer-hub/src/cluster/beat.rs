@@ -82,7 +82,7 @@ impl Cluster {
             return self.foreign(from, version);
         }
         // The peer is still on probation: its frames are ignored, and nothing is requested from it.
-        if !peer.is_alive() && !peer.revive(now) {
+        if !peer.is_alive() && !peer.try_readmit(now) {
             return;
         }
         if peer.incoming.is_idle() {
@@ -179,7 +179,7 @@ impl Cluster {
             peer.liveness = Liveness::Foreign;
             peer.outgoing = None;
             // If a later heartbeat has a common version, the stream starts over.
-            peer.incoming.forget();
+            peer.incoming.reset();
             self.report(Event::Foreign { node, version });
         }
     }

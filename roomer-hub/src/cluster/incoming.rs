@@ -171,7 +171,7 @@ impl Incoming {
     }
 
     /// Resets everything except the stream's number, after the guests have left.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.start(0);
         self.retry = None;
         self.shown = StreamPosition::default();
@@ -193,7 +193,7 @@ impl Incoming {
 
     /// Ends the transfer: the guests in the hub now reflect this stream. Returns the number of
     /// frames known to be lost before it.
-    pub(super) fn went_live(&mut self) -> Option<u64> {
+    pub(super) fn become_live(&mut self) -> Option<u64> {
         self.is_live = true;
         self.transfer = None;
         self.unreported = REPORT_BYTES; // Report it immediately: submissions wait for it.
@@ -358,7 +358,7 @@ mod tests {
         let frame = Bytes::from_static(b"frame");
         assert_eq!(incoming.receive(ms(0), (1, 1), &frame, 1000), Received::Next);
         incoming.advance(ms(0), frame.len());
-        incoming.went_live();
+        incoming.become_live();
         assert_eq!(incoming.reported(1, 2), Some(false));
         assert_eq!(incoming.due(ms(0), WAIT), Due::Nothing);
         incoming

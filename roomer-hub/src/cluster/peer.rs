@@ -240,7 +240,7 @@ impl Peer {
     }
 
     /// Counts a heartbeat from a dead peer. Returns true if the peer is readmitted.
-    pub(super) fn revive(&mut self, now: Duration) -> bool {
+    pub(super) fn try_readmit(&mut self, now: Duration) -> bool {
         // Heartbeats during a ban do not count, so the ban lasts its full time.
         if now < self.banned_until {
             return false;
@@ -268,7 +268,7 @@ impl Peer {
 
     /// Declares the peer dead. After its first death, one heartbeat is enough for readmission. Each
     /// further death in quick succession doubles the number of heartbeats.
-    pub(super) fn die(&mut self, now: Duration) {
+    pub(super) fn declare_dead(&mut self, now: Duration) {
         let is_again = self.deaths > 0 && now.saturating_sub(self.since) < FLAP_MEMORY;
         self.deaths = if is_again { self.deaths + 1 } else { 1 };
         // `deaths` is at least 1 here. Shifts by 32 or more fail, but are far above the maximum.
@@ -280,7 +280,7 @@ impl Peer {
         self.outgoing = None;
         self.is_announced = false;
         // `PeerGone` removes the guests, so a later stream must start from nothing.
-        self.incoming.forget();
+        self.incoming.reset();
     }
 
     /// Restarts a dead peer's probation, after it missed a heartbeat.

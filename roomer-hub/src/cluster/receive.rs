@@ -70,7 +70,7 @@ impl Cluster {
         let (from, now) = (head.from, self.now);
         let peer = self.peers.get_mut(&from).filter(|peer| peer.is_alive());
         if peer.is_some_and(|peer| peer.is_banned(now)) {
-            self.gone(from, GoneReason::BadFrames);
+            self.drop_peer(from, GoneReason::BadFrames);
         }
     }
 
@@ -220,10 +220,10 @@ impl Cluster {
     }
 
     /// Declares a peer dead and removes its members.
-    pub(super) fn gone(&mut self, node: NodeId, reason: GoneReason) {
+    pub(super) fn drop_peer(&mut self, node: NodeId, reason: GoneReason) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        peer.die(now);
+        peer.declare_dead(now);
         let (key, name) = (peer.key.take(), peer.name.clone());
         // A stopped node returns under a new id. A silent one may return under the same id.
         if reason == GoneReason::Bye {

@@ -84,7 +84,7 @@ impl Cluster {
             }
             Item::End => return self.end_transfer(tables, from),
             Item::Bye => {
-                self.gone(from, GoneReason::Bye);
+                self.drop_peer(from, GoneReason::Bye);
                 return Ok(());
             }
             _ => {}
@@ -172,7 +172,7 @@ impl Cluster {
         let is_shown_by_rejoin = loss == Loss::Rejoin;
         (peer.incoming.digest, peer.incoming.profiles) =
             transfer.finish(tables, key, &self.hash, is_shown_by_rejoin, &mut self.effects);
-        let frames = peer.incoming.went_live();
+        let frames = peer.incoming.become_live();
         peer.stale = std::time::Duration::ZERO;
         let name = peer.name.clone();
         for room in gaps {

@@ -66,7 +66,7 @@ impl Cluster {
             trim(peer, now, config);
         }
         for (node, reason) in gone {
-            self.gone(node, reason);
+            self.drop_peer(node, reason);
         }
         self.peers.retain(|_, peer| !peer.is_forgettable(now));
         self.ended.retain(|_, ended_at| now.saturating_sub(*ended_at) < ENDED_MEMORY);

@@ -81,7 +81,7 @@ impl Churn {
                 self.faults.add(|| "acknowledgements were lost: nothing comes any more".into());
                 break;
             }
-            progress.say(|| {
+            progress.show(|| {
                 let secs = start.elapsed().as_secs_f64();
                 let rate = (self.joins - before) as f64 / secs / 1000.0;
                 format!("{secs:.1} of {time:?}: {rate:.0} thousand joins per second")

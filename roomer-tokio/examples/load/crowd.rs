@@ -101,7 +101,7 @@ impl Lists {
                 self.faults.add_many(wrong, || format!("{wrong} of {all} member lists are wrong"));
                 return Ok(know);
             }
-            progress.say(|| format!("{know} of {all} know all others"));
+            progress.show(|| format!("{know} of {all} know all others"));
             net.turn(Duration::from_millis(5), self)?;
         }
     }
@@ -202,7 +202,7 @@ pub fn idle(options: &Options) -> Outcome {
             out.send(sent, &PacketRef { room: ROOT, event: "m", dst, src: "", payload });
             sent += 1;
         }
-        progress.say(|| format!("{} of {conns} have heard something", woken.got));
+        progress.show(|| format!("{} of {conns} have heard something", woken.got));
         net.turn(Duration::from_millis(100), &mut woken)?;
     }
     drop(progress);

@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Outcome {
     let mut out = net.out();
     let now = out.now;
     for conn in (0..conns).step_by(2) {
-        pairs.say(&mut out, conn, now);
+        pairs.send(&mut out, conn, now);
     }
     pairs.go_on(&mut net, options.warmup)?;
     pairs.trips.clear();
@@ -77,7 +77,7 @@ pub fn run(options: &Options) -> Outcome {
 }
 
 impl Pairs {
-    fn say(&mut self, out: &mut Out<'_>, conn: usize, due: u64) {
+    fn send(&mut self, out: &mut Out<'_>, conn: usize, due: u64) {
         let number = &mut self.sent[conn];
         Stamp { slot: conn as u32, sender: 0, number: *number, due }.write(&mut self.payload);
         *number += 1;
@@ -99,7 +99,7 @@ impl Pairs {
                 self.faults.add(|| "all messages were lost: nothing comes any more".into());
                 break;
             }
-            progress.say(|| {
+            progress.show(|| {
                 let secs = start.elapsed().as_secs_f64();
                 let rate = (self.got - before) as f64 / secs / 1000.0;
                 format!("{secs:.1} of {time:?}: {rate:.0} thousand messages per second")
@@ -123,7 +123,7 @@ impl Listener for Pairs {
                 format!("connection {conn} got what its mate did not send: {}", show(packet))
             });
         };
-        if !self.ledger.hear(conn, 0, stamp.number, &mut self.faults) {
+        if !self.ledger.record(conn, 0, stamp.number, &mut self.faults) {
             return;
         }
         self.got += 1;
@@ -135,7 +135,7 @@ impl Listener for Pairs {
             stamp.due
         };
         if !self.stopped {
-            self.say(out, conn, due);
+            self.send(out, conn, due);
         }
     }
 }

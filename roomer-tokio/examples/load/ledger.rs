@@ -19,7 +19,7 @@ impl Ledger {
 
     /// Records a message received by a listener. Returns true if it was received for the first time.
     #[inline]
-    pub fn hear(
+    pub fn record(
         &mut self,
         listener: usize,
         sender: usize,

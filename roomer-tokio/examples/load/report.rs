@@ -118,7 +118,7 @@ impl Progress {
         Progress { shown: stderr().is_terminal(), next: Instant::now() }
     }
 
-    pub fn say(&mut self, words: impl FnOnce() -> String) {
+    pub fn show(&mut self, words: impl FnOnce() -> String) {
         if self.shown && Instant::now() >= self.next {
             let _ = write!(stderr(), "\r\x1b[K{}", words());
             self.next = Instant::now() + Duration::from_millis(200);

@@ -79,7 +79,7 @@ pub fn run(options: &Options) -> Outcome {
     net.skim = false;
     returns.join(&mut net, options.timeout)?;
     // After these, no notices about earlier joins arrive.
-    returns.talk(&mut net, 1, away, options.timeout)?;
+    returns.exchange(&mut net, 1, away, options.timeout)?;
     returns.mark(&mut net, options.timeout)?;
     net.settle_sessions(Duration::from_millis(150), &mut returns)?;
     report.put("rss_ready_kib", server.rss());
@@ -92,7 +92,7 @@ pub fn run(options: &Options) -> Outcome {
     report.put("cut_cpu_us", watch.server_cpu().map(|cpu| cpu / away as f64 * 1e6));
     report.put("rss_away_kib", server.rss());
     let watch = Watch::start(&server);
-    returns.talk(&mut net, options.meanwhile, 0, options.timeout)?;
+    returns.exchange(&mut net, options.meanwhile, 0, options.timeout)?;
     returns.stand_still(&mut net, &watch, options.timeout)?;
     report.put("meanwhile", options.meanwhile);
     report.put("kept_cpu_us", watch.server_cpu().map(|cpu| cpu / away as f64 * 1e6));
@@ -102,10 +102,10 @@ pub fn run(options: &Options) -> Outcome {
     net.inflight = options.inflight;
     let deadline = Instant::now() + options.timeout;
     let (watch, mut progress) = (Watch::start(&server), Progress::new());
-    net.come_back(clients.clone())?;
+    net.resume(clients.clone())?;
     let everything = returns.received_by_all();
     while !net.all_open() || net.sessions.refused == 0 && returns.received < everything {
-        progress.say(|| format!("{} of {away} have returned", net.sessions.resumed));
+        progress.show(|| format!("{} of {away} have returned", net.sessions.resumed));
         net.turn(Duration::from_millis(20), &mut returns)?;
         if Instant::now() > deadline {
             break;
@@ -119,7 +119,7 @@ pub fn run(options: &Options) -> Outcome {
 
     // If all sessions were resumed, one more message must reach each member once.
     if net.sessions.refused == 0 {
-        returns.talk(&mut net, 1, away, options.timeout)?;
+        returns.exchange(&mut net, 1, away, options.timeout)?;
     }
     returns.mark(&mut net, options.timeout)?;
     net.settle_sessions(Duration::from_millis(150), &mut returns)?;
@@ -189,7 +189,7 @@ impl Returns {
 
     /// Makes the plain observers send messages to all rooms. Members with a socket receive them:
     /// the other observers, and `clients` clients.
-    fn talk(
+    fn exchange(
         &mut self,
         net: &mut Net,
         messages: usize,
@@ -274,14 +274,14 @@ impl Returns {
     }
 
     /// Records a message to a room. Returns `None` if it was not sent to this member.
-    fn hear(&mut self, out: &Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
+    fn record(&mut self, out: &Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
         let stamp = Stamp::read(packet.payload)?;
         let room = stamp.slot as usize;
         let is_from = out.ids.get(room / ROOMS_EACH).is_some_and(|id| packet.src == id);
         let is_in = self.names.get(room).is_some_and(|name| packet.room == name);
         let place =
             (is_from && is_in && stamp.number < self.sent).then(|| self.place(room, conn))?;
-        let is_new = self.ledger.hear(place?, 0, stamp.number, &mut self.faults);
+        let is_new = self.ledger.record(place?, 0, stamp.number, &mut self.faults);
         self.received += u64::from(is_new);
         Some(())
     }
@@ -297,7 +297,7 @@ impl Listener for Returns {
         match packet.event {
             JOIN_ACK if packet.room != ROOT => self.joined += 1,
             MARK if packet.room == ROOT => self.marks += 1,
-            EVENT if self.hear(out, conn, packet).is_some() => {}
+            EVENT if self.record(out, conn, packet).is_some() => {}
             _ => {
                 self.faults.add(|| format!("connection {conn} got an odd packet: {}", show(packet)))
             }

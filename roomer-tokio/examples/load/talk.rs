@@ -195,7 +195,7 @@ impl Talk {
     }
 
     /// Sends a message that was due at `due`, or immediately.
-    fn say(&mut self, out: &mut Out<'_>, due: Option<u64>) {
+    fn send(&mut self, out: &mut Out<'_>, due: Option<u64>) {
         let room = match self.names.len() {
             1 => 0,
             rooms => {
@@ -225,7 +225,7 @@ impl Talk {
     fn fill_window(&mut self, net: &mut Net, window: usize) {
         if self.closed_loop {
             let mut out = net.out();
-            (0..window).for_each(|_| self.say(&mut out, None));
+            (0..window).for_each(|_| self.send(&mut out, None));
         }
     }
 
@@ -239,7 +239,7 @@ impl Talk {
                     // After a delay, all overdue messages are sent, each with its own due time, so that
                     // their latency includes the delay.
                     while pace.due <= net.now() {
-                        self.say(&mut net.out(), Some(pace.due));
+                        self.send(&mut net.out(), Some(pace.due));
                         pace.due += pace.step;
                     }
                     let wait = Duration::from_nanos(pace.due - net.now().min(pace.due));
@@ -255,7 +255,7 @@ impl Talk {
                     .add(|| format!("{under_way} messages were lost: nothing comes any more"));
                 return Ok(());
             }
-            progress.say(|| {
+            progress.show(|| {
                 let secs = start.elapsed().as_secs_f64();
                 let rate = (self.delivered - before) as f64 / secs / 1000.0;
                 format!("{secs:.1} of {time:?}: {rate:.0} thousand deliveries per second")
@@ -319,7 +319,7 @@ impl Talk {
     /// Handles a message: finds its sender, checks that it was expected, and records whether it was
     /// the last copy.
     #[inline]
-    fn hear(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
+    fn record(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
         let stamp = Stamp::read(packet.payload)?;
         let room: usize = packet.room.strip_prefix("room-")?.parse().ok()?;
         let (slot, sender) = (stamp.slot as usize, stamp.sender as usize);
@@ -331,7 +331,7 @@ impl Talk {
             return None;
         }
         let listener = room * self.members + member;
-        let new = self.ledger.hear(listener, sender, stamp.number, &mut self.faults);
+        let new = self.ledger.record(listener, sender, stamp.number, &mut self.faults);
         let state = &mut self.slots[slot];
         // A delivery to a stopped member, or for a slot that was reused, does not complete a
         // message.
@@ -346,7 +346,7 @@ impl Talk {
             self.free.push(stamp.slot);
             self.completed += 1;
             if self.closed_loop && !self.stopped {
-                self.say(out, None);
+                self.send(out, None);
             }
         }
         Some(())
@@ -358,7 +358,7 @@ impl Listener for Talk {
     fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) {
         match packet.event {
             EVENT => {
-                if self.hear(out, conn, packet).is_none() {
+                if self.record(out, conn, packet).is_none() {
                     self.faults.add(|| {
                         format!(
                             "connection {conn} received what no connection sent to it: {}",

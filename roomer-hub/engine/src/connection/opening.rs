@@ -251,7 +251,7 @@ impl Connection {
         if compression.is_shared {
             self.writer.accept_compressed();
         }
-        let secret = session.map(|_| self.greet(id, profile.as_ref()));
+        let secret = session.map(|_| self.queue_hello(id, profile.as_ref()));
         let opening = (!shared.options().echo).then_some(&self.writer);
         let extended = session.is_some();
         let open = match &profile {
@@ -320,7 +320,7 @@ impl Connection {
     }
 
     /// Queues a new session's `hello`. Returns the secret in its token.
-    fn greet(&self, id: ConnId, profile: Option<&Profile>) -> [u8; 16] {
+    fn queue_hello(&self, id: ConnId, profile: Option<&Profile>) -> [u8; 16] {
         let shared = &self.shared;
         let secret = shared.env.random();
         let token = SessionToken::new(id, secret);

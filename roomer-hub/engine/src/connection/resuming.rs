@@ -99,13 +99,13 @@ impl Connection {
             Ok(session) => self.resume(now, opening, session, token, received),
             // The client has opened a newer socket and abandoned this one.
             Err(HandoverError::Superseded) => Step::Done,
-            Err(HandoverError::Ended) => self.start_over(now, opening),
+            Err(HandoverError::Ended) => self.open_new_session(now, opening),
         }
     }
 
     /// Opens a new session instead of the expected one, if the limits permit it: this socket was
     /// admitted instead of the session's old socket, which may still be open.
-    fn start_over(&mut self, now: Duration, opening: Opening) -> Step {
+    fn open_new_session(&mut self, now: Duration, opening: Opening) -> Step {
         let (lifecycle, options) = (&self.shared.lifecycle, self.shared.options());
         let address = options.handshake.address(self.peer.get());
         // Exclude this socket, which is counted as well.

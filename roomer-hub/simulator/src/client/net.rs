@@ -212,7 +212,7 @@ impl Net {
     }
 
     /// Makes the network drop all of a connection's bytes, while it still looks open.
-    pub fn darken(&mut self, number: usize) {
+    pub fn drop_silently(&mut self, number: usize) {
         self.ends[number].is_dark = true;
     }
 

@@ -108,7 +108,7 @@ impl Run<'_> {
             }
             Step::Darken(number) => {
                 self.marks.mark(!is_away(net, number), Mark::Dark);
-                net.darken(number);
+                net.drop_silently(number);
             }
             Step::Advance(span) => net.advance(span),
             Step::Settle => net.settle(),

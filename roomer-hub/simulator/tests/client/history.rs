@@ -126,7 +126,7 @@ fn whatever_happens_no_message_is_missing_or_doubled() {
                     sent[number].push(text);
                 }
                 5 => net.cut(number),
-                6 => net.darken(number),
+                6 => net.drop_silently(number),
                 7 => net.is_up = !net.is_up,
                 8 => {
                     let millis = net.rng.below(2500) as u64;

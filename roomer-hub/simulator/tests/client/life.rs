@@ -210,7 +210,7 @@ fn a_silent_server_is_found_out() {
         net.advance(30 * MINUTE);
         assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 1));
         net.take_events(ann);
-        net.darken(ann);
+        net.drop_silently(ann);
         net.advance(MINUTE + 20 * SECOND);
         assert_eq!(net.take_events(ann)[0], Event::Suspended(Failure::Timeout));
         assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 2));
@@ -258,7 +258,7 @@ fn a_doubted_connection_is_probed_and_a_long_wait_ends() {
         net.ends[ann].client.wake(now);
         net.advance(21 * SECOND);
         assert!(net.take_events(ann).is_empty(), "it is alive");
-        net.darken(ann);
+        net.drop_silently(ann);
         let now = net.world.now();
         net.ends[ann].client.wake(now);
         net.advance(21 * SECOND);
@@ -297,7 +297,7 @@ fn a_close_writes_queued_messages_and_waits_for_the_answer() {
 
         // Without an answer the connection still ends, and the unconfirmed message is reported as
         // lost.
-        net.darken(bob);
+        net.drop_silently(bob);
         net.send(bob, "lobby", "uncertain");
         let now = net.world.now();
         net.ends[bob].client.close(now);

@@ -258,7 +258,7 @@ fn whatever_happens_each_request_ends_once() {
                     }
                 }
                 4 => net.cut(number),
-                5 => net.darken(number),
+                5 => net.drop_silently(number),
                 6 => {
                     let millis = net.rng.below(1500) as u64;
                     net.advance(Duration::from_millis(millis));

@@ -51,7 +51,7 @@ fn a_session_continues_without_loss_or_notice() {
 fn messages_during_an_absence_are_sent_on_return() {
     let mut net = Net::new(1, Server::builder());
     two(&mut net, &Options::default());
-    net.darken(0);
+    net.drop_silently(0);
     for number in 0..200 {
         net.send(1, "lobby", &number.to_string());
         net.advance(SECOND / 10);

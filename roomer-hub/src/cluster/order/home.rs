@@ -95,13 +95,13 @@ impl Cluster {
 
     /// Records a term that a peer has announced. If the term is new, announces it to all peers,
     /// promising to assign no more places in earlier terms.
-    pub(super) fn learn(&mut self, name: &str, from: NodeId, term: Term) {
+    pub(super) fn record_term(&mut self, name: &str, from: NodeId, term: Term) {
         let room = self.orders.room_mut(name);
         let promised = room.promised.entry(from).or_default();
         *promised = term.max(*promised);
         if room.known < term {
             room.known = term;
-            self.tell_term(name, term);
+            self.send_term(name, term);
         }
     }
 
@@ -123,7 +123,7 @@ impl Cluster {
         let room = self.orders.room_mut(name);
         (room.known, room.yielded) = (term, term);
         if is_new {
-            self.tell_term(name, term);
+            self.send_term(name, term);
         }
         term
     }
@@ -142,7 +142,7 @@ impl Cluster {
         room.placed.insert(node, number);
         if room.known != term {
             room.known = term;
-            self.tell_term(name, term);
+            self.send_term(name, term);
         }
         let place = OrderItem::Place { room: name, node, number, epoch: term.epoch };
         for node in to.iter().chain([&node]).filter(|node| **node != me) {
@@ -151,7 +151,7 @@ impl Cluster {
         Place { term, node, number, age: Duration::ZERO }
     }
 
-    fn tell_term(&mut self, room: &str, Term { epoch, home }: Term) {
+    fn send_term(&mut self, room: &str, Term { epoch, home }: Term) {
         self.push_to_all(&Item::Order(OrderItem::Term { room, epoch, home }));
     }
 

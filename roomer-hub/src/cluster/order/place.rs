@@ -39,7 +39,7 @@ impl Cluster {
             }
             OrderItem::Submit { room: name, number, epoch, home, is_final, to } => {
                 let term = Term { epoch, home };
-                self.learn(name, from, term);
+                self.record_term(name, from, term);
                 let (to, age) = (to.iter().collect(), Duration::ZERO);
                 let submission = Submission { node: from, number, term, is_final, to, age };
                 self.orders.room_mut(name).submissions.push_back(submission);
@@ -47,7 +47,7 @@ impl Cluster {
             OrderItem::Place { room: name, node, number, epoch } => {
                 let term = Term { epoch, home: from };
                 let place = Place { term, node, number, age: Duration::ZERO };
-                self.learn(name, from, term);
+                self.record_term(name, from, term);
                 if !self.enqueue(name, place) {
                     // The message will not get a place from another home.
                     self.lose(name, node, number);
@@ -63,7 +63,7 @@ impl Cluster {
                 }
             }
             OrderItem::Term { room: name, epoch, home } => {
-                self.learn(name, from, Term { epoch, home });
+                self.record_term(name, from, Term { epoch, home });
             }
             // This kind of item may only occur at the start of a stream.
             _ => return Err(ResetReason::Malformed),
@@ -83,7 +83,7 @@ impl Cluster {
                 peer.into_iter().for_each(|peer| peer.ordered = peer.ordered.max(number));
             }
             OrderItem::Term { room: name, epoch, home } if name.len() <= self.config.max_name => {
-                self.learn(name, from, Term { epoch, home });
+                self.record_term(name, from, Term { epoch, home });
             }
             _ => return Err(ResetReason::Malformed),
         }

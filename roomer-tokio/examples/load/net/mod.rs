@@ -188,7 +188,7 @@ impl Net {
                     self.opened, self.wanted
                 )));
             }
-            progress.say(|| format!("{} of {} connections are open", self.opened, self.wanted));
+            progress.show(|| format!("{} of {} connections are open", self.opened, self.wanted));
             self.turn(Duration::from_millis(100), listener)?;
         }
         Ok(())

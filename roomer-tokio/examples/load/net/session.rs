@@ -72,7 +72,7 @@ impl Session {
     }
 
     /// Processes the server's `hello`.
-    pub(super) fn greet(&mut self, payload: &[u8]) -> Option<Hello> {
+    pub(super) fn handle_hello(&mut self, payload: &[u8]) -> Option<Hello> {
         let mut hello = Hello::read(payload)?;
         self.token = std::mem::take(&mut hello.session);
         if hello.resumed {
@@ -164,7 +164,7 @@ impl Net {
 
     /// Makes connections whose sockets were cut resume their sessions, up to the limit of
     /// concurrent handshakes. They are opened in the following turns.
-    pub fn come_back(&mut self, conns: std::ops::Range<usize>) -> io::Result<()> {
+    pub fn resume(&mut self, conns: std::ops::Range<usize>) -> io::Result<()> {
         for session in self.conns[conns.clone()].iter_mut().filter_map(|c| c.session.as_mut()) {
             session.is_returning = true;
         }
@@ -186,7 +186,7 @@ impl Net {
     ) -> io::Result<()> {
         let state = &mut self.conns[conn];
         let was_open = !self.ids[conn].is_empty();
-        let hello = state.session.as_mut().and_then(|session| session.greet(packet.payload));
+        let hello = state.session.as_mut().and_then(|session| session.handle_hello(packet.payload));
         let Some(hello) = hello else {
             return Err(io::Error::other(format!("connection {conn} got a wrong hello")));
         };

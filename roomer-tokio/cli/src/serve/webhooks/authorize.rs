@@ -115,7 +115,7 @@ impl Authorize {
 
     /// Calls the webhook. If it fails for any reason, the client is rejected.
     async fn decide(&self, question: &Question<'_>) -> AuthResult {
-        let decided = match self.call.ask(question).await {
+        let decided = match self.call.request(question).await {
             Ok((StatusCode::OK, body)) => self.read(&body).map(Ok),
             // Any other status is a failure of the webhook, not a decision.
             Ok((status, body)) => match status {

@@ -66,7 +66,7 @@ impl Call {
     }
 
     /// Sends a question. Returns the answer's status and body.
-    pub(super) async fn ask(
+    pub(super) async fn request(
         &self,
         question: &impl Serialize,
     ) -> Result<(StatusCode, Bytes), String> {
@@ -83,7 +83,7 @@ impl Call {
 
     /// Sends events. Returns an error unless the answer's status indicates success. The body is not
     /// read: a receiver that answers with too many bytes has still received the events.
-    pub(super) async fn tell(&self, body: Bytes) -> Result<(), String> {
+    pub(super) async fn notify(&self, body: Bytes) -> Result<(), String> {
         // This needs no permit, since a single task sends all events, one request at a time.
         let sent = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;
         // A redirect counts as a failure too, since only the configured URL is trusted.

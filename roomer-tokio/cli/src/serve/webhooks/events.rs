@@ -319,7 +319,7 @@ impl Events {
         let mut pause = self.retry_after;
         let mut repetitions = 0..self.retries;
         loop {
-            let Err(error) = self.call.tell(body.clone()).await else {
+            let Err(error) = self.call.notify(body.clone()).await else {
                 self.call.counts.accepted.fetch_add(1, Ordering::Relaxed);
                 self.counts.waiting.fetch_sub(count, Ordering::Relaxed);
                 self.counts.delivered.fetch_add(count, Ordering::Relaxed);

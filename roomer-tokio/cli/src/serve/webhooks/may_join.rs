@@ -45,7 +45,7 @@ impl MayJoin {
         }
         let id = conn.id();
         let question = Question { r#type: "may_join", id: id.as_str(), user: conn.user(), room };
-        let decided = match self.call.ask(&question).await {
+        let decided = match self.call.request(&question).await {
             Ok((StatusCode::OK, body)) => serde_json::from_slice::<Answer>(&body)
                 .map_err(|_| "the answer is not {\"allow\": true} or false".to_owned()),
             Ok((status, _)) => Err(format!("the answer is {status}, not 200")),
