@@ -49,7 +49,7 @@ export function createConnection(core, url, options) {
     let failures = 0;
     let openedAt;
     let isProbing;
-    /** A factor on the answer timeout. Each connection that times out doubles it. */
+    /** A multiplier for the answer timeout, doubled each time a connection times out. */
     let patience = 1;
     let largest = 0;
 

@@ -112,7 +112,7 @@ impl Tables {
 
     /// Returns the ids of the connections that are away, in an unspecified but reproducible order.
     pub(crate) fn away(&self) -> impl Iterator<Item = ConnId> {
-        // If no room announces it, no connection is marked as away, so skip the scan.
+        // Without rooms that announce it, no connection is marked as away, so skip the scan.
         let conns = (!self.away_rooms.is_empty()).then(|| self.conns.values());
         conns.into_iter().flatten().filter(|conn| conn.is_away).map(|conn| conn.id)
     }

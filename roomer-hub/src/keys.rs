@@ -66,9 +66,9 @@ impl ConnKey {
         self.0.as_ffi()
     }
 
-    /// Converts a number returned by [`as_u64`](Self::as_u64) back to a key, for drivers that
-    /// pass keys through an operating system. Any other number yields a key that matches
-    /// nothing or an arbitrary connection.
+    /// Converts a number returned by [`as_u64`](Self::as_u64) back to a key, for drivers that hand
+    /// keys to the operating system, for example as epoll data. Any other number yields a key that
+    /// matches nothing or an arbitrary connection.
     #[must_use]
     pub fn from_u64(number: u64) -> Self {
         ConnKey(KeyData::from_ffi(number))

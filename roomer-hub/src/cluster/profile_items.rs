@@ -80,7 +80,7 @@ impl Cluster {
             self.effects.push(Effect::GuestProfile { peer, id, profile });
         }
         if !is_within {
-            // This is not counted as a bad frame, because the peer may allow longer info than this
+            // Do not count this as a bad frame, because the peer may allow longer info than this
             // node.
             self.report(Event::Refused { reason: RefusedReason::TooLarge });
         }

@@ -214,7 +214,7 @@ impl Names {
         text
     }
 
-    /// Replaces ids by names, in `X` and in payloads.
+    /// Replaces ids with names, in `X` and in payloads.
     fn with_names(&self, text: &str) -> String {
         let mut shown = String::from(text);
         for (name, id) in &self.ids {

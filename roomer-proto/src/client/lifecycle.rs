@@ -75,7 +75,7 @@ pub struct Client {
     /// The time until which queued messages wait for other members to rejoin.
     pub(super) grace_end: Duration,
     pub(super) failures: u32,
-    /// The multiplier of the answer timeout, doubled each time a connection times out.
+    /// A multiplier for the answer timeout, doubled each time a connection times out.
     answer_factor: u32,
     pub(super) next_attempt: NextAttempt,
     pub(super) must_disconnect: bool,

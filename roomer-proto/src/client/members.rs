@@ -67,8 +67,8 @@ impl Members {
         self.details(id)?.user.as_deref()
     }
 
-    /// Returns true if a member has lost its connection and may resume its session. Only rooms that
-    /// announce it report this, and never for the client itself.
+    /// Returns true if a member has lost its connection and may resume its session. Always false in
+    /// rooms that do not announce this, and for the client itself.
     #[must_use]
     pub fn is_away(&self, id: &ConnId) -> bool {
         self.details(id).is_some_and(|details| details.is_away)

@@ -24,7 +24,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Print rooms' messages until stopped; reconnects after failures.
+    /// Print rooms' messages until stopped, reconnecting after failures.
     #[command(after_help = "\
 Examples:
   roomer tail ws://localhost:8080/ws lobby
@@ -91,7 +91,7 @@ Example:
     // The load generator has its own `--help`.
     #[command(disable_help_flag = true)]
     Bench {
-        /// The arguments of the load generator.
+        /// Arguments for the load generator.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },

@@ -93,7 +93,7 @@ pub struct Options {
     pub secs: Duration,
     pub warmup: Duration,
     pub timeout: Duration,
-    /// How long no packet may arrive while packets are missing.
+    /// How long to wait for the next packet while packets are missing.
     pub patience: Duration,
 }
 

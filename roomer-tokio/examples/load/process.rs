@@ -17,7 +17,7 @@ pub struct Process(Vec<u32>);
 struct Cpu {
     /// The run time of the live threads in seconds, with nanosecond resolution.
     precise: f64,
-    /// The user and system time of the whole process in seconds, in clock ticks of 10 ms.
+    /// The user and system time of the whole process in seconds, with a resolution of 10 ms.
     coarse: f64,
 }
 

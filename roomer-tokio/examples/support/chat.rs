@@ -11,51 +11,54 @@ use crate::program::{self, Outcome, text, time, value};
 use crate::trial;
 
 const HELP: &str = "\
-A chat server with its page, and the gallery of the JavaScript client at /gallery/.
+A chat server with its page, and with the JavaScript client's gallery at /gallery/.
 
-    --listen ADDR             where to listen (default 127.0.0.1:8080)
-    --auth-token TOKEN        let in only who shows it: as a subprotocol, /ws?token=TOKEN or a header
-    --compat                  the Go original's rules, holes included
-    --allow-origin ORIGIN     also let in pages of this origin; any: of all (repeatable)
-    --trust-proxy ADDR        whose X-Forwarded-For to believe (repeatable)
-    --proxy-protocol          trusted proxies begin connections with a PROXY header
+    --listen ADDR             the address to listen on (default 127.0.0.1:8080)
+    --auth-token TOKEN        admit only clients that send it: as a subprotocol, /ws?token=TOKEN or a
+                              header
+    --compat                  use the Go original's rules, including its security holes
+    --allow-origin ORIGIN     also admit pages from this origin; any: from all (repeatable)
+    --trust-proxy ADDR        a proxy whose X-Forwarded-For is trusted (repeatable)
+    --proxy-protocol          trusted proxies begin connections with a PROXY protocol header
     --health                  answer health checks at /live and /ready
-    --max-message BYTES       the largest message taken (default 16777216)
-    --max-rooms N             rooms of one client (default 1100)
-    --max-backlog BYTES       what may wait for one client (default 1048576)
-    --memory-budget BYTES     what all may hold together (default: a quarter of the memory, at most
-                              1073741824)
-    --message-rate N          messages per second of a client, 4 N at once (default: any)
-    --byte-rate N             the same in bytes, at once also the largest message
-    --join-rate N             the same for joins
-    --no-presence PATTERN     rooms whose members do not learn of each other: root, lobby*, * (repeatable)
-    --roommates-only          direct messages only between clients in a common room
+    --max-message BYTES       the maximum message size (default 16777216)
+    --max-rooms N             the maximum number of rooms per client (default 1100)
+    --max-backlog BYTES       how much output may be queued for one client (default 1048576)
+    --memory-budget BYTES     how much memory all clients' messages may take (default: a quarter of
+                              the available memory, at most 1073741824)
+    --message-rate N          messages per second from one client, in bursts of 4 N (default: unlimited)
+    --byte-rate N             bytes per second from one client, in bursts of 4 N or, if that is larger,
+                              of the maximum message size
+    --join-rate N             joins per second by one client, in bursts of 4 N
+    --no-presence PATTERN     rooms whose members are not shown to each other: root, lobby*, *
+                              (repeatable)
+    --roommates-only          permit direct messages only between clients that share a room
     --ping-period TIME        how often clients are pinged (default 54s)
     --pong-wait TIME          how long a client may be silent (default 60s)
-    --write-wait TIME         how long a client may take nothing (default 10s)
+    --write-wait TIME         how long a client may accept no output (default 10s)
     --handshake-timeout TIME  how long a handshake may take (default 10s)
-    --max-connections N       how many may be connected (default 100000)
+    --max-connections N       the maximum number of connections (default 100000)
     --max-connections-per-address N
-                              how many of them from one address (default 20000)
-    --max-handshakes N        how many may be about to connect (default 16384)
+                              the maximum number of connections per address (default 20000)
+    --max-handshakes N        the maximum number of clients still connecting (default 16384)
     --max-handshakes-per-address N
-                              how many of them from one address (default 8192)
-    --drain TIME              at the end, close 1,000 connections a second for at most so long
-                              (default: all at once)
-    --cluster URL             share the rooms with other chats by a broker, nats://HOST:PORT
-                              or redis://HOST:PORT
-    --node NAME               this chat's name among them (default: host and process)
+                              the maximum number of them per address (default 8192)
+    --drain TIME              on shutdown, close 1,000 connections per second for at most this long
+                              (default: close all at once)
+    --cluster URL             share rooms with other chats through a broker, nats://HOST:PORT or
+                              redis://HOST:PORT
+    --node NAME               this chat's name in the cluster (default: host name and process id)
     --threads N               worker threads (default 1)
     --coalesce TIME           how long a large room's messages are collected (default 0)
-    --deflate BYTES           compress messages to rooms from this length on (default: none)
-    --echo                    a WebSocket echo instead, for conformance tests
-    --resume-window TIME      how long a client without a socket keeps its session (default 30s)
-    --history N               messages that each room remembers (default 100; 0: none)
-    --trial                   logins by name, request handlers and rooms that remember, for tests
+    --deflate BYTES           compress messages to rooms of at least this length (default: none)
+    --echo                    run a WebSocket echo server instead, for conformance tests
+    --resume-window TIME      how long a session is kept after its connection is lost (default 30s)
+    --history N               how many messages each room keeps (default 100; 0: none)
+    --trial                   logins by name, request handlers and rooms with history, for tests
     --panic-event             an event `panic` whose handler panics, for tests
-    --quiet                   say nothing but where it listens
-    -h, --help                this
-    -V, --version             the version
+    --quiet                   print only the listening address
+    -h, --help                print this help
+    -V, --version             print the version
 
 TIME is in seconds: 2, 0.5, 2s or 500ms.
 ";

@@ -75,9 +75,9 @@ impl TokioWorld {
         TokioWorld { world, start, is_aligned, patience: PATIENCE, patient }
     }
 
-    /// Sets how long in real time [`settle`](Self::settle) waits for a handler, a rule or a hook
-    /// without any event; one second by default. Increase it for slow external work. Decrease it if
-    /// handlers wait only for timers.
+    /// Sets how long, in real time, [`settle`](Self::settle) waits for a pending handler, rule or
+    /// hook that causes no event; one second by default. Increase it for slow external work.
+    /// Decrease it if handlers wait only for timers.
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }

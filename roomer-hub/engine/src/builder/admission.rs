@@ -137,9 +137,10 @@ impl<E> Builder<E> {
     /// Expects each connection from a [trusted proxy](Self::trust_proxy) to begin with a PROXY
     /// protocol header, version 1 or 2, which contains the client's address. HAProxy sends it with
     /// `send-proxy` or `send-proxy-v2`; so do load balancers that do not parse HTTP. The address is
-    /// used for limits and for [`HandshakeRequest::peer`]; if it is a trusted proxy too, its
-    /// `X-Forwarded-For` counts. A header from another peer is answered with 400, and so is a
-    /// trusted proxy without one. Default: no connection begins with a header.
+    /// used for limits and for [`HandshakeRequest::peer`]; if it belongs to a trusted proxy too,
+    /// that proxy's `X-Forwarded-For` is used. A header from any other peer is answered with 400,
+    /// and so is a trusted proxy's connection without one. Default: no connection begins with a
+    /// header.
     ///
     /// The header comes before the TLS handshake, so a listener with roomer's own TLS cannot read it
     /// and returns an error if this option is set: terminate TLS at the proxy.

@@ -21,7 +21,7 @@ pub(crate) struct Status {
     pub(crate) large_message_left: usize,
     /// The total number of bytes accepted by the socket.
     pub(crate) written: u64,
-    /// The number of times that a full socket has accepted bytes again.
+    /// How often the socket has accepted bytes again after being full.
     pub(crate) relieved: u32,
     pub(crate) pressure: Pressure,
 }

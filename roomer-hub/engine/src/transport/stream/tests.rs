@@ -13,7 +13,7 @@ struct State {
     calls: usize,
     /// Bytes for the transport to read.
     inbox: Vec<u8>,
-    /// True while flushes are pending.
+    /// True while flushes must stay pending.
     is_flush_blocked: bool,
     is_flushed: bool,
     is_closed: bool,
