@@ -118,7 +118,7 @@ pub(crate) struct Tail {
     /// Stop after N messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// Also print members' joins and leaves.
+    /// Also print when members join or leave.
     #[arg(long)]
     pub(crate) members: bool,
     /// Keep trying if the server cannot be reached at the start.
@@ -165,7 +165,7 @@ pub(crate) struct Members {
     pub(crate) connect: Connect,
     /// The room's name.
     pub(crate) room: String,
-    /// Keep running, and print members' joins and leaves.
+    /// Keep running, and print when members join or leave.
     #[arg(long)]
     pub(crate) watch: bool,
 }
@@ -179,7 +179,7 @@ pub(crate) struct Talk {
     /// The name shown to other members, if the server supports member info.
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// The messages' event.
+    /// The event to use for messages.
     #[arg(long, default_value = "chat")]
     pub(crate) event: String,
     /// First print the last N messages in the room's history.

@@ -11,50 +11,50 @@ use lexopt::prelude::*;
 use roomer_example_support::program::{self, Outcome, text, time, value};
 
 const HELP: &str = "\
-Puts load on a roomer server and checks what comes back.
+Generates load on a roomer server, and checks what it delivers.
 
 {name} --url URL... [--pid PID...] SCENARIO [options]
 
-    --url URL        ws://HOST:PORT/PATH (default ws://127.0.0.1:8080/ws); again for each node of a
-                     cluster: the connections take turns
-    --pid PID        the server's process, or each node's: measures CPU and memory (Linux)
+    --url URL        ws://HOST:PORT/PATH (default ws://127.0.0.1:8080/ws); repeat it for each node of
+                     a cluster, to which connections are assigned in turn
+    --pid PID        the process of the server or of each node, to measure CPU and memory (Linux)
 
-fanout     one room; some members talk, all others hear it
-rooms      many small rooms, every member sends
-slow       fanout, and after half the time some members stop reading
-    --members N      members of a room (100; rooms: 5)
-    --rooms N        how many rooms (rooms: 400)
-    --conns N        connections; fewer than rooms × members sit in several rooms (rooms)
-    --senders N      how many members of a room talk, in turn (1; rooms: all)
-    --slow N         how many stop reading (slow: 1)
-    --window N       messages under way; the next goes out when one has reached all members (1)
+fanout     one room; some members send to all others
+rooms      many small rooms, in which every member sends
+slow       like fanout, but some members stop reading halfway through
+    --members N      members per room (100; rooms: 5)
+    --rooms N        the number of rooms (rooms: 400)
+    --conns N        connections; if fewer than rooms × members, each is in several rooms (rooms)
+    --senders N      how many members of a room send, in turn (1; rooms: all)
+    --slow N         how many members stop reading (slow: 1)
+    --window N       messages in flight; the next is sent once one has reached all members (1)
     --rate N         instead of a window: messages per second, whether or not they arrive
 direct     pairs that answer each other's direct messages
-    --pairs N        how many (100)
-idle       connections that do nothing: memory of each
-joinstorm  connections that come as fast as they can: each must see all others
-    --conns N        how many (idle: 10000, joinstorm: 5000)
-    --inflight N     handshakes under way at once (64)
+    --pairs N        the number of pairs (100)
+idle       connections that do nothing, to measure the memory of each
+joinstorm  connections that open as fast as they can; each must see all others
+    --conns N        the number of connections (idle: 10000, joinstorm: 5000)
+    --inflight N     the number of concurrent handshakes (64)
     --leave N        how many leave again at the end (joinstorm: 1 in 50)
-churn      connections that join a room and leave it as fast as they are answered
-    --conns N        how many (500)
-resume     clients whose sockets are all cut at once, and that return to their sessions
-    --conns N        how many (10000)
-    --members N      clients in a room, beside two observers that stay (5)
-    --meanwhile N    messages to each room while they are away (1)
-    --inflight N     handshakes under way at once (all)
+churn      connections that join and leave a room, each as soon as it is answered
+    --conns N        the number of connections (500)
+resume     clients that lose their sockets all at once, and resume their sessions
+    --conns N        the number of clients (10000)
+    --members N      clients per room, in addition to two observers that stay connected (5)
+    --meanwhile N    messages to each room while the clients are away (1)
+    --inflight N     the number of concurrent handshakes (all)
 
-    --extended       the clients speak the extended protocol (resume: always)
-    --size BYTES     of a payload (64, at least 24; slow and idle: 1024)
+    --extended       use the extended protocol (resume: always)
+    --size BYTES     the payload size (64, at least 24; slow and idle: 1024)
     --secs TIME      how long to measure (5)
-    --warmup TIME    how long to run before that (1)
+    --warmup TIME    how long to run before measuring (1)
     --timeout TIME   when to give up waiting for the server (120)
-    --patience TIME  for how long nothing may come before what is missing counts as lost (5)
-    -h, --help       this
-    -V, --version    the version
+    --patience TIME  how long to wait for the next packet before missing ones count as lost (5)
+    -h, --help       print this help
+    -V, --version    print the version
 
-One line of JSON on stdout. Exit code 1 when the server lost, doubled or reordered something,
-2 when the run could not be made.
+Prints one line of JSON on stdout. Exits with 1 if the server lost, duplicated or reordered a
+message, and with 2 if the run could not be performed.
 ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -88,14 +88,14 @@ impl Program {
         let (option, listen) = match self.listen {
             "" => ("", String::new()),
             addr => {
-                let line = format!("--listen ADDR   where to listen (default {addr})\n    ");
+                let line = format!("--listen ADDR   the address to listen on (default {addr})\n    ");
                 (" [--listen ADDR]", line)
             }
         };
         format!(
             "{}\n\nUsage: {name}{option}{files}\n\n    \
-             {listen}-h, --help      this\n    \
-             -V, --version   the version\n",
+             {listen}-h, --help      print this help\n    \
+             -V, --version   print the version\n",
             self.about
         )
     }
