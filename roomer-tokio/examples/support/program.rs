@@ -88,7 +88,8 @@ impl Program {
         let (option, listen) = match self.listen {
             "" => ("", String::new()),
             addr => {
-                let line = format!("--listen ADDR   the address to listen on (default {addr})\n    ");
+                let line =
+                    format!("--listen ADDR   the address to listen on (default {addr})\n    ");
                 (" [--listen ADDR]", line)
             }
         };
