@@ -91,3 +91,26 @@ fn a_stream_that_begins_anew_shows_who_is_away_and_who_is_back() {
     let resets = &net.nodes[1].cluster.statistics().resets;
     assert_eq!(resets.iter().collect::<Vec<_>>(), [(&ResetReason::Malformed, &2)]);
 }
+
+/// A list of members within the limit is accepted, whether or not they are away.
+#[test]
+fn members_that_are_away_do_not_count_as_seats() {
+    let mut net = Net::configured(2, |config| config.max_seats = 2);
+    net.nodes[1].hub.announce_away("root");
+    net.open_extended(1, 9);
+    net.nodes[0].hub.announce_away("root");
+    for conn in [0, 1] {
+        net.open_extended(0, conn);
+        let (conn, now) = (net.nodes[0].key(conn), net.now);
+        net.nodes[0].hub(now, Input::Away { conn, is_away: true });
+    }
+    net.nodes[0].is_up = false;
+    net.run(6000);
+    net.received(1, 9);
+    net.nodes[0].is_up = true;
+    net.run(3000);
+    let [ann, bob] = [0, 1].map(|conn| net.nodes[0].id(conn));
+    let received = net.received(1, 9);
+    assert!(received.contains(&change("away", ann)) && received.contains(&change("away", bob)));
+    assert!(net.nodes[1].cluster.statistics().resets.is_empty());
+}

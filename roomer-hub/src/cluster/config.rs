@@ -51,7 +51,8 @@ pub struct Config {
     /// The maximum number of peers. Default 256.
     pub max_peers: usize,
     /// The maximum number of seats in the list at the start of a peer's stream, where a seat is one
-    /// connection in one room with full presence. Later joins are not counted. Default 4 million.
+    /// connection in one room with full presence. Later joins are not counted. The connections in that
+    /// list that are away are limited to the same number. Default 4 million.
     pub max_seats: usize,
 }
 

@@ -106,7 +106,7 @@ impl Cluster {
                     transfer.add_members(&name(bytes, room), *ids);
                     Ok(())
                 }
-                Item::Away { id, is_away: true } if transfer.len() < self.config.max_seats => {
+                Item::Away { id, is_away: true } if transfer.away_len() < self.config.max_seats => {
                     transfer.add_away(*id);
                     Ok(())
                 }

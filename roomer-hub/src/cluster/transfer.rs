@@ -88,8 +88,14 @@ impl Transfer {
         Transfer { lost, seats, counts, profiles, away: BTreeSet::new() }
     }
 
+    /// Returns the number of entries of rooms. Connections that are away are counted separately, since
+    /// they have a seat already.
     pub(super) fn len(&self) -> usize {
-        self.seats.len() + self.counts.len() + self.away.len()
+        self.seats.len() + self.counts.len()
+    }
+
+    pub(super) fn away_len(&self) -> usize {
+        self.away.len()
     }
 
     pub(super) fn add_members(&mut self, room: &ByteString, ids: Ids<'_>) {
