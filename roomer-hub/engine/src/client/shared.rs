@@ -210,3 +210,29 @@ impl fmt::Debug for Shared {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_end_of_a_membership_does_not_end_the_streams_of_the_next() {
+        let shared = Shared::new(Options::default());
+        let mut inner = shared.lock();
+        let now = Duration::ZERO;
+        let is_over = |stream: &Arc<Subscriber>| stream.lock().is_over;
+        inner.machine.join(now, "lobby").expect("an open client");
+        let first = inner.subscribe(Some("lobby"), 9);
+        inner.machine.leave(now, "lobby");
+        inner.dispatch(&mut Dispatched::default());
+        assert!(is_over(&first), "the application has left");
+
+        inner.machine.join(now, "lobby").expect("an open client");
+        inner.machine.leave(now, "lobby");
+        inner.machine.join(now, "lobby").expect("an open client");
+        let second = inner.subscribe(Some("lobby"), 9);
+        // Only now, as when the driver runs after the application's calls.
+        inner.dispatch(&mut Dispatched::default());
+        assert!(!is_over(&second), "the event is of the membership before");
+    }
+}
