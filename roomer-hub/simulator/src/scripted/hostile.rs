@@ -49,7 +49,7 @@ const RECEIVERS: [&str; 15] = [
 
 const SENDERS: [&str; 6] = ["", "", "OWN", "OWN", "OTHER", "me"];
 
-const PAYLOADS: [&str; 32] = [
+pub(super) const PAYLOADS: [&str; 32] = [
     "",
     "[]",
     "[\"OWN\"]",
@@ -85,7 +85,7 @@ const PAYLOADS: [&str; 32] = [
 ];
 
 /// Frames that violate RFC 6455, or are valid but unusual.
-const FRAMES: [&[u8]; 24] = [
+pub(super) const FRAMES: [&[u8]; 24] = [
     b"\x82\x81abcd\x00",                         // masked
     b"\xc2\x01a",                                // a reserved bit
     b"\x81\x02hi",                               // text

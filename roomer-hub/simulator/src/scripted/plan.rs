@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::random::Source;
+use crate::scripted::answers::{CLOSES, RESPONSES};
+use crate::scripted::hostile::{FRAMES, PAYLOADS};
 
 /// The rooms that the application uses.
 pub const ROOMS: [&str; 3] = ["lobby", "other", "root"];
@@ -196,11 +198,12 @@ fn step(kind: Of, random: &mut impl Source) -> Step {
         Of::Connection => match random.below(4) {
             0 => Step::Forget,
             1 | 2 => Step::End,
-            _ => Step::CloseWith(random.below(16) as usize),
+            _ => Step::CloseWith(random.below(CLOSES.len() as u32) as usize),
         },
-        Of::Respond => Step::Respond(random.below(12) as usize),
-        Of::Hostile if random.one_in(6) => Step::Frame(random.below(24) as usize),
-        Of::Hostile => Step::Packet([(); 5].map(|()| random.below(32) as usize)),
+        Of::Respond => Step::Respond(random.below(RESPONSES.len() as u32) as usize),
+        Of::Hostile if random.one_in(6) => Step::Frame(random.below(FRAMES.len() as u32) as usize),
+        // The longest of the alphabets; indices into the others wrap around.
+        Of::Hostile => Step::Packet([(); 5].map(|()| random.below(PAYLOADS.len() as u32) as usize)),
         Of::Reachable if random.one_in(2) => Step::Stall(random.one_in(2)),
         Of::Reachable => Step::Reachable(random.one_in(2)),
         Of::Short => Step::Advance(Duration::from_millis(random.below(2_000).into())),
