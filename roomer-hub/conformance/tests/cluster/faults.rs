@@ -43,7 +43,8 @@ pub(crate) fn nothing_is_lost_while_the_broker_restarts(nodes: &mut Nodes) {
 }
 
 pub(crate) fn without_a_broker_each_node_shows_its_own_members(nodes: &mut Nodes) {
-    nodes.start(2);
+    let second = Duration::from_secs(1);
+    nodes.start_cluster(2, |cluster: Cluster| cluster.beat(second, 5 * second));
     let [mut a, mut b] = nodes.clients([0, 1]);
     nodes.broker.kill();
     a.expect_member_left("root", &b.id);

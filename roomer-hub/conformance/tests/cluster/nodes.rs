@@ -44,6 +44,12 @@ pub(crate) fn on(
     at_once(cases, move |(kind, runtimes)| test(&kind, runtimes));
 }
 
+/// Returns the options of a cluster whose nodes do not count as dead when the machine keeps one from
+/// running for seconds, for tests in which no node is cut off.
+pub(crate) fn patient(name: &str) -> Cluster {
+    Cluster::named(name).beat(Duration::from_secs(1), Duration::from_secs(120))
+}
+
 /// A running node of the cluster.
 pub(crate) struct Node {
     pub(crate) server: Server,
@@ -88,7 +94,7 @@ impl Nodes {
     pub(crate) fn start_cluster(&mut self, count: usize, options: impl Fn(Cluster) -> Cluster) {
         let address = self.broker.address("");
         for _ in 0..count {
-            self.add_with(&|builder| builder, options(Cluster::named("chat")), &address);
+            self.add_with(&|builder| builder, options(patient("chat")), &address);
         }
         self.formed();
     }
@@ -124,7 +130,7 @@ impl Nodes {
         cluster: &str,
         address: &str,
     ) -> usize {
-        self.add_with(options, Cluster::named(cluster), address)
+        self.add_with(options, patient(cluster), address)
     }
 
     pub(crate) fn add_with(

@@ -77,7 +77,8 @@ fn two_halves_of_a_broker_are_smaller_rooms_until_they_are_one() {
         let mut nodes = Nodes::with(Box::new(one), runtimes);
         let at_one = nodes.broker.address("");
         for address in [&at_one, &at_one, &at_other, &at_other] {
-            nodes.add_at(&|builder| builder, "chat", address);
+            // With the default patience, unlike other tests.
+            nodes.add_with(&|builder| builder, Cluster::named("chat"), address);
         }
         nodes.formed();
         let [a, b, c, d] = nodes.clients([0, 1, 2, 3]);
