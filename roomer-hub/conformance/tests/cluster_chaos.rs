@@ -3,7 +3,8 @@
 //!
 //! Every client checks what it receives: joins and leaves alternate, each sender's messages are in
 //! order, and for each missing one, the sender must have left and rejoined. At the end all nodes
-//! must agree. `CHAOS_SECS=60 CHAOS_SEED=8` runs for longer, with another order of faults.
+//! must agree. `ROOMER_CHAOS_SECONDS=60 ROOMER_CHAOS_SEED=8` runs for longer, with another order of
+//! faults.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
 
 mod cluster_chaos {

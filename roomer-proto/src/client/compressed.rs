@@ -31,7 +31,7 @@ impl Client {
     pub(super) fn compressed(&mut self, now: Duration, kind: Kind, data: &[u8]) {
         let max_message = self.options.max_message;
         let socket = self.socket.as_mut();
-        // Always present: a session that has not negotiated compression rejects compressed frames.
+        // Always present: without negotiation, the decoder rejects compressed frames.
         let Some(compression) = socket.and_then(|socket| socket.compression.as_mut()) else {
             return;
         };

@@ -19,7 +19,7 @@ pub(crate) struct Activity(Option<Box<Parts>>);
 pub(crate) struct Parts {
     /// The progress of a partly received message.
     pub(crate) progress: MessageProgress,
-    /// The number of bytes buffered by the session, as last reported to the memory budget.
+    /// The number of received bytes buffered, as last reported to the memory budget.
     pub(crate) buffered: usize,
     /// Present while the socket is full.
     pub(crate) slow_consumer: Option<SlowConsumer>,

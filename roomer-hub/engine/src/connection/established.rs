@@ -43,7 +43,7 @@ pub(crate) enum ResumeResult {
     /// The handler or rule has completed. Messages after it were handled, up to the next one whose
     /// handler is pending.
     Continue,
-    /// The handler or rule has completed, and a later message has ended the session.
+    /// The handler or rule has completed, and a later message has ended the connection.
     Ended,
 }
 
@@ -148,7 +148,7 @@ impl Established {
         Poll::Ready((outcome, message))
     }
 
-    /// Handles the messages buffered by the session while a handler was pending.
+    /// Handles the messages buffered by the decoder while a handler was pending.
     fn handle_buffered(
         &mut self,
         shared: &Arc<Shared>,
@@ -163,7 +163,7 @@ impl Established {
         }
     }
 
-    /// Reports the bytes held by the session and by pending calls to the memory budget.
+    /// Reports the bytes held by the decoder and by pending calls to the memory budget.
     pub(crate) fn report_buffered(&mut self, writer: &SocketWriter) {
         let pending = self.activity.get().and_then(|parts| parts.pending.as_ref());
         let waiting = pending.map_or(0, |call| call.message.payload.len());

@@ -39,7 +39,7 @@ pub(super) struct Inbound<'c, 's> {
     pause_until: Duration,
 }
 
-/// The reason why a session ends.
+/// The reason why a connection ends.
 enum End {
     /// The client violated a rule: close code and reason.
     Violation(u16, String),
@@ -49,12 +49,12 @@ enum End {
     ByHub,
 }
 
-/// The lock, and the reason if the session ends.
+/// The lock, and the reason if the connection ends.
 type Handled<'s> = (MutexGuard<'s, Core>, Option<End>);
 
 impl Established {
-    /// Handles received bytes or, if there are none, the messages buffered by the session. Returns true
-    /// if the session has ended.
+    /// Handles received bytes or, if there are none, the messages buffered by the decoder. Returns
+    /// true if the connection has ended.
     pub(crate) fn on_bytes(
         &mut self,
         shared: &Arc<Shared>,
@@ -94,7 +94,7 @@ impl Established {
         has_ended
     }
 
-    /// Splits the session from the parts that handle its events. `read` is the number of bytes read.
+    /// Splits the decoder from the parts that handle its events. `read` is the number of bytes read.
     pub(super) fn inbound<'c, 's>(
         &'c mut self,
         shared: &'s Arc<Shared>,
@@ -265,7 +265,7 @@ impl<'s> Inbound<'_, 's> {
         }
     }
 
-    /// Ends the session if there is a reason.
+    /// Ends the connection if there is a reason.
     fn end(&self, core: &mut Core, end: Option<End>) {
         let key = self.conn.info.key;
         match end {

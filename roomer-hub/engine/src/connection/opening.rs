@@ -332,7 +332,7 @@ impl Connection {
         secret
     }
 
-    /// Handles messages received together with the request. Returns true if the session has ended.
+    /// Handles messages received together with the request. Returns true if the connection has ended.
     fn on_leftover(
         &mut self,
         now: Duration,

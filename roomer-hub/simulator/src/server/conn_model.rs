@@ -93,7 +93,7 @@ pub struct ConnModel {
     pub parse_resumes_at: Option<u64>,
     /// The position after the last handled packet.
     pub parsed: u64,
-    /// The position from which the session may buffer input after a pending handler.
+    /// The position from which the decoder may buffer input after a pending handler.
     pub buffered_from: Option<u64>,
     /// True if a pending handler or rule has completed in this poll.
     pub has_resumed: bool,

@@ -58,7 +58,7 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         let (read, payload) = (conn.read, packet.payload.len() as u64);
         conn.waiting = Some(Waiting { until: None, read, payload });
-        // Input behind this packet stays in the session's buffer until the handler has completed.
+        // Input behind this packet stays in the decoder's buffer until the handler has completed.
         conn.buffered_from.get_or_insert(conn.parsed);
         Ok(())
     }

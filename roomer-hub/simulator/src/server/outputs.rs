@@ -146,7 +146,7 @@ impl Harness<'_> {
 
     /// Consumes the pings and pongs before the next input, up to this position.
     pub(super) fn settle_pings_up_to(&mut self, at: usize, read: u64) {
-        // The session handles frames in order, so frames before the next input have been handled.
+        // The server handles frames in order, so frames before the next input have been handled.
         while let Some(what @ (Meaning::Ping(_) | Meaning::Pong)) = self.conns[at].next()
             && self.conns[at].traffic.pending.front().is_some_and(|sent| sent.at <= read)
         {

@@ -16,7 +16,7 @@ const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 const READ_QUANTUM: u64 = 64 * 1024;
 
 /// The engine's `CLOSE_SCAN_LIMIT`: it does not scan a longer incomplete message for a close frame.
-/// A session may buffer up to twice this many bytes.
+/// A decoder may buffer up to twice this many bytes.
 const CLOSE_SCAN_LIMIT: usize = 32 * 1024;
 
 /// The engine's limit on bytes read after a close.

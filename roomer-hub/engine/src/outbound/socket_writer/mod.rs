@@ -53,7 +53,7 @@ pub(crate) struct SocketWriter<T: ?Sized = dyn Transport> {
 #[derive(Default)]
 struct State {
     outbox: Outbox,
-    /// The number of bytes that the session buffers in frames and messages.
+    /// The number of received bytes that the connection buffers.
     buffered: usize,
     /// The number of bytes last reported to the memory budget.
     reported: usize,

@@ -14,7 +14,7 @@ impl SocketWriter {
         }
     }
 
-    /// Sets the number of bytes buffered by the connection's session.
+    /// Sets the number of received bytes that the connection buffers.
     pub(crate) fn set_buffered(&self, bytes: usize) {
         let mut state = lock(&self.state);
         // A connection that has ended has dropped its buffers. A late report must not count them again.
