@@ -139,7 +139,7 @@ export interface RoomEvents {
     /** Another client has left, or had left when the room reopened. */
     member_left: [id: string, member: Member];
     /**
-     * A member's info has changed, or the member is `away` or back, or that was so when the room reopened. It may be this client.
+     * A member's info has changed, or the member is `away` or back. After a reopen, also for changes in the meantime. It may be this client.
      */
     member_changed: [id: string, member: Member];
     /**

@@ -225,7 +225,7 @@ fn each_option_of_the_extended_protocol_is_refused_without_it() {
         let Err(error) = checked else { continue };
         assert!(error.contains("`extended`"), "{key}: {error}");
     }
-    // API readers also get plain clients' infos and histories.
+    // API readers also get plain clients' info and histories.
     let reader = files.fill(READER);
     let file = format!("extended = false\n{}{reader}", files.fill(TOKENS));
     for (key, value) in [("jwt.info_claim", "a"), ("limits.max_info", "1 MiB")] {

@@ -14,7 +14,7 @@ pub(super) struct View {
     pub(super) me: Option<ClientIndex>,
     pub(super) is_reference: bool,
     pub(super) rooms: BTreeMap<Room, RoomState>,
-    /// How often the client has joined each room.
+    /// How many times the client has joined each room.
     pub(super) joins: BTreeMap<Room, usize>,
     pub(super) told: HashMap<ClientIndex, u32>,
     pub(super) probes: BTreeMap<Room, usize>,

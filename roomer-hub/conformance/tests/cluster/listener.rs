@@ -16,7 +16,7 @@ pub(crate) struct Listener {
     /// True if messages before the next one may be missing, because the sender has left since the
     /// last one.
     may_miss: bool,
-    /// How often the sender has rejoined the room.
+    /// How many times the sender has rejoined the room.
     pub(crate) returns: usize,
 }
 

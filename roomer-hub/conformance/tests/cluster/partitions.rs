@@ -18,7 +18,7 @@ use roomer_proto::cluster::{Head, Item, Items};
 use super::nodes::{self, Nodes};
 use super::tap::Tap;
 
-/// How often a node dies. It is readmitted after 1, 2 and 4 heartbeats.
+/// How many times a node dies. It is readmitted after 1, 2 and 4 heartbeats.
 const DEATHS: u32 = 3;
 
 /// Waits until the clients have received these notices about each other in `root`, in any order.

@@ -110,7 +110,7 @@ fn a_node_that_the_broker_cuts_off_as_too_slow_shows_what_is_lost() {
     });
 }
 
-/// Returns how often a member on the slow node saw the sender leave and rejoin.
+/// Returns how many times a member on the slow node saw the sender leave and rejoin.
 fn cut_off_while_others_speak(
     kind: &BrokerKind,
     runtimes: &'static [Runtime],

@@ -33,7 +33,7 @@ pub(super) struct Closing {
     /// not beyond `latest`.
     until: Duration,
     latest: Duration,
-    /// The writer's count of how often a full socket has accepted bytes again.
+    /// The writer's count of the times that a full socket has accepted bytes again.
     relieved: u32,
     /// True once the write direction is shut down.
     is_shut: bool,

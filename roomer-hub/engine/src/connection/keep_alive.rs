@@ -9,7 +9,7 @@ use crate::timer::moment::Moment;
 pub(crate) struct KeepAlive {
     /// The last time at which bytes were received, or a full socket accepted some.
     last_received: Moment,
-    /// The writer's count of how often a full socket had accepted bytes by then.
+    /// The writer's count of the times that a full socket had accepted bytes again by then.
     relieved: u32,
     last_ping: Moment,
     /// The time at which the first unanswered ping was sent.
@@ -27,8 +27,8 @@ impl KeepAlive {
         (self.last_received, self.unanswered_since) = (now.into(), None);
     }
 
-    /// Records how often a full socket has accepted bytes again. A ping queued behind a large message
-    /// is delivered only after it, so accepting bytes counts as a sign of life.
+    /// Records how many times a full socket has accepted bytes again. A ping queued behind a large
+    /// message is delivered only after it, so accepting bytes counts as a sign of life.
     pub(crate) fn relieved(&mut self, now: Duration, count: u32) {
         if self.relieved != count {
             (self.relieved, self.last_received) = (count, now.into());

@@ -114,7 +114,7 @@ impl Outbox {
         self.written
     }
 
-    /// Returns how often a full socket has accepted bytes again.
+    /// Returns how many times a full socket has accepted bytes again.
     pub(crate) fn relieved(&self) -> u32 {
         self.relieved
     }

@@ -43,7 +43,7 @@ pub struct Client {
     /// The number of each sender's last message in each room; direct messages have the key `None`.
     heard: BTreeMap<(ConnId, Option<usize>), u32>,
     pub expected: Expected,
-    /// How often the client has left each room.
+    /// How many times the client has left each room.
     leaves: BTreeMap<usize, u32>,
     /// The number of each sender's last message, counted over all its messages.
     order: BTreeMap<ConnId, u32>,

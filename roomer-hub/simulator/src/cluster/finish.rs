@@ -73,7 +73,7 @@ impl World {
             })
     }
 
-    /// Returns how often nodes have restarted their streams or declared each other dead.
+    /// Returns how many times nodes have restarted their streams or declared each other dead.
     fn breaks(&self) -> u32 {
         self.nodes.iter().flat_map(|node| node.breaks.values()).sum()
     }

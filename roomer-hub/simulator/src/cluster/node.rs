@@ -46,7 +46,7 @@ pub struct Node {
     pub backlog: Vec<Input>,
     pub publishes: bool,
     pub events: Vec<Event>,
-    /// How often the node has restarted its stream with each other node or declared it dead.
+    /// How many times the node has restarted its stream with each other node or declared it dead.
     pub breaks: BTreeMap<NodeId, u32>,
     /// The nodes from which a goodbye has arrived.
     pub byes: BTreeSet<NodeId>,

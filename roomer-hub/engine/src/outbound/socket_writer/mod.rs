@@ -233,7 +233,7 @@ impl SocketWriter {
         lock(&self.state).is_open()
     }
 
-    /// Returns how often a full socket has accepted bytes again.
+    /// Returns how many times a full socket has accepted bytes again.
     pub(crate) fn relieved(&self) -> u32 {
         lock(&self.state).outbox.relieved()
     }

@@ -11,7 +11,7 @@ use crate::serve::config::setting::Raw;
 use crate::serve::config::values::{Place, Problem};
 use crate::serve::login;
 
-/// The problem with an option about infos that are never shown.
+/// The problem with an option for info that is never shown.
 const HIDDEN_INFO: &str = "infos are shown by the extended protocol, which `extended` or `compat` disables, and \
                            to an [[api_key]] with the right \"read\": remove one of them, or write a key";
 

@@ -189,7 +189,7 @@ options! {
     "webhooks.batch" webhooks_batch: usize = "100",
         "the maximum number of events per request";
     "webhooks.retries" webhooks_retries: usize = "5",
-        "how often a request with events is repeated before they are dropped and counted";
+        "how many times a request with events is repeated before they are dropped and counted";
     "webhooks.retry_after" webhooks_retry_after: Duration = "500ms",
         "the delay before the first repetition; it doubles with each further one, up to 30s";
 
