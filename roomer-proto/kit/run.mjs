@@ -47,8 +47,8 @@ async function introduce(command) {
  * Runs all cases whose name contains a text.
  *
  * @param {string[]} command the program and its arguments
- * @param {{only?: string, jobs?: number, patience?: number, report?: (result: object) => void}} [options] `patience`: how long
- *   anything that the protocol says takes no time may take, in milliseconds
+ * @param {{only?: string, jobs?: number, patience?: number, report?: (result: object) => void}} [options] `patience`: the
+ *   timeout, in milliseconds, for everything for which the protocol sets no time
  * @returns {Promise<{client: object, results: {name: string, failure?: Error, lacks?: string[], log?: string[]}[]}>}
  */
 export async function run(command, { only = "", jobs = 8, patience, report = () => {} } = {}) {

@@ -8,7 +8,7 @@ import { compareEvent, comparePacket, fill, matches, sortMembers } from "./expec
 import { createLink } from "./link.mjs";
 import { payloadOf, show } from "./packet.mjs";
 
-/** The timeout, in milliseconds, for everything that the protocol says takes no time. Long, for busy machines. */
+/** The timeout, in milliseconds, for everything for which the protocol sets no time. Long, for busy machines. */
 const PATIENCE = 15_000;
 /**
  * How far the clock of a client with its own clock advances at a time, while the case waits for a connection, in milliseconds.
@@ -127,7 +127,7 @@ export async function runCase({ steps, values = {}, ignore = [] }, program, pati
         return found && now() - began;
     };
 
-    /** Waits until the client has noticed a lost connection: its clock must not advance before. */
+    /** Waits until the client has noticed a lost connection: its clock must not advance before then. */
     const isSuspended = (before) => !clock || until(() => suspensions > before, 'the client has not reported "suspended" or "closed"');
 
     const expectAccept = async ({ session, received: count, after = 0, within = 40_000, status }) => {

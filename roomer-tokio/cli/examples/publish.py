@@ -13,7 +13,7 @@ request = Request(
     data=json.dumps({"text": text}).encode(),
     headers={
         "Authorization": f"Bearer {os.environ['KEY']}",
-        # Use the same key for each attempt to send this message, which then arrives once.
+        # Use the same key for each attempt to send this message, so that it arrives once.
         "Idempotency-Key": str(uuid.uuid4()),
     },
 )

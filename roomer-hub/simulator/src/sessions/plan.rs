@@ -138,7 +138,7 @@ pub enum How {
     Forged,
     /// The client presents the id of another client's session with its own session's secret.
     Foreign,
-    /// The client presents a text that does not parse as a token.
+    /// The client presents text that does not parse as a token.
     Garbage,
     /// The client omits the count of received packets.
     NoCount,
@@ -180,7 +180,7 @@ pub enum AckKind {
     Beyond,
     /// Acknowledges fewer packets than before.
     Back,
-    /// Sends a text that does not parse as a count.
+    /// Sends text that does not parse as a count.
     Garbage,
     /// Acknowledges the same packets this many times.
     Flood(u8),
