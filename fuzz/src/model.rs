@@ -1,4 +1,4 @@
-//! A second implementation of RFC 6455's server side: slow, simple, and limited to complete
+//! A second implementation of the server side of RFC 6455: slow, simple, and limited to complete
 //! streams.
 
 use roomer_proto::websocket::{Event, Kind, Limits, Violation};

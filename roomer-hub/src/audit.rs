@@ -12,7 +12,7 @@ use crate::tables::Tables;
 /// A list's maximum capacity, as a multiple of its length.
 const SPARE: usize = 4;
 
-/// An upper bound on the size in bytes of a member list's full chunk.
+/// An upper bound on the size of a full chunk of a member list, in bytes.
 const CHUNK_LEN: usize = 4096;
 
 impl Tables {

@@ -213,8 +213,8 @@ impl Room {
         self.members.len().saturating_add(self.guests().map_or(0, RoomGuests::len))
     }
 
-    /// Returns the allocated capacity: in members, and in bytes after the member list's last full
-    /// chunk.
+    /// Returns the allocated capacity: in members, and in bytes after the last full chunk of the
+    /// member list.
     pub(crate) fn capacity(&self) -> (usize, usize) {
         (self.members.capacity(), self.list.capacity())
     }

@@ -7,7 +7,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::client::TIMEOUT;
 
-/// The key from RFC 6455 section 1.3's example, and its accept value.
+/// The key in the example of RFC 6455 section 1.3, and its accept value.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 

@@ -59,7 +59,7 @@ fn the_sender_to_a_slow_reader_is_paused_for_a_while() {
 
 #[test]
 fn a_large_flush_pauses_the_sender_whichever_task_writes_to_the_slow_reader() {
-    // Each poll writes to two connections, and only the last poll observes the flush's end.
+    // Each poll writes to two connections, and only the last poll observes the end of the flush.
     let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
     let (mut world, members) = room::<6>(builder.flush_sizes(2, 1));
     let [stuck, .., sender] = &members;

@@ -46,7 +46,7 @@ pub(super) struct Incoming {
     held: BTreeMap<u64, Bytes>,
     held_bytes: usize,
     hole: Option<Hole>,
-    /// The members at the stream's start, until the list is complete.
+    /// The members at the start of the stream, until the list is complete.
     pub(super) transfer: Option<Transfer>,
     /// The time at which the transfer last made progress.
     progress_at: Duration,
@@ -146,7 +146,7 @@ impl Incoming {
         self.hole.is_some()
     }
 
-    /// Returns the current stream's last applied position.
+    /// Returns the last applied position in the current stream.
     pub(super) fn applied(&self) -> StreamPosition {
         StreamPosition { stream: self.stream, number: self.next.saturating_sub(1) }
     }

@@ -23,7 +23,7 @@ pub(super) struct Profiles<T> {
     digest: u64,
 }
 
-/// The profiles of this node's connections, each with the connection's number of seats in rooms
+/// The profiles of this node's connections, each with the number of the connection's seats in rooms
 /// with full presence, at least one.
 pub(super) type OwnProfiles = Profiles<u32>;
 

@@ -9,7 +9,7 @@ pub(super) fn name(bytes: &Bytes, name: &str) -> ByteString {
     ByteString::try_from(bytes.slice_ref(name.as_bytes())).unwrap_or_default()
 }
 
-/// Returns the packet at an item's end as a slice of the frame.
+/// Returns the packet at the end of an item as a slice of the frame.
 pub(super) fn last_packet(bytes: &Bytes, packet: &PacketRef<'_>) -> Bytes {
     bytes.slice(bytes.len() - packet.encoded_len()..)
 }

@@ -17,7 +17,7 @@ impl World {
             true if self.rng.chance(35) => 1 + self.rng.below(all),
             _ => all,
         };
-        // With no bytes in flight, only the stream's end is delivered.
+        // With no bytes in flight, only the end of the stream is delivered.
         let bytes: Vec<u8> = state.in_flight.drain(..size.min(all)).collect();
         if self.faults.split && self.rng.chance(10) {
             let most = 1 + self.rng.below(8);
@@ -28,7 +28,7 @@ impl World {
             && let Some(end) = state.end.filter(|end| end.is_ok())
         {
             state.peer.end_stream(end);
-            // The stream's end must be delivered only once.
+            // The end of the stream must be delivered only once.
             state.end = Some(Err(ErrorKind::NotConnected));
         }
         drop(state);

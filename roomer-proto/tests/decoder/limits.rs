@@ -88,7 +88,7 @@ fn the_limit_is_checked_before_the_payload_is_received() {
     for (already, length) in [(1000, 1), (999, 2), (1, 1000), (1000, u64::MAX >> 1)] {
         let wire = [frame(BINARY, &filler(already)), header(FIN | CONTINUE, length, KEY)].concat();
         assert_eq!(read_chunks(&limits, [&wire[..]]), [TOO_BIG]);
-        // The length is unknown until the header's last byte.
+        // The length is unknown until the last byte of the header.
         let mut decoder = Decoder::new();
         let (most, last) = wire.split_at(wire.len() - 1);
         assert_eq!(feed(&mut decoder, &limits, most), []);

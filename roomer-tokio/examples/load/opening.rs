@@ -9,14 +9,14 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::options::Target;
 
-/// The key in RFC 6455's example, and the accept value that the server must compute.
+/// The key in the example of RFC 6455, and the accept value that the server must compute.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The number of connections per source address. By default, a server permits 8,192 concurrent
 /// handshakes per address.
 const PER_ADDRESS: usize = 8_000;
-/// Each source address's first port.
+/// The first port of each source address.
 const FIRST_PORT: usize = 10_000;
 
 /// The maximum length of a response's head in bytes.

@@ -343,7 +343,7 @@ fn pause() -> bool {
 /// Advances the paused clock to the start of one of tokio's ticks, with nanosecond precision. Otherwise
 /// timers would fire up to a tick late.
 async fn align() {
-    // An upper bound on the time since the tick's start, reduced by each round.
+    // An upper bound on the time since the start of the tick, reduced by each round.
     let mut late = TICK;
     for step in [50_000, 1_000, 20, 1].map(Duration::from_nanos) {
         let mut tick = pin!(sleep(Duration::from_nanos(1)));

@@ -20,7 +20,7 @@ const MESSAGES: usize = CROWD;
 
 /// The number of client threads.
 const THREADS: usize = 4;
-/// The number of the test's steps, which keep the amount of unread data per client small.
+/// The number of steps in the test, which keep the amount of unread data per client small.
 const STEPS: usize = 10;
 
 /// The maximum growth of memory per round in bytes: less than the smallest leak per connection.
@@ -48,7 +48,7 @@ fn affordable() -> usize {
     crowd
 }
 
-/// A client and its view: each room's number of members, and the sum of their ids.
+/// A client and its view: the number of members in each room, and the sum of their ids.
 struct One {
     client: Client,
     root: Known,

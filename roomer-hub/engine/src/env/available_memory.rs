@@ -8,7 +8,7 @@ use std::fs;
 /// themselves, the system's buffers, the application and other processes.
 const PART: u64 = 4;
 
-/// The default budget's upper limit.
+/// The upper limit of the default budget.
 const MAX: usize = 1024 * 1024 * 1024;
 
 /// Returns the default of [`memory_budget`](crate::Builder::memory_budget) for the available memory, if

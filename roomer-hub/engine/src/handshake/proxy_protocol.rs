@@ -15,14 +15,14 @@ const MAX_LINE: usize = 107;
 /// The minimum length of a version 1 line: `PROXY UNKNOWN`.
 const MIN_LINE: usize = 15;
 
-/// The size of version 2's fixed part.
+/// The size of the fixed part of version 2.
 const FIXED: usize = 16;
 
-/// The maximum size of the block after version 2's fixed part, which contains addresses and the
-/// proxy's extensions (TLVs).
+/// The maximum size of the block after the fixed part of version 2, which contains addresses and
+/// the proxy's extensions (TLVs).
 const MAX_BLOCK: usize = 4096;
 
-/// The header's bytes received so far.
+/// The part of a header received so far.
 #[derive(Debug, Default)]
 pub(crate) struct ProxyHeader(Vec<u8>);
 
@@ -43,7 +43,7 @@ impl ProxyHeader {
             // client.
             Some(b'P') if have >= MIN_LINE => 1,
             Some(b'P') | None => MIN_LINE - have,
-            // Use at least 1, since a read into an empty buffer would look like the stream's end.
+            // Use at least 1, since a read into an empty buffer would look like the end of the stream.
             Some(_) => (FIXED + self.block_size().unwrap_or(0)).saturating_sub(have).max(1),
         }
     }
@@ -75,7 +75,7 @@ impl ProxyHeader {
         }
     }
 
-    /// Returns the size of version 2's variable block, once known.
+    /// Returns the size of the variable block in version 2, once known.
     fn block_size(&self) -> Option<usize> {
         let size = self.0.get(14..FIXED)?;
         Some(usize::from(u16::from_be_bytes(size.try_into().ok()?)))

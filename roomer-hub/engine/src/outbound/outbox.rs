@@ -210,7 +210,7 @@ impl Outbox {
         // Bytes saved by compression will not be written.
         self.queued -= saved.total;
         if self.front.len() == 0 {
-            // Nothing was queued in the meantime, so the newest message is the write's last one.
+            // Nothing was queued in the meantime, so the newest message is the last one in this write.
             self.newest -= saved.last.min(self.newest);
         }
         let (accepted, offered) = match result {

@@ -29,7 +29,7 @@ use crate::session::release::ReleasedSessions;
 /// the token that the client presented.
 const MOST_UNCONFIRMED: usize = 3;
 
-/// The golden ratio's fractional part, in units of 2^-32.
+/// The fractional part of the golden ratio, in units of 2^-32.
 const GOLDEN_RATIO: u32 = 0x9e37_79b9;
 
 /// The table of all sessions, under the server's lock.

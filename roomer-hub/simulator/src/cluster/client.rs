@@ -270,7 +270,7 @@ impl Client {
     /// Records that this client's node reports a node's messages in a room as lost.
     pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
         self.expected.allow_loss_in(node, room);
-        // The loss of a former member's last messages is only shown by its leave.
+        // Only the leave of a former member shows that its last messages were lost.
         let Some(view) = self.views.get(&room).filter(|_| room < FULL) else { return };
         self.expected.loss_is_shown_except(view, room);
     }

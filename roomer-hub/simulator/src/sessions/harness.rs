@@ -183,7 +183,7 @@ impl<'p> Harness<'p> {
         let (socket, peer) = socket();
         let task = self.tasks.spawn(self.server.connect(socket, None));
         let device = &mut self.devices[usize::from(slot)];
-        // A client has one socket at a time, but the server may notice the old one's end later.
+        // A client has one socket at a time, but the server may notice the end of the old one later.
         if let Some(before) = device.socket.replace(self.sockets.len()) {
             self.sockets[before].is_abandoned = true;
         }

@@ -26,7 +26,7 @@ impl Harness<'_> {
     pub fn check_gone(&mut self, number: usize, polled: Option<usize>) -> Result<(), Fault> {
         let at = polled.ok_or_else(|| Fault::new(format!("{number} is gone outside a poll")))?;
         let now = self.now();
-        // A resume that comes too late reports its session's end again.
+        // A resume that comes too late reports the end of its session again.
         if !self.sessions[number].is_open() {
             self.incomplete = Some(number);
             return Ok(());

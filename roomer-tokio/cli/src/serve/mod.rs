@@ -179,7 +179,7 @@ impl Plan {
             Some(tls) => serve_until(tls_listener(listener, tls.config()), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
         };
-        // Do this after the server has ended, since each connection's end is an event too.
+        // Do this after the server has ended, since the end of each connection is an event too.
         if let Some(events) = events {
             events.finish().await;
         }

@@ -9,9 +9,9 @@ use super::super::process::Process;
 use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::wire;
 
-/// The large room's number of members.
+/// The number of members in the large room.
 const MEMBERS: usize = 2000;
-/// The large room's maximum number of messages in flight.
+/// The maximum number of messages in flight to the large room.
 const IN_FLIGHT: usize = 5;
 
 /// The number of rounds of two messages in a quiet room.

@@ -11,7 +11,7 @@ use roomer_conformance::wire;
 
 /// The total number of bytes sent to the room.
 const FLOOD: usize = 24 << 20;
-/// Each message's size.
+/// The size of each message.
 const SIZE: usize = 4000;
 
 /// How many groups of messages the sender may be ahead of the slowest other member. This is less

@@ -102,7 +102,7 @@ impl Part {
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     buffer: BytesMut,
-    /// The length of the decoded prefix: the current value's whole lines and strings.
+    /// The length of the decoded prefix: whole lines and strings of the current value.
     decoded: usize,
     /// The length after that prefix already searched for the end of a line.
     searched: usize,

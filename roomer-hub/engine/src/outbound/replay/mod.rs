@@ -43,7 +43,7 @@ struct Log {
     segments: VecDeque<Segment>,
     /// The newest frames, copied.
     tail: Vec<u8>,
-    /// The number of bytes no longer needed at the first segment's start.
+    /// The number of bytes no longer needed at the start of the first segment.
     skipped: usize,
     /// The total size of the kept frames in bytes.
     len: usize,
