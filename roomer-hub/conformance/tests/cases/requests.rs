@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_engine::Json;
+use roomer_engine::{Json, ReplyError};
 
 use super::sessions::Session;
 use super::test_server::TestServer;
@@ -23,6 +23,10 @@ fn a_client_asks_the_server_and_the_server_asks_back() {
             .on_request_async("wait", async |conn, _| {
                 conn.request("silent", "", Duration::from_millis(20)).await?;
                 Ok(())
+            })
+            .on_request_async("delete", async |conn, _| match conn.user() {
+                Some(_) => Ok(()),
+                None => Err(ReplyError::refused("log in to delete").into()),
             })
     });
     let mut ann = Session::new(&test).client;
@@ -46,6 +50,9 @@ fn a_client_asks_the_server_and_the_server_asks_back() {
     assert_eq!(&*ann.expect_packet().event, "silent");
     let failed = br#"{"code":"failed","message":"the handler has failed"}"#;
     ann.expect("root", "roomer:error", ":4", "", failed);
+    ann.send_to_client(":5", "root", "delete", b"");
+    let refused = br#"{"code":"refused","message":"log in to delete"}"#;
+    ann.expect("root", "roomer:error", ":5", "", refused);
 }
 
 #[test]

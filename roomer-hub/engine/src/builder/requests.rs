@@ -42,8 +42,9 @@ impl<E> Builder<E> {
     }
 
     /// Like [`on_request`](Self::on_request), for a handler that waits for a database or another
-    /// service. The handler is cloned for each request, as an [`on_async`](Self::on_async) handler
-    /// is for each message.
+    /// service. It returns the same payloads and errors; a [`ReplyError`](crate::ReplyError) is sent to
+    /// the client with its code and text. The handler is cloned for each request, as an
+    /// [`on_async`](Self::on_async) handler is for each message.
     ///
     /// Unlike message handlers, a pending request handler does not delay later messages from its
     /// connection. Handlers start in request order and reply in completion order. At most
@@ -58,7 +59,11 @@ impl<E> Builder<E> {
     /// # impl Pool { async fn load(&self, _: &str) -> std::io::Result<Option<String>> { Ok(None) } }
     /// # let pool = Pool;
     /// let server = Server::builder()
-    ///     .on_request_async("profile", async move |_, message| {
+    ///     .on_request_async("profile", async move |conn, message| {
+    ///         if conn.user().is_none() {
+    ///             return Err(ReplyError::refused("log in to see profiles").into());
+    ///         }
+    ///         // The text of this error is not for clients.
     ///         let profile = pool.load(message.text()?).await?;
     ///         Ok(profile.ok_or_else(|| ReplyError::failed("there is no such user"))?)
     ///     })

@@ -13,7 +13,9 @@ use roomer_proto::extended::{ERROR, REPLY};
 use roomer_proto::{Packet, PacketRef};
 
 use super::*;
-use roomer_engine::{Builder, Conn, ReplyError, RequestError, RequestFuture, Server};
+use roomer_engine::{
+    Builder, Conn, ErrorCode, HandlerError, ReplyError, RequestError, RequestFuture, Server,
+};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -69,6 +71,55 @@ fn a_handler_answers_and_only_reply_errors_are_shown() {
     assert_eq!(ann.answer_of(&more[1]), unknown);
     assert_eq!(ann.answer_of(&binary), failed("invalid", "the handler has failed"));
     assert_eq!(world.server().stats().handler_errors, 3, "a ReplyError is an answer");
+}
+
+/// An application's error, of which one variant is for clients.
+#[derive(Debug)]
+enum AppError {
+    NoSuchUser(String),
+    Database,
+}
+
+impl From<AppError> for HandlerError {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::NoSuchUser(user) => ReplyError::failed(format!("no user {user}")).into(),
+            AppError::Database => "the password of the database is 1234".into(),
+        }
+    }
+}
+
+#[test]
+fn an_async_handler_fails_as_a_synchronous_one_does() {
+    async fn load(user: &str) -> Result<String, AppError> {
+        match user {
+            "ann" => Ok("Ann".into()),
+            "" => Err(AppError::Database),
+            user => Err(AppError::NoSuchUser(user.into())),
+        }
+    }
+    let any =
+        Server::builder().on_request_async("load", async |_, message| match message.text()? {
+            "eve" => Err(ReplyError::new(ErrorCode::Refused, "eve may not").into()),
+            user => Ok(load(user).await?),
+        });
+    let typed = Server::builder()
+        .error_type::<AppError>()
+        .on_request_async("load", async |_, message| load(message.text().unwrap_or("")).await);
+    let secret = failed("failed", "the handler has failed");
+    let unknown = failed("failed", "no user bob");
+    for (builder, eve) in [
+        (any, failed("refused", "eve may not")),
+        (typed.error_type(), failed("failed", "no user eve")),
+    ] {
+        let mut world = World::new(1, builder);
+        let ann = world.connect_extended(Handshake::new());
+        let tags = ["ann", "", "bob", "eve"].map(|user| ann.request("root", "load", user));
+        world.settle();
+        let answers = tags.each_ref().map(|tag| ann.answer_of(tag));
+        assert_eq!(answers, [replied("Ann"), secret.clone(), unknown.clone(), eve]);
+        assert_eq!(world.server().stats().handler_errors, 1, "a ReplyError is an answer");
+    }
 }
 
 #[test]
