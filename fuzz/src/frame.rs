@@ -250,6 +250,8 @@ impl Node {
                 Effect::Command { .. }
                     | Effect::Elsewhere { .. }
                     | Effect::User { .. }
+                    | Effect::Tunnel { .. }
+                    | Effect::TunnelsLost { .. }
                     | Effect::Close { .. }
                     | Effect::Event(_)
             );

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use roomer_proto::cluster::{
     Beat, Demand, FrameError, FrameKind, HEAD_MAX, Head, Ids, Item, Items, Lost, Names, NodeId,
     Nodes, OrderItem, PeerCommand, StreamEnd, StreamEnds, StreamPosition, Subject, Subjects,
-    UserCommand, VERSION,
+    TUNNEL_DATA, TunnelItem, TunnelRequest, UserCommand, VERSION,
 };
 use roomer_proto::{ConnId, PacketRef};
 
@@ -95,6 +95,39 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
         Item::User { user: "ann", command: UserCommand::SetInfo { info: "" } },
     ];
     items.into_iter().for_each(&mut check);
+    let request = TunnelRequest {
+        id: id(),
+        proof: [0xa5; 16],
+        received: 1 << 40,
+        sends_compressed: false,
+        takes_compressed: false,
+        address: None,
+        valid_ms: None,
+        user: None,
+        claims: None,
+    };
+    let address = "[2001:db8::1]:443".parse().ok();
+    let (user, claims) = (Some("änn"), Some(Names::new(&["role", "admin"])));
+    let full = TunnelRequest { sends_compressed: true, address, user, claims, ..request };
+    let valid = TunnelRequest {
+        takes_compressed: true,
+        valid_ms: Some(1 << 50),
+        address: "192.0.2.1:80".parse().ok(),
+        ..request
+    };
+    let tunnels = [
+        TunnelItem::Open { number: 1, request },
+        TunnelItem::Open { number: u64::MAX, request: valid },
+        TunnelItem::Open { number: 2, request: full },
+        TunnelItem::Accept { number: 2, secret: [3; 16], hello: "{}" },
+        TunnelItem::Data { number: 2, is_opener: false, bytes: b"bytes" },
+        TunnelItem::Data { number: 2, is_opener: true, bytes: &[7; TUNNEL_DATA] },
+        TunnelItem::Credit { number: 3, is_opener: true, bytes: 1 << 20 },
+        TunnelItem::Refuse { number: 4 },
+        TunnelItem::End { number: 4, is_opener: false },
+    ];
+    tunnels.into_iter().map(Item::Tunnel).for_each(&mut check);
+    check(Item::Tunnels);
     let (home, node, nodes) = (NodeId(1 << 60), NodeId(2), [[7; 8], [9; 8]]);
     let submit = |is_final, to| OrderItem::Submit {
         room: "ä",
@@ -129,6 +162,10 @@ fn debug(item: &Item<'_>) -> String {
             let (rooms, senders): (Vec<_>, Vec<_>) =
                 (rooms.iter().collect(), senders.iter().collect());
             format!("{uptime_ms} {rooms:?} {senders:?}")
+        }
+        Item::Tunnel(TunnelItem::Open { number, request }) => {
+            let claims: Vec<_> = request.claims.iter().flat_map(Names::iter).collect();
+            format!("{number} {:?} {claims:?}", TunnelRequest { claims: None, ..*request })
         }
         item => format!("{item:?}"),
     }
@@ -168,6 +205,21 @@ fn unknown_items_are_skipped_and_bytes_after_an_item_are_an_error() {
     let at = body.len() - 3;
     assert_eq!(body[at], 2);
     body[at] = 99;
+    Item::End.encode(&mut body);
+    assert_eq!(Items::new(&body).collect::<Vec<_>>(), [Ok(Item::End)]);
+}
+
+#[test]
+fn items_of_tunnels_are_bounded_and_later_kinds_are_skipped() {
+    let too_long = [7; TUNNEL_DATA + 1];
+    let mut body = Vec::new();
+    let data = TunnelItem::Data { number: 1, is_opener: true, bytes: &too_long };
+    Item::Tunnel(data).encode(&mut body);
+    let error = FrameError::Impossible { what: "data of a tunnel" };
+    assert_eq!(Items::new(&body).collect::<Vec<_>>(), [Err(error)]);
+    let mut body = Vec::new();
+    Item::Tunnel(TunnelItem::End { number: 1, is_opener: true }).encode(&mut body);
+    body[2] = 99;
     Item::End.encode(&mut body);
     assert_eq!(Items::new(&body).collect::<Vec<_>>(), [Ok(Item::End)]);
 }

@@ -31,7 +31,7 @@ pub async fn cluster(server: Server, address: BrokerAddress) {
     match server.cluster_subjects() {
         Some(subjects) => {
             let carrier = broker_carrier(subjects, address);
-            server.run_cluster(carrier, sleep).await;
+            server.run_cluster(carrier, sleep, |connection| smol::spawn(connection).detach()).await;
         }
         None => server.warn_without_cluster(),
     }

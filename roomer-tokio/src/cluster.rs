@@ -34,7 +34,8 @@ pub async fn cluster(server: Server, address: BrokerAddress) {
     match server.cluster_subjects() {
         Some(subjects) => {
             let carrier = broker_carrier(subjects, address);
-            server.run_cluster(carrier, tokio::time::sleep).await;
+            let spawn = |connection| drop(tokio::spawn(connection));
+            server.run_cluster(carrier, tokio::time::sleep, spawn).await;
         }
         None => server.warn_without_cluster(),
     }

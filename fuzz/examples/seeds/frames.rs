@@ -1,9 +1,11 @@
 //! Seeds for the frame target: each kind of item alone, and short exchanges between
 //! nodes.
 
+use std::net::SocketAddr;
+
 use roomer_proto::cluster::{
     Beat, Demand, FrameKind, Head, Ids, Item, Lost, Names, NodeId, PeerCommand, StreamEnd,
-    StreamEnds, StreamPosition, UserCommand,
+    StreamEnds, StreamPosition, TunnelItem, TunnelRequest, UserCommand,
 };
 use roomer_proto::{ConnId, PacketRef};
 
@@ -57,7 +59,21 @@ pub(super) fn seeds() -> Seeds {
     };
     let lost = Lost::Some { rooms: Names::new(&rooms), senders: Ids::new(&ids) };
     let (info, user) = (r#"{"n":1}"#, "\"ann\"");
-    let items: [(&str, Item<'_>); 32] = [
+    let request = TunnelRequest {
+        id: own,
+        proof: [7; 16],
+        received: 1,
+        sends_compressed: true,
+        takes_compressed: false,
+        address: Some(SocketAddr::from(([192, 0, 2, 1], 80))),
+        valid_ms: Some(1),
+        user: Some("ann"),
+        claims: Some(Names::new(&["role", "admin"])),
+    };
+    let accept = TunnelItem::Accept { number: 1, secret: [7; 16], hello: "{}" };
+    let data = TunnelItem::Data { number: 1, is_opener: true, bytes: b"bytes" };
+    let credit = TunnelItem::Credit { number: 1, is_opener: true, bytes: 1 };
+    let items: [(&str, Item<'_>); 39] = [
         ("beat", Item::Beat(beat)),
         ("beat-foreign", Item::Beat(Beat { oldest_version: 7, newest_version: 9, ..beat })),
         ("want", Item::Want { stream: 2, after: applied }),
@@ -95,6 +111,13 @@ pub(super) fn seeds() -> Seeds {
             Item::User { user: "ann", command: UserCommand::Close { code: 4000, reason: "x" } },
         ),
         ("user-info", Item::User { user: "ann", command: UserCommand::SetInfo { info: "[1]" } }),
+        ("tunnels", Item::Tunnels),
+        ("tunnel-open", Item::Tunnel(TunnelItem::Open { number: 1, request })),
+        ("tunnel-accept", Item::Tunnel(accept)),
+        ("tunnel-data", Item::Tunnel(data)),
+        ("tunnel-credit", Item::Tunnel(credit)),
+        ("tunnel-refuse", Item::Tunnel(TunnelItem::Refuse { number: 1 })),
+        ("tunnel-end", Item::Tunnel(TunnelItem::End { number: 1, is_opener: false })),
         ("bye", Item::Bye),
     ];
     let mut seeds = Seeds::new();

@@ -2,9 +2,15 @@
 //! real broker.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
+#[allow(dead_code, reason = "the tests of clients need more of it")]
+#[path = "client/cuts.rs"]
+mod cuts;
+
 mod cluster {
     pub(crate) mod commands;
+    pub(crate) mod device;
     pub(crate) mod faults;
+    pub(crate) mod handover;
     pub(crate) mod history;
     pub(crate) mod info;
     pub(crate) mod listener;
@@ -49,6 +55,14 @@ on_all_nodes! {
     returns::a_client_that_returns_to_another_node_leaves_no_ghost,
     returns::a_socket_that_looks_open_ends_when_its_client_is_at_another_node,
     returns::members_that_are_away_are_shown_on_all_nodes,
+    handover::a_session_continues_at_another_node_without_a_loss,
+    handover::a_client_that_changes_its_node_again_and_again_loses_and_doubles_nothing,
+    handover::the_claims_of_a_session_are_those_of_its_last_login,
+    handover::a_client_that_returns_again_takes_its_session_along,
+    handover::only_the_token_and_the_user_of_a_session_continue_it,
+    handover::a_node_that_ends_closes_its_sessions_and_leaves_those_of_others,
+    handover::a_node_that_is_cut_off_loses_its_sessions_elsewhere,
+    handover::a_client_that_does_not_read_loses_its_session_and_delays_no_other,
     returns::a_user_is_reached_on_all_nodes,
     faults::frames_of_other_clusters_at_the_broker_are_ignored,
     faults::without_a_broker_each_node_shows_its_own_members,

@@ -90,7 +90,9 @@ fn start(broker: &Broker, name: &str, loss: Loss, options: impl Fn(Builder) -> B
         let run = async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             tell.send(listener.local_addr().unwrap()).unwrap();
-            tokio::spawn(async move { linked.run_cluster(link, tokio::time::sleep).await });
+            tokio::spawn(async move {
+                linked.run_cluster(link, tokio::time::sleep, |it| drop(tokio::spawn(it))).await
+            });
             roomer_tokio::serve(listener, server).await.unwrap();
         };
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run)

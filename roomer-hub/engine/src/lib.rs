@@ -59,6 +59,7 @@ mod shared;
 mod sync;
 mod timer;
 mod transport;
+mod tunnel;
 mod upgrade;
 
 pub use bytes::Bytes;

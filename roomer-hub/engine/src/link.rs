@@ -9,11 +9,13 @@ use std::time::Duration;
 use roomer_hub::cluster::{Event, Input};
 
 use crate::cluster::{Carrier, CarrierEvent, ClusterEvent};
+use crate::connection::Connection;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningReason;
 use crate::shared::Shared;
 use crate::timer::moment::Moment;
+use crate::tunnel::due::DueTunnels;
 
 /// The maximum number of broker events handled under one lock.
 const MAX_EVENTS: usize = 64;
@@ -25,20 +27,29 @@ const MAX_ROUNDS: usize = 8;
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Runs a node's link; see [`Server::run_cluster`](crate::Server::run_cluster).
-pub(crate) async fn run<C, S>(shared: &Arc<Shared>, carrier: C, sleep: impl Fn(Duration) -> S)
-where
+pub(crate) async fn run<C, S>(
+    shared: &Arc<Shared>,
+    carrier: C,
+    sleep: impl Fn(Duration) -> S,
+    spawn: impl Fn(Connection),
+) where
     C: Carrier,
     S: Future,
 {
-    if shared.core().cluster.is_none() {
-        return;
-    }
+    let hands_over = shared.options().cluster.as_ref().is_some_and(|options| options.hand_over);
+    let due = shared.core().cluster.as_mut().map(|state| {
+        state.machine.accept_tunnels(hands_over);
+        state.tunnels.due.clone()
+    });
+    let Some(due) = due else { return };
     // The link is counted until this future ends or is dropped.
     let _linked = Linked::new(&shared.lifecycle);
     let mut link = LinkTask {
         shared,
+        due,
         carrier,
         sleep,
+        spawn,
         timer: None,
         flush_at: None,
         goodbye: None,
@@ -74,10 +85,13 @@ impl Drop for Linked<'_> {
     }
 }
 
-struct LinkTask<'s, C, F, S> {
+struct LinkTask<'s, C, F, G, S> {
     shared: &'s Arc<Shared>,
+    due: Arc<DueTunnels>,
     carrier: C,
     sleep: F,
+    /// Starts the task of a connection.
+    spawn: G,
     /// The runtime's timer and its deadline.
     timer: Option<(Duration, Pin<Box<S>>)>,
     /// The time at which to flush the rooms left by the last flush.
@@ -89,13 +103,20 @@ struct LinkTask<'s, C, F, S> {
     events: Vec<CarrierEvent>,
 }
 
-impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
+impl<C, F, G, S> LinkTask<'_, C, F, G, S>
+where
+    C: Carrier,
+    F: Fn(Duration) -> S,
+    G: Fn(Connection),
+    S: Future,
+{
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MAX_ROUNDS {
             if self.is_closing {
                 return self.poll_close(cx);
             }
             let has_more = self.receive(cx);
+            self.accept_returned();
             self.publish(cx);
             let is_written = self.carrier.poll_flush(cx).is_ready();
             if self.is_over(is_written) {
@@ -124,6 +145,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         }
         let has_more = self.events.len() == MAX_EVENTS;
         let (shared, now) = (self.shared, self.shared.now());
+        self.due.register(cx.waker());
         if self.flush_at.is_some_and(|at| now >= at) {
             self.flush_at = shared.flush().then_some(now.into());
         }
@@ -145,6 +167,8 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         // before the last frame.
         let stops =
             self.goodbye.is_none() && shared.is_closing() && core.outbound.writers.is_empty();
+        let stops = stops && core.cluster.as_ref().is_none_or(|state| state.tunnels.is_empty());
+        core.send_tunnels(now);
         if stops {
             core.apply_cluster(now, Input::Stop);
             self.goodbye = Some(now + GOODBYE);
@@ -152,13 +176,14 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         core.close_lossy(now, shared.options().drain_policy(), shared.options().flush.max_per_poll);
         let mut senders = Vec::new();
         if let Some(state) = &mut core.cluster {
+            senders = state.tunnels.take_woken();
             for event in state.events.drain(..) {
                 let hook = ClusterEvent::new(&event, &mut state.shown);
                 reports.push(Report::Event(event));
                 reports.extend(hook.map(Report::Hook));
             }
             if !state.machine.is_any_congested() {
-                senders = state.gate.open();
+                senders.append(&mut state.gate.open());
             }
         }
         shared.flush_after_input(now, core, &mut self.flush_at);
@@ -167,6 +192,16 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         senders.into_iter().for_each(Waker::wake);
         reports.into_iter().for_each(|report| report.make(shared));
         has_more
+    }
+
+    /// Starts the tasks of clients that have returned to other nodes while their sessions are here.
+    fn accept_returned(&self) {
+        let mut core = self.shared.core();
+        let Some(state) = &mut core.cluster else { return };
+        let arrivals = state.tunnels.take_arrivals();
+        drop(core);
+        let returned = |arrival| Connection::returned(self.shared, arrival);
+        arrivals.into_iter().filter_map(returned).for_each(&self.spawn);
     }
 
     /// Passes frames to the carrier until it is full, and registers the task's waker for further ones.

@@ -176,6 +176,7 @@ impl Upgrade {
             credentials,
             leftover: leftover.to_vec(),
             session: self.accepted.session,
+            tunnel: None,
         };
         Connection::upgraded(shared, transport, self.accepted.peer, opening)
     }

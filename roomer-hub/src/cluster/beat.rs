@@ -52,7 +52,10 @@ impl Cluster {
             streams: StreamEnds::new(&ends),
         };
         let profiles = Item::Profiles { digest: self.profiles.digest() };
-        self.control(Subject::All, &[profiles, Item::Beat(beat)]);
+        match self.accepts_tunnels {
+            true => self.control(Subject::All, &[profiles, Item::Tunnels, Item::Beat(beat)]),
+            false => self.control(Subject::All, &[profiles, Item::Beat(beat)]),
+        }
         self.config.node = name;
     }
 

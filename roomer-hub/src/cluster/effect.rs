@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use roomer_proto::cluster::{NodeId, NodeTag, PeerCommand};
+use roomer_proto::cluster::{NodeId, NodeTag, PeerCommand, TunnelItem};
 use roomer_proto::extended::Profile;
 use roomer_proto::{ConnId, PacketRef};
 
+use super::command::OwnedPeerCommand;
 use super::proof::SessionProof;
 use super::reasons::{GoneReason, RefusedReason, ResetReason};
 use super::user::OwnedUserCommand;
@@ -103,6 +104,14 @@ pub enum Change<'a> {
         user: &'a str,
         /// The command, for each peer to carry out.
         command: roomer_proto::cluster::UserCommand<'a>,
+    },
+    /// An item of a tunnel between this node and a peer, for which
+    /// [`Cluster::tunnel_room`](super::Cluster::tunnel_room) has enough bytes.
+    Tunnel {
+        /// The id of the peer.
+        to: NodeId,
+        /// The item.
+        item: TunnelItem<'a>,
     },
 }
 
@@ -224,6 +233,18 @@ pub enum Effect {
         /// The command, for the driver to carry out for each connection.
         command: OwnedUserCommand,
     },
+    /// Handle an item of a tunnel between a peer and this node.
+    Tunnel {
+        /// The id of the peer.
+        from: NodeId,
+        /// The encoded [`TunnelItem`].
+        item: Bytes,
+    },
+    /// Drop all tunnels with a peer, since items may be missing.
+    TunnelsLost {
+        /// The id of the peer.
+        peer: NodeId,
+    },
     /// Close the connections on this node that may have missed messages from a peer
     /// ([`Loss::Close`](super::Loss::Close)), spread over some time.
     Close {
@@ -235,8 +256,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns the input to pass to the hub. `None` for commands, closes and session ends, which
-    /// the driver carries out itself, and for events.
+    /// Returns the input to pass to the hub. `None` for commands, closes, session ends and tunnels,
+    /// which the driver carries out itself, and for events.
     #[must_use]
     pub fn hub_input(&self) -> Option<crate::Input<'_>> {
         Some(match self {
@@ -273,53 +294,11 @@ impl Effect {
             Effect::Command { .. }
             | Effect::Elsewhere { .. }
             | Effect::User { .. }
+            | Effect::Tunnel { .. }
+            | Effect::TunnelsLost { .. }
             | Effect::Close { .. }
             | Effect::Event(_) => return None,
         })
-    }
-}
-
-/// An owned [`PeerCommand`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OwnedPeerCommand {
-    /// Add the connection to a room.
-    Join {
-        /// The room's name.
-        room: Box<str>,
-    },
-    /// Remove the connection from a room.
-    Leave {
-        /// The room's name.
-        room: Box<str>,
-    },
-    /// Move the connection from one room to another atomically, if it is a member of the first one.
-    Move {
-        /// The room to leave.
-        from: Box<str>,
-        /// The room to join.
-        to: Box<str>,
-    },
-    /// Close the connection.
-    Close {
-        /// The WebSocket close code.
-        code: u16,
-        /// The close reason.
-        reason: Box<str>,
-    },
-}
-
-impl From<PeerCommand<'_>> for OwnedPeerCommand {
-    fn from(command: PeerCommand<'_>) -> Self {
-        match command {
-            PeerCommand::Join { room } => OwnedPeerCommand::Join { room: room.into() },
-            PeerCommand::Leave { room } => OwnedPeerCommand::Leave { room: room.into() },
-            PeerCommand::Move { from, to } => {
-                OwnedPeerCommand::Move { from: from.into(), to: to.into() }
-            }
-            PeerCommand::Close { code, reason } => {
-                OwnedPeerCommand::Close { code, reason: reason.into() }
-            }
-        }
     }
 }
 

@@ -33,6 +33,7 @@
 //! always produce the same effects and frames.
 
 mod beat;
+mod command;
 mod config;
 mod digest;
 mod effect;
@@ -53,6 +54,7 @@ mod statistics;
 mod stream;
 mod tick;
 mod transfer;
+mod tunnels;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -64,9 +66,10 @@ use bytes::Bytes;
 use roomer_proto::cluster::Item;
 use roomer_proto::cluster::{NodeId, Subject};
 
+pub use self::command::OwnedPeerCommand;
 pub use self::config::{Config, Loss};
 pub use self::digest::settings_hash;
-pub use self::effect::{Change, Effect, Event, Input, OwnedPeerCommand};
+pub use self::effect::{Change, Effect, Event, Input};
 pub use self::peer::{PeerInfo, PeerState};
 pub use self::proof::SessionProof;
 pub use self::reasons::{GoneReason, RefusedReason, ResetReason};
@@ -96,6 +99,8 @@ pub struct Cluster {
     beat_at: Duration,
     is_up: bool,
     is_stopped: bool,
+    /// True if this node accepts tunnels.
+    accepts_tunnels: bool,
     max_payload: usize,
     peers: BTreeMap<NodeId, Peer>,
     /// The times at which nodes announced their stop. Their last heartbeats may arrive later, on
@@ -145,6 +150,7 @@ impl Cluster {
             beat_at: now,
             is_up: false,
             is_stopped: false,
+            accepts_tunnels: false,
             max_payload: DEFAULT_MAX_PAYLOAD,
             peers: BTreeMap::new(),
             ended: BTreeMap::new(),

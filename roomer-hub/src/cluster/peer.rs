@@ -71,6 +71,10 @@ pub(super) struct Peer {
     pub(super) has_beat: bool,
     /// True if the peer was reported as live.
     pub(super) is_announced: bool,
+    /// True if the peer accepts tunnels, according to its last heartbeat.
+    pub(super) accepts_tunnels: bool,
+    /// True if there may be tunnels with the peer.
+    pub(super) has_tunnels: bool,
     /// The times of recent frames that could not be decoded or exceeded a limit.
     bad: VecDeque<Duration>,
     /// When the ban for bad frames ends.
@@ -173,6 +177,8 @@ impl Peer {
             ignored_until: Duration::ZERO,
             has_beat: false,
             is_announced: false,
+            accepts_tunnels: false,
+            has_tunnels: false,
             bad: VecDeque::new(),
             banned_until: Duration::ZERO,
         }

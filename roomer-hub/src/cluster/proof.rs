@@ -32,6 +32,26 @@ impl SessionProof {
         SessionProof(hasher.finish128().as_bytes())
     }
 
+    /// Combines the secret of the session's next token with a keyed hash, so that only the node of the
+    /// client's socket can read it in a frame. `presented` is the secret of the token with which the
+    /// client returned, `opener` and `number` name the tunnel. Applied twice, it returns the secret.
+    #[must_use]
+    pub fn mask(
+        next: [u8; 16],
+        presented: &[u8; 16],
+        id: &ConnId,
+        (opener, number): (NodeId, u64),
+    ) -> [u8; 16] {
+        let mut hasher = SipHasher24::new_with_key(presented);
+        hasher.write(id.as_ref());
+        hasher.write(&opener.0.to_be_bytes());
+        // Neither value of a proof's byte at this place, so that a proof never reveals the mask.
+        hasher.write(&[2]);
+        hasher.write(&number.to_be_bytes());
+        let mask = hasher.finish128().as_bytes();
+        std::array::from_fn(|at| next[at] ^ mask[at])
+    }
+
     fn difference(&self, other: &Self) -> u8 {
         let pairs = self.0.iter().zip(&other.0);
         // Keep the compiler from exiting the loop early.
@@ -76,6 +96,25 @@ mod tests {
         for (at, other) in others.iter().enumerate() {
             assert_ne!(proof, *other, "{at}");
             assert!(!others[..at].contains(other), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_masked_secret_is_read_only_with_the_presented_one_and_for_one_tunnel() {
+        let [id, other_id] = [[1; 16], [2; 16]].map(ConnId::from_random_bytes);
+        let tunnel = (NodeId(3), 4);
+        let masked = SessionProof::mask([9; 16], &[7; 16], &id, tunnel);
+        assert_eq!(SessionProof::mask(masked, &[7; 16], &id, tunnel), [9; 16]);
+        let others = [
+            SessionProof::mask(masked, &[8; 16], &id, tunnel),
+            SessionProof::mask(masked, &[7; 16], &other_id, tunnel),
+            SessionProof::mask(masked, &[7; 16], &id, (NodeId(4), 4)),
+            SessionProof::mask(masked, &[7; 16], &id, (NodeId(3), 5)),
+        ];
+        assert!(!others.contains(&[9; 16]));
+        let mask = SessionProof::mask([0; 16], &[7; 16], &id, tunnel);
+        for user in [None, Some(""), Some("ann")] {
+            assert_ne!(SessionProof::new(&[7; 16], &id, NodeId(3), user).0, mask);
         }
     }
 

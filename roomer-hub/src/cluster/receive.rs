@@ -48,12 +48,16 @@ impl Cluster {
         }
         match head.kind {
             FrameKind::Control => {
-                let mut profiles = None;
+                let (mut profiles, mut tunnels) = (None, false);
                 for item in Items::new(body) {
                     match item {
                         // The digest belongs to the next heartbeat in the same frame.
                         Ok(Item::Profiles { digest }) => profiles = Some(digest),
-                        Ok(Item::Beat(beat)) => self.beat(head.from, &beat, profiles.take()),
+                        Ok(Item::Tunnels) => tunnels = true,
+                        Ok(Item::Beat(beat)) => {
+                            self.beat(head.from, &beat, profiles.take());
+                            self.report_tunnels(head.from, std::mem::take(&mut tunnels));
+                        }
                         Ok(item) => self.request(tables, head.from, &item),
                         Err(error) => {
                             self.bad_frame(head.from, RefusedReason::Malformed(error));
@@ -137,6 +141,9 @@ impl Cluster {
             return;
         }
         peer.started = stream;
+        // The peer may have missed items of the previous stream.
+        self.lose_tunnels(from);
+        let Some(peer) = self.peers.get_mut(&from) else { return };
         let before = peer.outgoing.take();
         // The previous stream determines which messages the peer has missed; without it, any
         // may be missing.
@@ -212,6 +219,7 @@ impl Cluster {
         let now = self.now;
         // The lost frames may have contained places for messages submitted to this peer.
         self.order_stream_lost(node);
+        self.lose_tunnels(node);
         let Some(peer) = self.peers.get_mut(&node) else { return };
         self.streams += 1;
         let stream = self.streams;
@@ -222,6 +230,7 @@ impl Cluster {
     /// Declares a peer dead and removes its members.
     pub(super) fn drop_peer(&mut self, node: NodeId, reason: GoneReason) {
         let now = self.now;
+        self.lose_tunnels(node);
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.declare_dead(now);
         let (key, name) = (peer.key.take(), peer.name.clone());

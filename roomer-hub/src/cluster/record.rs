@@ -48,6 +48,10 @@ impl Cluster {
             Change::Elsewhere { peer, id, proof } => {
                 self.push(peer, &Item::Elsewhere { id, proof: proof.0 });
             }
+            Change::Tunnel { to, item } => {
+                self.peers.entry(to).and_modify(|peer| peer.has_tunnels = true);
+                self.push_to(to, &Item::Tunnel(item));
+            }
             // No table maps a user to nodes, so each peer must look up the user itself.
             Change::User { user, command } => self.push_to_all(&Item::User { user, command }),
         }
@@ -81,7 +85,9 @@ impl Cluster {
             | Change::Left { .. }
             | Change::Profile { .. }
             | Change::Away { .. }
-            | Change::Elsewhere { .. } => return true,
+            | Change::Elsewhere { .. }
+            // The driver keeps to the limits of tunnels.
+            | Change::Tunnel { .. } => return true,
             Change::Broadcast { except, packet, .. } => Item::Broadcast { except, packet },
             Change::Direct { packet, .. } => Item::Direct { packet },
             Change::Command { id, command, .. } => Item::Command { id, command },

@@ -5,7 +5,8 @@ use roomer_proto::cluster::{
     FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand, UserCommand,
 };
 
-use super::effect::{Effect, Event, OwnedPeerCommand};
+use super::command::OwnedPeerCommand;
+use super::effect::{Effect, Event};
 use super::peer::Peer;
 use super::proof::SessionProof;
 use super::reasons::{GoneReason, RefusedReason, ResetReason};
@@ -125,8 +126,13 @@ impl Cluster {
             self.bad_frame(from, RefusedReason::TooLarge);
             return Ok(());
         }
-        if let Item::Order(order) = item {
-            return self.order_item(from, order, bytes);
+        match item {
+            Item::Order(order) => return self.order_item(from, order, bytes),
+            Item::Tunnel(item) => {
+                self.tunnel_item(from, item);
+                return Ok(());
+            }
+            _ => {}
         }
         match live_item((from, key), item, bytes) {
             Some(mut effect) => {

@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) elsewhere: Vec<(NodeId, ConnId, SessionProof)>,
     /// The commands for users.
     pub(crate) users: Vec<(String, OwnedUserCommand)>,
+    /// The items of tunnels by their node; an empty item if its tunnels are lost.
+    pub(crate) tunnels: Vec<(NodeId, Bytes)>,
     pub(crate) is_up: bool,
 }
 
@@ -61,8 +63,19 @@ impl Node {
         configure(&mut config);
         let cluster = Cluster::new(config, id, now);
         let (received, acks, events, closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (elsewhere, users) = (Vec::new(), Vec::new());
-        Node { hub, cluster, received, acks, events, closes, elsewhere, users, is_up: true }
+        let (elsewhere, users, tunnels) = (Vec::new(), Vec::new(), Vec::new());
+        Node {
+            hub,
+            cluster,
+            received,
+            acks,
+            events,
+            closes,
+            elsewhere,
+            users,
+            tunnels,
+            is_up: true,
+        }
     }
 
     pub(crate) fn id(&self, conn: u8) -> ConnId {
@@ -157,6 +170,8 @@ impl Node {
                 Effect::User { user, command } => {
                     self.users.push((user.to_string(), command.clone()));
                 }
+                Effect::Tunnel { from, item } => self.tunnels.push((*from, item.clone())),
+                Effect::TunnelsLost { peer } => self.tunnels.push((*peer, Bytes::new())),
                 effect => {
                     let input = effect.hub_input().expect("an input of the hub");
                     self.hub(now, input);

@@ -4,10 +4,12 @@ use alloc::vec::Vec;
 
 use super::cursor::{Cursor, encode_packet, prefixed_len, put_prefixed, put_varint, varint_len};
 use super::list::{Ids, Names};
-use super::{Beat, Demand, FrameError, Lost, OrderItem, PeerCommand, StreamPosition, UserCommand};
+use super::{
+    Beat, Demand, FrameError, Lost, OrderItem, PeerCommand, StreamPosition, TunnelItem, UserCommand,
+};
 use crate::{ConnId, PacketRef};
 
-/// One item of a frame's body. The first six are for control frames, the others for streams.
+/// One item of a frame's body. The first seven are for control frames, the others for streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item<'a> {
@@ -37,6 +39,8 @@ pub enum Item<'a> {
         /// The sum of the profiles' hashes.
         digest: u64,
     },
+    /// The node accepts [tunnels](TunnelItem). It precedes the [`Beat`](Item::Beat) in the same frame.
+    Tunnels,
     /// The start of a stream. The members of the sender's rooms follow.
     Begin {
         /// The messages that may have been lost between the previously applied stream and this one.
@@ -135,6 +139,8 @@ pub enum Item<'a> {
         /// True if the connection has no socket.
         is_away: bool,
     },
+    /// An item of a tunnel. Only for nodes that report [`Tunnels`](Item::Tunnels).
+    Tunnel(TunnelItem<'a>),
 }
 
 const BEAT: u8 = 1;
@@ -143,6 +149,7 @@ const RESEND: u8 = 3;
 const MISSING: u8 = 4;
 const APPLIED: u8 = 5;
 const PROFILES: u8 = 6;
+const TUNNELS: u8 = 7;
 const BEGIN: u8 = 16;
 const MEMBERS: u8 = 17;
 const END: u8 = 18;
@@ -158,6 +165,7 @@ const PROFILE: u8 = 27;
 const ELSEWHERE: u8 = 28;
 const USER: u8 = 29;
 const AWAY: u8 = 30;
+const TUNNEL: u8 = 31;
 
 impl<'a> Item<'a> {
     /// Appends the item to a frame's body.
@@ -187,6 +195,7 @@ impl<'a> Item<'a> {
             Item::Resend(_) => (RESEND, 20),
             Item::Missing { .. } => (MISSING, 12),
             Item::Profiles { .. } => (PROFILES, 8),
+            Item::Tunnels => (TUNNELS, 0),
             Item::Bye => (BYE, 0),
             // Encoded without a list, which decodes as "all messages may be missing".
             Item::Begin { lost: Lost::All, .. } => (BEGIN, 8),
@@ -213,6 +222,7 @@ impl<'a> Item<'a> {
                 (USER, prefixed_len(user.len()) + command.encoded_len())
             }
             Item::Away { .. } => (AWAY, 17),
+            Item::Tunnel(tunnel) => (TUNNEL, tunnel.encoded_len()),
         }
     }
 
@@ -235,7 +245,7 @@ impl<'a> Item<'a> {
                 out.extend_from_slice(&number.to_be_bytes());
             }
             Item::Profiles { digest } => out.extend_from_slice(&digest.to_be_bytes()),
-            Item::Bye | Item::End => {}
+            Item::Tunnels | Item::Bye | Item::End => {}
             Item::Begin { lost, uptime_ms } => {
                 out.extend_from_slice(&uptime_ms.to_be_bytes());
                 let Lost::Some { rooms, senders } = lost else { return };
@@ -285,6 +295,7 @@ impl<'a> Item<'a> {
                 out.extend_from_slice(&id.to_bytes());
                 out.push((*is_away).into());
             }
+            Item::Tunnel(tunnel) => tunnel.encode(out),
         }
     }
 
@@ -308,6 +319,7 @@ impl<'a> Item<'a> {
                 Item::Missing { stream: cursor.u32("answer")?, number: cursor.u64("answer")? }
             }
             PROFILES => Item::Profiles { digest: cursor.u64("digest")? },
+            TUNNELS => Item::Tunnels,
             BYE => Item::Bye,
             // The item contains only the time. An encoded list has at least a length prefix, so the
             // two forms cannot be confused.
@@ -373,6 +385,10 @@ impl<'a> Item<'a> {
                     _ => return Err(FrameError::Impossible { what: "connection" }),
                 }
             }
+            TUNNEL => match TunnelItem::decode(core::mem::take(&mut cursor.0))? {
+                Some(tunnel) => Item::Tunnel(tunnel),
+                None => return Ok(None),
+            },
             _ => return Ok(None),
         };
         // Later releases add kinds, not fields, so trailing bytes mean that the item is damaged.

@@ -29,6 +29,7 @@ mod list;
 mod node;
 mod order;
 mod position;
+mod tunnel;
 mod user;
 
 pub use beat::Beat;
@@ -42,4 +43,5 @@ pub use list::{Ids, Names};
 pub use node::{NodeId, NodeTag, ParseNodeIdError, ParsePrefixError, Subject, Subjects};
 pub use order::{Nodes, OrderItem};
 pub use position::{Demand, Lost, StreamPosition};
+pub use tunnel::{TUNNEL_DATA, TUNNEL_WINDOW, TunnelItem, TunnelRequest};
 pub use user::UserCommand;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::{AsyncRead, AsyncWrite};
-use roomer_engine::client::{Client, Runtime};
+use roomer_engine::client::{Address, Client, Runtime};
 
 /// Controls the sockets of all of a client's connections.
 #[derive(Clone, Default)]
@@ -27,13 +27,19 @@ struct CutState {
 
 impl Cuts {
     pub(super) fn client<R: Runtime>(&self, url: &str, extended: bool) -> Client<R> {
-        let address: roomer_engine::client::Address = url.parse().unwrap();
-        let cuts = self.clone();
+        self.client_of(&[url], extended)
+    }
+
+    /// Returns a client that connects to these servers in turn.
+    pub(super) fn client_of<R: Runtime>(&self, urls: &[&str], extended: bool) -> Client<R> {
+        let addresses: Vec<Address> = urls.iter().map(|url| url.parse().unwrap()).collect();
+        let (cuts, url) = (self.clone(), urls[0]);
         let open = move || {
-            let (cuts, address) = (cuts.clone(), address.clone());
+            let cuts = cuts.clone();
+            let number = cuts.0.dials.fetch_add(1, Ordering::SeqCst);
+            let address = addresses[number % addresses.len()].clone();
             async move {
                 let stream = R::connect(address.host().into(), address.port()).await?;
-                let number = cuts.0.dials.fetch_add(1, Ordering::SeqCst);
                 Ok::<_, io::Error>(CutStream { stream, number, cuts })
             }
         };

@@ -90,6 +90,16 @@ impl Nodes {
         self.formed();
     }
 
+    /// Starts this many nodes, which do not hand clients over to each other.
+    pub(crate) fn start_apart(&mut self, count: usize, options: impl Fn(Builder) -> Builder) {
+        let address = self.broker.address("");
+        for _ in 0..count {
+            let cluster = Cluster::named("chat").hand_over(false);
+            self.add_with(&options, cluster, &address);
+        }
+        self.formed();
+    }
+
     /// Starts this many nodes with the given cluster options.
     pub(crate) fn start_cluster(&mut self, count: usize, options: impl Fn(Cluster) -> Cluster) {
         let address = self.broker.address("");
@@ -255,7 +265,10 @@ impl Node {
                     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                     tell.send(listener.local_addr().unwrap()).unwrap();
                     let link = tap.wrap(roomer_tokio::broker_carrier(subjects, broker));
-                    tokio::spawn(async move { linked.run_cluster(link, tokio::time::sleep).await });
+                    let spawn = |connection| drop(tokio::spawn(connection));
+                    tokio::spawn(async move {
+                        linked.run_cluster(link, tokio::time::sleep, spawn).await;
+                    });
                     roomer_tokio::serve_until(listener, server, stopped).await.unwrap();
                 };
                 let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -272,7 +285,10 @@ impl Node {
                         Box::leak(Box::new(smol::Executor::new()));
                     let link = tap.wrap(roomer_smol::broker_carrier(subjects, broker));
                     let sleep = smol::Timer::after;
-                    executor.spawn(async move { linked.run_cluster(link, sleep).await }).detach();
+                    let spawn = |connection| executor.spawn(connection).detach();
+                    executor
+                        .spawn(async move { linked.run_cluster(link, sleep, spawn).await })
+                        .detach();
                     let serve = roomer_smol::serve_on(executor, listener, server, stopped.recv());
                     executor.run(serve).await.unwrap();
                 };

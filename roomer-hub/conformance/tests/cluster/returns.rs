@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::nodes::{Nodes, id};
 
 /// Takes the user from the request's query.
-fn with_users(builder: Builder) -> Builder {
+pub(super) fn with_users(builder: Builder) -> Builder {
     builder.authorize(|request| {
         let user = request.query("user");
         Ok(user.map_or(Claims::new(), |user| Claims::new().user(user)))
@@ -22,8 +22,8 @@ fn with_users(builder: Builder) -> Builder {
 }
 
 impl Nodes {
-    /// Connects a client with a session to a node. Returns it with its session token.
-    fn session(&self, index: usize, query: &str) -> (Client, String) {
+    /// Connects an extended client to a node. Returns it with the payload of `hello`.
+    pub(super) fn greeted(&self, index: usize, query: &str) -> (Client, Value) {
         let addr = self.addr(index);
         let request = HttpRequest::upgrade(addr).target(&format!("/ws?roomer=2{query}"));
         let mut stream = dial(addr);
@@ -32,18 +32,23 @@ impl Nodes {
         let hello = client.expect_packet();
         assert_eq!(hello.event, "roomer:hello");
         client.id.clone_from(&hello.src);
-        let hello: Value = serde_json::from_slice(&hello.payload).unwrap();
+        (client, serde_json::from_slice(&hello.payload).unwrap())
+    }
+
+    /// Connects a client with a session to a node. Returns it with its session token.
+    pub(super) fn session(&self, index: usize, query: &str) -> (Client, String) {
+        let (mut client, hello) = self.greeted(index, query);
         assert_eq!(hello["resumed"], false);
         assert_eq!(client.expect_packet().event, "join_ack");
         self.shows(&client, "root");
         (client, hello["session"].as_str().unwrap().into())
     }
 
-    fn sessions(&self, index: usize) -> SessionStats {
+    pub(super) fn sessions(&self, index: usize) -> SessionStats {
         self.server(index).stats().sessions
     }
 
-    fn has_detached(&self, index: usize, sessions: usize) {
+    pub(super) fn has_detached(&self, index: usize, sessions: usize) {
         until("other sessions are without a socket", || {
             (self.sessions(index).detached == sessions).then_some(())
         });
@@ -51,7 +56,7 @@ impl Nodes {
 }
 
 pub(crate) fn a_client_that_returns_to_another_node_leaves_no_ghost(nodes: &mut Nodes) {
-    nodes.start_with(2, with_users);
+    nodes.start_apart(2, with_users);
     let (mut ann, token) = nodes.session(0, "&user=ann");
     ann.join("lobby");
     let [mut near, mut far] = nodes.clients([0, 1]);
@@ -97,7 +102,7 @@ pub(crate) fn a_client_that_returns_to_another_node_leaves_no_ghost(nodes: &mut 
 }
 
 pub(crate) fn a_socket_that_looks_open_ends_when_its_client_is_at_another_node(nodes: &mut Nodes) {
-    nodes.start_with(2, with_users);
+    nodes.start_apart(2, with_users);
     let (mut ann, token) = nodes.session(0, "");
     let [mut bob] = nodes.clients([1]);
     let old = ann.id.clone();

@@ -22,6 +22,7 @@ use roomer_proto::cluster::{NodeId, ParsePrefixError, Subjects};
 pub struct Cluster {
     pub(crate) config: Config,
     pub(crate) ready_needs_broker: bool,
+    pub(crate) hand_over: bool,
 }
 
 impl Cluster {
@@ -29,7 +30,11 @@ impl Cluster {
     /// it (`roomer.<name>.…`), so it consists of letters, digits, `-`, `_`, and dots between them.
     pub fn named(name: impl AsRef<str>) -> Self {
         let node = format!("{}-{}", host_name(), std::process::id());
-        Cluster { config: Config::new(name.as_ref(), &node), ready_needs_broker: false }
+        Cluster {
+            config: Config::new(name.as_ref(), &node),
+            ready_needs_broker: false,
+            hand_over: true,
+        }
     }
 
     /// Sets the node's display name. Default: the host name and the process id. A node that
@@ -101,6 +106,15 @@ impl Cluster {
     /// balancer at the same time.
     pub fn ready_needs_broker(mut self, needed: bool) -> Self {
         self.ready_needs_broker = needed;
+        self
+    }
+
+    /// Sets whether a client that returns to another node than that of its session continues the
+    /// session there. Default `true`. With `false`, such a client of this node gets a new session, as
+    /// does one of this node's sessions on another node. Values of the application's own types in
+    /// [`Claims`](crate::Claims) cannot be sent between nodes: the session keeps its earlier ones.
+    pub fn hand_over(mut self, allowed: bool) -> Self {
+        self.hand_over = allowed;
         self
     }
 

@@ -12,6 +12,7 @@ use roomer_proto::cluster::NodeId;
 
 use super::closing::Closing;
 use super::gate::LinkGate;
+use crate::tunnel::Tunnels;
 
 /// The cluster's state machine, and the events for the link's task.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct ClusterState {
     pub(crate) shown: BTreeSet<NodeId>,
     /// Connections to close because they may have missed messages.
     pub(crate) closing: Closing,
+    /// Sockets here whose sessions are on other nodes, and the reverse.
+    pub(crate) tunnels: Tunnels,
     /// Kept empty between inputs, to reuse its allocation.
     pub(crate) effects: Vec<Effect>,
 }
@@ -40,6 +43,7 @@ impl ClusterState {
             events: Vec::new(),
             shown: BTreeSet::new(),
             closing: Closing::default(),
+            tunnels: Tunnels::default(),
             effects: Vec::new(),
         }
     }

@@ -16,6 +16,7 @@ mod closing;
 mod detached;
 pub(crate) mod dispatch;
 pub(crate) mod established;
+mod forwarding;
 mod inbound;
 mod keep_alive;
 mod message_progress;
@@ -27,6 +28,7 @@ mod read_buffer;
 mod renewal;
 pub(crate) mod requests;
 mod resuming;
+mod returned;
 mod session_state;
 #[cfg(test)]
 mod sizes;
@@ -41,11 +43,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::StatusCode;
-use roomer_proto::close::{self, Close};
+use roomer_proto::close::Close;
 
 use crate::app::disconnect::DisconnectReason;
 use crate::connection::closing::Closing;
 use crate::connection::established::{Established, ResumeResult};
+use crate::connection::forwarding::{Forwarding, Requesting};
 use crate::connection::opening::Authorizing;
 pub(crate) use crate::connection::opening::Opening;
 use crate::connection::read_buffer::with_buffer;
@@ -98,6 +101,10 @@ enum State {
     Upgraded(Box<Opening>),
     /// The client has returned; waiting for the task with its session to hand it over.
     Resuming(Box<Resuming>),
+    /// The client's session is on another node, which has not answered yet.
+    Requesting(Box<Requesting>),
+    /// The client's session is on another node; bytes are copied to it and from it.
+    Forwarding(Box<Forwarding>),
     Established(Established),
     /// The session has no socket, but its client may return.
     Detached(Established),
@@ -180,6 +187,8 @@ impl Connection {
                 self.open(now, *opening)
             }
             State::Resuming(_) => self.resuming(now, cx),
+            State::Requesting(_) => self.requesting(now, cx),
+            State::Forwarding(_) => self.forwarding(now, cx),
             State::Established(_) => self.established(now, cx),
             State::Detached(_) => self.detached(now, cx),
             State::Closing(_) => self.closing(now, cx),
@@ -268,14 +277,6 @@ impl Connection {
         self.check_timeouts(now, status, has_more)
     }
 
-    /// Closes a connection whose client reads too slowly.
-    fn close_slow(&mut self, now: Duration) -> Step {
-        if let State::Established(open) = &self.state {
-            trace::lagged(&open.conn.info, self.writer.backlog().0);
-        }
-        self.end(now, &close::TOO_SLOW)
-    }
-
     /// Closes an established connection on the server's initiative.
     fn end(&mut self, now: Duration, reason: &Close) -> Step {
         if let State::Established(open) = &mut self.state {
@@ -328,6 +329,8 @@ impl Future for Connection {
                             | State::Handshake { .. }
                             | State::Authorizing(_)
                             | State::Resuming(_)
+                            | State::Requesting(_)
+                            | State::Forwarding(_)
                     );
                     if (in_handshake && this.shared.is_closing())
                         || this.shared.lifecycle.is_aborted()

@@ -30,6 +30,7 @@ use crate::metrics::trace;
 use crate::metrics::warning::WarningReason;
 use crate::outbound::Chunk;
 use crate::server::conn::Conn;
+use crate::tunnel::due::TunnelKey;
 use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
 
 /// How long a client rejected before its request was read may take to receive the response.
@@ -48,6 +49,8 @@ pub(crate) struct Opening {
     /// `resume` is kept only if the token belongs to another node's session, so that the node can
     /// be notified.
     pub(crate) session: Option<SessionRequest>,
+    /// Present if the client's socket is on another node.
+    pub(crate) tunnel: Option<TunnelKey>,
 }
 
 /// A request waiting for the application's decision.
@@ -203,7 +206,8 @@ impl Connection {
                 self.peer = accepted.peer.into();
                 let Accepted { response, compression, credentials, session, .. } = accepted;
                 let response = response.to_bytes(false);
-                let opening = Opening { response, compression, credentials, leftover, session };
+                let opening =
+                    Opening { response, compression, credentials, leftover, session, tunnel: None };
                 self.open(now, opening)
             }
             Err(Rejected { rejection, reason }) => {
@@ -233,7 +237,10 @@ impl Connection {
     /// Sends the response, unless a framework has sent it, and opens the connection in the hub, in a
     /// single step.
     pub(super) fn establish(&mut self, now: Duration, opening: Opening) -> Step {
-        let Opening { response, compression, credentials, leftover, session } = opening;
+        let Opening { response, compression, credentials, leftover, session, tunnel } = opening;
+        if let Some(tunnel) = tunnel {
+            return self.refuse_tunnel(tunnel);
+        }
         let shared = &self.shared;
         let profile = profile(credentials.as_deref(), shared.options(), &shared.warnings);
         let random = shared.env.random();

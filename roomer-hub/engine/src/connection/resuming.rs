@@ -19,6 +19,7 @@ use crate::metrics::trace;
 use crate::options::Options;
 use crate::outbound::{Chunk, encode};
 use crate::session::handover::{HandedOver, Handover, HandoverError};
+use crate::tunnel::due::TunnelKey;
 
 /// The timeout for the handover by the task that has the session. Only a handler that blocks its
 /// thread can delay the handover.
@@ -50,6 +51,11 @@ impl Connection {
         };
         let Some((conn, token, received)) = found else {
             if request.token.is_some_and(|token| core.is_of_peer(&token)) {
+                drop(core);
+                if self.request_session(now, &mut opening, &request) {
+                    return Step::Again;
+                }
+                core = self.shared.core();
                 core.sessions.refused.other_node += 1;
                 // Keep the request for the report to the other node, after the client has received
                 // a new session.
@@ -106,6 +112,9 @@ impl Connection {
     /// Opens a new session instead of the expected one, if the limits permit it: this socket was
     /// admitted instead of the session's old socket, which may still be open.
     fn open_new_session(&mut self, now: Duration, opening: Opening) -> Step {
+        if let Some(tunnel) = opening.tunnel {
+            return self.refuse_tunnel(tunnel);
+        }
         let (lifecycle, options) = (&self.shared.lifecycle, self.shared.options());
         let address = options.handshake.address(self.peer.get());
         // Exclude this socket, which is counted as well.
@@ -157,14 +166,23 @@ impl Connection {
             detached.discard();
             return self.establish(now, opening);
         };
-        let Opening { response, compression, credentials, mut leftover, .. } = opening;
+        let Opening { response, compression, credentials, mut leftover, tunnel, .. } = opening;
         let token = core.sessions.renew(key, &presented, random);
         let handled = state.received.count();
-        // The client counts neither the response nor `hello` as a packet, so they are not logged
-        // for replay.
-        self.writer.push_unlogged(Chunk::complete(response));
-        let hello = hello(shared.options(), Some(token), id.as_str(), Some(handled), None);
-        self.writer.push_unlogged(Chunk::complete(hello));
+        match tunnel {
+            None => {
+                // Neither the response nor `hello` is counted by the client as a packet, so they are
+                // not logged for replay.
+                self.writer.push_unlogged(Chunk::complete(response));
+                let hello = hello(shared.options(), Some(token), id.as_str(), Some(handled), None);
+                self.writer.push_unlogged(Chunk::complete(hello));
+            }
+            // The other node sends both, since the token does not pass the broker.
+            Some(tunnel) => {
+                let hello = hello_payload(shared.options(), None, Some(handled), None);
+                core.accept_tunnel(now, tunnel, (&presented, &token), &hello);
+            }
+        }
         if compression.is_shared {
             self.writer.accept_compressed();
         }
@@ -198,6 +216,12 @@ impl Connection {
 }
 
 impl Connection {
+    /// Leaves a tunnel whose session does not continue, so that its client gets a new one there.
+    pub(super) fn refuse_tunnel(&self, tunnel: TunnelKey) -> Step {
+        self.shared.core().refuse_tunnel(tunnel);
+        Step::Done
+    }
+
     /// Stops waiting for a session. A session already handed over ends.
     pub(super) fn abandon_handover(&mut self) {
         let State::Resuming(resuming) = &mut self.state else { return };
@@ -221,6 +245,17 @@ pub(super) fn hello(
     resumed: Option<u64>,
     profile: Option<&Profile>,
 ) -> Vec<u8> {
+    let payload = hello_payload(options, session, resumed, profile);
+    let payload = payload.as_bytes();
+    encode(&PacketRef { room: ROOT, event: HELLO, dst: "", src: id, payload })
+}
+
+fn hello_payload(
+    options: &Options,
+    session: Option<SessionToken>,
+    resumed: Option<u64>,
+    profile: Option<&Profile>,
+) -> String {
     let hello = Hello {
         session,
         is_resumed: resumed.is_some(),
@@ -230,7 +265,5 @@ pub(super) fn hello(
         limits: Limits { message: options.limits.max_message, ..options.hub_limits },
         profile,
     };
-    let payload = hello.to_json();
-    let payload = payload.as_bytes();
-    encode(&PacketRef { room: ROOT, event: HELLO, dst: "", src: id, payload })
+    hello.to_json()
 }

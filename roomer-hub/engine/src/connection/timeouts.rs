@@ -7,6 +7,7 @@ use roomer_proto::websocket;
 
 use crate::connection::established::Established;
 use crate::connection::{Connection, State, Step};
+use crate::metrics::trace;
 use crate::options::Options;
 use crate::outbound::socket_writer::Status;
 
@@ -51,6 +52,14 @@ impl Established {
 }
 
 impl Connection {
+    /// Closes a connection whose client reads too slowly.
+    pub(super) fn close_slow(&mut self, now: Duration) -> Step {
+        if let State::Established(open) = &self.state {
+            trace::lagged(&open.conn.info, self.writer.backlog().0);
+        }
+        self.end(now, &close::TOO_SLOW)
+    }
+
     /// Handles expired deadlines, and determines when to poll next. Runs after reading so that
     /// bytes that arrived while the process was suspended count, and the process's own pause is not
     /// mistaken for the client's silence. `status` dates from before the read: a later change that

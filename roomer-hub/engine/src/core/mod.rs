@@ -5,7 +5,7 @@
 //! ([`flush`](crate::shared::flush)).
 
 mod actions;
-mod cluster;
+pub(crate) mod cluster;
 pub(crate) mod congestion;
 pub(crate) mod conn_table;
 pub(crate) mod counts;

@@ -50,7 +50,7 @@ serialize!(Stats {
     cluster,
 });
 
-serialize!(SessionStats { detached, resumed, refused, released });
+serialize!(SessionStats { detached, resumed, forwarded, refused, released });
 serialize!(HistoryStats { rooms, bytes });
 
 serialize!(RefusedSessions { unknown, other_node, other_user, incomplete });

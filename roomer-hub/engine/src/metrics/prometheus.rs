@@ -87,9 +87,11 @@ struct Page(String);
 
 impl Page {
     fn sessions(&mut self, stats: &SessionStats) {
-        let SessionStats { detached, resumed, refused, released } = stats;
+        let SessionStats { detached, resumed, forwarded, refused, released } = stats;
         self.gauge("sessions_detached", "Sessions without a socket.", *detached);
         self.counter("sessions_resumed", "Sessions continued on a new socket.", *resumed);
+        let help = "Sockets here whose sessions are on other nodes.";
+        self.gauge("sessions_forwarded", help, *forwarded);
         let help = "Clients that could not return to their sessions.";
         self.counters("sessions_refused", help, "kind", refused.iter());
         let help = "Reports of other nodes about clients of this node's sessions.";

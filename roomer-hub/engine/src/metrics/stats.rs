@@ -71,8 +71,11 @@ pub struct SessionStats {
     /// Sessions that currently have no socket. Included in [`Stats::connections`], but not in
     /// [`Stats::sockets`].
     pub detached: usize,
-    /// Sessions resumed on a new socket.
+    /// Sessions resumed on a new socket, of this node or of another one.
     pub resumed: u64,
+    /// Sockets of this node whose sessions are on other nodes of the cluster. Included in
+    /// [`Stats::sockets`], but not in [`Stats::connections`], which counts them there.
+    pub forwarded: usize,
     /// Clients' failed attempts to resume a session, by reason.
     pub refused: RefusedSessions,
     /// Reports from other cluster nodes that a client now has a session there, by effect.

@@ -7,6 +7,7 @@ use roomer_proto::cluster::Subjects;
 
 use crate::Server;
 use crate::cluster::{Carrier, ClusterInfo};
+use crate::connection::Connection;
 use crate::link;
 use crate::metrics::warning::WarningReason;
 
@@ -42,12 +43,19 @@ impl Server {
     /// whether or not the link is up.
     ///
     /// Without [`Builder::cluster`](crate::Builder::cluster) it completes immediately.
-    pub async fn run_cluster<C, S>(&self, carrier: C, sleep: impl Fn(Duration) -> S)
-    where
+    ///
+    /// `spawn` starts the task of a connection, like that of [`connect`](Self::connect): of a client
+    /// that has returned to another node of the cluster while its session is on this one.
+    pub async fn run_cluster<C, S>(
+        &self,
+        carrier: C,
+        sleep: impl Fn(Duration) -> S,
+        spawn: impl Fn(Connection),
+    ) where
         C: Carrier,
         S: Future,
     {
-        link::run(&self.0, carrier, sleep).await;
+        link::run(&self.0, carrier, sleep, spawn).await;
     }
 
     /// Warns that a broker link was started for a server outside a cluster. For adapters.

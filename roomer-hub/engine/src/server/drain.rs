@@ -1,5 +1,6 @@
 //! [`Server::drain`](crate::Server::drain): closes a server's connections gradually.
 
+use std::task::Waker;
 use std::time::Duration;
 
 use roomer_hub::ConnKey;
@@ -11,6 +12,7 @@ use crate::lifecycle::admission::SocketCounts;
 use crate::lifecycle::drain::{DRAIN_STEP, DrainReport, DrainWait};
 use crate::metrics::trace;
 use crate::timer::yield_once;
+use crate::tunnel::Tunnels;
 
 /// The time limit for tasks to end after an abort.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
@@ -95,8 +97,9 @@ impl Server {
     fn close_due(&self, due: u64) -> bool {
         let options = self.0.options();
         let (max, window) = (options.flush.max_per_poll, options.retry_window);
-        let count =
+        let (count, cut) =
             close_some(&self.0.lifecycle, &mut self.0.core(), self.0.now(), due, max, window);
+        cut.into_iter().for_each(Waker::wake);
         // Call this after releasing the lock, since the flush takes it.
         self.0.flush_unless_in_callback();
         count > 0
@@ -104,7 +107,8 @@ impl Server {
 }
 
 /// Closes at most `max` connections, up to a total of `due` since the drain began. Returns the number
-/// closed.
+/// closed, and the tasks of sockets that leave sessions on other nodes. Their clients keep those
+/// sessions, and reach them through another node.
 fn close_some(
     lifecycle: &Lifecycle,
     core: &mut Core,
@@ -112,12 +116,16 @@ fn close_some(
     due: u64,
     max: usize,
     retry_window: Duration,
-) -> usize {
-    let count = lifecycle.close_some(due, core.outbound.writers.len().min(max));
+) -> (usize, Vec<Waker>) {
+    let tunnels = core.cluster.as_ref().map(|state| &state.tunnels);
+    let open = core.outbound.writers.len() + tunnels.map_or(0, Tunnels::uncut);
+    let count = lifecycle.close_some(due, open.min(max));
     // Each close removes its connection from the table, so the next call finds other ones.
     let keys: Vec<ConnKey> = core.outbound.writers.keys().take(count).collect();
+    let left = count - keys.len();
+    let cut = core.cluster.as_ref().map(|state| state.tunnels.cut(left)).unwrap_or_default();
     for conn in keys {
         core.close_for_shutdown(now, conn, retry_window);
     }
-    count
+    (count, cut)
 }

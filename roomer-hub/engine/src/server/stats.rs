@@ -45,6 +45,7 @@ impl Server {
             sessions: SessionStats {
                 detached: core.sessions.detached,
                 resumed: core.sessions.resumed,
+                forwarded: core.cluster.as_ref().map_or(0, |state| state.tunnels.outgoing()),
                 refused: core.sessions.refused,
                 released: core.sessions.released,
             },

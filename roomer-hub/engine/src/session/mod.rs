@@ -53,7 +53,7 @@ pub(crate) struct Sessions {
 pub struct RefusedSessions {
     /// The session does not exist: it has ended, belongs to another process, or the token is wrong.
     pub unknown: u64,
-    /// The session belongs to another cluster node, which was notified.
+    /// The session belongs to another cluster node, which did not hand it over and was notified.
     pub other_node: u64,
     /// The session belongs to another user ([`Claims::user`](crate::Claims::user)).
     pub other_user: u64,

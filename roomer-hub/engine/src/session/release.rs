@@ -53,6 +53,15 @@ impl Sessions {
         Release::Now
     }
 
+    /// Returns the secret of a session's token that a client has presented on another node.
+    pub(crate) fn presented(
+        &self,
+        conn: ConnKey,
+        is_proven: impl Fn(&[u8; 16]) -> bool,
+    ) -> Option<[u8; 16]> {
+        self.by_key.get(conn)?.secrets().find(|secret| is_proven(secret)).copied()
+    }
+
     /// Returns true if a session that has lost its socket must end, since its client is on another
     /// node.
     pub(crate) fn has_to_end(&mut self, conn: ConnKey) -> bool {

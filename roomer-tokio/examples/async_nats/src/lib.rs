@@ -9,7 +9,7 @@
 //! let subjects = server.cluster_subjects().ok_or("no cluster")?;
 //! let carrier = NatsCarrier::connect("nats://127.0.0.1:4222", subjects);
 //! let link = server.clone();
-//! tokio::spawn(async move { link.run_cluster(carrier, tokio::time::sleep).await });
+//! tokio::spawn(async move { link.run_cluster(carrier, tokio::time::sleep, |it| drop(tokio::spawn(it))).await });
 //! # Ok(())
 //! # }
 //! ```

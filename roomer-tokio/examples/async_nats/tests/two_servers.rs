@@ -29,7 +29,9 @@ fn start(name: &str, address: String) -> Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         tell.send(listener.local_addr().unwrap()).unwrap();
         let (carrier, link) = (NatsCarrier::connect(&address, subjects), server.clone());
-        tokio::spawn(async move { link.run_cluster(carrier, tokio::time::sleep).await });
+        tokio::spawn(async move {
+            link.run_cluster(carrier, tokio::time::sleep, |it| drop(tokio::spawn(it))).await
+        });
         roomer_tokio::serve_until(listener, server, stopped).await.unwrap();
     };
     let thread = thread::spawn(move || {

@@ -1,8 +1,8 @@
-//! Clients that reconnect to a node that does not have their session.
+//! Clients that get a new session, since the node of theirs does not hand it over ([`super::returns`]).
 //!
 //! A token begins with its session's connection id, whose first digits identify the node. A node
-//! that does not have the session starts a new one, and notifies the old session's node with a
-//! proof that the client has its token. That node ends the old session immediately instead of after
+//! that starts a new session notifies the old session's node with a proof that the client has its
+//! token. That node ends the old session immediately instead of after
 //! [`resume_window`](crate::Builder::resume_window), so that the client is not a member twice.
 
 use std::time::Duration;

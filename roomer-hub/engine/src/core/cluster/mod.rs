@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod remote;
+pub(crate) mod returns;
 
 use std::time::Duration;
 
@@ -28,6 +29,12 @@ impl Core {
                 Effect::Command { id, command } => self.peer_command(now, &id, &command),
                 Effect::Elsewhere { from, id, proof } => {
                     self.client_is_elsewhere(now, from, &id, &proof);
+                }
+                Effect::Tunnel { from, item } => {
+                    self.cluster.iter_mut().for_each(|state| state.tunnels.receive(from, &item));
+                }
+                Effect::TunnelsLost { peer } => {
+                    self.cluster.iter_mut().for_each(|state| state.tunnels.lose(peer));
                 }
                 Effect::User { user, command } => self.user_command(now, &user, &command),
                 effect => {

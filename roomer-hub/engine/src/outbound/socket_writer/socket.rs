@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use super::{Pressure, SocketWriter};
 use crate::outbound::outbox::OutboxPhase;
 use crate::sync::lock;
+use crate::transport::Transport;
 
 /// The state of a connection's sending side, for its own task.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,11 @@ impl SocketWriter {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         self.socket.poll_read(cx, buf)
+    }
+
+    /// Returns the socket, for a task that copies bytes without queueing them.
+    pub(crate) fn socket(&self) -> &dyn Transport {
+        &self.socket
     }
 
     /// Wakes the task again after other ready tasks have run.

@@ -1,0 +1,100 @@
+//! A client that keeps its session over its sockets, and nodes that hand sessions over to each other.
+
+use roomer_conformance::client::{Client as RawClient, Received};
+use roomer_conformance::programs::until;
+use roomer_conformance::wire::Packet;
+use roomer_engine::Builder;
+
+use super::nodes::Nodes;
+
+/// A client that keeps its session over its sockets.
+pub(super) struct Device {
+    pub(super) client: RawClient,
+    pub(super) token: String,
+    /// The number of the session's packets that it has received.
+    pub(super) received: u64,
+    pub(super) query: &'static str,
+}
+
+impl Device {
+    pub(super) fn connect(nodes: &Nodes, index: usize, query: &'static str) -> Device {
+        let (client, token) = nodes.session(index, query);
+        Device { client, token, received: 1, query }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.client.id
+    }
+
+    /// Connects to a node with the token. Returns the number of packets that the server has received,
+    /// and the earlier socket.
+    pub(super) fn returns(&mut self, nodes: &Nodes, index: usize) -> (u64, RawClient) {
+        let Device { token, received, query, .. } = self;
+        let query = format!("{query}&session={token}&received={received}");
+        let (client, hello) = nodes.greeted(index, &query);
+        assert_eq!(hello["resumed"], true, "{hello}");
+        assert_eq!(client.id, self.client.id);
+        *token = hello["session"].as_str().unwrap().into();
+        let old = std::mem::replace(&mut self.client, client);
+        (hello["received"].as_u64().unwrap(), old)
+    }
+
+    /// Connects to a node with the token, which starts a new session.
+    pub(super) fn starts_over(&self, nodes: &Nodes, index: usize, query: &str) -> RawClient {
+        let Device { token, received, .. } = self;
+        let query = format!("{query}&session={token}&received={received}");
+        let (client, _) = nodes.session(index, &query);
+        assert_ne!(client.id, self.client.id);
+        client
+    }
+
+    /// Returns the next packet that is counted.
+    pub(super) fn packet(&mut self) -> Packet {
+        loop {
+            let packet = self.client.expect_packet();
+            if packet.event != "roomer:ack" {
+                self.received += 1;
+                return packet;
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn expect(&mut self, event: &str, src: &str, payload: &[u8]) {
+        let packet = self.packet();
+        assert_eq!((&*packet.event, &*packet.src, &*packet.payload), (event, src, payload));
+    }
+
+    pub(super) fn join(&mut self, nodes: &Nodes, room: &str) {
+        self.client.send_to_room(room, "join", b"");
+        while self.packet().event != "join_ack" {}
+        nodes.shows(&self.client, room);
+    }
+}
+
+pub(super) fn start(nodes: &mut Nodes, count: usize, options: impl Fn(Builder) -> Builder) {
+    nodes.start_with(count, options);
+    have_heard(nodes);
+}
+
+/// Waits until each node has received a heartbeat of the others, which says that they accept tunnels.
+pub(super) fn have_heard(nodes: &Nodes) {
+    for node in nodes.nodes.iter().flatten() {
+        until("a node sends no heartbeats", || {
+            let peers = node.server.cluster()?.peers;
+            peers.iter().all(|peer| !peer.name.is_empty()).then_some(())
+        });
+    }
+}
+
+/// Waits for the end of a socket, however it ends.
+pub(super) fn expect_end(client: &mut RawClient) {
+    while let Received::Packet(_) = client.receive() {}
+}
+
+/// Waits until a node has this many sockets whose sessions are on other nodes.
+pub(super) fn has_forwarded(nodes: &Nodes, index: usize, sockets: usize) {
+    until("a node has other sockets of other nodes' sessions", || {
+        (nodes.sessions(index).forwarded == sockets).then_some(())
+    });
+}

@@ -1,0 +1,231 @@
+//! Sockets whose sessions are on other nodes: the request to that node, and copying bytes afterwards.
+//!
+//! [`crate::tunnel`] describes the other end.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use roomer_proto::cluster::TUNNEL_DATA;
+use roomer_proto::extended::{HELLO, SessionToken};
+use roomer_proto::{PacketRef, ROOT};
+
+use crate::connection::read_buffer::with_buffer;
+use crate::connection::{Connection, MAX_READS_PER_POLL, Opening, State, Step};
+use crate::core::cluster::returns::ReturnedClient;
+use crate::handshake::session_request::{ResumeRequest, SessionRequest};
+use crate::outbound::encode;
+use crate::transport::Transport;
+use crate::tunnel::pipe::{Answer, TunnelEnd};
+
+/// How long the session's node may take to answer. Longer than it waits for its own task.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The factor by which the last bytes may take longer than `close_timeout` while the client accepts some.
+const CLOSE_EXTENSIONS: u32 = 12;
+
+/// How often a socket without traffic checks whether the server is closing.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A socket that waits for the answer of its session's node.
+pub(super) struct Requesting {
+    tunnel: TunnelEnd,
+    opening: Opening,
+    token: SessionToken,
+    received: u64,
+    until: Duration,
+}
+
+/// A socket whose bytes are copied.
+pub(super) struct Forwarding {
+    tunnel: TunnelEnd,
+    to_client: Backlog,
+    to_session: Backlog,
+    /// The time at which the socket is dropped, once the other end has left.
+    until: Option<Duration>,
+    /// The time beyond which the client's progress does not postpone that.
+    latest: Duration,
+}
+
+/// Bytes that were read and not written yet.
+#[derive(Default)]
+struct Backlog {
+    bytes: Vec<u8>,
+    written: usize,
+    /// True if bytes were written since this was reset.
+    has_moved: bool,
+}
+
+/// The result of copying in one direction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copied {
+    /// The reader has nothing more, or the writer accepts nothing more.
+    Waits,
+    /// There may be more.
+    More,
+    /// The reader has ended, and everything is written.
+    Ended,
+    /// The writer has failed.
+    Failed,
+}
+
+impl Connection {
+    /// Requests the session from its node. Returns false if that is impossible.
+    pub(super) fn request_session(
+        &mut self,
+        now: Duration,
+        opening: &mut Opening,
+        request: &ResumeRequest,
+    ) -> bool {
+        let ResumeRequest { token: Some(token), received: Some(received) } = *request else {
+            return false;
+        };
+        // A client of a tunnel has its session here or none.
+        let is_allowed = self.shared.options().cluster.as_ref().is_some_and(|own| own.hand_over);
+        if !is_allowed || opening.tunnel.is_some() {
+            return false;
+        }
+        let client = ReturnedClient {
+            token,
+            received,
+            credentials: opening.credentials.as_deref(),
+            compression: opening.compression,
+            peer: self.peer.get(),
+        };
+        let Some(tunnel) = self.shared.core().request_session(now, &client) else { return false };
+        tunnel.wake_link();
+        let (opening, until) = (std::mem::take(opening), now + ANSWER_TIMEOUT);
+        self.state =
+            State::Requesting(Box::new(Requesting { tunnel, opening, token, received, until }));
+        true
+    }
+
+    /// Waits for the answer of the session's node.
+    pub(super) fn requesting(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+        let State::Requesting(requesting) = &mut self.state else { return Step::Again };
+        if self.shared.is_closing() {
+            return Step::Done;
+        }
+        let answer = match requesting.tunnel.poll_answer(cx) {
+            Poll::Ready(Some(answer)) => answer,
+            // The client has returned on yet another socket, or that node ends: it will return.
+            Poll::Ready(None) => return Step::Done,
+            Poll::Pending if now < requesting.until => return Step::Wait(requesting.until),
+            Poll::Pending => Answer::Refused,
+        };
+        let State::Requesting(requesting) = std::mem::replace(&mut self.state, State::Done) else {
+            return Step::Done;
+        };
+        let Requesting { tunnel, mut opening, token, received, .. } = *requesting;
+        let hello = match answer {
+            Answer::Accepted { secret, hello } => {
+                let next = self.shared.core().unmask(&token, tunnel.key(), secret);
+                complete_hello(&hello, &next)
+            }
+            Answer::Refused => None,
+        };
+        let Some(hello) = hello else {
+            // Leave first, so that its node knows that the client is here.
+            drop(tunnel);
+            self.shared.core().sessions.refused.other_node += 1;
+            let resume = Some(ResumeRequest { token: Some(token), received: Some(received) });
+            opening.session = Some(SessionRequest { resume });
+            return self.establish(now, opening);
+        };
+        let Opening { response, leftover, .. } = opening;
+        let mut to_client = Backlog { bytes: response, ..Backlog::default() };
+        to_client.bytes.extend_from_slice(&hello);
+        let to_session = Backlog { bytes: leftover, ..Backlog::default() };
+        let (until, latest) = (None, Duration::MAX);
+        let forwarding = Forwarding { tunnel, to_client, to_session, until, latest };
+        self.state = State::Forwarding(Box::new(forwarding));
+        Step::Again
+    }
+
+    /// Copies bytes between the socket and the tunnel.
+    pub(super) fn forwarding(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+        let State::Forwarding(forwarding) = &mut self.state else { return Step::Again };
+        let Forwarding { tunnel, to_client, to_session, until, latest } = &mut **forwarding;
+        // The client keeps its session, and reaches it through another node.
+        if tunnel.is_cut() || self.shared.is_closing() {
+            return Step::Done;
+        }
+        let socket = self.writer.socket();
+        let up = to_session.copy(cx, socket, tunnel);
+        let down = to_client.copy(cx, tunnel, socket);
+        match (up, down) {
+            (Copied::Ended, _) | (_, Copied::Failed) => Step::Done,
+            (_, Copied::Ended) => self.close(now, None),
+            (Copied::More, _) | (_, Copied::More) => Step::Later,
+            (Copied::Waits | Copied::Failed, Copied::Waits) if !tunnel.has_ended(cx) => {
+                Step::Wait(now + IDLE)
+            }
+            // The other end has left, and the client does not accept the last bytes.
+            (Copied::Waits | Copied::Failed, Copied::Waits) => {
+                let wait = self.shared.options().close_timeout;
+                let has_moved = std::mem::take(&mut to_client.has_moved);
+                let end = match *until {
+                    Some(until) if !has_moved => until,
+                    Some(_) => (now + wait).min(*latest),
+                    None => {
+                        *latest = now + wait * CLOSE_EXTENSIONS;
+                        now + wait
+                    }
+                };
+                *until = Some(end);
+                if now >= end { Step::Done } else { Step::Wait(end) }
+            }
+        }
+    }
+}
+
+impl Backlog {
+    /// Copies from one transport to another, in the order of the bytes.
+    fn copy(&mut self, cx: &mut Context<'_>, from: &dyn Transport, to: &dyn Transport) -> Copied {
+        for _ in 0..MAX_READS_PER_POLL {
+            while self.written < self.bytes.len() {
+                match to.try_write(&self.bytes[self.written..]) {
+                    Ok(size) if size > 0 => {
+                        self.written += size;
+                        self.has_moved = true;
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                        match to.poll_writable(cx) {
+                            Poll::Pending => return Copied::Waits,
+                            Poll::Ready(Ok(())) => {}
+                            Poll::Ready(Err(_)) => return Copied::Failed,
+                        }
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Ok(_) | Err(_) => return Copied::Failed,
+                }
+            }
+            let read = with_buffer(|buffer| {
+                let read = from.poll_read(cx, &mut buffer[..TUNNEL_DATA]);
+                read.map_ok(|size| {
+                    // The buffer of an idle socket is freed.
+                    self.bytes = buffer[..size].to_vec();
+                    self.written = 0;
+                    size
+                })
+            });
+            match read {
+                Poll::Pending => {
+                    (self.bytes, self.written) = (Vec::new(), 0);
+                    return Copied::Waits;
+                }
+                Poll::Ready(Ok(0) | Err(_)) => return Copied::Ended,
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+        Copied::More
+    }
+}
+
+/// Encodes `hello` with the token that was left out. `None` if the payload has no place for it.
+fn complete_hello(payload: &str, token: &SessionToken) -> Option<Vec<u8>> {
+    let (before, after) = payload.split_once("\"session\":null")?;
+    let payload = format!("{before}\"session\":\"{}\"{after}", token.to_text());
+    let (id, payload) = (token.id(), payload.as_bytes());
+    let src = id.as_str();
+    Some(encode(&PacketRef { room: ROOT, event: HELLO, dst: "", src, payload }))
+}

@@ -1,0 +1,155 @@
+//! Clients that return to another node than that of their session: the requests of both nodes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomer_hub::ConnKey;
+use roomer_hub::cluster::{Change, SessionProof};
+use roomer_proto::cluster::{Names, NodeId, TunnelItem, TunnelRequest};
+use roomer_proto::extended::SessionToken;
+
+use crate::app::claims::{Claims, Credentials};
+use crate::core::Core;
+use crate::handshake::compression::Compression;
+use crate::tunnel::due::TunnelKey;
+use crate::tunnel::pipe::TunnelEnd;
+
+/// The largest login that is sent to another node, in bytes. A client with a larger one gets a new session.
+const MAX_LOGIN: usize = 16 * 1024;
+
+/// The login and the socket of a client that has returned to this node.
+pub(crate) struct ReturnedClient<'a> {
+    pub(crate) token: SessionToken,
+    pub(crate) received: u64,
+    pub(crate) credentials: Option<&'a Credentials>,
+    pub(crate) compression: Compression,
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+impl Core {
+    /// Opens a tunnel to the node of a session, with a request to continue it. Returns `None` if that
+    /// node accepts none now, or at a limit.
+    pub(crate) fn request_session(
+        &mut self,
+        now: Duration,
+        client: &ReturnedClient<'_>,
+    ) -> Option<TunnelEnd> {
+        let ReturnedClient { token, received, credentials, compression, peer } = *client;
+        let Core { hub, cluster, .. } = self;
+        let (tables, state, id) = (hub.tables(), cluster.as_mut()?, token.id());
+        let mut nodes = tables.peers_of(id.as_str());
+        // Two nodes may share a tag; one without that session refuses it.
+        let node = nodes.find_map(|node| state.machine.tunnel_to(node))?;
+        let names = credentials.and_then(|credentials| credentials.claims.as_ref());
+        let pairs: Option<Vec<&str>> =
+            names.map(|names| names.iter().flat_map(|(name, value)| [&**name, value]).collect());
+        let user = credentials.and_then(Credentials::user).map(|user| &**user);
+        let len = pairs.iter().flatten().copied().chain(user).map(str::len).sum::<usize>();
+        if len > MAX_LOGIN || state.machine.tunnel_room(node)? < 2 * MAX_LOGIN {
+            return None;
+        }
+        let end = state.tunnels.open(node)?;
+        let proof = SessionProof::new(&token.secret(), &id, state.machine.node(), user);
+        let expires = credentials.and_then(|credentials| credentials.expires);
+        let request = TunnelRequest {
+            id,
+            proof: proof.0,
+            received,
+            sends_compressed: compression.is_agreed,
+            takes_compressed: compression.is_shared,
+            address: peer,
+            valid_ms: expires.map(|at| at.saturating_sub(now).as_millis() as u64),
+            user,
+            claims: pairs.as_deref().map(Names::new),
+        };
+        let item = TunnelItem::Open { number: end.key().number, request };
+        state.machine.record(now, tables, Change::Tunnel { to: node, item });
+        Some(end)
+    }
+
+    /// Returns the session that another node requests for its client, and the token that the client has
+    /// presented there, with the client's login. `None` if the request does not prove the token or the
+    /// login is not that of the session's user.
+    pub(crate) fn requested_session(
+        &mut self,
+        now: Duration,
+        from: NodeId,
+        request: &TunnelRequest<'_>,
+    ) -> Option<(ConnKey, SessionToken, Option<Arc<Credentials>>)> {
+        let TunnelRequest { id, proof, valid_ms, user, claims, .. } = *request;
+        let conn = self.hub.tables().find_conn(id.as_str());
+        let is_proven =
+            |secret: &[u8; 16]| SessionProof::new(secret, &id, from, user) == SessionProof(proof);
+        let found = conn.and_then(|conn| Some((conn, self.sessions.presented(conn, is_proven)?)));
+        let Some((conn, secret)) = found else {
+            self.sessions.refused.unknown += 1;
+            return None;
+        };
+        let info = self.infos.get(conn)?;
+        if info.user().map(|user| &**user) != user {
+            self.sessions.refused.other_user += 1;
+            return None;
+        }
+        let claims = claims.map(|claims| {
+            let mut texts = claims.iter().map(String::from);
+            let pairs = std::iter::from_fn(|| Some((texts.next()?, texts.next()?)));
+            let mut claims: Claims = pairs.collect();
+            if let Some(user) = user {
+                claims = claims.user(user);
+            }
+            valid_ms.map(Duration::from_millis).into_iter().fold(claims, Claims::good_for)
+        });
+        // Values of the application's own types cannot be sent, so the session keeps its own.
+        let own = info.credentials.as_ref().map(|own| own.extensions.clone());
+        let credentials = Credentials::new(claims, own.unwrap_or_default(), now).ok()?;
+        Some((conn, SessionToken::new(id, secret), credentials))
+    }
+
+    /// Continues a session over a tunnel. `next` is the session's next token, and `hello` the payload
+    /// without it.
+    pub(crate) fn accept_tunnel(
+        &mut self,
+        now: Duration,
+        key: TunnelKey,
+        (presented, next): (&SessionToken, &SessionToken),
+        hello: &str,
+    ) {
+        let Core { hub, cluster, .. } = self;
+        let Some(state) = cluster else { return };
+        let TunnelKey { peer, number, .. } = key;
+        let secret =
+            SessionProof::mask(next.secret(), &presented.secret(), &presented.id(), (peer, number));
+        let item = TunnelItem::Accept { number, secret, hello };
+        state.machine.record(now, hub.tables(), Change::Tunnel { to: peer, item });
+        state.tunnels.due.wake();
+    }
+
+    /// Refuses another node's request, whose client then gets a new session there.
+    pub(crate) fn refuse_tunnel(&mut self, key: TunnelKey) {
+        if let Some(state) = &mut self.cluster {
+            state.tunnels.refuse(key);
+            state.tunnels.due.wake();
+        }
+    }
+
+    /// Records what the tunnels have to send.
+    pub(crate) fn send_tunnels(&mut self, now: Duration) {
+        let Core { hub, cluster, .. } = self;
+        if let Some(state) = cluster {
+            state.tunnels.send(now, hub.tables(), &mut state.machine);
+        }
+    }
+
+    /// Reads the token that the node of a session has sent to this one for its client.
+    pub(crate) fn unmask(
+        &self,
+        presented: &SessionToken,
+        key: TunnelKey,
+        secret: [u8; 16],
+    ) -> SessionToken {
+        let me = self.cluster.as_ref().map(|state| state.machine.node()).unwrap_or(key.peer);
+        let (id, own) = (presented.id(), presented.secret());
+        SessionToken::new(id, SessionProof::mask(secret, &own, &id, (me, key.number)))
+    }
+}

@@ -1,0 +1,208 @@
+//! Tunnels: the bytes of a client whose session is on another node of the cluster.
+//!
+//! ```text
+//!  client ──▶ socket ──▶ node B ══ items in the streams of the cluster ══▶ node A ──▶ session
+//!                        copies bytes                                      its usual task
+//! ```
+//!
+//! The session stays on its node A, where the tunnel is one more [`Transport`](crate::Transport). Node
+//! B performs the handshake, and then copies bytes between the socket and the tunnel. Each end keeps at
+//! most a window of bytes in each direction ([`TUNNEL_WINDOW`](roomer_proto::cluster::TUNNEL_WINDOW)).
+//!
+//! The ends are written and read by their own tasks. Everything that crosses the broker is passed on by
+//! the task of the broker link, which therefore determines the order.
+
+pub(crate) mod due;
+pub(crate) mod pipe;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomer_hub::Tables;
+use roomer_hub::cluster::{Change, Cluster};
+use roomer_proto::cluster::{NodeId, TunnelItem};
+
+use self::due::{DueTunnels, TunnelKey};
+use self::pipe::{Answer, Full, Next, Pipe, TunnelEnd};
+
+/// The maximum number of tunnels of one node, in both directions.
+const MOST_TUNNELS: usize = 1024;
+
+/// The tunnels of a node, under the server's lock.
+#[derive(Debug, Default)]
+pub(crate) struct Tunnels {
+    open: BTreeMap<TunnelKey, Arc<Pipe>>,
+    pub(crate) due: Arc<DueTunnels>,
+    /// The number of the last tunnel that this node opened.
+    last: u64,
+    /// The requests of other nodes that the link's task has not taken yet.
+    arrivals: Vec<Arrival>,
+    /// Requests to refuse.
+    refused: Vec<TunnelKey>,
+    /// Tasks to wake once the lock is released.
+    woken: Vec<Waker>,
+}
+
+/// A request of another node to continue a session over a tunnel.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) end: TunnelEnd,
+    /// The encoded item, which is a valid [`TunnelItem::Open`].
+    pub(crate) item: Bytes,
+}
+
+impl Tunnels {
+    /// Returns the number of sockets here whose sessions are on other nodes.
+    pub(crate) fn outgoing(&self) -> usize {
+        self.open.keys().filter(|key| key.is_opener).count()
+    }
+
+    /// Returns the number of those that are not asked to leave.
+    pub(crate) fn uncut(&self) -> usize {
+        self.open.iter().filter(|(key, pipe)| key.is_opener && !pipe.is_cut()).count()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Opens a tunnel to a peer. Returns `None` at the limit. The caller sends the request.
+    pub(crate) fn open(&mut self, peer: NodeId) -> Option<TunnelEnd> {
+        (self.open.len() < MOST_TUNNELS).then(|| {
+            self.last += 1;
+            self.insert(TunnelKey { peer, number: self.last, is_opener: true })
+        })
+    }
+
+    fn insert(&mut self, key: TunnelKey) -> TunnelEnd {
+        let pipe = Pipe::new();
+        self.open.insert(key, pipe.clone());
+        TunnelEnd::new(key, pipe, self.due.clone())
+    }
+
+    /// Refuses a peer's request, whose client then gets a new session there.
+    pub(crate) fn refuse(&mut self, key: TunnelKey) {
+        self.refused.push(key);
+    }
+
+    /// Handles an item from a peer.
+    pub(crate) fn receive(&mut self, peer: NodeId, encoded: &Bytes) {
+        let Ok(Some(item)) = TunnelItem::decode(encoded) else { return };
+        let key = |number, is_opener| TunnelKey { peer, number, is_opener };
+        let woken = match item {
+            TunnelItem::Open { number, .. } => {
+                return self.arrive(key(number, false), encoded);
+            }
+            TunnelItem::Accept { number, secret, hello } => {
+                let answer = Answer::Accepted { secret, hello: hello.into() };
+                self.open.get(&key(number, true)).and_then(|pipe| pipe.answer(answer))
+            }
+            TunnelItem::Refuse { number } => {
+                let pipe = self.open.get(&key(number, true));
+                pipe.and_then(|pipe| pipe.answer(Answer::Refused))
+            }
+            TunnelItem::Data { number, is_opener, bytes } => {
+                let pipe = self.open.get(&key(number, !is_opener));
+                pipe.and_then(|pipe| pipe.receive(encoded.slice_ref(bytes)))
+            }
+            TunnelItem::Credit { number, is_opener, bytes } => {
+                self.open.get(&key(number, !is_opener)).and_then(|pipe| pipe.grant(bytes))
+            }
+            TunnelItem::End { number, is_opener } => {
+                self.open.get(&key(number, !is_opener)).and_then(|pipe| pipe.end())
+            }
+        };
+        self.woken.extend(woken);
+    }
+
+    fn arrive(&mut self, key: TunnelKey, item: &Bytes) {
+        if self.open.len() >= MOST_TUNNELS || self.open.contains_key(&key) {
+            return self.refuse(key);
+        }
+        let end = self.insert(key);
+        self.arrivals.push(Arrival { end, item: item.clone() });
+    }
+
+    /// Returns the requests of other nodes.
+    pub(crate) fn take_arrivals(&mut self) -> Vec<Arrival> {
+        std::mem::take(&mut self.arrivals)
+    }
+
+    /// Drops all tunnels with a peer, since items may be missing.
+    pub(crate) fn lose(&mut self, peer: NodeId) {
+        let lost = self.open.iter().filter(|(key, _)| key.peer == peer);
+        self.woken.extend(lost.filter_map(|(_, pipe)| pipe.lose()));
+    }
+
+    /// Makes up to `most` sockets leave their tunnels. Returns the tasks to wake.
+    pub(crate) fn cut(&self, most: usize) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        let pipes = self.open.iter().filter(|(key, _)| key.is_opener);
+        let cut = pipes.filter(|(_, pipe)| pipe.cut(&mut wakers)).take(most).count();
+        debug_assert!(cut <= most);
+        wakers
+    }
+
+    /// Records what the tunnels have to send. Called by the task of the link, which is registered
+    /// before.
+    pub(crate) fn send(&mut self, now: Duration, tables: &Tables, machine: &mut Cluster) {
+        for key in self.refused.drain(..) {
+            let item = TunnelItem::Refuse { number: key.number };
+            machine.record(now, tables, Change::Tunnel { to: key.peer, item });
+        }
+        let (mut due, mut waiting) = (self.due.take(), BTreeSet::new());
+        // In rounds of one item each, so that no tunnel waits for another one.
+        while !due.is_empty() {
+            due.retain(|key| {
+                let is_left = self.send_one(now, tables, machine, *key);
+                is_left.unwrap_or_else(|Full| {
+                    waiting.insert(*key);
+                    false
+                })
+            });
+        }
+        self.due.put_back(waiting);
+    }
+
+    /// Records the next item of a tunnel. Returns true if there may be more.
+    fn send_one(
+        &mut self,
+        now: Duration,
+        tables: &Tables,
+        machine: &mut Cluster,
+        key: TunnelKey,
+    ) -> Result<bool, Full> {
+        let Some(pipe) = self.open.get(&key) else { return Ok(false) };
+        let TunnelKey { peer, number, is_opener } = key;
+        let Some(room) = machine.tunnel_room(peer) else {
+            // There is no stream to the peer, which finds the tunnel lost as well.
+            self.woken.extend(pipe.lose());
+            if pipe.is_dropped() {
+                self.open.remove(&key);
+            }
+            return Ok(false);
+        };
+        let next = pipe.next(room)?;
+        let item = match &next {
+            Some(Next::Credit(bytes)) => TunnelItem::Credit { number, is_opener, bytes: *bytes },
+            Some(Next::Data(bytes)) => TunnelItem::Data { number, is_opener, bytes },
+            Some(Next::End) => TunnelItem::End { number, is_opener },
+            None => {
+                if pipe.is_dropped() {
+                    self.open.remove(&key);
+                }
+                return Ok(false);
+            }
+        };
+        machine.record(now, tables, Change::Tunnel { to: peer, item });
+        Ok(true)
+    }
+
+    /// Returns the tasks to wake, once the lock is released.
+    pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.woken)
+    }
+}

@@ -1,0 +1,62 @@
+//! Tunnels with peers: which peers accept them, how much they may send, and when they are lost.
+//!
+//! A tunnel's items are part of the stream to a peer, so they arrive once and in order, or the stream
+//! restarts. The bytes of tunnels share the stream with everything else, and must not make it overflow.
+
+use roomer_proto::cluster::{NodeId, TunnelItem};
+
+use super::Cluster;
+use super::effect::Effect;
+use super::outgoing::Outgoing;
+use crate::keys::PeerKey;
+
+/// The part of [`Config::backlog_bytes`](super::Config::backlog_bytes) that the stream to a peer may
+/// reach by bytes of tunnels. Half of the backlog pauses senders, which tunnels alone must not cause.
+const SHARE: usize = 4;
+
+impl Cluster {
+    /// Sets whether this node accepts tunnels, which its heartbeats report. Initially it does not.
+    pub fn accept_tunnels(&mut self, accepts: bool) {
+        if self.accepts_tunnels != accepts {
+            self.accepts_tunnels = accepts;
+            // Reported at once, since a node that no longer accepts them has to refuse each.
+            self.beat_at = self.now;
+        }
+    }
+
+    /// Returns the node of a peer if it accepts tunnels and both streams are complete.
+    #[must_use]
+    pub fn tunnel_to(&self, peer: PeerKey) -> Option<NodeId> {
+        let node = self.peer_node(peer)?;
+        let peer = self.peers.get(&node)?;
+        let is_open = peer.accepts_tunnels && peer.incoming.is_live() && peer.outgoing.is_some();
+        is_open.then_some(node)
+    }
+
+    /// Returns how many bytes of tunnels may be recorded for a peer, so that its stream does not
+    /// overflow. `None` if there is no stream to the peer, which loses its tunnels.
+    #[must_use]
+    pub fn tunnel_room(&self, node: NodeId) -> Option<usize> {
+        let unapplied = self.peers.get(&node)?.outgoing.as_ref().map(Outgoing::unapplied)?;
+        Some((self.config.backlog_bytes / SHARE).saturating_sub(unapplied))
+    }
+
+    pub(super) fn report_tunnels(&mut self, from: NodeId, accepts: bool) {
+        self.peers.entry(from).and_modify(|peer| peer.accepts_tunnels = accepts);
+    }
+
+    pub(super) fn tunnel_item(&mut self, from: NodeId, item: &TunnelItem<'_>) {
+        self.peers.entry(from).and_modify(|peer| peer.has_tunnels = true);
+        let mut encoded = Vec::new();
+        item.encode(&mut encoded);
+        self.effects.push(Effect::Tunnel { from, item: encoded.into() });
+    }
+
+    /// Reports that items of tunnels with a peer may be missing, in either direction.
+    pub(super) fn lose_tunnels(&mut self, node: NodeId) {
+        let peer = self.peers.get_mut(&node);
+        if peer.is_some_and(|peer| std::mem::take(&mut peer.has_tunnels)) {
+            self.effects.push(Effect::TunnelsLost { peer: node });
+        }
+    }
+}

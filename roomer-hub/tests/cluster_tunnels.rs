@@ -1,0 +1,148 @@
+//! Items of tunnels between nodes: their order, and what is lost.
+
+#[path = "support/net.rs"]
+mod net;
+
+use bytes::Bytes;
+use roomer_hub::cluster::Change;
+use roomer_proto::cluster::{NodeId, TUNNEL_DATA, TunnelItem};
+
+use net::Net;
+
+/// Returns a formed cluster of two nodes that accept tunnels.
+fn net() -> Net {
+    let mut net = Net::new(2);
+    for node in &mut net.nodes {
+        node.cluster.accept_tunnels(true);
+    }
+    net.run(1500);
+    net
+}
+
+fn node(net: &Net, index: usize) -> NodeId {
+    net.nodes[index].cluster.node()
+}
+
+fn send(net: &mut Net, from: usize, item: TunnelItem<'_>) {
+    let (now, to) = (net.now, node(net, 1 - from));
+    let Net { nodes, .. } = net;
+    let node = &mut nodes[from];
+    node.cluster.record(now, node.hub.tables(), Change::Tunnel { to, item });
+}
+
+fn data(number: u64, bytes: &[u8]) -> TunnelItem<'_> {
+    TunnelItem::Data { number, is_opener: true, bytes }
+}
+
+/// Returns what a node has received, and forgets it.
+fn received(net: &mut Net, index: usize) -> Vec<Bytes> {
+    let from = node(net, 1 - index);
+    let items = std::mem::take(&mut net.nodes[index].tunnels);
+    items.into_iter().inspect(|(peer, _)| assert_eq!(*peer, from)).map(|(_, item)| item).collect()
+}
+
+fn encoded(item: TunnelItem<'_>) -> Bytes {
+    let mut bytes = Vec::new();
+    item.encode(&mut bytes);
+    bytes.into()
+}
+
+/// Returns the node that accepts a tunnel for connection 1 of another one.
+fn tunnel_to(net: &Net, from: usize, index: usize) -> Option<NodeId> {
+    let id = net.nodes[index].id(1);
+    let Net { nodes, .. } = net;
+    let peer = nodes[from].hub.tables().peers_of(id.as_str()).next()?;
+    nodes[from].cluster.tunnel_to(peer)
+}
+
+#[test]
+fn items_arrive_once_and_in_order_although_frames_are_lost() {
+    let mut net = net();
+    let mut count = 0;
+    net.lose = Box::new(move |from, _, _| {
+        count += 1;
+        from == 0 && count % 3 == 0
+    });
+    let texts: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    for text in &texts {
+        send(&mut net, 0, data(1, text.as_bytes()));
+        net.run(5);
+    }
+    net.run(3000);
+    let expected: Vec<Bytes> = texts.iter().map(|text| encoded(data(1, text.as_bytes()))).collect();
+    assert_eq!(received(&mut net, 1), expected);
+    assert!(net.nodes[1].cluster.statistics().repaired > 0);
+}
+
+#[test]
+fn a_stream_that_restarts_loses_the_tunnels_at_both_ends() {
+    let mut net = net();
+    send(&mut net, 0, data(1, b"one"));
+    net.run(10);
+    assert_eq!(received(&mut net, 1), [encoded(data(1, b"one"))]);
+    // The frames of one direction are lost for longer than they are kept.
+    net.lose = Box::new(|from, _, _| from == 0);
+    send(&mut net, 0, data(1, b"two"));
+    net.run(100);
+    net.lose = Box::new(|_, _, _| false);
+    net.open(0, 1);
+    net.run(100);
+    assert_eq!(received(&mut net, 1), [encoded(data(1, b"two"))], "it is repaired");
+    net.lose = Box::new(|from, _, _| from == 0);
+    send(&mut net, 0, data(1, b"three"));
+    net.run(12_000);
+    net.lose = Box::new(|_, _, _| false);
+    net.run(12_000);
+    // An empty item means that the tunnels are lost. What follows comes over the new stream.
+    send(&mut net, 0, data(2, b"four"));
+    net.run(10);
+    let at_receiver = received(&mut net, 1);
+    assert_eq!(at_receiver.first(), Some(&Bytes::new()), "{at_receiver:?}");
+    assert_eq!(at_receiver.last(), Some(&encoded(data(2, b"four"))));
+    assert!(!at_receiver.contains(&encoded(data(1, b"three"))), "{at_receiver:?}");
+    assert!(received(&mut net, 0).iter().all(Bytes::is_empty));
+}
+
+#[test]
+fn a_node_that_is_gone_loses_its_tunnels() {
+    let mut net = net();
+    send(&mut net, 0, data(1, b"one"));
+    net.run(10);
+    received(&mut net, 1);
+    net.nodes[0].is_up = false;
+    net.run(8000);
+    assert_eq!(received(&mut net, 1), [Bytes::new()]);
+    assert_eq!(tunnel_to(&net, 1, 0), None);
+}
+
+#[test]
+fn only_a_live_node_that_accepts_tunnels_gets_them() {
+    let mut net = net();
+    assert_eq!(tunnel_to(&net, 0, 1), Some(node(&net, 1)));
+    net.nodes[1].cluster.accept_tunnels(false);
+    net.run(1500);
+    assert_eq!(tunnel_to(&net, 0, 1), None);
+    assert_eq!(tunnel_to(&net, 1, 0), Some(node(&net, 0)));
+    // An earlier release says nothing about tunnels.
+    let net = Net::new(2);
+    assert_eq!(tunnel_to(&net, 0, 1), None);
+}
+
+#[test]
+fn tunnels_have_a_part_of_the_stream_and_never_make_it_overflow() {
+    let mut net = net();
+    let to = node(&net, 1);
+    let room = |net: &Net| net.nodes[0].cluster.tunnel_room(to).unwrap();
+    let all = room(&net);
+    net.nodes[0].is_up = false;
+    let bytes = [7; TUNNEL_DATA];
+    while room(&net) >= TUNNEL_DATA {
+        send(&mut net, 0, data(1, &bytes));
+    }
+    net.nodes[0].is_up = true;
+    net.run(1500);
+    assert_eq!(room(&net), all);
+    assert!(received(&mut net, 1).len() >= 60);
+    assert_eq!(net.nodes[0].cluster.statistics().overflows, 0);
+    assert_eq!(net.nodes[0].cluster.tunnel_room(NodeId(9)), None);
+}
