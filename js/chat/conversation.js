@@ -323,7 +323,17 @@ export function createConversation(name, page) {
         if (!to && self.room.history && sinceName >= NAME_INTERVAL) {
             sendName();
         }
-        const state = to ? self.room.send("whisper", text, to) : self.room.send("chat", text);
+        let state;
+        try {
+            state = to ? self.room.send("whisper", text, to) : self.room.send("chat", text);
+        } catch (error) {
+            if (error.code !== "argument") {
+                throw error;
+            }
+            // The limit of a server can be below that of the input field. The text stays there, where it can be shortened.
+            log.notice("Not sent: this message is too long for the server");
+            return false;
+        }
         const line = log.message({ src: me.id, name: me.name, text, to, isOwn: true, isDirect: !!to, state });
         state === "dropped" || receipts.sent(self.room, line, to);
         // Request an early confirmation: messages that are unconfirmed when a session ends count as lost.

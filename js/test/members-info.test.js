@@ -192,6 +192,15 @@ describe("members that are away", () => {
         await kit.server.advance(60_000);
         assert.deepEqual([resumed.length, log, ann.errors], [1, [], []]);
     });
+
+    test("are not taken from a list that is not one", async () => {
+        const { kit, ann } = await enterBoth();
+        for (const away of [7, "x", {}, [null, 7], null, true]) {
+            connOf(kit, ann.client).deliver(encode("lobby", "join_ack", "", ann.client.id, toBytes(JSON.stringify({ members: [[ann.client.id, null], ["x", null]], away }))));
+            await kit.server.advance(1_000);
+            assert.deepEqual([ann.room.members(), ann.room.member("x").away, ann.errors], [[ann.client.id, "x"], away === "x" || undefined, []], JSON.stringify(away));
+        }
+    });
 });
 
 describe("setInfo()", () => {

@@ -133,6 +133,24 @@ describe("the server of the test kit", () => {
         }
     });
 
+    test("announces no member whose session has ended because its join did not fit", async () => {
+        const server = createServer({ resumeBuffer: 150 });
+        const ann = await enter(server);
+        ann.send("join", "", "", "lobby");
+        await server.advance();
+        const bob = await enter(server);
+        bob.send("roomer:ack", "1");
+        await server.advance();
+        ann.seen();
+        const [, conn] = server.connections();
+        conn.cut();
+        assert.equal(server.connections().length, 2);
+        conn.join("lobby");
+        await server.advance();
+        assert.deepEqual([server.connections().length, server.members("lobby")], [1, [nthId(1)]]);
+        assert.deepEqual(ann.seen().filter(([, , payload]) => payload.includes("joined") && payload.includes(nthId(2))), []);
+    });
+
     test("spreads its clients when it stops, and tells plain ones nothing", async () => {
         const server = createServer({ retryWindow: 1_000 });
         const reasons = [];

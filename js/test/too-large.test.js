@@ -129,6 +129,16 @@ describe("other packets above the limit of the server", () => {
         assert.deepEqual([bob.client.id, bob.client.state], [id, "open"]);
     });
 
+    test("the error for an unknown request is short, whatever the event's name", async () => {
+        const { server, ann, bob } = await enter();
+        // JSON represents each of these characters with six.
+        const event = "\u0001".repeat(500);
+        const asked = assert.rejects(ann.room.request(event, 1, { to: bob.client.id }), ({ code, kind }) => code === "answer" && kind === "unknown");
+        await server.advance(1_000);
+        await asked;
+        assert.deepEqual([bob.errors, bob.client.state], [[], "open"]);
+    });
+
     test("info is refused by setInfo(), and is not sent in the next session", async () => {
         const { server, ann, id } = await enter();
         assert.throws(() => ann.client.setInfo(LARGE), code("argument"));

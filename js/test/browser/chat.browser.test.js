@@ -231,6 +231,21 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         await server.stop();
     });
 
+    test("a message above the server's limit is not sent: the page says so, and keeps the text", async (t) => {
+        server = await startServer("--max-message", "500");
+        t.after(() => server.kill());
+        const person = await Person.open(browser, `${server.origin}/?room=lobby`);
+        await person.inRoom("lobby");
+        const long = "word ".repeat(200).trim();
+        await person.say(long);
+        await person.notice("Not sent: this message is too long for the server").waitFor();
+        assert.deepEqual([await person.page.inputValue("#message"), await person.message("word").count()], [long, 0]);
+        await person.say("short");
+        await person.message("short").waitFor();
+        assert.deepEqual([await person.page.inputValue("#message"), person.errors], ["", []]);
+        await person.close();
+    });
+
     test("when the server stops the page shows it, reconnects to the next one by itself, and all keep their names", async (t) => {
         server = await startServer();
         t.after(() => server.kill());
