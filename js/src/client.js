@@ -238,8 +238,8 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
     try {
         lazy || core.start();
     } catch (error) {
-        // During server-side rendering the client stays idle; start() throws there.
-        if (error.code === "argument" && !isRelative(url)) {
+        // During server-side rendering a client with a relative address stays idle; start() throws there.
+        if (!isRelative(url)) {
             throw error;
         }
     }

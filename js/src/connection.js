@@ -20,7 +20,7 @@ import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
  */
 const createRule = (token) => (code, reason) => {
     const end = `${code} ${reason}`;
-    return /^(10(0[0237]|08(?! (rate|no sign of life)$)|10)|[3-9])/.test(end) && !(typeof token === "function" && end === "1008 login expired");
+    return /^(10(0[0237]|08(?! (rate|no sign of life)$)|10)|[34]\d{3}) /.test(end) && !(typeof token === "function" && end === "1008 login expired");
 };
 
 /** Resolves an option that may be a value, a function or an async function. */
@@ -230,7 +230,7 @@ export function createConnection(core, url, options) {
             }
             Socket = WebSocket ?? globalThis.WebSocket;
             if (!Socket) {
-                throw new RoomerError("no_websocket", "option WebSocket");
+                throw new RoomerError("no_websocket", "pass the option WebSocket");
             }
             try {
                 typeof url === "function" || core.toAddress(url);

@@ -356,12 +356,12 @@ export type BytesMap<E> = { [K in keyof E]: Uint8Array | ((payload: Uint8Array) 
 export type TextMap<E> = { [K in keyof E]: string | ((payload: string) => string) };
 
 /**
- * Connects to a roomer server and reconnects when necessary. If there is no WebSocket class, or no page to resolve a relative
- * address against, the client stays idle until `start()` is called.
+ * Connects to a roomer server and reconnects when necessary. If there is no page to resolve a relative address against, the client
+ * stays idle until `start()` is called.
  *
  * @typeParam E the payload type of each event, such as `{ chat: { text: string }; typing: undefined }`
  * @param url such as "wss://example.org/ws", or "/ws" in a page. A function is called for every attempt
- * @throws {RoomerError} `argument`
+ * @throws {RoomerError} `argument`, or `no_websocket` if the address is not relative and there is no `WebSocket`
  */
 export function connect<E extends BytesMap<E> = AnyEvents<Uint8Array>>(url: Address, options?: Options & { codec?: "bytes" }): Client<E>;
 export function connect<E extends TextMap<E> = AnyEvents<string>>(url: Address, options: Options & { codec: "text" }): Client<E>;

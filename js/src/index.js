@@ -16,6 +16,7 @@ import { bytes, json, text } from "./codec.js";
 import { check } from "./error.js";
 import { directs } from "./directs.js";
 import { history } from "./history.js";
+import { explainOptions, readSettings } from "./options.js";
 import { ownInfo } from "./own-info.js";
 import { receipts } from "./receipts.js";
 import { refusals } from "./refusals.js";
@@ -34,10 +35,11 @@ const namedCodecs = (core) => {
     core.findCodec = (name) => findCodec({ bytes, text, json }[name] ?? name);
 };
 
-const features = [namedCodecs, explainAddresses, sessions, streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing];
+const features = [namedCodecs, explainAddresses, sessions, streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing, explainOptions];
 
 /** Connects with all features. See core.js for a smaller client. */
-export function connect(url, { tokenIn = "address", ...options } = {}) {
+export function connect(url, settings) {
+    const { tokenIn = "address", ...options } = readSettings(settings);
     const isProtocol = tokenIn === "protocol";
     // A misspelled name must not put the token into the address, and thereby into logs.
     check(isProtocol || tokenIn === "address", `tokenIn: "address" or "protocol", not "${tokenIn}"`);

@@ -10,6 +10,7 @@ import { RoomerError, check, rejectUnknown, wrap } from "./error.js";
 import { extendRooms, takePackets } from "./feature.js";
 import { ERROR, HELLO, LONGEST_DELAY, REPLY } from "./limits.js";
 import { toBytes, toText } from "./packet.js";
+import { readOptions } from "./options.js";
 import { checkName, isReserved } from "./room.js";
 
 /** @param {object} core see core.js */
@@ -63,7 +64,8 @@ export function requests(core) {
             handlers.set(event, handler);
             return () => handlers.get(event) === handler && handlers.delete(event);
         };
-        room.api.request = (event, payload, { timeout = 10_000, signal, to, ...others } = {}) => new Promise((resolve, reject) => {
+        room.api.request = (event, payload, options) => new Promise((resolve, reject) => {
+            const { timeout = 10_000, signal, to, ...others } = readOptions(options);
             rejectUnknown(others);
             check(timeout >= 0, "timeout");
             const tag = `${++lastTag}`;

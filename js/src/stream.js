@@ -6,6 +6,7 @@
 
 import { check, rejectUnknown } from "./error.js";
 import { extendRooms } from "./feature.js";
+import { readOptions } from "./options.js";
 import { checkName, isReserved } from "./room.js";
 
 /**
@@ -17,7 +18,8 @@ import { checkName, isReserved } from "./room.js";
  * @param {string} event
  * @param {{signal?: AbortSignal, buffer?: number}} options
  */
-function createStream(on, event, { signal, buffer = 256, ...others } = {}) {
+function createStream(on, event, options) {
+    const { signal, buffer = 256, ...others } = readOptions(options);
     rejectUnknown(others);
     check(buffer >= 1, "buffer: at least 1");
     let messages = [];

@@ -7,6 +7,7 @@ import { describe, test } from "node:test";
 
 import * as core from "../src/core.js";
 import { connect } from "../src/index.js";
+import { createClock } from "../src/testkit/index.js";
 import { code, record, setUp } from "./support/kit.js";
 import { enter } from "./support/session.js";
 
@@ -124,5 +125,52 @@ describe("a place for the token that is not one", () => {
         for (const tokenIn of ["protocol", "address", {}, true]) {
             assert.throws(() => core.connect("ws://test/ws", { ...options, token: "secret", tokenIn }), says(/tokenIn/));
         }
+    });
+});
+
+describe("options of the wrong type", () => {
+    const explained = (error) => code("argument")(error) && /: (an object|an AbortSignal|a function)$/.test(error.message);
+
+    test("are refused by connect(), and null is like no options", async () => {
+        const { server } = setUp();
+        const wrong = [
+            "json", 7, true, ...[{ queue: 5 }, { queue: "x" }, { signal: {} }, { signal: 1 }, { isFinal: 1 }, { random: {} }, { WebSocket: {} }].map((each) => ({ ...server.options, ...each }))
+        ];
+        for (const options of wrong) {
+            assert.throws(() => connect("ws://test/ws", options), explained, JSON.stringify(options));
+        }
+        const client = connect("ws://test/ws", { ...server.options, queue: null, signal: null, reconnect: null });
+        assert.equal(connect("/ws", null).state, "idle");
+        await server.advance();
+        assert.deepEqual([client.state, client.root.send("chat", "x")], ["open", "sent"]);
+    });
+
+    test("are refused by each method, and null is like no options", async () => {
+        const { server, room, client, other } = await enter(2);
+        const calls = {
+            join: (options) => client.join("a", options),
+            on: (options) => client.on("state", () => {}, options),
+            "room.on": (options) => room.on("chat", () => {}, options),
+            messages: (options) => room.messages("chat", options)
+        };
+        for (const [name, call] of Object.entries(calls)) {
+            for (const options of ["x", 7, true, ...(name === "join" ? [] : [{ signal: {} }, { signal: "x" }])]) {
+                assert.throws(() => call(options), explained, `${name}(${JSON.stringify(options)})`);
+            }
+            call(null);
+            name === "join" || call({ signal: null });
+        }
+        for (const options of ["x", 7, { signal: {} }]) {
+            await assert.rejects(room.request("x", 1, options), explained);
+            await assert.rejects(server.connections()[0].request("lobby", "x", 1, options), explained);
+            assert.throws(() => createClock(options), explained);
+        }
+        assert.throws(() => server.allow(null), says(/rules/));
+        other.room.handle("double", (number) => 2 * number);
+        client.root.handle("triple", (number) => 3 * number);
+        const answers = Promise.all([room.request("double", 1, { to: other.client.id, signal: null }), server.connections()[0].request("root", "triple", 1, null)]);
+        await server.advance(1_000);
+        const [double, triple] = await answers;
+        assert.deepEqual([double, triple.json(), createClock(null).now()], [2, 3, 0]);
     });
 });

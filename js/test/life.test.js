@@ -156,6 +156,24 @@ describe("close codes", () => {
         }
     }
 
+    test("that are not defined, above 4999 and below 1000, are not final", async () => {
+        for (const closeCode of [0, 100, 999, 1004, 1016, 2999, 5000, 10_000, 10_081, 30_000, 65_535]) {
+            const kit = setUp();
+            let socket;
+            class Seen extends kit.server.options.WebSocket {
+                constructor(...args) {
+                    super(...args);
+                    socket = this;
+                }
+            }
+            const { client } = kit.connect({ WebSocket: Seen });
+            await kit.server.advance();
+            socket.onclose({ code: closeCode, reason: "because" });
+            assert.equal(client.state, "suspended", closeCode);
+            client.close();
+        }
+    });
+
     test("isFinal replaces the default", async () => {
         const kit = setUp();
         const { client } = kit.connect({ isFinal: (closeCode, reason) => closeCode === 1001 && reason === "moved" });

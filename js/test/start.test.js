@@ -39,9 +39,9 @@ describe("on a server that renders pages", () => {
         }
     });
 
-    test("without a WebSocket too; start() throws the reason, and works once there is one", async () => {
+    test("without a WebSocket, lazy waits for start(), which throws the reason, and works once there is one", async () => {
         const kit = setUp();
-        const client = withWebSocket(undefined, () => connect("ws://test/ws", { clock: kit.server.clock }));
+        const client = withWebSocket(undefined, () => connect("ws://test/ws", { clock: kit.server.clock, lazy: true }));
         assert.equal(client.state, "idle");
         withWebSocket(undefined, () => assert.throws(client.start, (error) => code("no_websocket")(error) && /option WebSocket/.test(error.message)));
         const room = client.join("lobby");
@@ -50,6 +50,17 @@ describe("on a server that renders pages", () => {
         await kit.server.advance(0);
         assert.deepEqual([client.state, room.state, kit.server.connections().length], ["open", "open", 1]);
         client.close();
+    });
+
+    test("without a WebSocket, connect() throws the reason if the address is absolute, since no page is missing", () => {
+        const { options } = setUp().server;
+        withWebSocket(undefined, () => {
+            for (const address of ["ws://test/ws", new URL("ws://test/ws"), () => "ws://test/ws"]) {
+                assert.throws(() => connect(address, { clock: options.clock }), (error) => code("no_websocket")(error) && /pass the option WebSocket/.test(error.message));
+            }
+            assert.equal(connect("/ws", { clock: options.clock }).state, "idle");
+        });
+        assert.equal(options.clock.pending(), 0);
     });
 
     test("a relative address without a page", () => {

@@ -77,6 +77,7 @@ export function createApplication(clock) {
         /** The server methods that belong to the application. */
         api: {
             allow(changes) {
+                check(changes !== null && typeof changes === "object", "the rules must be an object");
                 for (const [name, rule] of Object.entries(changes)) {
                     check(Object.hasOwn(rules, name), `there is no rule "${name}"`);
                     rule === undefined || checkFunction(name, rule);

@@ -5,6 +5,7 @@
  */
 
 import { check, rejectUnknown } from "../error.js";
+import { readOptions } from "../options.js";
 
 /** The real function, even if a test framework later replaces the global one. */
 const { setTimeout: realTimeout } = globalThis;
@@ -14,6 +15,9 @@ function realTurn() {
     return new Promise((resolve) => realTimeout(resolve, 0));
 }
 
+/** A promise for a turn of the microtask queue. */
+const turned = Promise.resolve();
+
 function checkTime(milliseconds) {
     check(Number.isFinite(milliseconds) && milliseconds >= 0, "the time must be a number of milliseconds from 0");
 }
@@ -22,7 +26,8 @@ function checkTime(milliseconds) {
  * @param {{settle?: () => Promise<void>}} [settings] settle waits for promises outside this clock; by default, for a turn of the
  *   event loop
  */
-export function createClock({ settle = realTurn, ...others } = {}) {
+export function createClock(settings) {
+    const { settle = realTurn, ...others } = readOptions(settings);
     rejectUnknown(others);
     check(typeof settle === "function", '"settle" must be a function');
     let now = 0;
@@ -63,7 +68,7 @@ export function createClock({ settle = realTurn, ...others } = {}) {
                 fire(timer);
             }
             for (let turn = 0; turn < 10; turn++) {
-                await null;
+                await turned;
             }
         }
         return ran;

@@ -6,6 +6,7 @@
 
 import { RoomerError, rejectUnknown } from "../error.js";
 import { ERROR, REPLY } from "../limits.js";
+import { readOptions } from "../options.js";
 import { encode, toBytes, toText } from "../packet.js";
 import { UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
 import { checkNumber } from "./settings.js";
@@ -144,7 +145,8 @@ export function createRequests({ clock, conns, isMember, report }) {
             return undefined;
         },
         /** Sends a request from the server to a client. */
-        request: (conn, room, event, payload, { timeout = 10_000, ...others } = {}) => new Promise((resolve, reject) => {
+        request: (conn, room, event, payload, options) => new Promise((resolve, reject) => {
+            const { timeout = 10_000, ...others } = readOptions(options);
             rejectUnknown(others);
             checkNumber("timeout", timeout, 0, Infinity);
             const { numbers } = conn.exchange;

@@ -50,6 +50,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/history.js"),
     file!(JS, "src/index.js"),
     file!(JS, "src/limits.js"),
+    file!(JS, "src/options.js"),
     file!(JS, "src/outbox.js"),
     file!(JS, "src/own-info.js"),
     file!(JS, "src/packet.js"),
