@@ -61,6 +61,31 @@
 //! # }
 //! ```
 //!
+//! # Tokens
+//!
+//! Proxies log the addresses of requests, and thereby a token in `?token=…`. `token_in_protocol` sends it
+//! as a subprotocol instead, as the JavaScript client does with `tokenIn: "protocol"`. A server needs no
+//! option for that: `Request::token` reads both forms, and the server never logs them.
+//!
+//! ```no_run
+//! use roomer_tokio::client::Client;
+//! use roomer_tokio::{Claims, Rejection, Server};
+//!
+//! # fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder()
+//!     .authorize(|request| match request.token().as_deref() {
+//!         Some("secret") => Ok(Claims::new()),
+//!         _ => Err(Rejection::unauthorized("token required")),
+//!     })
+//!     .build()?;
+//! let client = Client::builder("wss://example.org/ws")?
+//!     .fixed_token("secret")
+//!     .token_in_protocol()
+//!     .connect()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Typed payloads
 //!
 //! With the feature `json`, [`Room`] has `send_json` and [`Message`] has `json`:
