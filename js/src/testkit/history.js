@@ -8,6 +8,9 @@ import { toText } from "../packet.js";
 
 /** Parses the request for past messages in a join's payload; undefined if there is none. */
 function readRecall(payload) {
+    if (!payload.length) {
+        return undefined;
+    }
     try {
         const { at, last } = JSON.parse(toText(payload));
         return at === undefined && last === undefined ? undefined : { at, last };

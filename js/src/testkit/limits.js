@@ -9,7 +9,8 @@ const RATES = { error: { perSecond: 16 }, info: { perSecond: 1, burst: 16 } };
 
 /** Returns a connection's token buckets, by name: for these rates, and for those that are not settings. */
 export function createTakes(rates, now) {
-    return Object.fromEntries(Object.entries({ ...rates, ...RATES }).map(([name, rate]) => [name, createBucket(rate, now)]));
+    const take = (rate) => createBucket(rate, now);
+    return { message: take(rates.message), join: take(rates.join), strike: take(rates.strike), error: take(RATES.error), info: take(RATES.info) };
 }
 
 /**

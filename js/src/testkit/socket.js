@@ -4,108 +4,115 @@
  * @module testkit/socket
  */
 
+class MemorySocket {
+    binaryType = "blob";
+    readyState = 0;
+    bufferedAmount = 0;
+    onopen = null;
+    onmessage = null;
+    onclose = null;
+    onerror = null;
+    /** The server's end. */
+    #peer;
+    /** True if all data is blocked, while the connection looks open to both ends. */
+    #isHung = false;
+    #offered;
+    #network;
+
+    constructor(network, url, protocols = []) {
+        this.#network = network;
+        this.url = String(url);
+        this.#offered = [protocols].flat();
+        // The server may select a protocol later.
+        this.protocol = "";
+        if (!/^wss?:/.test(this.url)) {
+            throw new SyntaxError(`not the address of a WebSocket: ${url}`);
+        }
+        this.#network.later(() => this.#connect());
+    }
+
+    send(data) {
+        if (this.readyState === 0) {
+            throw new Error("send() before the socket is open");
+        }
+        if (this.readyState === 1) {
+            const copy = new Uint8Array(data).slice().buffer;
+            this.bufferedAmount += copy.byteLength;
+            this.#pass(() => {
+                this.bufferedAmount -= copy.byteLength;
+                this.#peer?.received(copy);
+            });
+        }
+    }
+
+    close(code = 1005, reason = "") {
+        if (this.readyState < 2) {
+            this.readyState = 2;
+            this.#pass(() => {
+                this.#hangUp(true);
+                this.#end(code, reason);
+            });
+        }
+    }
+
+    #connect() {
+        if (this.readyState !== 0) {
+            return;
+        }
+        this.#peer = this.#network.accept({
+            deliver: (packet) => this.#pass(() => {
+                if (this.readyState === 1) {
+                    // A real socket also delivers a Blob, unless the client has requested an ArrayBuffer.
+                    this.onmessage?.({ data: this.binaryType === "arraybuffer" ? packet.slice().buffer : new Blob([packet]) });
+                }
+            }),
+            close: (code, reason) => this.#pass(() => this.#end(code, reason)),
+            cut: () => this.#end(1006, ""),
+            hang: () => void (this.#isHung = true)
+        }, this.url, this.#offered);
+        if (this.#peer) {
+            this.readyState = 1;
+            this.protocol = this.#offered.find((each) => each === "roomer") ?? "";
+            this.onopen?.({});
+            this.#peer.opened();
+        } else {
+            this.onerror?.({});
+            this.#end(1006, "");
+        }
+    }
+
+    /** Runs an action after the latency, unless all data is blocked. */
+    #pass(action) {
+        this.#network.later(() => this.#isHung || action());
+    }
+
+    /** Notifies the server's end that the connection has ended, at most once. */
+    #hangUp(isClosed) {
+        const peer = this.#peer;
+        this.#peer = undefined;
+        peer?.ended(isClosed);
+    }
+
+    #end(code, reason) {
+        if (this.readyState !== 3) {
+            this.readyState = 3;
+            this.#hangUp();
+            this.onclose?.({ code, reason, wasClean: code !== 1006 });
+        }
+    }
+}
+
 /**
- * Returns a class for the option `WebSocket` of connect().
+ * Returns a class for the option `WebSocket` of connect(). The classes of all servers share their methods: V8 keeps what a class
+ * refers to until a collection of the whole heap, so a class made per server would keep the server for as long.
  *
  * @param {object} network
  * @param {(action: () => void) => void} network.later runs an action after the network's latency, in order
  * @param {(link: object, url: string, protocols: string[]) => object | undefined} network.accept returns the server's end of a
  *   new connection, or undefined to reject it. It has opened(), received(buffer) and ended(isClosed), with true after a close frame
  */
-export function createSocketClass({ later, accept }) {
-    return class MemorySocket {
-        binaryType = "blob";
-        readyState = 0;
-        bufferedAmount = 0;
-        onopen = null;
-        onmessage = null;
-        onclose = null;
-        onerror = null;
-        /** The server's end. */
-        #peer;
-        /** True if all data is blocked, while the connection looks open to both ends. */
-        #isHung = false;
-        #offered;
-
-        constructor(url, protocols = []) {
-            this.url = String(url);
-            this.#offered = [protocols].flat();
-            // The server may select a protocol later.
-            this.protocol = "";
-            if (!/^wss?:/.test(this.url)) {
-                throw new SyntaxError(`not the address of a WebSocket: ${url}`);
-            }
-            later(() => this.#connect());
-        }
-
-        send(data) {
-            if (this.readyState === 0) {
-                throw new Error("send() before the socket is open");
-            }
-            if (this.readyState === 1) {
-                const copy = new Uint8Array(data).slice().buffer;
-                this.bufferedAmount += copy.byteLength;
-                this.#pass(() => {
-                    this.bufferedAmount -= copy.byteLength;
-                    this.#peer?.received(copy);
-                });
-            }
-        }
-
-        close(code = 1005, reason = "") {
-            if (this.readyState < 2) {
-                this.readyState = 2;
-                this.#pass(() => {
-                    this.#hangUp(true);
-                    this.#end(code, reason);
-                });
-            }
-        }
-
-        #connect() {
-            if (this.readyState !== 0) {
-                return;
-            }
-            this.#peer = accept({
-                deliver: (packet) => this.#pass(() => {
-                    if (this.readyState === 1) {
-                        // A real socket also delivers a Blob, unless the client has requested an ArrayBuffer.
-                        this.onmessage?.({ data: this.binaryType === "arraybuffer" ? packet.slice().buffer : new Blob([packet]) });
-                    }
-                }),
-                close: (code, reason) => this.#pass(() => this.#end(code, reason)),
-                cut: () => this.#end(1006, ""),
-                hang: () => void (this.#isHung = true)
-            }, this.url, this.#offered);
-            if (this.#peer) {
-                this.readyState = 1;
-                this.protocol = this.#offered.find((each) => each === "roomer") ?? "";
-                this.onopen?.({});
-                this.#peer.opened();
-            } else {
-                this.onerror?.({});
-                this.#end(1006, "");
-            }
-        }
-
-        /** Runs an action after the latency, unless all data is blocked. */
-        #pass(action) {
-            later(() => this.#isHung || action());
-        }
-
-        /** Notifies the server's end that the connection has ended, at most once. */
-        #hangUp(isClosed) {
-            const peer = this.#peer;
-            this.#peer = undefined;
-            peer?.ended(isClosed);
-        }
-
-        #end(code, reason) {
-            if (this.readyState !== 3) {
-                this.readyState = 3;
-                this.#hangUp();
-                this.onclose?.({ code, reason, wasClean: code !== 1006 });
-            }
-        }
-    };
+export function createSocketClass(network) {
+    return new Proxy(MemorySocket, {
+        construct: (target, args, newTarget) => Reflect.construct(target, [network, ...args], newTarget)
+    });
 }
