@@ -63,13 +63,13 @@ pub enum Step {
     /// Sends an acknowledgement, which may request one in return.
     Ack,
     Ping,
-    /// Closes the connection with one of [`CLOSES`](super::answers::CLOSES).
+    /// Closes the connection with one of [`CLOSES`].
     CloseWith(usize),
     /// Ends the stream without a close frame.
     End,
     /// Discards the session and closes the connection, as after a restart.
     Forget,
-    /// Answers later handshakes with one of [`RESPONSES`](super::answers::RESPONSES).
+    /// Answers later handshakes with one of [`RESPONSES`].
     Respond(usize),
     /// Sends a packet with arbitrary fields, given as indices into the alphabets in `hostile`.
     Packet([usize; 5]),
