@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomer_proto::ConnId;
-use roomer_tokio::client::{Client, Event, Events, InvalidAddress, Room};
+use roomer_tokio::client::{Client, Event, Events, Failure as Lost, InvalidAddress, Room};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -123,7 +123,7 @@ impl Connect {
         };
         match tokio::time::timeout(self.timeout, opened).await {
             Ok(opened) => opened.map(|()| connection),
-            Err(_) => Err(Failure::NoConnection(format!("{}: no answer in time", self.url))),
+            Err(_) => Err(Failure::lost(&self.url, &Lost::Timeout)),
         }
     }
 
@@ -133,7 +133,7 @@ impl Connect {
         match tokio::time::timeout(self.timeout, room.joined()).await {
             Ok(Ok(())) => Ok(room),
             Ok(Err(error)) => Err(Failure::join(room.name(), error)),
-            Err(_) => Err(Failure::TimedOut("the room is not joined")),
+            Err(_) => Err(Failure::TimedOut("no answer in time: the room is not joined".into())),
         }
     }
 

@@ -17,8 +17,8 @@ pub(crate) enum Failure {
     /// The server cannot be reached.
     #[error("{0}")]
     NoConnection(String),
-    #[error("no answer in time: {0}")]
-    TimedOut(&'static str),
+    #[error("{0}")]
+    TimedOut(String),
     /// A server's configuration has one or more errors.
     #[error("{}", .0.join("; "))]
     Config(Vec<String>),
@@ -30,11 +30,12 @@ pub(crate) enum Failure {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the server refused it or removed the client from the room, the request failed, or a message
-     may be lost
+  1  the server refused it or removed the client from the room, the request failed, a message may
+     be lost, or the output cannot be written
   2  wrong arguments or input
   3  no connection to the server
-  4  no answer in time";
+  4  no answer in time
+bench: 1 if the server broke a guarantee, 2 if the measurement was not possible";
 
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
@@ -57,7 +58,11 @@ impl Failure {
             Lost::Rejected { status: 404 } => ": the path is not that of a room server, often /ws",
             _ => "",
         };
-        Failure::NoConnection(format!("{url}: {failure}{hint}"))
+        let text = format!("{url}: {failure}{hint}");
+        match failure {
+            Lost::Timeout => Failure::TimedOut(text),
+            _ => Failure::NoConnection(text),
+        }
     }
 
     pub(crate) fn closed(url: &str, closing: &Closing) -> Failure {
@@ -79,7 +84,9 @@ impl Failure {
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         match error {
-            RequestError::TimedOut => Failure::TimedOut("the request is not answered"),
+            RequestError::TimedOut => {
+                Failure::TimedOut("no answer in time: the request is not answered".into())
+            }
             error => Failure::Refused(error.to_string()),
         }
     }

@@ -6,6 +6,7 @@
 //! | `connect` | options for connecting to a server |
 //! | `output` | output as text or as lines of JSON |
 //! | `failure` | failures and their exit codes |
+//! | `stop` | the signal that ends a command |
 //! | `serve` | a server: its configuration, its listeners, its log |
 //! | `tail`, `send`, `request`, `members`, `talk` | one command each |
 //! | `decode` | captured bytes as packets: `decode/source` finds the bytes, `decode/packets` reads them |
@@ -22,6 +23,7 @@ mod pages;
 mod request;
 mod send;
 mod serve;
+mod stop;
 mod tail;
 mod talk;
 

@@ -1,21 +1,18 @@
 //! `roomer members`: prints a room's members, without this client.
 
-use std::pin::pin;
-
 use roomer_tokio::client::Event;
-use roomer_tokio::shutdown_signal;
 use serde_json::json;
 
 use crate::args::Members;
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::{Output, Profile};
+use crate::stop::Stop;
 
 pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
     let Connection { client, mut events } = args.connect.open().await?;
-    // Install the handler only now: until then, a signal ends the process immediately.
-    let mut stop = pin!(shutdown_signal());
     let room = args.connect.join(&client, &args.room).await?;
+    let mut stop = Stop::new();
     let own = client.id();
     let (total, mut others) = room.with_members(|members| {
         let ids = members.ids().filter(|id| Some(**id) != own);
@@ -35,13 +32,13 @@ pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
         output.either(&value, || format!("{id}{profile}"))?;
     }
     if !args.watch {
-        client.close().await;
+        stop.close(&client).await;
         return Ok(());
     }
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = &mut stop => break,
+            () = stop.wait() => break,
         };
         let Some(event) = event else { break };
         match &event {
@@ -59,6 +56,6 @@ pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
             event => output.connection(event),
         }
     }
-    client.close().await;
+    stop.close(&client).await;
     Ok(())
 }

@@ -1,21 +1,18 @@
 //! `roomer tail`: prints rooms' messages as they arrive.
 
-use std::pin::pin;
-
 use roomer_tokio::client::{Event, Room};
-use roomer_tokio::shutdown_signal;
 
 use crate::args::Tail;
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::stop::Stop;
 
 pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
     let url = &args.connect.url;
     let Connection { client, mut events } =
         if args.wait { args.connect.start()? } else { args.connect.open().await? };
-    // Install the handler only now: until then, a signal ends the process immediately.
-    let mut stop = pin!(shutdown_signal());
+    let mut stop = Stop::new();
     let join = |room: &String| match args.history {
         Some(last) => client.join_with_history(room, last),
         None => client.join(room),
@@ -25,7 +22,7 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
     while left > 0 {
         let event = tokio::select! {
             event = events.next() => event,
-            () = &mut stop => break,
+            () = stop.wait() => break,
         };
         let Some(event) = event else { break };
         match &event {
@@ -58,7 +55,7 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
             output.notice(&format!("the output is too slow: {missed} events are left out"));
         }
     }
-    client.close().await;
+    stop.close(&client).await;
     Ok(())
 }
 

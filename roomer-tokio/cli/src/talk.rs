@@ -1,27 +1,34 @@
 //! `roomer talk`: an interactive conversation, line by line.
 
-use std::io::{IsTerminal, Write};
-use std::pin::pin;
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::thread;
+use std::time::Duration;
 
 use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::AnsiColor;
+use roomer_proto::ConnId;
 use roomer_proto::extended::Info;
-use roomer_tokio::client::{Client, Event, Message, Room};
-use roomer_tokio::shutdown_signal;
+use roomer_tokio::client::{Client, Event, Message, Room, SendError};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter};
 use serde_json::json;
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::args::Talk;
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::{Output, Profile, escape, readable, sender, styled};
+use crate::stop::Stop;
 
 const PASTE_OFF: &str = "\x1b[?2004l";
+/// The event of direct messages.
+const WHISPER: &str = "whisper";
+/// The number of lines that are read before they are sent. Further input waits.
+const AHEAD: usize = 16;
+/// The delay before another attempt to queue a message while the queue is full.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// Prints lines above the one being edited.
 type Printer = Option<Box<dyn ExternalPrinter + Send>>;
@@ -31,18 +38,19 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
         return Err(Failure::Input("talk is for people: tail and send have --json".into()));
     }
     let Connection { client, mut events } = args.connect.open().await?;
-    // Install the handler only now: until then, a signal ends the process immediately.
-    let mut stop = pin!(shutdown_signal());
     if let Some(name) = &args.name {
         let info = Info::new(&json!({ "name": name }).to_string());
         client.set_info(Some(info.map_err(|error| Failure::Input(format!("--name: {error}")))?));
     }
     let room = client.join_with_history(&args.room, args.history);
     args.connect.join(&client, &args.room).await?;
+    let mut stop = Stop::new();
     // Save the settings before the editor changes them.
     let _terminal = Terminal::new();
     let (printer, mut lines) = editor()?;
-    let mut talk = Talker { client, room, event: args.event, printer, output };
+    let event = args.event;
+    let (unsent, has_sent, failed) = (None, false, None);
+    let mut talk = Talker { client, room, event, printer, output, unsent, has_sent, failed };
     talk.who()?;
     loop {
         tokio::select! {
@@ -53,15 +61,35 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
                 Some(event) => talk.show(&event)?,
                 None => break,
             },
-            line = lines.recv() => match line {
-                Some(line) => if !talk.take(&line)? { break },
+            line = lines.recv(), if talk.unsent.is_none() => match line {
+                Some(Ok(line)) => if !talk.take(&line)? { break },
+                Some(Err(error)) if error.kind() == ErrorKind::Interrupted => {
+                    stop.set();
+                    break;
+                }
+                // The lines before it are sent nevertheless.
+                Some(Err(error)) => {
+                    talk.failed.get_or_insert(Failure::Input(format!("standard input: {error}")));
+                    break;
+                }
                 None => break,
             },
-            () = &mut stop => break,
+            () = tokio::time::sleep(RETRY), if talk.unsent.is_some() => talk.send()?,
+            () = stop.wait() => break,
         }
     }
-    talk.client.close().await;
-    Ok(())
+    if talk.unsent.is_some() {
+        talk.fail("a line was not sent".into());
+    }
+    if stop.close(&talk.client).await {
+        // Messages that the server has not confirmed are reported only now.
+        while let Some(event) = events.next().await {
+            talk.show(&event)?;
+        }
+    } else if talk.has_sent {
+        talk.fail("the server does not answer: the last messages may not have arrived".into());
+    }
+    talk.failed.map_or(Ok(()), Err)
 }
 
 /// The terminal's settings before the editor changed them. The editor cannot restore them if the
@@ -85,34 +113,52 @@ impl Drop for Terminal {
     }
 }
 
+/// A line of input, or the error that ends the input; Ctrl-C is [`ErrorKind::Interrupted`].
+type Line = io::Result<Vec<u8>>;
+
 /// Reads lines in a separate thread, since the editor blocks while it waits for keys.
-fn editor() -> Result<(Printer, UnboundedReceiver<String>), Failure> {
+fn editor() -> Result<(Printer, Receiver<Line>), Failure> {
     let unusable = |error: ReadlineError| Failure::Input(format!("the terminal: {error}"));
-    let (sender, lines) = mpsc::unbounded_channel();
-    if !std::io::stdin().is_terminal() {
+    let (sender, lines) = mpsc::channel(AHEAD);
+    if !io::stdin().is_terminal() {
         // Use a thread, since a blocking read cannot be cancelled.
-        thread::spawn(move || {
-            // An error ends the conversation like the end of the input does.
-            for line in std::io::stdin().lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        thread::spawn(move || read_lines(io::stdin().lock(), &sender));
         return Ok((None, lines));
     }
     let mut editor = DefaultEditor::new().map_err(unusable)?;
     let printer = editor.create_external_printer().map_err(unusable)?;
     thread::spawn(move || {
         // Runs until Ctrl-C, Ctrl-D, or a terminal error.
-        while let Ok(line) = editor.readline("> ") {
+        loop {
+            let line = match editor.readline("> ") {
+                Ok(line) => line,
+                Err(ReadlineError::Interrupted) => {
+                    let _ = sender.blocking_send(Err(ErrorKind::Interrupted.into()));
+                    return;
+                }
+                Err(_) => return,
+            };
             let _ = editor.add_history_entry(&line);
-            if sender.send(line).is_err() {
+            if sender.blocking_send(Ok(line.into_bytes())).is_err() {
                 return;
             }
         }
     });
     Ok((Some(Box::new(printer)), lines))
+}
+
+/// Reads lines of bytes, since a payload need not be text. Waits while the channel is full.
+fn read_lines(input: impl BufRead, sender: &Sender<Line>) {
+    for line in input.split(b'\n') {
+        let line = line.map(|mut line| {
+            line.pop_if(|last| *last == b'\r');
+            line
+        });
+        let is_last = line.is_err();
+        if sender.blocking_send(line).is_err() || is_last {
+            return;
+        }
+    }
 }
 
 struct Talker<'a> {
@@ -121,6 +167,17 @@ struct Talker<'a> {
     event: String,
     printer: Printer,
     output: &'a Output,
+    /// A message for which the client's queue had no room.
+    unsent: Option<Outgoing>,
+    has_sent: bool,
+    /// The first failure, which determines the exit code.
+    failed: Option<Failure>,
+}
+
+struct Outgoing {
+    /// The receiver of a direct message.
+    to: Option<ConnId>,
+    text: Vec<u8>,
 }
 
 impl Talker<'_> {
@@ -158,39 +215,60 @@ impl Talker<'_> {
     }
 
     /// Executes a line of input. Returns false if it ends the conversation.
-    fn take(&mut self, line: &str) -> Result<bool, Failure> {
-        let words = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
-        match words {
-            ("", _) => {}
-            ("/quit", _) => return Ok(false),
-            ("/who", _) => self.who()?,
-            ("/to", rest) => {
-                let Some((id, text)) = rest.trim().split_once(' ') else {
+    fn take(&mut self, line: &[u8]) -> Result<bool, Failure> {
+        match word(line) {
+            (b"", _) => {}
+            (b"/quit", _) => return Ok(false),
+            (b"/who", _) => self.who()?,
+            (b"/to", rest) => {
+                let (id, text) = word(rest);
+                if text.is_empty() {
                     self.line("/to ID TEXT".into())?;
                     return Ok(true);
-                };
-                match self.member(id) {
+                }
+                let id = String::from_utf8_lossy(id);
+                match self.member(&id) {
                     Some(id) => {
-                        let sent = self.room.send_to(id, "whisper", text);
-                        self.report(sent.err())?;
+                        self.unsent = Some(Outgoing { to: Some(id), text: text.into() });
+                        self.send()?;
                     }
                     None => self.line(format!("no member, or more than one, has {id:?}"))?,
                 }
             }
-            (command, _) if command.starts_with('/') && !command.starts_with("//") => {
+            (command, _) if command.starts_with(b"/") && !command.starts_with(b"//") => {
                 self.line("commands: /who, /to ID TEXT, /quit; // sends a /".into())?;
             }
             _ => {
-                let text = line.strip_prefix("//").map(|rest| format!("/{rest}"));
-                let sent = self.room.send(&self.event, text.as_deref().unwrap_or(line));
-                self.report(sent.err())?;
+                let text = if line.starts_with(b"//") { &line[1..] } else { line };
+                self.unsent = Some(Outgoing { to: None, text: text.into() });
+                self.send()?;
             }
         }
         Ok(true)
     }
 
-    fn report(&mut self, error: Option<impl ToString>) -> Result<(), Failure> {
-        error.map_or(Ok(()), |error| self.line(format!("not sent: {}", error.to_string())))
+    /// Sends the message in `unsent`. It remains there if the client's queue is full.
+    fn send(&mut self) -> Result<(), Failure> {
+        let Some(Outgoing { to, text }) = &self.unsent else { return Ok(()) };
+        let sent = match to {
+            Some(to) => self.room.send_to(to, WHISPER, text),
+            None => self.room.send(&self.event, text),
+        };
+        match sent {
+            Err(SendError::Full) => return Ok(()),
+            Ok(_) => self.has_sent = true,
+            Err(error) => {
+                let text = format!("not sent: {error}");
+                self.failed.get_or_insert(Failure::Input(text.clone()));
+                self.line(text)?;
+            }
+        }
+        self.unsent = None;
+        Ok(())
+    }
+
+    fn fail(&mut self, text: String) {
+        self.failed.get_or_insert(Failure::Refused(text));
     }
 
     /// Returns the only member whose id begins with this text.
@@ -217,10 +295,18 @@ impl Talker<'_> {
             }
             Event::Missed { .. } => self.status("messages are missing".into()),
             Event::Lost(lost) => {
-                let text = readable(&lost.packet.payload);
-                self.status(format!("may not have arrived: {text}"))
+                let text = format!("may not have arrived: {}", readable(&lost.packet.payload));
+                self.fail(text.clone());
+                self.status(text)
             }
-            Event::Error(error) => self.status(format!("{}: {}", error.code, error.message)),
+            Event::Error(error) => {
+                let text = format!("{}: {}", error.code, error.message);
+                // Other errors are not about messages, such as a name that the server does not permit.
+                if here(&error.room) && [&*self.event, WHISPER].contains(&&*error.event) {
+                    self.fail(format!("the server refuses it: {text}"));
+                }
+                self.status(text)
+            }
             _ => Ok(()),
         }
     }
@@ -243,5 +329,47 @@ impl Talker<'_> {
             (_, true) => self.line(format!("{from} (to you): {text}")),
             (event, false) => self.line(format!("{from} [{}] {text}", escape(event))),
         }
+    }
+}
+
+/// Splits a line after its first word, without the space around both parts.
+fn word(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_ascii();
+    let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+    (&line[..end], line[end..].trim_ascii_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Read};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Endless lines, one in each call.
+    struct Yes(Arc<AtomicUsize>);
+
+    impl Read for Yes {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            bytes[..2].copy_from_slice(b"y\n");
+            Ok(2)
+        }
+    }
+
+    #[test]
+    fn the_input_is_read_only_a_few_lines_ahead() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let (sender, mut lines) = mpsc::channel(AHEAD);
+        let input = BufReader::new(Yes(count.clone()));
+        let reader = thread::spawn(move || read_lines(input, &sender));
+        for taken in 1..10_000 {
+            assert_eq!(lines.blocking_recv().unwrap().unwrap(), b"y");
+            // One more line is in the reader's hands.
+            assert!(count.load(Ordering::SeqCst) <= taken + AHEAD + 1);
+        }
+        drop(lines);
+        reader.join().unwrap();
     }
 }

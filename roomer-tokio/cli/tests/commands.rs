@@ -247,7 +247,7 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
     // Try a server that never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("ws://{}/ws", silent.local_addr().unwrap());
-    fails(&run(&["tail", &silent, "lobby", "--timeout", "0.2"]), 3, "no answer in time");
+    fails(&run(&["tail", &silent, "lobby", "--timeout", "0.2"]), 4, "no answer in time");
     let error = run(&["send", url, "secret", "chat", "--json"]).stderr;
     assert_eq!(serde_json::from_slice::<Value>(&error).unwrap()["on"], "failure");
 }

@@ -1,0 +1,76 @@
+//! Tests `roomer talk` with piped input: no line is lost without a word.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Serving, Tail, roomer, run_with, succeeds};
+
+/// Starts a conversation, and waits until it has joined the room.
+fn start(serving: &Serving) -> Child {
+    let mut command = roomer(&["talk", &serving.url, "lobby"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    alone(&mut child);
+    child
+}
+
+/// Reads a line that says that the room has no other member.
+fn alone(child: &mut Child) {
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "0 other members");
+}
+
+#[track_caller]
+fn fails(child: Child, words: &str) {
+    let done = child.wait_with_output().unwrap();
+    let error = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{error}");
+    assert!(error.contains(words), "{error}");
+}
+
+#[test]
+fn all_lines_are_sent_also_those_that_are_not_text() {
+    let serving = Serving::start(&[]);
+    let mut tail = Tail::start(&serving, "lobby", &[]);
+    let mut input = b"a\r\n\xff\n//\xfe\n/to \xff x\n".to_vec();
+    // More lines than the client's queue holds.
+    for line in 0..3000 {
+        input.extend(format!("{line}\n").bytes());
+    }
+    succeeds(&run_with(&["talk", &serving.url, "lobby"], &input));
+    assert_eq!(tail.message()["text"], "a");
+    assert_eq!(tail.message()["base64"], "/w==");
+    assert_eq!(tail.message()["base64"], "L/4=");
+    for line in 0..3000 {
+        assert_eq!(tail.message()["text"], line.to_string());
+    }
+}
+
+#[test]
+fn a_last_line_that_may_be_lost_is_a_failure() {
+    let serving = Serving::start(&[]);
+    let mut talk = start(&serving);
+    // The server does not confirm the line.
+    serving.signal(Signal::STOP);
+    talk.stdin.take().unwrap().write_all(b"hello\n").unwrap();
+    serving.signal(Signal::KILL);
+    fails(talk, "may not have arrived: hello");
+}
+
+#[test]
+fn a_signal_does_not_wait_long_for_a_server_that_stands_still() {
+    let serving = Serving::start(&[]);
+    let mut talk = start(&serving);
+    serving.signal(Signal::STOP);
+    let mut input = talk.stdin.take().unwrap();
+    // The second answer shows that the first line was taken. The input remains open.
+    input.write_all(b"hello\n/who\n").unwrap();
+    alone(&mut talk);
+    kill_process(Pid::from_child(&talk), Signal::INT).unwrap();
+    fails(talk, "the server does not answer");
+    drop(input);
+}
