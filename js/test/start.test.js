@@ -126,6 +126,9 @@ describe("addresses", () => {
         };
         try {
             assert.equal(toAddress("https://example.org/ws?a=1#b", "t&ö"), "wss://example.org/ws?a=1&token=t%26%C3%B6");
+            // Schemes are case-insensitive (RFC 3986 section 3.1).
+            assert.equal(toAddress("WS://h/ws").toLowerCase(), "ws://h/ws");
+            assert.equal(toAddress("HTTPS://h/ws").toLowerCase(), "wss://h/ws");
             assert.throws(() => toAddress("wss://"), TypeError);
         } finally {
             globalThis.URL = RealURL;

@@ -187,6 +187,19 @@ fn encode(text: &str, out: &mut String) {
     }
 }
 
+/// Percent-encodes what browsers encode in a path: a request line is ASCII.
+fn as_browsers_do(target: &str) -> String {
+    let mut out = String::with_capacity(target.len());
+    for byte in target.bytes() {
+        match byte {
+            // The other characters that URLs forbid are rejected before.
+            b'"' | b'{' | b'}' | 0x7f.. => _ = write!(out, "%{byte:02X}"),
+            _ => out.push(char::from(byte)),
+        }
+    }
+    out
+}
+
 impl FromStr for Address {
     type Err = InvalidAddress;
 
@@ -198,7 +211,8 @@ impl FromStr for Address {
         let uri: Uri = text.parse().map_err(|error: tungstenite::http::uri::InvalidUri| {
             InvalidAddress(alloc::format!("{error}: write ws://HOST:PORT/PATH, or wss://"))
         })?;
-        let is_tls = match uri.scheme_str() {
+        // Schemes are case-insensitive (RFC 3986 section 3.1).
+        let is_tls = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("ws" | "http") => false,
             Some("wss" | "https") => true,
             _ => return Err(InvalidAddress::new("an address starts with ws:// or wss://")),
@@ -224,13 +238,13 @@ impl FromStr for Address {
         };
         // Resolvers expect an IPv6 address without its brackets; the `Host` header keeps them.
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = as_browsers_do(uri.path_and_query().map_or("/", |target| target.as_str()));
         Ok(Address {
             is_tls,
             authority: authority.as_str().to_owned(),
             host: bare.unwrap_or(host).to_owned(),
             port,
-            target: if target.is_empty() { "/".to_owned() } else { target.to_owned() },
+            target: if target.is_empty() { "/".to_owned() } else { target },
             headers: Vec::new(),
             token_protocol: None,
         })
@@ -251,6 +265,15 @@ mod tests {
     use alloc::string::ToString;
 
     use super::Address;
+
+    #[test]
+    fn a_scheme_may_have_capitals_and_a_path_is_encoded_as_in_browsers() {
+        let address: Address = "WSS://A.example/é/%C3%A9{}?q=ü".parse().unwrap();
+        assert!(address.is_tls());
+        assert_eq!(address.target(), "/%C3%A9/%C3%A9%7B%7D?q=%C3%BC");
+        assert_eq!(address.to_url(), "wss://A.example/%C3%A9/%C3%A9%7B%7D?q=%C3%BC");
+        assert!(!"Http://a".parse::<Address>().unwrap().is_tls());
+    }
 
     #[test]
     fn a_port_is_taken_as_written_or_refused() {

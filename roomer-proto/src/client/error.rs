@@ -17,6 +17,18 @@ pub enum Failure {
         /// The HTTP status.
         status: u16,
     },
+    /// The server, or a proxy in front of it, redirects to another address. The client does not follow,
+    /// since the new address could receive its token.
+    #[error(
+        "the server redirects to {location} with status {status}, and redirects are not followed: \
+         connect to that address"
+    )]
+    Redirected {
+        /// The HTTP status.
+        status: u16,
+        /// The new address, without its query, which may contain a token.
+        location: String,
+    },
     /// The handshake response is not a valid WebSocket response.
     #[error("{0}")]
     Handshake(&'static str),

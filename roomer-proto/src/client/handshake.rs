@@ -93,6 +93,19 @@ fn itoa(number: u64) -> String {
     alloc::format!("{number}")
 }
 
+/// Returns the failure for a status other than 101.
+fn rejected(status: u16, headers: &[httparse::Header<'_>]) -> Failure {
+    let location = headers.iter().find(|header| header.name.eq_ignore_ascii_case("Location"));
+    match location {
+        Some(location) if (300..400).contains(&status) => {
+            let location = String::from_utf8_lossy(location.value);
+            let location = location.split(['?', '#']).next().unwrap_or_default().into();
+            Failure::Redirected { status, location }
+        }
+        _ => Failure::Rejected { status },
+    }
+}
+
 impl Handshake {
     /// Buffers received bytes. Once the response is complete, returns how many of `bytes` belong to
     /// it.
@@ -115,7 +128,7 @@ impl Handshake {
         match response.code {
             Some(101) => {}
             // Check this before the headers: the status explains more than a missing header.
-            code => return Err(Failure::Rejected { status: code.unwrap_or_default() }),
+            code => return Err(rejected(code.unwrap_or_default(), response.headers)),
         }
         self.is_compressed = self.check(response.headers)?;
         // The head ends within `bytes`; otherwise an earlier call would have found the end.

@@ -117,6 +117,26 @@ fn a_rejection_is_final_unless_the_login_is_renewed() {
 }
 
 #[test]
+fn a_redirect_names_the_new_address_without_its_query() {
+    for (status, header, expected) in [
+        (301, "location: https://h/ws?token=secret\r\n", Some("https://h/ws")),
+        (308, "Location: /rooms#a\r\n", Some("/rooms")),
+        (304, "", None),
+        (404, "Location: /rooms\r\n", None),
+    ] {
+        let (mut client, _) = connecting(Options::default());
+        client.receive(NOW, &mut format!("HTTP/1.1 {status} x\r\n{header}\r\n").into_bytes());
+        let failure = match expected {
+            Some(location) => Failure::Redirected { status, location: location.into() },
+            None => Failure::Rejected { status },
+        };
+        assert_eq!(events(&mut client), [Event::Suspended(failure)]);
+        // A proxy may be configured correctly later.
+        assert_eq!(client.state(), State::Waiting);
+    }
+}
+
+#[test]
 fn unknown_parts_of_the_extended_protocol_are_ignored() {
     let mut client = upgraded();
     let hello = r#"{"version":9,"session":null,"resumed":true,"received":3,"new":[1],"limits":7}"#;

@@ -67,6 +67,21 @@ fn the_websocket_can_be_elsewhere() {
 }
 
 #[test]
+fn a_path_is_the_same_raw_and_percent_encoded() {
+    for path in ["/é {x}", "/%C3%A9%20%7Bx%7D"] {
+        let test = TestServer::with(|builder| {
+            builder.path(path).page(format!("{path}/"), "text/plain", "p").health("/ä", "/ö")
+        });
+        let get = |target: &str| HttpRequest::plain(test.addr).target(target).rejected(test.addr);
+        for target in ["/%C3%A9%20%7Bx%7D", "/é%20{x}"] {
+            assert_eq!(HttpRequest::upgrade(test.addr).target(target).head(test.addr).status, 101);
+            assert_eq!(&*get(&format!("{target}/")).body, b"p", "{target}");
+        }
+        assert_eq!((get("/%C3%A4").status, get("/ö").status), (200, 200));
+    }
+}
+
+#[test]
 fn a_folder_s_path_without_its_slash_leads_to_its_page() {
     let test = TestServer::with(|builder| {
         builder.page("/gallery/", "text/plain", "g").page("/both", "text/plain", "b").page(

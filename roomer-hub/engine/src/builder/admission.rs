@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::builder::{BuildError, Builder};
 use crate::handshake::options::{Authorize, Health};
 use crate::handshake::origin::{Origin, Origins};
+use crate::handshake::pages::encoded;
 use crate::handshake::request::{AuthResult, HandshakeRequest};
 use crate::lifecycle::drain::DrainPolicy;
 use crate::metrics::warning::Warning;
@@ -216,7 +217,8 @@ impl<E> Builder<E> {
     /// none. A check counts as a handshake for [`max_handshakes`](Self::max_handshakes). A server
     /// mounted into a framework uses the framework's routes instead.
     pub fn health(mut self, live: impl Into<String>, ready: impl Into<String>) -> Self {
-        self.options.handshake.health = Some(Health { live: live.into(), ready: ready.into() });
+        let [live, ready] = [live.into(), ready.into()].map(|path| encoded(&path));
+        self.options.handshake.health = Some(Health { live, ready });
         self
     }
 }

@@ -37,6 +37,7 @@ use crate::env::available_memory;
 use crate::env::{Environment, SystemEnvironment};
 use crate::handshake::options::Page;
 use crate::handshake::origin::Origins;
+use crate::handshake::pages::encoded;
 use crate::lifecycle::admission::AdmissionLimits;
 use crate::options::{LONGEST, Options};
 #[cfg(feature = "audit")]
@@ -164,9 +165,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the WebSocket's path. Default `/ws`.
+    /// Sets the WebSocket's path. Default `/ws`. Characters that browsers percent-encode may be written
+    /// as they are: `/é` is also `/%C3%A9`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
-        self.options.handshake.path = path.into();
+        self.options.handshake.path = encoded(&path.into());
         self.options.handshake.chosen.path = true;
         self
     }
@@ -180,7 +182,7 @@ impl<E> Builder<E> {
         body: impl Into<Bytes>,
     ) -> Self {
         let page = Page { content_type: content_type.into(), body: body.into() };
-        self.options.handshake.pages.insert(path.into(), page);
+        self.options.handshake.pages.insert(encoded(&path.into()), page);
         self
     }
 

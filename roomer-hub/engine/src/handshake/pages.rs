@@ -2,10 +2,31 @@
 //! redirects.
 
 use http::{Method, StatusCode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::handshake::options::HandshakeOptions;
 use crate::handshake::request::HandshakeRequest;
 use crate::handshake::response::Response;
+
+/// What browsers percent-encode in a path, besides bytes that are not ASCII (the path set of the URL
+/// standard).
+const ENCODED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
+
+/// Returns a path as browsers request it. Both the options' paths and requests' paths are compared in
+/// this form, since some clients send UTF-8 as it is.
+pub(crate) fn encoded(path: &str) -> String {
+    utf8_percent_encode(path, ENCODED).to_string()
+}
 
 /// The kinds of health checks.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +42,7 @@ pub(crate) fn page(
     request: &HandshakeRequest,
     is_healthy: impl FnOnce(HealthCheck) -> bool,
 ) -> Option<Result<Response, StatusCode>> {
-    let path = request.path();
+    let path = &*encoded(request.path());
     if path == options.path {
         return None;
     }
