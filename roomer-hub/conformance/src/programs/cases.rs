@@ -19,7 +19,12 @@ const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 /// Runs an example that must fail. Returns its only output, a line on standard error.
 #[track_caller]
 fn error(example: &str, args: &[&str]) -> String {
-    let output = output(command(example, args));
+    error_of(command(example, args))
+}
+
+#[track_caller]
+fn error_of(command: Command) -> String {
+    let output = output(command);
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8(output.stderr));
     let error = error.expect("text");
     assert_eq!((output.status.code(), &*out), (Some(1), ""), "{error}");
@@ -130,6 +135,20 @@ pub fn files_of_tls_are_named_before_it_listens(example: &str) {
         assert!(text.contains(named), "{named}: {text}");
     }
     assert!(error(example, &["cert.pem"]).contains("key.pem"));
+}
+
+/// Checks that the application does not claim to listen before its database is open.
+pub fn a_database_is_named_before_it_listens(example: &str) {
+    let folder = std::env::temp_dir().join("roomer-programs-database");
+    // A folder is not a database.
+    fs::create_dir_all(folder.join("permissions.sqlite")).unwrap();
+    let files = files(example);
+    let mut args = ANYWHERE.to_vec();
+    args.extend(files.iter().map(|file| file.to_str().unwrap()));
+    let mut command = command(example, &args);
+    command.current_dir(&folder);
+    let text = error_of(command);
+    assert!(text.contains("permissions.sqlite"), "{text}");
 }
 
 /// Checks that either signal ends the program with exit code 0, and that clients are closed with

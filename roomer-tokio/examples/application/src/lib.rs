@@ -7,7 +7,6 @@ mod tls;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +18,11 @@ use axum::routing::{get, post, put};
 use axum::serve::IncomingStream;
 use axum::{Extension, Router};
 use login::{Account, Logins};
-use permissions::Permissions;
 use roomer_example_support::program::Outcome;
 use roomer_tokio::{Server, mount};
 
 pub use login::issue;
+pub use permissions::Permissions;
 pub use tls::TlsListener;
 
 /// The state of all routes.
@@ -36,10 +35,9 @@ struct App {
 pub async fn run(
     listener: TlsListener,
     secret: &[u8],
-    database: &FilePath,
+    permissions: Permissions,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Outcome {
-    let permissions = Permissions::open(database)?;
     let rooms = rooms(permissions.clone())?;
     let logins = Arc::new(Logins::new(secret));
     let app = Router::new()

@@ -14,9 +14,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use roomer_application::{TlsListener, issue, run};
+use roomer_application::{Permissions, TlsListener, issue, run};
 use roomer_example_support::program::{self, Outcome, Program};
 use roomer_tokio::{bind, shutdown_signal, tls_config};
+
+/// In the current folder.
+const DATABASE: &str = "permissions.sqlite";
 
 #[tokio::main]
 pub async fn main() -> ExitCode {
@@ -31,9 +34,11 @@ async fn start() -> Outcome {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let config = tls_config(&args.files[0], &args.files[1])?;
     let listener = bind(&args.listen).await?;
+    // Everything that may fail comes before the words that the program listens.
+    let permissions = Permissions::open(Path::new(DATABASE))
+        .map_err(|error| format!("the database {DATABASE}: {error}"))?;
     let stop = shutdown_signal();
     println!("listening on https://{}", listener.local_addr()?);
     println!("TOKEN={}", issue(secret.as_bytes(), "root", true, Duration::from_secs(3600))?);
-    let database = Path::new("permissions.sqlite");
-    run(TlsListener::new(listener, config), secret.as_bytes(), database, stop).await
+    run(TlsListener::new(listener, config), secret.as_bytes(), permissions, stop).await
 }

@@ -53,7 +53,8 @@ impl Application {
             runtime.block_on(async {
                 let listener = roomer_application::TlsListener::new(listener, config);
                 let stop = async { drop(stopped.await) };
-                let run = roomer_application::run(listener, SECRET, &database, stop);
+                let permissions = roomer_application::Permissions::open(&database).unwrap();
+                let run = roomer_application::run(listener, SECRET, permissions, stop);
                 run.await.map_err(|error| error.to_string())
             })
         });

@@ -19,6 +19,9 @@ const CASES: &[Case] = &[
     ("files_of_tls_are_named_before_it_listens", || {
         cases::files_of_tls_are_named_before_it_listens(NAMES[0]);
     }),
+    ("a_database_is_named_before_it_listens", || {
+        cases::a_database_is_named_before_it_listens(NAMES[0]);
+    }),
     ("a_signal_drains_the_server", || cases::a_signal_drains_the_server(NAMES)),
 ];
 
