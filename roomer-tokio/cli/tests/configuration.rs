@@ -12,6 +12,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("anonymous = false", 1, "anonymous", "no login is configured"),
     ("listn = \"127.0.0.1:80\"", 1, "listn", "the keys are listen, path"),
     ("threads = 0", 1, "threads", "write 1 or more"),
+    ("threads = 30000", 1, "threads", "write at most 1024"),
     ("threads = \"many\"", 1, "threads", "write digits"),
     ("threads = -1", 1, "threads", "write digits"),
     ("threads = 1e3", 1, "threads", "write digits"),

@@ -9,6 +9,7 @@ use crate::app::call::{HandlerError, HandlerResult};
 #[diagnostic::on_unimplemented(
     message = "a handler returns `()` or `Result<(), {E}>`, not `{Self}`",
     label = "this handler returns `{Self}`",
+    note = "a handler that awaits, an `async` closure or function, is set by `.on_async` instead of `.on`",
     note = "inside the handler, `?` converts any error; for handlers that return errors of another \
             type themselves, call `.error_type::<TheirType>()` on the builder before them"
 )]

@@ -68,6 +68,8 @@ impl ReplyError {
 #[diagnostic::on_unimplemented(
     message = "a request handler returns a payload or `Result<payload, {E}>`, not `{Self}`",
     label = "this handler returns `{Self}`",
+    note = "a handler that awaits, an `async` closure or function, is set by `.on_request_async` instead \
+            of `.on_request`",
     note = "payloads are `()`, `String`, `&'static str`, `Vec<u8>`, `Bytes`, `ByteString` and `Json`"
 )]
 pub trait IntoReply<E = HandlerError>: sealed::Sealed<E> {

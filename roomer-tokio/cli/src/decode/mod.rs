@@ -22,7 +22,9 @@ pub(crate) fn run(args: &Decode, output: &Output) -> Result<(), Failure> {
     let text = text.map_err(|error| wrong(error.to_string()))?;
     let text = String::from_utf8(text)
         .map_err(|_| wrong("not text: give hexadecimal digits, a hex dump or a HAR file".into()))?;
-    let pieces = source::pieces(&text, args.bytes).map_err(wrong)?;
+    // Editors of Windows write a byte order mark before UTF-8.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let pieces = source::pieces(text, args.bytes).map_err(wrong)?;
     let mut reader = packets::Reader::new(output);
     for piece in pieces {
         reader.read(piece)?;

@@ -13,6 +13,9 @@ use crate::serve::login::{self, Login};
 use crate::serve::rights::Rules;
 use crate::serve::webhooks::Webhooks;
 
+/// Above the number of cores of any machine, so that a mistake does not start threads for seconds.
+const MOST_THREADS: usize = 1024;
+
 pub(crate) fn server(
     config: &Config,
     login: Option<&Arc<Login>>,
@@ -22,6 +25,10 @@ pub(crate) fn server(
     let options = &config.options;
     if options.threads == 0 {
         return Err(config.problem("threads", "no thread would serve: write 1 or more"));
+    }
+    if options.threads > MOST_THREADS {
+        let why = format!("more than a machine has use for: write at most {MOST_THREADS}");
+        return Err(config.problem("threads", why));
     }
     admit_anonymous(config)?;
     let mut builder = limits(Server::builder(), options);
