@@ -28,13 +28,11 @@ function watchHandled(server, event = "chat") {
     return handled;
 }
 
-/** The server closes a client on its first rejected packet. */
-const STRICT = { strikes: { perSecond: 0, burst: 0 } };
 const times = (count, action) => Array.from({ length: count }, (_, n) => action(n));
 
 describe("nothing is sent into a room before it is open", () => {
     test("a room that is refused reports its queue as lost, and all else continues", async () => {
-        const kit = setUp({ latency: 10, ...STRICT });
+        const kit = setUp({ latency: 10 });
         kit.server.allow({ join: (conn, room) => room !== "vip" });
         const handled = watchHandled(kit.server);
         const { client } = kit.connect();
@@ -43,12 +41,12 @@ describe("nothing is sent into a room before it is open", () => {
         assert.ok(times(300, (n) => vip.send("chat", n)).every((result) => result === "queued"));
         assert.equal(lobby.send("chat", "hello"), "queued");
         await kit.server.advance(5_000);
-        assert.deepEqual([vip.state, lobby.state, client.state, handled], ["closed", "open", "open", ["hello"]]);
+        assert.deepEqual([vip.state, lobby.state, client.state, handled, kit.server.rejected()], ["closed", "open", "open", ["hello"], []]);
         assert.deepEqual(lost.map(([, { payload, reason }]) => [payload, reason]), times(300, (n) => [n, "unsent"]));
     });
 
     test("while joining on an open connection, and while rejoining", async () => {
-        const kit = setUp({ latency: 10, ...STRICT });
+        const kit = setUp({ latency: 10 });
         const handled = watchHandled(kit.server);
         const { client } = kit.connect();
         await kit.server.advance(100);
@@ -60,7 +58,21 @@ describe("nothing is sent into a room before it is open", () => {
         kit.server.cut();
         assert.equal(room.send("chat", 3), "queued");
         await kit.server.advance(5_000);
-        assert.deepEqual(handled, [1, 2, 3]);
+        assert.deepEqual([handled, kit.server.rejected()], [[1, 2, 3], []]);
+    });
+
+    test("a kick while 600 messages are under way closes that room only", async () => {
+        const kit = setUp({ latency: 10 });
+        const [{ client, room }] = await kit.inRoom("lobby");
+        const other = client.join("other");
+        await kit.server.advance(5_000);
+        const lost = record(client, "lost");
+        times(600, (n) => room.send("chat", n));
+        kit.server.connections()[0].kick("lobby");
+        await kit.server.advance(5_000);
+        assert.deepEqual([room.state, other.state, client.state], ["closed", "open", "open"]);
+        assert.deepEqual([lost.length, kit.server.rejected().length], [600, 600]);
+        assert.deepEqual(kit.server.rejected()[0], { room: "lobby", event: "chat", kind: "refused", message: "not a member of the room" });
     });
 });
 
@@ -134,7 +146,7 @@ describe("what send() answers comes true or is taken back", () => {
     });
 
     test("nothing is sent while it is uncertain whether the client is in the room", async () => {
-        const kit = setUp({ latency: 10, ...STRICT });
+        const kit = setUp({ latency: 10 });
         const { client } = kit.connect();
         await kit.server.advance(100);
         const lost = record(client, "lost");
@@ -146,7 +158,7 @@ describe("what send() answers comes true or is taken back", () => {
         await kit.server.advance(10);
         assert.deepEqual([room.state, room.send("chat", 1)], ["joining", "queued"]);
         await kit.server.advance(5_000);
-        assert.deepEqual([room.state, client.state, lost.map(([, { reason }]) => reason)], ["closed", "open", ["unsent"]]);
+        assert.deepEqual([room.state, client.state, lost.map(([, { reason }]) => reason), kit.server.rejected()], ["closed", "open", ["unsent"], []]);
     });
 
     test("sent, then left: arrived, and not reported", async () => {

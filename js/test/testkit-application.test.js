@@ -235,11 +235,14 @@ describe("limits", () => {
     });
 
     test("a client that does not stop is closed", async () => {
-        const { server, client, states } = await enter({ maxRooms: 2, strikes: { perSecond: 1, burst: 3 } });
-        ["a", "b", "c"].forEach((name) => client.join(name));
+        const { server, client, states } = await enter({ maxName: 8, maxRooms: 2, strikes: { perSecond: 1, burst: 3 } });
+        // A client cannot avoid joins above the limit of rooms.
+        ["a", "b", "c", "d", "e"].forEach((name) => client.join(name));
+        const join = (count) => Array.from({ length: count }, (_, n) => client.join(`too long ${n}`));
+        join(3);
         await server.advance();
         assert.deepEqual(states(), []);
-        client.join("d");
+        join(1);
         await server.advance();
         assert.deepEqual(states(), ["closed"]);
     });

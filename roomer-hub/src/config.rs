@@ -77,13 +77,15 @@ pub struct Config {
     /// list. Default `None`: unlimited.
     pub join_rate: Option<Rate>,
     /// The violation rate per connection, above which the connection is closed with code 1008 and
-    /// the reason `too many violations`. Default: one per second, with bursts of 256. A client that
-    /// is removed from a room may have many messages for the room in flight and must not be closed
-    /// for those, unlike one that keeps sending after the notification. `None`: unlimited.
+    /// the reason `too many violations`. Default: one per second, with bursts of 256. `None`:
+    /// unlimited.
     ///
     /// A violation is a rejected packet that a client could have avoided: any of
-    /// [`RejectedPackets`](crate::RejectedPackets), except direct messages to unknown ids,
-    /// whose receiver may have just closed, and packets that the application denied.
+    /// [`RejectedPackets`](crate::RejectedPackets), except packets that the application denied and
+    /// those that may have crossed a change on their way: messages to a room that the client has
+    /// been removed from, direct messages to a receiver that has closed or left the last shared
+    /// room, joins above [`max_rooms`](Self::max_rooms), requests to plain clients and late
+    /// answers. [`message_rate`](Self::message_rate) bounds those.
     pub violation_rate: Option<Rate>,
 }
 

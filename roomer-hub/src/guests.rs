@@ -255,8 +255,7 @@ impl Hub {
         }
         if self.config.shared_room_only {
             let guest = ConnId::parse(dst).and_then(|id| self.tables.find_guest(&id));
-            // This is not a violation, because the guest may have just left its last room with full
-            // presence.
+            // The guest may have just left its last room with full presence.
             let guest = guest.ok_or(RejectReason::UnknownDst)?;
             let root = self.tables.find_room(ROOT);
             if !self.tables.share_room_with_guest(conn, guest, root) {

@@ -33,12 +33,27 @@ pub(crate) enum RejectReason {
 }
 
 impl RejectReason {
-    /// Returns true if the sender could have avoided the rejection. The receiver of a direct
-    /// message may have just closed; a client does not know which protocol another client uses, or
-    /// that the server has stopped waiting for an answer.
+    /// Returns true if the sender could have avoided the rejection. A client could not avoid one
+    /// that depends on a change that had not reached it when it sent the packet, however many
+    /// packets were in flight, or on a fact that the protocol does not tell it:
+    ///
+    /// - `NotMember`: the server may have just removed the client from the room.
+    /// - `UnknownDst`, `NoSharedRoom`: the receiver may have just closed or left their last
+    ///   shared room.
+    /// - `TooManyRooms`: a client may rejoin the rooms that a server with a higher limit allowed,
+    ///   and plain clients do not know the limit.
+    /// - `PlainReceiver`: a client does not know which protocol another client uses.
+    /// - `LateAnswer`: the server may have just stopped waiting for the answer.
+    ///
+    /// [`Config::message_rate`] bounds such packets as it does accepted ones, which cost more.
     pub(crate) fn is_violation(self) -> bool {
-        use RejectReason::{LateAnswer, PlainReceiver, UnknownDst};
-        !matches!(self, UnknownDst | PlainReceiver | LateAnswer)
+        use RejectReason::{
+            LateAnswer, NoSharedRoom, NotMember, PlainReceiver, TooManyRooms, UnknownDst,
+        };
+        !matches!(
+            self,
+            NotMember | UnknownDst | NoSharedRoom | TooManyRooms | PlainReceiver | LateAnswer
+        )
     }
 
     /// Returns the code and message for the error sent to an extended client.

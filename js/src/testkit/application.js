@@ -31,6 +31,7 @@ export function createApplication(clock) {
     const rules = { connect: () => true, join: () => true, setInfo: undefined, renew: () => true };
     /** All rule and handler errors, in order. */
     const errors = [];
+    const rejected = [];
     let mayFail = false;
 
     /** Records an error, and makes advance() throw it unless the test expects errors. */
@@ -45,6 +46,7 @@ export function createApplication(clock) {
 
     const application = {
         report,
+        reject: ({ room, event }, [kind, message]) => void rejected.push({ room, event, kind, message }),
         hasRule: (name) => !!rules[name],
         /** Applies a rule. Returns undefined if it fails. */
         decide(name, ...args) {
@@ -85,7 +87,8 @@ export function createApplication(clock) {
                 }
             },
             allowErrors: () => void (mayFail = true),
-            errors: () => [...errors]
+            errors: () => [...errors],
+            rejected: () => [...rejected]
         }
     };
     return application;

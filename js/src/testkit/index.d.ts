@@ -132,6 +132,8 @@ export interface TestServer {
     allowErrors(): void;
     /** Returns all errors that handlers and rules have thrown so far, in order. */
     errors(): unknown[];
+    /** Returns the clients' messages and requests that the server has rejected so far, in order, except joins. */
+    rejected(): { room: string; event: string; kind: string; message: string }[];
     /** Drops one room's history, or that of all rooms. The next history has a new epoch. */
     forget(room?: string): void;
     /** Breaks all connections. Clients with sessions can resume them. */
@@ -171,7 +173,7 @@ export interface ServerSettings {
     messageRate?: Rate;
     /** Limit on joins per client, with the same consequence. Default: no limit. */
     joinRate?: Rate;
-    /** Limit on rejected packets per client; above it: 1008 `too many violations`. Default 1 per second, with a burst of 256. */
+    /** Limit on violations per client, rejected packets that it could have avoided; above it: 1008 `too many violations`. Default 1 per second, with a burst of 256. */
     strikes?: Rate;
     /** The maximum size of a client's message in bytes; above it the connection is closed with 1009. Default 16 MiB. */
     maxMessage?: number;

@@ -23,7 +23,7 @@ import { createExtended, toEntry } from "./extended.js";
 import { createHistories } from "./history.js";
 import { createTakes } from "./limits.js";
 import { DENIED, UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
-import { LONG_NAME, RESERVED, TOO_MANY_ROOMS, createNames } from "./names.js";
+import { LONG_NAME, NOT_MEMBER, RESERVED, TOO_MANY_ROOMS, createNames } from "./names.js";
 import { createRequests } from "./requests.js";
 import { createServerSession } from "./session.js";
 import { checkCloseCode, checkHandler, readSettings } from "./settings.js";
@@ -191,12 +191,9 @@ export function createServer(settings = {}) {
             return receiver ? undefined : UNKNOWN_RECEIVER;
         }
         if (!isMember(conn, room)) {
-            return ["refused", "not a member of the room", true];
+            return NOT_MEMBER;
         }
-        if (!handlers.has(event)) {
-            return broadcast(conn, room, event, payload);
-        }
-        return application.run(conn, handlers.get(event), toMessage(packet));
+        return handlers.has(event) ? application.run(conn, handlers.get(event), toMessage(packet)) : broadcast(conn, room, event, payload);
     }
 
     /** Handles a client's packet. */
@@ -225,6 +222,7 @@ export function createServer(settings = {}) {
         } else {
             const reason = pass(conn, packet);
             if (reason) {
+                application.reject(packet, reason);
                 explain(conn, packet, reason);
                 strike(conn, reason);
             }

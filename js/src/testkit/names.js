@@ -12,7 +12,10 @@ export const RESERVED = ["close", "join_ack", "leave_ack", "member_left", "new_m
 /* Rejections: see UNKNOWN_RECEIVER. */
 
 export const LONG_NAME = ["invalid", "the name is too long", true];
-export const TOO_MANY_ROOMS = ["refused", "a member of too many rooms", true];
+// A client cannot avoid these: it may be removed from a room while its messages are under way, or rejoin the rooms of
+// a server with a higher limit.
+export const NOT_MEMBER = ["refused", "not a member of the room"];
+export const TOO_MANY_ROOMS = ["refused", "a member of too many rooms"];
 
 /** @param {number} most the maximum length of a name in bytes */
 export function createNames(most) {

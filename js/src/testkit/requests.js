@@ -9,6 +9,7 @@ import { ERROR, REPLY } from "../limits.js";
 import { readOptions } from "../options.js";
 import { encode, toBytes, toText } from "../packet.js";
 import { UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
+import { NOT_MEMBER } from "./names.js";
 import { checkNumber } from "./settings.js";
 
 /** The maximum number of pending requests of each kind per connection. */
@@ -65,7 +66,7 @@ export function createRequests({ clock, conns, isMember, report }) {
             return BUSY;
         }
         if (!isMember(conn, packet.room)) {
-            return ["refused", "not a member of the room", true];
+            return NOT_MEMBER;
         }
         if (!handlers.has(packet.event)) {
             return ["unknown", "no handler for requests of this event", true];

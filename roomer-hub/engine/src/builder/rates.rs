@@ -44,17 +44,18 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Limits the rejected messages per connection: `per_second` on average, in bursts of up to
-    /// `burst`. Above the limit, the connection is closed with 1008 and the reason `too many
-    /// violations`. Default 1 and 256: far more than a client has in flight when it is removed from
-    /// a room, and far less than an abusive client sends.
+    /// Limits the violations per connection: `per_second` on average, in bursts of up to `burst`.
+    /// Above the limit, the connection is closed with 1008 and the reason `too many violations`.
+    /// Default 1 and 256. A violation is a rejected message that the client could have avoided,
+    /// such as a reserved event or a long name. Messages that were in flight when their sender was
+    /// removed from the room, or when their receiver left, are rejected but are not violations.
     /// [`Config::violation_rate`](roomer_hub::Config::violation_rate) lists what counts.
     pub fn violation_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.violation_rate = self.rate("violation_rate", per_second, burst);
         self
     }
 
-    /// Never closes a connection because of rejected messages. Of this and
+    /// Never closes a connection because of violations. Of this and
     /// [`violation_rate`](Self::violation_rate), the last call applies.
     pub fn unlimited_violations(mut self) -> Self {
         self.config.violation_rate = None;

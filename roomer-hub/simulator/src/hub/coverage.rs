@@ -229,15 +229,21 @@ impl Coverage {
             Op::Allowed { .. } => {
                 self.marks
                     .mark(rate_empty && !model.effects.is_empty(), Mark::AllowedWithoutTokens);
-                self.marks.mark(!model.withdrawals.is_empty(), Mark::ViolationAfterAllow);
+                self.marks.mark(is_rejected, Mark::RejectedAfterAllow);
                 let parted =
                     model.rejected_packets.no_shared_room > self.rejected_before.no_shared_room;
                 self.marks.mark(parted, Mark::PartedWhileWaiting);
             }
             Op::Packet { .. } => {
-                let is_unknown =
-                    model.rejected_packets.unknown_dst > self.rejected_before.unknown_dst;
-                self.marks.mark(is_unknown && violations_empty, Mark::UnknownDstIsNoViolation);
+                let (before, after) = (&self.rejected_before, &model.rejected_packets);
+                for (has_crossed, mark) in [
+                    (after.unknown_dst > before.unknown_dst, Mark::UnknownDstIsNoViolation),
+                    (after.not_member > before.not_member, Mark::NotMemberIsNoViolation),
+                    (after.no_shared_room > before.no_shared_room, Mark::PartedIsNoViolation),
+                    (after.too_many_rooms > before.too_many_rooms, Mark::FullIsNoViolation),
+                ] {
+                    self.marks.mark(has_crossed && violations_empty, mark);
+                }
             }
             Op::Join { .. } => {
                 self.marks.mark(is_rejected && violations_empty, Mark::CommandIsNoViolation);

@@ -94,7 +94,10 @@ crate::coverage::marks! {
     Overflows = "a bucket that is refilled beyond its capacity",
     FilledByClock = "a bucket filled by a clock that goes back",
     AllowedWithoutTokens = "a packet that is allowed after its sender has used up its rate",
-    ViolationAfterAllow = "a packet that the application allowed and the hub rejected",
+    RejectedAfterAllow = "a packet that the application allowed and the hub rejected",
     UnknownDstIsNoViolation = "an unknown dst of a client without violations left",
+    NotMemberIsNoViolation = "a message to another room of a client without violations left",
+    PartedIsNoViolation = "no shared room with a client without violations left",
+    FullIsNoViolation = "a join above the limit of a client without violations left",
     CommandIsNoViolation = "a rejected command for a client without violations left",
 }

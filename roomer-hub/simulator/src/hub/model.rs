@@ -231,7 +231,7 @@ impl Model {
             if authorize && is_new && fits {
                 return self.authorize(client, Permission::Join, packet);
             }
-            if !self.join(client, packet.room) {
+            if !self.join(client, packet.room) && packet.room.len() > self.config.max_name {
                 self.violation(now, client);
             }
             return;
@@ -250,13 +250,13 @@ impl Model {
         }
         if !packet.dst.is_empty() {
             if self.find(packet.dst).is_none() {
-                return self.message_abroad(now, client, packet, is_allowed);
+                return self.message_abroad(client, packet, is_allowed);
             }
             let receiver =
                 self.find(packet.dst).filter(|to| *to != client && self.shared_room_only);
             if receiver.is_some_and(|to| !self.share_a_room(client, to)) {
                 self.rejected_packets.no_shared_room += 1;
-                return self.violation(now, client);
+                return;
             }
             if self.config.authorize_direct && !is_allowed {
                 return self.authorize(client, Permission::Direct, packet);
@@ -266,7 +266,7 @@ impl Model {
         }
         if self.config.members_only && !self.is_in(client, packet.room) {
             self.rejected_packets.not_member += 1;
-            return self.violation(now, client);
+            return;
         }
         if self.config.authorize_publish && !is_allowed {
             return self.authorize(client, Permission::Publish, packet);

@@ -45,17 +45,17 @@ pub struct Message {
 pub struct Reason(pub &'static str, &'static str, bool);
 
 const NO_HANDLER: Reason = Reason("no_handler", "unknown", true);
-const NOT_MEMBER: Reason = Reason("not_member", "refused", true);
+const NOT_MEMBER: Reason = Reason("not_member", "refused", false);
 pub(super) const TOO_MANY: Reason = Reason("too_many_requests", "busy", true);
 pub(super) const WRONG_TAG: Reason = Reason("wrong_tag", "invalid", true);
 pub(super) const UNASKED: Reason = Reason("unasked", "unknown", true);
 pub(super) const LATE: Reason = Reason("late", "unknown", false);
 pub(super) const UNKNOWN_DST: Reason = Reason("unknown_dst", "gone", false);
 pub(super) const PLAIN: Reason = Reason("plain_receiver", "plain", false);
-pub(super) const NOT_SHARED: Reason = Reason("no_shared_room", "refused", true);
+pub(super) const NOT_SHARED: Reason = Reason("no_shared_room", "refused", false);
 pub(super) const RESERVED_EVENT: Reason = Reason("reserved", "refused", true);
 pub(super) const LONG: Reason = Reason("long_name", "invalid", true);
-const ROOMS: Reason = Reason("too_many_rooms", "refused", true);
+const ROOMS: Reason = Reason("too_many_rooms", "refused", false);
 
 #[derive(Debug)]
 pub struct Model {

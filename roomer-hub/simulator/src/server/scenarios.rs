@@ -92,8 +92,8 @@ pub(super) fn fill_queue(
     Step::RunFor { millis: source.pick(&[1, 300, 1100]) }
 }
 
-/// Makes a rule allow a message after its sender has left the room, which exceeds the violation
-/// limit.
+/// Makes a rule allow a message after its sender has left the room, when its violation bucket is
+/// empty. The message is rejected, and the connection stays open.
 pub(super) fn answered_too_late(
     source: &mut impl Source,
     setup: &mut Setup,
@@ -101,8 +101,7 @@ pub(super) fn answered_too_late(
 ) {
     let (wait, action) = (Some(source.pick(&PAUSES)), AppAction::Raw(Payload(1, 1)));
     setup.mode = Mode::Default;
-    // One violation is free: the message with the reserved event uses it up, and the late answer
-    // exceeds the limit.
+    // One violation is free: the message with the reserved event uses it up.
     setup.rates = [None, None, None, Some((1, 1))];
     setup.authorize[1] = Some(RuleAnswers { allows: 0xff, acting: 0, action, wait, waits: 0xff });
     let slot = 30;

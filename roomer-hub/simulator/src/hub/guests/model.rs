@@ -1,8 +1,6 @@
 //! The naive model's part for peers and guests. Each room has a list of guests and the peers'
 //! counts; no other state is stored.
 
-use std::time::Duration;
-
 use roomer_hub::{Permission, Presence, RejectedPeerInputs};
 use roomer_proto::PacketRef;
 
@@ -217,13 +215,7 @@ impl Model {
     }
 
     /// Handles a client's message to an id without a local connection.
-    pub(crate) fn message_abroad(
-        &mut self,
-        now: Duration,
-        client: u16,
-        packet: Packet,
-        is_allowed: bool,
-    ) {
+    pub(crate) fn message_abroad(&mut self, client: u16, packet: Packet, is_allowed: bool) {
         let id = id_number(packet.dst.as_bytes());
         let guest = id.filter(|&id| self.peer_of_guest(id).is_some());
         if self.peers_of(packet.dst).is_empty() || self.shared_room_only && guest.is_none() {
@@ -232,7 +224,7 @@ impl Model {
         }
         if self.shared_room_only && !guest.is_some_and(|id| self.shares_room(client, id)) {
             self.rejected_packets.no_shared_room += 1;
-            return self.violation(now, client);
+            return;
         }
         match self.config.authorize_direct && !is_allowed {
             true => self.authorize(client, Permission::Direct, packet),
