@@ -25,6 +25,7 @@ mod http;
 mod log;
 mod login;
 mod operator;
+mod rates;
 mod reload;
 mod rights;
 mod rooms;

@@ -1,14 +1,15 @@
 //! Clients' rights in rooms, according to the file's rules and the rights in the token.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use roomer_tokio::{Builder, Conn, Message};
 use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep_until};
 
 use crate::serve::config::rooms::{Room, Who};
 use crate::serve::config::setting::{Rate, Setting};
-use crate::serve::webhooks::Webhooks;
+use crate::serve::rates::{Buckets, Counted};
+use crate::serve::webhooks::{Events, Webhooks};
 
 /// A client action in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +18,6 @@ pub(crate) enum Right {
     Publish,
     Whisper,
     History,
-}
-
-/// The actions that are limited by rates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Counted {
-    Messages,
-    Joins,
 }
 
 /// A room's name, or a name prefix followed by `*`.
@@ -195,46 +189,81 @@ impl Rules {
         let webhook = webhooks.may_join.clone();
         let told = webhooks.events.clone().filter(|events| events.has_messages());
         let denies = self.denies(has_login, webhook.is_some());
-        if let Some(webhook) = webhook {
+        if webhook.is_some() || denies.join_rate {
             let rules = self.clone();
             builder = builder.may_join_async(async move |conn, room| {
                 // Check the rules first, since they need no request.
-                rules.permit_join(&conn, &room) && webhook.permits(&conn, &room).await
+                if !rules.permit(&conn, &room, Right::Join) {
+                    return false;
+                }
+                rules.wait(&conn, &room, Counted::Joins).await;
+                match webhook {
+                    Some(webhook) => webhook.permits(&conn, &room).await,
+                    None => true,
+                }
             });
-        } else if denies.join || denies.join_rate {
+        } else if denies.join {
             let rules = self.clone();
-            builder = builder.may_join(move |conn, room| rules.permit_join(conn, room));
+            builder = builder.may_join(move |conn, room| rules.permit(conn, room, Right::Join));
         }
         if denies.history {
             let rules = self.clone();
             builder =
                 builder.may_recall(move |conn, room| rules.permit(conn, room, Right::History));
         }
-        if denies.publish || denies.rate || told.is_some() {
-            let rules = self.clone();
-            builder = builder.may_publish(move |conn, message| {
-                // Check in this order so that a message that is denied anyway is not counted.
-                let is_permitted = rules.permit(conn, message.room, Right::Publish)
-                    && rules.is_in_time(conn, message.room, Counted::Messages);
-                if is_permitted && let Some(events) = &told {
-                    events.message(conn, message);
-                }
-                is_permitted
-            });
-        }
-        if denies.whisper || denies.rate {
-            let rules = self.clone();
-            let is_limited = denies.whisper;
-            builder = builder.may_send(move |conn, message| {
-                (!is_limited || rules.permit_whisper(conn, message))
-                    && rules.is_in_time(conn, message.room, Counted::Messages)
-            });
+        // Only a rate needs rules that wait, which cost an allocation for each message.
+        if denies.rate {
+            builder = self.add_message_rates(builder, told, denies.whisper);
+        } else {
+            if denies.publish || told.is_some() {
+                let rules = self.clone();
+                builder = builder.may_publish(move |conn, message| {
+                    let is_permitted = rules.permit(conn, message.room, Right::Publish);
+                    if is_permitted && let Some(events) = &told {
+                        events.message(conn, message);
+                    }
+                    is_permitted
+                });
+            }
+            if denies.whisper {
+                let rules = self.clone();
+                builder =
+                    builder.may_send(move |conn, message| rules.permit_whisper(conn, message));
+            }
         }
         builder
     }
 
-    fn permit_join(&self, conn: &Conn, room: &str) -> bool {
-        self.permit(conn, room, Right::Join) && self.is_in_time(conn, room, Counted::Joins)
+    /// Adds the rules for messages, which wait for the rates.
+    fn add_message_rates(
+        &self,
+        builder: Builder,
+        told: Option<Arc<Events>>,
+        limits_whispers: bool,
+    ) -> Builder {
+        let rules = self.clone();
+        let builder = builder.may_publish_async(async move |conn, message| {
+            // Check in this order so that a message that is denied anyway is not counted.
+            if !rules.permit(&conn, &message.room, Right::Publish) {
+                return false;
+            }
+            rules.wait(&conn, &message.room, Counted::Messages).await;
+            // The client may have left meanwhile, in which case the server drops the message.
+            if let Some(events) = &told
+                && conn.server().is_member(conn.id(), &message.room)
+            {
+                events.message(&conn, &message.borrowed());
+            }
+            true
+        });
+        let rules = self.clone();
+        builder.may_send_async(async move |conn, message| {
+            if limits_whispers && !rules.permit_whisper(&conn, &message.borrowed()) {
+                return false;
+            }
+            rules.wait(&conn, &message.room, Counted::Messages).await;
+            true
+        })
     }
 
     fn permit(&self, conn: &Conn, room: &str, right: Right) -> bool {
@@ -271,25 +300,33 @@ impl Rules {
             && is_in(message.dst)
     }
 
-    /// Counts an action. Returns true if its rate permits it.
-    fn is_in_time(&self, conn: &Conn, room: &str, counted: Counted) -> bool {
+    /// Counts an action, and waits until its rate permits it. Meanwhile, the server reads nothing
+    /// more from this client, so that the excess is delayed and not lost.
+    async fn wait(&self, conn: &Conn, room: &str, counted: Counted) {
+        if let Some(time) = self.reserve(conn, room, counted) {
+            sleep_until(time).await;
+        }
+    }
+
+    /// Counts an action. Returns the time at which its rate permits it, or `None` if that is now.
+    fn reserve(&self, conn: &Conn, room: &str, counted: Counted) -> Option<Instant> {
         let rules = self.read();
         let rate = |rule: &Rule| match counted {
             Counted::Messages => rule.rate,
             Counted::Joins => rule.join_rate,
         };
-        let found = rules.iter().enumerate().find_map(|(at, rule)| {
+        let (index, rate) = rules.iter().enumerate().find_map(|(at, rule)| {
             rate(rule).filter(|_| rule.pattern.matches(room)).map(|it| (at, it))
-        });
-        let Some((index, rate)) = found else { return true };
-        let buckets = conn.extension::<Buckets>();
-        buckets.is_none_or(|buckets| buckets.take(index, counted, rate, Instant::now()))
+        })?;
+        let now = Instant::now();
+        let time = conn.extension::<Buckets>()?.reserve(index, counted, rate, now);
+        (time > now).then_some(time)
     }
 
     /// Returns the initial rate state of a new connection, if there are rates.
     pub(crate) fn buckets(&self) -> Option<Buckets> {
         let rules = self.read().len();
-        self.has_rates.then(|| Buckets(Arc::new(Mutex::new(vec![Times::default(); rules]))))
+        self.has_rates.then(|| Buckets::new(rules))
     }
 }
 
@@ -307,67 +344,9 @@ impl Rule {
     }
 }
 
-/// The rate state of one client, by rule.
-#[derive(Clone)]
-pub(crate) struct Buckets(Arc<Mutex<Vec<Times>>>);
-
-/// The theoretical arrival times of one rule's rates.
-#[derive(Clone, Copy, Default)]
-struct Times {
-    messages: Option<Instant>,
-    joins: Option<Instant>,
-}
-
-impl Buckets {
-    /// Returns an initial state for another client with the same rules.
-    pub(crate) fn empty(&self) -> Buckets {
-        let rules = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
-        Buckets(Arc::new(Mutex::new(vec![Times::default(); rules])))
-    }
-
-    /// Applies the generic cell rate algorithm: each message advances the time by its share of a
-    /// second.
-    fn take(&self, rule: usize, counted: Counted, rate: Rate, now: Instant) -> bool {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() <= rule {
-            // Rules were added since the client connected.
-            buckets.resize(rule + 1, Times::default());
-        }
-        let Some(times) = buckets.get_mut(rule) else { return true };
-        let bucket = match counted {
-            Counted::Messages => &mut times.messages,
-            Counted::Joins => &mut times.joins,
-        };
-        // The divisor is never zero, since only positive rates can be parsed.
-        let share = Duration::from_secs(1) / rate.per_second;
-        // Start no earlier than `now` so that a pause accumulates no more than the burst.
-        let next = bucket.unwrap_or(now).max(now) + share;
-        let is_in_time = next - now <= share * rate.burst;
-        // A rejected message does not delay the next one.
-        if is_in_time {
-            *bucket = Some(next);
-        }
-        is_in_time
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rate_permits_its_burst_and_then_its_rate() {
-        let rate = Rate { per_second: 2, burst: 3 };
-        let buckets = Buckets(Arc::new(Mutex::new(vec![Times::default()])));
-        let now = Instant::now();
-        let taken = |now| (0..10).filter(|_| buckets.take(0, Counted::Messages, rate, now)).count();
-        assert_eq!(taken(now), 3);
-        assert_eq!(taken(now + Duration::from_millis(499)), 0);
-        assert_eq!(taken(now + Duration::from_millis(500)), 1);
-        assert_eq!(taken(now + Duration::from_secs(60)), 3);
-        // Joins are counted separately.
-        assert!(buckets.take(0, Counted::Joins, rate, now));
-    }
 
     #[test]
     fn rights_of_a_token_are_a_list_or_an_object() {

@@ -34,10 +34,10 @@ pub(crate) struct Room {
     pub(crate) whisper: Option<Who>,
     /// The clients that may receive the room's history.
     pub(crate) history_for: Option<Who>,
-    /// The rate of messages from one client, including direct ones; messages above it are dropped.
+    /// The rate of messages from one client, including direct ones; messages above it wait.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) rate: Option<Rate>,
-    /// The rate of joins by one client; joins above it are rejected.
+    /// The rate of joins by one client; joins above it wait.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) join_rate: Option<Rate>,
 }
