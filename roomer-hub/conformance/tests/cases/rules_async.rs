@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 
 use super::test_server::{TestServer, expect_nothing, join_all};
@@ -177,6 +178,44 @@ fn the_state_after_the_answer_of_a_rule_counts() {
     b.expect_member_left("lobby", &a.id);
     expect_nothing([&mut a, &mut b]);
     assert_eq!(test.server.stats().rejected_packets.not_member, 1);
+}
+
+#[test]
+fn a_kick_during_a_pending_join_needs_a_second_check_after_the_join() {
+    let gate = Gate::default();
+    let waiting = gate.clone();
+    let is_allowed = Arc::new(AtomicBool::new(true));
+    let (at_first, afterwards) = (is_allowed.clone(), is_allowed.clone());
+    let (started, has_started) = mpsc::channel();
+    let test = TestServer::with(|builder| {
+        builder
+            .may_join_async(move |_, _| {
+                let waiting = waiting.clone();
+                let is_allowed = at_first.load(Ordering::SeqCst);
+                started.send(()).unwrap();
+                async move {
+                    waiting.await;
+                    is_allowed
+                }
+            })
+            .on_join(move |conn, room| {
+                if room == "staff" && !afterwards.load(Ordering::SeqCst) {
+                    conn.leave(room);
+                }
+            })
+    });
+    let mut client = test.roomless_client();
+    client.send(&wire::to_room("staff", "join", b""));
+    has_started.recv().unwrap();
+    is_allowed.store(false, Ordering::SeqCst);
+    // The connection is not a member yet. As `may_join_async` documents, it joins afterwards.
+    assert!(test.server.kick(&client.id, "staff"));
+    client.expect_left("staff");
+    gate.open();
+    let ack = client.expect_packet();
+    client.snapshot("staff", ack);
+    client.expect_left("staff");
+    assert_eq!(test.server.member_count("staff"), 0);
 }
 
 #[test]

@@ -137,6 +137,11 @@ impl<E> Builder<E> {
     /// Like [`may_join`](Self::may_join), for a rule that waits for a database or another service.
     /// A pending join delays only that connection. The rule is cloned for each join, as an
     /// [`on_async`](Self::on_async) handler is for each message.
+    ///
+    /// The client joins after the rule's answer, whatever has happened since the rule started.
+    /// [`Server::kick`](crate::Server::kick) does not stop a pending join, so an application that
+    /// withdraws a permission and then kicks must check the permission again in
+    /// [`on_join`](Self::on_join), and kick there.
     pub fn may_join_async<F, R>(mut self, rule: F) -> Self
     where
         F: FnOnce(Conn, String) -> R + Clone + Send + Sync + 'static,

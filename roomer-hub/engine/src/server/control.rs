@@ -113,6 +113,10 @@ impl Server {
     /// notified. It stays connected and may rejoin, unless a rule
     /// ([`may_join`](crate::Builder::may_join)) prevents that. Returns false if the connection does not
     /// exist. Same as [`Conn::leave`](crate::Conn::leave).
+    ///
+    /// A join whose [asynchronous rule](crate::Builder::may_join_async) is pending is not affected:
+    /// if the rule then allows it, the connection joins after the kick. See there for how to check
+    /// again.
     #[doc(alias = "leave")]
     pub fn kick(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();

@@ -93,8 +93,9 @@ impl User {
         conns.len()
     }
 
-    /// Removes all the user's connections on all nodes from a room, like [`Server::kick`]. Returns
-    /// the number of connections removed on this node.
+    /// Removes all the user's connections on all nodes from a room, like [`Server::kick`], also in
+    /// that it does not stop a join whose rule is pending. Returns the number of connections
+    /// removed on this node.
     pub fn kick(&self, room: impl AsRef<str>) -> usize {
         let room = room.as_ref();
         self.at_peers(UserCommand::Leave { room });

@@ -57,6 +57,7 @@ pub async fn run(
 }
 
 fn rooms(permissions: Permissions) -> Outcome<Server> {
+    let current = permissions.clone();
     let server = Server::builder()
         .max_connections_per_user(5)
         .message_rate(50, 200)
@@ -64,6 +65,20 @@ fn rooms(permissions: Permissions) -> Outcome<Server> {
         .may_join_async(async move |conn, room| {
             let Some(account) = conn.extension::<Account>() else { return false };
             account.is_admin || permissions.has(&room, &account.name).await
+        })
+        // Ask again after the join: `kick` may have removed the permission, and found no member,
+        // while the rule was waiting for its answer.
+        .on_join(move |conn, room| {
+            let account = conn.extension::<Account>().filter(|account| !account.is_admin);
+            // Every client is in `root`, without permission.
+            let Some(account) = account.filter(|_| room != "root") else { return };
+            let (current, user) = (current.clone(), account.name.clone());
+            let (conn, room) = (conn.clone(), room.to_owned());
+            tokio::spawn(async move {
+                if !current.has(&room, &user).await {
+                    conn.leave(&room);
+                }
+            });
         })
         .on("whoami", |conn, message| {
             let account = conn.extension::<Account>().ok_or("not logged in")?;
@@ -106,7 +121,8 @@ async fn kick(
     if !account.is_admin {
         return StatusCode::FORBIDDEN;
     }
-    // Remove the permission first so that the user cannot rejoin in between.
+    // Remove the permission first so that the user cannot rejoin in between. A join that has
+    // already been permitted ends in `on_join`.
     if let Err(error) = app.permissions.forbid(&room, &user).await {
         return failed(&error);
     }
