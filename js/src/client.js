@@ -184,7 +184,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             if (!isJoin) {
                 rooms.get(name)?.suspend();
                 // Count these packets, but no longer report them as messages.
-                for (const item of [...core.sent]) {
+                for (const item of core.sent) {
                     if (item.room === name && "payload" in item) {
                         core.lost(item, "unconfirmed");
                         delete item.payload;

@@ -154,8 +154,7 @@ export function createConnection(core, url, options) {
         fresh.onclose = ({ code = 1006, reason = "" }) => {
             const final = isFinal(code, reason);
             // Browsers do not expose why a connection fails to open.
-            const hint = openedAt >= 0 ? reason : "refused or unreachable";
-            stop(new RoomerError(final ? "ended" : "lost", `${code} ${hint}`, { closeCode: code, reason }), final);
+            stop(new RoomerError(final ? "ended" : "lost", `${code} ${openedAt >= 0 ? reason : "refused or unreachable"}`, { closeCode: code, reason }), final);
         };
         // Node 20 emits only "error" if it cannot connect.
         fresh.onerror = () => core.state === "connecting" && fresh.onclose({});

@@ -14,7 +14,7 @@ export interface ReconnectOptions {
 export interface QueueOptions {
     /** How many messages may be queued without a connection. Default 1,000. */
     messages?: number;
-    /** How many bytes they may have in total. Default 1 MiB. The same number of bytes may be sent but not yet confirmed. */
+    /** How many bytes they may have in total, unless it is a single message. Default 1 MiB. The same number of bytes may be sent but not yet confirmed. */
     bytes?: number;
 }
 

@@ -100,11 +100,11 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             return;
         }
         for (let item; (isTick || !pace) && sent.size < window && sent.bytes <= bytes && (item = next()); isTick &&= !pace) {
-            item === mark ? probe() : send(item);
+            item === mark ? unprobed && probe() : send(item);
         }
         const isWaiting = requests.length || queue.size;
-        const isFull = sent.bytes > bytes || (isWaiting && sent.size >= window);
-        if (unprobed && (isFull || (core.isOn ? core.isAwaited : unprobed >= PROBE_BYTES || isTick))) {
+        // Only a confirmation can free space for more.
+        if (unprobed && (sent.bytes > bytes || (isWaiting && sent.size >= window) || (core.isOn ? core.isAwaited : unprobed >= PROBE_BYTES || isTick))) {
             probe();
         }
         if (isWaiting || (unprobed && !core.isOn)) {
@@ -117,9 +117,9 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         pump(true);
     };
 
-    /** Queues a probe after all unconfirmed packets. */
+    /** Queues a probe after all unconfirmed packets, unless one is there. The server closes clients that only send probes. */
     const fence = () => {
-        (unprobed || requests.length) && requests.push(mark);
+        requests.at(-1) === mark || requests.push(mark);
         pump();
     };
 
@@ -167,11 +167,12 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         send(item) {
             if (core.isReady() && core.isOpen(item) && !pace && !queue.size && sent.bytes <= bytes) {
                 send(item);
-            } else if (queue.size < messages && queue.bytes + item.data.length <= bytes) {
-                queue.add(item);
-            } else {
+                // An empty queue accepts a message above the limit, which would never fit otherwise.
+            } else if (queue.size >= messages || (queue.size && queue.bytes + item.data.length > bytes)) {
                 core.tell(item, "overflow");
                 return "dropped";
+            } else {
+                queue.add(item);
             }
             pump();
             return queue.has(item) ? "queued" : "sent";
@@ -188,11 +189,10 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
                 sent.delete(item);
                 pending.delete(item);
             });
-            const now = clock.now();
             window = Math.min(2 * window, LARGEST_WINDOW);
-            if (pace && now > relaxAt) {
+            if (pace && clock.now() > relaxAt) {
                 pace = pace > FIRST_PACE ? pace / 2 : 0;
-                relaxAt = now + RELAX_TIME;
+                relaxAt = clock.now() + RELAX_TIME;
             }
             core.settled(items);
             pump();

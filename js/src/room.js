@@ -185,10 +185,11 @@ export function createRoom(core, name, codec) {
             if (!isReserved(event)) {
                 // A room with a history sends a number such as "#7" in place of a receiver.
                 count(event) && decodePayload(core, codec, packet, (value) => emit(event, value, from, to > "$", ...numbers));
-            } else if (!from) {
-                if (!to && event === "new_member") {
+            } else if (!(from || to)) {
+                // Only the server sends these.
+                if (event === "new_member") {
                     toMembers([toText(payload)]).forEach(change);
-                } else if (!to && event === "member_left") {
+                } else if (event === "member_left") {
                     change(undefined, toText(payload));
                 }
             }

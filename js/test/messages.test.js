@@ -180,6 +180,18 @@ describe("the queue", () => {
         assert.equal(client.root.send("chat", 1), "dropped");
     });
 
+    test("accepts one message above its limit, which would never fit otherwise", async () => {
+        const kit = setUp();
+        const [a, b] = await kit.inRoom("lobby", 2, { queue: { bytes: 1_000 } });
+        const log = record(b.room, "chat");
+        const large = "x".repeat(2_000);
+        assert.deepEqual([1, 2, 3].map(() => a.room.send("chat", large)), ["sent", "queued", "dropped"]);
+        await kit.server.advance(1_000);
+        assert.equal(log.length, 2);
+        const late = a.client.join("late");
+        assert.deepEqual([large, "small"].map((text) => late.send("chat", text)), ["queued", "dropped"]);
+    });
+
     test("bounds what a stalled network holds back as well", async () => {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2, { queue: { bytes: 1_000 } });

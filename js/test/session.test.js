@@ -247,6 +247,33 @@ describe("room.sent", () => {
     });
 });
 
+describe("many rooms at once do not make the client ask again and again", () => {
+    for (const count of [40, 200]) {
+        test(`${count} rooms left before the server has answered their joins`, async () => {
+            const { server, client, wire } = await enter(1, { settings: { latency: 150 } });
+            const rooms = Array.from({ length: count }, (_, n) => client.join(`row${n}`));
+            await server.advance(100);
+            const left = Promise.all(rooms.map((room) => room.leave()));
+            await server.advance(20_000);
+            await left;
+            assert.deepEqual([client.state, client.rooms().map(({ name }) => name)], ["open", ["root", "lobby"]]);
+            // One per leave, for the messages before it, and some while the window is small.
+            const asked = acks(wire).filter(([, , , to]) => to === "?").length;
+            assert.ok(asked < count + 20, `asked ${asked} times`);
+        });
+    }
+
+    test("rooms that the server refuses", async () => {
+        const { server, client, wire } = await enter(1);
+        server.allow({ join: () => false });
+        const rooms = Array.from({ length: 200 }, (_, n) => client.join(`row${n}`));
+        await server.advance(5_000);
+        assert.deepEqual([client.state, new Set(rooms.map(({ state }) => state))], ["open", new Set(["closed"])]);
+        const asked = acks(wire).filter(([, , , to]) => to === "?").length;
+        assert.ok(asked < 20, `asked ${asked} times`);
+    });
+});
+
 describe("what is sent and not acknowledged", () => {
     test("is bounded: beyond it messages are queued, an acknowledgement is asked for, and then they are dropped", async () => {
         const { server, room, client, wire } = await enter(1, { queue: { messages: 5, bytes: 600 } });

@@ -151,6 +151,23 @@ describe("the server of the test kit", () => {
         assert.deepEqual(ann.seen().filter(([, , payload]) => payload.includes("joined") && payload.includes(nthId(2))), []);
     });
 
+    test("closes a client that acknowledges nothing new 65 times in a row, unless it pauses or sends something else", async () => {
+        const idle = async (after) => {
+            const server = createServer();
+            const client = await enter(server);
+            client.send("roomer:ack", "1");
+            for (let n = 0; n < 65; n++) {
+                client.send("roomer:ack", "1", n % 2 ? "?" : "");
+                n === 32 && (await after(server, client));
+            }
+            await server.advance();
+            return client.ends;
+        };
+        assert.deepEqual(await idle(() => undefined), [1002]);
+        assert.deepEqual(await idle((server) => server.advance(1_000)), []);
+        assert.deepEqual(await idle((server, client) => client.send("leave", "", "", "nowhere")), []);
+    });
+
     test("spreads its clients when it stops, and tells plain ones nothing", async () => {
         const server = createServer({ retryWindow: 1_000 });
         const reasons = [];

@@ -12,6 +12,10 @@ import { MOST_REQUESTS } from "./requests.js";
 
 /** The maximum time without any server output, in milliseconds. */
 const HEARTBEAT = 25_000;
+/** The maximum number of consecutive acknowledgements that acknowledge nothing new, as in the real server. */
+const MOST_IDLE_ACKS = 64;
+/** After a pause this long, an acknowledgement no longer counts as consecutive. */
+const ACK_PAUSE = 1_000;
 /** How many of the newest tokens stay valid until the client has shown that it has received one of them. */
 const MOST_TOKENS = 4;
 
@@ -33,6 +37,8 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
     let log = [];
     let logBytes = 0;
     let acknowledged = 0;
+    let idleAcks = 0;
+    let lastAck;
     let received = 0;
     let unacknowledged = 0;
     let unacknowledgedBytes = 0;
@@ -70,6 +76,13 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
         return true;
     }
 
+    /** Returns false if too many consecutive acknowledgements have acknowledged nothing new. */
+    function mayAcknowledge(isNew) {
+        idleAcks = !isNew && clock.now() - lastAck < ACK_PAUSE ? idleAcks + 1 : 0;
+        lastAck = clock.now();
+        return idleAcks <= MOST_IDLE_ACKS;
+    }
+
     function hello(isResumed) {
         const session = window ? tokens.at(-1) : null;
         const payload = { version: 2, session, resumed: isResumed, received: isResumed ? received : 0, heartbeat: HEARTBEAT, resume: window, limits: { ...limits, info: MOST_INFO_BYTES, requests: MOST_REQUESTS }, ...(isResumed ? {} : profile()) };
@@ -98,13 +111,17 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
         receive({ event, to, payload }, size) {
             tokens = tokens.slice(-1);
             if (event !== ACK) {
+                idleAcks = 0;
                 received++;
                 unacknowledged++;
                 unacknowledgedBytes += size;
                 return false;
             }
+            const before = acknowledged;
             if (!drop(Number(toText(payload)))) {
                 close(1002, "acknowledged packets that were not sent");
+            } else if (!mayAcknowledge(acknowledged > before)) {
+                close(1002, "acknowledged nothing new again and again");
             } else if (to === "?") {
                 acknowledge();
             }

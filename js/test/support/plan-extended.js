@@ -16,6 +16,28 @@ export const EXTENDED_STEPS = {
     post2: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 12]) })
 };
 
+/** Returns the numbers from 0 to `count` - 1. */
+export const range = (count) => Array.from({ length: count }, (_, n) => n);
+
+/**
+ * Adds to one of 32 plans many rooms that are joined at once, and then left, or that the client may not join. No rates: with
+ * them, this would take the client minutes.
+ */
+export function addCrowd(plan, below) {
+    const pick = (list) => list[below(list.length)];
+    if (below(32)) {
+        return plan;
+    }
+    const count = pick([20, 40, 140]);
+    const wait = { do: "wait", time: pick([0, 1, 20, 60]) };
+    const crowd = pick([
+        [{ event: "join" }, { event: "leave" }],
+        [{ event: "join" }, { event: "again", turns: 1 }],
+        [{ event: "forbid", isForbidden: true }, { event: "join" }]
+    ]).map((step) => ({ do: "crowd", count, ...step }));
+    return { ...plan, messageRate: undefined, joinRate: undefined, steps: plan.steps.toSpliced(below(plan.steps.length + 1), 0, crowd[0], wait, crowd[1]) };
+}
+
 /** The number of messages that rooms keep, followed by the number that a client requests. */
 export const MEMORY = 10;
 export const LAST = 5;

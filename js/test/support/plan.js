@@ -9,7 +9,7 @@ import { connect } from "../../src/index.js";
 import { createClock, createServer } from "../../src/testkit/index.js";
 import { decode, encode, toBytes, toText } from "../../src/packet.js";
 import { microtasks } from "./kit.js";
-import { EXTENDED_STEPS, LAST, MEMORY, createExtras } from "./plan-extended.js";
+import { EXTENDED_STEPS, LAST, MEMORY, addCrowd, createExtras, range } from "./plan-extended.js";
 
 const ROOMS = ["a", "b"];
 const WAITS = [0, 1, 5, 20, 60, 300, 1_000, 2_500, 12_000, 45_000];
@@ -67,10 +67,12 @@ const SESSION_STEPS = {
     admit: (pick) => ({ isAdmitted: pick([true, false]) })
 };
 /** Steps after which the client always resumes its session. */
-const GENTLE = /^(join|leave|again|send|put|other|cut|hang|say|ask|query|info|rename|post|wait|turn)\d?$/;
+const GENTLE = /^(join|leave|again|send|put|other|cut|hang|say|ask|query|info|rename|post|wait|turn|crowd)\d?$/;
 
 /** Returns the plan of a seed: odd ones are for a plain server, even ones for one with sessions. */
-export function draw(seed) {
+export const draw = (seed) => addCrowd(drawSteps(seed), createChance(2 ** 30 + seed));
+
+function drawSteps(seed) {
     const plain = seed % 2 === 1;
     const below = createChance(plain ? (seed + 1) / 2 : -seed);
     const pick = (list) => list[below(list.length)];
@@ -81,23 +83,15 @@ export function draw(seed) {
         const name = pick(kinds);
         return { do: name.replace(/\d/, ""), ...SESSION_STEPS[name](pick, ROOMS) };
     });
-    if (!plain) {
-        return {
-            plain,
-            latency: pick([0, 1, 10, 40]),
-            messageRate: isGentle ? undefined : pick([undefined, undefined, undefined, { perSecond: 10 }]),
-            queue: pick([undefined, undefined, { messages: 4 }, { bytes: 60 }]),
-            resumeWindow: isGentle ? undefined : pick([undefined, undefined, 2_000, 0]),
-            resumeBuffer: isGentle ? undefined : pick([undefined, undefined, 400]),
-            steps
-        };
-    }
+    const pickUnlessGentle = (list) => (isGentle ? undefined : pick(list));
     return {
         plain,
         latency: pick([0, 1, 10, 40]),
-        messageRate: pick([undefined, undefined, undefined, { perSecond: 10 }]),
-        joinRate: pick([undefined, undefined, undefined, { perSecond: 2, burst: 2 }]),
-        queue: pick([undefined, undefined, { messages: 4 }]),
+        messageRate: pickUnlessGentle([undefined, undefined, undefined, { perSecond: 10 }]),
+        joinRate: plain ? pick([undefined, undefined, undefined, { perSecond: 2, burst: 2 }]) : undefined,
+        queue: pick([undefined, undefined, { messages: 4 }, ...(plain ? [] : [{ bytes: 60 }])]),
+        resumeWindow: plain ? undefined : pickUnlessGentle([undefined, undefined, 2_000, 0]),
+        resumeBuffer: plain ? undefined : pickUnlessGentle([undefined, undefined, 400]),
         steps
     };
 }
@@ -297,6 +291,7 @@ function createApp(client, world, plain) {
         sleep: ({ time }) => server.sleep(time),
         wait: ({ time }) => clock.advance(time),
         turn: () => null,
+        crowd: ({ event, count, ...step }) => range(count).forEach((n) => steps[event]({ ...step, room: `c${n}` })),
         ...extras.steps
     };
 
