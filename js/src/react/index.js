@@ -2,12 +2,12 @@
  * React 18 and 19 hooks for connect() and its rooms.
  *
  * All side effects are in effects: rendering does not join, connect or start a timer, so it works on a server, and React may
- * render any number of times. In a page the effects are layout effects, so a room has its listeners before a message arrives.
+ * render any number of times. In a page they start as layout effects, so a room has its listeners before a message arrives.
  *
  * @module react
  */
 
-import { createContext, createElement, useCallback, useContext, useEffect, useInsertionEffect, useLayoutEffect, useRef, useState, useSyncExternalStore } from "react";
+import { createContext, createElement, useCallback, useContext, useEffect, useInsertionEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 
 import { connect } from "../index.js";
 
@@ -15,6 +15,23 @@ const Context = /* @__PURE__ */ createContext(undefined);
 const useEarlyEffect = typeof window === "undefined" ? useEffect : useLayoutEffect;
 
 const nothing = () => {};
+
+/**
+ * An effect that starts early, and ends when the component unmounts. Layout effects alone would also end while Suspense hides the
+ * component because a sibling loads; passive effects do not.
+ */
+function useLastingEffect(start, dependencies) {
+    const effect = useMemo(() => ({}), dependencies);
+    useEarlyEffect(() => {
+        // Suspense repeats layout effects when it shows the component again.
+        effect.end ??= start() ?? nothing;
+    }, [effect]);
+    useEffect(() => () => {
+        effect.end();
+        // StrictMode repeats the effect.
+        effect.end = undefined;
+    }, [effect]);
+}
 
 /* The connection */
 
@@ -46,7 +63,7 @@ function watch(client, changed) {
 export function RoomerProvider({ client: given, url, options, children }) {
     const [own, setOwn] = useState();
     const kept = useRef();
-    useEarlyEffect(() => {
+    useLastingEffect(() => {
         if (given) {
             // The client was created with `lazy`, or during server-side rendering.
             given.state === "idle" && given.start();
@@ -66,7 +83,7 @@ export function RoomerProvider({ client: given, url, options, children }) {
         };
     }, [given, url]);
     const client = given ?? own;
-    useEarlyEffect(() => client && watch(client, nothing), [client]);
+    useLastingEffect(() => client && watch(client, nothing), [client]);
     return createElement(Context.Provider, { value: client }, children);
 }
 
@@ -103,7 +120,7 @@ const users = new WeakMap();
 export function useRoom(name, options) {
     const client = useClient();
     const [joined, setJoined] = useState();
-    useEarlyEffect(() => {
+    useLastingEffect(() => {
         if (!client || name == null || client.state === "closed") {
             return undefined;
         }
@@ -142,7 +159,7 @@ export function useEvent(source, event, listener) {
     useInsertionEffect(() => {
         latest.current = listener;
     });
-    useEarlyEffect(() => source?.on(event, (...args) => latest.current(...args)), [source, event]);
+    useLastingEffect(() => source?.on(event, (...args) => latest.current(...args)), [source, event]);
 }
 
 const NONE = Object.freeze([]);

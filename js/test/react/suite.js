@@ -6,66 +6,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import * as React from "react";
-import { createRoot, hydrateRoot } from "react-dom/client";
 
 import { connect } from "../../src/index.js";
-import { RoomerProvider, useClient, useConnection, useEvent, useMemberInfo, useMembers, useRoom } from "../../src/react/index.js";
-import { createServer } from "../../src/testkit/index.js";
+import { RoomerProvider, useClient, useEvent, useMemberInfo, useMembers, useRoom } from "../../src/react/index.js";
 import { Count, State, app } from "./app.js";
+import { observe, setUp } from "./page.js";
+import { hiding } from "./hiding.js";
 
 const { StrictMode, createElement: h, act: actIn } = React;
-
-/** Creates a page with a root, and a server in memory. */
-function setUp() {
-    const server = createServer();
-    const host = document.createElement("div");
-    document.body.append(host);
-    let root;
-    const options = { ...server.options, codec: "json" };
-    const settle = () => actIn(async () => {
-        await server.advance();
-        // Some callbacks wait for the end of the turn.
-        await new Promise((resolve) => setTimeout(resolve));
-        await server.advance();
-    });
-    return {
-        server,
-        host,
-        options,
-        settle,
-        async render(element) {
-            await actIn(async () => {
-                root ??= createRoot(host);
-                root.render(element);
-            });
-            await settle();
-        },
-        async hydrate(element) {
-            const errors = [];
-            await actIn(async () => {
-                root = hydrateRoot(host, element, { onRecoverableError: (error) => errors.push(error) });
-            });
-            await settle();
-            return errors;
-        },
-        async unmount() {
-            await actIn(async () => root.unmount());
-            await settle();
-        },
-        provider: (...children) => h(RoomerProvider, { url: "ws://test/ws", options }, ...children)
-    };
-}
-
-/** Connects another client, and records the events that it receives in a room. */
-async function observe({ server, options, settle }, name) {
-    const client = connect("ws://test/ws", options);
-    const room = client.join(name);
-    const seen = [];
-    room.on("new_member", () => void seen.push("came"));
-    room.on("member_left", () => void seen.push("left"));
-    await settle();
-    return { client, room, seen };
-}
 
 /** Runs `body`. Returns the console output in the meantime. */
 async function complaints(body) {
@@ -347,6 +295,8 @@ export function suite(version, renderOnServer) {
         assert.deepEqual([warned, errors, page.host.textContent], [[], [], "open lobby open 1"]);
         await page.unmount();
     });
+
+    hiding();
 
     test("a rendering that is thrown away has joined nothing", async () => {
         const page = setUp();
