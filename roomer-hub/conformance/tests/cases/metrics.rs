@@ -87,6 +87,8 @@ fn due(stats: &Stats) -> Samples {
         ("roomer_accept_errors_total", stats.accept_errors),
         ("roomer_sessions_detached", stats.sessions.detached as u64),
         ("roomer_sessions_resumed_total", stats.sessions.resumed),
+        ("roomer_sessions_forwarded", stats.sessions.forwarded as u64),
+        ("roomer_sessions_forwarded", stats.sessions.forwarded as u64),
         ("roomer_history_rooms", stats.histories.rooms as u64),
         ("roomer_history_bytes", stats.histories.bytes as u64),
     ]
@@ -149,6 +151,7 @@ fn every_number_is_there_under_its_name() {
     stats.rejected_packets.wrong_tag = 41;
     stats.rejected_packets.unasked = 42;
     stats.rejected_packets.late = 43;
+    stats.sessions.forwarded = 44;
     stats.rejected_requests = BTreeMap::from([(401, 28), (503, 29)]);
     assert_eq!(read(&stats.to_prometheus()), due(&stats));
     let nothing = Stats::default();
