@@ -88,7 +88,6 @@ fn due(stats: &Stats) -> Samples {
         ("roomer_sessions_detached", stats.sessions.detached as u64),
         ("roomer_sessions_resumed_total", stats.sessions.resumed),
         ("roomer_sessions_forwarded", stats.sessions.forwarded as u64),
-        ("roomer_sessions_forwarded", stats.sessions.forwarded as u64),
         ("roomer_history_rooms", stats.histories.rooms as u64),
         ("roomer_history_bytes", stats.histories.bytes as u64),
     ]
