@@ -90,10 +90,15 @@ export function forget(id) {
     told.delete(id);
 }
 
-/** Removes control characters, and marks that change the text direction around them. */
+/**
+ * Removes control characters, marks that change the text direction around them, and invisible characters. Joiners and variation
+ * selectors stay, since emoji and some scripts need them, but a name does not consist of them alone.
+ */
 export function cleanName(text) {
-    const plain = text.replace(/[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, " ").replace(/\s+/gu, " ").trim();
-    return [...plain].slice(0, MAX_NAME).join("").trim();
+    const visible = text.replace(/(?![\u200c\u200d\ufe0e\ufe0f])[\p{Cf}\p{Default_Ignorable_Code_Point}]/gu, "");
+    const plain = visible.replace(/[\s\p{Cc}\u2800]+/gu, " ").trim();
+    const name = [...plain].slice(0, MAX_NAME).join("").trim();
+    return /[^\s\p{Default_Ignorable_Code_Point}]/u.test(name) ? name : "";
 }
 
 /* Our own name. A chosen one is kept for all windows, an invented one for this window alone, so that two windows of one
