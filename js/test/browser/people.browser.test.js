@@ -110,7 +110,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await eventually("both are there", () => room.memberSet.has(bob.id));
         const made = await nameOf(bob, client.id);
         client.setInfo({ name: `<b>\u202eX</b>${"y".repeat(300)}` });
-        await named(bob, client.id, `<b> X</b>${"y".repeat(15)}`);
+        await named(bob, client.id, `<b>X</b>${"y".repeat(16)}`);
         for (const info of [{ name: { name: "Eve" } }, { name: ["Eve"] }, { name: 7 }, { Name: "Eve" }]) {
             client.setInfo({ name: "Eve" });
             await named(bob, client.id, "Eve");
