@@ -24,6 +24,7 @@ const of = (...languages) => blocks.filter(({ language }) => languages.includes(
 const WITNESSES = {
     "roomer-hub/engine/README.md:  transport ──▶ Connection": { why: "a drawing" },
     "roomer-tokio/guide/cluster.md:    clients": { why: "a drawing" },
+    "roomer-tokio/guide/cluster.md:  client ──▶ socket": { why: "a drawing" },
     "roomer-tokio/guide/cluster.md: listen: ": { why: "settings of a broker on another machine, with certificates" },
     "roomer-tokio/guide/cluster.md: user chat on ": { why: "a rule of a broker on another machine" },
     'roomer-proto/EXTENDED.md: {"version":2,"session"': { file: "roomer-hub/conformance/tests/cases/sessions.rs", name: "hello_is_the_first_packet_and_contains_the_limits" },
