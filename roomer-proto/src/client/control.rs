@@ -47,7 +47,7 @@ impl Client {
     pub fn leave(&mut self, now: Duration, room: &str) {
         let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_wanted) else { return };
         entry.is_wanted = false;
-        for item in self.outbox.discard(|name| name == room) {
+        for item in self.outbox.discard(|item| item.room == room) {
             self.report(item, LostReason::Unsent);
         }
         self.request_room(room);
@@ -191,7 +191,7 @@ impl Client {
             _ => Event::Refused { room },
         });
         self.give_up(name);
-        for item in self.outbox.discard(|room| room == name) {
+        for item in self.outbox.discard(|item| item.room == name) {
             self.report(item, LostReason::Unsent);
         }
     }

@@ -103,7 +103,7 @@ impl Client {
         }
         // Unwritten messages are back in the queue, including those for rooms that were left since.
         let rooms = &self.rooms;
-        for item in self.outbox.discard(|room| !rooms.contains_key(room)) {
+        for item in self.outbox.discard(|item| !rooms.contains_key(&*item.room)) {
             self.report(item, LostReason::Unsent);
         }
         // Must follow `reset`, which queues unwritten requests again for the next session.
@@ -130,7 +130,7 @@ impl Client {
     /// Reports a message that may not have arrived, or a request that was not sent.
     pub(super) fn report(&mut self, item: Item, reason: LostReason) {
         if let Kind::Request(number) = item.kind
-            && reason == LostReason::Unsent
+            && reason != LostReason::Unconfirmed
         {
             self.end_request(number, RequestError::Unsent);
         } else if item.kind == Kind::Message

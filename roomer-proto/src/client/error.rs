@@ -73,11 +73,11 @@ pub enum SendError {
     /// The client has not joined the room, or has left it.
     #[error("the client is not in the room: join it first")]
     NotJoined,
-    /// The queue is full.
+    /// The queue is full. An empty queue accepts a message of any size.
     #[error("the queue is full: wait until messages are sent, or raise its limits")]
     Full,
-    /// The message exceeds the limit announced by the server, or the queue's own limit.
-    #[error("the message is larger than the server or the queue accepts")]
+    /// The message exceeds the limit announced by the server.
+    #[error("the message is larger than the server accepts")]
     TooLarge,
     /// The event is reserved, or the receiver is not an id. An empty receiver would make the
     /// message public, and a tagged one would make it a request.

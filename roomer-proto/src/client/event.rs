@@ -182,6 +182,8 @@ pub enum LostReason {
     Unconfirmed,
     /// The room or the client was closed before the message was sent.
     Unsent,
+    /// The message was queued before the server had announced its limit, and is larger.
+    TooLarge,
 }
 
 /// The state of a message after a successful send.

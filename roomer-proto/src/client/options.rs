@@ -37,8 +37,8 @@ pub struct Options {
     pub answer_timeout: Duration,
     /// The maximum number of queued messages. Default 1,000.
     pub queue_messages: usize,
-    /// The maximum number of bytes in queued messages, and also in those sent but not yet
-    /// confirmed. Default 1 MiB.
+    /// The maximum number of bytes in queued messages, unless it is a single one, and also in those
+    /// sent but not yet confirmed. Default 1 MiB.
     pub queue_bytes: usize,
     /// The maximum size of a message from the server, in bytes. The server's messages may be larger
     /// than those it accepts, such as a list of members. Default 64 MiB.

@@ -174,9 +174,10 @@ impl Outbox {
         self.sent_bytes <= limits.bytes && self.window.is_none_or(|window| self.sent.len() < window)
     }
 
-    /// Returns true if the queue has space for a message of this length.
+    /// Returns true if the queue has space for a message of this length; if empty, for any message.
     pub(super) fn accepts(&self, bytes: usize, limits: Limits) -> bool {
-        self.queue.len() < limits.messages && self.queued_bytes + bytes <= limits.bytes
+        let fits = self.queue.is_empty() || self.queued_bytes + bytes <= limits.bytes;
+        fits && self.queue.len() < limits.messages
     }
 
     pub(super) fn request(&mut self, item: Item) {
@@ -200,8 +201,7 @@ impl Outbox {
         self.confirmed + self.sent.len() as u64
     }
 
-    /// Commits the next item that may be sent now. Messages are taken only from rooms for which
-    /// `is_open` returns true.
+    /// Commits the next item that may be sent now. `is_open` returns true for messages to open rooms.
     pub(super) fn next(
         &mut self,
         now: Duration,
@@ -358,10 +358,10 @@ impl Outbox {
         self.relax_at = now + RELAX_TIME;
     }
 
-    /// Removes and returns a room's queued messages.
-    pub(super) fn discard(&mut self, is_over: impl Fn(&str) -> bool) -> VecDeque<Item> {
+    /// Removes and returns the queued messages for which `is_over` returns true.
+    pub(super) fn discard(&mut self, is_over: impl FnMut(&Item) -> bool) -> VecDeque<Item> {
         let queue = core::mem::take(&mut self.queue);
-        let (gone, kept): (VecDeque<Item>, _) = queue.into_iter().partition(|i| is_over(&i.room));
+        let (gone, kept): (VecDeque<Item>, _) = queue.into_iter().partition(is_over);
         self.queue = kept;
         self.queued_bytes -= gone.iter().map(|item| item.bytes.len()).sum::<usize>();
         gone

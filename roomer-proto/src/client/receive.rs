@@ -8,7 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::error::{Closing, Failure, RequestError};
-use super::event::{Event, Message, is_direct};
+use super::event::{Event, LostReason, Message, is_direct};
 use super::lifecycle::{Client, State};
 use super::limits::MOST_PONGS;
 use super::members::{Change, Members};
@@ -177,6 +177,9 @@ impl Client {
             is_asked: false,
             max_message: hello.max_message,
         }));
+        for item in self.outbox.discard(|item| item.bytes.len() > hello.max_message) {
+            self.report(item, LostReason::TooLarge);
+        }
         self.opened(now, hello.id, is_resumed);
         if !is_resumed {
             // Send the info before the joins so that members receive the info along with the join.

@@ -51,8 +51,7 @@ impl Client {
         };
         let length = packet.encoded_len();
         let limits = self.limits();
-        // The queue could never hold it, and `Full` would make the caller retry forever.
-        if length > self.most_bytes().min(limits.bytes) {
+        if length > self.most_bytes() {
             return Err(SendError::TooLarge);
         }
         let is_open = self.state == State::Open

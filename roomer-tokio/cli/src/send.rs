@@ -134,6 +134,9 @@ fn check(event: &Event) -> Result<(), Failure> {
         Event::Lost(lost) if lost.reason == LostReason::Unsent => {
             Err(Failure::Refused("the connection ended before the message was sent".into()))
         }
+        Event::Lost(lost) if lost.reason == LostReason::TooLarge => {
+            Err(Failure::Input("the message is larger than the server accepts".into()))
+        }
         Event::Lost(_) => {
             Err(Failure::Refused("the connection ended: the message may not have arrived".into()))
         }

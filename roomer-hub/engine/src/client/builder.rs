@@ -204,7 +204,8 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Limits the queue of unsent messages, by number and by total bytes.
+    /// Limits the queue of unsent messages, by number and by total bytes. An empty queue accepts a
+    /// message of any size.
     /// Default 1,000 and 1 MiB.
     pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
         (self.options.queue_messages, self.options.queue_bytes) = (messages, bytes);

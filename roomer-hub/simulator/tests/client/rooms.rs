@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use roomer_engine::{Presence, Server};
 use roomer_proto::client::{Event, JoinError, LostReason, Options, SendError, Sent, State};
@@ -212,7 +213,6 @@ fn messages_that_cannot_be_sent_are_rejected_at_once() {
     }
     assert_eq!(client.send(now, "lobby", "chat", Some(""), b""), Err(SendError::Reserved));
     assert_eq!(client.send(now, "other", "chat", None, b""), Err(SendError::NotJoined));
-    assert_eq!(client.send(now, "lobby", "chat", None, &[0; 2000]), Err(SendError::TooLarge));
     assert_eq!(client.send(now, "lobby", "chat", None, &[0; 1900]), Ok(Sent::Queued));
     assert_eq!(client.send(now, "lobby", "chat", None, &[0; 200]), Err(SendError::Full));
     assert_eq!(client.send(now, "lobby", "chat", None, b""), Ok(Sent::Queued));
@@ -229,6 +229,50 @@ fn messages_that_cannot_be_sent_are_rejected_at_once() {
     client.close(now);
     assert_eq!(client.send(now, "lobby", "chat", None, b""), Err(SendError::Closed));
     assert_eq!(client.join(now, "lobby"), Err(JoinError::Closed));
+}
+
+/// It would never fit otherwise.
+#[test]
+fn an_empty_queue_accepts_one_message_above_its_limit() {
+    both(|seed, options| {
+        let mut net = Net::new(seed, Server::builder().max_message(4000));
+        let mut small = options.clone();
+        small.queue_bytes = 1000;
+        let ann = net.add(small);
+        let bob = net.add(options);
+        net.join(bob, "lobby");
+        net.settle();
+        let large = "x".repeat(2000);
+        let send = |net: &mut Net, text: &str| {
+            let now = net.world.now();
+            net.ends[ann].client.send(now, "lobby", "chat", None, text.as_bytes())
+        };
+        net.join(ann, "lobby");
+        assert_eq!(send(&mut net, &large), Ok(Sent::Queued));
+        assert_eq!(send(&mut net, "small"), Err(SendError::Full));
+        net.advance(Duration::from_secs(10));
+        let sent = [&large, &large, "small"].map(|text| send(&mut net, text));
+        assert_eq!(sent, [Ok(Sent::Sent), Ok(Sent::Queued), Err(SendError::Full)]);
+        net.advance(Duration::from_secs(10));
+        assert_eq!(net.texts(bob, "lobby"), [&*large, &*large, &*large]);
+        assert!(net.lost(ann).is_empty());
+    });
+}
+
+#[test]
+fn a_queued_message_above_the_limit_of_the_server_is_reported_once_that_is_known() {
+    let mut net = Net::new(1, Server::builder().max_message(1000));
+    let ann = net.add(Options::default());
+    net.join(ann, "lobby");
+    assert_eq!(net.send(ann, "lobby", &"x".repeat(1000)), Sent::Queued);
+    assert_eq!(net.send(ann, "lobby", "small"), Sent::Queued);
+    net.settle();
+    let lost = net.ends[ann].events.iter().filter_map(|event| match event {
+        Event::Lost(lost) => Some((lost.packet.payload.len(), lost.reason)),
+        _ => None,
+    });
+    assert_eq!(lost.collect::<Vec<_>>(), [(1000, LostReason::TooLarge)]);
+    assert_eq!(net.ends[ann].client.state(), State::Open);
 }
 
 #[test]
