@@ -222,6 +222,23 @@ fn items_of_tunnels_are_bounded_and_later_kinds_are_skipped() {
     body[2] = 99;
     Item::End.encode(&mut body);
     assert_eq!(Items::new(&body).collect::<Vec<_>>(), [Ok(Item::End)]);
+    // A request with a field of a later release.
+    let request = TunnelRequest {
+        id: id(),
+        proof: [0xa5; 16],
+        received: 0,
+        sends_compressed: false,
+        takes_compressed: false,
+        address: None,
+        valid_ms: None,
+        user: None,
+        claims: None,
+    };
+    let mut body = Vec::new();
+    Item::Tunnel(TunnelItem::Open { number: 1, request }).encode(&mut body);
+    *body.last_mut().unwrap() = 64;
+    Item::End.encode(&mut body);
+    assert_eq!(Items::new(&body).collect::<Vec<_>>(), [Ok(Item::End)]);
 }
 
 #[test]

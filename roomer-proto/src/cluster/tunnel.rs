@@ -154,7 +154,8 @@ impl<'a> TunnelItem<'a> {
         }
     }
 
-    /// Decodes the content of an item. Returns `None` for a kind of a later release.
+    /// Decodes the content of an item. Returns `None` for a kind of a later release, and for a
+    /// request with a field of one, whose sender stops waiting for an answer.
     ///
     /// # Errors
     ///
@@ -165,7 +166,10 @@ impl<'a> TunnelItem<'a> {
         let number = cursor.u64("tunnel")?;
         let is_opener = kind & 1 == 1;
         let item = match kind {
-            OPEN => TunnelItem::Open { number, request: TunnelRequest::decode(&mut cursor)? },
+            OPEN => match TunnelRequest::decode(&mut cursor)? {
+                Some(request) => TunnelItem::Open { number, request },
+                None => return Ok(None),
+            },
             ACCEPT => {
                 let secret = cursor.array("tunnel")?;
                 TunnelItem::Accept { number, secret, hello: cursor.last_name("hello")? }
@@ -229,12 +233,13 @@ impl<'a> TunnelRequest<'a> {
         }
     }
 
-    fn decode(cursor: &mut Cursor<'a>) -> Result<Self, FrameError> {
+    /// Returns `None` for a request with a flag of a later release.
+    fn decode(cursor: &mut Cursor<'a>) -> Result<Option<Self>, FrameError> {
         let (id, proof) = (cursor.id("session")?, cursor.array("proof")?);
         let received = cursor.u64("session")?;
         let flags = cursor.u8("session")?;
         if flags & !FLAGS != 0 {
-            return Err(FrameError::Impossible { what: "request for a session" });
+            return Ok(None);
         }
         let has = |flag| flags & flag != 0;
         let address = match has(ADDRESS) {
@@ -252,7 +257,7 @@ impl<'a> TunnelRequest<'a> {
             false => None,
         };
         let (sends_compressed, takes_compressed) = (has(SENDS), has(TAKES));
-        Ok(TunnelRequest {
+        Ok(Some(TunnelRequest {
             id,
             proof,
             received,
@@ -262,6 +267,6 @@ impl<'a> TunnelRequest<'a> {
             valid_ms,
             user,
             claims,
-        })
+        }))
     }
 }
