@@ -5,7 +5,8 @@ mod net;
 
 use bytes::Bytes;
 use roomer_hub::cluster::Change;
-use roomer_proto::cluster::{NodeId, TUNNEL_DATA, TunnelItem};
+use roomer_proto::PacketRef;
+use roomer_proto::cluster::{NodeId, TUNNEL_DATA, TunnelItem, UserCommand};
 
 use net::Net;
 
@@ -145,4 +146,50 @@ fn tunnels_have_a_part_of_the_stream_and_never_make_it_overflow() {
     assert!(received(&mut net, 1).len() >= 60);
     assert_eq!(net.nodes[0].cluster.statistics().overflows, 0);
     assert_eq!(net.nodes[0].cluster.tunnel_room(NodeId(9)), None);
+}
+
+#[test]
+fn other_traffic_leaves_tunnels_their_part_until_the_stream_is_nearly_full() {
+    let mut net = net();
+    let to = node(&net, 1);
+    let room = |net: &Net| net.nodes[0].cluster.tunnel_room(to).unwrap();
+    let payload = [7; 64 * 1024];
+    let say = |net: &mut Net, mib: usize| {
+        let packet =
+            PacketRef { room: "lobby", event: "say", payload: &payload, ..Default::default() };
+        for _ in 0..16 * mib {
+            let node = &mut net.nodes[0];
+            let change = Change::User { user: "ann", command: UserCommand::Send { packet } };
+            node.cluster.record(net.now, node.hub.tables(), change);
+        }
+    };
+    let all = room(&net);
+    // Nothing is published meanwhile. Two of four MiB pause senders.
+    say(&mut net, 2);
+    assert!(net.nodes[0].cluster.is_any_congested());
+    assert!(room(&net) >= all - 64 * 1024, "{} of {all}", room(&net));
+    assert_eq!(tunnel_to(&net, 0, 1), Some(to));
+    let bytes = [7; TUNNEL_DATA];
+    for _ in 0..32 {
+        send(&mut net, 0, data(1, &bytes));
+    }
+    let before = room(&net);
+    assert!((all / 2 - 64 * 1024..all / 2).contains(&before), "{before} of {all}");
+    say(&mut net, 1);
+    assert_eq!((room(&net), tunnel_to(&net, 0, 1)), (0, None));
+    net.run(1500);
+    assert_eq!((room(&net), tunnel_to(&net, 0, 1)), (all, Some(to)));
+    assert_eq!(received(&mut net, 1).len(), 32);
+    assert_eq!(net.nodes[0].cluster.statistics().overflows, 0);
+}
+
+#[test]
+fn a_request_is_not_refused_for_the_bytes_of_earlier_tunnels() {
+    let mut net = net();
+    let to = node(&net, 1);
+    let bytes = [7; TUNNEL_DATA];
+    while net.nodes[0].cluster.tunnel_room(to).is_some_and(|room| room > 0) {
+        send(&mut net, 0, data(1, &bytes));
+    }
+    assert_eq!(tunnel_to(&net, 0, 1), Some(to));
 }

@@ -43,6 +43,8 @@ pub(super) struct Outgoing {
     /// The frame being collected, with space reserved for its head; empty if it has no items.
     open: Vec<u8>,
     open_origins: Origins,
+    /// The total size of the open frame's items of tunnels, in bytes.
+    open_tunnels: usize,
     /// Sealed frames that the peer may still need. The numbers are consecutive and end at `sealed`.
     journal: VecDeque<Entry>,
     journal_bytes: usize,
@@ -59,6 +61,8 @@ pub(super) struct Outgoing {
     applied: u64,
     /// The total size of journal frames after `applied`, in bytes.
     unapplied: usize,
+    /// The part of `unapplied` that is items of tunnels.
+    unapplied_tunnels: usize,
     /// The range of frames to retransmit.
     again: Option<(u64, u64)>,
 }
@@ -68,6 +72,8 @@ struct Entry {
     at: Duration,
     frame: Bytes,
     origins: Origins,
+    /// The total size of the items of tunnels, in bytes.
+    tunnels: usize,
 }
 
 impl Outgoing {
@@ -78,6 +84,7 @@ impl Outgoing {
             missed,
             open: Vec::new(),
             open_origins: Origins::default(),
+            open_tunnels: 0,
             journal: VecDeque::new(),
             journal_bytes: 0,
             sealed: 0,
@@ -87,6 +94,7 @@ impl Outgoing {
             backlog: 0,
             applied: 0,
             unapplied: 0,
+            unapplied_tunnels: 0,
             again: None,
         }
     }
@@ -112,6 +120,11 @@ impl Outgoing {
         self.unapplied + self.open.len()
     }
 
+    /// Returns the part of [`unapplied`](Self::unapplied) that is items of tunnels.
+    pub(super) fn unapplied_tunnels(&self) -> usize {
+        self.unapplied_tunnels + self.open_tunnels
+    }
+
     /// Appends an item to the frame being collected, sealing frames as they fill up.
     pub(super) fn push(&mut self, item: &Item<'_>, sealing: &Sealing) {
         let max = sealing.max_frame();
@@ -125,6 +138,9 @@ impl Outgoing {
         }
         item.encode(&mut self.open);
         self.open_origins.add(item);
+        if matches!(item, Item::Tunnel(_)) {
+            self.open_tunnels += item.encoded_len();
+        }
         while self.open.len() > max {
             // An item larger than a frame is split into several frames.
             let rest = self.open.split_off(max);
@@ -178,10 +194,12 @@ impl Outgoing {
             true => self.open_origins.clone(),
             false => std::mem::take(&mut self.open_origins),
         };
+        let tunnels = std::mem::take(&mut self.open_tunnels);
+        self.unapplied_tunnels += tunnels;
         self.journal_bytes += frame.len();
         self.unapplied += frame.len();
         self.backlog += frame.len();
-        self.journal.push_back(Entry { at: sealing.now, frame: frame.into(), origins });
+        self.journal.push_back(Entry { at: sealing.now, frame: frame.into(), origins, tunnels });
     }
 
     /// Returns a frame's index in the journal; `None` if the frame is not there.
@@ -246,8 +264,10 @@ impl Outgoing {
         }
         // A peer cannot have applied more than was published, whatever it reports.
         for number in self.applied + 1..=applied.number.min(self.published) {
-            let len = self.index(number).map_or(0, |index| self.journal[index].frame.len());
-            self.unapplied -= len;
+            if let Some(entry) = self.index(number).map(|index| &self.journal[index]) {
+                self.unapplied -= entry.frame.len();
+                self.unapplied_tunnels -= entry.tunnels;
+            }
             self.applied = number;
         }
     }
@@ -270,6 +290,7 @@ impl Outgoing {
             self.journal_bytes -= entry.frame.len();
             if number > self.applied {
                 self.unapplied -= entry.frame.len();
+                self.unapplied_tunnels -= entry.tunnels;
             }
             self.journal.pop_front();
         }

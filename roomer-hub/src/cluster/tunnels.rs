@@ -10,8 +10,9 @@ use super::effect::Effect;
 use super::outgoing::Outgoing;
 use crate::keys::PeerKey;
 
-/// The part of [`Config::backlog_bytes`](super::Config::backlog_bytes) that the stream to a peer may
-/// reach by bytes of tunnels. Half of the backlog pauses senders, which tunnels alone must not cause.
+/// The part of [`Config::backlog_bytes`](super::Config::backlog_bytes) that tunnels have in the stream
+/// to a peer, whatever else is in it. Senders pause at half of the backlog, which tunnels alone must
+/// not cause, so both together leave a quarter.
 const SHARE: usize = 4;
 
 impl Cluster {
@@ -24,21 +25,32 @@ impl Cluster {
         }
     }
 
-    /// Returns the node of a peer if it accepts tunnels and both streams are complete.
+    /// Returns the node of a peer if it accepts tunnels, both streams are complete, and the stream to it
+    /// is not nearly full. A request may use more of it than
+    /// [`tunnel_room`](Self::tunnel_room), since the bytes of earlier tunnels must not refuse it.
     #[must_use]
     pub fn tunnel_to(&self, peer: PeerKey) -> Option<NodeId> {
         let node = self.peer_node(peer)?;
         let peer = self.peers.get(&node)?;
-        let is_open = peer.accepts_tunnels && peer.incoming.is_live() && peer.outgoing.is_some();
-        is_open.then_some(node)
+        let is_open = peer.accepts_tunnels && peer.incoming.is_live();
+        let outgoing = peer.outgoing.as_ref().filter(|_| is_open)?;
+        (self.room_below_limit(outgoing) > 0).then_some(node)
     }
 
     /// Returns how many bytes of tunnels may be recorded for a peer, so that its stream does not
     /// overflow. `None` if there is no stream to the peer, which loses its tunnels.
     #[must_use]
     pub fn tunnel_room(&self, node: NodeId) -> Option<usize> {
-        let unapplied = self.peers.get(&node)?.outgoing.as_ref().map(Outgoing::unapplied)?;
-        Some((self.config.backlog_bytes / SHARE).saturating_sub(unapplied))
+        let outgoing = self.peers.get(&node)?.outgoing.as_ref()?;
+        let share = self.config.backlog_bytes / SHARE;
+        let own = share.saturating_sub(outgoing.unapplied_tunnels());
+        Some(own.min(self.room_below_limit(outgoing)))
+    }
+
+    /// Returns the number of bytes that a stream takes before it is nearly full.
+    fn room_below_limit(&self, outgoing: &Outgoing) -> usize {
+        let share = self.config.backlog_bytes / SHARE;
+        self.config.backlog_bytes.saturating_sub(share).saturating_sub(outgoing.unapplied())
     }
 
     pub(super) fn report_tunnels(&mut self, from: NodeId, accepts: bool) {
