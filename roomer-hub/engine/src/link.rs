@@ -26,6 +26,9 @@ const MAX_ROUNDS: usize = 8;
 /// The time limit for a stopping node to publish its last frame.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long a stopping node waits for its tunnels to leave, after all its connections have ended.
+const TUNNELS_LEAVE: Duration = Duration::from_secs(1);
+
 /// Runs a node's link; see [`Server::run_cluster`](crate::Server::run_cluster).
 pub(crate) async fn run<C, S>(
     shared: &Arc<Shared>,
@@ -53,6 +56,7 @@ pub(crate) async fn run<C, S>(
         timer: None,
         flush_at: None,
         goodbye: None,
+        tunnels_until: None,
         is_closing: false,
         events: Vec::new(),
     };
@@ -98,6 +102,8 @@ struct LinkTask<'s, C, F, G, S> {
     flush_at: Option<Moment>,
     /// The deadline after which a stopping node gives up publishing its last frame.
     goodbye: Option<Duration>,
+    /// The deadline after which a stopping node no longer waits for its tunnels.
+    tunnels_until: Option<Duration>,
     /// True once everything is published and the link is being closed.
     is_closing: bool,
     events: Vec<CarrierEvent>,
@@ -167,9 +173,16 @@ where
         // before the last frame.
         let stops =
             self.goodbye.is_none() && shared.is_closing() && core.outbound.writers.is_empty();
-        let stops = stops && core.cluster.as_ref().is_none_or(|state| state.tunnels.is_empty());
+        // Before the tunnels are counted, since nothing wakes the task after the last one is removed.
         core.send_tunnels(now);
-        if stops {
+        let has_tunnels = core.cluster.as_ref().is_some_and(|state| !state.tunnels.is_empty());
+        // A peer that takes nothing more must not keep the node from stopping.
+        let waits =
+            stops && has_tunnels && now < *self.tunnels_until.get_or_insert(now + TUNNELS_LEAVE);
+        if !waits {
+            self.tunnels_until = None;
+        }
+        if stops && !waits {
             core.apply_cluster(now, Input::Stop);
             self.goodbye = Some(now + GOODBYE);
         }
@@ -241,7 +254,8 @@ where
         let close_at = state.and_then(|state| state.closing.due_at());
         drop(core);
         let flush_at = self.flush_at.map(Duration::from);
-        let at = wake_at.into_iter().chain(close_at).chain(flush_at).chain(self.goodbye).min();
+        let own = flush_at.into_iter().chain(self.goodbye).chain(self.tunnels_until);
+        let at = wake_at.into_iter().chain(close_at).chain(own).min();
         at.is_some_and(|at| self.is_past(at, cx))
     }
 
