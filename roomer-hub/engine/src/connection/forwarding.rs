@@ -102,7 +102,7 @@ impl Connection {
     /// Waits for the answer of the session's node.
     pub(super) fn requesting(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Requesting(requesting) = &mut self.state else { return Step::Again };
-        if self.shared.is_closing() {
+        if requesting.tunnel.is_cut(cx) || self.shared.is_closing() {
             return Step::Done;
         }
         let answer = match requesting.tunnel.poll_answer(cx) {
@@ -146,7 +146,7 @@ impl Connection {
         let State::Forwarding(forwarding) = &mut self.state else { return Step::Again };
         let Forwarding { tunnel, to_client, to_session, until, latest } = &mut **forwarding;
         // The client keeps its session, and reaches it through another node.
-        if tunnel.is_cut() || self.shared.is_closing() {
+        if tunnel.is_cut(cx) || self.shared.is_closing() {
             return Step::Done;
         }
         let socket = self.writer.socket();

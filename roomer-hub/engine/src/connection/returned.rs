@@ -19,6 +19,10 @@ impl Connection {
         let Ok(Some(TunnelItem::Open { request, .. })) = TunnelItem::decode(&item) else {
             return None;
         };
+        if end.is_left() {
+            // The client is gone again, so its session must not leave the socket that it has.
+            return None;
+        }
         let (options, key, now) = (shared.options(), end.key(), shared.now());
         let mut core = shared.core();
         let session = core.requested_session(now, key.peer, &request);

@@ -52,9 +52,4 @@ impl DueTunnels {
     pub(super) fn take(&self) -> BTreeSet<TunnelKey> {
         std::mem::take(&mut lock(&self.0).keys)
     }
-
-    /// Returns tunnels that have to wait, without waking the link's task.
-    pub(super) fn put_back(&self, keys: BTreeSet<TunnelKey>) {
-        lock(&self.0).keys.extend(keys);
-    }
 }

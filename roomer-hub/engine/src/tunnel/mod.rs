@@ -14,8 +14,10 @@
 
 pub(crate) mod due;
 pub(crate) mod pipe;
+#[cfg(all(test, not(roomer_loom)))]
+mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -36,6 +38,8 @@ const MOST_TUNNELS: usize = 1024;
 pub(crate) struct Tunnels {
     open: BTreeMap<TunnelKey, Arc<Pipe>>,
     pub(crate) due: Arc<DueTunnels>,
+    /// The tunnels that wait for room in the stream to their peer, the longest wait first.
+    waiting: VecDeque<TunnelKey>,
     /// The number of the last tunnel that this node opened.
     last: u64,
     /// The requests of other nodes that the link's task has not taken yet.
@@ -106,7 +110,7 @@ impl Tunnels {
             }
             TunnelItem::Data { number, is_opener, bytes } => {
                 let pipe = self.open.get(&key(number, !is_opener));
-                pipe.and_then(|pipe| pipe.receive(encoded.slice_ref(bytes)))
+                pipe.and_then(|pipe| pipe.receive(bytes))
             }
             TunnelItem::Credit { number, is_opener, bytes } => {
                 self.open.get(&key(number, !is_opener)).and_then(|pipe| pipe.grant(bytes))
@@ -153,18 +157,10 @@ impl Tunnels {
             let item = TunnelItem::Refuse { number: key.number };
             machine.record(now, tables, Change::Tunnel { to: key.peer, item });
         }
-        let (mut due, mut waiting) = (self.due.take(), BTreeSet::new());
-        // In rounds of one item each, so that no tunnel waits for another one.
-        while !due.is_empty() {
-            due.retain(|key| {
-                let is_left = self.send_one(now, tables, machine, *key);
-                is_left.unwrap_or_else(|Full| {
-                    waiting.insert(*key);
-                    false
-                })
-            });
-        }
-        self.due.put_back(waiting);
+        let (mut queue, mut due) = (std::mem::take(&mut self.waiting), self.due.take());
+        queue.iter().for_each(|key| _ = due.remove(key));
+        queue.extend(due);
+        self.waiting = serve(queue, |key| self.send_one(now, tables, machine, key));
     }
 
     /// Records the next item of a tunnel. Returns true if there may be more.
@@ -205,4 +201,21 @@ impl Tunnels {
     pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.woken)
     }
+}
+
+/// Sends in rounds of one item for each tunnel, so that no tunnel waits for another one. Returns the
+/// tunnels that wait for room, in the order in which they have their turn next.
+fn serve(
+    mut queue: VecDeque<TunnelKey>,
+    mut send_one: impl FnMut(TunnelKey) -> Result<bool, Full>,
+) -> VecDeque<TunnelKey> {
+    let mut waiting = VecDeque::new();
+    while let Some(key) = queue.pop_front() {
+        match send_one(key) {
+            Ok(true) => queue.push_back(key),
+            Ok(false) => {}
+            Err(Full) => waiting.push_back(key),
+        }
+    }
+    waiting
 }

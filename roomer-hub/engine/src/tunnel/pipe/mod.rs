@@ -3,7 +3,6 @@
 #[cfg(all(test, not(roomer_loom)))]
 mod tests;
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -30,7 +29,8 @@ pub(in crate::tunnel) struct Pipe(Mutex<State>);
 #[derive(Debug)]
 struct State {
     answer: Option<Answer>,
-    inbound: VecDeque<Bytes>,
+    /// What the owner has not read yet. One buffer, since each item may be a single byte.
+    inbound: BytesMut,
     /// How many bytes the other end may still send.
     allowed: usize,
     /// The bytes that the owner has read and that are not granted again yet.
@@ -76,7 +76,7 @@ impl Pipe {
     pub(in crate::tunnel) fn new() -> Arc<Self> {
         Arc::new(Pipe(Mutex::new(State {
             answer: None,
-            inbound: VecDeque::new(),
+            inbound: BytesMut::new(),
             allowed: TUNNEL_WINDOW,
             read: 0,
             outbound: BytesMut::new(),
@@ -103,13 +103,11 @@ impl Pipe {
     }
 
     /// Takes bytes from the other end. More than it may send end the tunnel.
-    pub(in crate::tunnel) fn receive(&self, bytes: Bytes) -> Option<Waker> {
+    pub(in crate::tunnel) fn receive(&self, bytes: &[u8]) -> Option<Waker> {
         self.change(|state| match state.allowed.checked_sub(bytes.len()) {
             Some(allowed) if !state.is_ended => {
                 state.allowed = allowed;
-                if !bytes.is_empty() {
-                    state.inbound.push_back(bytes);
-                }
+                state.inbound.extend_from_slice(bytes);
             }
             Some(_) => {}
             None => state.lose(),
@@ -221,8 +219,16 @@ impl TunnelEnd {
     }
 
     /// Returns true if this node is being drained, and the client has to connect to another one.
-    pub(crate) fn is_cut(&self) -> bool {
-        lock(&self.pipe.0).is_cut
+    /// Otherwise registers the task.
+    pub(crate) fn is_cut(&self, cx: &Context<'_>) -> bool {
+        let mut state = lock(&self.pipe.0);
+        state.register(cx);
+        state.is_cut
+    }
+
+    /// Returns true if the other end has already left.
+    pub(crate) fn is_left(&self) -> bool {
+        lock(&self.pipe.0).is_ended
     }
 }
 
@@ -230,17 +236,18 @@ impl Transport for TunnelEnd {
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut state = lock(&self.pipe.0);
         state.register(cx);
-        let Some(first) = state.inbound.front_mut() else {
+        if state.inbound.is_empty() {
             return match (state.is_lost, state.is_ended) {
                 (true, _) => Poll::Ready(Err(ErrorKind::ConnectionReset.into())),
                 (false, true) => Poll::Ready(Ok(0)),
                 (false, false) => Poll::Pending,
             };
-        };
-        let size = first.len().min(buf.len());
-        first.copy_to_slice(&mut buf[..size]);
-        if first.is_empty() {
-            state.inbound.pop_front();
+        }
+        let size = state.inbound.len().min(buf.len());
+        state.inbound.copy_to_slice(&mut buf[..size]);
+        if state.inbound.is_empty() {
+            // The buffer of an idle tunnel is freed.
+            state.inbound = BytesMut::new();
         }
         state.read += size;
         let grants = state.read >= TUNNEL_WINDOW / 4 && state.read - size < TUNNEL_WINDOW / 4;
@@ -303,7 +310,7 @@ impl Drop for TunnelEnd {
     fn drop(&mut self) {
         let mut state = lock(&self.pipe.0);
         (state.is_shut, state.is_dropped) = (true, true);
-        state.inbound = VecDeque::new();
+        state.inbound = BytesMut::new();
         drop(state);
         self.due.add(self.key);
     }

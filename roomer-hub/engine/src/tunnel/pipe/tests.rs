@@ -46,7 +46,7 @@ fn an_end_accepts_a_window_of_bytes_until_the_other_grants_more() {
 fn bytes_that_were_read_are_granted_again() {
     let (end, pipe) = end();
     assert!(read(&end, 10).is_pending());
-    pipe.receive(vec![7; TUNNEL_DATA].into());
+    pipe.receive(&[7; TUNNEL_DATA]);
     assert!(
         matches!(read(&end, TUNNEL_DATA - 1), Poll::Ready(Ok(size)) if size == TUNNEL_DATA - 1)
     );
@@ -60,10 +60,10 @@ fn bytes_that_were_read_are_granted_again() {
 fn more_bytes_than_granted_end_the_tunnel() {
     let (end, pipe) = end();
     for _ in 0..TUNNEL_WINDOW / TUNNEL_DATA {
-        pipe.receive(vec![7; TUNNEL_DATA].into());
+        pipe.receive(&[7; TUNNEL_DATA]);
     }
     assert!(end.try_write(b"x").is_ok());
-    pipe.receive(vec![7].into());
+    pipe.receive(&[7]);
     assert_eq!(end.try_write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
     while let Poll::Ready(Ok(size)) = read(&end, 100_000) {
         assert!(size > 0);
@@ -84,7 +84,7 @@ fn an_end_that_is_dropped_sends_its_bytes_and_then_leaves() {
 #[test]
 fn the_end_of_the_other_side_follows_its_bytes() {
     let (end, pipe) = end();
-    pipe.receive(Bytes::from_static(b"last"));
+    pipe.receive(b"last");
     pipe.end();
     assert!(matches!(read(&end, 10), Poll::Ready(Ok(4))));
     assert!(matches!(read(&end, 10), Poll::Ready(Ok(0))));
@@ -101,4 +101,28 @@ fn a_request_without_an_answer_is_refused_if_the_tunnel_is_lost() {
     let (left, pipe) = end();
     pipe.end();
     assert!(matches!(left.poll_answer(&cx), Poll::Ready(None)), "the client is elsewhere");
+}
+
+#[test]
+fn many_small_items_take_one_buffer() {
+    let (end, pipe) = end();
+    for _ in 0..TUNNEL_WINDOW {
+        pipe.receive(&[7]);
+    }
+    assert!(lock(&pipe.0).inbound.capacity() <= 2 * TUNNEL_WINDOW);
+    assert!(matches!(read(&end, 100), Poll::Ready(Ok(100))));
+    assert!(
+        matches!(read(&end, TUNNEL_WINDOW), Poll::Ready(Ok(size)) if size == TUNNEL_WINDOW - 100)
+    );
+    assert_eq!(lock(&pipe.0).inbound.capacity(), 0, "an idle tunnel has no buffer");
+}
+
+#[test]
+fn a_cut_wakes_the_task_that_has_found_none() {
+    let (end, pipe) = end();
+    assert!(!end.is_cut(&Context::from_waker(Waker::noop())));
+    let mut wakers = Vec::new();
+    assert!(pipe.cut(&mut wakers));
+    assert_eq!(wakers.len(), 1);
+    assert!(end.is_cut(&Context::from_waker(Waker::noop())));
 }
