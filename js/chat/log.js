@@ -32,6 +32,9 @@ const template = document.getElementById("message-template").content.firstElemen
 const headTemplate = document.getElementById("head-template").content;
 const labelTemplate = document.getElementById("label-template").content.firstElementChild;
 
+/** A message of so many lines scrolls in a box of its own, so that it does not push all others out of the log. */
+const TALL = 40;
+
 /** The log on screen, followed by whether it is scrolled to its end and should stay there. */
 let shown = null;
 let isFollowing = true;
@@ -159,6 +162,7 @@ export function createLog(name, { whisper }) {
         item.classList.toggle("own", isOwn);
         item.classList.toggle("follow", line.isFollowing);
         text.append(...withLinks(line.text));
+        item.classList.toggle("tall", line.text.split("\n", TALL).length === TALL);
         item.classList.toggle("past", !line.time);
         line.time ? fillTime(time, line.time) : time.remove();
         // An own message has a head only if it is a whisper, and then without the author's name.

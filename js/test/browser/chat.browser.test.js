@@ -113,6 +113,23 @@ describe("the chat page", { timeout: 300_000 }, () => {
         }
     }));
 
+    test("neither thousands of lines nor stacked marks reach beyond their message", () => withPeople("tall", [{}, PHONE], async (a, phone) => {
+        await a.say(`first${"\n".repeat(3_000)}last`);
+        await a.say(`mark${"\u0301".repeat(500)}`);
+        await a.say("after");
+        for (const { page } of [a, phone]) {
+            const [tall, marked, next] = [page.locator(".message.tall"), page.locator(".message", { hasText: "mark" }), page.locator(".message", { hasText: "after" })];
+            await next.waitFor();
+            const { height } = page.viewportSize();
+            assert.ok((await tall.boundingBox()).height < height, "the message is higher than the window");
+            assert.equal(await tall.locator(".text").evaluate((text) => {
+                text.scrollTop = 1e6;
+                return text.scrollTop > 10_000;
+            }), true, "its end can be scrolled to");
+            assert.equal(await marked.locator(".text").evaluate((text) => getComputedStyle(text).overflowY), "clip");
+        }
+    }));
+
     test("nicknames reach present and later members", () => withPeople("names", [{}, {}], async (a, b) => {
         const made = await b.member(a.id).locator(".name").textContent();
         assert.match(made, /^[A-Z][a-z]+ [A-Z][a-z]+$/, "a name made from the id until there is a nickname");
