@@ -64,7 +64,7 @@ fn items(body: &[u8]) {
 /// A peer's stream to the node.
 #[derive(Default)]
 struct Stream {
-    /// The number of the stream that the node requested last.
+    /// The number of the stream that the node last requested.
     wanted: u32,
     /// The current stream's number.
     stream: u32,

@@ -20,7 +20,7 @@ export const receipts: Feature;
 export const streams: Feature;
 /** Adds `room.request()` and `room.handle()`. Needs `sessions`. */
 export const requests: Feature;
-/** Adds the option `history` of `join()`, `room.history`, the event `history_lost`, and message numbers. Needs `sessions`. */
+/** Adds the `history` option of `join()`, `room.history`, the event `history_lost`, and message numbers. Needs `sessions`. */
 export const history: Feature;
 /** Adds `client.setInfo()`. Needs `sessions`. */
 export const ownInfo: Feature;
@@ -30,14 +30,14 @@ export const refusals: Feature;
 export const renewal: Feature;
 /** Adds the client's event `direct`. */
 export const directs: Feature;
-/** Adds the option `debug`. */
+/** Adds the `debug` option. */
 export const tracing: Feature;
 
 export const bytes: Codec;
 export const text: Codec;
 export const json: Codec;
 
-/** A value for the option `tokenIn`: sends the token as a subprotocol. */
+/** A value for the `tokenIn` option: sends the token as a subprotocol. */
 export function toProtocol(token: string): string[];
 
 export interface CoreOptions extends Omit<Options, "codec" | "tokenIn"> {

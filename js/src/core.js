@@ -28,8 +28,8 @@
  * | `ask()` | to request an answer that confirms all packets sent so far |
  * | `confirmed(count)`, `settled(items, isLost)`, `lost(item, reason)` | when the outcome of sent packets is known |
  *
- * The feature `sessions` requests the extended protocol; without it the client uses the plain one. It adds `isKept(time)`, which
- * returns true if the server may keep the session, and the flag `isOn`, which is undefined until the server has shown which
+ * The `sessions` feature requests the extended protocol; without it the client uses the plain one. It adds `isKept(time)`, which
+ * returns true if the server may keep the session, and the `isOn` flag, which is undefined until the server has shown which
  * protocol it uses. Once that is known, it emits the client's event HELLO with the payload of `hello`, or with false on a plain
  * server.
  *

@@ -1,5 +1,5 @@
 /**
- * The feature behind rooms with a message history: the option `history` of join(), and `room.history`.
+ * The feature behind rooms with a message history: the `history` option of join(), and `room.history`.
  *
  * Such a room numbers its messages. A joining client sends the number of the last message that it has received, and receives the
  * later ones.
@@ -17,11 +17,9 @@ export function history(core) {
     extendRooms(core, (room, { history: last } = {}) => {
         check(last === undefined || last >= 0, "history");
         let found;
-        /**
-         * The epoch of the room's history, 0 until it is known, followed by the number of the last message that this client has
-         * received.
-         */
+        /** The epoch of the room's history; 0 until it is known. */
         let epoch = 0;
+        /** The number of the last message that this client has received. */
         let seen = 0;
         Object.defineProperty(room.api, "history", { get: () => found });
         room.recall = () => {

@@ -263,7 +263,7 @@ export interface Room<E = AnyEvents<unknown>> {
     readonly memberSet: MemberSet;
     /** Returns a member with its info and user; undefined if there is none with this id. */
     member(id: string): Member | undefined;
-    /** The room's history as of the latest join; undefined without the option `history`, or if the room has no history. */
+    /** The room's history as of the latest join; undefined without the `history` option, or if the room has no history. */
     readonly history: History | undefined;
     /**
      * The number of members. In rooms that only count them, it stays current with sessions; otherwise it is the number at the

@@ -53,7 +53,7 @@ export const ASK_INTERVAL = 1_200;
 export const LONGEST_DELAY = 2e9;
 /** The minimum expected network throughput, in bytes per second: larger messages get more time. */
 export const SLOWEST_NETWORK = 2 ** 16;
-/** The maximum that the answer timeout can grow to, however short the option `timeout` is. */
+/** The maximum that the answer timeout can grow to, however short the `timeout` option is. */
 export const LONGEST_ANSWER = 60_000;
 /** The name of a room that this client cannot join. The server answers a leave of it like any other; see the outbox. */
 export const PROBE = "\0probe";

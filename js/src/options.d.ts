@@ -78,7 +78,7 @@ export interface ListenOptions {
     signal?: AbortSignal;
 }
 
-/** A record for the option `debug`. */
+/** A record for the `debug` option. */
 export interface DebugRecord {
     what: "connect" | "state" | "sent" | "received" | "dropped" | "lost";
     room?: string;

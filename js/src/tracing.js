@@ -1,5 +1,5 @@
 /**
- * The feature behind the option `debug`, which records each step.
+ * The feature behind the `debug` option, which records each step.
  *
  * @module tracing
  */

@@ -14,7 +14,7 @@
  *
  * In sessions, by seed 3,834: the count of received packets restarts on resumption, or is one too low; handled packets are sent
  * again; no probe on resumption, or (by the plan below) before a retransmitted leave; the loss of a session is not reported;
- * members that leave stay in the list, and changes of info are lost; the info is not set in a new session; a sent request does
+ * members that leave stay in the list, and info changes are lost; the info is not set in a new session; a sent request does
  * not end with its session, or a queued one does; a request does not end with its room; an answer is sent in another session, or
  * only while there is a connection; a received message is delivered again (seed 928), the position is one too high, or is not
  * sent; history_lost is not emitted. session.test.js and session-wire.test.js find more than twenty other bugs of sessions.

@@ -1,6 +1,6 @@
 /**
- * Tests of a client's start: addresses, tokens, options, environments where it cannot connect, and records for the option
- * `debug`.
+ * Tests of a client's start: addresses, tokens, options, environments where it cannot connect, and records for the
+ * `debug` option.
  */
 
 import assert from "node:assert/strict";

@@ -41,7 +41,7 @@ pub(crate) enum Record {
 pub(crate) enum NoticeKind {
     /// A join or leave, sent to the other members.
     Membership,
-    /// A change of info, sent to all members.
+    /// A change to a member's info, sent to all members.
     Info,
     /// A change to the subject's info, sent only to the subject, in a room that does not show other
     /// members.
@@ -88,8 +88,8 @@ pub(crate) enum RareRecord {
     },
 }
 
-/// Records for requests and errors, separate for the same reason. They are kept small, because the
-/// largest variant determines the size of all records.
+/// Records for requests and errors, kept separate so that the common records stay fast. They are
+/// small, because the largest variant determines the size of all records.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ExtendedRecord {
     /// A request for the handler in [`Output::request_handler`].
@@ -120,7 +120,7 @@ pub(crate) struct ErrorPacket {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ErrorReceiver {
     Conn(ConnKey),
-    /// The peer that has the connection named by `dst`.
+    /// The peer that has the connection identified by `dst`.
     Peer(PeerKey),
 }
 

@@ -7,7 +7,8 @@ pub const LEAVE: &str = "leave";
 /// Server to the joining client: the join is acknowledged. The payload lists the room's members as
 /// a JSON array of ids, including the client's own.
 pub const JOIN_ACK: &str = "join_ack";
-/// Server to the leaving client: the leave is acknowledged. Also sent in answer to a rejected join.
+/// Server to the leaving client: the request to leave is acknowledged. Also sent in answer to a
+/// rejected join.
 pub const LEAVE_ACK: &str = "leave_ack";
 /// Server to the other members: a connection has joined, and the payload is its id.
 pub const NEW_MEMBER: &str = "new_member";

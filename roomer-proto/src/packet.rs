@@ -140,8 +140,8 @@ fn take<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a [u8], DecodeError> 
         return Err(DecodeError::NoLength { field, left: rest.len() });
     };
     let claimed = u32::from_be_bytes(*length);
-    // The length is compared with the remaining bytes before it is used, so a false length
-    // costs no memory.
+    // The length is compared with the remaining bytes before it is used, so a bogus length cannot
+    // cause a large allocation.
     let past_end = DecodeError::PastEnd { field, claimed, left: behind.len() };
     // This fails only if `usize` has 16 bits.
     let length = usize::try_from(claimed).map_err(|_| past_end)?;

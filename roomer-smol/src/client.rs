@@ -50,7 +50,7 @@
 //!         Event::Message(message) => println!("{}: {:?}", message.from, message.text()),
 //!         Event::MemberJoined { room, id } => println!("{id} is in {room}"),
 //!         Event::Lost(lost) => println!("uncertain: {:?}", lost.packet.text()),
-//!         Event::Suspended(reason) => println!("{reason}; the client connects again"),
+//!         Event::Suspended(reason) => println!("{reason}; the client reconnects"),
 //!         Event::Closed(reason) => println!("{reason}"),
 //!         _ => {}
 //!     }
@@ -86,7 +86,7 @@
 //!
 //! # Typed payloads
 //!
-//! With the feature `json`, [`Room`] has `send_json` and [`Message`] has `json`:
+//! With the `json` feature, [`Room`] has `send_json` and [`Message`] has `json`:
 #![cfg_attr(feature = "json", doc = "```no_run")]
 #![cfg_attr(not(feature = "json"), doc = "```ignore")]
 //! use roomer_smol::client::Client;
@@ -110,7 +110,7 @@
 //!
 //! # TLS and other streams
 //!
-//! With the feature `tls`, a URL may start with `wss://`. The client trusts the system's certificate
+//! With the `tls` feature, a URL may start with `wss://`. The client trusts the system's certificate
 //! authorities; `Builder::tls` sets another configuration. [`Builder::stream`] accepts any other
 //! stream.
 

@@ -76,7 +76,7 @@
 //!
 //! # Payloads as JSON
 //!
-//! With the feature `json`, serde serializes and deserializes payloads. A payload that cannot be
+//! With the `json` feature, serde serializes and deserializes payloads. A payload that cannot be
 //! deserialized causes an error with the reason, which is reported to [`Builder::on_error`].
 #![cfg_attr(feature = "json", doc = "```")]
 #![cfg_attr(not(feature = "json"), doc = "```ignore")]
@@ -94,13 +94,13 @@
 //!
 //! # Clients
 //!
-//! The feature `client` provides clients of room servers that reconnect and rejoin their rooms; see the
+//! The `client` feature provides clients of room servers that reconnect and rejoin their rooms; see the
 //! module `client`.
 //!
 //! # Metrics and logs
 //!
-//! [`Server::stats`] returns all counters. With the feature `prometheus`,
-//! `server.stats().to_prometheus()` is the response to a scrape. With the feature `tracing`, the server
+//! [`Server::stats`] returns all counters. With the `prometheus` feature,
+//! `server.stats().to_prometheus()` is the response to a scrape. With the `tracing` feature, the server
 //! emits events with the target `roomer`, which never contain payloads, room names or tokens:
 //!
 //! | level | events |
@@ -116,7 +116,7 @@
 //! # Several machines
 //!
 //! Servers with the same cluster name at one broker share their rooms ([`Builder::cluster`]). The
-//! broker is NATS with the feature `nats`, and Redis or Valkey with `redis`. The
+//! broker is NATS with the `nats` feature, and Redis or Valkey with `redis`. The
 //! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/cluster/) describes what clusters
 //! guarantee and which metrics to monitor.
 #![cfg_attr(feature = "nats", doc = "```no_run")]
@@ -132,7 +132,7 @@
 //!
 //! # TLS and other streams
 //!
-//! [`serve`] accepts connections from a TCP listener, a Unix listener or, with the feature `tls`, TLS
+//! [`serve`] accepts connections from a TCP listener, a Unix listener or, with the `tls` feature, TLS
 //! over TCP using [rustls](https://docs.rs/rustls). One timeout covers the TLS handshake and the HTTP
 //! handshake.
 #![cfg_attr(feature = "tls", doc = "```no_run")]
@@ -160,7 +160,7 @@
 //!
 //! # Tests
 //!
-//! With the feature `testkit`, your handlers, rules and hooks run in the real server with scripted
+//! With the `testkit` feature, your handlers, rules and hooks run in the real server with scripted
 //! clients and without sockets: in virtual time, in an order that depends only on a seed. smol's
 //! timers, sockets and `unblock` use separate threads, which a seed cannot order: a handler that waits
 //! for one of them fails the test, and the message names the handler. Test such handlers over a real

@@ -165,13 +165,13 @@
 //!
 //! # Inside axum or any tower service
 //!
-//! With the feature `axum`, or `tower` for other frameworks, `mount` turns a server into a service that
+//! With the `axum` feature, or `tower` for other frameworks, `mount` turns a server into a service that
 //! can be combined with other routes. It answers the handshake and then owns the connection. Middleware
 //! may add [`Claims`] to the request's extensions. You need not start a task: timers run while there
 //! are connections.
 //!
 //! Limits per address and [`Builder::trust_proxy`] need the client's address. It is taken from a
-//! `SocketAddr` in the extensions or, with the feature `axum`, from axum's `ConnectInfo`, which is
+//! `SocketAddr` in the extensions or, with the `axum` feature, from axum's `ConnectInfo`, which is
 //! present if the application is served as below. If such a limit is configured and a request has no
 //! address, the response is 500, and its body describes the remedy.
 #![cfg_attr(feature = "tower", doc = "```no_run")]
@@ -200,7 +200,7 @@
 //!
 //! # Payloads as JSON
 //!
-//! With the feature `json`, serde serializes and deserializes payloads. A payload that cannot be
+//! With the `json` feature, serde serializes and deserializes payloads. A payload that cannot be
 //! deserialized causes an error with the reason, which is reported to [`Builder::on_error`].
 #![cfg_attr(feature = "json", doc = "```")]
 #![cfg_attr(not(feature = "json"), doc = "```ignore")]
@@ -218,13 +218,13 @@
 //!
 //! # Clients
 //!
-//! The feature `client` provides clients of room servers that reconnect and rejoin their rooms; see the
+//! The `client` feature provides clients of room servers that reconnect and rejoin their rooms; see the
 //! module `client`.
 //!
 //! # Metrics and logs
 //!
-//! [`Server::stats`] returns all counters. With the feature `prometheus`,
-//! `server.stats().to_prometheus()` is the response to a scrape. With the feature `tracing`, the server
+//! [`Server::stats`] returns all counters. With the `prometheus` feature,
+//! `server.stats().to_prometheus()` is the response to a scrape. With the `tracing` feature, the server
 //! emits events with the target `roomer`, which never contain payloads, room names or tokens:
 //!
 //! | level | events |
@@ -240,8 +240,8 @@
 //! # Several machines
 //!
 //! Servers with the same cluster name at one broker share their rooms ([`Builder::cluster`]). The
-//! broker is NATS with the feature `nats`, and Redis or Valkey with `redis`. The page
-//! [`guide::cluster`] describes the guarantees and the metrics to monitor.
+//! broker is NATS with the `nats` feature, and Redis or Valkey with `redis`. The
+//! [`guide::cluster`] page describes the guarantees and the metrics to monitor.
 #![cfg_attr(feature = "nats", doc = "```no_run")]
 #![cfg_attr(not(feature = "nats"), doc = "```ignore")]
 //! use roomer_tokio::{Cluster, Server, cluster};
@@ -256,7 +256,7 @@
 //!
 //! # TLS and other streams
 //!
-//! [`serve`] accepts connections from a TCP listener, a Unix listener or, with the feature `tls`, TLS
+//! [`serve`] accepts connections from a TCP listener, a Unix listener or, with the `tls` feature, TLS
 //! over TCP using [rustls](https://docs.rs/rustls). One timeout covers the TLS handshake and the HTTP
 //! handshake.
 #![cfg_attr(feature = "tls", doc = "```no_run")]
@@ -283,9 +283,9 @@
 //!
 //! # Tests
 //!
-//! With the feature `testkit`, your handlers, rules and hooks run in the real server with scripted
+//! With the `testkit` feature, your handlers, rules and hooks run in the real server with scripted
 //! clients and without sockets: in virtual time, in an order that depends only on a seed, and with
-//! tokio's paused clock if they need tokio. See the module `testkit`.
+//! tokio's paused clock if they need tokio. See the `testkit` module.
 //!
 //! # Further reading
 //!

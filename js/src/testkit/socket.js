@@ -103,7 +103,7 @@ class MemorySocket {
 }
 
 /**
- * Returns a class for the option `WebSocket` of connect(). The classes of all servers share their methods: V8 keeps what a class
+ * Returns a class for the `WebSocket` option of connect(). The classes of all servers share their methods: V8 keeps what a class
  * refers to until a collection of the whole heap, so a class made per server would keep the server for as long.
  *
  * @param {object} network

@@ -40,7 +40,7 @@ export function linesUntilBack(lines, rooms) {
     return suspended >= 0 && back.every((index) => index >= 0) ? Math.max(...back) + 1 : undefined;
 }
 
-/** Returns a client's id in the room that it opened last, "" before that, and the number of the line after that opening. */
+/** Returns a client's id in the room that it last opened, "" before that, and the number of the line after that opening. */
 export function lastOpening(lines) {
     const at = lines.findLastIndex(([what]) => what === "open" || what === "reopen");
     return { id: lines[at]?.[2] ?? "", from: at + 1 };
@@ -80,9 +80,9 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         /** All events that it has reported, as arrays [what, ...details]. */
         log,
         rooms,
-        /** Returns its last opening. On a busy machine the client may have been suspended since. */
+        /** Returns its last opening. On a busy machine the client may since have been suspended. */
         opening: () => lastOpening(log),
-        /** Returns its id in the room that it opened last; "" before that. */
+        /** Returns its id in the room that it last opened; "" before that. */
         get id() {
             return far.opening().id;
         },

@@ -81,7 +81,7 @@ impl Drop for Proxy {
 impl Network {
     fn connect(self: &Arc<Self>, client: TcpStream) {
         let mut state = self.state.lock().unwrap();
-        // If the server is down, its connection is refused and the client's ends.
+        // While cut, or if the server refuses, drop the client's connection.
         let Some(server) = (!state.is_cut).then(|| dial(self.server)).flatten() else { return };
         for stream in [&client, &server] {
             stream.set_nodelay(true).unwrap();

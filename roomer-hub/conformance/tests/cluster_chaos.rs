@@ -126,7 +126,7 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
     }
 }
 
-/// Runs a test with two nodes over each broker, on each runtime and on both.
+/// Runs a test over each broker with two nodes: both on tokio, both on smol, and one on each.
 fn on_all(test: fn(&dyn Broker, [&'static str; 2])) {
     let runtimes = [["tokio", "tokio"], ["smol", "smol"], ["tokio", "smol"]];
     let cases = BrokerKind::all().into_iter().flat_map(|kind| {

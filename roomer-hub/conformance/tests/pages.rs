@@ -286,7 +286,7 @@ const PAGES_WITH_SERVERS: [&str; 7] = [
 /// Checks that both adapters export the names in an import.
 fn both_export(import: &str) {
     let names = import.trim_matches(['{', '}']).split([',', ' ']).filter(|name| !name.is_empty());
-    // Both adapters export the whole module `testkit`.
+    // Both adapters export the whole `testkit` module.
     for name in names.filter(|_| !import.starts_with("testkit::")) {
         for adapter in ["tokio", "smol"] {
             let exports = read(format!("../roomer-{adapter}/src/lib.rs"));

@@ -126,7 +126,7 @@ impl Server {
         decided: Result<Accepted, Rejected>,
     ) -> Result<Upgrade, http::Response<String>> {
         let (handshake, options) = (self.0.handshake(), self.0.options());
-        // The limits were checked with the decision, but other clients may have connected since.
+        // The limits were checked with the decision, but other clients may since have connected.
         let reserved = decided.and_then(|accepted| {
             let replaced = handshake.replaced(&accepted);
             let address = options.handshake.address(accepted.peer);

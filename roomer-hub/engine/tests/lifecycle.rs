@@ -1,5 +1,5 @@
 //! Tests of how connections are accepted and end: sockets, transports, upgrades and timers. They
-//! run in virtual time, with an audit whenever the server is at rest.
+//! run in virtual time, with an audit whenever the server is idle.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::cell::Cell;

@@ -20,7 +20,7 @@ pub struct Outcome {
     pub steps: u64,
     /// A hash of all output, in order.
     pub hash: u64,
-    /// The reached marks, as bits in the order of [`MARKS`](Simulation::MARKS).
+    /// The reached marks, as a bit set in the order of [`MARKS`](Simulation::MARKS).
     pub marks: u128,
     /// A one-line description of the failure; `None` if all checks passed.
     pub fault: Option<String>,

@@ -201,7 +201,7 @@ fn frames_that_come_again_show_that_the_peer_is_at_work() {
     });
 }
 
-/// The node had received the leave of a member, but not that it had rejoined and sent a message:
+/// The node had learned that a member had left, but not that it had rejoined and sent a message:
 /// the checker wrongly expected the loss to be visible.
 #[test]
 fn a_loss_of_a_second_membership_does_not_show() {

@@ -1,8 +1,8 @@
-//! Runs the plans with peers with a few seeds. `sim --guests` runs many.
+//! Runs the peer plans with a few seeds. `sim --guests` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test guests` runs more seeds,
 //! `SIM_DEEP=1` explores more guests and peers, and `UPDATE_HASHES=1` accepts new hashes; use it
-//! only if a change of the hub's output was intended.
+//! only if a change to the hub's output was intended.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::fmt::Write;

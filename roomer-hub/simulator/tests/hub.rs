@@ -2,7 +2,7 @@
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test hub` runs more seeds,
 //! `SIM_DEEP=1` explores more clients, and `UPDATE_HASHES=1` accepts new hashes; use it only if a
-//! change of the hub's output was intended.
+//! change to the hub's output was intended.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::fmt::Write;

@@ -1,7 +1,7 @@
 //! Runs the plans with info with a few seeds. `sim --members` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test members` runs more seeds, and
-//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the hub's output was intended.
+//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change to the hub's output was intended.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::fmt::Write;

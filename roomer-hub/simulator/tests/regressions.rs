@@ -1,4 +1,4 @@
-//! Plans that once failed, named by the seeds that found them. The simulator prints them as tests.
+//! Plans that once failed, named after the seeds that found them. The simulator prints them as tests.
 
 use roomer_hub::Presence;
 use roomer_simulator::hub::plan::ClientRef::*;

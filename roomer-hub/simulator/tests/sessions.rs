@@ -115,7 +115,7 @@ fn a_session_whose_client_has_waited_too_long_is_away() {
 }
 
 /// Seed 2878: the rest of a flush was lost when a reconnection ended its session, so the members of
-/// a room of more than eight were not notified of the leave.
+/// a room of more than eight were not notified of the departure.
 #[test]
 fn a_session_that_ends_by_a_return_leaves_a_large_room_at_once() {
     let mut steps: Vec<Step> = (0..2).flat_map(|_| (0..6).flat_map(connect)).collect();

@@ -38,7 +38,8 @@ pub(super) struct Outgoing {
     pub(super) stream: u32,
     /// The position that the peer had applied when the stream began.
     after: StreamPosition,
-    /// The messages that the peer has missed since `after`; `None` if it may have missed any.
+    /// The messages that the peer has missed since `after`; `None` if unknown, so any message may be
+    /// missing.
     missed: Option<Origins>,
     /// The frame being collected, with space reserved for its head; empty if it has no items.
     open: Vec<u8>,
@@ -297,9 +298,8 @@ impl Outgoing {
         true
     }
 
-    /// Returns the origins of all messages after a position that the peer has applied. Returns
-    /// `None`, which means any message, if the journal no longer contains all frames after that
-    /// position.
+    /// Returns the origins of all messages after the peer's applied position, or `None` (unknown)
+    /// if the journal no longer has every frame after it.
     pub(super) fn origins_after(&self, applied: StreamPosition) -> Option<Origins> {
         // The peer has applied nothing from this stream, so it has missed all of it, besides what
         // it had missed before.

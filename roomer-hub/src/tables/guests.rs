@@ -1,4 +1,4 @@
-//! Queries about peers and guests, and changes of guests' membership.
+//! Queries about peers and guests, and changes to guests' membership.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;

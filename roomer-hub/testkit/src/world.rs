@@ -41,7 +41,7 @@ pub struct World {
     /// Faults that will end at a later time, with their client.
     pub(super) scheduled: Vec<(Duration, usize, Scheduled)>,
     step_count: u64,
-    /// The client whose connection was polled last.
+    /// The client whose connection was last polled.
     pub(super) last_polled: Option<usize>,
     /// The number of consecutive polls that moved no byte.
     pub(super) idle_polls: u64,
@@ -278,7 +278,7 @@ impl World {
         self.seed
     }
 
-    /// Returns the server.
+    /// Returns the server under test.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server

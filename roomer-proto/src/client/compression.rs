@@ -1,6 +1,6 @@
 //! permessage-deflate state of one connection: compresses packets and inflates messages.
 //!
-//! Without the feature `deflate`, [`Compression`] is an uninhabited type.
+//! Without the `deflate` feature, [`Compression`] is an uninhabited type.
 
 #[cfg(feature = "deflate")]
 pub(super) use with::{Compression, agreed, offer};

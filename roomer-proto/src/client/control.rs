@@ -132,9 +132,9 @@ impl Client {
             (false, true) => (Pending::Leave, LEAVE, Kind::Leave),
             _ => return,
         };
-        // A removal by the server looks like the answer to the leave. Unconfirmed messages to the room
-        // would then be lost, unless the answer to a probe ahead of the leave confirms them. An extended
-        // server reports each message that it rejects.
+        // A removal by the server looks like the answer to the leave request. Unconfirmed messages to
+        // the room would then be lost, unless the answer to a probe ahead of that request confirms
+        // them. An extended server reports each message that it rejects.
         if request == Pending::Leave && self.session.is_none() && self.outbox.has_unconfirmed(name)
         {
             self.outbox.request(item(&PROBE_PACKET, Kind::Probe));

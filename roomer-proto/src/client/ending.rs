@@ -101,7 +101,8 @@ impl Client {
         for item in self.outbox.reset() {
             self.report(item, LostReason::Unconfirmed);
         }
-        // Unwritten messages are back in the queue, including those for rooms that were left since.
+        // Unwritten messages are back in the queue, including those for rooms that have since been
+        // left.
         let rooms = &self.rooms;
         for item in self.outbox.discard(|item| !rooms.contains_key(&*item.room)) {
             self.report(item, LostReason::Unsent);

@@ -192,7 +192,7 @@ pub enum LostReason {
 pub enum Sent {
     /// The message was passed to the network.
     Sent,
-    /// The message is queued until the client is connected, has joined the room, or the server has
-    /// confirmed earlier messages.
+    /// The message is queued: the client is not connected, has not joined the room, or is waiting for
+    /// the server to confirm earlier messages.
     Queued,
 }

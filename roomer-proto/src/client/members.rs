@@ -28,7 +28,7 @@ struct Details {
     is_away: bool,
 }
 
-/// A change of a member, for an event.
+/// A change to a member, for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Left,
@@ -141,8 +141,8 @@ impl Members {
         made
     }
 
-    /// Returns the changes of the other members since an earlier list. `own` are the client's ids then
-    /// and now: the client itself neither joins nor leaves.
+    /// Returns the changes to the other members since an earlier list. `own` are the client's ids
+    /// then and now: the client itself neither joins nor leaves.
     pub(super) fn since(
         &self,
         before: &Members,

@@ -293,8 +293,8 @@ impl Client {
         let before = entry.joined(id, Members::parse(payload));
         entry.saw(now);
         if !entry.is_wanted || entry.pending.is_some() {
-            // Either the application left the room during the join, and the leave can be sent now,
-            // or it rejoined before the leave was answered, and only the next join counts.
+            // Either the application left the room during the join, and the leave request can be
+            // sent now, or it rejoined before that was answered, and only the next join counts.
             return self.request_room(name);
         }
         let is_first = !core::mem::replace(&mut entry.was_in, true);
@@ -328,7 +328,8 @@ impl Client {
             (None, true) => self.removed(name),
             (pending, is_wanted) => {
                 entry.pending = None;
-                // If the probe ahead of the leave is still unanswered, this reports a removal.
+                // If the probe ahead of the leave request is still unanswered, this reports a
+                // removal.
                 if pending == Some(Pending::Leave) && self.session.is_none() {
                     self.give_up(name);
                 }
@@ -350,7 +351,7 @@ impl Client {
         self.report_members(&room, changes);
     }
 
-    /// Reports changes of the members of a room.
+    /// Reports changes to the members of a room.
     fn report_members(&mut self, room: &ByteString, changes: Vec<(ConnId, Change)>) {
         self.events.extend(changes.into_iter().map(|(id, change)| {
             let room = room.clone();

@@ -53,7 +53,7 @@ impl Room {
     }
 
     /// Returns true if the client is in the room and stays there. The application may rejoin while
-    /// a leave is on its way: the server would drop messages that follow the leave.
+    /// a leave request is on its way: the server would drop messages that follow it.
     pub(super) fn is_joined(&self) -> bool {
         self.is_in && self.is_wanted && self.pending.is_none()
     }

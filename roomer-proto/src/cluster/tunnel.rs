@@ -15,8 +15,8 @@ pub const TUNNEL_WINDOW: usize = 64 * 1024;
 /// The largest number of bytes in one [`Data`](TunnelItem::Data).
 pub const TUNNEL_DATA: usize = 16 * 1024;
 
-/// An item of one tunnel. A tunnel is named by the node that opened it and a number that this node has
-/// not used before.
+/// An item of one tunnel. A tunnel is identified by the node that opened it and a number that the
+/// opener has not used before.
 ///
 /// ```text
 ///  node of the socket            node of the session

@@ -27,7 +27,7 @@ fn a_message_waits_until_the_room_is_joined_again() {
     client.leave(NOW, "lobby");
     assert_eq!(sent(&mut client), [format!("lobby {LEAVE}")]);
     client.join(NOW, "lobby").unwrap();
-    // If it were sent now, it would reach the server behind the leave, and be dropped.
+    // If it were sent now, it would reach the server behind the leave request, and be dropped.
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
     assert!(!client.is_in("lobby"));
     assert_eq!(sent(&mut client), [""; 0]);
@@ -94,7 +94,7 @@ fn a_removal_from_a_room_that_was_never_joined_is_a_rejection() {
 #[test]
 fn a_message_that_was_not_written_before_its_room_was_left_is_reported() {
     let mut client = in_lobby();
-    // The network accepts nothing, so neither the message nor the leave is written.
+    // The network accepts nothing, so neither the message nor the leave request is written.
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
     client.leave(NOW, "lobby");
     client.disconnected(NOW);

@@ -1,4 +1,4 @@
-//! `roomer`, a command line for room servers.
+//! `roomer`, a command-line tool for room servers.
 //!
 //! | file | contents |
 //! |---|---|

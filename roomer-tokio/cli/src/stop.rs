@@ -6,7 +6,7 @@ use std::time::Duration;
 use roomer_tokio::client::Client;
 use roomer_tokio::shutdown_signal;
 
-/// How long a stopped command waits for a server that stands still.
+/// How long a stopped command waits for a server that does not respond.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Ctrl-C or SIGTERM. A second signal ends the process at once.
@@ -30,7 +30,7 @@ impl Stop {
         }
     }
 
-    /// Acts like a signal: the terminal's editor receives Ctrl-C as a key.
+    /// Acts as if the signal had arrived: the terminal's line editor receives Ctrl-C as a key press.
     pub(crate) fn set(&mut self) {
         self.has_come = true;
     }

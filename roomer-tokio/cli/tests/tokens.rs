@@ -66,7 +66,7 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
     let mut forged: Vec<u8> = key.token(&good()).into();
     let dot = forged.iter().rposition(|byte| *byte == b'.').unwrap();
     forged[dot + 1] = if forged[dot + 1] == b'A' { b'B' } else { b'A' };
-    // Try the public key as a secret: it is not one.
+    // Algorithm confusion: an HMAC token signed with the public key must be rejected.
     let confused = Signer::Secret(include_bytes!("support/keys/rsa.pem").to_vec());
     let refused: Vec<(String, &str)> = vec![
         (String::from_utf8(forged).unwrap(), wrong),

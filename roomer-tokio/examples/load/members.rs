@@ -3,7 +3,7 @@
 use roomer_proto::extended::MEMBERS;
 use roomer_proto::{ConnId, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
-/// A change of a room's members.
+/// A change to a room's members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Joined,

@@ -1,5 +1,5 @@
 //! HS256 for `jsonwebtoken` using ring, which TLS requires anyway. In your own program, omit this file
-//! and enable the crate's feature `aws_lc_rs` or `rust_crypto`.
+//! and enable the crate's `aws_lc_rs` or `rust_crypto` feature.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};

@@ -36,8 +36,8 @@ use crate::{Server, Upgrade, connect_upgraded};
 /// - any application type: [`Conn::extension`](crate::Conn::extension) returns it;
 /// - [`SocketAddr`]: the client's address, for [`HandshakeRequest::peer`](crate::HandshakeRequest::peer),
 ///   [`trust_proxy`](crate::Builder::trust_proxy) and
-///   [`max_connections_per_address`](crate::Builder::max_connections_per_address). With the feature
-///   `axum`, axum's `ConnectInfo<SocketAddr>` too, which is present if the application is served
+///   [`max_connections_per_address`](crate::Builder::max_connections_per_address). With the
+///   `axum` feature, axum's `ConnectInfo<SocketAddr>` too, which is present if the application is served
 ///   with `into_make_service_with_connect_info::<SocketAddr>()`. For other places use
 ///   [`peer_from`](Mount::peer_from).
 ///

@@ -1,7 +1,7 @@
 //! Tests your handlers in the real server, with scripted clients and injected network faults, but
 //! without sockets.
 //!
-//! Enable the feature `testkit` in `[dev-dependencies]`; `#[tokio::test(start_paused = true)]` needs
+//! Enable the `testkit` feature in `[dev-dependencies]`; `#[tokio::test(start_paused = true)]` needs
 //! tokio's feature `test-util`.
 //!
 //! This module re-exports [`roomer_testkit`], whose page contains the tutorial. Its [`World`] runs on
@@ -39,7 +39,7 @@
 //! world.settle().await;
 //! assert_eq!(bob.texts("root", "sum"), ["294"]);
 //!
-//! // It does not wait for timers: tokio's clock stands still and advances with the world's clock.
+//! // It does not wait for timers: tokio's clock is paused and advances with the world's clock.
 //! ann.send("root", "remind", "tea");
 //! world.settle().await;
 //! assert!(bob.texts("root", "reminder").is_empty());

@@ -34,7 +34,7 @@ const YIELDS: usize = 32;
 const TICK: Duration = Duration::from_millis(1);
 
 /// A [`World`] within a tokio runtime, on tokio's paused clock, so that handlers may use tokio. See the
-/// [module's page](super).
+/// [module documentation](super).
 ///
 /// Dereferences to [`World`], for methods that only inspect the world ([`clients`](World::clients),
 /// [`errors`](World::errors), [`waiting`](World::waiting)).
@@ -276,7 +276,7 @@ impl TokioWorld {
         self.world.jump(now.saturating_sub(self.world.now()));
     }
 
-    /// Waits in real time, while tokio's clock stands still, until a connection has work. Returns false
+    /// Waits in real time, while tokio's clock is paused, until a connection has work. Returns false
     /// after `most`.
     async fn woken_within(&self, most: Duration) -> bool {
         let (end, ended) = mpsc::channel::<()>();
@@ -330,7 +330,7 @@ fn pause() -> bool {
          #[tokio::test(start_paused = true)] above the test"
     );
     // `time::pause` panics if the clock is already paused, which can only be detected because it
-    // stands still.
+    // does not advance.
     let (real, paused) = (std::time::Instant::now(), Instant::now());
     while real.elapsed() < Duration::from_micros(1) {}
     let is_running = Instant::now() != paused;

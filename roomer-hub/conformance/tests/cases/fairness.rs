@@ -15,7 +15,7 @@ const GO: usize = 100;
 const AFLOAT: usize = 8 << 20;
 
 /// Makes two clients flood a room, or each other, as fast as the receivers read.
-/// Meanwhile the other members must be able to exchange messages.
+/// Meanwhile other clients must still be able to connect and talk.
 fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
     // Limits on slow readers are not under test here.
     let test =

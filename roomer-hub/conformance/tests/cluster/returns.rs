@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::nodes::{Nodes, id};
 
-/// Takes the user from the request's query.
+/// Adds an authorize hook that reads the user from the query string.
 pub(super) fn with_users(builder: Builder) -> Builder {
     builder.authorize(|request| {
         let user = request.query("user");

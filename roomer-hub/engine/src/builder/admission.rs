@@ -84,7 +84,7 @@ impl<E> Builder<E> {
     /// Calls `hook` for conditions that the operator should know about: rejected handshakes with
     /// the reason and the remedy, options that do not apply, a low limit on open files. At most one
     /// warning of each kind is reported every ten seconds. The hook runs in a connection's task and
-    /// should return quickly. Default: none. With the feature `tracing`, the same warnings are
+    /// should return quickly. Default: none. With the `tracing` feature, the same warnings are
     /// emitted as events at `WARN`.
     ///
     /// ```

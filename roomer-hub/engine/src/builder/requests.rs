@@ -9,14 +9,14 @@ use crate::callbacks::handler::Callback;
 use crate::server::conn::Conn;
 
 impl<E> Builder<E> {
-    /// Registers a handler that answers requests with `event`. Its return value is sent as the
+    /// Registers a handler for requests whose event is `event`. Its return value is sent as the
     /// reply. Only clients that use the extended protocol send requests. The rules for messages to
     /// rooms apply to requests too ([`may_publish`](Self::may_publish), and by default membership).
     /// Other messages with the same event are passed to the handler of [`on`](Self::on).
     ///
     /// The handler returns a payload or a result; see [`IntoReply`]. An error is reported to
     /// [`on_error`](Self::on_error), and the client receives the code `failed` without its text, or
-    /// `invalid` if reading the payload as text or JSON has failed. A
+    /// `invalid` if reading the payload as text or JSON fails. A
     /// [`ReplyError`](crate::ReplyError) is not reported: the client receives its code and text. A
     /// panic closes the connection with 1011.
     ///

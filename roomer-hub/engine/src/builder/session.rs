@@ -77,7 +77,7 @@ impl<E> Builder<E> {
     /// as before. A panic closes that connection with 1011.
     ///
     /// Existing handles to the connection keep the earlier claims; handlers get a new one. Plain
-    /// clients are not asked: their login expires, and they connect again.
+    /// clients are not asked: their login expires, and they reconnect.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -67,7 +67,7 @@ impl<R: Runtime> Builder<R> {
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if the address is `wss://…`, and the feature `tls` is not enabled.
+    /// [`InvalidAddress`] if the address is `wss://…`, and the `tls` feature is not enabled.
     ///
     /// # Panics
     ///

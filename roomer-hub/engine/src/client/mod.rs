@@ -1,7 +1,7 @@
 //! A client on any runtime: the driver for [`roomer_proto::client`], and the application's handles.
 //!
 //! An adapter implements [`Runtime`] and defines a type alias `Client<ItsRuntime>`, as
-//! `roomer_tokio::client` and `roomer_smol::client` do. With the feature `web`, on
+//! `roomer_tokio::client` and `roomer_smol::client` do. With the `web` feature, on
 //! `wasm32-unknown-unknown`, `Web` is the runtime for browsers. The rest of this module is the same
 //! on every runtime.
 

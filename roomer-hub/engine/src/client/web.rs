@@ -23,7 +23,7 @@ use web_sys::{
 use super::runtime::{ByteStream, Incoming, MessageSocket, Opening, Runtime};
 
 /// The runtime for a client in a page or worker: `Client::<Web>::connect("wss://example.org/ws")`.
-/// Its values must stay on the thread that created them.
+/// Its sockets, timers and watchers must stay on the thread that created them.
 #[derive(Clone, Copy, Debug)]
 pub enum Web {}
 

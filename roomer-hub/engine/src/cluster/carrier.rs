@@ -36,7 +36,7 @@ pub trait Carrier: Send + 'static {
     }
 }
 
-/// A change of the link's state, or a received frame.
+/// A change in the link's state, or a received frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CarrierEvent {
     /// The link is up, and the broker has confirmed the subscriptions.

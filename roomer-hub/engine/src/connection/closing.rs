@@ -42,7 +42,7 @@ pub(super) struct Closing {
 }
 
 impl Connection {
-    /// Starts the close with the timeout from the option `close_timeout`.
+    /// Starts the close with the timeout from the `close_timeout` option.
     pub(super) fn close(&mut self, now: Duration, decoder: Option<Decoder>) -> Step {
         self.close_within(now, decoder, self.shared.options().close_timeout)
     }

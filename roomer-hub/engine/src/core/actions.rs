@@ -142,7 +142,8 @@ impl Effects<'_> {
     /// Returns the result after all actions have been carried out.
     #[inline]
     pub(super) fn finish(mut self, tables: &Tables) -> Applied {
-        // Look it up once per input, not per broadcast: few inputs concern more than one room.
+        // Look up the congested member once per input, not per broadcast: few inputs concern more
+        // than one room.
         if let Some(room) = self.broadcast_in {
             let receiver = self.outbound.congested_member(tables, room);
             self.applied.congested = receiver.map(Congestion::Receiver).or(self.applied.congested);

@@ -185,16 +185,16 @@ impl ServerHandshake<'_> {
         })
     }
 
-    /// Returns the socket that ends if this client is admitted.
+    /// Returns the address of the socket that admitting this client would replace.
     pub(crate) fn replaced(&self, accepted: &Accepted) -> Option<Replaced> {
         let user = accepted.credentials.as_ref().and_then(|credentials| credentials.user());
         self.replaced_by(accepted.session.as_ref(), |of_session| of_session == user)
     }
 
-    /// Returns the socket that ends if a client with this request is admitted: its session's
-    /// socket, if that still looks open. This allows a client to change its network although its
-    /// address is at its limit or the server is full. `is_user` is true for the user that the
-    /// client has logged in as; another user's session and its socket are kept.
+    /// Returns the address of the socket that admitting this client would replace: its session's
+    /// socket, if that still looks open. The client can then change its network even if its address
+    /// is at its limit or the server is full. `is_user` is true for the user that the client has
+    /// logged in as; another user's session and its socket are kept.
     fn replaced_by(
         &self,
         request: Option<&SessionRequest>,

@@ -60,10 +60,10 @@ impl HandshakeRequest {
         self.headers().get(name)?.to_str().ok()
     }
 
-    /// Returns the client's token, from the first of these that is present: the header `Authorization:
-    /// Bearer`, which browsers cannot send; a subprotocol, which browsers can send and which does not
-    /// appear in URLs and logs (see [`subprotocol`](crate::Builder::subprotocol)); or the query
-    /// parameter `token`.
+    /// Returns the client's token, from the first of these that is present: the `Authorization:
+    /// Bearer` header, which browsers cannot send; a subprotocol, which browsers can send and which
+    /// does not appear in URLs and logs (see [`subprotocol`](crate::Builder::subprotocol)); or the
+    /// query parameter `token`.
     #[must_use]
     pub fn token(&self) -> Option<Cow<'_, str>> {
         let bearer = || {

@@ -20,7 +20,7 @@ const MAX_SHOWN: usize = 128;
 
 /// A condition that a server's operator should know about. `Display` writes a sentence with the
 /// condition, its location and the remedy. Warnings are passed to
-/// [`Builder::on_warning`](crate::Builder::on_warning) and, with the feature `tracing`, emitted as
+/// [`Builder::on_warning`](crate::Builder::on_warning) and, with the `tracing` feature, emitted as
 /// events at `WARN`. At most one of each kind is given every ten seconds.
 ///
 /// Values from a client are escaped and truncated to 128 bytes. Tokens and queries are omitted.

@@ -24,8 +24,8 @@ impl Outbound {
             }
             writer.audit(at_rest, max).map_err(|error| format!("{conn:?}: {error}"))?;
         }
-        // Check this only at rest: memory may exceed the budget until the current flush has counted
-        // it.
+        // Check this only once the server is idle: memory may exceed the budget until the current
+        // flush has counted it.
         if at_rest {
             let mut buffers = BufferSet::new();
             self.writers.values().for_each(|writer| buffers.add(&writer.usage()));

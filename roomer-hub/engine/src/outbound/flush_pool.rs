@@ -116,7 +116,7 @@ impl FlushPool {
 
     /// Registers a worker's waker for the next job. Returns false if a job is available.
     pub(crate) fn park(&self, cx: &Context<'_>) -> bool {
-        // Remove exhausted jobs too so that an empty queue below means that no work is left.
+        // `job` also removes exhausted jobs, so an empty queue below means that no work is left.
         if self.job().is_some() {
             return false;
         }

@@ -26,7 +26,8 @@ impl Server {
         if at_rest && sockets == 0 && held > 0 {
             return Err(format!("{held} bytes are held without a socket"));
         }
-        // A task that has not been polled yet has no timer, so equality holds only at rest.
+        // A task that has not been polled yet has no timer, so equality holds only once the server is
+        // idle.
         let timers = self.0.timers.count();
         if timers > sockets + requests || (at_rest && timers < sockets) {
             return Err(format!("{timers} timers for {sockets} sockets and drains"));

@@ -149,7 +149,7 @@ impl Server {
     /// [`Conn::close`](crate::Conn::close).
     ///
     /// If the client has lost its connection and may still [return](crate::Builder::resume_window), its
-    /// session ends, and the client does not receive the close frame: it connects again with a new id.
+    /// session ends, and the client does not receive the close frame: it reconnects with a new id.
     /// To keep a client away, also reject its login in [`authorize`](crate::Builder::authorize).
     #[doc(alias = "close")]
     pub fn disconnect(&self, conn: impl AsRef<str>, code: u16, reason: &str) -> bool {

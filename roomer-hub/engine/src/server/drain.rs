@@ -78,15 +78,15 @@ impl Server {
 
     /// Returns true if the server accepts new connections: it is not draining or shut down, has not
     /// reached [`max_connections`](crate::Builder::max_connections), and in a cluster has waited
-    /// for the other nodes ([`Cluster::form_wait`](crate::cluster::Cluster::form_wait)). For a load
-    /// balancer's readiness check.
+    /// for the other nodes ([`Cluster::form_wait`](crate::cluster::Cluster::form_wait)). Intended for
+    /// the readiness probe of a load balancer.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.is_ready()
     }
 
-    /// Returns true until a drain has ended or [`shutdown`](Self::shutdown) was called. A full or
-    /// draining server is live. For the liveness check by a supervisor that restarts failed
+    /// Returns true until a drain ends or [`shutdown`](Self::shutdown) is called. A full or draining
+    /// server is live. Intended for the liveness probe of a supervisor that restarts failed
     /// processes.
     #[must_use]
     pub fn is_live(&self) -> bool {

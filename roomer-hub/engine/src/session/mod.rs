@@ -1,7 +1,7 @@
 //! Extended protocol sessions: connections that outlive their sockets.
 //!
 //! ```text
-//!             socket lost                    until, overflow, close
+//!             socket lost                   timeout, overflow, close
 //!  Established ─────────▶ Detached ─────────────────────────────────▶ gone
 //!       ▲                    │ the client is back on a new socket
 //!       └──── Handover ◀─────┘ (or the old socket only looks open)

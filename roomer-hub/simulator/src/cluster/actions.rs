@@ -309,7 +309,7 @@ impl World {
             ensure!(
                 !client.is_open
                     || is_done
-                    // The stream to the client's node has been restarted since, which may have lost
+                    // The stream to the client's node has since been restarted, which may have lost
                     // commands.
                     || breaks > command.breaks
                     || self.is_lost_to(node, command.from),

@@ -270,7 +270,8 @@ impl Client {
     /// Records that this client's node reports a node's messages in a room as lost.
     pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
         self.expected.allow_loss_in(node, room);
-        // Only the leave of a former member shows that its last messages were lost.
+        // For a member that has already left, its departure is the only sign that its last messages
+        // were lost.
         let Some(view) = self.views.get(&room).filter(|_| room < FULL) else { return };
         self.expected.loss_is_shown_except(view, room);
     }
@@ -280,7 +281,7 @@ impl Client {
         self.expected.expect_no_more(node, room);
     }
 
-    /// Checks at rest that only messages from lost nodes are missing.
+    /// Once the cluster is idle, checks that only messages from lost nodes are missing.
     pub fn check_received_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
         self.expected.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
     }

@@ -67,12 +67,13 @@ impl Expected {
         streams.flat_map(|stream| &mut stream.numbers).for_each(|number| number.may_be_lost = true);
     }
 
-    /// Records that leaves have revealed a possible loss to all of a room's clients except these.
+    /// Records that all of a room's clients except these have left, which has revealed a possible
+    /// loss.
     pub fn loss_is_shown_except(&mut self, members: &BTreeSet<ConnId>, room: usize) {
         for ((from, own), stream) in &mut self.0 {
             let has_left = matches!(from, Sender::Client(id) if !members.contains(id));
             if has_left && *own == Some(room) {
-                // The leave has revealed the possible loss. These messages need not arrive.
+                // The departure has revealed the possible loss. These messages need not arrive.
                 stream.numbers.retain(|number| !number.may_be_lost);
             }
         }
@@ -120,9 +121,9 @@ impl Expected {
         Ok(())
     }
 
-    /// Checks at rest that no message is missing. `hides_loss` returns true for senders and rooms
-    /// whose losses are invisible, depending on whether the node was dead; `is_lost` returns true
-    /// for nodes that ended without a goodbye.
+    /// Once the cluster is idle, checks that no message is missing. `hides_loss` returns true for
+    /// senders and rooms whose losses are invisible, depending on whether the node was dead;
+    /// `is_lost` returns true for nodes that ended without a goodbye.
     pub fn at_rest(
         &self,
         is_lost: impl Fn(NodeId) -> bool,

@@ -124,7 +124,7 @@ impl Client {
         Ok(())
     }
 
-    /// Checks at rest that a room's members are shown with their current info.
+    /// Once the cluster is idle, checks the info and away state shown for a room's members.
     pub fn check_infos(&self, room: usize, others: &super::node::Clients) -> Result<(), Fault> {
         if !self.is_extended || !self.is_in(room) {
             return Ok(());

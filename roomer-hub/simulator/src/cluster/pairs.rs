@@ -237,7 +237,8 @@ impl World {
         })
     }
 
-    /// Returns true if a node ended without a goodbye to another one, which may not have noticed.
+    /// Returns true if `from` has ended without sending `node` a goodbye, so `node` may not have
+    /// noticed.
     pub fn is_lost_to(&self, node: &Node, from: NodeId) -> bool {
         let is_there = self.index_of(from).is_some_and(|at| self.nodes[at].state != State::Ended);
         !is_there && !node.byes.contains(&from)

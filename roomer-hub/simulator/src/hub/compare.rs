@@ -98,7 +98,7 @@ impl Checker {
                 Action::Close { conn, code, reason },
                 Effect::Close { client, code: expected, reason: why },
             ) => {
-                // Every action is hashed, so any change of the output changes the run's hash.
+                // Every action is hashed, so any change to the output changes the run's hash.
                 self.trace.number(u64::from(code) << 16 | u64::from(client));
                 self.trace.bytes(reason.as_bytes());
                 self.clients.end(client);

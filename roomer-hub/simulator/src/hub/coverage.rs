@@ -18,9 +18,9 @@ pub struct Coverage {
     pub marks: Marks,
     /// The index of each room's name, by room number.
     names: Vec<u8>,
-    /// The names of rooms that have closed, as bits.
+    /// The names of rooms that have closed, as a bit set.
     closed: u32,
-    /// The names of rooms that closed in the last input, as bits.
+    /// The names of rooms that closed in the last input, as a bit set.
     just_closed: u32,
     /// The slot in the hub's connection table that the last input freed.
     freed: Option<u32>,

@@ -26,7 +26,7 @@ pub struct Scope {
     pub guests: u8,
 }
 
-/// An exploration's result.
+/// The size and completeness of the explored state space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Explored {
     pub states: usize,

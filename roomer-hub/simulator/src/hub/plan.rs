@@ -1,7 +1,7 @@
 //! A plan for the hub: configuration and steps, as plain data. Running it uses no randomness, it
 //! can be shrunk step by step, and its `Debug` form is valid Rust.
 //!
-//! Clients are named by slot so that a plan stays meaningful when steps are removed.
+//! Clients are identified by slot so that a plan stays meaningful when steps are removed.
 
 use roomer_hub::{Config, HashKey, Presence, Rate};
 

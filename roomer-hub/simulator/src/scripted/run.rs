@@ -30,7 +30,7 @@ use crate::trace::Trace;
 const QUEUE_BYTES: usize = 4096;
 const MOST_MESSAGE: usize = 64 * 1024;
 
-/// The maximum number of rounds while the time stands still. More indicate an endless loop.
+/// The maximum number of rounds before the clock advances. More indicate an endless loop.
 const MOST_ROUNDS: usize = 2_000;
 
 pub(super) struct Run<'p> {

@@ -21,7 +21,7 @@ use crate::fault::{Fault, ensure};
 use crate::hub::model::Model;
 use crate::trace::Trace;
 
-/// The maximum number of polls while the time stands still. More indicate an endless loop.
+/// The maximum number of polls before the clock advances. More indicate an endless loop.
 const MAX_POLLS: u32 = 1_000_000;
 
 /// The maximum number of connections in a plan.

@@ -2,7 +2,7 @@
 //! deliveries and polls, and the faults. Running it uses no randomness, and it can be shrunk step
 //! by step.
 //!
-//! Connections are named by slot so that a plan stays meaningful when steps are removed.
+//! Connections are identified by slot so that a plan stays meaningful when steps are removed.
 
 use roomer_hub::Presence;
 
@@ -48,7 +48,7 @@ pub struct Setup {
     pub drain: Option<Drain>,
     /// The settings for large flushes; `None` means the defaults, with one worker.
     pub flush: Option<Flush>,
-    /// The slots of clients that answer neither pings nor close frames, as bits.
+    /// The slots of clients that answer neither pings nor close frames, as a bit set.
     pub mute: u32,
     /// How the last connections end.
     pub ending: Ending,
@@ -111,10 +111,10 @@ pub struct Flush {
 /// How the `on_connect`, join, leave and disconnect hooks behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hooks {
-    /// The hooks that are registered, as bits: connect, join, leave, disconnect.
+    /// The registered hooks, as a bit set: connect, join, leave, disconnect.
     pub enabled: u8,
-    /// The hooks that perform the action below, as bits, first for ids with even numbers and then
-    /// for odd ones.
+    /// The hooks that perform the action, as a bit set: the low four bits for even ids, the high four
+    /// for odd ids.
     pub acting: u8,
     pub action: AppAction,
 }

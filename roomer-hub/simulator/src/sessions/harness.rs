@@ -17,7 +17,7 @@ use crate::hub::model::Model;
 use crate::server::setup::SimEnvironment;
 use crate::trace::Trace;
 
-/// The maximum number of polls while the time stands still. More indicate an endless loop.
+/// The maximum number of polls before the clock advances. More indicate an endless loop.
 const MAX_POLLS: u32 = 100_000;
 
 /// The maximum number of sockets in a plan. Each uses up to two ids.

@@ -48,7 +48,7 @@ impl Harness<'_> {
             let Some((_, count)) = socket.asked.token.clone() else {
                 return Err(Fault::new(format!("{number} is ended by socket {at}")));
             };
-            // A request may only end the session named by its token.
+            // A request may only end the session identified by its token.
             let is_due = self.wanted(at) == Some(number) || socket.is_aborted;
             ensure!(is_due, "{number} is ended by a request of another session");
             // The waiting task was aborted, or the session had already discarded packets that its

@@ -67,7 +67,7 @@ pub fn plan_of_seed(seed: u64) -> Plan {
     generate::plan(&mut Random::new(seed))
 }
 
-/// Runs a plan.
+/// Runs a plan up to its first fault.
 pub fn run(plan: &Plan) -> Outcome {
     let mut harness = match Harness::new(plan) {
         Ok(harness) => harness,
@@ -77,7 +77,8 @@ pub fn run(plan: &Plan) -> Outcome {
     Outcome { steps: harness.steps, hash: harness.trace.hash(), marks: harness.marks.0, fault }
 }
 
-/// Runs all steps and the final checks. Returns the index of the failed step, and the reason.
+/// Runs the steps and then the final checks, up to the first fault. Returns the index of the failed
+/// step, and the reason.
 fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
     let mut at = 0;
     let result = catch_unwind(AssertUnwindSafe(|| {

@@ -11,21 +11,21 @@ pub struct Plan {
 /// option's default if it is not a valid value.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// The option `resume_window`; 0 disables sessions.
+    /// The `resume_window` option; 0 disables sessions.
     pub window: u32,
-    /// The option `resume_buffer`.
+    /// The `resume_buffer` option.
     pub buffer: u32,
-    /// The option `max_detached`.
+    /// The `max_detached` option.
     pub max_detached: u8,
-    /// The option `max_connections`.
+    /// The `max_connections` option.
     pub max_connections: u8,
     /// The memory budget above its minimum.
     pub memory_slack: Option<u32>,
-    /// The option `max_backlog`.
+    /// The `max_backlog` option.
     pub max_backlog: u32,
-    /// The option `pong_timeout`.
+    /// The `pong_timeout` option.
     pub pong: u32,
-    /// The option `write_timeout`.
+    /// The `write_timeout` option.
     pub write: u32,
     /// How long slow handlers wait.
     pub handler_wait: u16,

@@ -31,8 +31,7 @@ fn replied(text: &'static str) -> Option<Result<bytes::Bytes, (String, String)>>
 /// The results of requests that the server has sent.
 type Outcomes = Arc<Mutex<Vec<Result<String, RequestError>>>>;
 
-/// Adds a handler `ask` that sends the request `where` to the client that calls it, with a limit of
-/// 10 s.
+/// Adds an `ask` handler that sends a `where` request back to the caller, with a 10 s timeout.
 fn asking(builder: Builder) -> (Builder, Outcomes) {
     let outcomes = Outcomes::default();
     let log = outcomes.clone();

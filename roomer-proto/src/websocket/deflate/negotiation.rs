@@ -19,7 +19,7 @@ const MAX_WINDOW_BITS: u8 = 15;
 
 /// The negotiated parameters of permessage-deflate, without context takeover in either direction.
 ///
-/// Its `Display` output is the value of the header `Sec-WebSocket-Extensions` in the response.
+/// Its `Display` output is the value of the `Sec-WebSocket-Extensions` header in the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
     /// The limit on the server's window, if the client has set one.

@@ -101,7 +101,9 @@ struct DumpLine {
     bytes: Vec<u8>,
 }
 
-/// Parses a line such as `0x0010:  4500 003c` or `00000010  45 00 00 3c  E..<`.
+/// Parses a line of a hex dump: an offset of eight hexadecimal digits, or of at least four after
+/// `0x`, and up to 16 bytes, as in `0x0010:  4500 003c` or `00000010  45 00 00 3c  E..<`. Returns
+/// `None` for other lines.
 fn dump_line(line: &str) -> Option<DumpLine> {
     let is_indented = line.starts_with(INDENT);
     let (offset, rest) = line.trim_start().split_once([' ', ':', '\t'])?;

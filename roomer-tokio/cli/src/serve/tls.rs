@@ -75,7 +75,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn in_file(path: &Path, error: &pem::Error, kind: &str) -> String {
-    // In the line `BEGIN ENCRYPTED PRIVATE KEY`, or in the header `Proc-Type: 4,ENCRYPTED`.
+    // In the line `BEGIN ENCRYPTED PRIVATE KEY`, or in the `Proc-Type: 4,ENCRYPTED` header.
     let is_encrypted =
         || std::fs::read_to_string(path).is_ok_and(|text| text.contains("ENCRYPTED"));
     match error {

@@ -14,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! The feature `nats` of `roomer-tokio` and `roomer-smol` provides another carrier, with fewer
+//! The `nats` feature of `roomer-tokio` and `roomer-smol` provides another carrier, with fewer
 //! dependencies and a lower cost per frame.
 #![forbid(unsafe_code)]
 
@@ -42,7 +42,7 @@ const MAX_DELAY: Duration = Duration::from_secs(1);
 /// message arrives, the broker has processed all earlier subscriptions.
 const PROBE: &[u8] = b"probe ";
 
-/// A link to a NATS server that uses the official client.
+/// A link to a NATS server through the official client.
 pub struct NatsCarrier {
     subjects: Subjects,
     link: Arc<Link>,

@@ -23,7 +23,7 @@ pub(super) struct Client {
     pub(super) view: View,
     pub(super) requests: Requests,
     infos: HashMap<Room, Infos>,
-    /// The info that the client set last.
+    /// The info that the client last set.
     pub(super) info: Value,
     changes: u64,
     pub(super) stage: Stage,

@@ -27,7 +27,7 @@ pub(super) enum Fault {
     Reset,
     /// Both sides receive the end of the stream.
     Cut,
-    /// One side receives the end of the stream, and the other direction works for a while.
+    /// One direction is shut down; the other keeps working for a while.
     HalfClose,
     /// One or both directions stop for a while.
     Stall,

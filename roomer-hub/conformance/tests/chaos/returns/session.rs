@@ -33,7 +33,7 @@ pub(super) struct Session {
     acknowledged: u64,
     /// The frames that the server has not acknowledged.
     unacknowledged: VecDeque<Vec<u8>>,
-    /// The number of acknowledged frames.
+    /// The number of sent frames that the server has acknowledged.
     before: u64,
     /// The number of reconnections.
     pub(super) returns: usize,

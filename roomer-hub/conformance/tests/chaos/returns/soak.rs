@@ -1,5 +1,4 @@
-//! The soak test of sessions: clients behind a proxy that breaks their connections, generated from
-//! a seed.
+//! A soak test for sessions, generated from a seed. A proxy breaks the clients' connections.
 
 use std::collections::{BTreeSet, HashMap};
 use std::env;

@@ -23,7 +23,7 @@ use thiserror::Error;
 /// `nats://user:password@one.example,nats://user:password@two.example:4333`. Each of these brokers
 /// must forward what is published on the others.
 ///
-/// With the feature `tls`, `tls://host?ca=/etc/broker/ca.pem` verifies the broker's certificate
+/// With the `tls` feature, `tls://host?ca=/etc/broker/ca.pem` verifies the broker's certificate
 /// against the authorities in that file, instead of the system's. `cert` and `key` name the node's
 /// own certificate files, for a broker that requires one. `rediss://` has the same options.
 ///

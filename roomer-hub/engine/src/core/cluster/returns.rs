@@ -133,7 +133,7 @@ impl Core {
         }
     }
 
-    /// Records what the tunnels have to send.
+    /// Queues the tunnels' pending items in the streams to their peers.
     pub(crate) fn send_tunnels(&mut self, now: Duration) {
         let Core { hub, cluster, .. } = self;
         if let Some(state) = cluster {

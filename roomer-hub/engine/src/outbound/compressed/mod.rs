@@ -20,7 +20,7 @@
 //! and the part of a batch delivered early to a leaving member) stay plain: compressing them would
 //! benefit a single receiver.
 //!
-//! Without the feature `deflate`, [`CompressedBatch`] is uninhabited and costs nothing.
+//! Without the `deflate` feature, [`CompressedBatch`] is uninhabited and costs nothing.
 
 #[cfg(feature = "deflate")]
 mod codec;

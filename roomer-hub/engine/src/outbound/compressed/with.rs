@@ -1,4 +1,4 @@
-//! The compressed form of a batch, with the feature `deflate`.
+//! The compressed form of a batch, with the `deflate` feature.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! Stubs used without the feature `deflate`, when compression is never negotiated.
+//! Stubs used without the `deflate` feature, when compression is never negotiated.
 
 use bytes::Bytes;
 use roomer_proto::websocket::{self, Kind, Violation};

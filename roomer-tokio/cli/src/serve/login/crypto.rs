@@ -1,4 +1,4 @@
-//! Verifies token signatures for the crate `jsonwebtoken`, using ring, as TLS does.
+//! Verifies token signatures for the `jsonwebtoken` crate, using ring, as TLS does.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};

@@ -215,7 +215,7 @@ fn a_server_that_does_not_answer_is_given_up() {
 #[test]
 fn tls_starts_before_anything_is_sent() {
     let address: BrokerAddress = "redis://u:x@broker".parse().unwrap();
-    // Set it directly instead of using `rediss://`, which needs the feature `tls`.
+    // Set it directly instead of using `rediss://`, which needs the `tls` feature.
     let broker = Broker { requires_tls: true, ..address.brokers()[0].clone() };
     let subjects = Subjects::new("chat", NodeId(1)).unwrap();
     let mut session = Session::with(&broker, &subjects, Duration::ZERO);
