@@ -130,7 +130,7 @@ export function createExtras(client, world, mine) {
         /** Checks the messages of a room that was joined with a history. */
         adopt(room) {
             if (arrived.has(room)) {
-                // The leave was undone.
+                // The request to leave was undone.
                 return;
             }
             const list = [];
