@@ -17,8 +17,9 @@ export function readOptions(options) {
 
 /** Returns the checked options of connect(). */
 export function readSettings(given) {
-    const settings = readOptions(given);
+    const settings = { ...readOptions(given) };
     for (const name of ["isFinal", "random", "WebSocket"]) {
+        settings[name] ??= undefined;
         check(typeof (settings[name] ?? check) === "function", `${name}: a function`);
     }
     return { ...settings, queue: readOptions(settings.queue) };

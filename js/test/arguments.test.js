@@ -139,10 +139,13 @@ describe("options of the wrong type", () => {
         for (const options of wrong) {
             assert.throws(() => connect("ws://test/ws", options), explained, JSON.stringify(options));
         }
-        const client = connect("ws://test/ws", { ...server.options, queue: null, signal: null, reconnect: null });
+        const client = connect("ws://test/ws", { ...server.options, queue: null, signal: null, reconnect: null, isFinal: null, random: null });
         assert.equal(connect("/ws", null).state, "idle");
         await server.advance();
         assert.deepEqual([client.state, client.root.send("chat", "x")], ["open", "sent"]);
+        server.connections()[0].close(1001);
+        await server.advance(60_000);
+        assert.equal(client.state, "open", "it has returned");
     });
 
     test("are refused by each method, and null is like no options", async () => {

@@ -27,7 +27,8 @@ function useLastingEffect(start, dependencies) {
         effect.end ??= start() ?? nothing;
     }, [effect]);
     useEffect(() => () => {
-        effect.end();
+        // Undefined if start() has failed.
+        effect.end?.();
         // StrictMode repeats the effect.
         effect.end = undefined;
     }, [effect]);
@@ -73,10 +74,12 @@ export function RoomerProvider({ client: given, url, options, children }) {
         const mine = last?.url === url ? last : { url, client: connect(url, options) };
         kept.current = mine;
         clearTimeout(mine.end);
+        const user = (mine.user = {});
         setOwn(mine.client);
         return () => {
             // StrictMode undoes and repeats all effects within one turn, so close only afterwards.
-            mine.end = setTimeout(() => {
+            // Not if the effect has started again already.
+            mine.end = mine.user === user && setTimeout(() => {
                 mine.client.close();
                 kept.current = kept.current === mine ? undefined : kept.current;
             });

@@ -298,6 +298,25 @@ export function suite(version, renderOnServer) {
 
     hiding();
 
+    for (const [what, options, name, room] of [["connect()", { tokenIn: "nowhere" }, "lobby"], ["join()", {}, "lobby", { nope: 1 }]]) {
+        test(`an error of ${what} reaches the error boundary`, async () => {
+            const page = setUp();
+            const caught = [];
+            class Boundary extends React.Component {
+                state = {};
+                static getDerivedStateFromError = () => ({ hasFailed: true });
+                componentDidCatch = (error) => caught.push(error.code);
+                render() {
+                    return this.state.hasFailed ? "failed" : this.props.children;
+                }
+            }
+            const Lobby = () => void useRoom(name, room);
+            await complaints(() => page.render(h(Boundary, null, h(RoomerProvider, { url: "ws://test/ws", options: { ...page.options, ...options } }, h(Lobby)))));
+            assert.deepEqual([caught, page.host.textContent], [["argument"], "failed"]);
+            await page.unmount();
+        });
+    }
+
     test("a rendering that is thrown away has joined nothing", async () => {
         const page = setUp();
         const never = new Promise(() => {});
