@@ -91,11 +91,17 @@ export function forget(id) {
 }
 
 /**
+ * Invisible characters; the first group is a flag of a region, whose invisible characters stay. Some format characters (Cf) of Arabic,
+ * Syriac and Kaithi are visible.
+ */
+const INVISIBLE = /(\u{1f3f4}[\u{e0020}-\u{e007e}]+\u{e007f})|(?![\u200c\u200d\ufe0e\ufe0f\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}])[\p{Cf}\p{Default_Ignorable_Code_Point}]/gu;
+
+/**
  * Removes control characters, marks that change the text direction around them, and invisible characters. Joiners and variation
  * selectors stay, since emoji and some scripts need them, but a name does not consist of them alone.
  */
 export function cleanName(text) {
-    const visible = text.replace(/(?![\u200c\u200d\ufe0e\ufe0f])[\p{Cf}\p{Default_Ignorable_Code_Point}]/gu, "");
+    const visible = text.replace(INVISIBLE, "$1");
     const plain = visible.replace(/[\s\p{Cc}\u2800]+/gu, " ").trim();
     const name = [...plain].slice(0, MAX_NAME).join("").trim();
     return /[^\s\p{Default_Ignorable_Code_Point}]/u.test(name) ? name : "";
