@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::error::{Closing, Failure, RequestError};
 use super::event::{Event, LostReason, Undelivered};
 use super::lifecycle::{Client, NextAttempt, State};
-use super::limits::{CLOSE_TIME, LONGEST_HINT, RATE_DELAY};
+use super::limits::{ACK_TIME, CLOSE_TIME, LONGEST_HINT, RATE_DELAY};
 use super::outbox::{Item, Kind};
 use crate::Packet;
 use crate::close::{self, Wait};
@@ -142,7 +142,8 @@ impl Client {
     }
 
     /// Closes the client. It writes all committed packets, then a close frame, and waits for
-    /// the server's close frame.
+    /// the server's close frame. It gives up after a few seconds in which the server confirms
+    /// nothing.
     pub fn close(&mut self, now: Duration) {
         match self.state {
             State::Open => {
@@ -150,11 +151,23 @@ impl Client {
                 self.pump(now);
                 self.state = State::Closing;
                 if let Some(socket) = &mut self.socket {
-                    (socket.must_close, socket.due) = (true, now + CLOSE_TIME);
+                    socket.must_close = true;
                 }
+                self.await_close(now);
             }
             State::Waiting | State::Connecting => self.finish(now, Closing::Application),
             State::Closing | State::Closed => {}
+        }
+    }
+
+    /// Sets the time at which the closing client gives up. Each new confirmation extends it, since
+    /// a server that delays this client's packets reads the close frame only after all of them.
+    pub(super) fn await_close(&mut self, now: Duration) {
+        // An extended server may stay silent for as long as its acknowledgement may take.
+        let is_confirmed = self.session.is_none() || self.outbox.held() == 0;
+        let most = if is_confirmed { CLOSE_TIME } else { CLOSE_TIME + ACK_TIME };
+        if let Some(socket) = &mut self.socket {
+            socket.due = now + most;
         }
     }
 }

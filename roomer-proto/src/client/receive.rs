@@ -190,8 +190,12 @@ impl Client {
 
     fn acknowledged(&mut self, now: Duration, packet: &PacketRef<'_>) {
         let count = parse_count(packet.payload);
+        let held = self.outbox.held();
         if !count.is_some_and(|count| self.outbox.confirm(now, count)) {
             return self.violated(now, WRONG_COUNT);
+        }
+        if self.state == State::Closing && self.outbox.held() < held {
+            self.await_close(now);
         }
         if let Some(session) = self.session.as_mut().filter(|_| packet.dst == ACK_NOW) {
             session.is_asked = true;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod closing;
 #[cfg(feature = "deflate")]
 mod compression;
 mod foreign;
