@@ -174,12 +174,12 @@ pub const RATE: Close = retry(
 )
 .with_reason("rate");
 
-/// The client kept sending rejected packets (violation_rate).
+/// The client kept sending rejected packets that it could have avoided (violation_rate).
 pub const VIOLATIONS: Close = give_up(
     code::POLICY,
     Sender::Server,
     Fault::Client,
-    "the client kept sending rejected packets (violation_rate)",
+    "the client kept sending rejected packets that it could have avoided (violation_rate)",
 )
 .with_reason("too many violations");
 
