@@ -58,7 +58,11 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
                 Some(Event::Closed(closing)) => {
                     return Err(Failure::closed(&args.connect.url, &closing));
                 }
-                Some(event) => talk.show(&event)?,
+                Some(event) => {
+                    talk.show(&event)?;
+                    // Events that keep arriving would restart the delay below each time.
+                    talk.send()?;
+                }
                 None => break,
             },
             line = lines.recv(), if talk.unsent.is_none() => match line {
