@@ -6,9 +6,11 @@ mod support;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use roomer_proto::PacketRef;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::hook::{Asked, Hook, Reply};
+use support::socket::Socket;
 use support::{Serving, Tail, TempFile, handshake, run, succeeds};
 
 const SECRET: &str = "a-secret-that-both-sides-know-----";
@@ -246,6 +248,23 @@ fn messages_are_events_where_they_are_asked_for() {
     }
     assert_eq!((&told[0]["text"], &told[0]["number"]), (&json!("a \"book\""), &json!(1)));
     assert!(told[0]["id"].is_string() && told[1]["name"] == "order");
+}
+
+#[test]
+fn messages_to_rooms_with_a_rate_are_events_with_compat_from_any_client() {
+    let hook = Hook::start(|_| ok());
+    let file = TempFile::new(
+        "compat.toml",
+        "compat = true\n[webhooks]\nkinds = [\"message\"]\n\
+         [[room]]\npattern = \"shop\"\nrate = \"100 burst 1\"\n",
+    );
+    let (_secret, serving) = start(&hook, &[file.path()]);
+    let socket = &mut Socket::open(&serving);
+    for payload in [b"1", b"2"] {
+        socket.send(&PacketRef { room: "shop", event: "order", dst: "", src: "", payload });
+    }
+    let told = events_until(&hook, |event| event["text"] == "2");
+    assert_eq!(told.len(), 2, "{told:?}");
 }
 
 #[test]

@@ -197,6 +197,10 @@ impl Rules {
                     return false;
                 }
                 rules.wait(&conn, &room, Counted::Joins).await;
+                // The rules may have been replaced meanwhile.
+                if !rules.permit(&conn, &room, Right::Join) {
+                    return false;
+                }
                 match webhook {
                     Some(webhook) => webhook.permits(&conn, &room).await,
                     None => true,
@@ -247,10 +251,13 @@ impl Rules {
             if !rules.permit(&conn, &message.room, Right::Publish) {
                 return false;
             }
+            let is_member = || conn.server().is_member(conn.id(), &message.room);
+            let was_member = is_member();
             rules.wait(&conn, &message.room, Counted::Messages).await;
-            // The client may have left meanwhile, in which case the server drops the message.
+            // The client may have left meanwhile, in which case the server drops the message. With
+            // `compat`, it may never have been in the room.
             if let Some(events) = &told
-                && conn.server().is_member(conn.id(), &message.room)
+                && (!was_member || is_member())
             {
                 events.message(&conn, &message.borrowed());
             }
@@ -258,11 +265,14 @@ impl Rules {
         });
         let rules = self.clone();
         builder.may_send_async(async move |conn, message| {
-            if limits_whispers && !rules.permit_whisper(&conn, &message.borrowed()) {
+            let is_permitted =
+                || !limits_whispers || rules.permit_whisper(&conn, &message.borrowed());
+            if !is_permitted() {
                 return false;
             }
             rules.wait(&conn, &message.room, Counted::Messages).await;
-            true
+            // One of the two clients may have left the room meanwhile.
+            is_permitted()
         })
     }
 
