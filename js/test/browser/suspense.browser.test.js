@@ -17,6 +17,7 @@ import { WebSocket } from "ws";
 
 import { connect } from "../../src/index.js";
 import { startServer } from "../support/server.js";
+import { eventually } from "../support/wait.js";
 import { Person, launch } from "./support.js";
 
 const JS = fileURLToPath(new URL("../../", import.meta.url));
@@ -94,6 +95,7 @@ describe("a room that Suspense hides", { timeout: 300_000 }, () => {
 
             for (const place of ["outside", "inside"]) {
                 const other = connect(server.url, { WebSocket, codec: "json" });
+                t.after(() => other.close());
                 const room = await other.join("lobby").opened;
                 const seen = [];
                 room.on("new_member", () => void seen.push("came"));
@@ -113,7 +115,9 @@ describe("a room that Suspense hides", { timeout: 300_000 }, () => {
                 await page.locator("p", { hasText: "open 2" }).waitFor();
                 await say("after");
                 assert.deepEqual([await page.evaluate(() => window.heard), seen, errors], [["before", "while it loads", "after"], ["came"], []]);
+                // The next client would otherwise see this page leave.
                 await page.context().close();
+                await eventually("the page has left", () => seen.at(-1) === "left");
                 other.close();
             }
         });
