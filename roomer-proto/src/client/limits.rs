@@ -38,9 +38,9 @@ pub(super) const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 /// The longest delay that a server's hint can request, so that a wrong hint does not disable the
 /// client.
 pub(super) const LONGEST_HINT: Duration = Duration::from_secs(3600);
-/// The timeout of the closing handshake. While packets are unconfirmed, it is longer by the time
-/// that an acknowledgement may take.
+/// The timeout of the closing handshake, to which [`ACK_TIME`] is added while packets are unconfirmed.
 pub(super) const CLOSE_TIME: Duration = Duration::from_secs(5);
+/// How long the server may take to acknowledge packets.
 pub(super) const ACK_TIME: Duration = Duration::from_secs(5);
 
 /// The maximum size of the HTTP response in bytes.

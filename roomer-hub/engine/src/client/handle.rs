@@ -185,8 +185,9 @@ impl<R> Client<R> {
     }
 
     /// Closes the client and waits until it is closed. Queued messages are written first; then the
-    /// client waits up to 5 s for the server's answer, which confirms that all of them were handled.
-    /// Returns the reason, which may be an earlier one.
+    /// client waits for the server's answer, which confirms that all of them were handled. It gives up
+    /// once the server has confirmed nothing for 5 s, or for 10 s while a session has unconfirmed
+    /// messages. Returns the reason, which may be an earlier one.
     pub async fn close(&self) -> Closing {
         self.open.shared.call(|inner, now| inner.machine.close(now));
         self.closed().await
