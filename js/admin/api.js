@@ -1,5 +1,5 @@
 /**
- * Requests to the HTTP API beside this page.
+ * Requests to the HTTP API on this page's server.
  *
  * @module api
  */
@@ -7,7 +7,7 @@
 /** How long a request may take, in milliseconds. */
 const TIMEOUT = 15_000;
 
-/** A request that the server has refused. */
+/** The error for a request that the server has rejected; status 0 if the browser cannot send it. */
 export class Refused extends Error {
     constructor(status, message) {
         super(message);
@@ -15,7 +15,7 @@ export class Refused extends Error {
     }
 }
 
-/** The API as one key sees it. */
+/** The API, with the rights of one key. */
 export class Api {
     #key;
 
@@ -23,7 +23,7 @@ export class Api {
         this.#key = key;
     }
 
-    /** Reads what is at a path, whose parts are names. */
+    /** Reads the resource at a path; the parts of the path are names, not yet encoded. */
     get(parts, query = {}) {
         return this.#request("GET", parts, query);
     }
@@ -33,7 +33,7 @@ export class Api {
     }
 
     async #request(method, parts, query) {
-        // A browser takes these, however they are encoded, for steps in the path.
+        // A browser takes these names for steps in the path, even if they are encoded.
         const step = parts.find((part) => [".", ".."].includes(part));
         if (step) {
             throw new Refused(0, `a browser cannot ask for the name "${step}"`);

@@ -1,21 +1,21 @@
 /**
- * A plot of the last minutes, with one or two lines.
+ * A line chart of the last five minutes, with one or two lines.
  *
  * @module chart
  */
 
-/** The points of a line: five minutes, if one is added every two seconds. */
+/** The number of points in a line: five minutes, with a point every two seconds. */
 const POINTS = 150;
 const WIDTH = 300;
 const HEIGHT = 80;
 
-/** The top of a plot: the smallest of 1, 2, 5, 10, 20, … that is not below a value. */
+/** Returns the value at the top of a plot: the smallest of 1, 2, 5, 10, 20, … that is not below the given value. */
 export function decimal(value) {
     const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
     return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
 }
 
-/** The same for bytes: a power of two, at least 1 KiB. */
+/** Like decimal(), but for bytes: returns a power of two, at least 1 KiB. */
 export const binary = (value) => 2 ** Math.ceil(Math.log2(Math.max(value, 1024)));
 
 export class Chart {
@@ -31,9 +31,9 @@ export class Chart {
     /**
      * @param {HTMLElement} parent
      * @param {string} title
-     * @param {string[]} names of the lines; one without a name is the title's
+     * @param {string[]} names the names of the lines; the name of a plot's only line is empty
      * @param {(value: number) => string} format
-     * @param {(value: number) => number} above the top of the plot for the largest value
+     * @param {(value: number) => number} above returns the value at the top of the plot for the largest value in it
      */
     constructor(parent, title, names, format, above) {
         const figure = document.querySelector("#chart-template").content.cloneNode(true).firstElementChild;
@@ -79,7 +79,7 @@ export class Chart {
             const points = line.map((value, index) => `${x(index).toFixed(1)} ${y(value).toFixed(1)}`);
             this.#paths[at].setAttribute("d", `M${points.join("L")}`);
         });
-        // For screen readers, which cannot read the lines.
+        // Describe the lines in text for screen readers.
         const range = (line) => `${this.#format(Math.min(...line))} to ${this.#format(Math.max(...line))}`;
         this.#summary.textContent = this.#lines.map((line, at) => `${this.#names[at]} ${range(line)} in the last minutes`).join(", ");
     }

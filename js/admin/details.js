@@ -1,12 +1,12 @@
 /**
- * The dialog about one connection.
+ * The dialog with the details of a connection.
  *
  * @module details
  */
 
 import { isolated } from "./text.js";
 
-/** How long a second click confirms the first, in milliseconds. */
+/** How long a second click on the button confirms the first, in milliseconds. */
 const CONFIRMATION = 5_000;
 
 const dialog = document.querySelector("#details");
@@ -28,13 +28,13 @@ function show(rows) {
     for (const [name, ...texts] of rows) {
         const [term, value] = ["dt", "dd"].map((tag) => document.createElement(tag));
         term.textContent = name;
-        // Each on a line of its own.
+        // Each text starts a new line.
         value.append(...texts.flatMap((text, at) => (at ? [document.createElement("br"), isolated(text)] : [isolated(text)])));
         list.append(term, value);
     }
 }
 
-/** Opens the dialog for a connection. */
+/** Opens the dialog and loads the connection's details. */
 export async function open(api, id) {
     shown = { api, id };
     const mine = shown;

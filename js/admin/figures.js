@@ -1,5 +1,5 @@
 /**
- * The counts of the server: plots where their course says more, numbers otherwise.
+ * The server's counts: plots of those whose change over time matters, and numbers for the rest.
  *
  * @module figures
  */
@@ -9,7 +9,7 @@ import { bytes, number, rate } from "./text.js";
 
 const sum = (counts) => Object.values(counts ?? {}).reduce((total, count) => total + count, 0);
 
-/** The numbers below the plots. The last of them is red if it is not zero. */
+/** The numbers below the plots, by label. A row with a third function is red while that returns true. */
 const COUNTS = [
     ["Rooms", (stats) => number(stats.rooms)],
     ["Memberships", (stats) => number(stats.memberships)],
@@ -46,10 +46,10 @@ export class Figures {
         }
     }
 
-    /** Shows the counts at a time in milliseconds. */
+    /** Shows the server's counts. `now` is the time in milliseconds. */
     show(stats, now) {
         const last = this.#last;
-        // A server that was started again counts from zero.
+        // The counts start from zero after a restart of the server.
         const isFirst = !last || stats.opened < last.stats.opened || stats.messages_in < last.stats.messages_in;
         const seconds = isFirst ? 1 : (now - last.now) / 1000;
         const growth = (key) => (isFirst ? 0 : Math.max(0, stats[key] - last.stats[key]) / seconds);

@@ -1,5 +1,5 @@
 /**
- * The page for operators: logs in with a key of the API, and shows again and again what the server answers.
+ * The page for operators: logs in with an API key, and polls the API to show the server's state.
  *
  * @module main
  */
@@ -13,10 +13,13 @@ import { bytes, number, visible } from "./text.js";
 /** The pause between two rounds of requests, in milliseconds. */
 const PAUSE = 2_000;
 
-/** The name of the key in the storage of this tab. */
+/** The name under which the tab's session storage keeps the key. */
 const STORED = "roomer-key";
 
-/** How many rooms and members are shown at first, and how many more each time; and at most, by the API. */
+/**
+ * How many rooms and members are shown at first. Each click on the button for more doubles the number and adds this one, up to
+ * MOST.
+ */
 const STEP = { rooms: 100, members: 200 };
 const MOST = 10_000;
 
@@ -27,9 +30,9 @@ const tables = Object.fromEntries(["rooms", "members", "slow"].map((name) => [na
 let api;
 let chosen;
 let limits = { ...STEP };
-/** Ends the pause at once, for a round even while the page is paused. */
+/** Ends the pause between two rounds, even while updates are paused. */
 let wake = () => {};
-/** Counts logins, so that answers to an earlier one are not shown. */
+/** The number of logins. Answers to requests of an earlier login are not shown. */
 let login = 0;
 
 function state(name, text) {
@@ -38,7 +41,7 @@ function state(name, text) {
     element.textContent === text || (element.textContent = text);
 }
 
-/** Asks for the key, with the reason why. */
+/** Shows the login form and the reason why a key is needed. */
 function ask(reason) {
     login++;
     api = chosen = undefined;
@@ -62,7 +65,7 @@ function start(key) {
 
 const describe = (item, ...cells) => ({ key: item.id, label: item.id, act: () => open(api, item.id), cells: [item.user ?? "", ...cells] });
 
-/** Reads the counts. A key for some rooms only may not see them. */
+/** Requests the counts and shows them. A key that is limited to some rooms may not read them. */
 async function showFigures() {
     const problem = find("#figures-problem");
     try {
@@ -131,13 +134,13 @@ function choose(room) {
     tables.members.more(false);
     find("#members-of").textContent = `of ${visible(room)}`;
     wake();
-    // Where the members are below the rooms, they would be out of sight.
+    // In a narrow window, the members are below the rooms and may be out of view.
     find("#members").getBoundingClientRect().top > innerHeight && find("#members").scrollIntoView();
 }
 
 const isPaused = () => document.hidden || find("#pause").getAttribute("aria-pressed") === "true";
 
-/** Shows everything again and again, one round after the other, until another login. */
+/** Polls the API and shows the answers, until another login replaces this one. */
 async function run(mine) {
     while (mine === login) {
         try {

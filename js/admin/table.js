@@ -1,5 +1,5 @@
 /**
- * A table whose rows follow a list.
+ * A table that shows a list and keeps its rows when the list changes.
  *
  * @module table
  */
@@ -12,7 +12,7 @@ export class Table {
     #note;
     #more;
 
-    /** @param {HTMLElement} section with a table, a note and perhaps a button for more */
+    /** @param {HTMLElement} section contains the table, a note, and possibly a button that shows more rows */
     constructor(section) {
         this.#body = section.querySelector("tbody");
         this.#note = section.querySelector(".note");
@@ -20,8 +20,8 @@ export class Table {
     }
 
     /**
-     * Shows a list. Rows of the same key stay, with the focus in them. Cells are texts, or numbers and texts of numbers, which stand
-     * at the right.
+     * Shows a list. A row whose key was shown before is kept, together with the focus in it. A cell is a text; a number, or an
+     * object with the text of a number, is aligned to the right.
      *
      * @param {object[]} items
      * @param {(item: object) => { key: string, label: string, act: () => void, cells: (string | number | { text: string })[], isChosen?: boolean }} describe
@@ -35,7 +35,7 @@ export class Table {
             this.#fill(element, row);
             rows.set(row.key, element);
             const next = before ? before.nextSibling : this.#body.firstChild;
-            // A row that moves would lose the focus, so only those move that are not in their place.
+            // Moving a row would take the focus from it, so move only rows that are not already in their position.
             next === element || this.#body.insertBefore(element, next);
             before = element;
         }
@@ -53,7 +53,7 @@ export class Table {
         this.#note.textContent === text || (this.#note.textContent = text);
     }
 
-    /** Shows the button for more, or hides it. */
+    /** Shows or hides the button that requests more rows. */
     more(hasMore) {
         this.#more.hidden = !hasMore;
     }

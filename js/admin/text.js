@@ -1,5 +1,5 @@
 /**
- * Numbers and names as people read them.
+ * Formats numbers and texts for people.
  *
  * @module text
  */
@@ -7,14 +7,14 @@
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { maximumFractionDigits: 1, notation: "compact" });
 
-/** The largest number that is written with all its digits. */
+/** The largest number that is written in full; larger ones are abbreviated. */
 const MOST_DIGITS = 99_999;
 
 export function number(value) {
     return value <= MOST_DIGITS ? whole.format(value) : short.format(value);
 }
 
-/** A number on average, which may be below one. */
+/** Formats a rate per second, which may be below one. */
 export function rate(value) {
     return value > 0 && value < 10 ? value.toFixed(1) : number(value);
 }
@@ -29,15 +29,15 @@ export function bytes(value) {
     return `${at > 0 && value < 10 ? value.toFixed(1) : whole.format(value)} ${units[at]}`;
 }
 
-/** Characters that would hide others, or change the order in which they are read. */
+/** Characters that would hide others, or change the order in which texts are read. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
-/** A text that clients have chosen, with each of its characters visible. */
+/** Returns a text chosen by a client, with escapes in place of invisible characters. */
 export function visible(text) {
     return text.replace(INVISIBLE, (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
 }
 
-/** An element with a text that clients have chosen: its direction does not leave it. */
+/** Returns an element with a text chosen by a client. The text's direction does not affect the page around it. */
 export function isolated(text) {
     const element = document.createElement("bdi");
     element.textContent = visible(text);

@@ -8,16 +8,18 @@ import { connect } from "../src/index.js";
 
 const token = new URLSearchParams(location.search).get("token");
 
-/** Statuses after which a retry would also fail. */
+/** HTTP statuses after which a retry would also fail. */
 const REFUSALS = [401, 403];
 
 /**
  * Returns true for errors that the user need not see: a peer's payload that does not decode, a message to a member that has just
- * left, and a name that the server does not keep, which is then sent as a message.
+ * left, and a name that the server rejects as info, which is then sent as a message.
  */
 const isExpected = ({ code, kind, event }) => code === "payload" || (code === "rejected" && (kind === "gone" || event === "roomer:info"));
 
-/** Returns why a WebSocket was rejected: browsers hide it, but a plain request to the same address shows it. */
+/**
+ * Returns the reason why the server rejected the WebSocket. Browsers hide it, but a plain request to the same address returns it.
+ */
 async function whyRefused() {
     const address = new URL("/ws", location.href);
     if (token !== null) {
@@ -36,7 +38,7 @@ async function whyRefused() {
  * Creates the connection, which reconnects automatically.
  *
  * @param {object} hooks
- * @param {(state: string, problem: string) => void} hooks.changed receives the client's state, and the reason if it is closed
+ * @param {(state: string, problem: string) => void} hooks.changed receives the client's state and, if it is closed, the reason
  * @param {(client: object) => void} hooks.started receives each new client before it connects
  * @returns {{ start: () => void, client: object }}
  */

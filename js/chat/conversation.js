@@ -1,10 +1,10 @@
 /**
  * One room in the user interface: its entry in the room list, its log, its typing indicator, and the receiver of whispers.
  *
- * This page's messages: "chat" (text to the room), "whisper" (text to one member), "typing" (see typing.js), "nick" (this
- * client's name) and the request "seen" (see seen.js). The name is also the client's info. "nick" is for members and servers with
- * the plain protocol, to which it is sent when the client joins and when they join, and for the room's history, which outlives
- * its members.
+ * This page's messages are "chat" (text to the room), "whisper" (text to one member), "typing" (see typing.js), "nick" (this
+ * client's name) and the request "seen" (see seen.js). The client also sets its name as its info. It sends "nick" because members
+ * and servers with the plain protocol have no info, and because a room's history outlives its members: when it joins, when such
+ * members join, and again from time to time in rooms with a history.
  *
  * @module conversation
  */
@@ -14,27 +14,28 @@ import { cleanName, forget, hasTold, learn, learnPast, me, nameIn, nameOf } from
 import { createReceipts } from "./seen.js";
 import { createTyping } from "./typing.js";
 
-/** The maximum number of a message's characters that are shown. */
+/** The maximum number of characters shown of a message. */
 const MAX_TEXT = 4000;
 
-/** How long new members are collected before one message sends them this client's name, in milliseconds. */
+/** How long the page collects new members before it sends them this client's name in one message, in milliseconds. */
 const TELL_DELAY = 250;
 
-/** The number of messages that the client requests when it joins; the room's history keeps 100. */
+/** The number of past messages that the client requests when it joins, slightly fewer than the 100 that a room keeps. */
 const RECALLED = 90;
 
-/**
- * After this many messages in a room with a history, the client sends its name again, to keep it in the history.
- */
+/** In a room with a history, the client sends its name again after this many messages, so that the history contains it. */
 const NAME_INTERVAL = 40;
 
-/** How long to wait for a room's history, in milliseconds: no message marks its end. */
+/**
+ * How long to wait for a room's history, in milliseconds: its last message, which ends the wait, may have an event that this page
+ * ignores.
+ */
 const RECALLING = 500;
 
-/** The delay after a reconnect before returned and missing members are shown, in milliseconds. */
+/** How long joins and leaves stay hidden after a reconnect, in milliseconds. */
 const SETTLING = 5_000;
 
-/** The maximum number of members that receive the name individually; with more of them, it is sent to the room. */
+/** The maximum number of new members to which the name is sent individually. If there are more, it is sent to the room. */
 const MOST_TOLD = 8;
 
 const template = document.getElementById("room-template").content.firstElementChild;
@@ -52,8 +53,9 @@ const company = (others) => (others === 0 ? "nobody else is here" : others === 1
  * @param {(conversation: object, change: string, id: string) => void} page.member called with "add" or "remove"
  * @param {(id: string, before?: string) => void} page.renamed called when a room member has another name
  * @param {(id: string) => boolean} page.knows returns true if the client shares a room with a peer
- * @param {(conversation: object) => boolean} page.isWatched returns true if the conversation is on screen and the page has focus
- * @param {() => void} page.write moves the focus to the message
+ * @param {(conversation: object) => boolean} page.isWatched returns true if the conversation is on the screen and the page has
+ * focus
+ * @param {() => void} page.write moves the focus to the message input
  */
 export function createConversation(name, page) {
     const log = createLog(name, { whisper: startWhisper });
@@ -73,11 +75,13 @@ export function createConversation(name, page) {
     let telling;
     /** The number of messages in the room since the client last sent its name there. */
     let sinceName = Infinity;
-    /** Whether the client has entered the room, followed by whether it has re-entered it in a new session. */
+    /** True once the client has entered the room. */
     let wasOpen = false;
+    /** True once the client has entered the room again in a new session. */
     let wasReopened = false;
-    /** The line shown after the room's history, followed by a timer that shows it at the latest. */
+    /** The line to show after the room's history. */
     let greeting = "";
+    /** The timer that shows it if the history does not arrive completely. */
     let recalling;
 
     const self = {
@@ -87,7 +91,7 @@ export function createConversation(name, page) {
         room: null,
         draft: "",
         whisperTo: null,
-        /** The receiver's name when the whisper began, since the names of members that leave are dropped. */
+        /** The receiver's name at the start of the whisper: names of members that leave are dropped. */
         whisperName: "",
         unread: 0,
         get isOpen() {
@@ -106,24 +110,24 @@ export function createConversation(name, page) {
             self.whisperTo = null;
             page.changed(self);
         },
-        /** Handles a lost connection. */
+        /** Called when the connection is lost. */
         suspended() {
             if (self.room && !isReturning) {
                 isReturning = true;
                 log.isQuiet = true;
                 clearTimeout(settling);
                 self.typing.clear();
-                // Send the name before the queued messages, since members have no name for the next id yet.
+                // Queue the name before any messages, since the client's next id will not have a name yet.
                 self.tellName();
             }
         },
-        /** Handles a resumed session. No message was lost. */
+        /** Called when the session has resumed, and therefore no message was lost. */
         resumed() {
             isReturning = false;
             log.isQuiet = false;
             sentQueued();
         },
-        /** Sends the name to members and servers that do not support info. */
+        /** Sends the name to the room if the server or a member does not support info. */
         tellName() {
             sinceName = Infinity;
             self.room && hasPlain() && sendName();
@@ -134,13 +138,13 @@ export function createConversation(name, page) {
                 before ? log.renamed(id, before) : log.named();
             }
         },
-        /** Marks a message that may not have arrived, or that was never sent. */
+        /** Marks the line of a message that may not have arrived, or that was never sent. */
         lost({ payload, to, reason }) {
             const isUnsent = reason !== "unconfirmed";
             const states = isUnsent ? ["sent", "queued"] : ["queued", "sent"];
-            // Prefer the latest line in the likelier state. A queued message counts as sent once its room is open.
+            // Prefer the latest line in the more likely state: a queued message's line changes to "sent" when its room opens.
             const line = states.flatMap((state) => log.own(state)).findLast((each) => each.text === payload && each.to === (to || undefined));
-            // A message that any member has seen has arrived.
+            // A message that some member has seen has arrived.
             line && !line.seenBy?.size && log.mark(line, isUnsent ? "unsent" : "lost");
         },
         remove() {
@@ -162,7 +166,7 @@ export function createConversation(name, page) {
         sinceName = 0;
     }
 
-    /** Returns true if the server keeps no info for any of the other members. */
+    /** Returns true if any other member has no info: either that member or the server does not support info. */
     const hasPlain = () => self.room.members().some((id) => id !== me.id && !self.room.member(id).info);
 
     function join(client) {
@@ -172,7 +176,10 @@ export function createConversation(name, page) {
         }
         self.room = room;
         const on = (event, handler) => room.on(event, (...args) => void (self.room === room && handler(...args)));
-        /** Adds a listener for messages; its last argument is true for messages sent before the client entered the room. */
+        /**
+         * Adds a message listener. Its last argument is true for messages from the history, sent before the client entered the
+         * room.
+         */
         const listen = (event, handler) => on(event, (text, src, isDirect, number) => {
             const newest = room.history?.number;
             handler(text, src, isDirect, number <= newest);
@@ -220,7 +227,7 @@ export function createConversation(name, page) {
         self.tellName();
     }
 
-    /** Marks the end of the room's history with the greeting. */
+    /** Shows the greeting, which marks the end of the room's history. */
     function greet() {
         clearTimeout(recalling);
         greeting && log.notice(greeting);
@@ -250,7 +257,7 @@ export function createConversation(name, page) {
 
     function tellNewcomers() {
         telling = undefined;
-        // By now, these members' info has arrived, if they have any.
+        // Send the name only to members without info. Any info that the new members set has arrived by now.
         const told = [...newcomers].filter((id) => self.room?.member(id)?.info === null);
         newcomers = new Set();
         if (told.length > MOST_TOLD) {
@@ -290,7 +297,7 @@ export function createConversation(name, page) {
         sinceName++;
         self.typing.stop(src);
         isPast || greet();
-        // A message from the previous session that was marked as lost has arrived.
+        // A message from the previous session that was marked as lost has arrived after all.
         const known = isOwn && log.own("lost").find((line) => line.text === text && !line.to);
         if (known) {
             log.mark(known, "sent");
@@ -315,7 +322,7 @@ export function createConversation(name, page) {
     /** Sends a message. Returns true if the client accepted it. */
     function send(text) {
         const to = self.whisperTo ?? undefined;
-        // Refuse to whisper to a member that has left, or may have left: the message must not be lost or become public.
+        // Reject a whisper unless the receiver is certainly still a member: the message must not be lost, or become public.
         if (!self.room || self.room.state === "closed" || (to && !(self.isOpen && self.members.has(to)))) {
             return false;
         }
@@ -330,13 +337,13 @@ export function createConversation(name, page) {
             if (error.code !== "argument") {
                 throw error;
             }
-            // The limit of a server can be below that of the input field. The text stays there, where it can be shortened.
+            // The server's limit may be lower than the input's. The text stays in the input, where the user can shorten it.
             log.notice("Not sent: this message is too long for the server");
             return false;
         }
         const line = log.message({ src: me.id, name: me.name, text, to, isOwn: true, isDirect: !!to, state });
         state === "dropped" || receipts.sent(self.room, line, to);
-        // Request an early confirmation: messages that are unconfirmed when a session ends count as lost.
+        // Request an early confirmation: messages still unconfirmed when a session ends count as lost.
         void self.room.sent;
         self.typing.sent();
         return true;

@@ -1,6 +1,6 @@
 /**
- * Batches DOM work for the next animation frame. Changes run first and scrolling last: scrolling measures the page, so each frame
- * needs only one layout, however many changes it contains. A flood of changes reduces the number of frames.
+ * Batches DOM work for the next animation frame. Within a frame, changes run before scrolling: scrolling measures the page, so
+ * each frame needs only one layout, however many changes it contains. During a flood of changes, the page renders fewer frames.
  *
  * @module frame
  */
@@ -8,18 +8,21 @@
 /** How long a hidden page collects work, in milliseconds, since browsers render no frames for it. */
 const HIDDEN_DELAY = 250;
 
-/** More changes than this within a pause count as a flood, which a reader cannot follow. A join causes up to three changes. */
+/**
+ * If more changes than this arrive within a pause, they count as a flood, which a reader cannot follow. A join causes up to three
+ * changes.
+ */
 const FLOOD = 6;
 
-/** The minimum time between frames in a flood, in milliseconds. */
+/** The minimum time between two frames during a flood, in milliseconds. */
 const PAUSE = 200;
 
 const changes = new Set();
-/** The number of changes that each function will show. */
+/** For each function that waits for a frame: the number of changes that it will show. */
 const news = new Map();
 const scrolls = new Set();
 let cancel = null;
-/** The number of changes shown since the time `since`. */
+/** The number of changes shown since the time in `since`. */
 let recent = 0;
 let since = -PAUSE;
 let isPaused = false;
@@ -30,13 +33,13 @@ export function paint(change) {
     cancel ?? schedule();
 }
 
-/** Runs a function before the next frame, or before a later one in a flood. */
+/** Runs a function before the next frame, or before a later frame during a flood. */
 export function paintNews(change) {
     news.set(change, (news.get(change) ?? 0) + 1);
     isPaused || (cancel ?? schedule());
 }
 
-/** Runs a function before the next frame, after all of the page's changes. */
+/** Runs a function before the next frame, after all functions that change the page. */
 export function scroll(action) {
     scrolls.add(action);
     cancel ?? schedule();
@@ -52,7 +55,7 @@ function schedule() {
     }
 }
 
-/** Returns the functions for this frame, and counts their changes. */
+/** Adds the functions for news to this frame's changes, and counts what they will show. */
 function takeNews() {
     const now = performance.now();
     if (now - since >= PAUSE) {
@@ -73,7 +76,7 @@ function run() {
     if (news.size && !isPaused) {
         takeNews();
     }
-    // Until `cancel` runs below, the functions cannot request another frame.
+    // While `cancel` is set, a function that requests another frame does not schedule it; that happens below.
     for (const tasks of [changes, scrolls]) {
         const due = [...tasks];
         tasks.clear();

@@ -1,12 +1,12 @@
 /**
- * Turns web addresses in messages into links. Messages stay text and are never parsed as HTML.
+ * Turns web addresses in messages into links. The message itself stays text, and is never parsed as HTML.
  *
  * @module links
  */
 
 const ADDRESS = /\bhttps?:\/\/[^\s<>"]+/giu;
 
-/** Removes trailing punctuation, and a closing bracket that was opened before the address. */
+/** Removes trailing punctuation, and a closing bracket that belongs to an opening one before the address. */
 function trim(address) {
     let end = address.replace(/[.,:;!?'*…]+$/u, "");
     while (end.endsWith(")") && end.split(")").length > end.split("(").length) {
@@ -21,7 +21,7 @@ function parse(address) {
     return url && /^https?:$/.test(url.protocol) && !url.username && !url.password ? url : null;
 }
 
-/** Converts a text to nodes: text nodes, and links for its web addresses. */
+/** Converts a text to DOM nodes: text nodes, and links for the web addresses in it. */
 export function withLinks(text) {
     const nodes = [];
     let end = 0;

@@ -1,6 +1,6 @@
 /**
- * A room's log: messages, and lines about events between them. New lines are collected and become elements once per frame, the
- * newest first. A line that a flood removes before its turn never becomes an element.
+ * A room's log: messages, and lines about events between the messages. New lines are collected and become elements once per
+ * frame, newest first. A line that a flood removes before then never becomes an element.
  *
  * @module log
  */
@@ -12,10 +12,10 @@ import { nameElement, showFace, showName } from "./names.js";
 import { forgetElement, whenSeen } from "./seen.js";
 import { createSummary } from "./summary.js";
 
-/** The maximum number of messages kept. Between two of them there are at most two other lines. */
+/** The maximum number of messages kept. Between two messages there are at most two other lines. */
 const MAX_MESSAGES = 300;
 
-/** A sender's messages within this time are grouped, in milliseconds. */
+/** Consecutive messages from one sender are grouped if they arrive within this time, in milliseconds. */
 const TOGETHER = 180_000;
 
 /** The maximum number of lines that become elements in one frame; older ones wait for the next frame. */
@@ -32,14 +32,15 @@ const template = document.getElementById("message-template").content.firstElemen
 const headTemplate = document.getElementById("head-template").content;
 const labelTemplate = document.getElementById("label-template").content.firstElementChild;
 
-/** A message of so many lines scrolls in a box of its own, so that it does not push all others out of the log. */
+/** A message with this many lines or more scrolls in its own box, so that it does not push all others out of view. */
 const TALL = 40;
 
-/** The log on screen, followed by whether it is scrolled to its end and should stay there. */
+/** The log on the screen. */
 let shown = null;
+/** True while that log is scrolled to its end and should stay there. */
 let isFollowing = true;
 
-/** The last formatted minute. */
+/** The last formatted minute, as a number and as text. */
 let minute = { number: NaN, text: "" };
 
 function fillTime(element, date) {
@@ -74,7 +75,7 @@ box.addEventListener("scroll", () => {
 latest.addEventListener("click", follow);
 new ResizeObserver(() => isFollowing && toEnd()).observe(box);
 
-/** The text about a message's delivery, by state. */
+/** The texts about a message's delivery, by state. */
 const FATES = {
     queued: "waits for the connection",
     lost: "may not have arrived",
@@ -84,7 +85,6 @@ const FATES = {
 
 /**
  * @param {string} name the room's name
- * @param {string} name of the room
  * @param {object} actions
  * @param {(id: string) => void} actions.whisper starts a whisper to a message's author
  */
@@ -110,7 +110,7 @@ export function createLog(name, { whisper }) {
     function push(line) {
         lines.push(line);
         if (line.kind === "message" && ++messages > MAX_MESSAGES) {
-            // Also remove the lines before the oldest message.
+            // Remove this message and all lines before it.
             const end = lines.findIndex(({ kind }) => kind === "message") + 1;
             const old = lines.splice(0, end);
             old.forEach(forgetReaders);
@@ -121,7 +121,7 @@ export function createLog(name, { whisper }) {
         return line;
     }
 
-    /** Stops waiting for a removed line to be seen. */
+    /** Called when a line is removed: ends the observation of its element, and fails the requests that wait for it to be seen. */
     function forgetReaders(line) {
         line.element && forgetElement(line.element);
         line.readers?.forEach(([, fail]) => fail(new RoomerError("gone", "the message is not on the page")));
@@ -132,7 +132,7 @@ export function createLog(name, { whisper }) {
         (line.kind === "people" ? paintNews : paint)(update);
     }
 
-    /** Returns the line for this kind of event since the last message, moved to the end. */
+    /** Returns the line for this kind of event since the last message, creates it if necessary, and moves it to the end. */
     function event(kind, make) {
         const line = since[kind] ?? make();
         since[kind] = line;
@@ -165,7 +165,7 @@ export function createLog(name, { whisper }) {
         item.classList.toggle("tall", line.text.split("\n", TALL).length === TALL);
         item.classList.toggle("past", !line.time);
         line.time ? fillTime(time, line.time) : time.remove();
-        // An own message has a head only if it is a whisper, and then without the author's name.
+        // The user's own message has a head only if it is a whisper, and then the head omits the author's name.
         if (!line.isFollowing && (!isOwn || isDirect)) {
             item.prepend(...makeHead(line));
         }
@@ -257,8 +257,8 @@ export function createLog(name, { whisper }) {
 
     return {
         /**
-         * Adds a message; `to` is the receiver of the client's own whisper. A past message is shown without its time, which is
-         * unknown. Returns the message, for `mark`.
+         * Adds a message. `to` is the receiver if the message is the user's own whisper. A message from the history is shown
+         * without its time, which is unknown. Returns the message's line, for `mark`.
          */
         message({ src, name: author, text, to, isOwn, isDirect = false, isPast = false, state = "sent" }) {
             const time = isPast ? null : new Date();
@@ -267,14 +267,14 @@ export function createLog(name, { whisper }) {
             since = {};
             return (last = push({ kind: "message", key, time, src, name: author, text, to, isOwn, isDirect, state, isFollowing }));
         },
-        /** Shows the delivery state of one of the client's own messages. */
+        /** Sets the delivery state of one of the user's own messages, and shows it. */
         mark(line, state) {
             line.state = state;
             changed(line);
         },
-        /** Shows which members have seen one of the client's own messages. */
+        /** Shows which members have seen one of the user's own messages. */
         seen: changed,
-        /** Resolves once a member's latest message has been on the screen; rejects if it is removed first. */
+        /** Resolves once a member's latest message has been visible on the screen; rejects if it is removed before that. */
         whenSeen: (src) => new Promise((...functions) => {
             const line = lines.findLast((each) => each.kind === "message" && each.src === src);
             if (line) {
@@ -284,12 +284,12 @@ export function createLog(name, { whisper }) {
                 functions[1](new RoomerError("gone", "there is no such message"));
             }
         }),
-        /** Returns the client's own messages in this state, oldest first. */
+        /** Returns the lines of the user's own messages in this state, oldest first. */
         own: (state) => lines.filter((line) => line.isOwn && line.state === state),
         came: (id) => people().summary.came(id),
         left: (id) => people().summary.left(id),
         renamed: (id, before) => people().summary.renamed(id, before),
-        /** Shows a line about the connection, or about the client's membership in this room. */
+        /** Shows a line about the connection, or about this client's membership in the room. */
         notice(text) {
             event("notice", () => ({ kind: "notice" })).text = text;
         },
@@ -298,7 +298,9 @@ export function createLog(name, { whisper }) {
             isQuiet = value;
             lines.filter(({ kind }) => kind === "people").forEach(changed);
         },
-        /** Handles a member's new name, which may show that the member has reconnected. */
+        /**
+         * Called when a member has a name for the first time. The name may show that the member is a client that has reconnected.
+         */
         named: () => since.people && changed(since.people),
         set isOpen(isOpen) {
             list.dataset.open = isOpen;

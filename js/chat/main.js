@@ -12,10 +12,13 @@ import { createMembers } from "./members.js";
 import { chooseName, me, nameElement, nameOf, recallName, showFace } from "./names.js";
 import { showTyping } from "./typing.js";
 
-/** How long a lost connection stays hidden, in milliseconds, since the session usually resumes. */
+/** How long a lost connection is not shown, in milliseconds. Within this time the session usually resumes. */
 const BLINK = 2_500;
 
-/** The delay before the client retries a name that exceeded the server's rate limit, in milliseconds. */
+/**
+ * After the server has rejected a name because of its rate limit, the delay before the client sends the name again, in
+ * milliseconds.
+ */
 const NAME_DELAY = 2_000;
 
 const $ = (id) => document.getElementById(id);
@@ -28,7 +31,7 @@ let active = null;
 let state = "connecting";
 let problem = "";
 let wasOpen = false;
-/** A timer for showing a lost connection, followed by true once it has fired. */
+/** The timer that shows a lost connection; true once it has fired. */
 let blinking;
 let isLong = false;
 
@@ -151,7 +154,7 @@ function activate(conversation, focus = false) {
     members.reset(active?.members ?? []);
     history.replaceState(null, "", params.size ? `?${params}` : location.pathname);
     refresh();
-    // On a touch screen, the focus would open the keyboard.
+    // On a touch screen, focusing the input would open the keyboard.
     if (focus && active && matchMedia("(hover: hover)").matches) {
         $("message").focus();
     }
@@ -258,7 +261,7 @@ function updateComposer() {
     $("send").disabled = !room || (to !== null && (isGone || !active.isOpen));
 }
 
-/** Sends the user's name to the server, and to members and servers that do not support info. */
+/** Sends the user's name to the server as info, and as a message to members and servers that do not support info. */
 function tellName() {
     connection.client.setInfo({ name: me.name });
     conversations.forEach((each) => each.tellName());

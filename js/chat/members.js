@@ -1,6 +1,6 @@
 /**
- * The member list. It is a single Tab stop, with arrow keys, letters and Enter inside. Only rows in view have elements, and only
- * differences are applied, so two thousand members cost as little as twenty.
+ * The member list. For the keyboard, it is a single Tab stop, with arrow keys, letters and Enter inside. Only rows in view have
+ * elements, and only differences are applied, so two thousand members cost about as little as twenty.
  *
  * @module members
  */
@@ -11,17 +11,17 @@ import { me, nameOf, showFace, showName } from "./names.js";
 /** A row's height in pixels, as in the style sheet. */
 const ROW = 44;
 
-/** The number of rows rendered beyond the view, above and below. */
+/** The number of rows rendered beyond each edge of the visible part. */
 const MARGIN = 6;
 
-/** Letters typed within this time form one prefix, in milliseconds. */
+/** Letters typed within this time of each other form one prefix, in milliseconds. */
 const TYPING = 700;
 
 const collator = new Intl.Collator();
 const list = document.getElementById("members");
 const template = document.getElementById("member-template").content.firstElementChild;
 
-/** Orders the user first, then by name; equal names by id, so that the order is total. */
+/** Compares entries: the user comes first, the others follow by name, and equal names by id, which makes the order total. */
 function compare(a, b) {
     return (b.id === me.id) - (a.id === me.id) || collator.compare(a.name, b.name) || (a.id < b.id ? -1 : 1);
 }
@@ -36,7 +36,7 @@ export function createMembers({ whisper, receiver }) {
     let entries = [];
     /** The ids of the members in `entries`. */
     let known = new Set();
-    /** The receiver of whispers that the rows currently show. */
+    /** The receiver of whispers that the rows currently show as chosen. */
     let shownReceiver = null;
     /** Members that were added, removed or renamed since the last frame. */
     const fresh = new Set();
@@ -84,7 +84,7 @@ export function createMembers({ whisper, receiver }) {
         const before = indexOf(current);
         sort();
         if (indexOf(current) < 0) {
-            // If the focused member has left, the focus moves to the next one.
+            // If the focused member has left, focus the member that is now in its position.
             current = entries[Math.max(0, Math.min(before, entries.length - 1))]?.id ?? "";
         }
         list.firstElementChild.style.height = `${entries.length * ROW}px`;
@@ -104,7 +104,7 @@ export function createMembers({ whisper, receiver }) {
         let next = list.firstElementChild.firstElementChild;
         for (const [id, index] of [...wanted].sort(([, a], [, b]) => a - b)) {
             const row = rows.get(id) ?? makeRow(id);
-            // For screen readers, the elements must be in the same order as on the screen.
+            // Keep the elements in the visible order, since screen readers follow the order of elements.
             if (row === next) {
                 next = next.nextElementSibling;
             } else {
@@ -142,7 +142,7 @@ export function createMembers({ whisper, receiver }) {
         }
     }
 
-    /** Finds the next name that begins with the typed prefix. */
+    /** Moves the focus to the next name that begins with the typed prefix. */
     function find(letter, now) {
         typed = now - typedAt < TYPING ? typed + letter : letter;
         typedAt = now;
@@ -191,7 +191,7 @@ export function createMembers({ whisper, receiver }) {
     }).observe(list);
 
     return {
-        /** Replaces the shown members. */
+        /** Replaces all shown members. */
         reset(ids) {
             entries = [];
             known.clear();
@@ -212,14 +212,14 @@ export function createMembers({ whisper, receiver }) {
             gone.add(id);
             paintNews(update);
         },
-        /** Moves a member to the position of its new name. */
+        /** Moves a member to the position that belongs to its new name. */
         renamed(id) {
             if (known.has(id)) {
                 fresh.add(id);
                 paintNews(update);
             }
         },
-        /** Updates the receiver of whispers if it has changed. */
+        /** Updates the rows if the receiver of whispers has changed. */
         refresh: () => receiver() === shownReceiver || refresh()
     };
 }

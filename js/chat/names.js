@@ -1,7 +1,7 @@
 /**
- * Client names. The server keeps them as its members' info. With the plain protocol, peers send their names as messages instead.
- * A peer without a name is shown with one derived from its id. Info and messages come from other clients, so their values can
- * have any type.
+ * Client names. On a server with sessions, a name is part of a member's info; with the plain protocol, peers send their names as
+ * messages. A peer without a name is shown with a name derived from its id. Info and messages come from other clients, so their
+ * values can have any type.
  *
  * @module names
  */
@@ -14,19 +14,19 @@ const KEY = "roomer name";
 const ADJECTIVES = "amber brave calm clever cosy daring eager fuzzy gentle happy jolly keen lucky merry mighty nimble olive plucky quiet rapid rosy silver snowy sunny swift teal tidy vivid warm witty young zesty".split(" ");
 const ANIMALS = "badger beaver bison crane dingo dolphin falcon ferret finch fox gecko goose hare heron ibis jackal koala lemur lynx magpie marten moose newt ocelot otter owl panda puffin raven robin seal sparrow stoat swan tapir toad turtle walrus wombat wren".split(" ");
 
-/** The maximum number of stored names of authors that have left; the oldest are dropped. */
+/** The maximum number of names kept for authors that have left. The oldest are dropped first. */
 const MOST_PAST = 500;
 
-/** This client: its id in the current session, its earlier ids, and its name, which survives reconnects and reloads. */
+/** This client: its id in the current session, its earlier ids, and its name, which is kept across reconnects and reloads. */
 export const me = { id: "", former: new Set(), name: "", isChosen: false };
 
 /** Peers' names, by id. */
 const told = new Map();
 
-/** Names of authors that have left, by id, since a room's history contains their messages. */
+/** Names of authors that have left, by id. A room's history still contains their messages. */
 const past = new Map();
 
-/** The ids whose names on screen are outdated. */
+/** The ids whose names on the page are outdated. */
 const stale = new Set();
 
 function hash(text) {
@@ -91,14 +91,14 @@ export function forget(id) {
 }
 
 /**
- * Invisible characters; the first group is a flag of a region, whose invisible characters stay. Some format characters (Cf) of Arabic,
- * Syriac and Kaithi are visible.
+ * Invisible characters. The first group matches a flag of a region, whose invisible characters are kept. Some format characters
+ * (Cf) of Arabic, Syriac and Kaithi are visible and therefore excluded.
  */
 const INVISIBLE = /(\u{1f3f4}[\u{e0020}-\u{e007e}]+\u{e007f})|(?![\u200c\u200d\ufe0e\ufe0f\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}])[\p{Cf}\p{Default_Ignorable_Code_Point}]/gu;
 
 /**
  * Removes control characters, marks that change the text direction around them, and invisible characters. Joiners and variation
- * selectors stay, since emoji and some scripts need them, but a name does not consist of them alone.
+ * selectors are kept, since emoji and some scripts need them; but a name that consists only of them becomes empty.
  */
 export function cleanName(text) {
     const visible = text.replace(INVISIBLE, "$1");
@@ -107,10 +107,10 @@ export function cleanName(text) {
     return /[^\s\p{Default_Ignorable_Code_Point}]/u.test(name) ? name : "";
 }
 
-/* Our own name. A chosen one is kept for all windows, an invented one for this window alone, so that two windows of one
-   browser are two people until they say otherwise. */
+/* This user's name. A chosen name is stored for all windows of the browser, a generated one only for its own window, so two
+   windows have different names until a name is chosen. */
 
-/** Reads or writes the browser's storage, to which access may be denied. */
+/** Reads or, with a value, writes the browser's storage; access to it may be denied. */
 function kept(storage, value) {
     try {
         return value === undefined ? window[storage].getItem(KEY) : window[storage].setItem(KEY, value);
@@ -128,7 +128,7 @@ export function recallName() {
     kept("sessionStorage", me.name);
 }
 
-/** Sets the name that the user has typed; an empty one is replaced by a generated one. */
+/** Sets the name that the user has typed. If it is empty, a name is generated. */
 export function chooseName(text) {
     const name = cleanName(text);
     me.isChosen = name !== "";
@@ -145,19 +145,19 @@ function initials(name) {
 }
 
 function fill(element, name) {
-    // Hash the name instead of the id so that a client looks the same after a reconnect.
+    // Hash the name, not the id, so that a client's color stays the same after a reconnect.
     element.style.setProperty("--hue", hash(`hue ${name}`) % 360);
     element.textContent = element.dataset.faceOf === undefined ? name : initials(name);
     return element;
 }
 
-/** Shows a peer's name in an element, and keeps it up to date. */
+/** Shows a peer's name in an element. renewAll() updates the element when the name changes. */
 export function showName(element, id, name = nameOf(id)) {
     element.dataset.nameOf = id;
     return fill(element, name);
 }
 
-/** Shows a peer's avatar in an element, and keeps it up to date. */
+/** Shows a peer's initials in an element. renewAll() updates the element when the name changes. */
 export function showFace(element, id) {
     element.dataset.faceOf = id;
     return fill(element, nameOf(id));

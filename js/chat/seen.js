@@ -1,17 +1,17 @@
 /**
- * Read receipts. The sender sends a request to the receiver, whose page answers when the message is on the screen. Servers that
- * do not support requests have no receipts.
+ * Read receipts. A message's sender sends a request to the receiver, whose page answers once the message is visible on the
+ * screen. Without support for requests on the server, there are no receipts.
  *
  * @module seen
  */
 
-/** The timeout for a request, in milliseconds. It is long because the receiver may be looking at another tab. */
+/** How long to wait for the answer to a request, in milliseconds: an hour, since the receiver may be looking at another tab. */
 const PATIENCE = 3_600_000;
 
-/** Receipts are requested only from this many other members or fewer. */
+/** The maximum number of other members in a room for which receipts are requested. */
 const MOST_ASKED = 3;
 
-/** The function to call when a message has been seen, by the message's element. */
+/** For each observed element of a message: the function to call once the message has been seen. */
 const waiting = new Map();
 const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -26,7 +26,7 @@ const observer = new IntersectionObserver((entries) => {
 
 document.addEventListener("visibilitychange", () => {
     if (!document.hidden) {
-        // A new observation first reports the current state of each element, so observe all of them again.
+        // A new observer first reports the current state of each element, so observe all elements again.
         for (const element of waiting.keys()) {
             observer.unobserve(element);
             observer.observe(element);
@@ -40,14 +40,14 @@ export function whenSeen(element, action) {
     observer.observe(element);
 }
 
-/** Stops observing an element that is removed. */
+/** Ends the observation of an element that is removed. */
 export function forgetElement(element) {
     observer.unobserve(element);
     waiting.delete(element);
 }
 
 /**
- * Creates a conversation's receipts. Each other member has seen the client's messages up to some line.
+ * Creates a conversation's receipts. They record for each other member the latest of the user's messages that it has seen.
  *
  * @param {(line: object) => void} changed called when `line.seenBy` has changed
  */
@@ -56,7 +56,7 @@ export function createReceipts(changed) {
     const sent = new Map();
     /** The latest line that each member has seen, by the member's id. */
     const seen = new Map();
-    /** The members with a pending request: at most one each, regardless of the number of messages. */
+    /** The members to which a request is pending. Each has at most one, however many messages were sent to it. */
     const asked = new Set();
 
     function move(id, line) {
@@ -87,7 +87,10 @@ export function createReceipts(changed) {
     }
 
     return {
-        /** Sends requests to the receiver of a whisper, or to the other members of a small room. */
+        /**
+         * Requests receipts for a line: from the receiver if it is a whisper, otherwise from all other members if the room is
+         * small.
+         */
         sent(room, line, to) {
             const others = to ? [to] : room.count - 1 > MOST_ASKED ? [] : room.members().filter((id) => id !== room.id);
             line.receivers = others.length;
@@ -98,7 +101,7 @@ export function createReceipts(changed) {
                 asked.has(id) || ask(room, id);
             }
         },
-        /** Handles the end of the session. Members have new ids afterwards. */
+        /** Called when the session has ended: in the next one, members have new ids. */
         clear() {
             sent.clear();
             seen.clear();

@@ -1,5 +1,5 @@
 /**
- * Summarizes joins, leaves and changed names between two messages in one line, so that a thousand joins do not push the
+ * Summarizes the joins, leaves and changed names between two messages in one line, so that a thousand joins do not push the
  * conversation out of view.
  *
  * @module summary
@@ -7,10 +7,10 @@
 
 import { hasTold, nameElement, nameOf } from "./names.js";
 
-/** The maximum number of members that are named; the rest are only counted. */
+/** The maximum number of members that a summary names. The rest are only counted. */
 const MOST_NAMES = 3;
 
-/** The maximum number of stored names of members that have left; the oldest are dropped. */
+/** The maximum number of names kept for members that have left. The oldest are dropped first. */
 const MOST_KEPT = 2_000;
 
 function keep(names, id, name) {
@@ -21,17 +21,18 @@ function keep(names, id, name) {
 }
 
 /**
- * Combines events: a member that joins and leaves is reported as a brief visit, and one that leaves and rejoins is not reported.
+ * Creates a summary of events. A member that joins and leaves is reported as a brief visit, and one that leaves and rejoins is
+ * not reported.
  */
 export function createSummary() {
-    /** Names by id at the time of the event, since the names of members that leave are dropped. */
+    /** Names of members that have joined, by id, as they were then: names of members that leave are dropped. */
     const came = new Map();
     const left = new Map();
     const passed = new Map();
-    /** Each renamed member's first name, by id. */
+    /** For each renamed member, its first name in this period, by id. */
     const renamed = new Map();
 
-    /** Returns the joins and leaves without reconnected members, which have another id on a new connection. */
+    /** Returns the joins and leaves, except those of clients that have reconnected, which have a new id. */
     function withoutReturned() {
         if (!left.size || !came.size) {
             return [came, left];
@@ -68,13 +69,13 @@ export function createSummary() {
             renamed.delete(id);
             keep(came.delete(id) ? passed : left, id, name);
         },
-        /** Records a changed name, unless the member has just joined. */
+        /** Records a new name, unless the member has only just joined. */
         renamed(id, before) {
             if (!came.has(id)) {
                 renamed.set(id, renamed.get(id) ?? before);
             }
         },
-        /** Returns the line as texts and elements. */
+        /** Returns the summary as an array of texts and elements. */
         parts() {
             const all = [];
             const [newcomers, missing] = withoutReturned();
@@ -90,7 +91,7 @@ export function createSummary() {
             }
             if (renamed.size === 1) {
                 const [[id, before]] = renamed;
-                // Isolate the name so that its text direction does not affect the line.
+                // Isolate the name so that its text direction does not affect the rest of the line.
                 const old = document.createElement("bdi");
                 old.textContent = before;
                 add(old, " is now ", nameElement(id));

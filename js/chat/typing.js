@@ -1,6 +1,6 @@
 /**
- * Typing indicators. A "typing" message with "on" is valid for a few seconds and is repeated while the user types, so an
- * indicator expires if its sender disappears. "off", or a chat message, ends it immediately.
+ * Typing indicators. A "typing" message with "on" is valid for a few seconds, and the sender repeats it while the user types, so
+ * an indicator expires if its sender disappears. A message with "off", or a chat message, ends the indicator immediately.
  *
  * @module typing
  */
@@ -10,17 +10,18 @@ import { nameElement } from "./names.js";
 /** How long an indicator stays valid, in milliseconds. */
 const VALID = 8_000;
 
-/** The time between two "on" messages in milliseconds, to single members and to a room. */
+/** The time between two "on" messages to single members, in milliseconds. */
 const REPEAT_DIRECT = 3_000;
+/** The time between two "on" messages to a room, in milliseconds. */
 const REPEAT_ROOM = 6_000;
 
-/** Up to this many other members receive direct messages, which a room does not keep in its history. */
+/** Up to this many other members receive the message directly, since a room's history would keep a message to the room. */
 const MOST_DIRECT = 8;
 
-/** With more other members than this, no indicator is sent. */
+/** In rooms with more other members than this, no indicator is sent. */
 const MOST_OTHERS = 50;
 
-/** The maximum number of indicators stored per room. */
+/** The maximum number of typing members tracked per room. */
 const MOST_STORED = 20;
 
 /** The minimum time between two announcements to screen readers, in milliseconds. */
@@ -29,7 +30,7 @@ const QUIET = 20_000;
 const shown = document.getElementById("typing");
 const spoken = document.getElementById("typing-news");
 let spokenAt = -QUIET;
-/** The text of the indicator on the page. */
+/** The text of the indicator currently on the page. */
 let current = "";
 
 /**
@@ -48,7 +49,7 @@ export function createTyping(changed) {
     }
 
     return {
-        /** Returns the ids of the typing members. */
+        /** Returns the ids of the typing members, in the order in which they began. */
         ids: () => [...timers.keys()],
         stop,
         /** Handles another member's "typing" message. */
@@ -64,7 +65,7 @@ export function createTyping(changed) {
             }
         },
         clear: () => [...timers.keys()].forEach(stop),
-        /** Sends the user's typing state to the receiver of the whisper, or to all members. */
+        /** Called when the user types: sends the typing state to the receiver of a whisper, or to all members. */
         wrote(room, text, to) {
             const isOn = text.trim() !== "";
             const others = to ? 1 : room.count - 1;
@@ -78,14 +79,14 @@ export function createTyping(changed) {
             const receivers = to ? [to] : isDirect ? room.members().filter((id) => id !== room.id) : [undefined];
             receivers.forEach((id) => room.send("typing", isOn ? "on" : "off", id));
         },
-        /** Records that the message was sent, which ends the indicator for other members. */
+        /** Called when a message was sent, which ends the indicator for other members. */
         sent() {
             sentAt = -Infinity;
         }
     };
 }
 
-/** Returns the indicator as texts and elements. */
+/** Returns the indicator's line as texts and elements. */
 function describe([one, two, ...others]) {
     return others.length ? [`${others.length + 2} people are typing…`]
         : two ? [nameElement(one), " and ", nameElement(two), " are typing…"]

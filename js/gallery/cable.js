@@ -1,16 +1,16 @@
 /**
- * A network cable for a page: its sockets, and a plug that can be pulled. While it is pulled, open sockets carry nothing in either
- * direction, without an error, as when a phone leaves its network, and no new one opens. Pass the class to `connect()` as the
- * option `WebSocket`.
+ * Simulates a network cable for a page: a WebSocket class, and a plug that can be pulled. While the plug is pulled, open sockets
+ * transfer no data in either direction and report no error, as when a phone leaves its network, and new sockets do not open. Pass
+ * the class to `connect()` as the option `WebSocket`.
  *
  * @module cable
  */
 
-/** The sockets that are connected. */
+/** The open sockets that still transfer data. */
 const live = new Set();
 let isPulled = false;
 
-/** A socket on this cable. */
+/** A WebSocket on this cable. */
 export function Cable(...address) {
     if (isPulled) {
         const dead = { close() {} };
@@ -20,18 +20,18 @@ export function Cable(...address) {
     const socket = new WebSocket(...address);
     live.add(socket);
     for (const event of ["open", "message", "close", "error"]) {
-        // Before the listeners of the client, which come later.
+        // These listeners are added before the client's, and therefore run first.
         socket.addEventListener(event, (each) => live.has(socket) || each.stopImmediatePropagation());
     }
     return socket;
 }
 
-/** Pulls the plug, or puts it in again; returns true if it is pulled now. Earlier sockets stay dead. */
+/** Pulls the plug, or puts it back. Returns true if it is now pulled. Sockets opened before the change stay dead. */
 export function plug() {
     isPulled = !isPulled;
     live.forEach((socket) => (socket.send = () => {}));
     live.clear();
-    // As the browser does for a real network.
+    // Browsers dispatch this event when a real network disappears or returns.
     dispatchEvent(new Event(isPulled ? "offline" : "online"));
     return isPulled;
 }

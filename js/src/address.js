@@ -1,5 +1,6 @@
 /**
- * Computes an attempt's address. Uses text operations where possible, since React Native's URL class has no setters.
+ * Computes the address for a connection attempt. Uses text operations where possible, since React Native's URL class has no
+ * setters.
  *
  * @module address
  */
@@ -7,7 +8,7 @@
 /** Returns true if the address is relative and therefore needs a page to complete it. */
 export const isRelative = (url) => typeof url === "string" && /^(?!\w+:)./.test(url);
 
-/** Adds a query parameter to an address. */
+/** Adds a query parameter, such as "token=…", to an address. */
 export const addQuery = (address, part) => address + (address.includes("?") ? "&" : "?") + part;
 
 /**

@@ -1,9 +1,10 @@
 /**
  * The client: its rooms, and how packets are dispatched to them.
  *
- * An acknowledgement does not name its request, and the server sends the same packets when it moves clients without a request. An
- * acknowledgement that contradicts an unconfirmed request is therefore held, with the packets after it, until a probe confirms
- * the request (see the outbox). The last acknowledgement then shows whether the client is in the room.
+ * An acknowledgement does not name the request that it answers, and the server sends the same packets when it moves a client
+ * without a request. If an acknowledgement contradicts an unconfirmed request, the client therefore holds it, and the room's
+ * packets after it, until a probe confirms the request (see the outbox). The room's last acknowledgement then shows whether the
+ * client is in the room.
  *
  * @module client
  */
@@ -34,13 +35,13 @@ const realClock = {
 export function connect(url, { features = [], codec = bytes, queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
     /** The rooms that the application wants to be in, by name. */
     const rooms = new Map();
-    /** Acknowledgements of uncertain meaning and the packets after them, by room name. */
+    /** By room name, acknowledgements that contradict an unconfirmed request, each followed by the room's later packets. */
     const held = new Map();
     /** This client's id on the current connection, "" until the server has sent it. */
     let id = "";
-    /** When the connection was lost; kept until a new one is open. */
+    /** The time at which the connection was lost; undefined while there is a connection. */
     let lostAt;
-    /** When queued messages stop waiting for other members. */
+    /** The time at which queued messages stop waiting for other members to return. */
     let graceEnd;
 
     /** Reports an error. An error thrown by an "error" listener is not passed to that listener again. */
@@ -56,12 +57,15 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         debug,
         emit,
         report,
-        /** Emits an event about a message. Requests report their failures themselves. */
+        /** Emits an event about a message. For a request, emits nothing, since request() reports its failures itself. */
         tell({ room, event, payload, to, tag }, name, reason) {
             tag || emit(name, { room, event, payload, to, ...reason });
         },
         lost: (item, reason) => core.tell(item, "lost", { reason }),
-        /** Handles items that the server has handled, or that were in flight when the connection broke. */
+        /**
+         * Called with packets whose outcome is known: the server has handled them, or (`isLost`) the connection broke before it
+         * confirmed them.
+         */
         settled(items, isLost) {
             items.forEach((item) => {
                 item.event === "leave" && item.owner?.close();
@@ -103,7 +107,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         },
         /** Starts using a new connection. */
         begin() {
-            // The session that was kept has ended.
+            // Reached only in a new session: the server no longer keeps the previous one.
             core.end();
             id = "";
             graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - lostAt));
@@ -111,7 +115,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             rooms.forEach((room, name) => name === ROOT || enter(room));
             rooms.has(ROOT) || join(ROOT).leave();
         },
-        /** Handles the end of the state that the server kept for this client. */
+        /** Called when the server may have dropped the state that it kept for this client. */
         end(error) {
             held.clear();
             rooms.forEach((room) => room.suspend(lostAt));
@@ -122,9 +126,9 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             check(found?.encode && found.decode, `codec "${found}"`);
             return found;
         },
-        /** Leaves a room that its last user has left in this turn. */
+        /** Leaves a room if it still has no users at the end of the turn. */
         leave(room) {
-            // Skip this if the room has been joined again or has closed.
+            // Skip a room that has been joined again, or that has closed.
             if (room.api.state === "leaving" && rooms.get(room.name) === room) {
                 remove(room);
                 core.request(room, "leave") || room.close();
@@ -144,7 +148,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
 
     const enter = (room) => core.request(room, "join", room.recall?.());
 
-    /** Removes a room that the application no longer wants to be in, with its queued messages. */
+    /** Removes a room from the client, and drops its queued messages. */
     const remove = (room) => {
         rooms.delete(room.name);
         core.queue.forEach((item) => item.owner === room && core.drop(item));
@@ -167,7 +171,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         return room.api;
     };
 
-    /** Dispatches a packet, or holds it until its meaning is certain. */
+    /** Dispatches a packet, or holds it until a probe has confirmed the request that it contradicts. */
     const route = (packet) => {
         const { room: name, event, to, from, payload } = packet;
         const isJoin = event === "join_ack";
@@ -183,7 +187,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             }
             if (!isJoin) {
                 rooms.get(name)?.suspend();
-                // Count these packets, but no longer report them as messages.
+                // The packets still count as unconfirmed, but must not be reported as lost a second time.
                 for (const item of core.sent) {
                     if (item.room === name && "payload" in item) {
                         core.lost(item, "unconfirmed");
@@ -200,7 +204,8 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         if (held.get(name)?.push(packet)) {
             return;
         }
-        // Until a leave is acknowledged, packets with the room's name belong to the room being left.
+        // Until a leave is acknowledged, packets with the room's name belong to the room object that is leaving, not to a newer
+        // one.
         const left = core.find(name, "leave");
         let room = left?.api.state === "leaving" ? left : rooms.get(name);
         if (event === "leave_ack") {
@@ -238,7 +243,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
     try {
         lazy || core.start();
     } catch (error) {
-        // During server-side rendering a client with a relative address stays idle; start() throws there.
+        // During server-side rendering, a client with a relative address stays idle; a later start() throws this error.
         if (!isRelative(url)) {
             throw error;
         }

@@ -3,8 +3,8 @@
  *
  *     idle ──▶ connecting ──▶ open ──▶ suspended ──▶ connecting …        any ──▶ closed
  *
- * Each state waits for one event at a time, so a single timer suffices: in `connecting` for the attempt's timeout, in `open`
- * for the next heartbeat check, in `suspended` for the next attempt.
+ * Each state waits for one event at a time, so a single timer suffices. It is set to the attempt's timeout in `connecting`, to
+ * the next heartbeat check in `open`, and to the next attempt in `suspended`.
  *
  * @module connection
  */
@@ -14,16 +14,16 @@ import { RoomerError, check, createClosedError, rejectUnknown, wrap } from "./er
 import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
 /**
- * Returns the default rule for final close codes: those for a client error, and the application's own. The README explains each.
- * A program that was suspended could not renew its login in time, but a token function can provide a new one. Older servers also
- * send 1008 to a client that exceeded a rate or was suspended.
+ * Returns the default rule for final close codes: those that report a client error, and those chosen by applications. The README
+ * explains each. 1008 is not always final: older servers also send it to a client that exceeded a rate or showed no sign of life,
+ * and a program that was suspended could not renew its login in time, but a token function can provide a new token.
  */
 const createRule = (token) => (code, reason) => {
     const end = `${code} ${reason}`;
     return /^(10(0[0237]|08(?! (rate|no sign of life)$)|10)|[34]\d{3}) /.test(end) && !(typeof token === "function" && end === "1008 login expired");
 };
 
-/** Resolves an option that may be a value, a function or an async function. */
+/** Returns the value of an option that may be a plain value, a function or an async function. */
 export const resolve = async (option) => (typeof option === "function" ? option() : option);
 
 /**
@@ -38,22 +38,25 @@ export function createConnection(core, url, options) {
     const { minDelay = 500, maxDelay = 30_000, minUptime = 5_000, retries = reconnect === false ? 0 : Infinity, ...unknown } = reconnect || {};
     rejectUnknown({ ...others, ...unknown });
     check(!tokenIn || typeof tokenIn === "function", "tokenIn");
-    /** A message is visible only once it is complete, so the default allows for a large one on a slow network. */
+    /**
+     * How long to wait for the answer to a probe. A message is visible only once it is complete, so the default allows for a
+     * large message on a slow network.
+     */
     const answerTime = timeout ?? 20_000;
 
     let Socket;
-    /** The socket, or before there is one, an object for the current attempt. Results of older attempts are ignored. */
+    /** The socket, or a placeholder object while an attempt has none yet. Events of earlier attempts are ignored. */
     let socket;
     let timer;
     let timerEnd;
     let failures = 0;
     let openedAt;
     let isProbing;
-    /** A multiplier for the answer timeout, doubled each time a connection times out. */
+    /** A factor of the answer timeout, doubled each time an open connection times out. */
     let patience = 1;
     let largest = 0;
 
-    /** Sets the only timer. */
+    /** Replaces the connection's only timer. */
     const setTimer = (delay, action) => {
         core.clock.clearTimeout(timer);
         timerEnd = core.clock.now() + delay;
@@ -95,7 +98,7 @@ export function createConnection(core, url, options) {
         if (core.state === "closed") {
             return;
         }
-        // If the connection was never open, `openedAt` is undefined and the comparison is false.
+        // For a connection that was never open, `openedAt` is undefined and the comparison is false.
         if (core.clock.now() - openedAt >= minUptime) {
             failures = 0;
         }
@@ -110,8 +113,8 @@ export function createConnection(core, url, options) {
             listen("removeEventListener");
             setState("closed", isFinalError ? error : wrap("gave_up", error));
         } else {
-            // Apply full jitter after the cap so that a restarted server's clients reconnect at different times. Wait longer
-            // after `rate`.
+            // Apply full jitter after the cap, so that a restarted server's clients reconnect at different times. After a close
+            // with `rate`, wait at least a second.
             core.retryIn((error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++));
             setState("suspended", error);
         }
@@ -160,7 +163,7 @@ export function createConnection(core, url, options) {
         fresh.onerror = () => core.state === "connecting" && fresh.onclose({});
     };
 
-    /** Waits until the server has been silent for too long, then sends a probe. */
+    /** Sets the timer that sends a probe if the server is silent for too long. */
     const scheduleHeartbeat = () => {
         isProbing = false;
         core.silence ? setTimer(core.silence, sendProbe) : core.clock.clearTimeout(timer);
@@ -175,7 +178,7 @@ export function createConnection(core, url, options) {
         }
     };
 
-    /** Handles a page that becomes visible, is restored from the page cache, or goes online. */
+    /** Called when the page becomes visible, is restored from the page cache, or goes online. */
     const wake = () => {
         if (globalThis.document?.hidden) {
             return;
@@ -187,7 +190,7 @@ export function createConnection(core, url, options) {
         }
     };
 
-    /** Adds or removes the listeners. */
+    /** Adds or removes the page's listeners for `wake`. */
     const listen = (method) => {
         globalThis.document?.[method]?.("visibilitychange", wake);
         globalThis[method]?.("pageshow", wake);
@@ -202,7 +205,7 @@ export function createConnection(core, url, options) {
         toAddress,
         state: "idle",
         isReady: () => core.state === "open" && socket.readyState === 1,
-        /** Handles an open connection that is ready for use. */
+        /** Called when the connection is open and ready for use. */
         opened() {
             scheduleHeartbeat();
             core.state === "open" || setState("open");
@@ -210,16 +213,16 @@ export function createConnection(core, url, options) {
         transmit: ({ data }) => socket.send(data),
         /** Sets the delay until the next attempt. */
         retryIn: (delay) => setTimer(delay, attempt),
-        /** Closes an abandoned socket. */
+        /** Closes a socket that the client no longer uses. */
         hangUp(old, code) {
             try {
                 old.close(code);
             } catch {
-                // Some WebSocket classes throw, and an attempt may not have a socket yet.
+                // Some WebSocket classes throw here, and the placeholder of an attempt has no close().
             }
         },
         close: () => stop(undefined, true),
-        /** Connects unless that has already begun. Throws if it is impossible. */
+        /** Connects unless that has already begun. Throws if the client cannot connect at all. */
         start() {
             if (core.state !== "idle") {
                 return;

@@ -9,9 +9,9 @@ export interface Feature {
 }
 
 /**
- * Sessions, and with them the extended protocol. Without this feature the client uses the plain protocol: a lost connection leads
- * to a new id, members have no info, `requests` fail with `plain`, and `history`, `ownInfo`, `refusals` and `renewal` have no
- * effect. The server's reconnect delays apply only to clients with sessions.
+ * Adds sessions, which need the extended protocol. Without this feature the client uses the plain protocol: a lost connection
+ * leads to a new id, members have no info, `requests` fail with `plain`, and `history`, `ownInfo`, `refusals` and `renewal` have
+ * no effect. The server's reconnect delays apply only to clients with sessions.
  */
 export const sessions: Feature;
 /** Adds `room.sent`. */
@@ -28,7 +28,7 @@ export const ownInfo: Feature;
 export const refusals: Feature;
 /** Sends a new token when the server requests one. Needs `sessions`. */
 export const renewal: Feature;
-/** Adds the client's event `direct`. */
+/** Adds the client event `direct`. */
 export const directs: Feature;
 /** Adds the `debug` option. */
 export const tracing: Feature;
@@ -43,13 +43,18 @@ export function toProtocol(token: string): string[];
 export interface CoreOptions extends Omit<Options, "codec" | "tokenIn"> {
     /** The features to include. The methods and events of other features do not exist, although the types declare them. */
     features?: Feature[];
-    /** The default codec for all rooms. `join()` also accepts such an object, but not a codec's name. Default `bytes`. */
+    /**
+     * The default codec for all rooms. Like `join()`, it accepts a codec object such as `json`, but not a codec's name. Default
+     * `bytes`.
+     */
     codec?: Codec;
-    /** Returns the subprotocols that contain a token. By default the token is in the address. */
+    /**
+     * A function that returns the subprotocols for a token, such as `toProtocol`. By default the token is sent in the address.
+     */
     tokenIn?: typeof toProtocol | undefined;
 }
 
-/** Connects like the function of the same name in `roomer`, but only with these features and codecs. */
+/** Connects like `connect()` of `roomer`, but only with these features and codecs. */
 export function connect<E extends BytesMap<E> = AnyEvents<Uint8Array>>(url: Address, options?: CoreOptions & { codec?: undefined }): Client<E>;
 export function connect<E = AnyEvents<unknown>>(url: Address, options: CoreOptions & { codec: Codec }): Client<E>;
 /** For options whose codec is not known. An event map needs a codec, as in `connect<E>(url, { ...options, codec: json })`. */

@@ -5,7 +5,7 @@
  *
  *     const client = connect("wss://example.org/ws", { codec: json, features: [sessions, requests] });
  *
- * Wrong types of options are explained by `connect` of "roomer" only.
+ * Only the `connect` of "roomer" explains options of the wrong type.
  *
  * The core is a single object, whose methods the client, the connection and the outbox share. It uses the plain protocol. A
  * feature is a function that receives the core before the first room is created, and extends it: it adds to `core.client`, wraps

@@ -14,7 +14,10 @@ export function createEvents(report) {
     const entries = new Set();
     let isOver;
 
-    /** Adds a listener. Returns the function that removes it. `ended` is called once the listener has been removed in any way. */
+    /**
+     * Adds a listener. Returns the function that removes it. `ended` is called once the listener has been removed, however that
+     * happened.
+     */
     const on = (event, listener, { once, signal, ...others } = {}, ended) => {
         rejectUnknown(others);
         check(typeof listener === "function", "not a function");
@@ -29,14 +32,14 @@ export function createEvents(report) {
         return remove;
     };
 
-    /** Returns a copy of the entries so that listeners may be added and removed during an iteration. */
+    /** Returns an event's entries in an array of their own, so that listeners may be added and removed while it is iterated. */
     const find = (event) => [...entries].filter((entry) => entry.event === event);
 
     return {
         on,
-        /** Removes every registration of a listener for an event. */
+        /** Removes all registrations of a listener for an event. */
         off: (event, listener) => find(event).forEach((entry) => entry.listener === listener && entry.remove()),
-        /** Calls the current listeners in order. Returns their number. */
+        /** Calls the event's current listeners in order. Returns their number. */
         emit(event, ...args) {
             const failed = (cause) => report(wrap("listener", cause, event), event);
             const found = find(event);
@@ -54,7 +57,7 @@ export function createEvents(report) {
             return found.length;
         },
         count: (event) => find(event).length,
-        /** Removes all listeners, and ignores new ones from now on. */
+        /** Removes all listeners. Listeners added later are ignored. */
         end() {
             isOver = true;
             entries.forEach((entry) => entry.remove());

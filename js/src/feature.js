@@ -4,7 +4,7 @@
  * @module feature
  */
 
-/** Registers a function that is called with each new room and join()'s options. */
+/** Registers a function that is called with each new room and the options of the join() that created it. */
 export function extendRooms(core, extend) {
     const { createRoom } = core;
     core.createRoom = (name, codec, options) => {
@@ -15,8 +15,8 @@ export function extendRooms(core, extend) {
 }
 
 /**
- * Registers a function that is called with each packet that is not an acknowledgement. It returns true if it has handled the
- * packet.
+ * Registers a function that is called with each packet that is not an acknowledgement. If the function returns true, it has
+ * handled the packet, and the packet is not dispatched further.
  */
 export function takePackets(core, take) {
     const { deliver } = core;

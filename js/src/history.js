@@ -23,7 +23,7 @@ export function history(core) {
         let seen = 0;
         Object.defineProperty(room.api, "history", { get: () => found });
         room.recall = () => {
-            // In a new session the room may have another history.
+            // Numbers seen before the epoch was known may belong to another history than the room has in a new session.
             seen = epoch && seen;
             return toBytes(last >= 0 ? JSON.stringify({ at: epoch ? [epoch, seen] : undefined, last }) : "");
         };
@@ -34,7 +34,7 @@ export function history(core) {
                 const before = epoch;
                 const [now, number] = list.at;
                 epoch = now;
-                // Messages may have arrived between the join and its acknowledgement.
+                // The room has no gap if its missing messages have arrived between the join and the acknowledgement.
                 const isWhole = list.recovered || (before === epoch && seen >= number);
                 found = Object.freeze({ epoch, number, recovered: isWhole });
                 if (!isWhole) {

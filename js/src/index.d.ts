@@ -49,7 +49,7 @@ export type ErrorCode =
     | "rejected"
     | "token";
 
-/** An error from this client, or from a request handler, which may use its own codes. */
+/** An error reported by this client, or thrown by a request handler, which may use its own codes. */
 export class RoomerError extends Error {
     constructor(
         code: ErrorCode | (string & {}),
@@ -84,8 +84,8 @@ export interface LostMessage {
     payload: unknown;
     to?: string | undefined;
     /**
-     * `unconfirmed`: sent, but it is unknown whether it arrived. `unsent`: its room or the client was closed before it was sent.
-     * `too_large`: queued before the server had announced the size that it accepts, which the message exceeds.
+     * `unconfirmed`: sent, but it is unknown whether it arrived. `unsent`: the room or the client was closed before the message
+     * was sent. `too_large`: the message was queued before the server had announced its size limit, which the message exceeds.
      */
     reason: "unconfirmed" | "unsent" | "too_large";
 }
@@ -103,30 +103,31 @@ export type Off = () => void;
 
 /** A client's events, with their arguments. */
 export interface ClientEvents<E> {
-    /** The state has changed. The error is the cause of `suspended` and `closed`, except after `close()`. */
+    /** The state has changed. The error is the cause of `suspended` or `closed`; it is undefined after `close()`. */
     state: [state: State, error?: RoomerError];
     /** A message was rejected because the queue is full. */
     overflow: [dropped: { room: string; event: string; payload: unknown; to?: string | undefined }];
     /**
-     * The session has resumed with the same id and rooms, and no message was lost. The argument is the time without a connection.
+     * The session has resumed with the same id and rooms, and no message was lost. The argument is the time without a connection,
+     * in ms.
      */
     resumed: [milliseconds: number];
-    /** A sent message may not have arrived, or a queued one was never sent. The client does not send it again. */
+    /** A sent message may not have arrived, or a queued message will not be sent. The client does not send it again. */
     lost: [message: LostMessage];
     /**
      * A message to this client alone, through a room that it has not joined. In a joined room it is a room event instead.
      */
     direct: [message: DirectMessage];
     /**
-     * An error that no call can throw, such as `rejected` when the server has rejected a packet. Without a listener it goes to
-     * the console.
+     * An error that is not caused by a call, and therefore cannot be thrown: for example `rejected` when the server has rejected
+     * a packet. Without a listener it goes to the console.
      */
     error: [error: RoomerError];
     /** The server has put the client into a room that it had not joined. Emitted before the room's `open`. */
     room: [room: Room<E>];
 }
 
-/** A room's events other than messages. Peers can cause them only by joining and leaving. */
+/** A room's events other than messages. Peers cannot send them; they cause them only by joining, leaving and changing. */
 export interface RoomEvents {
     /** The client has entered the room for the first time. */
     open: [];
@@ -139,7 +140,8 @@ export interface RoomEvents {
     /** Another client has left, or had left when the room reopened. */
     member_left: [id: string, member: Member];
     /**
-     * A member's info has changed, or the member is `away` or back. After a reopen, also for changes in the meantime. It may be this client.
+     * A member's info has changed, or the member is `away` or back. After a reopen, this also reports changes in the meantime.
+     * The member may be this client.
      */
     member_changed: [id: string, member: Member];
     /**
@@ -152,13 +154,13 @@ export interface RoomEvents {
 /** A room member. Frozen; each change creates a new object. */
 export interface Member {
     readonly id: string;
-    /** The JSON value set by the server or the client; null if there is none, and on servers with the plain protocol. */
+    /** The JSON value that the server or the client has set; null if there is none, and on servers with the plain protocol. */
     readonly info: any;
     /** The user that the server has authenticated for the member. */
     readonly user: string | undefined;
     /**
-     * True while the member has no connection, and may resume its session. Otherwise absent, as it is where the server does not
-     * announce it, and for this client itself.
+     * True while the member has no connection but may still resume its session. Otherwise absent, as always for this client
+     * itself and in rooms where the server does not announce it.
      */
     readonly away?: true;
 }
@@ -175,14 +177,15 @@ export interface History {
 
 export interface JoinOptions {
     /**
-     * How many past messages to request at the first join of a room with a history. After a lost session, all missed messages are
-     * requested; with 0, only those are. If `join()` is called repeatedly for a room, the first call decides.
+     * The number of past messages to request at the first join of a room with a history. After a lost session, the client
+     * requests all missed messages; with 0, it requests only those. If `join()` is called repeatedly for a room, the first call
+     * decides.
      */
     history?: number;
 }
 
 export interface RequestOptions {
-    /** The id of the client that receives the request; without it, the server does. */
+    /** The id of the client that receives the request. Without it, the request goes to the server. */
     to?: string;
     /** How long to wait for the answer, in milliseconds. Default 10,000. */
     timeout?: number;
@@ -194,7 +197,7 @@ export interface RequestOptions {
 export type Question<T> = T extends (payload: infer P) => any ? P : T;
 /** A request's answer; `unknown` for an event that is not a function in the map. */
 export type Answer<E, K extends keyof E> = E[K] extends (payload: any) => infer R ? Awaited<R> : string extends keyof E ? E[K] : unknown;
-/** A request handler's result. */
+/** A request handler's return value. */
 export type Result<E, K extends keyof E> = E[K] extends (payload: any) => infer R ? Awaited<R> : string extends keyof E ? ([E[K]] extends [Uint8Array] ? Bytes : E[K]) | void : unknown;
 /** The arguments of `request()` after the event. */
 export type RequestArguments<Payload> = [Payload] extends [Uint8Array]
@@ -215,7 +218,7 @@ export type SendArguments<Payload> = [Payload] extends [Uint8Array]
       ? [payload?: Payload, to?: string]
       : [payload: Payload, to?: string];
 
-/** A message that `messages()` yields. */
+/** A message yielded by `messages()`. */
 export interface Message<Payload, Event extends string = string> {
     event: Event;
     payload: Payload;
@@ -232,7 +235,7 @@ export interface Message<Payload, Event extends string = string> {
 export interface MessagesOptions {
     /** Ends the loop when it aborts. */
     signal?: AbortSignal;
-    /** How many messages may be queued for the reader; beyond that, the oldest is dropped. At least 1, default 256. */
+    /** The number of messages that may be queued for the reader; beyond that, the oldest is dropped. At least 1, default 256. */
     buffer?: number;
 }
 
@@ -253,8 +256,8 @@ export interface Room<E = AnyEvents<unknown>> {
     /** Resolves when the room opens for the first time; rejects if it closes first. */
     readonly opened: Promise<Room<E>>;
     /**
-     * Resolves once the server has handled all messages so far, including queued ones: with true, or with false if one was lost
-     * (see the event `lost`) or was a request that failed before it was sent. Never rejects.
+     * Resolves once the server has handled all messages sent to the room so far, including queued ones: with true, or with false
+     * if a message was lost (see the event `lost`), or if a request failed before it was sent. Never rejects.
      */
     readonly sent: Promise<boolean>;
     /** Returns the ids of all members, including this client. Without a connection, returns the last known ones. */
@@ -266,8 +269,8 @@ export interface Room<E = AnyEvents<unknown>> {
     /** The room's history as of the latest join; undefined without the `history` option, or if the room has no history. */
     readonly history: History | undefined;
     /**
-     * The number of members. In rooms that only count them, it stays current with sessions; otherwise it is the number at the
-     * join.
+     * The number of members. In rooms that announce only this number, it stays current if the server supports sessions; otherwise
+     * it is the number at the time of the join.
      */
     readonly count: number;
     /**
@@ -288,16 +291,17 @@ export interface Room<E = AnyEvents<unknown>> {
     request<K extends keyof E & string>(event: K, payload: Question<E[K]>, options?: RequestOptions): Promise<Answer<E, K>>;
     /**
      * Registers the handler for requests with this event that other clients and the server send to this client through this room.
-     * Each event has at most one handler. If it throws a RoomerError, the requester receives its code and text. Of other errors,
-     * the requester only learns that the handler failed; this client emits them as `error`.
+     * Each event has at most one handler. If the handler throws a RoomerError, the requester receives its code and text. If it
+     * throws any other error, the requester receives only the code `failed`, and this client emits the error as `error`.
      *
      * @returns the function that removes the handler
      * @throws {RoomerError} `argument`
      */
     handle<K extends keyof E & string>(event: K, handler: (payload: Question<E[K]>, from: string) => MaybePromise<Result<E, K>>): Off;
     /**
-     * Undoes one `join()`. The last one leaves the room: the promise resolves when the server has confirmed that, or the session
-     * has ended. If the room is joined again in the same turn, the client stays and other members see no change.
+     * Undoes one `join()`. When all have been undone, the client leaves the room, and the promise resolves once the server has
+     * confirmed that, or the session has ended. If the room is joined again in the same turn, the client stays and other members
+     * see no change.
      */
     leave(): Promise<void>;
     on<K extends keyof RoomEvents>(event: K, listener: (...args: RoomEvents[K]) => unknown, options?: ListenOptions): Off;
@@ -339,7 +343,8 @@ export interface Client<E = AnyEvents<unknown>> {
     on<K extends keyof ClientEvents<E>>(event: K, listener: (...args: ClientEvents<E>[K]) => unknown, options?: ListenOptions): Off;
     off<K extends keyof ClientEvents<E>>(event: K, listener: (...args: ClientEvents<E>[K]) => unknown): void;
     /**
-     * Connects unless that has already begun: after `lazy`, or where `connect()` could not connect, as in server-side rendering.
+     * Connects unless that has already begun. Needed with `lazy`, and if `connect()` could not connect, as in server-side
+     * rendering.
      *
      * @throws {RoomerError} `argument` or `no_websocket` if the client cannot connect
      */
@@ -366,5 +371,8 @@ export type TextMap<E> = { [K in keyof E]: string | ((payload: string) => string
 export function connect<E extends BytesMap<E> = AnyEvents<Uint8Array>>(url: Address, options?: Options & { codec?: "bytes" }): Client<E>;
 export function connect<E extends TextMap<E> = AnyEvents<string>>(url: Address, options: Options & { codec: "text" }): Client<E>;
 export function connect<E = AnyEvents<unknown>>(url: Address, options: Options & { codec: "json" | Codec }): Client<E>;
-/** For options whose codec is not known. An event map needs a codec, as in `connect<E>(url, { ...options, codec: "json" })`. */
+/**
+ * The overload for options whose codec is not known. An event map needs a codec, as in `connect<E>(url, { ...options, codec:
+ * "json" })`.
+ */
 export function connect(url: Address, options?: Options): Client;

@@ -29,7 +29,7 @@ import { tracing } from "./tracing.js";
 
 export { RoomerError } from "./error.js";
 
-/** Adds the codecs that have names. */
+/** The feature that lets options name a codec, such as "json". */
 const namedCodecs = (core) => {
     const { findCodec } = core;
     core.findCodec = (name) => findCodec({ bytes, text, json }[name] ?? name);

@@ -7,15 +7,15 @@
 /* Times are in milliseconds. */
 
 /**
- * The minimum time that a room's messages wait for other members after a reconnect; see `isWaiting` in the room. By default,
- * a server that shuts down spreads its clients' returns over 10 s.
+ * The minimum time after a reconnect for which a room's messages wait for other members; see `isWaiting` in the room. By default,
+ * a server that shuts down spreads its clients' reconnects over 10 s.
  */
 export const GRACE = 12_000;
-/** The maximum time that a room's messages wait for other members. */
+/** The maximum time for which a room's messages wait for other members. */
 export const LONGEST_GRACE = 30_000;
 /**
- * The additional wait, as a multiple of the time without a connection. Delays between attempts double, and jitter makes some
- * of them short.
+ * The waiting time grows by the time without a connection, multiplied by this factor. Delays between attempts double, and jitter
+ * makes some of them short.
  */
 export const GRACE_FACTOR = 4;
 
@@ -23,45 +23,45 @@ export const GRACE_FACTOR = 4;
 export const FIRST_WINDOW = 8;
 /** The maximum that the limit on unconfirmed packets can grow to. */
 export const LARGEST_WINDOW = 256;
-/** A probe is sent immediately after this many bytes. Smaller packets count as PACKET_BYTES. */
+/** A probe is sent immediately after this many bytes; a packet counts as at least PACKET_BYTES. */
 export const PROBE_BYTES = 2 ** 16;
-/** The minimum size that a packet counts for in PROBE_BYTES. */
+/** The number of bytes that a smaller packet counts for in PROBE_BYTES. */
 export const PACKET_BYTES = 2 ** 10;
-/** The delay before a probe after fewer bytes. */
+/** The delay before a probe if fewer bytes than PROBE_BYTES have been sent. */
 export const PROBE_DELAY = 1_000;
-/** The initial interval between packets after a close with `rate`. */
+/** The initial interval between packets after the server has closed a connection with `rate`. */
 export const FIRST_PACE = 125;
 /** The maximum interval between packets after repeated closes with `rate`. */
 export const SLOWEST_PACE = 2_000;
-/** How long until that interval is halved. */
+/** How long the client sends at an interval before it halves the interval. */
 export const RELAX_TIME = 60_000;
 
 /** The client sends an acknowledgement after this many packets. */
 export const ACK_PACKETS = 64;
 /** The client sends an acknowledgement after this many bytes. */
 export const ACK_BYTES = 2 ** 16;
-/** The delay before an acknowledgement of fewer packets and bytes. */
+/** The delay before an acknowledgement if neither ACK_PACKETS nor ACK_BYTES is reached. */
 export const ACK_DELAY = 5_000;
 
 /**
- * The minimum interval between questions on an idle connection. The server closes the connections of clients that ask 64 times at
+ * The minimum interval between probes on an idle connection. A server closes the connection of a client that sends 64 probes at
  * intervals below a second.
  */
 export const ASK_INTERVAL = 1_200;
 
 /** The longest delay that setTimeout() supports. */
 export const LONGEST_DELAY = 2e9;
-/** The minimum expected network throughput, in bytes per second: larger messages get more time. */
+/** The minimum expected network throughput, in bytes per second. Larger messages get more time for their answer. */
 export const SLOWEST_NETWORK = 2 ** 16;
-/** The maximum that the answer timeout can grow to, however short the `timeout` option is. */
+/** The limit to which the answer timeout can grow, however short the `timeout` option is. */
 export const LONGEST_ANSWER = 60_000;
-/** The name of a room that this client cannot join. The server answers a leave of it like any other; see the outbox. */
+/** The name of a room that this client cannot join. The server answers a request to leave it like any other; see the outbox. */
 export const PROBE = "\0probe";
 /** The event of the server's first packet in the extended protocol. */
 export const HELLO = "roomer:hello";
-/** The event of an acknowledgement, whose payload is the number of received packets. */
+/** The event of an acknowledgement. Its payload is the number of packets received so far. */
 export const ACK = "roomer:ack";
-/** The event of a successful request's answer. */
+/** The event that carries the answer to a successful request. */
 export const REPLY = "roomer:reply";
 /** The event that reports an error. */
 export const ERROR = "roomer:error";
@@ -69,7 +69,7 @@ export const ERROR = "roomer:error";
 export const MEMBERS = "roomer:members";
 /** The event that sets this client's own info. */
 export const INFO = "roomer:info";
-/** In a room with a history, the event that reports the number of this client's own message. */
+/** In a room with a history, the event that tells this client the number of its own message. */
 export const NUMBER = "roomer:number";
 /** The event that requests a new token from the client. */
 export const EXPIRING = "roomer:expiring";

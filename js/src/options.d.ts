@@ -1,11 +1,11 @@
 import type { Codec, CodecName, MaybePromise, RoomerError, State } from "./index.js";
 
 export interface ReconnectOptions {
-    /** Upper limit on the first delay, in milliseconds; it doubles with each further delay. Default 500. */
+    /** Upper limit on the first delay, in milliseconds. The limit doubles with each further delay. Default 500. */
     minDelay?: number;
-    /** Upper limit on every delay, in milliseconds. Default 30,000. */
+    /** The limit that doubling cannot exceed, in milliseconds. Default 30,000. */
     maxDelay?: number;
-    /** How long a connection must last to reset the failure count, in milliseconds. Default 5,000. */
+    /** How long a connection must last, in milliseconds, for the failure count to be reset. Default 5,000. */
     minUptime?: number;
     /** Number of consecutive failures before the client closes. Default: no limit. */
     retries?: number;
@@ -14,7 +14,10 @@ export interface ReconnectOptions {
 export interface QueueOptions {
     /** How many messages may be queued without a connection. Default 1,000. */
     messages?: number;
-    /** How many bytes they may have in total, unless it is a single message. Default 1 MiB. The same number of bytes may be sent but not yet confirmed. */
+    /**
+     * How many bytes the queued messages may have in total; a single message may have more. Default 1 MiB. The same limit applies
+     * to bytes that are sent but not yet confirmed.
+     */
     bytes?: number;
 }
 
@@ -30,7 +33,7 @@ export interface Options {
     /** Default codec for all rooms. Default "bytes". */
     codec?: CodecName | Codec;
     /**
-     * Credentials for the server. A function is called for every attempt, and when the server requests a new token before the
+     * Credentials for the server. A function is called for every attempt, and whenever the server requests a new token before the
      * login expires.
      */
     token?: string | null | (() => MaybePromise<string | null | undefined>);
@@ -38,18 +41,18 @@ export interface Options {
      * Where the token is sent: in the address as `?token=`, or in the subprotocols, which proxies do not log. Default "address".
      */
     tokenIn?: "address" | "protocol";
-    /** Closes the client when it aborts. */
+    /** Closes the client when the signal aborts. */
     signal?: AbortSignal;
     /** Delays between attempts; false disables reconnecting. */
     reconnect?: boolean | ReconnectOptions;
     /**
-     * Timeouts for an attempt, and for the answer to a probe, in milliseconds. Default 10,000 and 20,000. An answer gets more
+     * Timeouts for an attempt, and for the answer to a probe, in milliseconds. Default 10,000 and 20,000. The answer gets more
      * time while the network accepts the client's bytes, and after large messages have been received.
      */
     timeout?: number;
     /**
-     * How long the server may be silent before the client sends a probe, in milliseconds. Default 30,000; false disables
-     * probes. A server with sessions sends packets more often, so no probe is needed.
+     * How long the server may be silent before the client sends a probe, in milliseconds. Default 30,000; false disables probes.
+     * A server with sessions sends packets more often than that, so no probe is needed.
      */
     heartbeat?: number | false;
     /**
@@ -74,7 +77,7 @@ export interface Options {
 export interface ListenOptions {
     /** Removes the listener before its first call. */
     once?: boolean;
-    /** Removes the listener when it aborts. */
+    /** Removes the listener when the signal aborts. */
     signal?: AbortSignal;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Checks of options, whose wrong values would otherwise be errors of JavaScript far from the call.
+ * Checks options, since a wrong value would otherwise cause an unrelated JavaScript error far from the call.
  *
  * @module options
  */
@@ -7,7 +7,7 @@
 import { check } from "./error.js";
 import { extendRooms } from "./feature.js";
 
-/** Returns the options of a call, which may be null or undefined. */
+/** Returns a call's options, or an empty object if they are null or undefined. */
 export function readOptions(options) {
     const { signal } = (options ??= {});
     check(typeof options === "object", "options: an object");
@@ -25,7 +25,7 @@ export function readSettings(given) {
     return { ...settings, queue: readOptions(settings.queue) };
 }
 
-/** The feature that checks the options of the core's methods. It is not part of the core because of its size. */
+/** The feature that checks the options passed to the core's methods. It is not part of the core because of its size. */
 export function explainOptions(core) {
     const guard = (api, name, at) => {
         const method = api[name];

@@ -1,5 +1,5 @@
 /**
- * The queue of outgoing packets: their order and rate, and which of them the server has handled.
+ * The queue of outgoing packets. It determines their order and rate, and tracks which of them the server has handled.
  *
  * The plain protocol does not acknowledge messages. But a server handles a client's packets in order, and answers each
  * request to leave a room, even a room that does not exist. Such a request serves as the probe: its answer confirms all packets
@@ -13,7 +13,7 @@ import { rejectUnknown } from "./error.js";
 import { FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE, PROBE_BYTES, PROBE_DELAY, RELAX_TIME, ROOT, SLOWEST_PACE } from "./limits.js";
 import { encode } from "./packet.js";
 
-/** A set of items, oldest first, with their total size in bytes. */
+/** A set of items in insertion order, with their total size in bytes. */
 class Items extends Set {
     bytes = 0;
 
@@ -30,7 +30,7 @@ class Items extends Set {
 }
 
 /**
- * Returns an item that contains a packet.
+ * Returns an item with an encoded packet.
  *
  * @param {Uint8Array} [bytes] the payload
  */
@@ -40,9 +40,10 @@ const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, room, eve
  * Adds the outbox to the core. An item is `{ owner, room, event, data }`: the room object, the room's name, the event and the
  * encoded packet. Messages also have `payload` and `to`.
  *
- * It calls these methods of the core: `isReady()`, which returns true if the socket accepts packets; `isOpen(item)`, which
- * returns true if a message may be sent to its room; `transmit(item)`; `settled(items, isLost)` with items that the server has
- * handled, or that were in flight when the connection broke; `lost(item, reason)` with an accepted message that may not arrive.
+ * The outbox calls these methods of the core: `isReady()`, which returns true if the socket accepts packets; `isOpen(item)`,
+ * which returns true if a message may be sent to its room; `transmit(item)`; `settled(items, isLost)` with items that the server
+ * has handled, or (`isLost`) that were unconfirmed when the connection broke; `lost(item, reason)` with an accepted message that
+ * may not arrive.
  *
  * @param {object} core see core.js
  * @param {{messages?: number, bytes?: number}} limits the queue's limits
@@ -50,10 +51,10 @@ const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, room, eve
 export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others }) {
     rejectUnknown(others);
     const { clock } = core;
-    /** The queued joins, leaves and probes; `mark` represents a probe. */
+    /** The queued joins, leaves and probes. A probe is represented by `mark`. */
     let requests = [];
     const mark = {};
-    /** Joins and leaves that the server has not confirmed, queued or sent. */
+    /** Joins and leaves, queued or sent, that the server has not confirmed. */
     const pending = new Set();
     /** Queued messages. */
     const queue = new Items();
@@ -81,7 +82,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         unprobed = 0;
     };
 
-    /** Removes and returns the next item that may be sent. */
+    /** Removes and returns the next item that may be sent: joins, leaves and probes before messages. */
     const next = () => {
         if (requests.length) {
             return requests.shift();
@@ -94,7 +95,10 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         }
     };
 
-    /** Sends all items that may be sent now, and sets the timer for the rest. With a pace, each tick sends one packet. */
+    /**
+     * Sends all items that may be sent now, and sets the timer for the others. With a pace, only a call by the timer (`isTick`)
+     * sends, one packet at a time.
+     */
     const pump = (isTick) => {
         if (!core.isReady()) {
             return;
@@ -103,7 +107,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             item === mark ? unprobed && probe() : send(item);
         }
         const isWaiting = requests.length || queue.size;
-        // Only a confirmation can free space for more.
+        // A probe's answer confirms packets, and only that makes room for more.
         if (unprobed && (sent.bytes > bytes || (isWaiting && sent.size >= window) || (core.isOn ? core.isAwaited : unprobed >= PROBE_BYTES || isTick))) {
             probe();
         }
@@ -117,7 +121,10 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         pump(true);
     };
 
-    /** Queues a probe after all unconfirmed packets, unless one is there. The server closes clients that only send probes. */
+    /**
+     * Queues a probe unless the last queued request is one. A probe is not sent if no packet was sent since the last one: the
+     * server closes clients that only send probes.
+     */
     const fence = () => {
         requests.at(-1) === mark || requests.push(mark);
         pump();
@@ -135,7 +142,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         }
     };
 
-    /** Resets the state for a new socket. */
+    /** Resets the timer and the limits for a new socket. */
     const reset = () => {
         clock.clearTimeout(timer);
         timer = undefined;
@@ -153,21 +160,21 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         reset,
         createItem,
         post: (...args) => post(core.createItem(...args)),
-        /** Requests an answer that confirms all packets sent before it. */
+        /** Requests an answer that confirms all packets sent before the request. */
         ask: () => send(createItem("leave", undefined, PROBE)),
-        /** Returns the room of an unconfirmed join or leave. */
+        /** Returns the room of the named room's unconfirmed join or leave. */
         find: (name, event) => [...pending].find((item) => item.room === name && item.event === event)?.owner,
         /** Queues a join or leave. Returns undefined if there is neither a connection nor a session that may resume. */
         request(owner, event, payload) {
-            // Unconfirmed messages to the room may be lost when leave_ack arrives, so a probe confirms them first.
+            // When leave_ack arrives, unconfirmed messages to the room count as lost, so a probe confirms them first.
             event === "leave" && fence();
             return post(createItem(event, payload, owner.name, undefined, owner));
         },
-        /** Sends or queues a message. Returns the result for the application. */
+        /** Sends or queues a message. Returns what the application's send() returns. */
         send(item) {
             if (core.isReady() && core.isOpen(item) && !pace && !queue.size && sent.bytes <= bytes) {
                 send(item);
-                // An empty queue accepts a message above the limit, which would never fit otherwise.
+                // An empty queue accepts even a message above the limit, which could not be sent otherwise.
             } else if (queue.size >= messages || (queue.size && queue.bytes + item.data.length > bytes)) {
                 core.tell(item, "overflow");
                 return "dropped";
@@ -182,7 +189,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             queue.delete(item);
             core.lost(item, reason);
         },
-        /** Handles an answer that confirms this number of packets. */
+        /** Handles an answer that confirms the oldest `count` packets. */
         confirmed(count) {
             const items = [...sent].slice(0, count);
             items.forEach((item) => {
@@ -197,7 +204,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             core.settled(items);
             pump();
         },
-        /** Handles the loss of the connection. It is then unknown whether unconfirmed messages have arrived. */
+        /** Handles the loss of the connection, or of the session. Whether its unconfirmed messages have arrived is unknown. */
         disconnected(isTooFast) {
             const items = [...sent, ...requests];
             reset();

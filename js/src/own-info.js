@@ -7,13 +7,13 @@
 import { json } from "./codec.js";
 import { HELLO, INFO } from "./limits.js";
 
-/** @param {object} core see core.js. The info is sent again in each new session. */
+/** @param {object} core see core.js */
 export function ownInfo(core) {
     let info;
     core.client.setInfo = (value) => {
         const bytes = json.encode(value ?? null);
         core.isOn && core.post(INFO, bytes);
-        // Store the info only if it was not rejected.
+        // Store the info after post(), which throws if the packet is too large. Each new session sends the stored info again.
         info = bytes;
     };
     core.client.on(HELLO, (hello) => hello && !hello.resumed && info && core.post(INFO, info));

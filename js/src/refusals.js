@@ -1,5 +1,5 @@
 /**
- * The feature that reports packets rejected by the server, as the client's event `error`.
+ * The feature that reports packets rejected by the server, through the client event `error`.
  *
  * @module refusals
  */

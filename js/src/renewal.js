@@ -17,7 +17,7 @@ export function renewal(core) {
         try {
             const pass = await resolve(core.token);
             check(pass != null, "no token");
-            // A session that has started in the meantime has its own login.
+            // If a new session has started in the meantime, it has its own login, and this token is not needed.
             askedAs === core.client.id && core.post(TOKEN, toBytes(pass));
         } catch (cause) {
             core.report(wrap("token", cause));

@@ -21,10 +21,10 @@ export function requests(core) {
 
     const failAll = (code, fits, cause) => pending.forEach((request) => fits(request) && request.fail(code, cause));
 
-    /** Answers a request with a handler, which starts immediately. */
+    /** Runs a request's handler immediately, and sends its result as the answer. */
     const answer = async ({ room: name, event, from, payload }, tag, room) => {
         const askedAs = core.client.id;
-        // The request is no longer valid if its session has ended.
+        // Answer only in the session in which the request arrived: the end of the session has ended the request.
         const post = (type, bytes) => askedAs === core.client.id && core.post(type, bytes, name, `${from}:${tag}`);
         const fail = (code, message = code) => post(ERROR, toBytes(JSON.stringify({ code, message })));
         const handler = room?.handlers.get(event);
@@ -47,13 +47,15 @@ export function requests(core) {
             }
             post(REPLY, result === undefined ? toBytes("") : room.codec.encode(result));
         } catch (error) {
-            // Either the handler has failed, or the codec or the server does not accept its answer.
+            // Either the handler has failed, the codec cannot decode the request or encode the answer, or the answer is too
+            // large.
             core.report(wrap("listener", error, event));
             fail(code);
         }
     };
 
-    // In a new session, queued requests are sent, and requests discarded by leave() fail together with their room.
+    // A new session ends the pending requests. Those still queued will be sent in it, and those of a leaving room fail when the
+    // room closes.
     core.client.on(HELLO, (hello) => hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item, room }) => !hello || !(core.queue.has(item) || room.api.state === "leaving")));
 
     extendRooms(core, (room) => {
@@ -79,7 +81,7 @@ export function requests(core) {
             };
             const fail = (code, cause) => end(reject, wrap(code, cause, event));
             const abort = () => fail("aborted", signal.reason);
-            /** Called if it turns out that the server does not accept the queued request. */
+            /** Called if the queued request exceeds the size limit that the server has announced. */
             item.fail = (error) => end(reject, error);
             const timer = core.clock.setTimeout(() => fail("timeout"), Math.min(timeout, LONGEST_DELAY));
             signal?.addEventListener("abort", abort);

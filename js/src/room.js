@@ -9,10 +9,10 @@ import { createEvents } from "./events.js";
 import { GRACE } from "./limits.js";
 import { toBytes, toText } from "./packet.js";
 
-/** Returns true for events that only the server or this client may emit. A peer's message with such a name is dropped. */
+/** Returns true for events that only the server or this client may emit. A message from a peer with such a name is dropped. */
 export const isReserved = (event) => /^((close|history_lost|join|join_ack|leave|leave_ack|member_changed|member_left|new_member|open|reopen)$|roomer:)/.test(event);
 
-/** Rejects reserved names, and names that UTF-8 cannot represent, which the server would read as different names. */
+/** Throws for reserved names, and for names that UTF-8 cannot represent: the server would read them as different names. */
 export function checkName(name, isWrong) {
     check(toText(toBytes(name)) === name && !isWrong, `name "${name}"`);
 }
@@ -29,8 +29,8 @@ export function decodePayload(core, codec, { room, event, from, payload }, use) 
 }
 
 /**
- * Converts the server's member list to a map by id. Without sessions an entry is an id; in a session it is a list of the id, the
- * info and the user. Further values may be of any type.
+ * Converts the server's member list to a map by id. An entry is an id or, in a session, a list of the id, the info and the user.
+ * Entries of any other type are ignored.
  */
 export function toMembers(list) {
     const members = new Map();
@@ -42,7 +42,7 @@ export function toMembers(list) {
 }
 
 /**
- * Creates a room. Calls `core.leave(room)` at the end of the turn when its last user leaves it.
+ * Creates a room. When its last user leaves it, the room calls `core.leave(room)` at the end of the turn.
  *
  * @param {object} core see core.js
  * @param {string} name
@@ -58,7 +58,7 @@ export function createRoom(core, name, codec) {
     let joins = 0;
     /** True if queued messages wait for other members whose connections broke at the same time. */
     let isWaiting;
-    /** When there last were other members. */
+    /** The latest time at which the room had other members. */
     let othersAt;
     let id = "";
     /** The room's members, by id. */
@@ -73,10 +73,10 @@ export function createRoom(core, name, codec) {
         on("open", () => resolve(api));
         on("close", (error) => reject(error ?? createClosedError()));
     });
-    // Without this handler, an application that ignores the promise would cause an unhandled rejection.
+    // Without this handler, a rejection that the application ignores would be reported as unhandled.
     opened.catch(() => {});
 
-    /** Returns a message's outbox item; with a tag it is a request. */
+    /** Returns a message's outbox item. With a tag, the message is a request. */
     const createMessage = (event, payload, to, tag = "") => {
         checkName(event, isReserved(event));
         // An empty receiver would make a private message public.
@@ -121,14 +121,14 @@ export function createRoom(core, name, codec) {
         off
     };
 
-    /** Emits the events for a changed member. */
+    /** Emits the event for a member that was added, changed or removed. */
     const compare = (id, before, now) => {
         if (JSON.stringify(before) !== JSON.stringify(now)) {
             emit(!before ? "new_member" : now ? "member_changed" : "member_left", id, now ?? before);
         }
     };
 
-    /** Sets or removes a member. */
+    /** Stores or removes a member, and emits the event for the change. */
     const change = (now, id) => {
         const before = members.get(id);
         now ? members.set(id, now) : members.delete(id);
@@ -144,8 +144,8 @@ export function createRoom(core, name, codec) {
         /** Sets the number of members, if the server does not send their ids. */
         setCount: (number) => (counted = number),
         /**
-         * Handles a join_ack. Emits the differences between the previous and the new members, which keeps the application's own
-         * lists correct.
+         * Handles a join_ack. If the room was open before, emits the differences between the previous and the new members, so
+         * that lists kept by the application stay correct.
          */
         joined(ownId, payload) {
             const before = members;
@@ -157,12 +157,12 @@ export function createRoom(core, name, codec) {
             } catch {
                 // A server may send an empty payload.
             }
-            // In a session the payload is an object.
+            // In a session the payload is an object, otherwise a list of ids or a number.
             counted = list?.count ?? list;
             members = toMembers(list?.members ?? list);
             id = ownId;
             isIn = true;
-            // Do this before any listener runs, since a listener may send.
+            // Clear this before any listener runs, since a listener may send a message.
             isWaiting &&= api.count < 2;
             room.recalled?.(list, members, emit);
             if (!wasIn) {
@@ -170,7 +170,7 @@ export function createRoom(core, name, codec) {
                 emit("open");
                 return;
             }
-            // This client itself neither leaves nor joins.
+            // Do not report this client itself as a member that has left or joined.
             before.delete(previousId);
             before.set(id, members.get(id));
             new Map([...before, ...members]).forEach((_, each) => compare(each, before.get(each), members.get(each)));
@@ -186,7 +186,7 @@ export function createRoom(core, name, codec) {
                 // A room with a history sends a number such as "#7" in place of a receiver.
                 count(event) && decodePayload(core, codec, packet, (value) => emit(event, value, from, to > "$", ...numbers));
             } else if (!(from || to)) {
-                // Only the server sends these.
+                // Only the server sends notices without a sender and receiver.
                 if (event === "new_member") {
                     toMembers([toText(payload)]).forEach(change);
                 } else if (event === "member_left") {
@@ -194,17 +194,20 @@ export function createRoom(core, name, codec) {
                 }
             }
         },
-        /** Returns true if messages may be sent. `isLate` is true if they do not, or no longer, wait for other members. */
+        /**
+         * Returns true if messages may be sent. `isLate` is true for messages that do not wait for other members, or no longer
+         * do.
+         */
         isOpen: (isLate) => !phase && isIn && (!isWaiting || isLate || api.count > 1),
-        /** Counts one more user, and undoes a leave() in the same turn. Returns the previous number of users. */
+        /** Counts one more user, and undoes a leave() called in the same turn. Returns the previous number of users. */
         join() {
             phase = "";
             setLeft?.();
             return joins++;
         },
-        /** Handles a lost connection, or an acknowledgement that makes the membership uncertain. */
+        /** Called when the connection is lost, or when an acknowledgement makes the membership uncertain. */
         suspend(now) {
-            // A server that shuts down may close other members' connections first.
+            // Also wait if other members left a short time ago: a server that shuts down may have closed their connections first.
             isWaiting ||= isIn && (api.count > 1 || now - othersAt < GRACE);
             isIn = false;
         },

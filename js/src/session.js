@@ -12,21 +12,24 @@ import { ACK, ACK_BYTES, ACK_DELAY, ACK_PACKETS, ASK_INTERVAL, HELLO, MEMBERS, R
 import { encode, toBytes, toText } from "./packet.js";
 import { decodePayload, toMembers } from "./room.js";
 
-/** Returns a member marked as away: it has lost its connection, and may return to its session. */
+/** Returns a copy of a member, marked as away: the member has lost its connection, and may resume its session. */
 const toAway = (member) => Object.freeze({ ...member, away: true });
 
 /** @param {object} core see core.js */
 export function sessions(core) {
     const { silence } = core;
-    /** The core's methods without sessions. */
+    /** The core's methods, before this feature replaces some of them. */
     const plain = { ...core };
     /** True once the socket's first packet has shown which protocol the server uses. */
     let isGreeted;
     /** The token that resumes the session on the next socket; undefined if there is none. */
     let token;
-    /** How many packets the server had handled when it resumed the session on the current socket. */
+    /**
+     * How many of this session's packets the server had handled when it resumed the session on this socket; undefined if it did
+     * not.
+     */
     let resumedAt;
-    /** How many packets the server has confirmed in this session. */
+    /** How many packets the server has acknowledged in this session. */
     let settled;
     let received;
     let acknowledged;
@@ -34,15 +37,18 @@ export function sessions(core) {
     let bytes;
     /** The size in bytes of the largest packet that the server accepts; undefined if unknown. */
     let most;
-    /** How long the server keeps the session without a socket. */
+    /** How long the server keeps the session without a socket, in milliseconds. */
     let window;
     let timer;
-    /** When the connection was lost; kept until a new one is open. */
+    /** The time since which there has been no open connection; undefined while there is one. */
     let lostAt;
-    /** Sockets abandoned because of silence. A close frame would end the session, which the server may still keep. */
+    /**
+     * Sockets that were abandoned because of silence, and are closed when a new socket's session begins. A close frame sent
+     * before that would end the session, which the server may still keep.
+     */
     const abandoned = [];
 
-    /** Throws if the server would close the connection because of a packet. */
+    /** Throws if a packet exceeds the server's size limit: the server would close the connection. */
     const checkSize = ({ event, data }) => check(!(data.length > most), `"${event}" has ${data.length} bytes, and the server accepts ${most}`);
 
     const pause = () => {
@@ -58,8 +64,8 @@ export function sessions(core) {
     };
 
     /**
-     * Starts or resumes a session with the payload of `hello`. The argument false means a plain server; undefined ends the
-     * session.
+     * Applies the payload of `hello`, which starts or resumes a session. With false, the server uses the plain protocol; with
+     * undefined, the session has ended.
      */
     const meet = (hello) => {
         resumedAt = token && hello?.resumed ? hello.received : undefined;
@@ -94,7 +100,7 @@ export function sessions(core) {
                 item.fail?.(error);
             }
         }
-        // A listener of the events above may have closed the client.
+        // A listener called above may have closed the client.
         core.state === "closed" || plain.opened();
         core.emit(HELLO, hello);
         return hello;
@@ -112,7 +118,7 @@ export function sessions(core) {
         },
         // A client that wants to resume sends nothing before the first packet shows whether its session has resumed.
         opened: () => core.isKept() || plain.opened(),
-        /** Leaves a socket open if the server may still keep the session, which a close frame would end. */
+        /** Closes a socket, or leaves it open for now if the server may still keep the session, which a close frame would end. */
         hangUp: (old, code) => (!code && core.isKept() && old.readyState === 1 ? abandoned.push(old) : plain.hangUp(old, code)),
         handle(packet, data) {
             if (!isGreeted && greet(packet)) {
@@ -146,22 +152,23 @@ export function sessions(core) {
         changed(state, error) {
             const time = core.clock.now() - lostAt;
             lostAt = state === "open" ? undefined : lostAt ?? core.clock.now();
-            // A server that shuts down spreads its clients' reconnects over a period that it chooses.
+            // A server that shuts down tells each client how long to wait, which spreads the reconnects.
             const delay = +/^retry=(\d+)$/.exec(error?.reason)?.[1];
             delay && state === "suspended" && core.retryIn(delay);
             plain.changed(state, error);
             state === "open" && resumedAt >= 0 && core.emit("resumed", time);
         },
         /**
-         * Resumes the session by retransmitting the packets that the server has not handled. The others stay unconfirmed, as
-         * answers may still arrive.
+         * Resumes the session by retransmitting the packets that the server has not handled. Packets that it has handled stay
+         * unconfirmed until it acknowledges them, since their answers may still arrive.
          */
         begin() {
             if (!(resumedAt >= 0)) {
                 return plain.begin();
             }
             core.reset();
-            // Probe only if necessary, since the server closes clients that request acknowledgements constantly.
+            // Request an acknowledgement only if the server has handled packets that it has not acknowledged: it closes clients
+            // that constantly send such requests.
             resumedAt > settled && core.probe();
             [...core.sent].slice(resumedAt - settled).forEach((item, n) => {
                 // Send a probe before a leave, as request() does.
@@ -170,7 +177,7 @@ export function sessions(core) {
             });
             core.pump();
         },
-        /** Handles the loss of the socket, on which no more packets are acknowledged. */
+        /** Handles the loss of the socket. Received packets can no longer be acknowledged on it. */
         end(error, state) {
             if (state) {
                 isGreeted = false;
@@ -184,7 +191,7 @@ export function sessions(core) {
         },
         deliver(packet, room) {
             const isDone = plain.deliver(packet, room);
-            // Apply membership changes, several of which the server may combine.
+            // Apply the membership changes. The server may combine several of them in one packet.
             const decode = (payload) => {
                 const { left = [], joined = [], changed = [], away = [], back = [], count } = JSON.parse(toText(payload));
                 const { member } = room.api;

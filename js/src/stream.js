@@ -10,9 +10,9 @@ import { readOptions } from "./options.js";
 import { checkName, isReserved } from "./room.js";
 
 /**
- * Collects messages from now on, even before the first read, until its listener is removed. If more than `buffer` are queued, the
- * oldest is dropped, and the next one contains the count in `missed`. This is not a generator, since a generator can end neither
- * before its first read nor while a read is pending.
+ * Collects messages from now on, even before the first read, until its listener is removed. If more than `buffer` messages are
+ * queued, the oldest is dropped, and the next message read contains the number of dropped ones in `missed`. This is not a
+ * generator, since a generator can end neither before its first read nor while a read is pending.
  *
  * @param {(event: string, listener: Function, options: object, ended: () => void) => () => void} on
  * @param {string} event
@@ -43,7 +43,7 @@ function createStream(on, event, options) {
         serve();
     });
 
-    /** Passes the oldest messages to the oldest reads. Messages still queued at the end can be read. */
+    /** Passes the oldest messages to the oldest pending reads. After the end, the messages still queued can be read. */
     function serve() {
         while (readers.length && (messages.length || isOver)) {
             const message = messages.shift();

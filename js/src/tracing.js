@@ -11,7 +11,7 @@ export function tracing(core) {
     const { debug } = core;
     const plain = { ...core };
     if (debug) {
-        // Register it like other listeners so that an error in it is reported.
+        // Register the function as a listener so that errors that it throws are reported like those of other listeners.
         core.client.on(PROBE, debug === true ? console.debug : debug);
         // Omit the payload, which may be confidential.
         const trace = (what, { payload, ...details }) => core.emit(PROBE, { what, ...details });
@@ -30,7 +30,7 @@ export function tracing(core) {
             },
             toAddress(...args) {
                 const address = plain.toAddress(...args);
-                // start() only checks the address; it does not connect.
+                // start() also calls this function, to check the address before the state is `connecting`.
                 core.state === "connecting" && trace("connect", { url: address.split("?")[0] });
                 return address;
             },

@@ -24,7 +24,7 @@ const FLOATS = { Float32: 4, Float64: 8 };
  * @property {() => boolean} eof returns true if the position is at the end
  * @property {() => Cursor} rewind moves to the start
  * @property {(position: number) => Cursor} seek moves to a position, 0 to length
- * @property {(count: number) => Cursor} skip moves on, or back if negative
+ * @property {(count: number) => Cursor} skip moves forward, or backward if the count is negative
  * @property {(little?: boolean) => number} getUint8
  * @property {(little?: boolean) => number} getInt8
  * @property {(little?: boolean) => number} getUint16
@@ -34,22 +34,23 @@ const FLOATS = { Float32: 4, Float64: 8 };
  * @property {(little?: boolean) => number} getFloat32
  * @property {(little?: boolean) => number} getFloat64
  * @property {(count?: number) => Uint8Array} getBytes a copy of the next bytes, by default all remaining ones
- * @property {(count?: number) => string} getString the same bytes as text: UTF-8, errors replaced, a byte order mark dropped
- * @property {(start?: number, end?: number) => ArrayBuffer} slice a copy of a part; does not move the cursor
- * @property {(value: number, little?: boolean) => Cursor} writeUint8 TypeError unless the value is an integer, RangeError if it
- *   exceeds the type's range; the same holds for the other integer types
+ * @property {(count?: number) => string} getString the next bytes, by default all, as UTF-8 text; invalid UTF-8 is replaced, and
+ * a byte order mark dropped
+ * @property {(start?: number, end?: number) => ArrayBuffer} slice a copy of a part of the window; does not move the cursor
+ * @property {(value: number, little?: boolean) => Cursor} writeUint8 throws TypeError unless the value is an integer, and
+ * RangeError if it exceeds the type's range; this also holds for the other integer types
  * @property {(value: number, little?: boolean) => Cursor} writeInt8
  * @property {(value: number, little?: boolean) => Cursor} writeUint16
  * @property {(value: number, little?: boolean) => Cursor} writeInt16
  * @property {(value: number, little?: boolean) => Cursor} writeUint32
  * @property {(value: number, little?: boolean) => Cursor} writeInt32
- * @property {(value: number, little?: boolean) => Cursor} writeFloat32 TypeError unless it is a number
+ * @property {(value: number, little?: boolean) => Cursor} writeFloat32 throws TypeError unless the value is a number
  * @property {(value: number, little?: boolean) => Cursor} writeFloat64
- * @property {(bytes: Uint8Array) => Cursor} writeBytes TypeError unless it is a Uint8Array
- * @property {(text: string) => Cursor} writeString as UTF-8; TypeError unless it is a string
+ * @property {(bytes: Uint8Array) => Cursor} writeBytes throws TypeError unless the argument is a Uint8Array
+ * @property {(text: string) => Cursor} writeString writes UTF-8; throws TypeError unless the argument is a string
  */
 
-/** Throws a TypeError with the expected type if the condition is false. */
+/** Throws a TypeError that names the expected type, unless the condition holds. */
 function expect(condition, what) {
     if (!condition) {
         throw new TypeError(`bytecursor: ${what} expected`);
@@ -83,7 +84,7 @@ function bytecursor(buffer, offset = 0, length = undefined) {
     const bytes = new Uint8Array(buffer, offset, length);
     let position = 0;
 
-    /** Advances by a number of bytes. Returns the position of the first one. */
+    /** Advances the cursor by a number of bytes. Returns the position of the first of them. */
     function take(count) {
         const start = position;
         position += within(count, length - position);

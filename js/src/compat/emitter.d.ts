@@ -2,7 +2,7 @@ export type Listener = (...args: any[]) => void;
 
 /** The methods that `emitter()` adds to its target. Arguments of the wrong type are ignored. */
 export interface Emitter {
-    /** Appends a listener; emits "newListener"(type, listener) first. */
+    /** Appends a listener, after emitting "newListener"(type, listener). */
     addListener(type: string, listener: Listener): this;
     on(type: string, listener: Listener): this;
     /** Appends a listener that is removed before its only call. */
@@ -10,9 +10,9 @@ export interface Emitter {
     /** Removes the listener; emits "removeListener"(type, listener) afterwards. */
     removeListener(type: string, listener: Listener): this;
     off(type: string, listener: Listener): this;
-    /** Removes all listeners for one event, or for all. */
+    /** Removes all listeners for one event, or for all events. */
     removeAllListeners(type?: string): this;
-    /** Calls the listeners in order. Returns true if there was one. An exception stops the calls and propagates. */
+    /** Calls the event's listeners in order. Returns true if there were any. An exception stops the calls and propagates. */
     emit(type: string, ...args: any[]): boolean;
     listeners(type?: string): Listener[];
 }

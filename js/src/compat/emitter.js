@@ -4,7 +4,7 @@
  * @module emitter
  */
 
-/** The events emitted when listeners are added and removed. */
+/** The events that report added and removed listeners. */
 const ADDED = "newListener";
 const REMOVED = "removeListener";
 
@@ -24,16 +24,18 @@ const REMOVED = "removeListener";
  * emitter, `emit` returns false and `listeners` an empty array.
  *
  * @typedef {object} Emitter
- * @property {(type: string, listener: Listener) => any} addListener appends a listener; emits "newListener"(type, listener) first
+ * @property {(type: string, listener: Listener) => any} addListener appends a listener, after emitting "newListener"(type,
+ * listener)
  * @property {(type: string, listener: Listener) => any} on the same as addListener
  * @property {(type: string, listener: Listener) => any} once appends a listener that is removed before its only call
- * @property {(type: string, listener: Listener) => any} removeListener removes the listener, the latest if it was
- *   added several times; emits "removeListener"(type, listener) afterwards
+ * @property {(type: string, listener: Listener) => any} removeListener removes the listener (its latest registration, if there
+ * are several), then emits "removeListener"(type, listener)
  * @property {(type: string, listener: Listener) => any} off the same as removeListener
- * @property {(type?: string) => any} removeAllListeners removes all listeners for one event, or for all
- * @property {(type: string, ...args: any[]) => boolean} emit calls the listeners in order, synchronously; returns true if
- *   there was one. Adding or removing listeners during the calls does not affect them; an exception stops them and propagates
- * @property {(type?: string) => Listener[]} listeners returns the functions registered for one event, or for all
+ * @property {(type?: string) => any} removeAllListeners removes all listeners for one event, or for all events
+ * @property {(type: string, ...args: any[]) => boolean} emit calls the event's listeners in order, synchronously, and returns
+ * true if there were any. Listeners added or removed during the calls do not affect them; an exception stops the calls and
+ * propagates
+ * @property {(type?: string) => Listener[]} listeners returns the functions registered for one event, or for all events
  */
 
 /**
@@ -95,7 +97,7 @@ function emitter(target, registry = new Map()) {
 
     function removeAllListeners(type) {
         const types = type === undefined ? [...registry.keys()] : [type];
-        // Remove the listeners for removals last: they must be notified of all other removals.
+        // Remove the "removeListener" listeners last: they must be notified of all other removals.
         types.sort((a, b) => Number(a === REMOVED) - Number(b === REMOVED));
         for (const each of types) {
             for (const entry of entriesOf(each)) {

@@ -9,7 +9,7 @@ export interface Packet {
     payload: Uint8Array;
 }
 
-/** A room in the original client. Frozen, and an event emitter. */
+/** A room in the original client: a frozen object with an event emitter's methods. */
 export interface Room extends Emitter {
     readonly name: string;
     open(): boolean;

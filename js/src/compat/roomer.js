@@ -39,32 +39,32 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
  */
 
 /**
- * A room. Frozen, and an event emitter.
+ * A room: a frozen object with an event emitter's methods.
  *
- * Its events: "open"() when the client has entered the room; "close"() when it has left, after leave(), forceClose(), a rejection
- * by the server or the end of the connection; "new_member"(id) and "member_left"(id) when others join and leave; every other
- * event is a message from a peer or the server: event(payload as Uint8Array, the sender's id). Messages named "newListener" or
- * "removeListener" are dropped, because the emitter uses these names.
+ * Its events: "open"() when the client has entered the room; "close"() when the client is no longer in it, after leave(),
+ * forceClose(), a rejection by the server or the end of the connection; "new_member"(id) and "member_left"(id) when others join
+ * and leave. Every other event is a message from a peer or the server: event(payload as Uint8Array, the sender's id). Messages
+ * named "newListener" or "removeListener" are dropped, because the emitter uses these names.
  *
  * @typedef {object} RoomMethods
  * @property {string} name
  * @property {() => boolean} open returns true if the client is in the room
  * @property {() => string} id returns this client's id, "" if the room is not open
  * @property {() => string[]} members returns the ids of all members, including this client
- * @property {(name: string) => Room} join returns the open or pending room of that name, or joins it.
- *   Throws Error if this room is not open, TypeError if the name is not a string or has lone surrogates
+ * @property {(name: string) => Room} join joins the room of that name and returns it; if the room is already open or pending,
+ * only returns it. Throws Error if this room is not open, TypeError if the name is not a string or has lone surrogates
  * @property {() => Room} leave asks the server to leave; "close" follows. Throws Error if not open
- * @property {(event: string, payload?: any, dst?: string | null) => Room} send sends to the other members, or to the one
- *   client dst alone. The payload may be a string, a typed array or DataView, an ArrayBuffer, a number or boolean (sent
- *   as text), another object (sent as JSON) or nothing. Throws Error if not open, if the event is not a string or is
- *   reserved; TypeError if dst is not a string, undefined or null, or if a name has lone surrogates. Does nothing if
- *   the connection is closing
- * @property {() => Room} forceClose closes the room on the client only, open or pending; open() is false when
- *   "close" is emitted. The client remains a member on the server
+ * @property {(event: string, payload?: any, dst?: string | null) => Room} send sends to the other members, or only to the client
+ * with the id dst. The payload may be a string, a typed array or DataView, an ArrayBuffer, a number or boolean (sent as text),
+ * another object (sent as JSON) or nothing. Throws Error if the room is not open, or if the event is not a string or is reserved;
+ * TypeError if dst is not a string, undefined or null, or if a name has lone surrogates. Does nothing if the connection is
+ * closing
+ * @property {() => Room} forceClose closes the room, open or pending, on the client only; open() already returns false when
+ * "close" is emitted. The client remains a member on the server
  * @property {(keep?: string[]) => Room} clearListeners removes all listeners except those of the events in `keep`
  * @property {(packet: Packet) => void} parse handles a decoded packet as if the server had sent it, for tests
  * @property {() => Room} [purge] root only: leaves every other room that is open
- * @property {() => Readonly<Record<string, Room>>} [rooms] root only: the known rooms by name
+ * @property {() => Readonly<Record<string, Room>>} [rooms] root only: returns the known rooms by name
  *
  * @typedef {Readonly<RoomMethods & import("./emitter.js").Emitter>} Room
  */
@@ -112,14 +112,14 @@ function parseIds(payload) {
     }
 }
 
-/** Rejects names that UTF-8 cannot represent, which the server would read as different names. */
+/** Throws for names that UTF-8 cannot represent: the server would read them as different names. */
 function checkName(name) {
     if (/\p{Surrogate}/u.test(name)) {
         throw new TypeError("roomer: lone surrogate in a name");
     }
 }
 
-/** Runs a handler for received data. Its errors, including those of listeners, do not reach the socket. */
+/** Wraps a handler for socket events: its errors, including those thrown by listeners, do not reach the socket. */
 function guard(action) {
     try {
         action();
@@ -149,8 +149,8 @@ function roomer(url) {
     /** All rooms that are open or pending. @type {Set<Room>} */
     const alive = new Set();
     /**
-     * Rooms whose leave_ack is pending, by name: until it arrives they receive the packets with that name. @type {Map<string,
-     * Room>}
+     * Rooms for which a leave_ack is pending, by name. Until it arrives, packets with that name belong to the leaving room. @type
+     * {Map<string, Room>}
      */
     const leaving = new Map();
 
@@ -243,7 +243,7 @@ function roomer(url) {
                 }
                 checkName(other);
                 const found = known.get(other);
-                // A room that is being left cannot be joined.
+                // A room that is leaving cannot be joined again; the next join() creates a new room object.
                 if (alive.has(found) && leaving.get(other) !== found) {
                     return found;
                 }
@@ -252,7 +252,7 @@ function roomer(url) {
             },
             leave() {
                 checkOpen();
-                // Send a single request: a second one could leave a room that was joined in between.
+                // Send only one leave request: the server could apply a second one to a room of that name joined in between.
                 if (leaving.get(name) !== room && transmit(name, "leave", id, id, id)) {
                     leaving.set(name, room);
                 }

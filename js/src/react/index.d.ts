@@ -12,7 +12,7 @@ export type RoomerProviderProps = { children?: ReactNode } & (
     | {
           client?: undefined;
           /**
-           * The connection's address while the provider is mounted; not used during server-side rendering. A different value
+           * The address to connect to while the provider is mounted; not used during server-side rendering. A different value
            * opens a new connection, so pass the same function or `URL` object in each render.
            */
           url: Address;
@@ -30,7 +30,7 @@ export function RoomerProvider(props: RoomerProviderProps): ReactElement;
  */
 export function useClient<E = AnyEvents<unknown>>(): Client<E> | undefined;
 
-/** The connection's state. Each change creates a new object. */
+/** The connection's state. Each change of state creates a new object. */
 export interface Connection {
     readonly state: State;
     /** The cause of `suspended` or `closed`. */
@@ -43,13 +43,13 @@ export function useConnection(): Connection;
 /**
  * Joins a room, and leaves it when the last component that uses it unmounts. Renders again when the room's state changes.
  *
- * A room that the server has closed, by a kick or a rejected join, stays closed in all components. When another component mounts
- * with the same name, or the server puts the client into the room again, they all get the new room.
+ * If the server closes the room, by a kick or a rejected join, the room stays closed in all components. When another component
+ * mounts with the same name, or the server puts the client into the room again, all components get the new room.
  *
  * @typeParam E each event's payload
  * @param name without a name, no room is joined
- * @param options options for `client.join()`; the first component's apply
- * @returns the room; undefined in the first render, and during server-side rendering
+ * @param options options for `client.join()`; those of the first component apply
+ * @returns the room; undefined in the first render and during server-side rendering
  */
 export function useRoom<E = AnyEvents<unknown>>(name: string | null | undefined, options?: JoinOptions & { codec?: CodecName | Codec }): Room<E> | undefined;
 

@@ -2,7 +2,8 @@
  * React 18 and 19 hooks for connect() and its rooms.
  *
  * All side effects are in effects: rendering does not join, connect or start a timer, so it works on a server, and React may
- * render any number of times. In a page they start as layout effects, so a room has its listeners before a message arrives.
+ * render any number of times. In a page, the side effects start in layout effects, so a room has its listeners before a message
+ * arrives.
  *
  * @module react
  */
@@ -17,8 +18,8 @@ const useEarlyEffect = typeof window === "undefined" ? useEffect : useLayoutEffe
 const nothing = () => {};
 
 /**
- * An effect that starts early, and ends when the component unmounts. Layout effects alone would also end while Suspense hides the
- * component because a sibling loads; passive effects do not.
+ * Starts an effect as early as a layout effect, and ends it when the component unmounts. A layout effect alone would also end
+ * while Suspense hides the component because a sibling loads; a passive effect would not, but it starts later.
  */
 function useLastingEffect(start, dependencies) {
     const effect = useMemo(() => ({}), dependencies);
@@ -29,14 +30,14 @@ function useLastingEffect(start, dependencies) {
     useEffect(() => () => {
         // Undefined if start() has failed.
         effect.end?.();
-        // StrictMode repeats the effect.
+        // StrictMode runs the effect again, which must then start again.
         effect.end = undefined;
     }, [effect]);
 }
 
 /* The connection */
 
-/** Each client's state and error, as a new object per change, which useSyncExternalStore requires. */
+/** Each client's state and error. Each change stores a new object, as useSyncExternalStore requires. */
 const connections = new WeakMap();
 const START = { state: "idle", error: undefined };
 
@@ -60,13 +61,13 @@ function watch(client, changed) {
     });
 }
 
-/** Provides a client to its children: the given one, or its own, which it closes when it unmounts. */
+/** Provides a client to its children: either the given client, or its own, which it closes when it unmounts. */
 export function RoomerProvider({ client: given, url, options, children }) {
     const [own, setOwn] = useState();
     const kept = useRef();
     useLastingEffect(() => {
         if (given) {
-            // The client was created with `lazy`, or during server-side rendering.
+            // A client is idle if it was created with `lazy`, or during server-side rendering.
             given.state === "idle" && given.start();
             return undefined;
         }
@@ -77,8 +78,8 @@ export function RoomerProvider({ client: given, url, options, children }) {
         const user = (mine.user = {});
         setOwn(mine.client);
         return () => {
-            // StrictMode undoes and repeats all effects within one turn, so close only afterwards.
-            // Not if the effect has started again already.
+            // StrictMode undoes and repeats all effects within one turn, so close the client only after this turn, and only if
+            // the effect has not started again by then.
             mine.end = mine.user === user && setTimeout(() => {
                 mine.client.close();
                 kept.current = kept.current === mine ? undefined : kept.current;
@@ -112,7 +113,7 @@ function listen(room, events, changed) {
     return () => offs.forEach((off) => off());
 }
 
-/** For each client, a function per use of useRoom(), which is called with each room that a component has joined. */
+/** For each client, the set of components that use useRoom(), as functions to call with each room that a component has joined. */
 const users = new WeakMap();
 
 /**
@@ -130,7 +131,7 @@ export function useRoom(name, options) {
         users.has(client) || users.set(client, new Set());
         const others = users.get(client);
         let room;
-        // The client counts a room's users: when the last one leaves, the client leaves the room at the end of the turn.
+        // The client counts join() and leave() calls: it leaves the room at the end of the turn in which the last user has left.
         const enter = () => setJoined({ client, room: (room = client.join(name, options)) });
         const follow = (other) => other.name === name && other !== room && enter();
         enter();
@@ -144,7 +145,8 @@ export function useRoom(name, options) {
         };
     }, [client, name]);
     const room = joined?.client === client && joined?.room.name === name ? joined.room : undefined;
-    // Render again when the room opens or closes, and when the connection breaks, for which rooms have no event.
+    // Render again when the room opens or closes. Rooms have no event for a broken connection, so also listen to the client's
+    // state.
     useSyncExternalStore(
         useCallback((changed) => {
             const offs = [listen(room, CHANGES, changed), client?.on("state", changed)];
@@ -168,7 +170,7 @@ export function useEvent(source, event, listener) {
 const NONE = Object.freeze([]);
 const MEMBERSHIP = [...CHANGES, "new_member", "member_left", "member_changed"];
 
-/** Each room's current lists: the same arrays until a member joins, leaves or changes. */
+/** Each room's current lists. A list stays the same array until a member joins, leaves or changes. */
 const idLists = new WeakMap();
 const memberLists = new WeakMap();
 

@@ -1,5 +1,5 @@
 /**
- * The application on the in-memory server: its rules, and the rule and handler errors that are reported to the test.
+ * The application's part of the in-memory server: its rules, and the errors in rules and handlers that are reported to the test.
  *
  * @module testkit/application
  */
@@ -7,13 +7,13 @@
 import { check, rejectUnknown } from "../error.js";
 import { checkFunction } from "./settings.js";
 
-/** Names a value in an error message. */
+/** Returns the description of a value for an error message. */
 function describe(value) {
     return typeof value?.then === "function" ? "a promise: rules are not asynchronous" : value === null || typeof value !== "object" ? `${value}` : "an object";
 }
 
 function checkVerdict(name, verdict) {
-    // The error below is reported instead of the rejection.
+    // The rule returned a promise, which the error below reports. Its own rejection must not be reported as unhandled.
     verdict?.then?.(null, () => {});
     const isBoolean = typeof verdict === "boolean";
     if (name !== "connect") {
@@ -34,7 +34,7 @@ export function createApplication(clock) {
     const rejected = [];
     let mayFail = false;
 
-    /** Records an error, and makes advance() throw it unless the test expects errors. */
+    /** Records an error. Unless the test expects errors, the next advance() throws it. */
     function report(error) {
         errors.push(error);
         clock.setTimeout(() => {
@@ -48,7 +48,7 @@ export function createApplication(clock) {
         report,
         reject: ({ room, event }, [kind, message]) => void rejected.push({ room, event, kind, message }),
         hasRule: (name) => !!rules[name],
-        /** Applies a rule. Returns undefined if it fails. */
+        /** Applies a rule and returns its result; undefined if the rule fails. */
         decide(name, ...args) {
             try {
                 const verdict = rules[name](...args);
@@ -58,13 +58,13 @@ export function createApplication(clock) {
                 return report(error);
             }
         },
-        /** Applies a rule to a client, whose connection is closed if the rule fails, as on a real server. */
+        /** Applies a rule to a client. If the rule fails, the client's connection is closed, as on a real server. */
         permits(conn, name, ...args) {
             const verdict = application.decide(name, conn.api, ...args);
             verdict === undefined && conn.api.close(1011, "handler failed");
             return verdict;
         },
-        /** Runs a message handler, with the same consequence if it fails, immediately or later. */
+        /** Runs a message handler. If it throws, or its promise rejects, the client's connection is closed. */
         run(conn, handler, message) {
             const failed = (error) => {
                 conn.api.close(1011, "handler failed");

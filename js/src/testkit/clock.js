@@ -7,15 +7,15 @@
 import { check, rejectUnknown } from "../error.js";
 import { readOptions } from "../options.js";
 
-/** The real function, even if a test framework later replaces the global one. */
+/** The real setTimeout(), even if a test framework replaces the global function later. */
 const { setTimeout: realTimeout } = globalThis;
 
-/** Waits for pending promises: one turn of the event loop runs all that do not depend on time. */
+/** Waits for one turn of the event loop, which runs all pending promises that do not depend on time. */
 function realTurn() {
     return new Promise((resolve) => realTimeout(resolve, 0));
 }
 
-/** A promise for a turn of the microtask queue. */
+/** A resolved promise, for waiting one turn of the microtask queue. */
 const turned = Promise.resolve();
 
 function checkTime(milliseconds) {
@@ -23,8 +23,8 @@ function checkTime(milliseconds) {
 }
 
 /**
- * @param {{settle?: () => Promise<void>}} [settings] settle waits for promises outside this clock; by default, for a turn of the
- *   event loop
+ * @param {{settle?: () => Promise<void>}} [settings] `settle` waits for promises that do not depend on this clock; by default,
+ * for one turn of the event loop
  */
 export function createClock(settings) {
     const { settle = realTurn, ...others } = readOptions(settings);
@@ -32,12 +32,12 @@ export function createClock(settings) {
     check(typeof settle === "function", '"settle" must be a function');
     let now = 0;
     let lastId = 0;
-    /** Errors thrown by timers, the first of which advance() rethrows. */
+    /** Errors thrown by timers. advance() throws the first of them. */
     const errors = [];
     /** The timers, in the order of creation. Timers due at the same time run in this order. */
     const timers = new Map();
 
-    /** Returns the timer that is due first, if that is not later than the given time. */
+    /** Returns the timer that is due first, unless it is due later than the given time. */
     function nextDue(until) {
         let found;
         for (const timer of timers.values()) {
@@ -57,7 +57,7 @@ export function createClock(settings) {
         }
     }
 
-    /** Runs the timers that are due up to a time, with turns for promises in between. Returns true if any timer ran. */
+    /** Runs the timers that are due up to the given time, with turns for promises in between. Returns true if any timer ran. */
     async function run(until) {
         let ran = false;
         for (let timer = nextDue(until); timer; timer = nextDue(until)) {
@@ -84,7 +84,7 @@ export function createClock(settings) {
         clearTimeout: (id) => void timers.delete(id),
         /** Returns the number of pending timers. */
         pending: () => timers.size,
-        /** Advances the time, and runs all timers that are due in between. */
+        /** Advances the time, and runs all timers that are due by then. */
         async advance(milliseconds = 0) {
             checkTime(milliseconds);
             const target = now + milliseconds;

@@ -1,6 +1,6 @@
 /**
- * How the in-memory server handles extended packets other than joins and messages: changed info, renewed logins, and errors for
- * rejected packets.
+ * How the in-memory server handles the extended protocol's packets, except joins, messages and requests: changed info, renewed
+ * logins, and errors for rejected packets.
  *
  * @module testkit/extended
  */
@@ -13,7 +13,7 @@ import { checkNumber } from "./settings.js";
 
 export const MOST_INFO_BYTES = 1024;
 
-/** Returns true if a connection's client has lost its socket, and its session is kept. */
+/** Returns true if a client has lost its socket while its session is kept. */
 const isAway = ({ socket }) => !socket();
 
 /** Encodes a member for clients with sessions: its id, its info, and its user if it has one. */
@@ -32,13 +32,13 @@ export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] 
 export function createExtended({ clock, conns, rooms, membershipOf, announcesAway, names, application }) {
     const announces = (name) => membershipOf(name) === "full" && announcesAway(name);
 
-    /** Returns the members among these that are away, as the part of a member list or change that reports them. */
+    /** Returns the members that are away, in the form of the part of a member list or change that reports them. */
     function away(name, members) {
         const ids = announces(name) ? members.filter(isAway).map(({ id }) => id) : [];
         return ids.length ? { away: ids } : {};
     }
 
-    /** Notifies the other members of its rooms that a connection is "away" or "back". */
+    /** Notifies the other members of a client's rooms that the client is "away" or "back". */
     function announceChange(conn, change) {
         const bytes = toBytes(JSON.stringify({ [change]: [conn.id] }));
         for (const [name, members] of rooms) {
@@ -48,7 +48,7 @@ export function createExtended({ clock, conns, rooms, membershipOf, announcesAwa
         }
     }
 
-    /** Replaces a connection's info, and notifies the members of its rooms. */
+    /** Replaces a client's info, and notifies the members of its rooms. */
     function setInfo(conn, info) {
         if (JSON.stringify(info) === JSON.stringify(conn.info)) {
             return;
@@ -73,7 +73,7 @@ export function createExtended({ clock, conns, rooms, membershipOf, announcesAwa
         try {
             info = JSON.parse(toText(payload));
         } catch {
-            // The payload is not JSON, so it is invalid.
+            // Invalid JSON.
         }
         if (info === undefined || payload.length > MOST_INFO_BYTES) {
             return ["invalid", "the info is not JSON, or too long", true];
@@ -116,7 +116,7 @@ export function createExtended({ clock, conns, rooms, membershipOf, announcesAwa
             return;
         }
         if (tag && !event.startsWith("roomer:")) {
-            // A room name above the limit is not repeated in the error.
+            // If a room's name exceeds the limit, the error does not repeat it.
             sendError(conn, names.isLong(room) ? ROOT : room, to.startsWith(":") ? to : `${conn.id}${tag}`, { code, message });
         } else if (conn.takes.error()) {
             sendError(conn, ROOT, "", { code, message, room: names.truncate(room), event: names.truncate(event) });

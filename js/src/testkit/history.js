@@ -6,7 +6,7 @@
 
 import { toText } from "../packet.js";
 
-/** Parses the request for past messages in a join's payload; undefined if there is none. */
+/** Parses the request for past messages in a join's payload. Returns undefined if there is none. */
 function readRecall(payload) {
     if (!payload.length) {
         return undefined;
@@ -33,7 +33,7 @@ export function createHistories(sizeOf) {
     }
 
     return {
-        /** Stores a message. Returns its number in the form of a packet's `to`, or "" if the room has no history. */
+        /** Stores a message. Returns its number as the packet's `to`, such as "#7", or "" if the room has no history. */
         push(room, message) {
             const memory = find(room);
             if (!memory) {
@@ -43,7 +43,7 @@ export function createHistories(sizeOf) {
             memory.messages.splice(0, memory.messages.length - sizeOf(room));
             return `#${memory.newest}`;
         },
-        /** Returns what to add to a joining client's `join_ack`, and the past messages for it. */
+        /** Returns the history's part of a `join_ack`, and the past messages to send to the joining client. */
         recall(room, payload) {
             const memory = find(room);
             const asked = memory && readRecall(payload);
@@ -56,7 +56,7 @@ export function createHistories(sizeOf) {
             const found = recovered ? messages.filter((each) => each.number > number) : messages.slice(messages.length - Math.min(asked.last ?? 0, messages.length));
             return { ack: { at: [epoch, newest], recovered }, messages: found };
         },
-        /** Drops one room's history, or that of all rooms. The next history has a new epoch. */
+        /** Drops the history of one room, or of all rooms. A dropped history is followed by one with a new epoch. */
         forget: (room) => void (room === undefined ? memories.clear() : memories.delete(room))
     };
 }

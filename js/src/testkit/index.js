@@ -1,5 +1,5 @@
 /**
- * An in-memory roomer server for testing applications: real frames, but no network and no waiting.
+ * An in-memory roomer server for tests of applications: real frames, but no network and no waiting.
  *
  *     import { createServer } from "roomer/testkit";
  *
@@ -9,9 +9,9 @@
  *     server.cut();                       // breaks the connections
  *     await server.advance(30_000);       // the client has reconnected
  *
- * It follows a real server's rules: a client cannot send to a room that it is not in, reserved events are never forwarded, a
- * repeated join is only acknowledged, and the server sets each message's sender. It uses the extended protocol with clients that
- * request it, so they resume their sessions after cut().
+ * The server follows a real server's rules: a client cannot send to a room that it is not in, reserved events are never
+ * forwarded, a repeated join is only acknowledged, and the server sets each message's sender. It uses the extended protocol with
+ * clients that request it, so they resume their sessions after cut().
  *
  * @module testkit
  */
@@ -61,7 +61,7 @@ export function createServer(settings = {}) {
     const { away, announceChange, setInfo, receiveInfo, askForToken, receiveToken, explain } = createExtended({ clock, conns, rooms, membershipOf, announcesAway, names, application });
     let running = true;
     let stalled = false;
-    /** Deliveries in flight, in both directions, in order. */
+    /** Deliveries in flight, in both directions, in the order in which they were sent. */
     const line = [];
 
     function later(action) {
@@ -77,7 +77,9 @@ export function createServer(settings = {}) {
 
     const acknowledgeLeave = (conn, name) => conn.deliver(encode(name, "leave_ack", "", conn.id, toBytes(conn.id)));
 
-    /** Returns the reason if a client cannot join a room. The application's rule applies only to client requests. */
+    /**
+     * Returns the reason if a client cannot join a room. The application's rule applies only to joins that the client requests.
+     */
     function refuse(conn, name, isForced) {
         if (names.isLong(name)) {
             return LONG_NAME;
@@ -88,13 +90,13 @@ export function createServer(settings = {}) {
         return isForced || application.permits(conn, "join", name) ? undefined : DENIED;
     }
 
-    /** Counts a rejection that the client could have avoided, and closes its connection after too many. */
+    /** Counts a rejection if the client could have avoided it, and closes the connection of a client with too many. */
     function strike(conn, [, , isViolation]) {
         isViolation && (conn.takes.strike() || conn.api.close(1008, "too many violations"));
     }
 
     function join(conn, name, isForced, payload = toBytes("")) {
-        // Any packet, such as a move's leave_ack, may exceed the session's buffer and so end the connection.
+        // A packet sent to the client, such as a move's leave_ack, may exceed the session's buffer and so end the connection.
         if (conns.get(conn.id) !== conn) {
             return;
         }
@@ -104,7 +106,7 @@ export function createServer(settings = {}) {
         if (reason) {
             isForced || explain(conn, { room: name, event: "join", to: "" }, reason);
             acknowledgeLeave(conn, name);
-            // The server's own commands do not count as client violations.
+            // A join forced by the server does not count as the client's violation.
             return isForced || strike(conn, reason);
         }
         const others = [...members].filter((other) => other !== conn);
@@ -310,7 +312,7 @@ export function createServer(settings = {}) {
             sendToRoom: (room, event, payload) => broadcast(conn, room, event, toPayload(payload)),
             deliver: conn.deliver,
             join: (name) => join(conn, name, true),
-            /** As on a real server, leave_ack is sent even if the client was not in the room. */
+            /** As on a real server, leave_ack is sent even if the client is not in the room. */
             kick: (name) => leave(conn, name),
             move(from, to) {
                 leave(conn, from);

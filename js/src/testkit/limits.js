@@ -1,20 +1,23 @@
 /**
- * A client's rate limits: token buckets, as in the real server.
+ * A client's rate limits: token buckets, as in a real server.
  *
  * @module testkit/limits
  */
 
-/** The rates that are not settings: for errors about packets other than requests, and for info changes. */
+/** The rates that are not settings: for the errors that explain rejected packets other than requests, and for info changes. */
 const RATES = { error: { perSecond: 16 }, info: { perSecond: 1, burst: 16 } };
 
-/** Returns a connection's token buckets, by name: for these rates, and for those that are not settings. */
+/**
+ * Returns the functions that take a token from one of a connection's buckets, by the limit's name: for the given rates and for
+ * RATES.
+ */
 export function createTakes(rates, now) {
     const take = (rate) => createBucket(rate, now);
     return { message: take(rates.message), join: take(rates.join), strike: take(rates.strike), error: take(RATES.error), info: take(RATES.info) };
 }
 
 /**
- * @param {{perSecond: number, burst?: number} | undefined} rate undefined means no limit
+ * @param {{perSecond: number, burst?: number} | undefined} rate no limit if undefined
  * @param {() => number} now
  * @returns {() => boolean} a function that takes one token, and returns false if there is none
  */

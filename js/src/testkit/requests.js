@@ -1,5 +1,5 @@
 /**
- * Extended protocol requests on the in-memory server: from clients to the server and to each other, and from the server.
+ * Requests of the extended protocol on the in-memory server: from clients to the server and to each other, and from the server.
  *
  * @module testkit/requests
  */
@@ -12,18 +12,18 @@ import { UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
 import { NOT_MEMBER } from "./names.js";
 import { checkNumber } from "./settings.js";
 
-/** The maximum number of pending requests of each kind per connection. */
+/** The maximum number of pending requests per connection, in each direction. */
 export const MOST_REQUESTS = 64;
 
 const BUSY = ["busy", "too many requests without answers", true];
 const WRONG_TAG = ["invalid", "not a tag, or one that is in use", true];
 
-/** Sends an error to a client. */
+/** Sends the reason for a rejection or failure to a client. */
 export function sendError(conn, room, to, error) {
     conn.deliver(encode(room, ERROR, to, "", toBytes(JSON.stringify(error))));
 }
 
-/** Splits a receiver into an id and a tag; undefined if it has no tag. */
+/** Splits a receiver into an id and a tag. Returns undefined if it has no tag. */
 export function splitTag(to) {
     const match = /^(.*):([a-z0-9]{1,16})$/is.exec(to);
     return match ? match.slice(1) : undefined;
@@ -40,7 +40,7 @@ export function createRequests({ clock, conns, isMember, report }) {
     const handlers = new Map();
     let lastTag = 0;
 
-    /** Answers a client's request with a handler. */
+    /** Runs the handler for a client's request, and sends its result to the client. */
     async function answer(conn, packet, tag) {
         const { calls } = conn.exchange;
         calls.add(tag);
@@ -112,7 +112,7 @@ export function createRequests({ clock, conns, isMember, report }) {
     }
 
     return {
-        /** Creates a connection's request state. */
+        /** Creates the state of a connection's requests. */
         createExchange: () => ({ calls: new Set(), asks: new Map(), numbers: new Map() }),
         handle: (event, handler) => void handlers.set(event, handler),
         /** Handles a client's request. Returns the reason if it is rejected. */
@@ -124,7 +124,8 @@ export function createRequests({ clock, conns, isMember, report }) {
             return id ? askClient(conn, packet, id, tag) : askServer(conn, packet, tag);
         },
         /**
-         * Handles a client's answer. Returns the reason if it is rejected: only the receiver of a request can answer it, once.
+         * Handles a client's answer. Returns the reason if it is rejected: a request can be answered once, and only by its
+         * receiver.
          */
         reply(conn, packet) {
             const [id, tag] = splitTag(packet.to) ?? [];
@@ -171,7 +172,7 @@ export function createRequests({ clock, conns, isMember, report }) {
             numbers.set(tag, { end });
             return conn.deliver(encode(room, event, `${conn.id}:${tag}`, "", toPayload(payload)));
         }),
-        /** Ends the requests from and to a closed connection. */
+        /** Ends the pending requests from and to a client that is gone. */
         gone(gone) {
             for (const asker of conns.values()) {
                 for (const [tag, id] of asker.exchange.asks) {

@@ -1,6 +1,6 @@
 /**
- * The server's end of an extended session in memory: counts, acknowledgements, and the unacknowledged packets that it retransmits
- * on the client's next socket.
+ * The server's end of an extended session in memory: counts packets, acknowledges them, and retransmits unacknowledged ones on
+ * the client's next socket.
  *
  * @module testkit/session
  */
@@ -10,13 +10,13 @@ import { encode, toBytes, toText } from "../packet.js";
 import { MOST_INFO_BYTES } from "./extended.js";
 import { MOST_REQUESTS } from "./requests.js";
 
-/** The maximum time without any server output, in milliseconds. */
+/** The maximum time for which the server sends nothing, in milliseconds. */
 const HEARTBEAT = 25_000;
-/** The maximum number of consecutive acknowledgements that acknowledge nothing new, as in the real server. */
+/** The maximum number of consecutive acknowledgements from a client that acknowledge nothing new, as in a real server. */
 const MOST_IDLE_ACKS = 64;
-/** After a pause this long, an acknowledgement no longer counts as consecutive. */
+/** After a pause of this length, in milliseconds, an acknowledgement no longer counts as consecutive. */
 const ACK_PAUSE = 1_000;
-/** How many of the newest tokens stay valid until the client has shown that it has received one of them. */
+/** The number of newest tokens that stay valid until the client has shown that it has received one of them. */
 const MOST_TOKENS = 4;
 
 /**
@@ -26,14 +26,14 @@ const MOST_TOKENS = 4;
  * @param {number} about.window how long the session is kept without a socket
  * @param {number} about.buffer the maximum number of bytes kept for the client
  * @param {{message: number, name: number, rooms: number}} about.limits the limits in the first packet
- * @param {() => object} about.profile returns the client's `info` and `user`, if it has them
+ * @param {() => object} about.profile returns the client's `info` and `user`, as far as it has them
  * @param {() => void} about.end ends the connection when the session is over
  * @param {(code: number, reason: string) => void} about.close closes the connection
  */
 export function createServerSession({ clock, id, window, buffer, limits, profile, end, close }) {
     /** The client's current socket. */
     let socket;
-    /** Packets that the client has not acknowledged, oldest first. */
+    /** The packets that the client has not acknowledged, oldest first. */
     let log = [];
     let logBytes = 0;
     let acknowledged = 0;
@@ -51,7 +51,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
 
     const createToken = () => `${id}.${String(++lastToken).padStart(32, "0")}`;
 
-    /** Sets the only timer: for the next acknowledgement or, without a socket, for the session's expiry. */
+    /** If there is a socket, sets the only timer to the next acknowledgement or heartbeat. */
     function schedule() {
         clock.clearTimeout(timer);
         const at = Math.min(dueAt ?? Infinity, heartbeatAt);
@@ -66,7 +66,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
         socket?.deliver(encode(ROOT, ACK, "", "", toBytes(`${received}`)));
     }
 
-    /** Drops the packets that the client has received. Returns false if the count is impossible. */
+    /** Drops the packets that the client has acknowledged. Returns false if the client cannot have received that many. */
     function drop(count) {
         if (!(count >= acknowledged && count <= acknowledged + log.length)) {
             return false;
@@ -107,7 +107,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
                 end();
             }
         },
-        /** Handles an acknowledgement and returns true, or counts any other packet. */
+        /** Handles an acknowledgement and returns true. Any other packet is only counted. */
         receive({ event, to, payload }, size) {
             tokens = tokens.slice(-1);
             if (event !== ACK) {
@@ -127,7 +127,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
             }
             return true;
         },
-        /** Acknowledges the handled packets if an acknowledgement is due. */
+        /** Called when a packet has been handled. Sends an acknowledgement if one is due. */
         handled() {
             if (unacknowledged >= ACK_PACKETS || unacknowledgedBytes >= ACK_BYTES) {
                 acknowledge();
@@ -136,7 +136,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
                 schedule();
             }
         },
-        /** Keeps the session without a socket. Returns false if the session ends. */
+        /** Keeps the session without a socket. Returns false if the session ends instead. */
         detach() {
             socket = undefined;
             schedule();
@@ -147,7 +147,8 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
             return true;
         },
         /**
-         * Resumes the session on a new socket, opened with a token and the client's count. Returns false if that is impossible.
+         * Resumes the session on a new socket, which the client has opened with a token and its count of received packets.
+         * Returns false if the session cannot be resumed.
          */
         resume(next, token, count) {
             if (!tokens.includes(token) || logBytes > buffer || !drop(count)) {
@@ -155,13 +156,13 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
             }
             const replaced = socket;
             socket = next;
-            // Cut it after replacing it: the end of the session's own socket would detach the session.
+            // Cut the old socket only now: the end of the session's current socket would detach the session.
             replaced?.cut();
-            // Until the client has sent a packet, the socket that carries the new token may be lost as well.
+            // Keep the older tokens: until the client has sent a packet, the socket that carries the new token may break as well.
             tokens = [token, ...tokens.filter((each) => each !== token), createToken()].slice(-MOST_TOKENS);
             return true;
         },
-        /** Retransmits the packets that the client has missed. */
+        /** Retransmits the packets that the client has not received. */
         resumed() {
             unacknowledged = unacknowledgedBytes = 0;
             dueAt = undefined;

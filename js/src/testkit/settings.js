@@ -1,5 +1,5 @@
 /**
- * Checks the arguments that a test passes to the in-memory server, and reports mistakes as errors.
+ * Checks the arguments that a test passes to the in-memory server, and throws errors for mistakes.
  *
  * @module testkit/settings
  */
@@ -23,7 +23,7 @@ export function checkFunction(name, value) {
     check(typeof value === "function", `"${name}" must be a function`);
 }
 
-/** Checks a rate; undefined means that there is no limit. */
+/** Checks a rate. If it is undefined, there is no limit. */
 function checkRate(name, rate, least) {
     if (rate === undefined) {
         return;
@@ -31,12 +31,12 @@ function checkRate(name, rate, least) {
     check(rate !== null && typeof rate === "object", `"${name}" must be a rate: { perSecond, burst }`);
     const { perSecond, burst = perSecond, ...others } = rate;
     rejectUnknown(others);
-    // With less than one token, every packet would be rejected.
+    // With a burst below one token, every packet would be rejected.
     checkNumber(`${name}.perSecond`, perSecond, least && Number.MIN_VALUE);
     checkNumber(`${name}.burst`, burst, least);
 }
 
-/** Returns a server's settings with their defaults. The default limits are the real server's. */
+/** Returns a server's settings, with defaults for those that are not given. The default limits are a real server's. */
 export function readSettings(settings) {
     check(settings !== null && typeof settings === "object", "the settings must be an object");
     const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...more } = settings;
@@ -54,7 +54,7 @@ export function readSettings(settings) {
     checkCount("resumeBuffer", resumeBuffer);
     typeof history === "function" || checkCount("history", history);
     Object.entries({ maxMessage, maxName, maxRooms }).forEach(([name, value]) => checkCount(name, value, 1));
-    /** Returns a room's membership, which the application chooses. */
+    /** Returns a room's membership, which the test's function chooses. */
     const membershipOf = (room) => {
         const mode = membership(room);
         check(PRESENCE.includes(mode), `"membership" must return one of "${PRESENCE.join('", "')}"`);
@@ -68,14 +68,14 @@ export function readSettings(settings) {
     return { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, announcesAway: announceAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms };
 }
 
-/** Checks a handler and its event. */
+/** Checks the arguments for registering a handler. */
 export function checkHandler(event, handler) {
     check(typeof event === "string" && event !== "", "the event must be a string");
     check(!RESERVED.includes(event) && !["join", "leave"].includes(event) && !event.startsWith("roomer:"), `the event "${event}" belongs to the protocol`);
     checkFunction("handler", handler);
 }
 
-/** Checks a close code. Codes that only a client sees, such as 1006, are permitted too. */
+/** Checks a close code. Codes that a client can observe but not receive, such as 1006, are permitted too. */
 export function checkCloseCode(code) {
     check(Number.isInteger(code) && code >= 1000 && code <= 4999, `${code} is not a close code: they are integers from 1000 to 4999`);
 }

@@ -1,5 +1,5 @@
 /**
- * Both ends of an in-memory connection: a WebSocket class for the client, and the server's side.
+ * Both ends of an in-memory connection: the client's WebSocket class, and the server's end.
  *
  * @module testkit/socket
  */
@@ -14,7 +14,7 @@ class MemorySocket {
     onerror = null;
     /** The server's end. */
     #peer;
-    /** True if all data is blocked, while the connection looks open to both ends. */
+    /** True if all data is blocked while both ends consider the connection open. */
     #isHung = false;
     #offered;
     #network;
@@ -23,7 +23,7 @@ class MemorySocket {
         this.#network = network;
         this.url = String(url);
         this.#offered = [protocols].flat();
-        // The server may select a protocol later.
+        // If the server selects a protocol, this changes when the connection opens.
         this.protocol = "";
         if (!/^wss?:/.test(this.url)) {
             throw new SyntaxError(`not the address of a WebSocket: ${url}`);
@@ -62,7 +62,7 @@ class MemorySocket {
         this.#peer = this.#network.accept({
             deliver: (packet) => this.#pass(() => {
                 if (this.readyState === 1) {
-                    // A real socket also delivers a Blob, unless the client has requested an ArrayBuffer.
+                    // A real socket delivers a Blob too, unless the client has requested ArrayBuffers.
                     this.onmessage?.({ data: this.binaryType === "arraybuffer" ? packet.slice().buffer : new Blob([packet]) });
                 }
             }),
@@ -81,7 +81,7 @@ class MemorySocket {
         }
     }
 
-    /** Runs an action after the latency, unless all data is blocked. */
+    /** Runs an action after the latency, unless the connection blocks all data. */
     #pass(action) {
         this.#network.later(() => this.#isHung || action());
     }
@@ -103,13 +103,16 @@ class MemorySocket {
 }
 
 /**
- * Returns a class for the `WebSocket` option of connect(). The classes of all servers share their methods: V8 keeps what a class
- * refers to until a collection of the whole heap, so a class made per server would keep the server for as long.
+ * Returns a class for the `WebSocket` option of connect(). The classes of all servers share their methods: V8 keeps everything
+ * that a class refers to until a full garbage collection, so methods created for each server would keep the server in memory
+ * until then.
  *
  * @param {object} network
- * @param {(action: () => void) => void} network.later runs an action after the network's latency, in order
+ * @param {(action: () => void) => void} network.later runs an action after the network's latency; actions run in the order of the
+ * calls
  * @param {(link: object, url: string, protocols: string[]) => object | undefined} network.accept returns the server's end of a
- *   new connection, or undefined to reject it. It has opened(), received(buffer) and ended(isClosed), with true after a close frame
+ * new connection, or undefined to reject the connection. The server's end has the methods opened(), received(buffer) and
+ * ended(isClosed); `isClosed` is true after a close frame
  */
 export function createSocketClass(network) {
     return new Proxy(MemorySocket, {
