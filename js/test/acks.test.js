@@ -1,6 +1,6 @@
 /**
- * Tests of unrequested acknowledgements among requested ones: every order of a client's requests about one room and of the
- * server's moves of the client. After all answers, client and server must agree.
+ * Tests of acknowledgements that the client has not requested, mixed with those that it has: each order in which a client's
+ * requests about one room and the server's moves of the client can happen. After all answers, client and server must agree.
  */
 
 import assert from "node:assert/strict";
@@ -10,18 +10,19 @@ import { connect } from "../src/index.js";
 import { createClock, createServer } from "../src/testkit/index.js";
 import { code, microtasks, setUp } from "./support/kit.js";
 
-/** The application's actions, followed by the server's. */
+/** The application's calls. */
 const CALLS = {
     join: (client) => void client.join("lobby"),
     leave: (client) => void client.rooms().find(({ name }) => name === "lobby")?.leave()
 };
+/** The server's moves of the client. */
 const ACTS = {
     kick: (conn) => conn.kick("lobby"),
     put: (conn) => conn.join("lobby"),
     move: (conn) => conn.move("lobby", "elsewhere")
 };
 
-/** Returns all lists of the given length made of these items. */
+/** Returns all lists of the given length that consist of these items. */
 const lists = (items, length) => (length ? items.flatMap((item) => lists(items, length - 1).map((list) => [item, ...list])) : [[]]);
 
 /** Yields all interleavings of two lists. */
@@ -44,7 +45,8 @@ test("every order of three calls and two acts, in a room or not, with each step 
         for (const calls of lists(Object.keys(CALLS), 3)) {
             for (const acts of lists(Object.keys(ACTS), 2)) {
                 for (const order of merges(calls, acts)) {
-                    // All are in flight together, each is answered before the next, or something in between.
+                    // With a pause of 0, all steps are in flight together; with 15, each is answered before the next; with 10,
+                    // they overlap in part.
                     for (const pause of [0, 10, 15]) {
                         // Alternate between plain servers and servers with sessions.
                         await one(isIn, order, pause, count % 2 === 0);

@@ -1,6 +1,4 @@
-/**
- * Tests of wrong arguments: each is rejected immediately, with an error that names the mistake.
- */
+/** Tests of wrong arguments: each call throws immediately, with an error that describes the mistake. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

@@ -5,10 +5,10 @@ import bytecursor from "../src/compat/bytecursor.js";
 
 const bytes = (...values) => new Uint8Array(values).buffer;
 
-/** Returns a cursor over these bytes. */
+/** Returns a cursor over a buffer with these bytes. */
 const over = (...values) => bytecursor(bytes(...values));
 
-/** Fails unless `action` throws this kind of error without moving the cursor. */
+/** Fails unless `action` throws an error of this type and does not move the cursor. */
 function refuses(cursor, ErrorType, action) {
     const before = cursor.tell();
     assert.throws(action, (error) => error.constructor === ErrorType);

@@ -1,6 +1,4 @@
-/**
- * Runs the protocol's conformance kit with the client, and checks that the kit detects clients that do not conform.
- */
+/** Runs the protocol's conformance kit with this client, and checks that the kit detects client bugs. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

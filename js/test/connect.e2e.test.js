@@ -1,6 +1,4 @@
-/**
- * Tests of connect() with the real server on both runtimes. They wait only for events, never for a fixed time.
- */
+/** Tests of connect() with the real server on both runtimes. They wait for events, never for a fixed time. */
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -21,7 +19,7 @@ const TIMEOUT = { timeout: 300_000 };
 /** Options for fast reconnects. */
 const EAGER = { minDelay: 20, maxDelay: 100 };
 
-/** Resolves with the arguments of the next matching event. */
+/** Resolves with the arguments of the source's next matching event. */
 function next(source, event, fits = () => true) {
     return new Promise((resolve) => {
         const off = source.on(event, (...args) => {
@@ -35,7 +33,7 @@ function next(source, event, fits = () => true) {
 
 const state = (client, wanted) => (client.state === wanted ? Promise.resolve([wanted]) : next(client, "state", (now) => now === wanted));
 
-/** Connects clients that see each other in a room, and closes them when the test ends. */
+/** Connects clients, waits until they see each other in a room, and closes them when the test ends. */
 async function inRoom(t, url, name, count, options = {}) {
     const clients = Array.from({ length: count }, () => {
         const client = connect(url, { codec: "json", reconnect: EAGER, ...options });
@@ -68,7 +66,7 @@ for (const runtime of RUNTIMES) {
             const heard = [next(b.room, "chat"), next(b.room, "chat", (payload, from, direct) => direct)];
             a.room.send("chat", { text: "hellö 🚪" });
             a.room.send("chat", "psst", b.client.id);
-            // The rooms of this server have a history, so messages have numbers.
+            // This server's rooms have a history, so its messages have numbers.
             assert.deepEqual(await Promise.all(heard), [[{ text: "hellö 🚪" }, a.client.id, false, 1], ["psst", a.client.id, true]]);
 
             const left = next(b.room, "member_left");
@@ -137,7 +135,7 @@ for (const runtime of RUNTIMES) {
             const proxy = await startProxy(new URL(server.url).port);
             t.after(() => proxy.close());
             const url = `ws://127.0.0.1:${proxy.port}/ws`;
-            // The client's clock advances only while the network is stalled, so that a busy machine causes no timeout.
+            // The client's clock advances only while the network is stalled, so a busy machine cannot cause a timeout.
             const clock = createClock();
             const [{ client, room }] = await inRoom(t, url, "stalled", 1, { clock, WebSocket: PlainSocket });
             const log = record(room, "open", "reopen", "close");
@@ -195,7 +193,7 @@ for (const runtime of RUNTIMES) {
                 let server = await start();
                 t.after(() => server?.stop());
                 const { port } = new URL(server.url);
-                // When a server stops, extended clients reconnect at different times over ten seconds.
+                // When a server stops, clients with sessions spread their reconnects over ten seconds.
                 const clients = await inRoom(t, server.url, "lobby", 20, { WebSocket: how === "stop" ? PlainSocket : globalThis.WebSocket });
                 const others = clients.map(({ client }) => client.join("other"));
                 await Promise.all(others.map((room) => room.opened));
@@ -209,7 +207,7 @@ for (const runtime of RUNTIMES) {
                     assert.deepEqual([error.code, error.closeCode], ["lost", code]);
                 }
                 assert.ok(clients.every(({ room }) => room.state === "joining"));
-                // A killed server cannot send notices about leaving members.
+                // A server that is killed cannot announce that members leave.
                 assert.ok(how === "stop" || clients.every(({ room }) => room.memberSet.size === 20));
                 assert.equal(clients[0].room.send("chat", "meanwhile"), "queued");
 
@@ -218,7 +216,7 @@ for (const runtime of RUNTIMES) {
                 await Promise.all(reopened);
                 const ids = clients.map(({ client }) => client.id);
                 for (const { room } of clients) {
-                    // Notices about later joins and earlier leaves may still be arriving.
+                    // Announcements of later joins and earlier leaves may still be arriving.
                     await eventually("all members", () => room.memberSet.size === 20 && ids.every((id) => room.memberSet.has(id)));
                 }
                 assert.ok(logs.every((log) => log.length === 1 && log[0][0] === "reopen"));
@@ -256,7 +254,7 @@ for (const runtime of RUNTIMES) {
         test("a message that is too big closes the connection (1009), and the client reconnects", async (t) => {
             const server = await start("--max-message", "1000");
             t.after(() => server.stop());
-            // With a session the client knows the limit, and does not send such a message.
+            // A client with a session knows the limit, and would not send such a message.
             const client = core.connect(server.url, { reconnect: { minDelay: 5 } });
             t.after(() => client.close());
             const room = await client.join("big").opened;
@@ -265,7 +263,7 @@ for (const runtime of RUNTIMES) {
             room.send("chat", "x".repeat(2_000));
             const [, error] = await lost;
             await reopened;
-            // The server stops reading within the message, so its close frame may be lost to a reset.
+            // The server stops reading in the middle of the message, so its close frame may be lost to a TCP reset.
             assert.ok([1009, 1006].includes(error.closeCode), error.message);
         });
 

@@ -1,6 +1,4 @@
-/**
- * Tests of the client without its features: included ones work, and the others do not exist.
- */
+/** Tests of the client without features: included features work, and the methods of the others do not exist. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -44,7 +42,7 @@ describe("roomer/core", () => {
         lobby.send("chat", 1);
         server.cut();
         await server.advance(5_000);
-        // The session resumes, while the plain connection is a new one.
+        // The client with sessions resumes its session, while the plain client has a new connection.
         assert.deepEqual([bare.state, bare.id === id, resuming.id], ["open", false, otherId]);
         assert.deepEqual(log.map(([event]) => event), ["open", "new_member", "reopen"]);
         assert.deepEqual(lost.map(([event, { payload, reason }]) => [event, payload, reason]), [["lost", 1, "unconfirmed"]]);
@@ -95,7 +93,7 @@ describe("roomer/core", () => {
             client.setInfo({ name: "Ann" });
             hall.send("psst", 1, client.id);
             const answers = [lobby.request("double", 21), other.join("lobby").request("where", null, { to: client.id })];
-            // A request to a client that is not in the room is not a direct message.
+            // A request to a client that is not in the room is not a `direct` message.
             hall.request("where", null, { to: client.id }).catch((error) => log.push(["answer", error.kind]));
             await server.advance();
             log.push(...(await Promise.all(answers)));

@@ -1,6 +1,4 @@
-/**
- * Tests of compression between the chat servers and an independent implementation (`ws`), which negotiates like a browser.
- */
+/** Tests of compression between the chat servers and an independent implementation (`ws`), which negotiates as browsers do. */
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -11,7 +9,7 @@ import WebSocket from "ws";
 import { decodePacket, encodePacket } from "./support/packets.js";
 import { RUNTIMES, startServerOn } from "./support/server.js";
 
-/** Options of clients that compress all messages, one for each negotiable combination. */
+/** Options of clients that compress all messages: one for each combination of parameters that can be negotiated. */
 const OFFERS = [
     { threshold: 0 },
     { threshold: 0, clientNoContextTakeover: true, serverNoContextTakeover: true },
@@ -22,7 +20,7 @@ const OFFERS = [
 const json = JSON.stringify(Array.from({ length: 40 }, (_, i) => ({ id: i, name: "a name", at: [i * 3, i * 5], text: "some words" })));
 const payloads = ["short", json, json.repeat(50), "x".repeat(70_000)];
 
-/** Joins a room after leaving `root`. Returns the socket, and a function that returns the room's next message. */
+/** Leaves `root` and joins a room. Returns the socket, and a function that returns the room's next message. */
 async function join(url, perMessageDeflate) {
     const socket = new WebSocket(url, { perMessageDeflate });
     const packets = [];

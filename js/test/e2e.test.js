@@ -13,7 +13,7 @@ import { startServer } from "./support/server.js";
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const TIMEOUT = { timeout: 300_000 };
 
-/** Declares a group of tests with its own server, started with these flags. */
+/** Declares a group of tests with their own server, which is started with these flags. */
 function withServer(title, flags, body) {
     describe(title, TIMEOUT, () => {
         const server = {};
@@ -39,7 +39,7 @@ async function withClients(server, count, body) {
     }
 }
 
-/** Joins clients to a room in order. Resolves when each shows all others. */
+/** Joins clients to a room, one after another. Resolves when each lists all others. */
 async function gather(name, ...clients) {
     const rooms = [];
     for (const { root } of clients) {
@@ -81,7 +81,7 @@ withServer("a server as it comes", [], (server) => {
         const [one] = await gather("vanish 1", a, b);
         const [two] = await gather("vanish 2", a, b);
         const gone = b.root.id();
-        // Clients of earlier tests may still be leaving `root`.
+        // Clients of earlier tests may still be leaving `root`: wait for the notices about this client.
         const notices = [a.root, one, two].map((room) => nextWhere(room, "member_left", (id) => id === gone));
         const closed = next(b.root, "close");
         b.socket.close();

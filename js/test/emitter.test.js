@@ -5,7 +5,7 @@ import emitter from "../src/compat/emitter.js";
 
 const noop = () => {};
 
-/** Returns a listener that records its calls under a name. */
+/** Returns a listener that records its calls in the log under a name. */
 function noting(log, name) {
     return (...args) => log.push([name, ...args]);
 }

@@ -1,6 +1,4 @@
-/**
- * Tests of requests, members with info, rooms with a history, logins and errors, with real servers.
- */
+/** Tests of the extended protocol with real servers: requests, members' info, rooms with a history, logins, and errors. */
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -22,7 +20,7 @@ for (const runtime of RUNTIMES) {
         before(async () => (server = await startServerOn(runtime, "--trial")));
         after(() => server.stop());
 
-        /** Connects a client with this name. */
+        /** Connects a client whose token is this name. */
         const enter = (t, token, { url = server.url, ...options } = {}) => {
             const client = connect(url, { codec: "json", token, reconnect: EAGER, ...options });
             t.after(() => client.close());
@@ -41,7 +39,10 @@ for (const runtime of RUNTIMES) {
         });
 
         test("limits names and rooms, with the same answers as the server in memory", async (t) => {
-            /** Exceeds the limits. Returns the number of open rooms, whether names are in, and all that the client was told. */
+            /**
+             * Exceeds the limits. Returns the results of joining long names, the number of open rooms, and all errors that the
+             * client received.
+             */
             async function exceed(client, settle) {
                 const errors = [];
                 client.on("error", ({ message, room, event }) => errors.push([message.slice(0, 60), room.length, event.length]));
@@ -150,17 +151,17 @@ for (const runtime of RUNTIMES) {
 
         test("a login is renewed as often as it expires", async (t) => {
             let calls = 0;
-            // The server immediately requests a renewal of logins that are valid for less than a minute.
+            // If a login is valid for less than a minute, the server immediately requests a renewal.
             const ann = enter(t, () => (calls++ < 3 ? "ann@30000" : "ann"));
             const states = record(ann, "state");
             await eventually("it was renewed", () => calls > 3);
             await ann.root.request("echo", 1);
             assert.deepEqual(states.map(([, state]) => state), ["open"]);
-            // Another user's token does not renew the login, which therefore ends, and the client reconnects with its next token.
-            // The login is valid for long enough that the server requests another token first.
+            // Another user's token does not renew the login, so the login ends, and the client reconnects with its next token.
+            // The login is valid long enough for the server to request another token first.
             const tokens = ["bob@2000", "eve", "bob"];
             const bob = enter(t, () => tokens.shift());
-            // The server does not request a token from a plain client, which has no other one.
+            // The server does not request a token from a plain client, so this login ends, and the client has no other token.
             const plain = core.connect(server.url, { token: "bob@100", reconnect: EAGER });
             t.after(() => plain.close());
             for (const [client, log, last] of [[bob, record(bob, "state"), "open"], [plain, record(plain, "state"), "closed"]]) {

@@ -1,6 +1,4 @@
-/**
- * Tests of bugs in the original client that this one does not have, numbered as in the protocol's list of quirks.
- */
+/** Tests that this client does not have the original client's bugs. The numbers are those in the protocol's list of quirks. */
 
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";

@@ -1,6 +1,4 @@
-/**
- * Tests of the chat page's frames in virtual time: the changes in each frame, and the number of frames in a flood.
- */
+/** Tests of the chat page's frames in virtual time: the changes in each frame, and the number of frames during a flood. */
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
@@ -18,7 +16,7 @@ function after(delay, run) {
 
 const cancel = (timer) => void (timers = timers.filter((each) => each !== timer));
 
-/** Advances the time, and calls `each` once per millisecond. */
+/** Advances the time, and calls `each` every millisecond. */
 function pass(milliseconds, each = () => {}) {
     for (const end = now + milliseconds; now < end; now++) {
         each(now);

@@ -1,6 +1,4 @@
-/**
- * Tests with golden packets, made with the original's encoder: the client must read and write exactly these bytes.
- */
+/** Tests with golden packets from the original's encoder: the client must read and write exactly these bytes. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -14,7 +12,7 @@ const vectors = JSON.parse(readFileSync(new URL("../../roomer-proto/tests/vector
 
 const hex = (digits) => Buffer.from(digits, "hex");
 
-/** Returns a client in the room `name`, where the server has given it this id. */
+/** Returns a client to which the server has given this id, in the room `name`. */
 function memberOf(name, id) {
     const { root, socket } = connected();
     const room = root.join(name);
@@ -41,13 +39,13 @@ function written({ room: name, event, dst, src, payload }) {
     return Buffer.from(socket.sent[0]);
 }
 
-/** The effects of the built-in events on a client that has requested the room; "ids" are the initial members. */
+/** For each built-in event: its effect on a client that has requested to join the room. "ids" are the room's first members. */
 const BUILT_IN = {
     join({ room: name, dst, frame }) {
         const { root, socket } = connected();
         root.join(name);
         const sent = Buffer.from(socket.sent.at(-1));
-        // The vectors also contain the longer form, which servers accept but this client does not send.
+        // The vectors also contain the longer form of the packet, which servers accept but this client does not send.
         assert.equal(sent.equals(frame), dst === "");
         assert.deepEqual(decodePacket(sent), { room: name, event: "join", dst: "", src: "", payload: Buffer.alloc(0) });
     },
@@ -142,7 +140,7 @@ describe("invalid", () => {
             const spy = mock.method(console, "error", () => {});
             socket.receiveBytes(frame);
             spy.mock.restore();
-            // Like the original client, this one ignores bytes after a packet; all other errors are rejected.
+            // Like the original client, this one ignores bytes after a packet. It rejects all other errors.
             const trailing = why.includes("trailing byte");
             assert.equal(spy.mock.callCount(), trailing ? 0 : 1);
             assert.equal(log.length, trailing && frame.length > 21 ? 1 : 0);

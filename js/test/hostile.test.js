@@ -1,6 +1,4 @@
-/**
- * Tests of attacks by peers on a client of connect(), to which they can only send messages.
- */
+/** Tests of attacks on a client of connect() by peers, which can only send messages to it. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -23,7 +21,7 @@ describe("peers", () => {
             for (const event of ["join_ack", "leave_ack", "new_member", "member_left", "open", "close", "reopen", "join", "leave"]) {
                 for (const dst of ["", id]) {
                     conn.deliver(encode(name, event, dst, "peer", toBytes('["peer"]')));
-                    // A client forged this on a server that does not check senders, and sent it to a single receiver.
+                    // A server that does not check senders forwards packets with a forged sender, here this client's id or none.
                     if (dst) {
                         conn.deliver(encode(name, event, dst, id, toBytes('["peer"]')));
                         conn.deliver(encode(name, event, dst, "", toBytes('["peer"]')));
@@ -92,7 +90,7 @@ describe("frames", () => {
         }
     });
 
-    /** Returns a generator of pseudorandom numbers, which are equal in each run. */
+    /** Returns a generator of pseudorandom numbers, which are the same in each run. */
     function chance(seed) {
         let state = seed;
         return (below) => {

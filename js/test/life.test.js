@@ -62,7 +62,7 @@ describe("states", () => {
 });
 
 describe("waits between attempts", () => {
-    /** Returns the delays between the attempts of a client without a server, in milliseconds. */
+    /** Returns the delays between the connection attempts of a client without a server, in milliseconds. */
     async function waits(options, count) {
         const kit = setUp();
         kit.server.stop();

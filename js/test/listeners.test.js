@@ -48,7 +48,7 @@ describe("listeners", () => {
             room.on("chat", () => void calls.push("late"), { once: true });
         }, { once: true });
         off = room.on("chat", () => void calls.push("removed"));
-        // This listener keeps the list of listeners alive, so it stays the same one.
+        // Keep one listener registered throughout, so that the event is never without listeners.
         room.on("chat", () => {});
         kit.server.broadcast("lobby", "chat");
         await kit.server.advance();
@@ -122,7 +122,7 @@ describe("messages()", () => {
         const waiting = [read.next(), read.next()];
         assert.deepEqual(await read.return(), over);
         assert.deepEqual(await Promise.all(waiting), [over, over]);
-        // This imitates ReadableStream.from(), which Node 20 supports only behind a flag.
+        // Imitates ReadableStream.from(), which Node 20 supports only behind a flag.
         const iterator = room.messages("chat");
         const stream = new ReadableStream({
             pull: async (controller) => controller.enqueue((await iterator.next()).value),

@@ -1,6 +1,6 @@
 /**
- * Tests of when a silent connection counts as lost: moving bytes are a sign of life, and received data is read before the timeout
- * is checked.
+ * Tests of when a silent connection counts as lost. Bytes in transit are a sign of life, and data that has arrived is read before
+ * the timeout is checked.
  */
 
 import assert from "node:assert/strict";
@@ -10,7 +10,7 @@ import { connect } from "../src/index.js";
 import { encode, toBytes } from "../src/packet.js";
 import { setUp } from "./support/kit.js";
 
-/** Connects a client whose sockets the test can access, and waits until it is idle. */
+/** Connects a client whose sockets the test can access, and waits until the client is idle. */
 async function open(options) {
     const kit = setUp();
     const sockets = [];
@@ -56,7 +56,7 @@ describe("bytes that move are life", () => {
 
     test("a link that is too slow for a short timeout gets more with each connection, until what it brings is whole", async () => {
         const { kit, client, life } = await open({ heartbeat: 1_000, timeout: 1_000 });
-        // The server sends its state to each new client, which takes 40 seconds without an event.
+        // The server sends its state to each new client, which takes 40 seconds. During that time the client receives no event.
         const losses = () => life.filter(([, , why]) => why === "timeout").length;
         let waited = 0;
         while (waited < 40_000) {
@@ -90,7 +90,7 @@ describe("bytes that move are life", () => {
 
     test("an application that gets a large state on each connection does not loop for ever", async () => {
         const { kit, client } = await open({ heartbeat: 5_000, timeout: 5_000 });
-        // The state keeps each new connection busy for 17 seconds, without an event in between.
+        // On each new connection, the server's state takes 17 seconds to arrive, and the client receives no event in that time.
         let losses = 0;
         for (let seconds = 0; seconds < 17; ) {
             kit.server.stall();
@@ -119,7 +119,7 @@ describe("read before judging", () => {
 
     test("it stands still just after the question, so that the answer waits with the verdict", async () => {
         const { kit, life } = await open();
-        // The heartbeat is due: the ping is sent, and its answer waits in the socket when the timeout has passed.
+        // The heartbeat is due: the client sends a probe. Its answer waits in the socket while the timeout passes.
         await kit.server.advance(29_000);
         kit.server.stall();
         await kit.server.advance(2_000);
@@ -148,7 +148,7 @@ describe("read before judging", () => {
     });
 
     test("in real time: a loop that is busy just after the question keeps its connection", { timeout: 60_000 }, async () => {
-        // The answer comes from a separate timer, as from a socket, and runs after overdue timers.
+        // As with a socket, the answer comes from a separate timer, which runs after the overdue timers.
         const sockets = [];
         class Answering {
             readyState = 0;
@@ -161,7 +161,7 @@ describe("read before judging", () => {
                 });
             }
             send() {
-                // The event loop is blocked far beyond the timeout, and the answer arrives only afterwards.
+                // The event loop is blocked for much longer than the timeout, and the answer arrives only after that.
                 setImmediate(() => {
                     const end = performance.now() + 400;
                     while (performance.now() < end);

@@ -43,7 +43,7 @@ describe("a login that expires", () => {
             const [conn] = server.connections();
             conn.expiring(60_000);
             await server.advance(0);
-            // When the client resumes, it finds that its login has expired.
+            // After its suspension, the client finds that its login has expired.
             conn.close(1008, "login expired");
             await server.sleep(3_600_000);
             await server.advance(2_000);

@@ -1,6 +1,4 @@
-/**
- * Tests of members with info: the list is right at any time, and each change is an event.
- */
+/** Tests of members with info: the list is always right, and each change is reported by an event. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -11,14 +9,14 @@ import { connOf, enter } from "./support/session.js";
 
 const CHANGES = ["new_member", "member_left", "member_changed"];
 
-/** Starts a server whose clients have their token as user and a name as info, which they may change. */
+/** Starts a server that uses a client's token as its user and as the name in its info, which the client may change. */
 function setUpNamed(settings) {
     const kit = setUp({ plain: false, ...settings });
     kit.server.allow({ connect: (url, token) => (token ? { user: token, info: { name: token } } : true), setInfo: (conn, info) => info !== "forbidden" });
     return kit;
 }
 
-/** Joins clients with these names to a room in order. */
+/** Joins clients with these names to a room, one after another. */
 async function inRoom(kit, ...names) {
     const entered = [];
     for (const token of names) {
@@ -121,7 +119,7 @@ describe("members that are away", () => {
     const member = (info, more) => ({ id: nthId(2), info, user: "bob", ...more });
     const away = { away: true };
 
-    /** Returns two clients in a room that announces absences, and the changes that the first one gets. */
+    /** Returns two clients in a room that announces lost connections, and a log of the changes that the first client receives. */
     async function enterBoth() {
         const kit = setUpNamed({ announceAway: (room) => room === "lobby" });
         const [ann, bob] = await inRoom(kit, "ann", "bob");

@@ -9,7 +9,7 @@ import { encode, toBytes } from "../src/packet.js";
 import { code, nthId, record, setUp } from "./support/kit.js";
 
 const LIFE = ["open", "reopen", "close", "new_member", "member_left", "member_changed"];
-/** Reduces each event of a log to its name and first argument, which for members is the id. */
+/** Reduces each event in a log to its name and its first argument, which for membership events is the id. */
 const short = (log) => log.map(([event, id]) => [event, id]);
 
 /** Breaks all connections, and waits until the clients have reconnected. */
@@ -340,7 +340,7 @@ describe("members", () => {
         for (const [event, id] of [["new_member", "b"], ["new_member", "b"], ["member_left", "stranger"], ["member_left", "b"], ["member_left", "b"]]) {
             conn.deliver(encode("lobby", event, "", "", toBytes(id)));
         }
-        // This is the server's answer to a repeated join.
+        // Makes the server send another join_ack, as it does after a repeated join.
         conn.join("lobby");
         await kit.server.advance();
         assert.deepEqual(short(log), [["new_member", "b"], ["member_left", "b"]]);

@@ -11,7 +11,8 @@ import { text } from "./support/packets.js";
 
 describe("what waits for a room in which others were", () => {
     /**
-     * Restarts the server of two clients in a room. The first reconnects immediately, the second this many milliseconds later.
+     * Restarts the server while two clients are in a room. The first reconnects immediately, the second after `delay`
+     * milliseconds.
      */
     async function restart(delay, isOlder) {
         const kit = setUp();
@@ -150,7 +151,7 @@ describe("the queue", () => {
             const { client } = kit.connect({ queue, codec: "text" });
             const lost = record(client, "overflow");
             const room = client.join("lobby");
-            // 20 + "lobby" + "chat" + 20 make 49 bytes per packet.
+            // 20 bytes, "lobby", "chat", and a payload of 20 bytes make 49 bytes per packet.
             const results = [1, 2, 3, 4].map((n) => room.send("chat", JSON.stringify("x".repeat(17) + n)));
             assert.deepEqual(results, ["queued", "queued", "queued", "dropped"]);
             assert.deepEqual(lost, [["overflow", { room: "lobby", event: "chat", payload: JSON.stringify("x".repeat(17) + 4), to: undefined }]]);
@@ -225,7 +226,7 @@ describe("the queue", () => {
 });
 
 describe("codecs", () => {
-    /** Sends these payloads from one client to another. Returns the received ones, and the errors. */
+    /** Sends these payloads from one client to another. Returns the payloads received, and the errors. */
     async function exchange(codec, payloads) {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2, { codec });

@@ -1,6 +1,4 @@
-/**
- * Tests of the names on the chat page, which come from other clients.
- */
+/** Tests of the names that the chat page receives from other clients. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,6 +1,6 @@
 /**
- * Tests of sending with the test kit's server: no packet goes to a room that is not open or exceeds the server's rates, and the
- * result of send() is either right or corrected later.
+ * Tests of sending with the test kit's server: the client sends no packet to a room that is not open, does not exceed the
+ * server's rates, and the result of send() is either right or corrected by an event.
  */
 
 import assert from "node:assert/strict";
@@ -9,7 +9,7 @@ import { describe, test } from "node:test";
 import { encode } from "../src/packet.js";
 import { setUp, record } from "./support/kit.js";
 
-/** Records the packets that a client's sockets send, as "room event". */
+/** Records each packet that a client's sockets send, as "room event". */
 function watchSent(server) {
     const sent = [];
     const { send } = server.options.WebSocket.prototype;
@@ -21,7 +21,7 @@ function watchSent(server) {
     return sent;
 }
 
-/** Records the messages that reach the server, by handling them there. */
+/** Records the messages that reach the server, by handling their event there. */
 function watchHandled(server, event = "chat") {
     const handled = [];
     server.handle(event, (conn, message) => handled.push(JSON.parse(message.text())));
@@ -153,7 +153,7 @@ describe("what send() answers comes true or is taken back", () => {
         const room = client.join("lobby");
         await kit.server.advance(20);
         assert.equal(room.state, "open");
-        // This might be the answer to the join, which is not confirmed yet.
+        // The leave_ack might be the answer to the join, which has not been confirmed yet.
         kit.server.connections()[0].kick("lobby");
         await kit.server.advance(10);
         assert.deepEqual([room.state, room.send("chat", 1)], ["joining", "queued"]);

@@ -1,6 +1,4 @@
-/**
- * Tests of the package as published: its types, size and files.
- */
+/** Tests of the published package: its types, sizes and files. */
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
@@ -90,7 +88,7 @@ describe("the README", () => {
 describe("the package", () => {
     test("needs nothing else at run time", () => {
         assert.deepEqual([manifest.dependencies, manifest.sideEffects], [undefined, false]);
-        // Only roomer/react depends on React, and no other dependency requires it.
+        // Only roomer/react depends on React, and the package has no other dependencies.
         assert.deepEqual([manifest.peerDependencies, manifest.peerDependenciesMeta], [{ react: ">=18" }, { react: { optional: true } }]);
     });
 

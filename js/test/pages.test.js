@@ -1,6 +1,4 @@
-/**
- * Tests that each code block on each page is run, compiled or checked. A block without a test fails.
- */
+/** Tests that each code block on each page is run, compiled or checked. A block without a test is an error. */
 
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
@@ -11,15 +9,15 @@ import { build } from "esbuild";
 import { checkCommands, homeOf } from "./support/commands.js";
 import { ROOT, blocksOf, listFiles, read } from "./support/pages.js";
 
-/** Pages whose blocks a test executes in order. */
+/** Pages whose blocks are run in order by another test. */
 const WALKED = { "roomer-tokio/cli/GUIDE.md": "js/test/browser/guide.browser.test.js" };
 
 const blocks = listFiles("*.md").filter((page) => !(page in WALKED)).flatMap(blocksOf);
 const of = (...languages) => blocks.filter(({ language }) => languages.includes(language));
 
 /**
- * The blocks that no rule below can check, by page and first words. Each has a test that checks it, or the reason why none can. A
- * missing block fails, as does an entry without a block or test.
+ * Blocks that no rule below can check, by page and first words, each with the test that checks it, or the reason why none can.
+ * The test fails if a block is gone, or if its test is.
  */
 const WITNESSES = {
     "roomer-hub/engine/README.md:  transport ──▶ Connection": { why: "a drawing" },
@@ -61,7 +59,7 @@ const checks = {
     sh: ({ page, code }) => checkCommands(code, madeOn(page), homeOf(page)),
     async js({ page, code, language }) {
         try {
-            // A block may assume names, but must not import names that the package does not export.
+            // A block may use names that it does not declare, but must not import names that the package does not export.
             await build({
                 stdin: { contents: code, loader: language === "js" ? "jsx" : language === "ts" ? "ts" : "tsx", resolveDir: `${ROOT}js/test` },
                 bundle: true, write: false, format: "esm", logLevel: "silent", target: "es2022",
@@ -70,7 +68,7 @@ const checks = {
                     name: "files",
                     setup(plugin) {
                         plugin.onResolve({ filter: /^\.\/roomer(\.min)?\.js$/ }, ({ path }) => ({ path: `${ROOT}js/src/${path === "./roomer.js" ? "compat/roomer" : "index"}.js` }));
-                        // Another block of the page that begins with this file's name.
+                        // The import may refer to another block of the page, which begins with the file's name.
                         plugin.onResolve({ filter: /^\.\// }, ({ path }) => (blocksOf(page).some((block) => block.code.startsWith(`// ${path.slice(2)}\n`)) ? { path, external: true } : undefined));
                     }
                 }]

@@ -1,7 +1,7 @@
 /**
- * Runs random plans with one client in virtual time; support/plan.js describes plans and the conditions that must hold after
- * them. ROOMER_PLANS sets the number of plans, ROOMER_SEED the first seed. A failing plan is shrunk and printed as a test.
- * The plans are divided among processes, one per core.
+ * Runs random plans with one client in virtual time. support/plan.js describes plans, and the conditions that must hold after
+ * them. ROOMER_PLANS sets the number of plans, ROOMER_SEED the first seed. A failing plan is shrunk and printed as a test. The
+ * plans are divided among processes, one per core.
  *
  * Odd seeds generate plans for a plain server, even ones for a server with sessions.
  *
@@ -36,11 +36,14 @@ import { draw, run, shrink } from "./support/plan.js";
 const count = Number(process.env.ROOMER_PLANS ?? 20_000);
 const first = Number(process.env.ROOMER_SEED ?? 1);
 
-/** Runs plans in a separate process: the test runner tracks each promise, which costs three times as much as the plans. */
+/**
+ * Runs plans in a separate process: the test runner tracks every promise, which costs three times as much as the plans
+ * themselves.
+ */
 async function runApart(t, from, most) {
     const code = `import { runSeeds } from "${new URL("./support/plan.js", import.meta.url)}"; await runSeeds(${from}, ${most});`;
-    // The short-lived objects of many plans fit into a large young generation, which is collected less often.
-    // Objects of an interrupted plan are no sign that others of their kind live long.
+    // Plans create many short-lived objects: with a large young generation, they are collected less often. Objects that survive
+    // because a plan is waiting must not make the engine allocate similar objects as long-lived ones.
     const flags = ["--stack-trace-limit=0", "--max-semi-space-size=64", "--no-allocation-site-pretenuring", "--input-type=module"];
     const child = spawn(process.execPath, [...flags, "-e", code], { stdio: ["ignore", "ignore", "pipe"] });
     t.after(() => child.kill());
@@ -146,7 +149,7 @@ describe("the plans themselves", () => {
     });
 
     test("one that fails is made as small as it can be", async () => {
-        // An unknown step fails with its own error, even among others.
+        // An unknown step makes the plan fail with its own error, even if other steps surround it.
         const plan = { ...draw(1), steps: [...draw(1).steps, { do: "nonsense" }, ...draw(2).steps] };
         assert.deepEqual((await shrink(plan)).steps, [{ do: "nonsense" }]);
     });

@@ -1,6 +1,4 @@
-/**
- * Runs the tests of the hooks in React 18 and 19: test/react/suite.js is bundled with each.
- */
+/** Runs the tests of the hooks with React 18 and 19: bundles test/react/suite.js with each version. */
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
@@ -18,7 +16,7 @@ const FOLDERS = { 18: path("test/react18/node_modules"), 19: path("node_modules"
 mkdirSync(path("node_modules/.cache"), { recursive: true });
 
 /**
- * Replaces MessageChannel for act(), which in a bundle does not find Node's timers. It has no real ports, which would keep this
+ * Replaces MessageChannel for React's act(), which does not find Node's timers in a bundle. Real message ports would keep this
  * process alive.
  */
 const CHANNEL = "class MessageChannel { port1 = {}; port2 = { postMessage: () => setImmediate(() => this.port1.onmessage()) }; }";

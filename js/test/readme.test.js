@@ -15,7 +15,7 @@ const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const readme = readFileSync(path("README.md"), "utf8");
 const rootReadme = readFileSync(path("../README.md"), "utf8");
 
-/** The code that precedes a block taken from a larger program. */
+/** The code to put before a block that is taken from a larger program. */
 const PRELUDE = `
 import type { Client, Room } from "roomer";
 declare const url: string, id: string, signal: AbortSignal;
@@ -23,12 +23,12 @@ declare function fetchToken(): Promise<string>;
 declare function showThatSomeWereLost(): void;
 `;
 const CLIENT = `declare const client: Client;`;
-/** The room declared in the first block, which the following ones use. */
+/** The declaration of the room from the page's first block, which the later blocks use. */
 const LOBBY = `import type { Room as AnyRoom } from "roomer"; declare const lobby: AnyRoom;`;
 const ROOM = `declare const room: Room<{ chat: { text: string }; rename: (name: string) => void; where: () => { x: number; y: number } }>;`;
 const AMBIENT = `declare module "node:assert/strict" { const assert: { equal(a: unknown, b: unknown): void; notEqual(a: unknown, b: unknown): void }; export default assert; }`;
 
-/** Converts a block to a module that declares the names it assumes, and marks lines that must not compile. */
+/** Converts a block to a module: declares the names that the block assumes, and marks the lines that must not compile. */
 function toModule(code) {
     const takes = (name) => new RegExp(`\\b${name}\\b`).test(code) && !new RegExp(`const \\[?${name}\\b|import .*\\b${name}\\b|, ${name}\\]`).test(code);
     const imports = [takes("connect") && "connect", takes("RoomerError") && "RoomerError"].filter(Boolean);
@@ -47,7 +47,8 @@ for (const [name, page, least] of [["js/README.md", readme, 8], ["README.md", ro
     test(`each block of code of ${name} compiles under strict`, () => {
         const blocks = [...page.matchAll(/\n```(jsx?|tsx?)\n(.*?)\n```/gs)].map(([, language, code]) => [/x/.test(language) ? "tsx" : "ts", code]);
         assert.ok(blocks.length >= least);
-        // The folder is in the package, so that the package's own name resolves. It is hidden from tests that read all files.
+        // The folder is inside the package, so that imports of the package's own name resolve. Tests that read all files skip it,
+        // since it is hidden.
         const folder = mkdtempSync(path("test/types/.readme-"));
         try {
             blocks.forEach(([language, code], n) => writeFileSync(join(folder, `block-${n}.${language}`), toModule(code)));
@@ -64,7 +65,7 @@ for (const [name, page, least] of [["js/README.md", readme, 8], ["README.md", ro
 describe("close codes: the table that servers use, the README's, and the client agree", () => {
     const entries = JSON.parse(readFileSync(path("../roomer-proto/close-codes.json"), "utf8"));
 
-    /** Returns the README's row for a code, preferring the one with this reason. */
+    /** Returns the README's table row for an error code, if possible the row with this reason. */
     function readRow(code, reason) {
         const [, table] = /\| code \| the server means \| the client \|\n\|---\|---\|---\|\n(.*?)\n\n/s.exec(readme);
         const rows = table.split("\n").map((line) => line.split("|").slice(1, 4).map((cell) => cell.trim()));

@@ -1,6 +1,4 @@
-/**
- * Tests of the recipes for Vue and Svelte, compiled as printed, with the in-memory server.
- */
+/** Tests of the recipes for Vue and Svelte with the in-memory server. The recipes are compiled as printed. */
 
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -19,7 +17,7 @@ const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const folder = path("node_modules/.cache/roomer-recipes");
 const page = readFileSync(path("RECIPES.md"), "utf8");
 
-/** The files that the page contains, by name. */
+/** The files on the page, by name. */
 const files = Object.fromEntries([...page.matchAll(/\n```(?:js|vue|svelte)\n(?:\/\/|<!--) ([\w.-]+).*?\n(.*?)\n```/gs)].map(([, name, code]) => [name, code]));
 
 const compilers = {
@@ -27,7 +25,7 @@ const compilers = {
     svelte: (code) => compile(code, { generate: "client" }).js.code
 };
 
-/** Bundles an entry point as for a browser, with the test's client as its module `client.js`. */
+/** Bundles an entry point as for a browser. Its module `client.js` is the test's client. */
 async function load(name, entry) {
     const outfile = `${folder}/${name}.mjs`;
     await build({

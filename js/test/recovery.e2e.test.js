@@ -1,6 +1,4 @@
-/**
- * Tests of reconnecting to real servers that reject clients, limit their rates, and accept tokens as subprotocols.
- */
+/** Tests of reconnecting to real servers that reject clients, limit their rates, or read tokens from the subprotocols. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -22,7 +20,7 @@ function enter(t, url, options) {
     return client;
 }
 
-/** Resolves once the event was emitted with the expected arguments. */
+/** Resolves once the source has emitted the event with arguments that satisfy `isDone`. */
 const until = (source, event, isDone) => new Promise((resolve) => {
     const off = source.on(event, (...args) => {
         if (isDone(...args)) {
@@ -61,7 +59,7 @@ for (const runtime of RUNTIMES) {
             const client = enter(t, server.url);
             const rooms = times(60, (n) => client.join(`room ${n}`));
             await Promise.all(rooms.map((room) => room.opened));
-            // A room may have been lost again with the connection, and may already be open again.
+            // A room that was open may have been lost again with the connection, and may already be open again.
             await Promise.all(rooms.filter(({ state }) => state !== "open").map((room) => until(room, "reopen", () => true)));
             assert.deepEqual(rooms.filter(({ state }) => state === "closed"), []);
         });

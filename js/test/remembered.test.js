@@ -1,6 +1,4 @@
-/**
- * Tests of rooms with a history: missed messages arrive once and in order, or a loss is reported.
- */
+/** Tests of rooms with a history: missed messages arrive once and in order, or the client reports a loss. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -9,7 +7,7 @@ import { encode, toBytes } from "../src/packet.js";
 import { code, record, setUp } from "./support/kit.js";
 import { connOf } from "./support/session.js";
 
-/** Connects a client to the room "lobby" with a history. `log` contains the client's events there. */
+/** Connects a client that joins the room "lobby" with a history. `log` contains the client's events in that room. */
 async function enter({ history = 20, before = 0, ...settings } = {}) {
     const kit = setUp({ plain: false, latency: 10, history: 10, ...settings });
     const { server } = kit;
@@ -23,7 +21,7 @@ async function enter({ history = 20, before = 0, ...settings } = {}) {
     const room = client.join("lobby", { history });
     const log = record(room, "n", "open", "reopen", "history_lost");
     await server.advance(100);
-    /** Ends the client's session, and runs a function before the client has reconnected. */
+    /** Ends the client's session, and calls `happen` before the client reconnects. */
     const away = async (happen) => {
         const conn = connOf(kit, client);
         conn.cut();
@@ -31,7 +29,7 @@ async function enter({ history = 20, before = 0, ...settings } = {}) {
         await happen?.();
         await server.advance(5_000);
     };
-    /** Returns the received numbers, and the names of other events. */
+    /** Returns the messages (as numbers) and other events (as names) that were received since the last call. */
     const heard = () => log.splice(0).map(([event, payload]) => (event === "n" ? payload : event));
     return { kit, server, first, client, errors, room, log, heard, away, say: (...numbers) => numbers.forEach((n) => first.room.send("n", n)) };
 }

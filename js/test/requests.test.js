@@ -1,6 +1,4 @@
-/**
- * Tests of requests: each is answered once, or fails with a reason.
- */
+/** Tests of requests: each receives one answer, or fails with a reason. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -10,14 +8,14 @@ import { encode, toBytes } from "../src/packet.js";
 import { code, setUp } from "./support/kit.js";
 import { connOf, enter } from "./support/session.js";
 
-/** Records the result or error of a promise. */
+/** Returns an object that will contain the promise's result or error. */
 function follow(promise) {
     const seen = {};
     promise.then((value) => (seen.value = value), (error) => (seen.error = error));
     return seen;
 }
 
-/** Returns the code and kind of a failed request's error, for assertions. */
+/** Returns the error of a failed request as an array, for assertions: its name, code and kind. */
 const reason = ({ error }) => error && [error.name, error.code, error.kind];
 
 describe("a request to the server", () => {
@@ -290,7 +288,7 @@ describe("a connection that is lost", () => {
 });
 
 describe("room.sent, with a queued request that fails before it is sent", () => {
-    /** Returns the outcome in `room.sent` of a request that `fail` makes fail. */
+    /** Returns the result of `room.sent` for a request that `fail` makes fail. */
     const outcome = async (settings, options, fail) => {
         const kit = setUp({ latency: 10, ...settings });
         const { client } = kit.connect();

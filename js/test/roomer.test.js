@@ -7,7 +7,7 @@ import { encodePacket, text } from "./support/packets.js";
 
 const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open"];
 
-/** Runs `action`. Returns its output on console.error. */
+/** Runs `action`. Returns everything that it writes to console.error. */
 function complaints(action) {
     const spy = mock.method(console, "error", () => {});
     try {
@@ -18,7 +18,7 @@ function complaints(action) {
     }
 }
 
-/** Returns a predicate for errors of exactly this class, not of derived ones. */
+/** Returns a predicate for errors of this class, but not of a derived class. */
 const exactly = (ErrorType) => (error) => error.constructor === ErrorType;
 
 describe("roomer()", () => {

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 
 import { connected, connecting, inRoom, record } from "./support/fake-socket.js";
 
-/** Records open(), id() and members() of a room whenever it emits "close". */
+/** Returns a list to which the room's open(), id() and members() are added whenever it emits "close". */
 function closeStates(room) {
     const states = [];
     room.on("close", (...args) => states.push({ open: room.open(), id: room.id(), members: room.members(), args }));

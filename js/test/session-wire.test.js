@@ -1,6 +1,4 @@
-/**
- * Tests of the packets of sessions: acknowledgements, keep-alive, reconnect delays, and plain servers.
- */
+/** Tests of the packets that sessions exchange: acknowledgements, keep-alive and reconnect delays, also with plain servers. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -47,7 +45,7 @@ describe("acknowledgements", () => {
     });
 
     test("after the server's heartbeat and the timeout, the connection is lost", async () => {
-        // The option alone would allow for a longer silence.
+        // The client's option alone would permit a longer silence.
         const { server, life } = await enter(1, { heartbeat: 60_000 });
         server.stall();
         const start = server.clock.now();

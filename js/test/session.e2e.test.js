@@ -1,6 +1,4 @@
-/**
- * Tests of sessions with real servers, over a network that cuts, stalls, loses and half-closes connections.
- */
+/** Tests of sessions with real servers, over a network that cuts, stalls, loses or half-closes connections. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -38,7 +36,7 @@ const FAULTS = {
         await resumed;
     },
     "a network that stalls": async (proxy, client) => {
-        // The next state may be another one, if the client is already reconnecting on a busy machine.
+        // The next state may be a different one if the client is already reconnecting on a busy machine.
         const suspended = new Promise((resolve) => client.on("state", (state) => state === "suspended" && resolve()));
         proxy.stall();
         await suspended;
@@ -57,7 +55,7 @@ const next = (source, event) => new Promise((resolve) => source.on(event, (...ar
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { timeout: 300_000 }, () => {
-        /** Connects a client through a proxy, and another one in the same room without a proxy. */
+        /** Connects one client through a proxy, and another client to the same room directly. */
         async function setUp(t, options) {
             const server = await startServerOn(runtime);
             t.after(() => server.stop());
@@ -133,7 +131,7 @@ for (const runtime of RUNTIMES) {
             const delays = [];
             const clock = {
                 now: () => performance.now(),
-                // The reconnect delay is up to ten seconds, but at most 20 ms here.
+                // The server's reconnect delay is up to ten seconds. Record it, but wait at most 20 ms.
                 setTimeout: (action, delay) => (delays.push(delay), setTimeout(action, Math.min(delay, 20))),
                 clearTimeout: (timer) => clearTimeout(timer)
             };

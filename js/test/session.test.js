@@ -1,6 +1,4 @@
-/**
- * Tests of extended sessions: the effects of a lost connection, and the end of a session.
- */
+/** Tests of sessions: the effects of a lost connection, and of the end of a session. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -61,7 +59,7 @@ describe("a connection that is lost for a while", () => {
         for (let n = 0; n < 12; n++) {
             room.send("chat", n);
             connOf(world, client).cut();
-            // Cover the time before the attempt, both halves of the round trip, and the time after `hello`.
+            // Vary the time of the next cut: before the attempt, in either half of the round trip, or after `hello`.
             await server.advance(n % 4 ? 1 : 2_000);
             while (n % 4 && !connOf(world, client).isConnected) {
                 await server.advance(1);
@@ -176,7 +174,7 @@ describe("a socket that is open but dead", () => {
         while (client.state !== "connecting") {
             await server.advance(10);
         }
-        // The old socket still delivers a packet, but too late: the next connection attempt has begun.
+        // The old socket delivers a packet too late: the next connection attempt has already begun.
         sockets[0].onmessage({ data: encode("lobby", "chat", "", "x", toBytes("1")).buffer });
         assert.deepEqual(wire.filter(([socket, , event]) => socket === 0 && event !== "chat"), []);
         await server.advance(30);
@@ -257,7 +255,7 @@ describe("many rooms at once do not make the client ask again and again", () => 
             await server.advance(20_000);
             await left;
             assert.deepEqual([client.state, client.rooms().map(({ name }) => name)], ["open", ["root", "lobby"]]);
-            // One per leave, for the messages before it, and some while the window is small.
+            // One acknowledgement is requested per leave, for the messages before it, and some more while the window is small.
             const asked = acks(wire).filter(([, , , to]) => to === "?").length;
             assert.ok(asked < count + 20, `asked ${asked} times`);
         });

@@ -1,6 +1,4 @@
-/**
- * Tests of the test kit: faults in the application and in the test itself are reported as errors.
- */
+/** Tests of the test kit: mistakes in the application and in the test itself are reported as errors. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -14,7 +12,7 @@ const boom = () => {
 };
 const boomLater = async () => boom();
 
-/** Connects a client to a server with the extended protocol, in a room. */
+/** Connects a client with a session that joins a room. */
 async function enter(settings) {
     const kit = setUp({ plain: false, ...settings });
     const [{ client, room, life, errors }] = await kit.inRoom("lobby");
@@ -22,7 +20,7 @@ async function enter(settings) {
     return { ...kit, client, room, errors, states: () => life.splice(0).map(([, state]) => state) };
 }
 
-/** Follows a request. Returns a function that returns its error's message. */
+/** Returns a function that returns the message of the error with which the request has failed, if it has. */
 function failure(promise) {
     let message;
     promise.catch((error) => (message = error.message));
@@ -222,11 +220,11 @@ describe("limits", () => {
         await server.advance();
         assert.deepEqual([third.state, fourth.state, long.state, errors.length], ["open", "closed", "closed", 2]);
         assert.match(asked(), /invalid: the name is too long/);
-        // A repeated join does not count, and the server's own join has the same limits.
+        // Joining a room again does not count towards the limit, and joins by the server have the same limits.
         server.connections()[0].join("fifth");
         await server.advance();
         assert.deepEqual([server.members("fifth"), states()], [[], []]);
-        // A client with a session knows the limit, and a plain one is closed.
+        // A client with a session knows the limit and throws. The connection of a plain client is closed.
         assert.throws(() => room.send("chat", "x".repeat(100)), code("argument"));
         const plain = await enter({ plain: true, maxMessage: 100 });
         plain.room.send("chat", "x".repeat(100));
@@ -236,7 +234,7 @@ describe("limits", () => {
 
     test("a client that does not stop is closed", async () => {
         const { server, client, states } = await enter({ maxName: 8, maxRooms: 2, strikes: { perSecond: 1, burst: 3 } });
-        // A client cannot avoid joins above the limit of rooms.
+        // A client cannot avoid exceeding the limit on rooms, so these joins are not violations.
         ["a", "b", "c", "d", "e"].forEach((name) => client.join(name));
         const join = (count) => Array.from({ length: count }, (_, n) => client.join(`too long ${n}`));
         join(3);

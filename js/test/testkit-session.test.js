@@ -1,5 +1,6 @@
 /**
- * Tests that the test kit's server uses the extended protocol as the real one does, as described in roomer-proto/EXTENDED.md.
+ * Tests that the test kit's server speaks the extended protocol as described in roomer-proto/EXTENDED.md, and as a real server
+ * does.
  */
 
 import assert from "node:assert/strict";
@@ -9,7 +10,7 @@ import { createServer } from "../src/testkit/index.js";
 import { nthId } from "./support/kit.js";
 import { decodePacket, encodePacket, text } from "./support/packets.js";
 
-/** Opens a socket on the server. Returns the packets that it receives, and the payload of the first. */
+/** Opens a socket to the server. Returns the packets that it receives, and the payload of the first packet. */
 async function enter(server, query = "roomer=2") {
     const socket = new server.options.WebSocket(`ws://test/ws?${query}`);
     socket.binaryType = "arraybuffer";
@@ -59,7 +60,7 @@ describe("the server of the test kit", () => {
         const again = await back(server, ann, 1);
         assert.deepEqual([again.hello.resumed, again.hello.received, again.packets[0].src], [true, 0, nthId(1)]);
         assert.deepEqual(again.seen().slice(1), [["root", "chat", "missed"]]);
-        // The socket that carried the new token may be lost, so the old token is valid until the client has sent a packet.
+        // The socket that carries the new token may be lost, so the old token stays valid until the client has sent a packet.
         server.cut();
         const third = await back(server, ann, 1);
         assert.equal(third.hello.resumed, true);

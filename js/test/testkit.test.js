@@ -1,6 +1,6 @@
 /**
- * Tests of the test kit: its server follows the rules of a real one, and its clock runs as documented. connect.e2e.test.js and
- * e2e.test.js check the same rules with the real server.
+ * Tests of the test kit: its server follows a real server's rules, and its clock works as documented. connect.e2e.test.js and
+ * e2e.test.js check the same rules with real servers.
  */
 
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import { createClock, createServer } from "../src/testkit/index.js";
 import { nthId, record, setUp } from "./support/kit.js";
 import { decodePacket, encodePacket, text } from "./support/packets.js";
 
-/** Opens a socket on the server. Returns it with the packets that it receives. */
+/** Opens a socket to the server. Returns it with the packets that it receives. */
 async function bare(server, url = "ws://test/ws") {
     const socket = new server.options.WebSocket(url);
     socket.binaryType = "arraybuffer";
@@ -187,7 +187,7 @@ test("memory stays flat over hours of churn", async () => {
     const kit = setUp({ latency: 5 });
     const [a, b] = await kit.inRoom("lobby", 2, { queue: { messages: 20 } });
     const controller = new AbortController();
-    /** Runs one minute of joins and leaves. */
+    /** Simulates one minute in which clients join and leave. */
     async function minute(n) {
         for (let turn = 0; turn < 10; turn++) {
             const name = `room ${n} ${turn}`;
@@ -208,7 +208,7 @@ test("memory stays flat over hours of churn", async () => {
     }
     const heap = async () => {
         a.life.length = b.life.length = 0;
-        // The test runner keeps a record of each promise until one turn after its collection.
+        // The test runner keeps a record of each promise for one turn after the promise was collected.
         for (let turn = 0; turn < 3; turn++) {
             collect();
             await new Promise((resolve) => setImmediate(resolve));
@@ -216,11 +216,11 @@ test("memory stays flat over hours of churn", async () => {
         collect();
         return process.memoryUsage().heapUsed;
     };
-    // After this, the compiler's code and data no longer grow.
+    // After these minutes, the code and data of V8's compiler no longer grow.
     for (let n = 0; n < 30; n++) {
         await minute(n);
     }
-    // A leak grows in every period, while the engine's own data grows in some periods and shrinks in others.
+    // A leak grows in every period. The engine's own data grows in some periods and shrinks in others.
     const grown = [];
     for (let period = 0, before = await heap(); period < 3; period++) {
         for (let n = 0; n < 50; n++) {

@@ -1,6 +1,4 @@
-/**
- * Tests of messages that exceed the limit announced in the first packet of a server with sessions.
- */
+/** Tests of messages that exceed the size limit, which a server with sessions announces in its first packet. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -12,7 +10,9 @@ import { code, record, setUp } from "./support/kit.js";
 const MOST = 1_000;
 const LARGE = "x".repeat(MOST);
 
-/** Starts a server that accepts packets of at most MOST bytes: it announces that, and closes with 1009 after a larger one. */
+/**
+ * Starts a server that accepts packets of at most MOST bytes, announces that limit, and closes with 1009 after a larger packet.
+ */
 function limited() {
     const kit = setUp({ plain: false, latency: 10 });
     const announce = ({ data }) => {
@@ -37,7 +37,7 @@ function limited() {
     return { ...kit, connect: (options) => kit.connect({ WebSocket: Limited, ...options }) };
 }
 
-/** Enters the room "lobby" with two clients of such a server. */
+/** Connects two clients to such a server, which join the room "lobby". */
 async function enter() {
     const kit = limited();
     const [ann, bob] = await kit.inRoom("lobby", 2);
@@ -131,7 +131,7 @@ describe("other packets above the limit of the server", () => {
 
     test("the error for an unknown request is short, whatever the event's name", async () => {
         const { server, ann, bob } = await enter();
-        // JSON represents each of these characters with six.
+        // JSON represents each of these characters by six characters.
         const event = "\u0001".repeat(500);
         const asked = assert.rejects(ann.room.request(event, 1, { to: bob.client.id }), ({ code, kind }) => code === "answer" && kind === "unknown");
         await server.advance(1_000);

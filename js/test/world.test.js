@@ -1,6 +1,4 @@
-/**
- * Tests of external influences in virtual time: page events, and other WebSocket classes.
- */
+/** Tests of the client's environment in virtual time: page events, and other WebSocket classes. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -8,7 +6,7 @@ import { describe, test } from "node:test";
 import { setUp } from "./support/kit.js";
 
 describe("the world changes", () => {
-    /** Runs a test with the globals of a page that the client uses. */
+    /** Runs a test with those globals of a page that the client uses. */
     async function inPage(body) {
         const page = new EventTarget();
         const document = new EventTarget();
@@ -45,7 +43,7 @@ describe("the world changes", () => {
             await kit.server.advance(1_000);
             kit.server.stall();
             happen(page);
-            // Further events of the same kind must not postpone it.
+            // Further events of the same kind must not postpone the timeout.
             await kit.server.advance(1_500);
             happen(page);
             await kit.server.advance(500);

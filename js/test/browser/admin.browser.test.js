@@ -1,7 +1,7 @@
 /**
  * Tests of the operators' page of `roomer serve`: its contents, its security, and its accessibility.
  *
- * With ADMIN_PICTURES=FOLDER, screenshots of it are saved there.
+ * With ADMIN_PICTURES=FOLDER, saves screenshots of the page in that folder.
  */
 
 import assert from "node:assert/strict";
@@ -48,7 +48,7 @@ rights = ["read"]
 rooms = ["team*"]
 `;
 const PHONE = { viewport: { width: 375, height: 667 }, hasTouch: true, isMobile: true };
-/** A name, a user and an info that would run as a program if they were parsed as HTML. */
+/** A name, a user and an info that would run as scripts if the page parsed them as HTML. */
 const HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">";
 const HIDDEN = "a\u202eb\u0007c";
 
@@ -99,7 +99,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         const { page } = person;
         await page.locator("#login-problem", { hasText: "does not know this key" }).waitFor();
         assert.equal(await page.locator("main").isVisible(), false);
-        // Chromium reports the rejected request.
+        // Chromium logs the rejected request as an error.
         person.errors.splice(0).forEach((text) => assert.match(text, /401/));
         await page.fill("#key", KEY);
         await page.press("#key", "Enter");
@@ -115,10 +115,10 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         await member(person, "carl").waitFor();
         carl.close();
         await member(person, "carl").waitFor({ state: "detached" });
-        // The key was never part of an address of this page.
+        // The key was never part of an address that this page has requested.
         assert.equal(await page.evaluate(() => performance.getEntriesByType("resource").some(({ name }) => name.includes("key"))), false);
         assert.equal(page.url(), `${server.operator}/admin/`);
-        // A reload of this tab stays logged in, but another tab is not logged in, and neither is this one after the logout.
+        // This tab stays logged in after a reload until it logs out. Another tab is not logged in.
         await page.reload();
         await live(person);
         await page.click("#leave");
@@ -141,7 +141,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         assert.equal(await page.title(), "roomer · administration");
         assert.equal(await page.locator("tbody :is(script, img)").count(), 0);
         assert.deepEqual(person.errors, []);
-        // The browser would not run such a program either.
+        // Even if such a script were inserted, the browser would not run it.
         const refused = await page.evaluate(() => new Promise((done) => {
             document.addEventListener("securitypolicyviolation", ({ violatedDirective }) => done(violatedDirective));
             document.body.append(Object.assign(document.createElement("script"), { textContent: "document.title = 'taken'" }));
@@ -198,7 +198,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         const { page } = person;
         await page.locator(".chart strong", { hasText: "2,005" }).waitFor();
         const message = (body) => fetch(`${server.operator}/v1/users/slow/messages/news`, { method: "POST", headers: { authorization: `Bearer ${KEY}` }, body });
-        // At most 12 MB: more than the kernel's buffers hold, and less than the server may queue, however slowly the page polls.
+        // At most 12 MB: more than the kernel's buffers hold, and less than the server may queue, even if the page polls slowly.
         let sent = 0;
         await eventually("what waits", async () => {
             sent++ < 200 && await message("x".repeat(60_000));
@@ -208,7 +208,8 @@ describe("the page for operators", { timeout: 300_000 }, () => {
             guests.slice(0, 50).forEach((guest) => guest.say("chat", "x".repeat(100 * round)));
             await page.waitForTimeout(picture("x") ? 2_100 : 0);
         }
-        // The first row is the room of all clients, followed by the largest other room. The page may fetch the rooms after the figures.
+        // The first row is the room of all clients, followed by the largest other room. The page may request the rooms after the
+        // figures.
         const largest = () => page.locator("#rooms tbody tr").evaluateAll((rows) => rows.slice(0, 2).map((row) => row.innerText.replaceAll(/\s+/g, " ")));
         await eventually("the largest rooms", async () => (await largest()).join("; ") === "root 2,005; crowd 2,000");
         await room(person, "crowd").click();

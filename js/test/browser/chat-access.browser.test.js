@@ -40,7 +40,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
             const port = new URL(server.origin).port;
             const a = await open("contrast", { colorScheme, reducedMotion: "reduce" });
             const b = await open("contrast", { colorScheme });
-            // These names come first in the list, whatever the guests' names are.
+            // In the list, these names sort before the names generated for guests.
             await a.setNick("Aaron");
             await b.setNick("Aaltje");
             const guests = await crowd(server, "contrast", 60);
@@ -64,7 +64,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
             await a.page.locator("#whisper").waitFor();
             await check("whispering");
             await a.page.keyboard.press("Escape");
-            // Names have individual colours: check all of them, on every background on which they may appear.
+            // The color depends on the name: check all colors, on each background on which a name may appear.
             await a.page.evaluate(() => {
                 for (const line of [...document.querySelectorAll(".message"), document.querySelector("#members .row")]) {
                     for (let hue = 0; hue < 360; hue += 5) {
@@ -73,7 +73,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
                             sample.className = kind;
                             sample.style.setProperty("--hue", hue);
                             sample.textContent = `${kind} ${hue}`;
-                            // The person's own messages have a head, and thus a name, only if they are whispers.
+                            // The user's own messages have a head, and therefore a name, only if they are whispers.
                             (line.querySelector(".label") ?? line.querySelector(".head, .who"))?.append(sample);
                         }
                     }
@@ -115,7 +115,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await page.locator("#members [tabindex='0']").focus();
         const position = () => focused(person, (element) => Number(element.getAttribute("aria-posinset")));
         assert.equal(await position(), 1);
-        // The first row is the person's own, which cannot be selected: use an initial that finds another row.
+        // The first row is the user's own, which cannot be selected: type an initial that finds another row.
         const initial = await focused(person, (element) => element.querySelector(".name").textContent.startsWith("S")) ? "B" : "S";
         for (const [key, wanted] of [["ArrowDown", 2], ["ArrowDown", 3], ["ArrowUp", 2], ["End", 301], ["ArrowDown", 301], ["Home", 1], ["ArrowUp", 1]]) {
             await page.keyboard.press(key);
@@ -134,7 +134,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await page.keyboard.press("Enter");
         await page.locator("#whisper-text", { hasText: "Only" }).waitFor();
         assert.equal(await focused(person, (element) => element.id), "message");
-        // The list is updated in the next frame.
+        // The list updates in the next frame.
         await page.locator(`#members [data-id="${chosen}"][aria-selected=true]`).waitFor({ state: "attached" });
         // If the focused member leaves, the focus moves to another one.
         await page.locator("#members [tabindex='0']").focus();

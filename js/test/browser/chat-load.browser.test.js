@@ -1,6 +1,4 @@
-/**
- * Measures the cost of heavy traffic for the chat page: layouts, as counted by the browser, and elements.
- */
+/** Measures the chat page under heavy traffic: layouts, as counted by the browser, and the number of elements created. */
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -29,7 +27,7 @@ const countBuilt = (person) => person.page.evaluate(() => {
 
 const here = (person, count) => person.page.locator("#room-info", { hasText: new RegExp(`^${count} here$`) }).waitFor();
 
-/** Returns the maximum number of frames in a flood: one per pause. */
+/** Returns the maximum number of frames during a flood: one per pause. */
 const floodPictures = ({ elapsed }) => 2 + elapsed / 200;
 
 describe("the chat page under load", { timeout: 300_000 }, () => {
@@ -56,7 +54,7 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
         });
         judge(t, "chat", spent);
         assert.equal(await person.page.locator(".message").count(), 300);
-        // The latest sixty in each frame of the flood, and at the end the sixty before them.
+        // Each frame of the flood creates the latest sixty messages, and the frames after it the rest of the 300 that are kept.
         const built = await person.page.evaluate(() => window.built);
         t.diagnostic(`${built} messages became elements`);
         assert.ok(built <= 300 + 60 * floodPictures(spent), `${built} messages became elements`);
@@ -76,7 +74,7 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
             await person.notice("1000 people joined").waitFor();
         });
         judge(t, "chat", spent);
-        // A frame shows at least two of the seven changes that make a flood, since a join causes up to three.
+        // A flood begins with seven changes. Since a join causes up to three, each frame before that shows at least two of them.
         assert.ok(spent.layouts <= 10 + 4 * floodPictures(spent), `${spent.layouts} layouts for 1,000 joins`);
         assert.equal(await person.notice("").count(), 2, "one line of our own, one of all others");
         assert.ok(await person.message("said before all of them came").isVisible());

@@ -1,7 +1,7 @@
 /**
  * Tests of the chat page in a real browser with the real server.
  *
- * With UPDATE_SCREENSHOTS=1 the screenshots for the README are taken as well.
+ * With UPDATE_SCREENSHOTS=1, also takes the screenshots for the README.
  */
 
 import assert from "node:assert/strict";
@@ -17,7 +17,7 @@ const picture = (name) => fileURLToPath(new URL(`../../chat/${name}`, import.met
 let browser;
 let server;
 
-/** Opens windows in one room, waits until they show each other, runs the test, and closes them. */
+/** Opens windows in one room, waits until each lists all others, runs the test, and closes them. */
 async function withPeople(room, optionsOfEach, body) {
     const people = [];
     try {
@@ -303,7 +303,8 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         let first;
         let again;
         const second = new Promise((resolve) => (again = resolve));
-        // The first connection reaches the server. The next one stays silent, so the room does not open.
+        // The first connection reaches the server. The reconnect reaches only the test, which does not answer, so the room does
+        // not open.
         await person.page.routeWebSocket(/\/ws/, (socket) => (first ? again(socket) : (first = socket).connectToServer()));
         await person.page.goto(`${server.origin}/?room=lobby`);
         await person.inRoom("lobby");

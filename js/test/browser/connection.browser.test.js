@@ -1,7 +1,4 @@
-/**
- * Tests of connect() in a real browser with the real server: server restarts, workers, the page cache, and the chat of the
- * README.
- */
+/** Tests of connect() in a real browser with the real server: server restarts, workers, the page cache, and the README's chat. */
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -101,7 +98,7 @@ describe("a browser and its connection", { timeout: 300_000 }, () => {
         t.after(() => server.stop());
         const context = await browser.newContext();
         const page = await context.newPage();
-        // Use any page of this origin that permits workers.
+        // Any page of this origin that permits workers will do.
         await page.goto(`${server.origin}/src/index.js`);
         const answer = await page.evaluate(() => new Promise((resolve, reject) => {
             const code = `
@@ -127,12 +124,12 @@ describe("a browser and its connection", { timeout: 300_000 }, () => {
         await page.locator("#state[data-state=open]").waitFor();
         await page.evaluate(() => addEventListener("pageshow", ({ persisted }) => (window.cached = persisted)));
         await page.goto(`${server.origin}/gallery/`);
-        // A page from the cache does not emit a load event again.
+        // A page that is restored from the cache does not emit a load event again.
         await page.goBack({ waitUntil: "commit" });
         assert.equal(await page.evaluate(() => window.cached), true, "it does come from the cache");
         await page.locator("#state[data-state=open]").waitFor();
         await page.getByText("1 here", { exact: true }).waitFor();
-        // The browser itself logs this message.
+        // The browser itself logs this message, not the page.
         assert.deepEqual(person.errors.filter((text) => !/Page entered Back-Forward Cache/.test(text)), []);
         await person.close();
     });

@@ -2,12 +2,12 @@
  * Checks the contrast of all text on a page, as defined by WCAG 2.
  */
 
-/** Runs in the page. Returns the texts whose contrast with their background is below `least`, with their ratios. */
+/** Runs in the page. Returns the texts whose contrast with their background is below `least`, with their contrast ratios. */
 function findFaint(least) {
     const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
     const known = new Map();
 
-    /** Returns red, green, blue and opacity of a colour in any notation. */
+    /** Returns the red, green, blue and opacity values of a color in any notation. */
     function parse(colour) {
         if (!known.has(colour)) {
             canvas.clearRect(0, 0, 1, 1);
@@ -70,5 +70,5 @@ function findFaint(least) {
     return { seen, faint };
 }
 
-/** Returns the texts on the page that are too faint, and the number of checked texts. */
+/** Returns the texts on the page whose contrast is too low, and the number of texts checked. */
 export const faintTexts = (page, least = 4.5) => page.evaluate(findFaint, least);

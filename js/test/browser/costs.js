@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 
 /**
- * Measures the page's main thread while `body` runs: layouts, frames, elapsed time, time in tasks, and CPU time in tasks, all
- * times in milliseconds.
+ * Measures the page's main thread while `body` runs: the number of layouts and frames, and the elapsed time, the time in tasks
+ * and the CPU time in tasks, in milliseconds.
  */
 export async function costs(person, body) {
     const meter = async (timeDomain) => {
@@ -30,7 +30,9 @@ export async function costs(person, body) {
     return { pictures, layouts, elapsed: milliseconds(start, end, "Timestamp"), task, cpu };
 }
 
-/** Checks the costs: at most one layout per frame; some frames have none, and the log's own scrolling may cause a few more. */
+/**
+ * Checks that there is about one layout per frame. Some frames need none, and the log's own scrolling may cause up to ten more.
+ */
 export function judge(t, page, { pictures, layouts, task, cpu }) {
     t.diagnostic(`${page}: ${layouts} layouts in ${pictures} pictures, ${task} ms of main thread, ${cpu} ms of CPU`);
     assert.ok(layouts <= pictures + 10, `${page}: ${layouts} layouts in ${pictures} pictures`);

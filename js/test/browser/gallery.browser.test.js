@@ -1,7 +1,7 @@
 /**
  * Tests of the gallery in a real browser with the real server.
  *
- * With UPDATE_SCREENSHOTS=1 the screenshots for the README are taken as well.
+ * With UPDATE_SCREENSHOTS=1, also takes the screenshots for the README.
  */
 
 import assert from "node:assert/strict";
@@ -24,7 +24,7 @@ const DEMOS = PAGES.filter((name) => name !== "index.html");
 let browser;
 let server;
 
-/** Opens a page in several windows, waits until they are connected and show each other, runs the test, and closes them. */
+/** Opens a page in several windows, waits until all are connected and list each other, runs the test, and closes them. */
 async function withWindows(page, optionsOfEach, body) {
     const windows = [];
     try {
@@ -115,7 +115,8 @@ describe("the gallery", { timeout: 300_000 }, () => {
         let isOut = false;
         let confirm;
         const confirmed = new Promise((resolve) => (confirm = resolve));
-        // The first connection reaches the server. The next one stays silent, so the room does not open.
+        // The first connection reaches the server. The reconnect reaches only the test, which does not answer, so the room does
+        // not open.
         await person.page.routeWebSocket(/\/ws/, (socket) => {
             if (sockets.push(socket) === 1) {
                 const upstream = socket.connectToServer();
@@ -127,7 +128,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
                 });
                 upstream.onMessage((packet) => {
                     socket.send(packet);
-                    // The payload at the end contains the number of packets that the server has handled.
+                    // An acknowledgement's payload, at its end, is the number of packets that the server has handled.
                     isAck(packet) && isOut && Number(/\d*$/.exec(packet.toString("latin1"))[0]) === sent && confirm();
                 });
             }
@@ -294,14 +295,14 @@ describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only wit
         await server?.stop();
     });
 
-    /** Takes a screenshot of the first window as on a desktop, or of the last one as on a phone. */
+    /** Takes a screenshot of the first window in the layout for desktops, or of the last window in the layout for phones. */
     async function shoot(name, ...windows) {
         await windows[0].page.evaluate(() => document.activeElement.blur());
         await windows[0].page.screenshot({ path: gallery(`${name}.png`) });
         await windows.at(-1).page.screenshot({ path: gallery(`${name}-phone.png`) });
     }
 
-    /** Sets names, and waits until all windows show them. */
+    /** Sets the windows' names, and waits until all windows show them. */
     async function introduce(names, windows) {
         for (const [n, { page }] of windows.entries()) {
             await page.fill("#name", names[n]);

@@ -1,6 +1,4 @@
-/**
- * Clients that only fill a room: sockets in this process, without a WebSocket library.
- */
+/** Clients that only fill a room: plain sockets in this process, without a WebSocket library. */
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -8,13 +6,15 @@ import { connect } from "node:net";
 
 import { encode } from "../../src/packet.js";
 
-/** Returns a client's WebSocket frame, masked with zeros. */
+/** Returns a WebSocket frame as a client sends it, with a mask of zeros. */
 function frame(packet) {
     const length = packet.length < 126 ? [0x80 | packet.length] : [0x80 | 126, packet.length >> 8, packet.length & 255];
     return Buffer.concat([Buffer.from([0x82, ...length, 0, 0, 0, 0]), packet]);
 }
 
-/** Connects a client to a room and ignores what it receives, so that a thousand of them cost this process very little. */
+/**
+ * Connects a client that joins a room and ignores all data that it receives, so a thousand of them cost this process very little.
+ */
 export async function guest(server, room) {
     const { hostname, port, host } = new URL(server.url);
     const socket = connect(port, hostname);
@@ -29,7 +29,7 @@ export async function guest(server, room) {
     };
 }
 
-/** Connects guests to a room, a hundred at a time. */
+/** Connects clients to a room, at most a hundred at the same time. */
 export async function crowd(server, room, count) {
     const guests = [];
     while (guests.length < count) {

@@ -1,5 +1,5 @@
 /**
- * Follows the guide to a chat service without Rust in an empty folder: runs its commands, checks their outputs, and opens its
+ * Follows the guide for a chat service without Rust in an empty folder: runs its commands, checks their output, and opens its
  * page in browsers.
  */
 
@@ -19,7 +19,7 @@ import { launch } from "./support.js";
 const GUIDE = "roomer-tokio/cli/GUIDE.md";
 const INSTALL = "cargo install --locked --path roomer-tokio/cli";
 
-/** A terminal: a shell that runs blocks of commands in order, and exits with its test. */
+/** A terminal: a shell that runs blocks of commands in order, until its test ends. */
 class Terminal {
     #shell;
     #output = "";
@@ -28,7 +28,7 @@ class Terminal {
     constructor(cwd, path) {
         const own = Object.entries(process.env).filter(([name]) => !name.startsWith("ROOMER"));
         const env = { ...Object.fromEntries(own), PATH: `${path}:${process.env.PATH}` };
-        // The shell and its children form a process group, so that none of them survives.
+        // The shell and its children form a process group, so that all of them can be killed.
         this.#shell = spawn("bash", ["-e"], { cwd, env, detached: true });
         this.#shell.stdout.setEncoding("utf8").on("data", (text) => (this.#output += text));
         this.#shell.stderr.setEncoding("utf8").on("data", (text) => (this.#errors += text));
@@ -55,7 +55,7 @@ class Terminal {
     }
 }
 
-/** Returns the regular expression for an output, where … matches any text. */
+/** Returns the regular expression for a command's output, in which … matches any text. */
 const pattern = (text) => new RegExp(`^${text.split("…").map(RegExp.escape ?? ((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))).join(".*")}$`);
 
 describe("the guide to a chat service without Rust", { timeout: 300_000 }, () => {
@@ -67,7 +67,7 @@ describe("the guide to a chat service without Rust", { timeout: 300_000 }, () =>
         folder = mkdtempSync(join(tmpdir(), "roomer-guide-"));
         mkdirSync(join(folder, "repository"));
         symlinkSync(join(ROOT, "js"), join(folder, "repository/js"));
-        // This replaces the installation.
+        // This replaces the installation of `roomer`.
         mkdirSync(join(folder, "bin"));
         symlinkSync(program, join(folder, "bin/roomer"));
         terminal = new Terminal(join(folder, "repository"), join(folder, "bin"));
@@ -89,7 +89,9 @@ describe("the guide to a chat service without Rust", { timeout: 300_000 }, () =>
     }
     const shows = (page, text) => page.locator("#log li", { hasText: text }).waitFor();
 
-    /** The steps that the guide leaves to the reader, in browsers, by the command whose block they follow. */
+    /**
+     * The steps that the guide asks the reader to do in a browser. The key is a command; the step follows that command's block.
+     */
     const windows = [];
     const asides = {
         "http.server": async (output) => {

@@ -1,6 +1,6 @@
 /**
- * Tests of the chat page and the counter with sessions: names kept by the server, typing, receipts, a room's history, and an
- * unplugged network cable.
+ * Tests of the chat page and the counter with sessions: names stored as info, typing indicators, receipts, a room's history, and
+ * an unplugged network cable.
  */
 
 import assert from "node:assert/strict";
@@ -20,7 +20,7 @@ let browser;
 let server;
 let proxy;
 
-/** Opens the chat page in a room; with a name, waits until the server keeps it as info. */
+/** Opens the chat page in a room. With a name, sets it and waits until the server has stored it as info. */
 async function enter(room, name, origin = server.origin) {
     const person = await Person.open(browser, `${origin}/?room=${room}`);
     person.id = await person.inRoom(room);
@@ -28,7 +28,7 @@ async function enter(room, name, origin = server.origin) {
     return person;
 }
 
-/** Connects a client in this process that observes a room. */
+/** Connects a client of this test process that observes a room. */
 function observe(t, room) {
     const client = connect(server.url, { codec: "json", WebSocket });
     t.after(() => client.close());
@@ -40,8 +40,8 @@ const nameOf = (person, id) => person.member(id).locator(".name").textContent();
 const named = (person, id, name) => eventually(`the name ${name}`, async () => await nameOf(person, id) === name);
 
 /**
- * Waits until a page shows the expected typing indicator. Since an indicator expires after 8 s, the function that types is called
- * again on a slow machine.
+ * Waits until a page shows the expected typing indicator. Since an indicator expires after 8 s, `type` is called again if a slow
+ * machine takes longer than that.
  */
 function indicator({ page }, wanted, type) {
     let typedAt = -Infinity;
@@ -99,7 +99,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         assert.equal(await ann.notice("You are back").count() + await bob.notice(/ left/).count(), 0);
         const late = await enter("names");
         assert.deepEqual([await nameOf(late, ann.id), await nameOf(late, bob.id)], ["Anna", "Bob"]);
-        // The browser itself logs each request without a network, and the page's request for the reason, which may succeed.
+        // The browser itself logs the requests that fail without a network, and the page's request for the reason of a rejection.
         assert.deepEqual([ann, bob, late].flatMap(({ errors }) => errors.filter((text) => !/net::ERR_|WebSocket connection|status of 400/.test(text))), []);
         await Promise.all([ann, bob, late].map((each) => each.close()));
     });
@@ -132,7 +132,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         const typing = () => write(ann, "hello");
         await indicator(bob, "Ann is typing…", typing);
         const first = await news();
-        // Skip this if the machine is so slow that the indicator has already expired.
+        // On a slow machine, the indicator may have expired already.
         assert.ok(first === "Ann is typing…" || !isWithin(5_000), first);
         await ann.page.fill("#message", "");
         await indicator(bob, "");
@@ -149,7 +149,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await indicator(bob, "3 people are typing…", () => (others(), typing()));
         guests.forEach((each) => each.close());
         await indicator(bob, "Ann is typing…", typing);
-        // From the next message on, this page's clock runs ahead.
+        // This page's clock runs ahead from its next message on.
         await ann.page.fill("#message", "");
         await indicator(bob, "");
         await bob.page.clock.install();
@@ -207,7 +207,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await ann.message("and this too").waitFor();
         await cem.close();
         await shown(ann, "#room-info", /^1 here$/);
-        // Show another room, so that the messages would count as unread.
+        // Show another room, so that the messages count as unread.
         const late = await Person.open(browser, `${server.origin}/?room=memory&room=elsewhere`);
         await late.page.locator('[data-log="memory"] .notice', { hasText: "You joined" }).waitFor({ state: "attached" });
         await shown(late, "#room-title", "elsewhere");
@@ -262,7 +262,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await a.page.waitForFunction(() => document.querySelector("#waiting").textContent === "");
         await shown(a, "#state", "open");
         assert.deepEqual([room.members(), changes], [members, []], "other members see no change");
-        // A new client receives all counts from the other ones.
+        // A new client requests the counts from the other clients.
         const late = await Person.open(browser, `${server.origin}/gallery/counter.html`);
         await total(late, 1_541);
         assert.deepEqual([a, b, late].flatMap(({ errors }) => errors), []);

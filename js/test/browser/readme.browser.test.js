@@ -1,5 +1,5 @@
 /**
- * Builds the README's clients, plain and in React, with Vite, and tests them in a browser with the real server.
+ * Builds the README's two clients, in plain JavaScript and in React, with Vite, and tests them in a browser with the real server.
  */
 
 import assert from "node:assert/strict";
@@ -21,7 +21,7 @@ const readme = readFileSync(join(JS, "../README.md"), "utf8");
 const [plain] = [...readme.matchAll(/\n```js\n(.*?)\n```/gs)].map((match) => match[1]);
 const [inReact] = [...readme.matchAll(/\n```tsx\n(.*?)\n```/gs)].map((match) => match[1]);
 
-/** The module that mounts the page's App, as a reader would write it. */
+/** The module that mounts the page's App. The README leaves it to the reader. */
 const MOUNT = `
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
@@ -87,8 +87,8 @@ describe("the front page's clients", { timeout: 300_000 }, () => {
         await react.page.locator("p", { hasText: /^(suspended|connecting), 2 here/ }).waitFor();
         server = await startServer("--allow-origin", "any", "--listen", `127.0.0.1:${port}`);
         await react.page.locator("p", { hasText: "open, 2 here" }).waitFor();
-        // The first client to reconnect sends to an empty room, and the app does not show ids, so it repeats the message until it
-        // arrives.
+        // Until both clients have reconnected, a message may go to an empty room. The app does not show ids, so repeat the
+        // message until it arrives.
         let isHeard = false;
         const again = other.page.waitForEvent("console", (message) => / hello$/.test(message.text())).then(() => (isHeard = true));
         while (!isHeard) {

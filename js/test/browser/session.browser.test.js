@@ -1,6 +1,4 @@
-/**
- * Tests a session in a real browser whose network fails for five seconds, with an observer that stays connected.
- */
+/** Tests a session in a real browser whose network fails for five seconds. An observer that stays connected watches the room. */
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -25,7 +23,7 @@ describe("a page in a session", { timeout: 300_000 }, () => {
     let proxy;
     before(async () => {
         browser = await launch();
-        // Sessions are kept for longer than any step below takes.
+        // Sessions are kept longer than any step below takes.
         server = await startServer("--allow-origin", "any", "--resume-window", "600s");
         proxy = await startProxy(new URL(server.origin).port);
     });
@@ -41,7 +39,7 @@ describe("a page in a session", { timeout: 300_000 }, () => {
         const lobby = observer.join("lobby");
         const came = record(lobby, "n");
         const page = await (await browser.newContext()).newPage();
-        // The page is loaded directly from the server; only its WebSocket goes through the proxy.
+        // The page is loaded directly from the server. Only its WebSocket goes through the proxy.
         await page.goto(`${server.origin}/src/index.js`);
         await page.evaluate(async (url) => {
             const { connect } = await import(`${location.origin}/src/index.js`);
@@ -56,7 +54,7 @@ describe("a page in a session", { timeout: 300_000 }, () => {
             client.on("state", (state) => void (isGone ||= state === "suspended"));
             window.start = () => {
                 let n = 0;
-                // Half of the messages are held back until the network is gone, however late that is on a busy machine.
+                // Send the second half of the messages only once the network has failed, however late that is on a busy machine.
                 const timer = setInterval(() => (n < (isGone ? 200 : 100) ? room.send("n", n++) : isGone && clearInterval(timer)), 20);
             };
             window.state = async () => ({ ...seen, id: client.id, handled: await room.sent });
@@ -72,7 +70,7 @@ describe("a page in a session", { timeout: 300_000 }, () => {
         t.after(() => clearInterval(timer));
         await eventually("messages go both ways", () => sent > 10);
         proxy.drop();
-        // The duration is under test: the network fails for this long, and no event is expected in that time.
+        // The duration is part of the test: the network fails for five seconds, and no event is expected in that time.
         await new Promise((resolve) => setTimeout(resolve, GONE));
         assert.ok(came.length < COUNT);
         proxy.resume();
@@ -98,7 +96,7 @@ describe("a page in a session", { timeout: 300_000 }, () => {
         });
         await eventually("the page is in the room", () => hall.memberSet.has(id));
         await page.close();
-        // The page must leave before its session would expire.
+        // The page's client must leave the room now, long before its session would expire.
         await eventually("the page has left", () => !hall.memberSet.has(id));
         await page.context().close();
     });

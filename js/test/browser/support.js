@@ -11,7 +11,7 @@ const ARGS = [
     "--disable-component-update", "--disable-sync"
 ];
 
-/** Starts the browser: $CHROMIUM, or chromium from the PATH. The options are playwright's. */
+/** Starts the browser in $CHROMIUM, or `chromium` from the PATH. The options are playwright's. */
 export function launch(options) {
     let executablePath = process.env.CHROMIUM;
     if (!executablePath) {
@@ -24,7 +24,7 @@ export function launch(options) {
     return chromium.launch({ executablePath, args: ARGS, ...options });
 }
 
-/** A person with their own window, who uses the chat page like any user. */
+/** A user with a separate browser context, who uses the chat page like any user. */
 export class Person {
     /**
      * @param {import("playwright-core").Browser} browser
@@ -76,12 +76,12 @@ export class Person {
         return this.page.locator(`#members [data-id="${id}"]`);
     }
 
-    /** Returns the messages with this text in the shown room. */
+    /** Locates the messages with this text in the shown room. */
     message(text, kind = "chat") {
         return this.page.locator(`#log ol:not([hidden]) .message[data-kind=${kind}]`, { hasText: text });
     }
 
-    /** Returns the event lines with this text in the shown room. */
+    /** Locates the event lines with this text in the shown room. */
     notice(text) {
         return this.page.locator("#log ol:not([hidden]) .notice", { hasText: text });
     }
@@ -91,14 +91,14 @@ export class Person {
     }
 }
 
-/* On the pages of the gallery */
+/* Helpers for the gallery's pages */
 
-/** Sends a message on the chat page of the gallery. */
+/** Sends a message on the gallery's chat page. */
 export const say = async ({ page }, text) => {
     await page.fill("#text", text);
     await page.press("#text", "Enter");
 };
-/** Waits for a message from another page. */
+/** Waits until the page shows another user's message. */
 export const heard = ({ page }, text) => page.locator("#log li:not(.own)", { hasText: text }).waitFor();
 /** Waits until the counter shows this sum. */
 export const total = ({ page }, wanted) => page.waitForFunction((value) => document.querySelector("#total").textContent === value, String(wanted));

@@ -1,6 +1,6 @@
 /**
  * Builds an app whose room is hidden by Suspense for a while, with Vite and each version of React, and tests it in a browser with
- * the real server. test/react/hiding.js has the same test without a browser.
+ * the real server. test/react/hiding.js contains the same test without a browser.
  */
 
 import assert from "node:assert/strict";
@@ -115,7 +115,7 @@ describe("a room that Suspense hides", { timeout: 300_000 }, () => {
                 await page.locator("p", { hasText: "open 2" }).waitFor();
                 await say("after");
                 assert.deepEqual([await page.evaluate(() => window.heard), seen, errors], [["before", "while it loads", "after"], ["came"], []]);
-                // The next client would otherwise see this page leave.
+                // Otherwise the next test's client would see this page leave the room.
                 await page.context().close();
                 await eventually("the page has left", () => seen.at(-1) === "left");
                 other.close();

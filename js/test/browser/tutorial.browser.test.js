@@ -1,6 +1,4 @@
-/**
- * Follows the README's tutorial in a fresh copy of the repository, by its commands.
- */
+/** Follows the README's tutorial in a fresh copy of the repository, by running its commands. */
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
@@ -19,11 +17,11 @@ const readme = readFileSync(join(JS, "README.md"), "utf8");
 const tutorial = /\n## A chat in ten minutes\n(.*?)\n## /s.exec(readme)[1];
 const blocks = (language) => [...tutorial.matchAll(new RegExp(`\\n\`\`\`${language}\\n(.*?)\\n\`\`\``, "gs"))].map((match) => match[1]);
 
-/** The environment of a user's shell, without the variables that npm sets for its scripts. */
+/** The environment of a user's shell: without the variables that npm sets for its scripts. */
 const env = Object.fromEntries(Object.entries({ ...process.env, npm_config_prefer_offline: "true", npm_config_audit: "false", npm_config_fund: "false" })
     .filter(([name]) => !/^(npm_(?!config_(prefer_offline|audit|fund)$)|NODE_|INIT_CWD)/.test(name)));
 
-/** Runs vite until the test ends. Resolves when vite serves. */
+/** Runs vite until the test ends. Resolves once vite serves the project. */
 async function vite(t, project, ...args) {
     const child = spawn(process.execPath, [join(project, "node_modules/vite/bin/vite.js"), ...args], { cwd: project, env });
     t.after(() => child.kill());

@@ -1,6 +1,4 @@
-/**
- * Tests of the Rust client in a browser: a page with its WebAssembly module, and the JavaScript client as its peer.
- */
+/** Tests of the Rust client in a browser: a page that loads its WebAssembly module, with the JavaScript client as its peer. */
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
@@ -40,7 +38,7 @@ describe("a Rust client in a page", { timeout: 300_000, skip: !existsSync(MODULE
         await server?.stop();
     });
 
-    /** Opens a page whose client joins the lobby. The page stores `client` and the lines of its events on its window. */
+    /** Opens a page whose client joins the lobby. The page stores the client as `window.client`, and its events there as text. */
     async function open(t, url, answerTime = 20_000) {
         const context = await browser.newContext();
         t.after(() => context.close());
@@ -57,7 +55,7 @@ describe("a Rust client in a page", { timeout: 300_000, skip: !existsSync(MODULE
             await load({ module_or_path: `${location.origin}/web/roomer_conformance_web_bg.wasm` });
             const client = (window.client = new Page(url, answerTime));
             const lines = (window.lines = []);
-            // Use a separate object for the events, since a pending method borrows its own object.
+            // Use a separate object for the events, since a pending method call borrows its object.
             const events = client.events();
             (async () => {
                 for (let line; (line = await events.next()); ) {
@@ -119,10 +117,10 @@ describe("a Rust client in a page", { timeout: 300_000, skip: !existsSync(MODULE
         const { page, id, until, errors } = await open(t, `ws://127.0.0.1:${proxy.port}/ws`, 1_000);
         const changes = record(lobby, "member_left", "new_member");
         proxy.stall();
-        // As after a change of networks, the client sends a question that gets no answer.
+        // As after a change of networks, the client sends a probe, which is not answered.
         await page.evaluate(() => dispatchEvent(new Event("online")));
         await until("suspended");
-        // Only now does the server receive the data that the client sent on its old connection.
+        // Only now does the data that the client sent on its old connection reach the server.
         proxy.resume();
         await until("resumed");
         lobby.send("chat", "after");

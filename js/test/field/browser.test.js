@@ -1,5 +1,5 @@
 /**
- * Suspends Chromium or single processes of it: afterwards pages, workers and frames must be back in all their rooms.
+ * Suspends Chromium, or some of its processes. Afterwards, clients in pages, workers and frames must be in all their rooms again.
  */
 
 import assert from "node:assert/strict";
@@ -17,7 +17,7 @@ let pages;
 before(async () => (pages = await servePages()));
 after(() => pages?.close());
 
-/** Starts a browser with a client, a server with a short timeout, and an observer of leaving members. */
+/** Starts a browser with a client, a server with a short timeout, and an observer that records which members leave. */
 async function setUp(t, place, options) {
     const server = await startServer("--allow-origin", pages.origin, "--pong-wait", "1s", "--ping-period", "300ms");
     t.after(() => server.kill());
@@ -29,7 +29,7 @@ async function setUp(t, place, options) {
     const session = await browser.newBrowserCDPSession();
     const { processInfo } = await session.send("SystemInfo.getProcessInfo");
     const signal = (name, fits) => processInfo.filter(fits).forEach(({ id }) => process.kill(id, name));
-    // A suspended process does not notice that its browser has exited.
+    // A suspended process does not notice that its browser has exited, so kill each process.
     const kill = () => processInfo.forEach(({ id }) => {
         try {
             process.kill(id, "SIGKILL");
@@ -42,7 +42,7 @@ async function setUp(t, place, options) {
     return { server, browser, client, observer, signal, types: processInfo.map(({ type }) => type) };
 }
 
-/** Waits until the server has dropped a suspended client. */
+/** Waits until the server has dropped the suspended client. */
 async function aClientIsDropped(t, server, observer) {
     const far = await startFar(t, { url: server.url, rooms: ["lobby"] }).opened();
     const { id } = await observer.sees(far);
@@ -94,7 +94,7 @@ describe("a page that is left and restored", { timeout: 300_000 }, () => {
         await client.page.goto(`${pages.origin}/elsewhere`);
         await aClientIsDropped(t, server, observer);
         observer.room.send("chat", "while you were away");
-        // goBack() would wait for a load event, which a page from the cache does not emit.
+        // goBack() would wait for a load event, which a page restored from the cache does not emit.
         await client.page.evaluate(() => void setTimeout(() => history.back(), 100));
         await client.until("kept", ([what]) => what === "persisted", from);
         await client.stays(from);

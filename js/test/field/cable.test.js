@@ -1,6 +1,4 @@
-/**
- * Tests of network changes: the cable is unplugged, one direction is cut, or the address changes.
- */
+/** Tests of network changes: the cable is unplugged, one direction is blocked, or the address changes. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -12,20 +10,21 @@ import { RUNTIMES, startServerIn } from "../support/server.js";
 const suspended = ([what, state]) => what === "state" && state === "suspended";
 
 const IMPATIENT = { heartbeat: 200, timeout: 500 };
-/** Options of a client without a heartbeat, which detects a network failure only through the server. */
+/** Options of a client without a heartbeat: it detects a network failure only when the server closes the connection. */
 const TRUSTING = { heartbeat: false, timeout: 1_000 };
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { concurrency: 4, timeout: 300_000, skip: noNamespaces() }, () => {
-        /** Sets up two machines: the server and a local client on one, and a remote client on the other. */
+        /** Sets up two machines: one with the server and a local client, and one with a remote client. */
         async function setUp(t, options, extended) {
             const { server: there, client: here } = connectMachines(t);
             const server = await startServerIn(there, runtime, "--pong-wait", "1s", "--ping-period", "300ms", "--write-wait", "1s", "--listen", `${there.address}:0`);
             t.after(() => server.kill());
             const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], wrapper: here.wrapper, options, extended }).opened();
-            // With a session, it receives every member_left, even if the server drops it while a busy machine does not schedule it.
+            // With a session, the local client receives every member_left, even if the server drops it because a busy machine
+            // does not run it.
             const local = await startFar(t, { url: server.url, rooms: ["lobby"], wrapper: there.wrapper, extended: true }).opened();
-            /** Waits until the server has dropped the client. */
+            /** Waits until the local client sees that the server has dropped the remote client. */
             const givenUp = async (id) => local.until(`${id} left`, ([what, , member]) => what === "member_left" && member === id);
             return { there, here, server, far, local, givenUp };
         }
@@ -52,7 +51,7 @@ for (const runtime of RUNTIMES) {
             });
         }
 
-        // Without its own pings a client cannot detect this: TCP only retransmits the oldest unacknowledged segment.
+        // Without its own probes a client cannot detect this: TCP only retransmits the oldest unacknowledged segment.
         test("the client receives but cannot send", async (t) => {
             const { here, far, givenUp } = await setUp(t, IMPATIENT);
             const { id, from } = far.opening();

@@ -1,6 +1,6 @@
 /**
- * Tests of servers as process 1 of a container, which a signal ends only if it is handled, and which receives SIGTERM instead of
- * Ctrl-C.
+ * Tests of servers that are process 1 of a container: a signal ends this process only if the process handles it, and containers
+ * send SIGTERM, not Ctrl-C.
  */
 
 import assert from "node:assert/strict";
@@ -18,13 +18,13 @@ import { eventually } from "../support/wait.js";
 
 const path = (name) => fileURLToPath(new URL(`../../../${name}`, import.meta.url));
 
-/** The folder of the examples; server.js locates the chats. */
+/** The folder with the built examples, except the chats, which server.js locates. */
 const EXAMPLES = process.env.ROOMER_EXAMPLES ?? path("target/debug/examples");
 
-/** The example that is a separate package. */
+/** The path of the example that is a separate package. */
 const APPLICATION = "../roomer-application";
 
-/** The arguments and environment of each example. An example that is missing here fails the test, so add it. */
+/** The arguments and environment of each example. The test fails for an example without an entry. */
 const NEEDS = {
     [APPLICATION]: { env: { JWT_SECRET: "a secret of at least thirty-two bytes" }, tls: true, token: /^TOKEN=(.*)/ },
     admin: { env: { ADMIN_TOKEN: "let me" } },
@@ -38,8 +38,8 @@ const NEEDS = {
 };
 
 /**
- * All example servers except the chats. Libraries of these packages are files next to them; the balancer serves no WebSocket
- * itself, and roomer-conformance tests its shutdown; the bot is a client.
+ * All example servers except the chats. The libraries are files next to them. The balancer serves no WebSocket itself, and
+ * roomer-conformance tests its shutdown; the bot is a client.
  */
 const examples = ["tokio", "smol"].flatMap((runtime) => {
     const folder = path(`roomer-${runtime}/examples`);

@@ -1,5 +1,6 @@
 /**
- * Tests that the result of send() is right, or that the loss is reported, whatever happens to the server and the network.
+ * Tests that send() returns the right result, or that the client reports the loss, whatever happens to the server and the
+ * network.
  */
 
 import assert from "node:assert/strict";
@@ -14,11 +15,11 @@ const FIVE = [1, 2, 3, 4, 5].map((n) => `message ${n}`);
 
 const suspended = ([what, state]) => what === "state" && state === "suspended";
 const heardBy = (far) => far.log.filter(([what]) => what === "chat").map(([, , payload]) => payload);
-/** Returns the messages that were reported to the sender as lost. */
+/** Returns the messages that a client has reported as lost. */
 const toldTo = (far) => far.log.filter(([what]) => what === "lost").map(([, { payload }]) => payload);
 const answersTo = (far) => far.log.filter(([what]) => what === "said").map(([, , answer]) => answer);
 
-/** Waits until each message was received or reported as lost. Returns the received ones. */
+/** Waits until each message has arrived or was reported as lost. Returns those that have arrived. */
 async function accountedFor(sender, receiver, messages) {
     await eventually("each message was heard, or its sender told", () => {
         const known = [...heardBy(receiver), ...toldTo(sender)];
@@ -29,7 +30,7 @@ async function accountedFor(sender, receiver, messages) {
     return heard;
 }
 
-/** Restarts the server, and makes one client reconnect before the other. */
+/** Restarts the server, and lets the first client reconnect before the second. */
 async function startAgain(t, runtime, server, first, second) {
     second.signal("SIGSTOP");
     const next = await startServerOn(runtime, "--listen", `127.0.0.1:${new URL(server.url).port}`);
@@ -39,7 +40,7 @@ async function startAgain(t, runtime, server, first, second) {
     await second.cameBack(second.log.findIndex(suspended));
 }
 
-/** Connects two clients in a room, which see each other. */
+/** Connects two clients to a room, and waits until they see each other. */
 async function pair(t, urls) {
     const [a, b] = await Promise.all(urls.map((url) => startFar(t, { url, rooms: ["lobby"] }).opened()));
     await eventually("they see each other", () => [a, b].some(({ log }) => log.some(([what]) => what === "new_member")));

@@ -1,6 +1,6 @@
 /**
- * Tests that a process with a low limit on open files reports it at startup, raises it if possible, and keeps working when none
- * are left.
+ * Tests of a server with a low limit on open files: it reports the limit at startup, raises it if possible, and keeps working
+ * when no descriptors are left.
  */
 
 import assert from "node:assert/strict";

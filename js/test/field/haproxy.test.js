@@ -1,6 +1,4 @@
-/**
- * Tests of HAProxy features beyond forwarding: it sends the clients' addresses to the server, and checks the health of servers.
- */
+/** Tests of HAProxy features beyond forwarding: it sends the clients' addresses to the server, and checks the servers' health. */
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -15,7 +13,7 @@ import { eventually } from "../support/wait.js";
 
 const port = (server) => new URL(server.url).port;
 
-/** Connects from an address of this machine. Returns the status of the response, 101 for a WebSocket. */
+/** Requests an upgrade from one of this machine's addresses. Returns the response's status, 101 for a WebSocket. */
 async function knock(t, url, localAddress) {
     const socket = new WebSocket(url, { localAddress });
     t.after(() => socket.terminate());
@@ -50,7 +48,7 @@ describe("HAProxy", { concurrency: 4, timeout: 300_000, skip: missing("haproxy")
         }
     }
 
-    // Without a path, the check is "OPTIONS /" in HTTP 1.0.
+    // Without a path, HAProxy's health check is the request "OPTIONS /" in HTTP 1.0.
     for (const [check, send] of [["", ""], ["", "send-proxy"], ["", "send-proxy-v2"], ["GET /live", ""], ["OPTIONS /live", ""], ["GET /ready", "send-proxy-v2"]]) {
         test(`finds a server up by its check ${check || "OPTIONS /"}${send && ` with ${send}`}`, async (t) => {
             const server = await start(t, "--health", ...(send ? ["--trust-proxy", "127.0.0.1", "--proxy-protocol"] : []));
@@ -72,7 +70,7 @@ describe("HAProxy", { concurrency: 4, timeout: 300_000, skip: missing("haproxy")
         const front = await startReverseProxy(t, "haproxy", 0, { back });
         await sees(front, { first: "UP L7OK", second: "UP L7OK", full: "DOWN L7STS" });
 
-        // A client that does not answer its close frame keeps the server draining.
+        // A client that does not answer its close frame keeps the server in its shutdown phase.
         const slow = new WebSocket(first.url);
         await once(slow, "open");
         slow.pause();

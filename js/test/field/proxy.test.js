@@ -1,5 +1,5 @@
 /**
- * Tests with real reverse proxies: whatever they do to connections, the client reconnects as soon as they permit it.
+ * Tests with real reverse proxies: whatever a proxy does to connections, the client reconnects as soon as the proxy permits it.
  */
 
 import assert from "node:assert/strict";
@@ -18,7 +18,7 @@ const port = (server) => new URL(server.url).port;
 
 for (const proxy of PROXIES) {
     describe(`behind ${proxy}`, { concurrency: 4, timeout: 300_000, skip: missing(proxy) }, () => {
-        /** Starts a server behind a proxy, and a client in two rooms that connects through it. */
+        /** Starts a server behind a proxy, and a client that connects through the proxy and joins two rooms. */
         async function setUp(t, { flags = [], settings, client } = {}) {
             const server = await startServer(...flags);
             t.after(() => server.kill());
@@ -68,7 +68,7 @@ for (const proxy of PROXIES) {
 
         test("an idle timeout shorter than the ping period: cut, back, cut, back", async (t) => {
             const { far } = await setUp(t, { settings: { idle: 400 } });
-            // A cut may happen before the previous one has been checked, so search for each one after the last.
+            // The next cut may happen before this one has been checked, so search for each cut after the last one found.
             let seen = 0;
             for (let round = 0; round < 3; round++) {
                 seen = await far.cameBack(seen);
@@ -77,12 +77,12 @@ for (const proxy of PROXIES) {
         });
 
         test("an idle timeout longer than the ping period never cuts", async (t) => {
-            // A busy machine may not schedule the server for a while, and no ping is sent meanwhile.
+            // A long timeout, since a busy machine may not run the server for a while, and no ping is sent in that time.
             const settings = { idle: 5_000 };
             const { server, far } = await setUp(t, { flags: ["--ping-period", "100ms", "--pong-wait", "60s"], settings });
             const observer = await observe(t, server.url, "lobby");
             const { from } = await observer.sees(far);
-            // Another client, which a proxy with the same settings cuts, serves as the clock.
+            // A client of another server serves as the clock: its proxy has the same timeout, and cuts its connection.
             const { far: clock } = await setUp(t, { settings });
             await clock.cameBack(0);
             assert.deepEqual(far.log.slice(from).filter(([what]) => ["state", "close"].includes(what)), []);
@@ -124,7 +124,8 @@ describe("nginx by the settings of the guide", { timeout: 300_000, skip: missing
         const location = code.replace("127.0.0.1:8080", `127.0.0.1:${port(server)}`);
         const { url } = await startReverseProxy(t, "nginx", port(server), { location });
         await startFar(t, { url, rooms: ["lobby"] }).opened();
-        // Only pages of the same host may connect: the server compares the origin with the host that nginx forwards.
+        // Only pages of the same host may connect. The server compares the origin with the host in the header that nginx
+        // forwards.
         for (const [origin, wanted] of [[new URL(url).origin.replace("ws:", "http:"), "open"], ["http://elsewhere.example", "error"]]) {
             const socket = new WebSocket(url, { origin });
             t.after(() => socket.terminate());

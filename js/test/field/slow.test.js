@@ -1,6 +1,4 @@
-/**
- * Tests that a message arrives even if it takes longer than the timeouts: bytes that move are signs of life.
- */
+/** Tests that a message arrives even if its transfer takes longer than the timeouts: bytes in transit are signs of life. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -10,21 +8,24 @@ import { connectMachines, noNamespaces } from "../support/namespace.js";
 import { RUNTIMES, startServerIn, startServerOn } from "../support/server.js";
 import { startSlowLink } from "../support/slow-link.js";
 
-/** The client's default options at ten times the speed. A message is visible only once it is complete. */
+/** Shorter timeouts than the client's defaults, and a queue for large messages. A message is visible only once it is complete. */
 const CLIENT = { heartbeat: 4_000, timeout: 4_000, queue: { bytes: 20_000_000 } };
 
-/** The server's timeouts, which are a fraction of the time that each message takes. */
+/** The server's timeouts, which are shorter than the transfer of a message. */
 const limits = (pongWait) => ["--pong-wait", pongWait, "--ping-period", "300ms", "--write-wait", pongWait, "--max-backlog", "20000000"];
 
 const chat = ([what]) => what === "chat";
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { concurrency: 4, timeout: 300_000 }, () => {
-        /** Connects a client over a slow link, and another one over a fast link, in a room. */
+        /**
+         * By name, functions that start a server, and return the addresses of a fast and a slow link to it, and the size of a
+         * message.
+         */
         const LINKS = {
             "through a slow proxy": async (t) => {
-                // Here the kernel's buffers hold 3 MB, whose progress neither side can observe. They take 1.2 s to empty; the
-                // rest of the limit allows for a proxy that a busy machine does not schedule.
+                // Here, neither side can observe the progress of the 3 MB in the kernel's buffers. They take 1.2 s to empty. The
+                // rest of the limit allows for a proxy that a busy machine does not run for a while.
                 const server = await startServerOn(runtime, ...limits("4s"));
                 t.after(() => server.kill());
                 const url = await startSlowLink(t, new URL(server.url).port, 2_500_000);

@@ -1,5 +1,6 @@
 /**
- * Tests that a client suspended for longer than the server's timeout has not violated a rule, and reconnects automatically.
+ * Tests of a client that is suspended for longer than the server's timeout: it has not violated a rule, and reconnects
+ * automatically.
  */
 
 import assert from "node:assert/strict";
@@ -28,7 +29,7 @@ for (const runtime of RUNTIMES) {
                 t.after(() => server.kill());
                 const observer = await observe(t, server.url, "lobby");
                 const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], ...client }).opened();
-                // Repeat it, since after one loss the client must not treat the next one as final.
+                // Repeat this, since the client must not treat the second loss as final either.
                 for (let round = 0; round < 2; round++) {
                     const { id, from } = await observer.sees(far);
                     far.signal("SIGSTOP");
@@ -37,7 +38,7 @@ for (const runtime of RUNTIMES) {
                     await far.cameBack(from);
                 }
                 await observer.sees(far);
-                // A message on a connection that is lost again is reported as lost, and sent once more.
+                // If the connection is lost again, the message is reported as lost; send it once more.
                 let said = 0;
                 await eventually("heard", () => {
                     if (said === far.log.filter(([what]) => what === "lost").length) {

@@ -13,7 +13,7 @@ import { observe, setUp } from "./page.js";
 
 const { StrictMode, Suspense, act: actIn, createElement: h } = React;
 
-/** Returns a component that suspends, the way libraries do, until `load()` is called with its id. */
+/** Returns a component that suspends as libraries do: it throws a promise, until `load()` is called with the component's id. */
 function createLoader() {
     const loads = new Map();
     const find = (id) => {
@@ -73,7 +73,7 @@ export function hiding() {
                 other.room.send("chat", "after");
                 await page.settle();
                 assert.deepEqual([heard, other.seen, page.server.connections()[1].id], [["before", "while it loads", "after"], ["came"], id]);
-                // It can still change and end, also while it is hidden.
+                // The hidden component can still change its room, and unmount.
                 await show("second", "hall");
                 assert.deepEqual([other.seen, page.server.members("hall").length], [["came", "left"], 1]);
                 await show("third", "hall");

@@ -1,6 +1,4 @@
-/**
- * Pages with a root of React, on a server in memory.
- */
+/** Creates pages with a React root, and an in-memory server. */
 
 import { act as actIn, createElement as h } from "react";
 import { createRoot, hydrateRoot } from "react-dom/client";
@@ -9,7 +7,7 @@ import { connect } from "../../src/index.js";
 import { RoomerProvider } from "../../src/react/index.js";
 import { createServer } from "../../src/testkit/index.js";
 
-/** Creates a page with a root, and a server in memory. */
+/** Creates a page with a root, and an in-memory server. */
 export function setUp() {
     const server = createServer();
     const host = document.createElement("div");

@@ -1,6 +1,4 @@
-/**
- * Renders the app as a server does.
- */
+/** Renders the app to a string, as a server does. */
 
 import { renderToString } from "react-dom/server";
 

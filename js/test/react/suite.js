@@ -1,6 +1,4 @@
-/**
- * Tests of the hooks with the in-memory server, bundled with each version of React.
- */
+/** Tests of the hooks with the in-memory server. They are bundled with each version of React. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -15,7 +13,7 @@ import { hiding } from "./hiding.js";
 
 const { StrictMode, createElement: h, act: actIn } = React;
 
-/** Runs `body`. Returns the console output in the meantime. */
+/** Runs `body`. Returns everything that was written to the console in the meantime. */
 async function complaints(body) {
     const said = [];
     const { error, warn } = console;
@@ -28,7 +26,7 @@ async function complaints(body) {
     return said;
 }
 
-/** @param {(options: object) => string} renderOnServer renders the app below in a separate copy of React without a page */
+/** @param {(options: object) => string} renderOnServer renders the app below in a separate copy of React, without a page */
 export function suite(version, renderOnServer) {
     test("it is that version", () => assert.equal(React.version.split(".")[0], version));
 
@@ -61,7 +59,7 @@ export function suite(version, renderOnServer) {
         await page.render(page.provider(h(Count, { key: 1 }), h(Count, { key: 2 })));
         await page.render(page.provider(h(Count, { key: 2 })));
         assert.deepEqual(other.seen, ["came"]);
-        // One component is removed and another is added in the same turn.
+        // One component is removed, and another is added, in the same turn.
         await page.render(page.provider(h(Count, { key: 3 })));
         assert.deepEqual([other.seen, page.host.textContent], [["came"], "lobby open 2"]);
         await page.render(page.provider());
@@ -83,7 +81,7 @@ export function suite(version, renderOnServer) {
     test("a listener is that of the latest rendering, is added once, and receives the first message", async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
-        // Send as early as possible, when the notice of the join arrives.
+        // Send as early as possible: when the notice of the join arrives.
         other.room.on("new_member", (id) => void other.room.send("chat", "welcome", id));
         const heard = [];
         function Listener({ mark }) {
@@ -206,7 +204,7 @@ export function suite(version, renderOnServer) {
         assert.equal(page.host.textContent, "open2open2open2");
         heard.length = 0;
         assert.deepEqual((await say("again")).sort(), ["a again", "b again", "c again"]);
-        // Each of them counts as a user of the new room.
+        // Each component counts as a user of the new room, so the client leaves it only after the last has unmounted.
         await show("a");
         assert.deepEqual([page.host.textContent, await say("to one")], ["open2", ["a to one"]]);
         await show();

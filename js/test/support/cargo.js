@@ -5,11 +5,11 @@
 import { PACKAGES, checkArguments, exists } from "./programs.js";
 import { listFiles, read } from "./pages.js";
 
-/** Flags shared by Cargo's subcommands; 1 marks those with a value. */
+/** Flags that Cargo's subcommands share. 1 marks a flag with a value. */
 const COMMON = { "-p": 1, "--package": 1, "--workspace": 0, "--exclude": 1, "--features": 1, "--all-features": 0, "--release": 0, "--target": 1, "--locked": 0 };
 const BUILD = { ...COMMON, "--example": 1, "--bin": 1, "--test": 1, "--bench": 1, "--tests": 0, "--lib": 0, "--doc": 0 };
 
-/** The flags of each subcommand, and the maximum number of further words. */
+/** The flags of each subcommand, and the maximum number of its other arguments. */
 const CARGO = {
     run: [BUILD, 0],
     test: [BUILD, 1],
@@ -28,16 +28,16 @@ const CARGO = {
     mutants: [{ ...COMMON, "-e": 1, "--timeout": 1, "--test-package": 1, "--cargo-arg": 1 }, 0]
 };
 
-/** The arguments that test programs and fuzz targets accept after `--`. */
+/** The arguments after `--` that test programs and fuzz targets accept. */
 const OF_TESTS = ["--nocapture", "--ignored", "--exact"];
 const OF_FUZZER = /^-(max_total_time|runs|seed|max_len)=\d+$/;
 
-/** Targets other than the host's. */
+/** Targets besides the host's. */
 const TARGETS = ["x86_64-unknown-linux-musl", "wasm32-unknown-unknown"];
 
 const unquote = (word) => word.replace(/^(['"])(.*)\1$/, "$2");
 
-/** Splits arguments into flags with their values and other words. Yields unknown flags. */
+/** Splits arguments into flags with their values, and other words. Yields an error for each unknown flag. */
 function* parse(sub, args, known, flags, words) {
     for (let n = 0; n < args.length; n++) {
         const [name, value] = args[n].startsWith("--") ? args[n].split(/=(.*)/s) : [args[n]];
@@ -55,7 +55,8 @@ function* parse(sub, args, known, flags, words) {
 
 /**
  * @param {string[]} words the words after "cargo"
- * @param {{made: Set<string>, resolve: (path: string) => string}} page the results of earlier commands, and the current folder
+ * @param {{made: Set<string>, resolve: (path: string) => string}} page the files and packages that earlier commands have created,
+ * and the current folder
  */
 export function* checkCargo([sub, ...rest], { made, resolve }) {
     if (!CARGO[sub]) {
@@ -103,7 +104,7 @@ export function* checkCargo([sub, ...rest], { made, resolve }) {
     yield* checkProgram(sub, words, program, found, packages);
 }
 
-/** Checks the arguments for the program that Cargo starts. */
+/** Checks the arguments for the program that `cargo run` and similar commands start. */
 function* checkProgram(sub, words, program, found, packages) {
     if (sub === "run" && found.length === 1) {
         const [, name, path] = found[0];

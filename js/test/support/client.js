@@ -1,6 +1,4 @@
-/**
- * Original clients with real sockets, for end-to-end tests.
- */
+/** Clients of the original API with real sockets, for end-to-end tests. */
 
 import roomer from "../../src/compat/roomer.js";
 import { withWebSocket } from "./fake-socket.js";
@@ -14,12 +12,12 @@ export class PlainSocket extends RealSocket {
     }
 }
 
-/** Resolves with the arguments of the next such event. Call it before causing the event. */
+/** Resolves with the arguments of the room's next event of this type. Call it before causing the event. */
 export function next(room, event) {
     return new Promise((resolve) => room.once(event, (...args) => resolve(args)));
 }
 
-/** Resolves with the arguments of the next such event that match. */
+/** Resolves with the arguments of the room's next event of this type that satisfies `fits`. */
 export function nextWhere(room, event, fits) {
     return new Promise((resolve) => {
         room.on(event, function listener(...args) {
@@ -32,9 +30,9 @@ export function nextWhere(room, event, fits) {
 }
 
 /**
- * Connects. Since the original client cannot close its connection, the test gets its socket.
+ * Connects. Also returns the socket, since the original client cannot close its connection.
  *
- * @returns {{root: object, socket: WebSocket, ended: Promise<number>}} ended resolves with the close code
+ * @returns {{root: object, socket: WebSocket, ended: Promise<number>}} `ended` resolves with the close code
  */
 export function connect(url) {
     let socket;

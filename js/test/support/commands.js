@@ -1,6 +1,6 @@
 /**
- * Checks that the commands in a code block are valid: their programs, packages, scripts, tests, examples, flags and files exist,
- * or an earlier command creates them. Commands of `roomer` are parsed by its own test, `roomer-tokio/cli/src/pages.rs`.
+ * Checks the commands in a code block: their programs, packages, scripts, tests, examples, flags and files must exist, or an
+ * earlier command must create them. `roomer` commands are parsed by a test in `roomer-tokio/cli/src/pages.rs`.
  */
 
 import { spawnSync } from "node:child_process";
@@ -13,7 +13,7 @@ import { PACKAGES, checkArguments, exists, hasRoute } from "./programs.js";
 
 const manifest = () => JSON.parse(read("js/package.json"));
 
-/** The flags of the npm commands on pages, and the maximum number of further words. */
+/** The flags of the npm commands on pages, and the maximum number of their other arguments. */
 const NPM = { ci: [[], 0], init: [["-y"], 0], install: [["--save-dev", "--package-lock-only"], 1], pack: [[], 1], publish: [["--dry-run"], 0], run: [[], 1], test: [[], 0] };
 
 /** Programs from outside the project, with patterns of valid arguments. */
@@ -36,7 +36,7 @@ function* checkNpm([sub, ...args], { resolve, cwd, made }) {
     yield* args.filter((word) => word.startsWith("-") && !flags.includes(word)).map((word) => `flag ${word} of npm ${sub}`);
     yield* words.slice(most).map((word) => `argument ${word} of npm ${sub}`);
     if (sub === "init") {
-        // The following commands run in a folder of the reader.
+        // The page's further commands run in the package that the reader has created.
         made.add("a package");
     } else if (!made.has("a package") && !exists(resolve("package.json"))) {
         yield `package in ${cwd()}`;
@@ -63,7 +63,7 @@ function* checkCurl(args) {
     }
 }
 
-/** Checks a script of the repository: it exists, is executable, and contains the flags in its source. */
+/** Checks a script of the repository: it must exist, be executable, and contain the flags in its source. */
 function* checkScript(path, args) {
     if (!exists(path) || !(statSync(join(ROOT, path)).mode & 0o100)) {
         return yield path;
@@ -75,7 +75,7 @@ function* checkScript(path, args) {
     yield* args.filter((word) => word.includes("/")).filter((word) => !exists(word)).map((word) => `file ${word}`);
 }
 
-/** Checks a program that Cargo has built. */
+/** Checks a call of a program that Cargo has built. */
 function* checkBuilt(path, args, { made }) {
     const name = path.split("/").at(-1);
     const kind = path.includes("/examples/") ? "example" : "bin";
@@ -113,7 +113,7 @@ function* checkWords([program, ...args], page) {
     }
 }
 
-/** Returns true if a program or script of the repository reads an environment variable. */
+/** Returns true if a program or script of the repository reads this environment variable. */
 function isRead(variable) {
     const sources = listFiles("*.rs", "*.js", "*.mjs", ".ci/*").filter((file) => !file.endsWith("pages.test.js"));
     return /^(RUSTFLAGS|LOOM_MAX_PREEMPTIONS)$/.test(variable) || sources.some((file) => new RegExp(`\\b${variable}\\b`).test(read(file)));
@@ -123,9 +123,10 @@ function isRead(variable) {
  * Checks all commands in a block.
  *
  * @param {string} code
- * @param {Set<string>} [made] the results of earlier blocks on the page; those of this block are added
+ * @param {Set<string>} [made] the files and packages that earlier blocks on the page have created; those that this block creates
+ * are added
  * @param {string} [home] the folder where the page's commands run
- * @returns {string[]} the faults; empty if there are none
+ * @returns {string[]} the errors; empty if there are none
  */
 export function checkCommands(code, made = new Set(), home = ".") {
     const { status, stderr } = spawnSync("bash", ["-n"], { input: code, encoding: "utf8" });
@@ -136,7 +137,7 @@ export function checkCommands(code, made = new Set(), home = ".") {
     for (const line of code.replaceAll("\\\n", " ").split("\n").map((each) => each.replace(/(^|\s)#.*$/, ""))) {
         let folder = home;
         const page = { made, resolve: (path) => normalize(join(exists(join(folder, path)) ? folder : ".", path)), cwd: () => folder, enter: (path) => (folder = join(folder, path)) };
-        // A cd applies to the rest of its line, since commands with a cd are in parentheses.
+        // A cd applies to the rest of its line. This is right because pages put commands with a cd in parentheses.
         for (const command of line.split(/&&|\|\||[;|()]|&(?=\s|$)/).map((each) => each.trim()).filter(Boolean)) {
             const all = command.match(/'[^']*'|"[^"]*"|[^\s'"]*=(?:'[^']*'|"[^"]*")|\S+/g);
             const to = all.findIndex((word) => /^\d?>$/.test(word));
@@ -154,5 +155,5 @@ export function checkCommands(code, made = new Set(), home = ".") {
     return faults;
 }
 
-/** Returns the folder where a page's commands run: the package's for its own pages, otherwise the repository's. */
+/** Returns the folder in which a page's commands run: for pages of the npm package its folder, otherwise the repository's. */
 export const homeOf = (page) => (page.startsWith("js/") ? dirname(page) : ".");

@@ -1,5 +1,5 @@
 /**
- * Client bugs, for the tests of the conformance kit. Each changes the bytes that a WebSocket sends or receives. The
+ * Client bugs that the conformance kit must detect. Each bug changes the bytes that a WebSocket sends or receives. The
  * environment variable `ROOMER_BUG` selects one.
  */
 
@@ -9,14 +9,14 @@ const isAck = ({ event }) => event === "roomer:ack";
 const isMessage = ({ event }) => event === "chat";
 const countOf = ({ payload }) => Number(payload.toString());
 const withCount = (packet, count) => ({ ...packet, payload: `${count}` });
-/** The id of the client, as sent by the server. */
+/** The client's id, as sent by the server. */
 let id;
 let firstToken;
 let held;
 
 /**
- * By name, the case that must detect the bug, and the bug itself. `send` and `receive` take a packet and return its replacements;
- * `connect` changes the address, `close` the close; `open` returns bytes that are sent immediately.
+ * The bugs by name, each with the case that must detect it. `send` and `receive` take a packet and return its replacements;
+ * `connect` changes the address, `close` the close; `open` returns bytes to send immediately.
  */
 export const BUGS = {
     "acknowledges one packet too few": { fails: "counts: a question is answered at once", send: (packet) => [isAck(packet) && countOf(packet) > 2 ? withCount(packet, countOf(packet) - 1) : packet] },
@@ -67,7 +67,7 @@ export const BUGS = {
     "sends a byte too many": { fails: "plain: two rooms at a time", tail: Buffer.from([0]) }
 };
 
-/** Returns a socket class with the selected bug, or the same class if none is selected. */
+/** Returns a socket class with the selected bug, or the unchanged class if none is selected. */
 export function plant(WebSocket, bug = BUGS[process.env.ROOMER_BUG]) {
     if (!bug) {
         return WebSocket;

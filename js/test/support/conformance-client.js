@@ -13,7 +13,7 @@ import { plant } from "./conformance-bugs.js";
 const clock = createClock();
 const write = (line) => console.log(JSON.stringify(line));
 const tell = (on, details) => write({ on, ...details });
-/** Reports the current client's event. Events of earlier clients are ignored. */
+/** Reports an event of the current client. Events of earlier clients are ignored. */
 const report = (of, ...args) => of === client && tell(...args);
 const toHex = (bytes) => Buffer.from(bytes ?? "").toString("hex");
 const toBytes = (hex) => new Uint8Array(Buffer.from(hex ?? "", "hex"));
@@ -21,10 +21,10 @@ const toBytes = (hex) => new Uint8Array(Buffer.from(hex ?? "", "hex"));
 let client;
 let token;
 let listen = [];
-/** The rooms that already have listeners. */
+/** The rooms to which listeners have been added. */
 const watched = new Set();
 
-/** The received requests without an answer, by the kit's names. */
+/** The requests received but not yet answered, by the names that the kit gives them. */
 const open = new Map();
 let requests = 0;
 
@@ -124,7 +124,7 @@ createInterface({ input: process.stdin }).on("line", (line) => {
     before = before.then(async () => {
         try {
             const result = await commands[name](command);
-            // Report the command's effects first.
+            // Report the command's effects before the next command is read.
             await clock.advance(0);
             tell("done", result);
         } catch (error) {

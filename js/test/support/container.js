@@ -1,6 +1,4 @@
-/**
- * Runs programs as in a container: as the first process of a PID namespace, in a separate network.
- */
+/** Runs programs as a container does: as the first process of a PID namespace, in a separate network. */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -11,7 +9,7 @@ import { createInterface } from "node:readline";
 import { isolate } from "./namespace.js";
 import { eventually } from "./wait.js";
 
-/** Returns the children of a process. */
+/** Returns the ids of a process's children. */
 const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
 
 /**
@@ -23,9 +21,9 @@ const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, "u
  * @param {string[]} [about.args]
  * @param {object} [about.env]
  * @param {string} [about.cwd] the working directory
- * @returns {Promise<{url: string, said: string[], wrapper: string[], signal: (name: string) => void, ended: Promise<[number, string]>, alive: () => boolean}>}
- *   the WebSocket's url, the printed lines, the command that runs a client in its network, and its exit code with its standard
- *   error
+ * @returns {Promise<{url: string, said: string[], wrapper: string[], signal: (name: string) => void, ended: Promise<[number,
+ * string]>, alive: () => boolean}>} the WebSocket's url, the lines printed so far, the command that runs another program in the
+ * same network, and a promise for the exit code and the standard error
  */
 export async function startContainer(t, program, { args = [], env = {}, cwd } = {}) {
     const wrapper = isolate(t);

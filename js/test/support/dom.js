@@ -1,12 +1,10 @@
-/**
- * A DOM in Node, for code that needs a page.
- */
+/** Provides a DOM in Node, for code that needs a page. */
 
 import { Window } from "happy-dom";
 
 const NAMES = ["window", "document", "navigator", "Node", "Element", "HTMLElement", "HTMLIFrameElement", "SVGElement", "Event", "CustomEvent", "MutationObserver", "Text", "Comment", "DocumentFragment"];
 
-/** Adds a page's globals to this process; timers and the like stay Node's. */
+/** Adds a page's globals to this process. Timers and similar functions stay Node's. */
 export function makePage() {
     const window = new Window({ url: "http://localhost/" });
     for (const name of NAMES) {

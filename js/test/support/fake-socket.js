@@ -1,6 +1,4 @@
-/**
- * A fake WebSocket, whose server is the test.
- */
+/** A fake WebSocket: the test plays the server. */
 
 import roomer from "../../src/compat/roomer.js";
 import { decodePacket, encodePacket } from "./packets.js";
@@ -63,7 +61,7 @@ export class FakeSocket {
     }
 }
 
-/** Runs `action` with another global WebSocket (or none, if undefined) and restores the original. */
+/** Runs `action` with another global WebSocket, or with none if `Socket` is undefined, and then restores the original. */
 export function withWebSocket(Socket, action) {
     const before = Object.getOwnPropertyDescriptor(globalThis, "WebSocket");
     Object.defineProperty(globalThis, "WebSocket", { value: Socket, configurable: true, writable: true });
@@ -78,13 +76,13 @@ export function withWebSocket(Socket, action) {
     }
 }
 
-/** Returns a client on a fake socket that is still connecting. */
+/** Returns a client whose fake socket is still connecting. */
 export function connecting() {
     const root = withWebSocket(FakeSocket, () => roomer("ws://stand-in/ws"));
     return { root, socket: FakeSocket.latest };
 }
 
-/** Returns a connected client on a fake socket, with `root` open and its id "me". */
+/** Returns a client whose fake socket is connected, with `root` open and the id "me". */
 export function connected() {
     const { root, socket } = connecting();
     socket.accept();
@@ -92,7 +90,7 @@ export function connected() {
     return { root, socket };
 }
 
-/** Returns a connected client on a fake socket that is in a room. */
+/** Returns a client whose fake socket is connected, and which is in a room. */
 export function inRoom(name, members = ["me"]) {
     const { root, socket } = connected();
     const room = root.join(name);
@@ -101,7 +99,7 @@ export function inRoom(name, members = ["me"]) {
     return { root, socket, room };
 }
 
-/** Records a room's events in one list, as arrays [event, ...arguments]. */
+/** Records these events of a room in a list, as arrays [event, ...arguments]. */
 export function record(room, ...events) {
     const log = [];
     for (const event of events) {

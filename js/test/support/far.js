@@ -1,6 +1,4 @@
-/**
- * Clients in separate processes, which a test can suspend, put into a namespace, or run with another Node.
- */
+/** Clients in separate processes, which a test can suspend, run in a namespace, or run with another version of Node. */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -14,10 +12,10 @@ import { eventually } from "./wait.js";
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const major = (version) => Number(version.split(".")[0]);
 
-/** The path where `.ci/test` installs another Node, unless ROOMER_NODE_22 is set. */
+/** The path where `.ci/test` installs another version of Node. ROOMER_NODE_22 overrides it. */
 const INSTALLED = path(`../../../target/node22/node_modules/node-linux-${process.arch}/bin/node`);
 
-/** Returns a Node of version 22 or later; undefined if there is none, which is an error in CI. */
+/** Returns the path of a Node of version 22 or later. Returns undefined if there is none, which is an error in CI. */
 export function findNode22() {
     const found = process.env.ROOMER_NODE_22 ?? (major(process.versions.node) >= 22 ? process.execPath : INSTALLED);
     if (existsSync(found)) {
@@ -28,8 +26,8 @@ export function findNode22() {
 }
 
 /**
- * Returns the number of lines until a client was suspended and has all its rooms open again; undefined if that has not happened
- * yet. Fails if the client or a room has closed.
+ * Returns the number of lines up to the one after which a suspended client has all its rooms open again; undefined if the lines
+ * do not contain that yet. Fails if the client or a room has closed.
  */
 export function linesUntilBack(lines, rooms) {
     const closed = lines.find(([what, detail]) => what === "close" || (what === "state" && detail === "closed"));
@@ -40,14 +38,14 @@ export function linesUntilBack(lines, rooms) {
     return suspended >= 0 && back.every((index) => index >= 0) ? Math.max(...back) + 1 : undefined;
 }
 
-/** Returns a client's id in the room that it last opened, "" before that, and the number of the line after that opening. */
+/** Returns the client's id in the room that it opened last ("" if none), and the number of the line after that event. */
 export function lastOpening(lines) {
     const at = lines.findLastIndex(([what]) => what === "open" || what === "reopen");
     return { id: lines[at]?.[2] ?? "", from: at + 1 };
 }
 
 /**
- * Starts a client in a separate process, in these rooms, and ends it with the test. Does not wait.
+ * Starts a client in a separate process, which joins these rooms and ends with the test. Does not wait for it.
  *
  * @param {object} t the test
  * @param {object} about
@@ -57,7 +55,7 @@ export function lastOpening(lines) {
  * @param {boolean} [about.extended] true for a client with sessions, which hide the events that most tests check
  * @param {object} [about.options] options of connect() that JSON can represent
  * @param {string} [about.node] the Node executable
- * @param {string[]} [about.wrapper] a command that runs it, such as one that enters a namespace; it must not fork
+ * @param {string[]} [about.wrapper] a command that runs the client, such as one that enters a namespace; it must not fork
  * @param {object} [about.env]
  */
 export function startFar(t, { url, rooms, socket = "ws", extended = false, options = {}, node = process.execPath, wrapper = [], env = {} }) {
@@ -77,12 +75,12 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         return condition();
     });
     const far = {
-        /** All events that it has reported, as arrays [what, ...details]. */
+        /** All events that the client has reported, as arrays [what, ...details]. */
         log,
         rooms,
-        /** Returns its last opening. On a busy machine the client may since have been suspended. */
+        /** Returns the client's last opening. On a busy machine, the client may have been suspended since. */
         opening: () => lastOpening(log),
-        /** Returns its id in the room that it last opened; "" before that. */
+        /** Returns the client's id in the room that it opened last; "" if none. */
         get id() {
             return far.opening().id;
         },
@@ -91,11 +89,11 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         },
         signal: (name) => void child.kill(name),
         say: (room, payload) => void child.stdin.write(`${JSON.stringify({ room, payload })}\n`),
-        /** Sends a message of this many bytes. */
+        /** Sends a message with this many bytes. */
         sayMuch: (room, size) => void child.stdin.write(`${JSON.stringify({ room, size })}\n`),
-        /** Waits until it has reported such an event, searching from the nth line. */
+        /** Waits until the client has reported a matching event, starting at line `from`. */
         until: (what, fits, from = 0) => waitFor(what, () => log.slice(from).find(fits)),
-        /** Waits until all its rooms are open. */
+        /** Waits until all of the client's rooms are open. */
         async opened() {
             for (const name of rooms) {
                 await far.until(`open ${name}`, ([what, room]) => what === "open" && room === name);
@@ -103,8 +101,9 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
             return far;
         },
         /**
-         * Waits until it was suspended and has all its rooms open again, counting from a line. Fails if the client or a room has
-         * closed. Returns the line for the next wait, since the client may already be suspended again.
+         * Waits until the client was suspended, in line `from` or later, and has all its rooms open again. Fails if the client or
+         * a room has closed. Returns the line from which the next wait must start, since the client may already be suspended
+         * again.
          */
         cameBack: async (from) => from + await waitFor("back", () => linesUntilBack(log.slice(from), rooms))
     };

@@ -1,13 +1,11 @@
-/**
- * Clients of the test kit's server, for unit tests.
- */
+/** Clients on the test kit's server, for unit tests. */
 
 import { connect } from "../../src/index.js";
 import { createServer } from "../../src/testkit/index.js";
 
 const turned = Promise.resolve();
 
-/** Waits for promises but not for timers, so that a test can run many plans quickly. */
+/** Waits for promises but not for timers, which allows a test to run many plans quickly. */
 export async function microtasks() {
     for (let turn = 0; turn < 8; turn++) {
         await turned;
@@ -15,14 +13,14 @@ export async function microtasks() {
 }
 
 /**
- * Starts a server in memory; `life` records the states of its clients with their times. The server uses the plain protocol unless
- * a test requests sessions with `plain: false`.
+ * Starts an in-memory server. It uses the plain protocol unless a test requests sessions with `plain: false`. `life` records each
+ * client's states with their times.
  */
 export function setUp(settings) {
     const server = createServer({ plain: true, ...settings });
     return {
         server,
-        /** Connects a client, without waiting. */
+        /** Connects a client, and does not wait for the connection. */
         connect(options = {}) {
             const client = connect("ws://test/ws", { ...server.options, codec: "json", ...options });
             const life = [];
@@ -31,7 +29,7 @@ export function setUp(settings) {
             client.on("error", (error) => errors.push(error));
             return { client, life, errors };
         },
-        /** Connects clients, and waits until they are in a room. */
+        /** Connects clients that join a room, and waits until all are in it. */
         async inRoom(name, count = 1, options = {}) {
             const made = Array.from({ length: count }, () => {
                 const each = this.connect(options);
@@ -43,7 +41,7 @@ export function setUp(settings) {
     };
 }
 
-/** Records a client's or room's events in one list, as arrays [event, ...arguments]. */
+/** Records these events of a client or room in a list, as arrays [event, ...arguments]. */
 export function record(source, ...events) {
     const log = [];
     for (const event of events) {
@@ -55,5 +53,5 @@ export function record(source, ...events) {
 /** Returns a predicate for a RoomerError with this code, for assert.throws and assert.rejects. */
 export const code = (wanted) => (error) => error.name === "RoomerError" && error.code === wanted;
 
-/** Returns the id that the test kit gives to its nth client. */
+/** Returns the id that the test kit assigns to its nth client. */
 export const nthId = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;

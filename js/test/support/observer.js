@@ -7,7 +7,7 @@ import { WebSocket } from "ws";
 import { connect } from "../../src/index.js";
 import { eventually } from "./wait.js";
 
-/** Joins a room with a client that is closed when the test ends. */
+/** Connects a client that joins a room, and is closed when the test ends. */
 export async function observe(t, url, name) {
     const client = connect(url, { WebSocket, codec: "json", reconnect: { minDelay: 20, maxDelay: 200 } });
     t.after(() => client.close());
@@ -19,7 +19,7 @@ export async function observe(t, url, name) {
         client,
         room,
         heard,
-        /** Waits until it sees a client, in its last opening, which it returns. */
+        /** Waits until the observer sees another client under the id of its last opening. Returns that opening. */
         sees: (who) => eventually(`the client in ${name}`, async () => {
             const opening = await who.opening();
             return room.memberSet.has(opening.id) && opening;

@@ -1,9 +1,9 @@
 /**
- * A second implementation of the packet format, written independently of the client, so that tests do not check the client
+ * A second implementation of the packet format, written independently of the client's, so that tests do not check the client
  * against itself.
  */
 
-/** Encodes a packet; missing fields are empty. */
+/** Encodes a packet. Omitted fields are empty. */
 export function encodePacket({ room = "", event = "", dst = "", src = "", payload = "" }) {
     const parts = [room, event, dst, src, payload].flatMap((field) => {
         const bytes = Buffer.from(field);
@@ -14,7 +14,7 @@ export function encodePacket({ room = "", event = "", dst = "", src = "", payloa
     return Buffer.concat(parts);
 }
 
-/** Decodes a packet, with the payload as a Buffer. */
+/** Decodes a packet. The payload is a Buffer. */
 export function decodePacket(data) {
     let rest = Buffer.from(data);
     const fields = [];

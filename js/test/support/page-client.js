@@ -14,7 +14,7 @@ import { eventually } from "./wait.js";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** Connects, and passes all events to `tell`, as far-client.js does. */
+/** Connects, and reports all events to `tell`, as far-client.js does. */
 const CLIENT = `
     import { connect } from ${JSON.stringify(path("../../src/index.js"))};
     export function start(url, rooms, options, tell) {
@@ -37,7 +37,7 @@ const CLIENT = `
 
 const RUN = `const { url, rooms, options } = JSON.parse(decodeURIComponent(location.hash.slice(1)));`;
 
-/** The files that the server serves, by path. A page stores its events in \`log\`. */
+/** The files that the web server serves, by path. A page stores its client's events in \`log\`. */
 const FILES = {
     "/page": `<!DOCTYPE html><title>page</title><script type="module">
         import { start } from "/client.js"; ${RUN}
@@ -58,7 +58,7 @@ const FILES = {
     "/elsewhere": "<!DOCTYPE html><title>elsewhere</title>"
 };
 
-/** Starts the web server, and stops it after the suite. Returns its origin and a function that stops it. */
+/** Starts the web server, and stops it after the suite. Returns its origin, and a function that stops it earlier. */
 export async function servePages() {
     const { outputFiles } = await build({ stdin: { contents: CLIENT, resolveDir: path(".") }, bundle: true, format: "esm", write: false });
     const files = { ...FILES, "/client.js": outputFiles[0].text };
@@ -78,11 +78,11 @@ export async function servePages() {
     };
 }
 
-/** Opens a page with a client in these rooms. `place` is "page", "worker" or "frame". */
+/** Opens a page whose client joins these rooms. `place` is "page", "worker" or "frame". */
 export async function openClient(browser, origin, place, { url, rooms, options = {} }) {
     const page = await browser.newPage();
     await page.goto(`${origin}/${place}#${encodeURIComponent(JSON.stringify({ url, rooms, options }))}`);
-    // During a navigation, the page cannot be queried.
+    // While the page navigates, it cannot be queried.
     const changing = (error) => assert.match(error.message, /context was destroyed|navigat/);
     const log = () => eventually("the page answers", () => page.evaluate(() => window.log ?? []).catch(changing));
     const until = (what, fits, from = 0) => eventually(what, async () => (await log()).slice(from).find(fits));
@@ -98,13 +98,13 @@ export async function openClient(browser, origin, place, { url, rooms, options =
             return client;
         },
         /**
-         * Waits until the client was suspended and has all its rooms open again, counting from a line. Fails if the client or a
-         * room has closed.
+         * Waits until the client was suspended, in line `from` or later, and has all its rooms open again. Fails if the client or
+         * a room has closed.
          */
         cameBack: (from) => eventually("back", async () => linesUntilBack((await log()).slice(from), rooms)),
         /**
-         * Waits until the client is open after a turn of the page's timers. Fails if the client or a room has closed since a
-         * line.
+         * Waits for a turn of the page's timers, and then until the client is open. Fails if the client or a room has closed
+         * since line `from`.
          */
         async stays(from) {
             await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1_000)));

@@ -1,6 +1,4 @@
-/**
- * Reads the pages of the repository, and the code blocks on them.
- */
+/** Reads the repository's pages, and the code blocks on them. */
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -13,14 +11,14 @@ export const read = (name) => readFileSync(ROOT + name, "utf8");
 
 const git = (...args) => execFileSync("git", ["-C", ROOT, ...args], { encoding: "utf8" }).split("\0").filter(Boolean);
 
-/** Returns the repository's files, including new ones that are not ignored. */
+/** Returns the repository's files, including new files that are not ignored. */
 export const listFiles = (...patterns) => git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ...patterns);
 
 /**
  * Returns the code blocks of a page.
  *
- * @returns {{page: string, line: number, language: string, flags: string[], code: string, key: string}[]} indented blocks are
- *   commands, "sh"; `key` consists of the page and the block's first line
+ * @returns {{page: string, line: number, language: string, flags: string[], code: string, key: string}[]} an indented block has
+ * the language "sh"; `key` consists of the page and the block's first line
  */
 export function blocksOf(page) {
     const blocks = [];

@@ -1,10 +1,8 @@
-/**
- * Steps of plans for the other parts of the extended protocol: requests in both directions, info, and rooms with a history.
- */
+/** Plan steps for the rest of the extended protocol: requests in both directions, info, and rooms with a history. */
 
 import assert from "node:assert/strict";
 
-/** Steps that require a server with sessions. Each numbered variant of a name increases its probability. */
+/** Steps that require a server with sessions. Names with a number are the same step again, which makes it more likely. */
 export const EXTENDED_STEPS = {
     ask: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 1, 3]) }),
     ask2: (pick, rooms) => ({ room: pick(rooms), count: 1 }),
@@ -20,8 +18,8 @@ export const EXTENDED_STEPS = {
 export const range = (count) => Array.from({ length: count }, (_, n) => n);
 
 /**
- * Adds to one of 32 plans many rooms that are joined at once, and then left, or that the client may not join. No rates: with
- * them, this would take the client minutes.
+ * In one of 32 plans, adds many rooms that are joined together, and then left or joined again, or that the client may not join.
+ * Such a plan has no rate limits: with them, the client would take minutes.
  */
 export function addCrowd(plan, below) {
     const pick = (list) => list[below(list.length)];
@@ -38,39 +36,43 @@ export function addCrowd(plan, below) {
     return { ...plan, messageRate: undefined, joinRate: undefined, steps: plan.steps.toSpliced(below(plan.steps.length + 1), 0, crowd[0], wait, crowd[1]) };
 }
 
-/** The number of messages that rooms keep, followed by the number that a client requests. */
+/** The number of messages that a room keeps. */
 export const MEMORY = 10;
+/** The number of messages that a client requests. */
 export const LAST = 5;
 
-/** The possible errors of a request in a session that does not end, followed by all possible errors. */
+/** The errors with which a request may fail in a session that does not end. */
 const GENTLE_REASONS = ["closed", "dropped"];
+/** All errors with which a request may fail. */
 const REASONS = [...GENTLE_REASONS, "unknown", "answer refused", "answer gone"];
 
-/** The timeout of requests, which exceeds the duration of any network fault in a plan. */
+/** The timeout of requests. It exceeds the duration of any network fault in a plan. */
 const timeout = 3_600_000;
 
 /**
  * @param {object} client
  * @param {object} world see plan.js
- * @param {Map<string, object>} mine the rooms that the application is in, from its own view
+ * @param {Map<string, object>} mine the rooms that the application is in according to its own calls and events
  */
 export function createExtras(client, world, mine) {
     const { server, clock } = world;
     let last = 0;
-    /** By request number, how often a request was handled, followed by its outcomes. */
+    /** By request number, how often the request was handled. */
     const handled = new Map();
+    /** By request number, the list of the request's outcomes, which must contain exactly one. */
     const outcomes = new Map();
     /**
-     * The ids of the client to which the server has sent requests; the client may never learn the id of a session that breaks
-     * early.
+     * By request number, the id that the client had when the server sent it this request. The client may never learn that id, if
+     * its session breaks early.
      */
     const asked = new Map();
     let info = null;
-    /** The number of messages of each room, followed by those that have arrived, by room object. */
+    /** The number of messages sent to each room, by the room's name. */
     const newest = new Map();
+    /** The numbers of the messages that have arrived, by room object. */
     const arrived = new Map();
 
-    /** Returns the other client, which stays in rooms that this client leaves. */
+    /** Returns the connection of the other client, which stays in rooms that this client leaves. */
     const other = () => server.connections().find(({ token }) => token === "other");
 
     const handle = (number, factor) => {
@@ -113,7 +115,7 @@ export function createExtras(client, world, mine) {
                 conn.sendToRoom(room, "h", newest.get(room));
             }
         },
-        /** Ends the client's session while it is in a room where others keep sending. */
+        /** Ends the client's session while the client is in a room to which the other client keeps sending. */
         async away({ room, count }) {
             world.join(room);
             steps.post({ room, count: 1 });
@@ -127,22 +129,23 @@ export function createExtras(client, world, mine) {
     return {
         steps,
         start: () => client.root.handle("q", (number) => handle(number, 3)),
-        /** Checks the messages of a room that was joined with a history. */
+        /** Checks the messages in a room that was joined with a history. */
         adopt(room) {
             if (arrived.has(room)) {
-                // The request to leave was undone.
+                // The room is being observed already: its leave() was undone.
                 return;
             }
             const list = [];
             arrived.set(room, list);
             let mayMiss = true;
-            // A client moved into the room by the server has no position there, and receives the last messages again.
+            // If the server has moved the client out and in, the client has no position in the history, and receives the last
+            // messages again.
             let mayRepeat = false;
             room.on("reopen", () => {
                 mayRepeat = world.disturbed.has(room.name);
             });
             room.on("history_lost", ({ number }) => {
-                // A client that the server has removed may have requested messages earlier.
+                // A client that the server had removed may have requested messages from an earlier position.
                 assert.ok(world.disturbed.has(room.name) || !(number - list.at(-1) <= MEMORY), `${number} of ${room.name} after ${list.at(-1)} is lost without need`);
                 mayMiss = true;
             });

@@ -1,6 +1,6 @@
 /**
- * Plans: sequences of actions by an application, a server and a network on one client, in virtual time. A plan is data, so a
- * failing one can be shrunk and written down as a test.
+ * Plans: sequences of actions by an application, a server and a network on one client, in virtual time. Since plans are data, a
+ * failing one can be shrunk and printed as a test.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ const ROOMS = ["a", "b"];
 const WAITS = [0, 1, 5, 20, 60, 300, 1_000, 2_500, 12_000, 45_000];
 const CLOSES = [[1001, "server is going away"], [1008, "rate"], [1008, "no sign of life"], [1008, "login expired"], [1013, "no sign of life"], [1013, "too slow"], [1009, ""], [1011, "handler failed"], [1012, ""]];
 
-/** Returns a source of pseudorandom numbers, equal in each run: below(n) returns one from 0 to n - 1. */
+/** Returns a source of pseudorandom numbers, the same in each run: below(n) returns a number from 0 to n - 1. */
 export function createChance(seed) {
     let state = seed;
     return (below) => {
@@ -26,7 +26,7 @@ export function createChance(seed) {
     };
 }
 
-/** The steps of plans. Each numbered variant of a name increases its probability. */
+/** The steps of all plans. Names with a number are the same step again, which makes it more likely. */
 const STEPS = {
     join: (pick) => ({ room: pick(ROOMS) }),
     join2: (pick) => ({ room: pick(ROOMS) }),
@@ -53,7 +53,7 @@ const STEPS = {
     turn: () => ({})
 };
 
-/** The steps of plans for a server with sessions. */
+/** Further steps for plans with a server that supports sessions. */
 const SESSION_STEPS = {
     ...STEPS,
     ...EXTENDED_STEPS,
@@ -66,10 +66,10 @@ const SESSION_STEPS = {
     say3: () => ({ count: 1 }),
     admit: (pick) => ({ isAdmitted: pick([true, false]) })
 };
-/** Steps after which the client always resumes its session. */
+/** Matches the steps after which the client always resumes its session. */
 const GENTLE = /^(join|leave|again|send|put|other|cut|hang|say|ask|query|info|rename|post|wait|turn|crowd)\d?$/;
 
-/** Returns the plan of a seed: odd ones are for a plain server, even ones for one with sessions. */
+/** Returns the plan for a seed: with a plain server for odd seeds, and a server with sessions for even ones. */
 export const draw = (seed) => addCrowd(drawSteps(seed), createChance(2 ** 30 + seed));
 
 function drawSteps(seed) {
@@ -96,7 +96,7 @@ function drawSteps(seed) {
     };
 }
 
-/** Runs a plan. Throws if the client has broken a guarantee. */
+/** Runs a plan. Throws if the client breaks a guarantee. */
 export async function run({ plain = true, latency, messageRate, joinRate, queue, resumeWindow, resumeBuffer, steps }) {
     const clock = createClock({ settle: microtasks });
     const isGentle = !plain && !messageRate && resumeWindow === undefined && resumeBuffer === undefined && steps.every((step) => GENTLE.test(step.do));
@@ -110,7 +110,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     const sessions = () => server.connections().filter(({ token }) => token !== "other");
     const world = { clock, server, forbidden, isAdmitted: true, isGentle, isLimited: !!messageRate, sessions, connection: () => sessions().at(-1), gone: new Set(), hung: new Set() };
     const other = new server.options.WebSocket("ws://test/ws?token=other");
-    // An observer of `root`, which contains each client once: a client that resumes must not appear to leave.
+    // An observer in `root`, of which every client is a member once: a client that resumes its session must not appear to leave.
     other.binaryType = "arraybuffer";
     other.onmessage = ({ data }) => {
         const { room, event, payload } = decode(data);
@@ -118,13 +118,13 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     };
     world.other = (room, event) => other.readyState === 1 && other.send(encode(room, event, "", "", toBytes("")));
 
-    // Use a function, which can return another token after a login has expired.
+    // A token function can provide another token after a login has expired.
     const client = connect("ws://test/ws", { ...server.options, codec: "json", token: async () => "client", ...(queue && { queue }) });
     const app = createApp(client, world, plain);
     for (const step of steps) {
         await app.steps[step.do](step);
     }
-    // End all faults, and let everything in flight complete.
+    // End all faults, and wait until everything in flight has arrived.
     server.resume();
     server.start();
     world.isAdmitted = true;
@@ -133,11 +133,11 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     do {
         await clock.advance(10_000);
     } while (!app.isQuiet(delivered) && ++rounds < 40);
-    // End the sessions that the client never learned of.
+    // End the sessions whose start the client never received.
     server.expire();
     await clock.advance(100);
     app.check(delivered);
-    // In plans without removals, the client must never send to a room that it is not in.
+    // If the plan contains no removals, the client must never send to a room that it is not in.
     removes || assert.deepEqual(server.rejected().filter(({ message }) => message === "not a member of the room"), []);
     client.close();
     await clock.advance(1_000);
@@ -147,18 +147,21 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
 /** Creates an application that records its calls and the events that it receives. */
 function createApp(client, world, plain) {
     const { clock, server, forbidden, connection, other } = world;
-    /** The rooms that the application is in from its own view, by name, and the reasons for which it may be removed. */
+    /** The rooms that the application is in according to its own calls and events, by name. */
     const mine = new Map();
     const sent = new Map();
     const lost = new Map();
     const errors = [];
     const states = [];
-    /** The ids that the client has had, followed by the server's messages to it by id, and those that have arrived. */
+    /** The ids that the client has had. */
     const ids = new Set();
+    /** The messages that the server has sent to the client, by the client's id. */
     const said = new Map();
+    /** The messages of the server that have arrived, by the client's id. */
     const heard = new Map();
-    /** The rooms that the server may move the client out of, followed by those that it may move the client into. */
+    /** The rooms from which the server may remove the client. */
     const disturbed = new Set();
+    /** The rooms into which the server may move the client. */
     const offered = new Set();
     const extras = createExtras(client, { ...world, disturbed, join: (name) => join(name) }, mine);
     extras.start();
@@ -186,7 +189,8 @@ function createApp(client, world, plain) {
         return room;
     }
 
-    // An expected error: a rejected join, a message to a room that the client was removed from, or one above the rate.
+    // Returns true for errors that must be expected: a rejected join, a message to a room that the client was removed from, or a
+    // packet above the rate limit.
     const isDue = ({ code, kind, room }) => code === "rejected" && (kind === "busy" ? world.isLimited : disturbed.has(room));
     client.on("error", (error) => isDue(error) || errors.push(error.cause ?? error));
     client.on("room", (room) => {
@@ -206,7 +210,7 @@ function createApp(client, world, plain) {
         lost.set(payload, reason);
     });
 
-    /** Joins a room. Requests no past messages at the first join if the server may move the client into the room. */
+    /** Joins a room with a history. Checks the room's messages unless the server may also move the client into the room. */
     const join = (name) => {
         if (client.state !== "closed") {
             const room = client.join(name, { history: LAST });
@@ -242,7 +246,7 @@ function createApp(client, world, plain) {
             const room = mine.get(name);
             for (; room && count; count--) {
                 const payload = ++lastNumber;
-                // Set this first, since the event "lost" may be emitted before send() returns.
+                // Set this first, since the client may emit "lost" before send() returns.
                 sent.set(payload, { room: name, result: "queued" });
                 sent.set(payload, { room: name, result: room.send("m", payload) });
             }
@@ -278,7 +282,7 @@ function createApp(client, world, plain) {
                 const number = ++lastNumber;
                 for (const conn of world.sessions()) {
                     said.set(conn.id, [...(said.get(conn.id) ?? []), number]);
-                    // Use a room that the client never joins, so that no acknowledgement can delay its messages.
+                    // Use a room that the client never joins: no acknowledgement can delay messages in it.
                     conn.send("c", "n", number);
                 }
             }
@@ -295,14 +299,14 @@ function createApp(client, world, plain) {
         ...extras.steps
     };
 
-    /** Returns true if no data is in flight, as far as the test can tell. */
+    /** Returns true if no data is in flight, as far as the application can tell. */
     function isQuiet(delivered) {
         const arrived = new Set(delivered.map(([, number]) => number));
         const isTold = ([number, { result }]) => result === "dropped" || arrived.has(number) || lost.has(number);
         return extras.isQuiet() && client.state === "open" && client.id === connection()?.id && !leaves && client.rooms().every(({ state }) => state === "open") && [...sent].every(isTold);
     }
 
-    /** Compares the client's state with the calls and with the server, when no data is in flight. */
+    /** Compares the client's state with the application's calls and with the server. Requires that no data is in flight. */
     function check(delivered) {
         assert.deepEqual(errors, []);
         assert.equal(client.state, "open");
@@ -348,7 +352,7 @@ function createApp(client, world, plain) {
     return { steps, isQuiet, check, checkClosed };
 }
 
-/** Returns the reason why a plan fails, if it does. */
+/** Returns the error with which a plan fails; undefined if it does not fail. */
 async function failure(plan) {
     try {
         await run(plan);
@@ -357,7 +361,7 @@ async function failure(plan) {
     }
 }
 
-/** Removes all steps of a failing plan that are not needed for the failure. */
+/** Removes from a failing plan all steps without which it still fails. */
 export async function shrink(plan) {
     let smallest = plan;
     const tryOne = async (smaller) => {
@@ -377,7 +381,7 @@ export async function shrink(plan) {
     return smallest;
 }
 
-/** Runs the plans of these seeds. The first failing one is shrunk and printed as a test. */
+/** Runs the plans for these seeds. The first failing plan is shrunk and printed as a test. */
 export async function runSeeds(first, count) {
     for (let seed = first; seed < first + count; seed++) {
         const plan = draw(seed);

@@ -1,20 +1,18 @@
-/**
- * Chooses ports for servers that tests stop and start again at the same address.
- */
+/** Selects ports for servers that tests stop and start again at the same address. */
 
 import { once } from "node:events";
 import { createServer } from "node:net";
 
-/** The range of ports. It lies below the range from which the kernel assigns ports to sockets that bind to port 0. */
+/** The first port. All are below the range from which the kernel assigns ports to sockets that bind to port 0. */
 const FIRST = 10_000;
 const COUNT = 22_000;
 
-/** The number of ports per process. Concurrent test processes start at different offsets. */
+/** The number of ports per process. Test processes that run at the same time start at different offsets. */
 const OWN = 64;
 
 let taken = 0;
 
-/** Returns a local port on which no program listens, and which stays free while its server is down. */
+/** Returns a port of `host` on which no program listens. It stays free while the test's server is down. */
 export async function ownPort(host = "127.0.0.1") {
     for (;;) {
         const port = FIRST + (process.pid * OWN + taken++) % COUNT;

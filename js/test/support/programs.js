@@ -1,6 +1,4 @@
-/**
- * The repository's packages for Cargo, and the options of its programs, read from their sources.
- */
+/** The repository's Cargo packages, and the options of its programs, which are read from their sources. */
 
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,7 +7,7 @@ import { ROOT, listFiles, read } from "./pages.js";
 
 export const exists = (name) => existsSync(join(ROOT, name));
 
-/** The packages of the workspace by name: their folder, manifest, features and targets. */
+/** The workspace's packages by name: each one's folder, manifest, features and targets. */
 export const PACKAGES = new Map(listFiles("*Cargo.toml").filter((path) => !path.startsWith("fuzz/")).flatMap((path) => {
     const manifest = read(path);
     const name = /^\[package\]\n(?:.*\n)*?name = "(.+)"/m.exec(manifest)?.[1];
@@ -38,13 +36,13 @@ function createPackage(folder, name, manifest) {
     };
 }
 
-/** The sources with the options of programs whose `main` is short. */
+/** For programs whose `main` is in another file than their options: the source with the options. */
 const OPTIONS_IN = { chat: "roomer-tokio/examples/support/chat.rs", load: "roomer-tokio/examples/load/options.rs" };
 const SIMPLE = "roomer-tokio/examples/support/program.rs";
 
-/** Returns the options of a program by name, with true for those that take a value. */
+/** Returns a program's options by name. The value is true for options that take a value. */
 function readOptions(source) {
-    // Split the `match` into its arms.
+    // Split the `match` over the options into its arms.
     const arms = source.split(/\n\s+(?=Long\(|Short\(|Value\(|"-)/).slice(1);
     const options = new Map();
     for (const arm of arms) {
@@ -61,7 +59,7 @@ function readOptions(source) {
 }
 
 /**
- * Checks the arguments of a program of the repository, and yields the errors.
+ * Checks the arguments of one of the repository's programs, and yields the errors.
  *
  * @param {string} name
  * @param {string} path the path of its source
@@ -92,7 +90,7 @@ export function* checkArguments(name, path, args) {
     }
 }
 
-/** Returns true if the operators' API, or the server itself, has this route. */
+/** Returns true if `roomer serve` has this route on the operators' port, 9090. */
 export function hasRoute(port, path) {
     const sources = listFiles("roomer-tokio/cli/src/serve/*.rs").map(read);
     const routes = sources.flatMap((source) => [...source.matchAll(/"(\/(?:v1|metrics|live|ready)[^"\s]*)"/g)].map(([, route]) => route));

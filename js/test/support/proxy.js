@@ -9,10 +9,10 @@ import { connect, createServer } from "node:net";
  * Forwards TCP connections to a local port.
  *
  * @param {number} port
- * @returns {Promise<{port: number, stall: () => void, resume: () => void, cut: () => void, abandon: () => void, halfClose: () => void, drop: () => void, close: () => Promise<void>}>}
- *   stall() blocks both directions while connections look open; cut() ends all connections; abandon() blocks the open connections
- *   permanently, as after a change of networks; halfClose() ends the direction to the server of each; drop() cuts all connections,
- *   including new ones, until resume()
+ * @returns {Promise<{port: number, stall: () => void, resume: () => void, cut: () => void, abandon: () => void, halfClose: () =>
+ * void, drop: () => void, close: () => Promise<void>}>} stall() blocks both directions while connections look open; cut() ends
+ * all connections; abandon() blocks the open connections permanently, as after a change of networks; halfClose() ends each
+ * connection's direction to the server; drop() cuts all connections, also new ones, until resume()
  */
 export async function startProxy(port) {
     const sockets = new Set();
@@ -23,7 +23,7 @@ export async function startProxy(port) {
     function keep(socket) {
         sockets.add(socket);
         socket.on("close", () => sockets.delete(socket));
-        // The other end receives "close".
+        // The "close" event, which follows an error, ends the other socket.
         socket.on("error", () => {});
     }
 

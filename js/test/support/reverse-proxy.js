@@ -1,6 +1,4 @@
-/**
- * Runs real reverse proxies, nginx and HAProxy, with configurations of the test.
- */
+/** Runs real reverse proxies, nginx and HAProxy, with configurations for the tests. */
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
@@ -24,16 +22,16 @@ export function listens(port) {
     });
 }
 
-/** Headers that an upgrade requires, which nginx does not forward by default. */
+/** nginx directives that forward the headers required for an upgrade: by default nginx drops them. */
 export const UPGRADE = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host;';
 
 /**
- * The program and the configuration of each proxy.
+ * For each proxy, its program, and a function that returns its configuration.
  *
- * @property {(where: object) => string} config `port` to listen on, `upstream` the server's port, `idle` how many
- *   milliseconds a connection may be idle, `strip` whether the request to upgrade is forwarded as a plain one, `tls` the
- *   path of a certificate with its key, `location` nginx's own lines for it, `back` HAProxy's own lines for its servers,
- *   `mode` whether HAProxy reads HTTP ("http") or passes on bytes ("tcp")
+ * @property {(where: object) => string} config takes `port` to listen on; `upstream`, the server's port; `idle`, the maximum idle
+ * time of a connection in milliseconds; `strip`, true to forward upgrade requests as plain requests; `tls`, the path of a
+ * certificate with its key; `location`, further lines for nginx's location; `back`, further lines for HAProxy's servers; `mode`,
+ * which is "http" if HAProxy reads HTTP and "tcp" if it forwards bytes
  */
 const PROGRAMS = {
     nginx: {
@@ -76,7 +74,7 @@ backend back
 
 export const PROXIES = Object.keys(PROGRAMS);
 
-/** Reads the states of HAProxy's servers: by name, the state and the outcome of the last check, such as "UP L7OK". */
+/** Returns, for each of HAProxy's servers by name, its state and the result of its last check, such as "UP L7OK". */
 async function readStates(folder) {
     const socket = connect(join(folder, "stats"));
     socket.end("show stat\n");
@@ -90,7 +88,7 @@ async function readStates(folder) {
     return Object.fromEntries(servers.map((row) => [cell(row, "svname"), `${cell(row, "status")} ${cell(row, "check_status")}`.trim()]));
 }
 
-/** Returns the reason why the tests of a proxy are skipped here, or false. In CI that is an error. */
+/** Returns the reason why a proxy's tests must be skipped here, or false. In CI, a reason is an error. */
 export function missing(name) {
     const found = spawnSync("sh", ["-c", `command -v ${name}`], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } }).status === 0;
     assert.ok(found || !process.env.CI, `${name} is missing: .ci/test installs it`);
@@ -120,7 +118,7 @@ export function makeCertificate(folder) {
  * @param {object} t the test
  * @param {"nginx" | "haproxy"} name
  * @param {number | string} upstream the server's port
- * @param {object} [settings] see `config` above
+ * @param {object} [settings] the arguments of `config`, above
  */
 export async function startReverseProxy(t, name, upstream, settings = {}) {
     const { args, config } = PROGRAMS[name];

@@ -22,12 +22,12 @@ export function findRoomer() {
 }
 
 /**
- * Starts a server with a configuration on free ports, and waits until it listens.
+ * Starts a server with a configuration, on free ports, and waits until it listens.
  *
  * @param {string} config the contents of the configuration file
- * @param {Record<string, string>} [files] further files; `{NAME}` in the configuration stands for the path of one
- * @returns {Promise<{url: string, operator: string, stop: () => Promise<void>, kill: () => Promise<void>}>} the WebSocket's url, and the
- *   operators' origin
+ * @param {Record<string, string>} [files] further files; `{NAME}` in the configuration is replaced by the path of the file NAME
+ * @returns {Promise<{url: string, operator: string, stop: () => Promise<void>, kill: () => Promise<void>}>} the WebSocket's url,
+ * the origin of the operators' page, and functions that end the server
  */
 export async function startServe(config, files = {}) {
     const folder = mkdtempSync(join(tmpdir(), "roomer-serve-"));

@@ -1,6 +1,4 @@
-/**
- * Starts the chat examples of roomer-tokio and roomer-smol for tests.
- */
+/** Starts roomer-tokio's and roomer-smol's chat examples for tests. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -18,7 +16,8 @@ const BUILD_SMOL =
 const BUILD_TOKIO = "cargo build --release -p roomer-tokio --example chat";
 
 /**
- * The path of each runtime's server program, and the command that builds it. Cargo gives both the same name, so one is a copy.
+ * For each runtime, the path of its chat program, and the command that builds it. Cargo gives both programs the same name, so
+ * smol's is a copy.
  */
 const BINARIES = {
     tokio: { variable: "ROOMER_CHAT", name: "chat", build: BUILD_TOKIO },
@@ -37,23 +36,24 @@ export function findBinary(runtime) {
     return binary;
 }
 
-/** Starts a server on tokio: see startServerOn(). */
+/** Starts a server on tokio; see startServerOn(). */
 export const startServer = (...flags) => startServerOn("tokio", ...flags);
 
-/** Starts a server on a runtime: see startServerIn(). */
+/** Starts a server on a runtime; see startServerIn(). */
 export const startServerOn = (runtime, ...flags) => startServerIn({}, runtime, ...flags);
 
 /**
- * Starts a server, and waits until it listens. The test may start another server on its port later.
+ * Starts a server, and waits until it listens. The test may stop it and start another server on the same port.
  *
  * @param {object} how
  * @param {string[]} [how.wrapper] a command that runs the server, such as one that enters a namespace; it must not fork
  * @param {boolean} [how.quiet] if true, the server logs only its address
  * @param {string} runtime "tokio" or "smol"
  * @param {...string} flags additional flags of the server
- * @returns {Promise<{url: string, origin: string, pid: number, complaints: () => string, signal: (name: string) => void, stop: () => Promise<void>, kill: () => Promise<void>}>}
- *   url of the WebSocket, origin of the page, process id, and output on standard error. signal() sends a signal to the process;
- *   stop() ends the server and fails if it does not exit cleanly; kill() kills it
+ * @returns {Promise<{url: string, origin: string, pid: number, complaints: () => string, signal: (name: string) => void, stop: ()
+ * => Promise<void>, kill: () => Promise<void>}>} the WebSocket's url, the page's origin, the process id, and the output on
+ * standard error. signal() sends a signal to the process; stop() ends the server, and fails if it does not exit cleanly; kill()
+ * kills it
  */
 export async function startServerIn({ wrapper = [], quiet = true }, runtime, ...flags) {
     const [program, ...args] = [...wrapper, findBinary(runtime), "--listen", `127.0.0.1:${await ownPort()}`, ...(quiet ? ["--quiet"] : []), ...flags];
@@ -61,7 +61,7 @@ export async function startServerIn({ wrapper = [], quiet = true }, runtime, ...
     let complaints = "";
     child.stderr.setEncoding("utf8").on("data", (text) => (complaints = (complaints + text).slice(-4096)));
     const ended = once(child, "close");
-    // An aborted test run must not leave the server running.
+    // If the test run is aborted, the server must not keep running.
     const kill = () => child.kill("SIGKILL");
     process.once("exit", kill);
 

@@ -6,8 +6,8 @@ import { decode, toText } from "../../src/packet.js";
 import { setUp } from "./kit.js";
 
 /**
- * Connects clients with sessions to the room "lobby". `sockets` are those of the first client, `wire` contains the bytes that it
- * sends on them.
+ * Connects clients with sessions that join the room "lobby". `sockets` are those of the first client, and `wire` contains the
+ * bytes that it sends on them.
  */
 export async function enter(count = 1, { settings, ...options } = {}) {
     const kit = setUp({ plain: false, latency: 10, ...settings });

@@ -1,6 +1,4 @@
-/**
- * A slow link: a proxy that forwards a limited number of bytes per second in each direction.
- */
+/** A slow link: a proxy that forwards at most a given number of bytes per second in each direction. */
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
@@ -8,11 +6,12 @@ import { connect, createServer } from "node:net";
 /** The interval at which bytes are forwarded, in milliseconds. */
 const STEP = 20;
 /**
- * The maximum time, in milliseconds, that a late timer makes up for immediately, to keep the link as fast on a busy machine.
+ * If a timer is late, the link forwards the missed bytes immediately, up to this time in milliseconds, so that it is as fast on a
+ * busy machine.
  */
 const LATEST = 2_000;
 
-/** Forwards bytes between two sockets, and reads no faster than it may write. */
+/** Forwards bytes from one socket to another at the link's rate. Reads no faster than that, which slows the sender down. */
 function pass(from, to, perSecond) {
     from.pause();
     let last = performance.now();
@@ -29,14 +28,14 @@ function pass(from, to, perSecond) {
         clearInterval(timer);
         to.destroy();
     });
-    // The other end receives "close".
+    // The "close" event, which follows an error, ends the other socket.
     from.on("error", () => {});
 }
 
 /**
- * Starts a slow link in front of a local port, and ends it with the test.
+ * Starts a slow link to a local port, and ends it with the test.
  *
- * @returns {Promise<string>} the address of the WebSocket through the link
+ * @returns {Promise<string>} the WebSocket's address through the link
  */
 export async function startSlowLink(t, port, bytesPerSecond) {
     const sockets = new Set();

@@ -1,13 +1,11 @@
-/**
- * Helpers that wait for conditions.
- */
+/** Functions that wait for conditions. */
 
 const DEADLINE = 45_000;
 
 /**
- * Checks a condition repeatedly until it is true. Returns its result.
+ * Checks a condition repeatedly until its result is truthy. Returns that result.
  *
- * @param {string} what the name of the condition, for the error message
+ * @param {string} what describes the condition in the error message
  * @param {() => any} condition may be asynchronous
  */
 export async function eventually(what, condition) {

@@ -126,7 +126,7 @@ connect("/ws", { lazy: true, tokenIn: "protocol", token: null, debug: ({ what, r
 const size: number = lobby.count;
 console.log(size);
 
-// Requests are functions in the event map.
+// In the event map, requests are functions.
 interface Calls {
     chat: { text: string };
     add: (numbers: [a: number, b: number]) => number;

@@ -1,4 +1,4 @@
-/** Code that must not compile: each unmet expectation is itself an error. */
+/** Code that must not compile. TypeScript reports an error for each expectation that is not met. */
 
 import { connect } from "roomer";
 import type { Options } from "roomer";
