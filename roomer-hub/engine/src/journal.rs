@@ -28,7 +28,7 @@ pub enum RecordedInput {
     Leave(ConnKey),
     /// A connection's info was set by the application.
     SetInfo(ConnKey),
-    /// A connection lost its socket, or has one again.
+    /// A connection lost its socket (true), or has a socket again (false).
     Away(ConnKey, bool),
     /// A connection was closed with this code.
     Close(ConnKey, u16),

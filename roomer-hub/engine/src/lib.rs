@@ -27,9 +27,10 @@
 //! state shared by the tasks of one server, and each part uses only what it needs.
 //!
 //! A connection that reads more slowly than messages arrive accumulates a backlog. Up to
-//! [`max_backlog`](Builder::max_backlog) this has no effect. Above it, reading from its senders is
-//! paused briefly, to let a prompt receiver catch up. If the receiver does not catch up, it is
-//! closed with 1013, which limits how long its senders wait.
+//! [`max_backlog`](Builder::max_backlog) this has no effect. Above it, the server briefly pauses
+//! reading from the connections that send to it, so that a receiver that keeps reading can catch
+//! up. If the receiver does not catch up, it is closed with 1013, which limits how long its senders
+//! wait.
 
 mod app;
 mod builder;

@@ -26,7 +26,7 @@ const MAX_ROUNDS: usize = 8;
 /// The time limit for a stopping node to publish its last frame.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How long a stopping node waits for its tunnels to leave, after all its connections have ended.
+/// How long a stopping node waits for its tunnels to end, after all its connections have ended.
 const TUNNELS_LEAVE: Duration = Duration::from_secs(1);
 
 /// Runs a node's link; see [`Server::run_cluster`](crate::Server::run_cluster).
@@ -142,8 +142,8 @@ where
     /// Handles the broker's events and the machine's deadlines. Returns true if there may be more
     /// events.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        // Collect the frames before taking the lock so that many frames cost one lock and one
-        // flush.
+        // Collect the broker's events before taking the lock so that many frames cost one lock and
+        // one flush.
         while self.events.len() < MAX_EVENTS
             && let Poll::Ready(event) = self.carrier.poll_event(cx)
         {
@@ -169,14 +169,15 @@ where
         if !has_more && state.is_some_and(|state| state.machine.wake_at() <= now) {
             core.apply_cluster(now, Input::Tick);
         }
-        // The node stops only after all connections have ended so that peers receive their leaves
+        // The node stops only after all connections have ended so that its peers receive the leaves
         // before the last frame.
         let stops =
             self.goodbye.is_none() && shared.is_closing() && core.outbound.writers.is_empty();
-        // Before the tunnels are counted, since nothing wakes the task after the last one is removed.
+        // Send the tunnels' data before counting the tunnels, since nothing wakes the task after
+        // the last one is removed.
         core.send_tunnels(now);
         let has_tunnels = core.cluster.as_ref().is_some_and(|state| !state.tunnels.is_empty());
-        // A peer that takes nothing more must not keep the node from stopping.
+        // A peer that accepts no more tunnel data must not keep the node from stopping.
         let waits =
             stops && has_tunnels && now < *self.tunnels_until.get_or_insert(now + TUNNELS_LEAVE);
         if !waits {
@@ -200,14 +201,15 @@ where
             }
         }
         shared.flush_after_input(now, core, &mut self.flush_at);
-        // Wake them after releasing the lock, since a woken task or a hook may call the server
-        // immediately.
+        // Wake the senders after releasing the lock, since a woken task or a hook may call the
+        // server immediately.
         senders.into_iter().for_each(Waker::wake);
         reports.into_iter().for_each(|report| report.make(shared));
         has_more
     }
 
-    /// Starts the tasks of clients that have returned to other nodes while their sessions are here.
+    /// Starts a task for each client that has returned to another node while its session is on this
+    /// one.
     fn accept_returned(&self) {
         let mut core = self.shared.core();
         let Some(state) = &mut core.cluster else { return };
@@ -224,8 +226,7 @@ where
         let Some(state) = &mut core.cluster else { return };
         // A clone shares the bytes, which the journal keeps until the peers have applied them.
         state.machine.publish(now, |to, frame| self.carrier.publish(to, frame.clone()));
-        // Register under the lock so that the next input with something to publish wakes this
-        // task.
+        // Register under the lock so that the next input with something to publish wakes this task.
         state.link = Some(cx.waker().clone());
     }
 

@@ -136,8 +136,9 @@ impl Options {
     /// Returns the water marks for one connection's outbox.
     pub(crate) fn water_marks(&self) -> WaterMarks {
         let high = self.max_backlog;
-        // Above the maximum, the connection is closed immediately, so there must be room for what
-        // senders queue before they are paused: the largest message, or reads full of small ones.
+        // A connection above the maximum is closed immediately. The maximum must therefore leave
+        // room for what senders queue before they are paused: the largest message, or reads full of
+        // small ones.
         let spare = self.limits.max_message.max(high.saturating_mul(SPARE_FACTOR));
         WaterMarks { kept: self.resume_buffer, high, max: high.saturating_add(spare) }
     }

@@ -17,7 +17,7 @@ use crate::lifecycle::admission::SocketKind;
 use crate::metrics::warning::WarningReason;
 use crate::transport::Transport;
 
-/// An accepted upgrade: the response to send, and the connection to start after it was sent.
+/// An accepted upgrade: the response to send, and the connection to start once it is sent.
 ///
 /// ```
 /// use http::Request;
@@ -82,7 +82,8 @@ impl Server {
             .decide(HandshakeRequest::new(request, peer, &self.0.options().handshake), true)
         {
             Decision::Ready(decided) => decided,
-            // An application error, not a client error: this hook requires `upgrade_async`.
+            // Reject with 500, since the fault is the application's: this hook requires
+            // `upgrade_async`.
             Decision::PendingAuth(_) => {
                 Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR))
             }
@@ -126,7 +127,7 @@ impl Server {
         decided: Result<Accepted, Rejected>,
     ) -> Result<Upgrade, http::Response<String>> {
         let (handshake, options) = (self.0.handshake(), self.0.options());
-        // The limits were checked with the decision, but other clients may since have connected.
+        // The limits were checked with the decision, but other clients may have connected since.
         let reserved = decided.and_then(|accepted| {
             let replaced = handshake.replaced(&accepted);
             let address = options.handshake.address(accepted.peer);
@@ -170,7 +171,7 @@ impl Upgrade {
         // Move field by field, since a type that implements `Drop` cannot be destructured.
         let (shared, credentials) = (self.server.0.clone(), self.accepted.credentials.take());
         let opening = Opening {
-            // Empty, since the framework has sent the response.
+            // The response is empty, since the framework has sent it.
             response: Vec::new(),
             compression: self.accepted.compression,
             credentials,

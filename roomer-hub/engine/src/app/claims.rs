@@ -97,10 +97,9 @@ impl Claims {
     }
 
     /// Limits how long the login is valid. After `time`, the connection is closed with 1008 `login
-    /// expired`, unless the login is [renewed](crate::Builder::renew_login); the client reconnects
-    /// only if it has a function that returns tokens. With a time of zero, the handshake is
-    /// rejected with
-    /// 401. Default: the login does not expire.
+    /// expired`, unless the login is [renewed](crate::Builder::renew_login). The client then
+    /// reconnects only if it has a function that returns tokens. With a time of zero, the handshake
+    /// is rejected with 401. Default: the login does not expire.
     #[must_use]
     pub fn good_for(mut self, time: Duration) -> Self {
         self.good_for = Some(time);
@@ -115,7 +114,7 @@ impl Claims {
         self.extensions.extend(extensions);
         self.user = user.or(self.user.take());
         self.info = info.or(self.info.take());
-        // Use the minimum instead of `or`: a hook must not extend a limit set by the framework in
+        // Use the minimum of both times: a hook must not extend a limit set by the framework in
         // front of it.
         self.good_for = self.good_for.into_iter().chain(good_for).min();
     }
@@ -188,7 +187,7 @@ impl Credentials {
         let mut expires = None;
         if let Some(claims) = &mut claims {
             extensions.extend(std::mem::take(&mut claims.extensions));
-            // Saturates, since `good_for` may be `Duration::MAX`, which stands for no limit.
+            // Saturate, since `good_for` may be `Duration::MAX`, which stands for no limit.
             expires = claims.good_for.map(|time| now.saturating_add(time));
         }
         if expires.is_some_and(|at| at <= now) {

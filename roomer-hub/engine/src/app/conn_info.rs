@@ -27,8 +27,9 @@ pub(crate) type Values = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
 #[derive(Debug)]
 enum Data {
     Own(Values),
-    /// The data from the session's first connection, which holds the values. Handles created before
-    /// a resume stay valid and keep their own connection's credentials.
+    /// A reference to the data of the session's first connection, which stores the application's
+    /// values. Handles created before a resume stay valid and keep their own connection's
+    /// credentials.
     OfFirst(Arc<ConnInfo>),
 }
 
@@ -48,13 +49,14 @@ impl ConnInfo {
         credentials: Option<Arc<Credentials>>,
         peer: PeerAddress,
     ) -> Arc<Self> {
-        // Always refer to the first connection so that repeated resumes do not build a chain.
+        // Always refer to the session's first connection so that repeated resumes do not build a
+        // chain.
         let first = Data::OfFirst(self.first().unwrap_or_else(|| self.clone()));
         let (key, id, data) = (self.key, self.id, Mutex::new(Some(Box::new(first))));
         Arc::new(ConnInfo { key, id, credentials, peer, data })
     }
 
-    /// Returns the data from the session's first connection, or `None` if this is the first.
+    /// Returns the data of the session's first connection, or `None` if that is this connection.
     fn first(&self) -> Option<Arc<ConnInfo>> {
         match lock(&self.data).as_deref() {
             Some(Data::OfFirst(first)) => Some(first.clone()),

@@ -110,7 +110,7 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
             event: self.event.as_ref().into(),
             dst: self.dst.as_ref().into(),
             src: self.src,
-            // Copy it, since the thread's read buffer is reused by the next read.
+            // Copy the payload, since the next read overwrites the thread's read buffer.
             payload: Bytes::copy_from_slice(self.payload.as_ref()),
             lifetime: PhantomData,
         }

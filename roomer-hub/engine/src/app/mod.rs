@@ -1,5 +1,5 @@
-//! Values exchanged between application and server: messages, claims, errors. No module here depends on
-//! the handles.
+//! Values exchanged between application and server: messages, claims and errors. None of these
+//! modules depends on the handles.
 
 pub(crate) mod call;
 pub(crate) mod claims;

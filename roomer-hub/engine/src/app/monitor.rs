@@ -10,7 +10,7 @@ use roomer_hub::ConnId;
 #[cfg(feature = "audit")]
 pub use self::recorder::{HandlerFailure, HandlerMonitor, PendingHandler};
 
-/// A description of the application's function, and the connection that it runs for.
+/// A description of the application's function, and the connection for which it runs.
 pub(crate) type CallOwner = (String, Option<ConnId>);
 
 /// A server's monitor, if it was built with one.
@@ -112,7 +112,7 @@ mod recorder {
     pub struct HandlerFailure {
         /// The application's function, in words: `` the handler of `save` ``.
         pub part: String,
-        /// The connection that the function ran for; `None` before the connection was established.
+        /// The connection for which the function ran; `None` before the connection was established.
         pub conn: Option<ConnId>,
         /// The panic or error text.
         pub message: String,
@@ -134,12 +134,13 @@ mod recorder {
     pub struct PendingHandler {
         /// The application's function, in words: `` the handler of `save` ``.
         pub part: String,
-        /// The connection that it runs for; `None` before the connection is established.
+        /// The connection for which the function runs; `None` before the connection is established.
         pub conn: Option<ConnId>,
         /// True if something holds the future's waker, such as a channel, a timer, a socket or a
         /// thread. Otherwise the future is never woken again.
         pub can_wake: bool,
-        /// Identifies one wait: changes each time the future was woken and returned pending again.
+        /// Identifies one wait. Changes each time the future is woken and then returns pending
+        /// again.
         pub wait_id: u64,
     }
 
@@ -163,8 +164,8 @@ mod recorder {
             let mut record = self.record_lock();
             record.observed.retain(|waker| waker.strong_count() > 0);
             let pending = record.observed.iter().filter_map(|weak| {
-                // The entry holds one reference, so any other one is a waker held elsewhere. Counted
-                // before `upgrade` below, which adds a reference.
+                // The record's entry holds one reference, so any other reference is a waker held
+                // elsewhere. Count before `upgrade` below, which adds a reference.
                 let can_wake = weak.strong_count() > 1;
                 let waker = weak.upgrade().filter(|waker| waker.is_observed.load(Relaxed))?;
                 Some(PendingHandler {
@@ -187,7 +188,7 @@ mod recorder {
                 monitor: self.clone(),
                 task: Mutex::new((Waker::noop().clone(), thread::current().id())),
                 is_observed: AtomicBool::new(true),
-                // Initially true, since the first poll also begins a wait.
+                // Initially true, since the future's first poll also begins a wait.
                 was_woken: AtomicBool::new(true),
                 wait_id: AtomicU64::new(0),
             });
@@ -246,7 +247,7 @@ mod recorder {
         }
 
         fn wake_by_ref(self: &Arc<Self>) {
-            // Clone it so that the lock is not held while the task is woken.
+            // Clone the waker so that the lock is not held while the task is woken.
             let (task, thread) = self.task().clone();
             self.was_woken.store(true, Relaxed);
             if thread != thread::current().id() && self.is_observed.load(Relaxed) {

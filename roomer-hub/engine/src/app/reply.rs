@@ -149,8 +149,8 @@ mod sealed {
     #[cfg(feature = "json")]
     impl<T: serde::Serialize> Payload for super::Json<T> {
         fn into_payload(self) -> ReplyResult {
-            // Convert it to text: a `JsonError` from a handler counts as an invalid payload from
-            // the client.
+            // Convert the error to text: a `JsonError` returned by a handler would be blamed on the
+            // client's payload.
             let json = roomer_proto::json(&self.0).map_err(|error| error.to_string())?;
             Ok(json.into())
         }

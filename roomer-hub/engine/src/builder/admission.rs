@@ -24,11 +24,11 @@ impl<E> Builder<E> {
         self.set_authorize(Authorize::Sync(Box::new(hook)))
     }
 
-    /// Like [`authorize`](Self::authorize), for a hook that waits for a database or another service.
-    /// Only that client waits. If the hook is still pending when the handshake times out
-    /// ([`handshake_timeout`](Self::handshake_timeout)), the request is answered with 503. The future
-    /// is dropped when the client disconnects. A server has only one of the two hooks; if you need
-    /// both, call the first from this one.
+    /// Like [`authorize`](Self::authorize), for a hook that waits for a database or another
+    /// service. A pending hook delays only its own client. If the hook is still pending when the
+    /// handshake times out ([`handshake_timeout`](Self::handshake_timeout)), the request is
+    /// answered with 503. The future is dropped when the client disconnects. A server can have only
+    /// one of the two hooks; to run both checks, call the synchronous one from this hook.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -67,8 +67,9 @@ impl<E> Builder<E> {
     }
 
     /// Adds a subprotocol that the server selects if a client offers it in
-    /// `Sec-WebSocket-Protocol`; call this once for each. If a client offers several of them, the
-    /// client's first is selected. A browser that offers some and gets none closes the connection.
+    /// `Sec-WebSocket-Protocol`. Call this once for each subprotocol. If a client offers several of
+    /// them, the server selects the first in the client's list. A browser that offers subprotocols
+    /// closes the connection if the server selects none.
     ///
     /// Default: only `roomer`, which the Go original does not select. A client offers it together
     /// with its token, written as `token.` followed by the token's UTF-8 in URL-safe Base64 without
@@ -117,10 +118,10 @@ impl<E> Builder<E> {
     }
 
     /// Trusts a proxy to report its clients' addresses so that
-    /// [`HandshakeRequest::peer`](crate::HandshakeRequest::peer) is the client's address and not the
-    /// proxy's. `proxy` is an address (`10.0.0.1`), a network (`10.0.0.0/8`, `fd00::/8`), or `unix` for
-    /// connections without an address; call this once for each. Default: no proxy is trusted, since any
-    /// client can send the header.
+    /// [`HandshakeRequest::peer`](crate::HandshakeRequest::peer) is the client's address and not
+    /// the proxy's. `proxy` is an address (`10.0.0.1`), a network (`10.0.0.0/8`, `fd00::/8`), or
+    /// `unix` for connections without an address. Call this once for each proxy or network.
+    /// Default: no proxy is trusted, since any client can send `X-Forwarded-For`.
     ///
     /// If an address or a network is trusted, a request without an address is answered with 500 and
     /// a [warning](Self::on_warning), unless `unix` is trusted too.
@@ -204,8 +205,9 @@ impl<E> Builder<E> {
 
     /// Sets how [`drain`](crate::Server::drain), and therefore `serve_until`, ends the server. Up
     /// to `connections_per_second` are closed per second so that clients do not all reconnect at
-    /// the same time; those left at the deadline are aborted. Default: all are closed immediately,
-    /// and have [`close_timeout`](Self::close_timeout) plus one second to complete.
+    /// the same time; connections still open at the deadline are aborted. Default: all connections
+    /// are closed immediately, and have [`close_timeout`](Self::close_timeout) plus one second to
+    /// complete.
     pub fn drain(mut self, deadline: Duration, connections_per_second: usize) -> Self {
         self.options.drain_policy =
             Some(DrainPolicy { deadline, per_second: connections_per_second });

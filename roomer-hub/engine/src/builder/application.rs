@@ -138,9 +138,9 @@ impl<E> Builder<E> {
     /// A pending join delays only that connection. The rule is cloned for each join, as an
     /// [`on_async`](Self::on_async) handler is for each message.
     ///
-    /// The client joins after the rule's answer, whatever has happened since the rule started.
+    /// If the rule allows the join, the client joins, whatever has happened since the rule started.
     /// [`Server::kick`](crate::Server::kick) does not stop a pending join, so an application that
-    /// withdraws a permission and then kicks must check the permission again in
+    /// withdraws a permission and then kicks the client must check the permission again in
     /// [`on_join`](Self::on_join), and kick there.
     pub fn may_join_async<F, R>(mut self, rule: F) -> Self
     where
@@ -158,10 +158,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the rule that decides whether a client may send a message to a room, for its members or
-    /// for a handler. If the rule returns false, the message is dropped and counted. By default the
-    /// rule is called only for members, since other clients' messages are dropped anyway. A panic
-    /// closes that connection with 1011.
+    /// Sets the rule that decides whether a client may send a message to a room, whether for its
+    /// members or for a handler. If the rule returns false, the message is dropped and counted. By
+    /// default the rule is called only for messages from members, since those from other clients
+    /// are dropped anyway. A panic closes that connection with 1011.
     pub fn may_publish<F>(mut self, rule: F) -> Self
     where
         F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,

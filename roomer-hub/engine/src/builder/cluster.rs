@@ -68,7 +68,7 @@ pub(super) fn machine(
             return Err(BuildError::Zero { option });
         }
     }
-    // Limit the times to a century, as the builder does with all others.
+    // Limit the cluster's times to a century, as the builder does with all other times.
     for time in [
         &mut own.beat,
         &mut own.dead_after,

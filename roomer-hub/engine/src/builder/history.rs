@@ -7,8 +7,8 @@ use crate::builder::Builder;
 use crate::callbacks::handler::Callback;
 use crate::server::conn::Conn;
 
-/// The default for [`Builder::max_history`], and its maximum share of the memory budget, as a
-/// divisor.
+/// The default of [`Builder::max_history`] in bytes, and the divisor of the memory budget that
+/// limits this default.
 const MAX_HISTORY: (usize, usize) = (64 << 20, 4);
 
 impl<E> Builder<E> {
@@ -16,9 +16,9 @@ impl<E> Builder<E> {
     /// expired while they were disconnected. `pattern` is a room's name, or a name prefix followed
     /// by `*`; the first matching pattern applies. Default: no room keeps messages.
     ///
-    /// A client requests the missed messages when it joins. They follow its `join_ack`, unchanged,
-    /// before any new message. Messages sent by handlers and by the application are kept too;
-    /// direct messages are not. Plain clients are not affected.
+    /// A client requests the missed messages when it joins. The server sends them unchanged, after
+    /// the `join_ack` and before any new message. Messages sent by handlers and by the application
+    /// are kept too; direct messages are not. Plain clients are not affected.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

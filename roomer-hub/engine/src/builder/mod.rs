@@ -216,8 +216,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets a rule or a hook of the application. Rejects one of the other kind, synchronous or
-    /// asynchronous, since one of the two would silently not apply.
+    /// Sets a rule or a hook of the application. Records an error if the other form, synchronous or
+    /// asynchronous, is already set, since one of the two would silently not apply.
     fn set<T>(
         &mut self,
         slot: impl FnOnce(&mut Options) -> &mut Option<Callback<T>>,
@@ -291,9 +291,9 @@ impl<E> Builder<E> {
             config.max_history = options.history_budget;
         }
         let mut hub = Hub::new(config, key);
-        // Messages to an ordered room are numbered when they are sent, but placed later, so they
-        // cannot be kept. These patterns precede the histories, since the first pattern that
-        // matches a name applies.
+        // A message to an ordered room is numbered when it is sent, but its place in the room is
+        // decided later, so it cannot be kept. Add the ordered rooms' patterns before the
+        // histories' patterns, since the first pattern that matches a name applies.
         let ordered = options.cluster.iter().flat_map(Cluster::ordered_rooms);
         for pattern in ordered.filter(|_| !histories.is_empty()) {
             hub.add_history(pattern, History::last(0));
@@ -326,7 +326,7 @@ impl<E> Builder<E> {
         Ok(Server(Arc::new(Shared::new(hub, cluster, options, callbacks, Arc::from(env)))))
     }
 
-    /// Applies the methods that change several options, none of which the application has set itself.
+    /// Applies `compat`, `extended` and `echo`, each of which changes several options.
     fn apply_modes(&mut self) {
         let options = &mut self.options;
         if self.compat {
@@ -356,7 +356,7 @@ impl<E> Builder<E> {
         options.bound_times();
         let ping_interval = self.ping_interval.unwrap_or(options.pong_timeout / 10 * 9);
         options.ping_interval = ping_interval.min(LONGEST);
-        // A default limit per address is lowered to the total. A value set by the caller is checked
+        // Lower a default limit per address to the total. A limit set by the caller is checked
         // against the total instead.
         let AdmissionLimits { handshakes, connections } = &mut options.handshake.admission;
         for (limit, chosen) in [
@@ -372,7 +372,7 @@ impl<E> Builder<E> {
         options.memory_budget = self.memory_budget.unwrap_or_else(|| {
             available_memory::budget(env.available_memory(), options.water_marks().max)
         });
-        // Set it after the budget, on which it depends.
+        // Set the history budget last, since it depends on the memory budget.
         self.options.history_budget = self.history_budget();
     }
 }

@@ -1,4 +1,5 @@
-//! Tests that two methods of the builder mean the same in either order of their calls.
+//! Tests that the result does not depend on the order in which two of the builder's methods are
+//! called.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -100,7 +101,7 @@ const METHODS: &[Method] = &[
     ("write_timeout", |builder| builder.write_timeout(SECOND)),
 ];
 
-/// Methods without a test here: they create the builder or end it, or are for tests only.
+/// Methods not tested here: they create or consume the builder, or are for tests only.
 const OTHERS: &[&str] = &["new", "build", "environment", "flush_sizes", "monitor"];
 
 /// The only methods that contradict each other. The last call applies.
@@ -114,9 +115,10 @@ fn kind<T>(callback: Option<&Callback<T>>) -> &'static str {
     }
 }
 
-/// Returns the resolved options as text. A new field has to be added here, or this does not compile.
+/// Returns the resolved options as text. Destructures the builder so that the compiler reports a
+/// missing field.
 fn resolved(builder: Builder) -> String {
-    // The default depends on the machine.
+    // Set the budget, since its default depends on the machine.
     let mut builder = builder;
     builder.memory_budget.get_or_insert(1 << 30);
     builder.resolve_defaults(&SystemEnvironment::new());
@@ -139,7 +141,7 @@ fn resolved(builder: Builder) -> String {
         env: _,
         error_type: _,
     } = builder;
-    // Sorted, since the order of handlers has no meaning.
+    // Sort the handlers, since their order has no meaning.
     let handlers: BTreeMap<_, _> =
         handlers.iter().map(|(event, handler)| (event, kind(Some(handler)))).collect();
     let requests: BTreeMap<_, _> =
@@ -226,7 +228,8 @@ fn describe(options: &Options, text: &mut String) {
     .unwrap();
 }
 
-/// Returns true for the synchronous and the asynchronous form of one hook, which exclude each other.
+/// Returns true if `a` and `b` are the synchronous and the asynchronous form of one hook, which
+/// exclude each other.
 fn are_exclusive(a: &str, b: &str) -> bool {
     let with_both =
         ["authorize", "may_join", "may_publish", "may_send", "may_set_info", "renew_login"];
@@ -258,8 +261,8 @@ fn two_calls_mean_the_same_in_either_order() {
 #[test]
 fn each_method_changes_something() {
     let plain = resolved(Builder::new());
-    // The first changes a type only, the second repeats a default, and the third bounds histories, of
-    // which there are none.
+    // `error_type` changes only a type, `extended` repeats a default, and `max_history` limits the
+    // histories, of which there are none.
     let silent = ["error_type", "extended", "max_history"];
     for (name, method) in METHODS.iter().filter(|(name, _)| !silent.contains(name)) {
         assert_ne!(resolved(method(Builder::new())), plain, "{name}");

@@ -21,9 +21,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how long an extended client's session is kept after its socket is lost. Its memberships
-    /// remain, and messages sent to it are buffered. Default 30 s. With [`Duration::ZERO`], a lost
-    /// socket ends the session, as with plain clients.
+    /// Sets how long an extended client's session is kept after its socket is lost. Meanwhile, the
+    /// client remains a member of its rooms, and messages to it are buffered. Default 30 s. With
+    /// [`Duration::ZERO`], a lost socket ends the session, as with plain clients.
     ///
     /// A close by the server or the application, a close frame from the client, a drain and a
     /// shutdown always end the session.
@@ -139,8 +139,8 @@ impl<E> Builder<E> {
     }
 
     /// Sets how many bytes of unacknowledged messages to an extended client are kept for its next
-    /// socket. Default 256 KiB. A client without a socket that misses more loses its session. The bytes
-    /// count towards [`memory_budget`](Self::memory_budget).
+    /// socket. Default 256 KiB. If more messages accumulate while the client has no socket, its
+    /// session ends. The bytes count towards [`memory_budget`](Self::memory_budget).
     pub fn resume_buffer(mut self, bytes: usize) -> Self {
         self.options.resume_buffer = bytes;
         self

@@ -12,15 +12,16 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how long a client may be silent before it is closed with 1013, since its network has failed
-    /// or its machine sleeps. Any received byte, even of an incomplete message, ends the silence, and
-    /// so do bytes accepted by a socket that was full. Default 60 s.
+    /// Sets how long a client may be silent before it is closed with 1013, on the assumption that
+    /// its network has failed or its machine is suspended. Any received byte, even of an incomplete
+    /// message, ends the silence, and so do bytes accepted by a socket that was full. Default 60 s.
     pub fn pong_timeout(mut self, timeout: Duration) -> Self {
         self.options.pong_timeout = timeout;
         self
     }
 
-    /// Sets how long a client's socket may accept no queued bytes. Default 10 s.
+    /// Sets how long a client's full socket may accept no bytes before the connection is closed.
+    /// Default 10 s.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.options.write_timeout = timeout;
         self
@@ -42,8 +43,8 @@ impl<E> Builder<E> {
     }
 
     /// Sets how long a closing connection may accept none of its last bytes, or leave the server's
-    /// close frame unanswered. Default 5 s. A slow link that progresses has twelve times as long,
-    /// unless the deadline of [`drain`](Self::drain) ends it earlier.
+    /// close frame unanswered. Default 5 s. A slow client that keeps accepting bytes has twelve
+    /// times as long, unless the deadline of [`drain`](Self::drain) ends it earlier.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.close_timeout = timeout;
         self

@@ -38,7 +38,8 @@ impl<T> Callback<T> {
             },
             Callback::Async(run) => {
                 let message = message.to_owned();
-                // The clone is kept to report the result; clones share the names and the payload.
+                // Keep a clone of the message to report the result. It shares the names and the
+                // payload.
                 match catch_panic(|| run(conn.clone(), message.clone())) {
                     Ok(future) => CallResult::Pending(future, message),
                     Err(panic) => CallResult::Panicked(panic),

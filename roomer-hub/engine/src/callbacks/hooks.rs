@@ -16,7 +16,7 @@ type Hook = Box<dyn Fn(&Conn) + Send + Sync>;
 type RoomHook = Box<dyn Fn(&Conn, &str) + Send + Sync>;
 type EndHook = Box<dyn Fn(&Conn, DisconnectReason) + Send + Sync>;
 
-/// The registered hooks, each of which may be absent.
+/// The registered hooks; `None` for each hook that is not set.
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) connect: Option<Hook>,

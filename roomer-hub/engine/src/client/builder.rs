@@ -71,10 +71,10 @@ impl<R: Runtime> Builder<R> {
     ///
     /// # Panics
     ///
-    /// Panics if the runtime must be entered, and this is called outside it.
+    /// Panics if this is called outside a runtime that must be entered.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
         let Builder { target, handlers, mut options, has_fresh_tokens, runtime } = self;
-        // Combine them here, since `options` may be called after `token`.
+        // Combine the flags here, since `options` may be called after `token`.
         options.renews_login |= has_fresh_tokens;
         let has_tls = cfg!(feature = "tls") || R::HAS_WEBSOCKETS;
         if target.address.is_tls() && target.dial.is_none() && !has_tls {
@@ -108,12 +108,13 @@ impl<R: Runtime> Builder<R> {
         Ok(self)
     }
 
-    /// Sets a function that returns a token, which is sent as `?token=…`. The function is called for
-    /// each attempt, so tokens may expire; if it returns an error, that attempt fails. It is also
-    /// called when the server reports that the login is about to expire
-    /// ([`Event::Expiring`](super::Event::Expiring)), and the client sends the new token. If it returns
-    /// an error then, the server closes the connection, and the next attempt calls it again. With such
-    /// a function, 1008 `login expired` and a response of 401 or 403 are therefore not final.
+    /// Sets a function that returns a token, which is sent as `?token=…`. The function is called
+    /// for each attempt, so tokens may expire. If it returns an error, that attempt fails. The
+    /// function is also called when the server reports that the login is about to expire
+    /// ([`Event::Expiring`](super::Event::Expiring)), and the client sends the new token. If the
+    /// function returns an error in this case, the server closes the connection, and the next
+    /// attempt calls the function again. With such a function, 1008 `login expired` and a response
+    /// of 401 or 403 are therefore not final.
     pub fn token<F, E>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<String, E>> + Send + 'static,
@@ -127,9 +128,9 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Sets a token, which is sent as `?token=…` with each attempt, and again when the server reports
-    /// that the login is about to expire, since the server may extend it. The token never changes, so
-    /// 1008 `login expired` and a response of 401 or 403 are final.
+    /// Sets a token, which is sent as `?token=…` with each attempt. The client sends it again when
+    /// the server reports that the login is about to expire, since the server may extend the login.
+    /// The token never changes, so 1008 `login expired` and a response of 401 or 403 are final.
     pub fn fixed_token(mut self, token: impl Into<String>) -> Self {
         let token = token.into();
         self.has_fresh_tokens = false;
@@ -142,15 +143,15 @@ impl<R: Runtime> Builder<R> {
 
     /// Sends the token from [`token`](Self::token) or [`fixed_token`](Self::fixed_token) as a
     /// subprotocol (`Sec-WebSocket-Protocol: roomer, token.…`) instead of as `?token=…`, since
-    /// proxies log URLs. The server selects `roomer`; its `HandshakeRequest::token` reads
+    /// proxies log URLs. A roomer server selects `roomer`, and its `HandshakeRequest::token` reads
     /// both forms. The Go original supports neither.
     pub fn token_in_protocol(mut self) -> Self {
         self.target.has_token_protocol = true;
         self
     }
 
-    /// Sets a function that opens the stream to the server instead of TCP and TLS, such as a pipe,
-    /// a Unix socket or a tunnel. It is called for each attempt.
+    /// Sets a function that opens the stream to the server instead of TCP and TLS, for example over
+    /// a pipe, a Unix socket or a tunnel. The function is called for each attempt.
     pub fn stream<F, S>(mut self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = io::Result<S>> + Send + 'static,
@@ -205,8 +206,7 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Limits the queue of unsent messages, by number and by total bytes. An empty queue accepts a
-    /// message of any size.
-    /// Default 1,000 and 1 MiB.
+    /// message of any size. Default 1,000 and 1 MiB.
     pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
         (self.options.queue_messages, self.options.queue_bytes) = (messages, bytes);
         self

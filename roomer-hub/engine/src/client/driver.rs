@@ -1,5 +1,5 @@
-//! A client's task: transfers bytes between its state machine and its connection, and runs its
-//! timer.
+//! A client's task: transfers bytes between the client's state machine and its connection, and runs
+//! the client's timer.
 
 use std::future::Future;
 use std::io;
@@ -21,7 +21,7 @@ use super::shared::{Dispatched, Inner, Shared};
 /// The read buffer's size. The buffer is on the stack, so an idle client does not allocate one.
 const READ_BYTES: usize = 16 * 1024;
 
-/// The task yields after this many steps.
+/// The number of steps after which the task yields.
 const MOST_STEPS: usize = 32;
 
 type Dialing = Pin<Box<dyn Future<Output = Result<Dialed, String>> + Send>>;
@@ -39,8 +39,8 @@ pub(super) struct Driver<R> {
     must_flush: bool,
     /// The timer. It may fire before the deadline, and is reset in that case.
     timer: Option<(Duration, Timer)>,
-    /// Abandoned platform WebSockets, kept open while the server may keep the session: a close
-    /// frame would end it.
+    /// Abandoned platform WebSockets, kept open while the server may keep the session, since a
+    /// close frame would end the session.
     abandoned: Vec<Box<dyn MessageSocket>>,
     _watch: Option<Box<dyn Send>>,
     runtime: PhantomData<fn() -> R>,
@@ -127,7 +127,7 @@ impl<R: Runtime> Driver<R> {
             messages.progress(&mut inner.machine, now);
         }
         loop {
-            // Random bytes are used only for the delay before an attempt.
+            // The machine uses random bytes only for the delay before an attempt.
             let is_waiting = inner.machine.state() == State::Waiting;
             let random = if is_waiting { random_u64(&shared) } else { 0 };
             let Some(need) = inner.machine.poll(now, random) else { break };
@@ -140,8 +140,8 @@ impl<R: Runtime> Driver<R> {
             }
         }
         match &mut self.link {
-            // Call this only after all earlier bytes are written: a packet that is still in the
-            // machine can be withdrawn, or is reported as unsent.
+            // Take more output only after all earlier bytes are written: a packet that is still in
+            // the machine can be withdrawn, or is reported as unsent.
             Link::Open(_) if self.out.is_empty() => {
                 let mut keys = Keys::new(&shared);
                 inner.machine.transmit(now, &mut self.out, &mut || keys.next());
@@ -175,8 +175,8 @@ impl<R: Runtime> Driver<R> {
         let shared = self.shared.clone();
         R::spawn(async move {
             // Without a token, the server closes the connection when the login expires, and the
-            // next attempt requests a token. The same applies if the connection was lost in the
-            // meantime.
+            // next attempt requests a token. The same applies if the connection has been lost in
+            // the meantime.
             if let Ok(token) = token().await {
                 let _ = shared.call(|inner, now| inner.machine.renew(now, &token));
             }
@@ -193,8 +193,8 @@ impl<R: Runtime> Driver<R> {
             return;
         }
         let mut keys = Keys::new(&self.shared);
-        // Append to the bytes not yet written: a close frame after half a frame could not be
-        // parsed.
+        // Append to the bytes not yet written: the server could not parse a close frame after half
+        // a frame.
         inner.machine.transmit(now, &mut self.out, &mut || keys.next());
         if let Link::Open(stream) = &mut self.link {
             let mut stream = Pin::new(stream);
@@ -366,7 +366,7 @@ fn dialing<R: Runtime>(target: Target, full: Address) -> Dialing {
 }
 
 fn random_u64(shared: &Shared) -> u64 {
-    // Skip the bytes with the UUID's version and variant, which are not random.
+    // Skip the bytes that contain the UUID's version and variant, since they are not random.
     let random = shared.random();
     u64::from_be_bytes([
         random[0], random[1], random[2], random[3], random[4], random[5], random[10], random[11],

@@ -73,11 +73,13 @@ impl<R> Client<R> {
 
     /// Joins a room with history, and requests its last messages. They arrive before any other
     /// message. After a reconnect, they are sent again only if the server no longer has everything
-    /// that the client has missed ([`Event::Missed`](super::Event::Missed)). The first call to
-    /// [`join`](Self::join) or this method for a room determines whether they are requested.
+    /// that the client has missed ([`Event::Missed`](super::Event::Missed)). For each room, the
+    /// first call to [`join`](Self::join) or to this method determines whether the last messages
+    /// are requested.
     ///
-    /// A stream of [`Client::events`] created before this call receives all of them. A stream of
-    /// [`Room::messages`] may be created too late, since the client runs in a separate task.
+    /// A stream of [`Client::events`] created before this call receives all of these messages. A
+    /// stream of [`Room::messages`] may be created too late, since the client runs in a separate
+    /// task.
     pub fn join_with_history(&self, room: &str, last: u32) -> Room {
         self.join_by(room, |machine, now| machine.join_with_history(now, room, last))
     }
@@ -88,7 +90,7 @@ impl<R> Client<R> {
         join: impl FnOnce(&mut Machine, Duration) -> Result<(), JoinError>,
     ) -> Room {
         self.open.shared.call(|inner, now| {
-            // If the client is closed, `Room::joined` reports it.
+            // If the client is closed, `Room::joined` reports this.
             if let Ok(()) | Err(JoinError::Closed) = join(&mut inner.machine, now) {
                 inner.refused.remove(room);
             }
@@ -135,8 +137,8 @@ impl<R> Client<R> {
         self.open.shared.lock().machine.state()
     }
 
-    /// Returns the client's id: the last one while disconnected, and `None` before the first
-    /// connection.
+    /// Returns the client's id. While the client is disconnected, this is its last id; before the
+    /// first connection, it is `None`.
     #[must_use]
     pub fn id(&self) -> Option<ConnId> {
         self.open.shared.lock().machine.id()
@@ -149,8 +151,8 @@ impl<R> Client<R> {
         self.open.shared.lock().machine.is_extended()
     }
 
-    /// Subscribes to all events, starting with this call, with a buffer of 256 events. Each call returns
-    /// a new stream, so call it once, before the loop that reads the events.
+    /// Subscribes to all events after this call, with a buffer of 256 events. Each call returns a
+    /// new stream, so call this once, before the loop that reads the events.
     pub fn events(&self) -> Events {
         self.events_with(BUFFER)
     }
@@ -177,17 +179,17 @@ impl<R> Client<R> {
         self.open.shared.call(|inner, now| inner.machine.set_info(now, info));
     }
 
-    /// Probes a connection that seems open, and shortens a long delay before the next attempt. Call it
-    /// if the connection may have failed unnoticed or may now succeed, for example after the machine
-    /// was suspended or its network has changed.
+    /// Probes a connection that seems open, and shortens a long delay before the next attempt. Call
+    /// this if the connection may have failed unnoticed, or if an attempt may now succeed, for
+    /// example after the machine was suspended or its network has changed.
     pub fn wake(&self) {
         self.open.shared.call(|inner, now| inner.machine.wake(now));
     }
 
     /// Closes the client and waits until it is closed. Queued messages are written first; then the
-    /// client waits for the server's answer, which confirms that all of them were handled. It gives up
-    /// once the server has confirmed nothing for 5 s, or for 10 s while a session has unconfirmed
-    /// messages. Returns the reason, which may be an earlier one.
+    /// client waits for the server's answer, which confirms that all of them were handled. The
+    /// client gives up once the server has confirmed nothing for 5 s, or for 10 s while a session
+    /// has unconfirmed messages. Returns the reason, which may be an earlier one.
     pub async fn close(&self) -> Closing {
         self.open.shared.call(|inner, now| inner.machine.close(now));
         self.closed().await

@@ -12,7 +12,7 @@ pub(super) struct Messages {
     socket: Box<dyn MessageSocket>,
     /// True once the closing handshake has begun.
     is_closing: bool,
-    /// The bytes that the network had not accepted at the last turn.
+    /// The number of sent bytes that the network had not accepted at the last turn.
     unsent: usize,
 }
 
@@ -25,8 +25,8 @@ impl Messages {
         self.socket.poll_next(cx)
     }
 
-    /// Reports to the machine whether the network accepts bytes, before the machine checks for a silent
-    /// server.
+    /// Reports to the machine whether the network accepts bytes. Called before the machine checks
+    /// for a silent server.
     pub(super) fn progress(&mut self, machine: &mut Machine, now: Duration) {
         let before = std::mem::replace(&mut self.unsent, self.socket.unsent());
         if self.unsent < before {
@@ -44,8 +44,8 @@ impl Messages {
             Outgoing::Message(message) => self.socket.send(message),
             _ => {}
         });
-        // Never lower it here: bytes accepted since the last turn are counted in the next
-        // `progress`.
+        // Never lower the count here: the next call of `progress` counts the bytes accepted since
+        // the last turn.
         self.unsent = self.unsent.max(self.socket.unsent());
     }
 

@@ -34,7 +34,7 @@ struct Slot {
     waker: Option<Waker>,
 }
 
-/// The answer to a request, as a future. Dropping it cancels the request: if it is still queued, it
+/// The answer to a request, as a future. Dropping the future cancels the request: a queued request
 /// is not sent, and a later answer is dropped.
 #[must_use = "the request is sent, but its answer is lost unless this future is awaited"]
 pub struct RequestFuture {
@@ -43,7 +43,7 @@ pub struct RequestFuture {
 }
 
 impl Answers {
-    /// Stores an answer for its future to return.
+    /// Stores an answer, which the request's future returns.
     pub(super) fn put(&mut self, request: RequestId, answer: Answer, woken: &mut Vec<Waker>) {
         if let Some(slot) = self.0.get_mut(&request) {
             slot.answer = Some(answer);
@@ -96,7 +96,7 @@ impl Room {
         let (shared, name) = (self.shared().clone(), self.name());
         let request = shared.call(|inner, now| {
             let request = inner.machine.request(now, name, event, to, payload, timeout)?;
-            // Insert it under the same lock so that no answer can arrive before its slot exists.
+            // Insert the slot under the same lock so that no answer can arrive before it.
             inner.answers.0.insert(request, Slot::default());
             Ok(request)
         });
@@ -139,8 +139,8 @@ impl Future for RequestFuture {
             Err(error) => return Poll::Ready(Err(RequestError::NotSent(error))),
         };
         let mut inner = self.shared.lock();
-        // If there is no slot, the answer was already returned, and a completed future is not polled
-        // again.
+        // If there is no slot, the future has already returned the answer, and a completed future
+        // is not polled again.
         let Some(slot) = inner.answers.0.get_mut(&request) else { return Poll::Pending };
         match slot.answer.take() {
             Some(answer) => {
@@ -175,8 +175,8 @@ impl fmt::Debug for RequestFuture {
 
 impl<R: Runtime> Builder<R> {
     /// Registers a function that answers requests with this event from the server and from other
-    /// clients. It returns a payload or a `Result` with one; see [`IntoReply`]. Each call runs in a
-    /// separate task. Requests without a handler are answered with the code `unknown`.
+    /// clients. The function returns a payload or a `Result` with one; see [`IntoReply`]. Each call
+    /// runs in a separate task. Requests without a handler are answered with the code `unknown`.
     ///
     /// The requester receives a [`ReplyError`]'s code and text. For any other error, and for a
     /// panic, it receives only the code `failed`.
@@ -189,7 +189,7 @@ impl<R: Runtime> Builder<R> {
         let handler = Arc::new(handler);
         let handler = move |request| {
             let handler = handler.clone();
-            // Call it within the task, since the function itself may panic too.
+            // Call the function within the task, since the call itself may panic too.
             Box::pin(async move { handler(request).await.into_reply() }) as _
         };
         self.handlers.insert(event.into(), Arc::new(handler));
@@ -239,7 +239,8 @@ fn send(inner: &mut Inner, now: Duration, request: &Request, result: Result<Byte
     };
     if sent == Err(SendError::TooLarge) {
         let code = ErrorCode::Failed.as_str();
-        // This fails only if the session has ended, in which case the requester has been notified.
+        // `fail` returns an error only if the session has ended, in which case the requester has
+        // been notified.
         let _ = machine.fail(now, request, code, "the answer is too large");
     }
 }

@@ -50,7 +50,7 @@ impl Room {
     pub async fn joined(&self) -> Result<(), JoinError> {
         poll_fn(|cx| {
             let mut inner = self.open.shared.lock();
-            // Check this first: if the room was ever joined, later changes do not matter.
+            // Check the members first: if the room was ever joined, later changes do not matter.
             if inner.machine.members(&self.name).is_some() {
                 return Poll::Ready(Ok(()));
             }
@@ -104,12 +104,11 @@ impl Room {
         self.open.shared.call(|inner, now| inner.machine.send(now, name, event, to, payload))
     }
 
-    /// Subscribes to the room's messages, starting with this call, with a buffer of 256 messages.
-    /// The stream ends immediately if the client has left the room, or if the server has refused
-    /// it.
+    /// Subscribes to the room's messages after this call, with a buffer of 256 messages. The stream
+    /// ends immediately if the client has left the room, or if the server has refused the join.
     ///
     /// Each call returns a new stream, which contains only messages that arrive after the call.
-    /// Therefore call it once, before the loop:
+    /// Therefore call this once, before the loop:
     ///
     /// ```
     /// # use roomer_engine::client::Room;
@@ -142,8 +141,8 @@ impl Room {
         self.with_members(Members::count)
     }
 
-    /// Calls `look` with the members, without copying them. `look` must not call the client, whose lock
-    /// is held: that would deadlock.
+    /// Calls `look` with the members, without copying them. `look` must not call the client: the
+    /// client's lock is held, so the call would deadlock.
     pub fn with_members<T: Default>(&self, look: impl FnOnce(&Members) -> T) -> T {
         self.open.shared.lock().machine.members(&self.name).map(look).unwrap_or_default()
     }

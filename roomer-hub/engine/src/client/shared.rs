@@ -89,8 +89,8 @@ impl Shared {
         let now = self.now();
         let mut inner = self.lock();
         let result = act(&mut inner, now);
-        // Take it, since the driver registers its waker again when it runs, and needs no wake-up
-        // before then.
+        // Take the waker, since the driver registers it again when it runs, and needs no further
+        // wake-up before then.
         let driver = inner.driver.take();
         drop(inner);
         driver.into_iter().for_each(Waker::wake);
@@ -107,7 +107,8 @@ impl Inner {
     }
 
     pub(super) fn subscribe(&mut self, room: Option<&str>, capacity: usize) -> Arc<Subscriber> {
-        // The end of a room is an event that a later subscription would not receive.
+        // Check this now, since a subscription does not receive the event of a room that has
+        // already ended.
         let is_outside = room.is_some_and(|room| !self.machine.rooms().any(|other| other == room));
         let is_over = self.closed.is_some() || is_outside;
         let queue = Queue { is_over, ..Queue::default() };
@@ -146,7 +147,8 @@ impl Inner {
                 }
                 _ => woken.append(&mut self.waiters),
             }
-            // A late `Left`, after the application has joined again, must not end the new streams.
+            // A late `Left`, after the application has joined again, must not end the streams
+            // created since.
             let ended = match &event {
                 Event::Left { room } | Event::Removed { room } | Event::Refused { room }
                     if !self.machine.rooms().any(|other| other == &**room) =>
@@ -158,14 +160,15 @@ impl Inner {
             let mut event = Some(event);
             let count = self.subscribers.len();
             for (number, subscriber) in self.subscribers.iter().enumerate() {
-                // The last queue takes the event itself, the others a clone.
+                // The last queue takes the event itself, and the others take a clone.
                 let copy = if number + 1 == count { event.take() } else { event.clone() };
                 if let Some(copy) = copy {
                     subscriber.push(copy, ended.as_ref(), woken);
                 }
             }
         }
-        // No event follows, so the subscriptions end; streams still return what is queued.
+        // No event follows `Closed`, so the subscriptions end. Streams still return their queued
+        // events.
         if self.closed.is_some() {
             self.subscribers.clear();
         }
@@ -231,7 +234,7 @@ mod tests {
         inner.machine.leave(now, "lobby");
         inner.machine.join(now, "lobby").expect("an open client");
         let second = inner.subscribe(Some("lobby"), 9);
-        // Only now, as when the driver runs after the application's calls.
+        // Dispatch only now, as when the driver runs after the application's calls.
         inner.dispatch(&mut Dispatched::default());
         assert!(!is_over(&second), "the event is of the membership before");
     }

@@ -11,7 +11,7 @@ use roomer_proto::client::{Event, Message};
 
 use super::shared::{Shared, Subscriber};
 
-/// A stream's end of its queue. Dropping it ends the subscription.
+/// A stream's end of its subscription's queue. Dropping it ends the subscription.
 struct Subscription {
     shared: Arc<Shared>,
     subscriber: Arc<Subscriber>,
@@ -26,7 +26,7 @@ impl Subscription {
         if queue.is_over {
             return Poll::Ready(None);
         }
-        // An idle stream keeps no memory.
+        // Free the queue's memory, which an idle stream does not need.
         queue.events = Default::default();
         queue.reader = Some(cx.waker().clone());
         Poll::Pending
@@ -50,8 +50,8 @@ impl Drop for Subscription {
 #[must_use]
 pub struct Events(Subscription);
 
-/// The messages of one room since the call to `messages()`, in order: those sent to the room, and
-/// those sent through it to this client alone.
+/// The messages of one room since the call to `messages()`, in order. They include messages sent to
+/// this client alone through the room.
 ///
 /// If messages arrive faster than the application reads them, the oldest in the buffer are dropped and
 /// [counted](Self::take_missed). The stream ends when the client has left the room or is closed. A

@@ -21,8 +21,8 @@ pub(super) async fn secure(
 ) -> Result<BoxStream, String> {
     let config = match config {
         Some(config) => config,
-        // Load them for each connection, since the system's authorities change and a client
-        // connects rarely.
+        // Load the authorities for each connection, since the system's change and a client connects
+        // rarely.
         None => Arc::new(system()?),
     };
     let name = ServerName::try_from(host.to_owned());
@@ -31,7 +31,7 @@ pub(super) async fn secure(
     Ok(Box::new(stream.map_err(|error| format!("TLS fails: {}", explain(&error)))?))
 }
 
-/// Returns the remedy for a common mistake, or else the error's own text.
+/// Returns the remedy if the cause is a common mistake, otherwise the error's own text.
 fn explain(error: &io::Error) -> String {
     match error.get_ref().and_then(|error| error.downcast_ref()) {
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {

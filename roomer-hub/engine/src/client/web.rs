@@ -45,8 +45,8 @@ impl Runtime for Web {
     }
 
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static {
-        // Round up, since a timer that fires early costs another turn. A time above setTimeout's
-        // maximum also fires early.
+        // Round up, since a timer that fires early costs another turn. A timer longer than
+        // setTimeout's maximum also fires early, so it may be shortened.
         let millis = i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         SendWrapper::new(TimeoutFuture::new(millis.unsigned_abs()))
     }
@@ -86,7 +86,7 @@ struct Listener {
 impl Listener {
     fn new(target: &EventTarget, event: &'static str, act: impl FnMut(Event) + 'static) -> Self {
         let closure = Closure::new(act);
-        // This fails only if the arguments are invalid.
+        // This call fails only if its arguments are invalid.
         let _ = target.add_event_listener_with_callback(event, closure.as_ref().unchecked_ref());
         Listener { target: target.clone(), event, closure }
     }
@@ -180,7 +180,7 @@ impl MessageSocket for SendWrapper<Socket> {
     }
 
     fn send(&mut self, message: &[u8]) {
-        // This fails only before the socket is open.
+        // `send` fails only before the socket is open.
         let _ = self.socket.send_with_u8_array(message);
     }
 
@@ -237,7 +237,7 @@ impl Watch {
     }
 }
 
-/// Returns a message's bytes. A text message is accepted like a binary one.
+/// Returns a message's bytes. A text message is treated like a binary one.
 fn bytes_of(data: &JsValue) -> Vec<u8> {
     match data.dyn_ref::<ArrayBuffer>() {
         Some(buffer) => Uint8Array::new(buffer).to_vec(),

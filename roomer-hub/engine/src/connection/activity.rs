@@ -11,7 +11,7 @@ use crate::connection::slow_consumer::SlowConsumer;
 use crate::core::congestion::Congestion;
 use crate::outbound::socket_writer::SocketWriter;
 
-/// State that idle connections do not need. In an idle connection, it is a single null pointer.
+/// State that idle connections do not need. An idle connection stores only a null pointer.
 #[derive(Default)]
 pub(crate) struct Activity(Option<Box<Parts>>);
 
@@ -25,7 +25,7 @@ pub(crate) struct Parts {
     pub(crate) slow_consumer: Option<SlowConsumer>,
     /// Present while reading is paused because a receiver is congested.
     pub(crate) pause: Option<Box<Pause>>,
-    /// A handler or rule whose future is pending. Later messages wait for it.
+    /// The pending call of a handler or rule. Later messages wait for it.
     pub(crate) pending: Option<Box<PendingCall>>,
 }
 

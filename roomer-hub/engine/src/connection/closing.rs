@@ -19,13 +19,15 @@ const CLOSE_SCAN_LIMIT: usize = 64 * 1024;
 /// would keep the server reading until the close times out.
 const MAX_DISCARD: usize = 256 * 1024;
 
-/// The factor by which a close may exceed its timeout in total while the last bytes are written to a
-/// slow client. It limits both how long those bytes are kept and how long a client can delay the close.
+/// The factor by which a close may exceed its timeout in total while the last bytes are written to
+/// a slow client. It limits how long those bytes are kept, and how long a client can delay the
+/// close.
 const CLOSE_EXTENSIONS: u32 = 12;
 
 /// A connection whose last bytes are being written.
 pub(super) struct Closing {
-    /// Finds the peer's close frame. `None` if that would need much memory, or before the upgrade.
+    /// The decoder that finds the peer's close frame. `None` before the upgrade, or if the search
+    /// would need much memory.
     decoder: Option<Decoder>,
     /// How long the client may accept no bytes.
     wait: Duration,
@@ -33,7 +35,8 @@ pub(super) struct Closing {
     /// not beyond `latest`.
     until: Duration,
     latest: Duration,
-    /// The writer's count of the times that a full socket has accepted bytes again.
+    /// The writer's count, at the last step, of the times that a full socket has accepted bytes
+    /// again.
     relieved: u32,
     /// True once the write direction is shut down.
     is_shut: bool,
@@ -92,8 +95,8 @@ impl Connection {
             if is_closed && self.writer.poll_closed(cx).is_ready() {
                 return Step::Done;
             }
-            // RFC 6455 section 7.1.1: the server shuts down its direction first, then waits for the
-            // client.
+            // RFC 6455 section 7.1.1: the server shuts down its direction first, and then waits for
+            // the client to do the same.
             if !std::mem::replace(&mut closing.is_shut, true) {
                 self.writer.shutdown();
             }

@@ -30,7 +30,8 @@ impl Connection {
         let Some(session) = open.session_state.as_mut().filter(|_| may_keep) else { return false };
         let key = open.conn.info.key;
         let mut core = self.shared.core();
-        // If the client has already returned, it may take over its session, however many are detached.
+        // A client that has already returned may take over its session, however many sessions are
+        // detached.
         let is_full = core.sessions.detached >= self.shared.options().max_detached;
         let is_superseded = self.writer.is_superseded();
         let is_kept = is_superseded || !(is_full || core.sessions.has_to_end(key));
@@ -39,8 +40,8 @@ impl Connection {
         }
         let Some(detached) = core.outbound.detach(key, &self.writer) else { return false };
         core.sessions.detached(key);
-        // The lost writer is no longer in the table, and writers in the table are counted when
-        // removed.
+        // Count the lost writer's bytes here. Only writers in the table are counted when they are
+        // removed, and the lost writer is no longer in the table.
         core.counts.bytes_out += self.writer.count_written();
         drop(core);
         session.detached(now + window);
@@ -62,7 +63,7 @@ impl Connection {
         true
     }
 
-    /// Notifies other members, in rooms that announce it, that the client is away.
+    /// Notifies the other members that the client is away, in rooms that announce this.
     fn announce_away(&mut self, now: Duration) {
         let State::Detached(open) = &mut self.state else { return };
         let mut core = self.shared.core();
@@ -79,7 +80,7 @@ impl Connection {
             return Step::Again;
         };
         let (shared, writer) = (&self.shared, &self.writer);
-        // Do this even if the session ends now, since receivers in other connections wait for this
+        // Flush even if the session ends now, since receivers in other connections wait for this
         // flush.
         if open.flush_at.is_some_and(|at| now >= at) {
             open.flush_at = shared.flush().then_some(now.into());
@@ -121,7 +122,7 @@ impl Connection {
     /// Hands the session over to the task of the client's new socket.
     pub(super) fn hand_over(&mut self, now: Duration) -> Step {
         if matches!(self.state, State::Established(_)) && !self.detach(now) {
-            // The waiting task is notified when this connection ends.
+            // The task that waits for the session is notified when this connection ends.
             return Step::Done;
         }
         let State::Detached(open) = std::mem::replace(&mut self.state, State::HandedOver) else {
@@ -135,7 +136,7 @@ impl Connection {
         };
         match given {
             Ok(()) => Step::Done,
-            // The other task has stopped waiting, so the client has not returned.
+            // The new socket's task has stopped waiting, so the client has not returned.
             Err(session) => {
                 let HandedOver { open, writer } = *session;
                 writer.keep();

@@ -1,8 +1,8 @@
 //! Dispatch of a packet: the hub's rules, the application's rule, and the event's handler.
 //!
-//! The hub decides. If it needs the application, it returns an action, and the rule or handler runs
-//! without the lock. While its future is pending, the connection's later messages wait for it;
-//! other connections are not affected.
+//! The hub decides what happens to a packet. If it needs the application, it returns an action, and
+//! the rule or handler runs without the lock. While its future is pending, the connection's later
+//! messages wait for it; other connections are not affected.
 
 use std::fmt::Display;
 use std::task::{Context, Poll};
@@ -88,8 +88,8 @@ impl PendingCall {
 }
 
 impl<'s> Dispatcher<'_, 's> {
-    /// Passes an input about a packet to the hub, and runs the rules and handlers that it requests,
-    /// until the packet is done or a future is pending.
+    /// Passes an input about a packet to the hub, and runs the rules and handlers that the hub
+    /// requests, until the packet is handled or a future is pending.
     pub(crate) fn dispatch(
         &self,
         mut core: MutexGuard<'s, Core>,
@@ -99,7 +99,8 @@ impl<'s> Dispatcher<'_, 's> {
         let (conn, shared) = (self.conn.info.key, self.shared);
         let mut dispatched = Dispatched::default();
         let (mut input, mut packet): (Input<'_>, PacketRef<'_>) = (input, packet);
-        // Do this once, when the packet arrives: the history request is removed from it below.
+        // Call the rule only once, when the packet arrives. If it denies the request, the request
+        // is removed from the join below.
         if let Some(rule) = shared.options().rules.recall.as_ref()
             && packet.event == JOIN
             && !packet.payload.is_empty()
@@ -151,7 +152,7 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Calls the rule for requests for a room's history. Returns `None` if it panicked.
+    /// Calls the rule for requests for a room's history. Returns `None` if the rule panicked.
     #[cold]
     fn ask_recall(
         &self,
@@ -164,7 +165,7 @@ impl<'s> Dispatcher<'_, 's> {
         let may_recall = match answer {
             RuleAnswer::Allowed => Some(true),
             RuleAnswer::Panicked => None,
-            // Unreachable for `Pending`: this rule is never asynchronous.
+            // `Pending` is unreachable, since this rule is never asynchronous.
             RuleAnswer::Denied | RuleAnswer::Pending(_) => Some(false),
         };
         (core, may_recall)
@@ -227,7 +228,7 @@ impl<'s> Dispatcher<'_, 's> {
         message: OwnedMessage,
     ) -> Box<PendingCall> {
         let id = self.conn.info.id;
-        // Built lazily, since only a test's monitor needs the text.
+        // Build the text lazily, since only a test's monitor needs it.
         let owner = || (format!("the {kind} `{}`", message.event), Some(id));
         let observed = self.shared.monitor().observe(owner);
         Box::new(PendingCall { future, observed, message })

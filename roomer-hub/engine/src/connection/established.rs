@@ -1,4 +1,4 @@
-//! An established connection: its state, and resumption of a pending handler.
+//! An established connection: its state, and the resumption of a pending handler.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -64,7 +64,7 @@ impl Established {
     pub(crate) fn reset_socket(&mut self, compression: Compression, now: Duration) {
         self.decoder = compression.decoder();
         self.keep_alive = KeepAlive::new(now);
-        // A pending handler is kept.
+        // Keep a pending handler, since it belongs to the session.
         let pending = self.activity.existing().and_then(|parts| parts.pending.take());
         self.activity = Activity::default();
         self.activity.wait_for(pending);
@@ -82,7 +82,7 @@ impl Established {
         let Poll::Ready((outcome, owned)) = self.poll_call(&shared, now, cx) else {
             return ResumeResult::Pending;
         };
-        // Lock after dropping the future, since dropping it may call the server.
+        // Take the lock after dropping the future, since dropping it may call the server.
         let mut core = shared.core();
         let (message, packet) = (owned.borrowed(), owned.packet());
         let dispatcher = Dispatcher { shared: &shared, conn: &self.conn, now };
@@ -116,7 +116,7 @@ impl Established {
         self.report_buffered(writer);
         shared.flush_after_input(now, core, &mut self.flush_at);
         match is_pending {
-            // This is not `Pending`, since the new future has not been polled yet and has no waker
+            // Do not return `Pending`: the new future has not been polled yet, so it holds no waker
             // of this task.
             true => ResumeResult::Continue,
             false if is_closed => ResumeResult::Ended,
@@ -124,7 +124,8 @@ impl Established {
         }
     }
 
-    /// Polls a pending handler or rule. If it has completed, drops it and returns its message as well.
+    /// Polls a pending handler or rule. Once it has completed, drops it, and returns its outcome
+    /// and its message.
     fn poll_call(
         &mut self,
         shared: &Arc<Shared>,
@@ -137,7 +138,7 @@ impl Established {
         };
         // Application code is polled without the lock.
         let Poll::Ready(outcome) = shared.run_callback(|| call.poll(cx)) else {
-            // The handler may have sent messages before it returned `Pending`.
+            // Flush what the handler may have sent before it returned `Pending`.
             shared.flush_after_input(now, shared.core(), &mut self.flush_at);
             return Poll::Pending;
         };
@@ -169,7 +170,7 @@ impl Established {
         let waiting = pending.map_or(0, |call| call.message.payload.len());
         let requests = self.session_state.as_ref().map_or(0, |session| session.requests.held());
         let buffered = self.decoder.held() + waiting + requests;
-        // Small changes are not reported, since each report takes the writer's lock.
+        // Do not report small changes, since each report takes the writer's lock.
         let reported = self.activity.get().map_or(0, |parts| parts.buffered);
         if buffered != reported && buffered.max(reported) > REPORT_THRESHOLD {
             self.activity.begin().buffered = buffered;

@@ -1,6 +1,5 @@
-//! Sockets whose sessions are on other nodes: the request to that node, and copying bytes afterwards.
-//!
-//! [`crate::tunnel`] describes the other end.
+//! Sockets whose sessions are on other nodes: requests the session from its node, and then copies
+//! bytes between the socket and that node. [`crate::tunnel`] describes the other end.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,16 +16,18 @@ use crate::outbound::encode;
 use crate::transport::Transport;
 use crate::tunnel::pipe::{Answer, TunnelEnd};
 
-/// How long the session's node may take to answer. Longer than it waits for its own task.
+/// How long the session's node may take to answer. Longer than the time for which that node waits
+/// for the session's task.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The factor by which the last bytes may take longer than `close_timeout` while the client accepts some.
+/// The limit on the time to write the last bytes to a client that keeps accepting some, as a
+/// multiple of `close_timeout`.
 const CLOSE_EXTENSIONS: u32 = 12;
 
 /// How often a socket without traffic checks whether the server is closing.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// A socket that waits for the answer of its session's node.
+/// A socket waiting for the answer from its session's node.
 pub(super) struct Requesting {
     tunnel: TunnelEnd,
     opening: Opening,
@@ -35,41 +36,41 @@ pub(super) struct Requesting {
     until: Duration,
 }
 
-/// A socket whose bytes are copied.
+/// A socket whose bytes are copied to and from its session's node.
 pub(super) struct Forwarding {
     tunnel: TunnelEnd,
     to_client: Backlog,
     to_session: Backlog,
-    /// The time at which the socket is dropped, once the other end has left.
+    /// The time at which the socket is dropped, once the other end has left the tunnel.
     until: Option<Duration>,
-    /// The time beyond which the client's progress does not postpone that.
+    /// The time beyond which a client that accepts bytes no longer postpones `until`.
     latest: Duration,
 }
 
-/// Bytes that were read and not written yet.
+/// Bytes that were read but not yet written.
 #[derive(Default)]
 struct Backlog {
     bytes: Vec<u8>,
     written: usize,
-    /// True if bytes were written since this was reset.
+    /// True if bytes were written since the flag was last reset.
     has_moved: bool,
 }
 
 /// The result of copying in one direction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Copied {
-    /// The reader has nothing more, or the writer accepts nothing more.
+    /// The reader has no more bytes, or the writer accepts no more.
     Waits,
-    /// There may be more.
+    /// The reader may have more bytes.
     More,
-    /// The reader has ended, and everything is written.
+    /// The reader has ended, and all its bytes are written.
     Ended,
     /// The writer has failed.
     Failed,
 }
 
 impl Connection {
-    /// Requests the session from its node. Returns false if that is impossible.
+    /// Requests the session from its node. Returns false if the request cannot be sent.
     pub(super) fn request_session(
         &mut self,
         now: Duration,
@@ -79,7 +80,8 @@ impl Connection {
         let ResumeRequest { token: Some(token), received: Some(received) } = *request else {
             return false;
         };
-        // A client of a tunnel has its session here or none.
+        // A request that arrives through a tunnel is for a session on this node, and is not passed
+        // on to another node.
         let is_allowed = self.shared.options().cluster.as_ref().is_some_and(|own| own.hand_over);
         if !is_allowed || opening.tunnel.is_some() {
             return false;
@@ -99,7 +101,7 @@ impl Connection {
         true
     }
 
-    /// Waits for the answer of the session's node.
+    /// Waits for the answer from the session's node.
     pub(super) fn requesting(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Requesting(requesting) = &mut self.state else { return Step::Again };
         if requesting.tunnel.is_cut(cx) || self.shared.is_closing() {
@@ -107,7 +109,8 @@ impl Connection {
         }
         let answer = match requesting.tunnel.poll_answer(cx) {
             Poll::Ready(Some(answer)) => answer,
-            // The client has returned on yet another socket, or that node ends: it will return.
+            // The client has returned on another socket, or the session's node ends. The client
+            // will return.
             Poll::Ready(None) => return Step::Done,
             Poll::Pending if now < requesting.until => return Step::Wait(requesting.until),
             Poll::Pending => Answer::Refused,
@@ -124,7 +127,7 @@ impl Connection {
             Answer::Refused => None,
         };
         let Some(hello) = hello else {
-            // Leave first, so that its node knows that the client is here.
+            // Leave the tunnel first, so that the session's node knows that the client is here.
             drop(tunnel);
             self.shared.core().sessions.refused.other_node += 1;
             let resume = Some(ResumeRequest { token: Some(token), received: Some(received) });
@@ -145,7 +148,7 @@ impl Connection {
     pub(super) fn forwarding(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Forwarding(forwarding) = &mut self.state else { return Step::Again };
         let Forwarding { tunnel, to_client, to_session, until, latest } = &mut **forwarding;
-        // The client keeps its session, and reaches it through another node.
+        // Drop the socket: the client keeps its session, and returns through another node.
         if tunnel.is_cut(cx) || self.shared.is_closing() {
             return Step::Done;
         }
@@ -159,7 +162,7 @@ impl Connection {
             (Copied::Waits | Copied::Failed, Copied::Waits) if !tunnel.has_ended(cx) => {
                 Step::Wait(now + IDLE)
             }
-            // The other end has left, and the client does not accept the last bytes.
+            // The other end has left the tunnel, and the client does not accept the last bytes.
             (Copied::Waits | Copied::Failed, Copied::Waits) => {
                 let wait = self.shared.options().close_timeout;
                 let has_moved = std::mem::take(&mut to_client.has_moved);
@@ -179,7 +182,7 @@ impl Connection {
 }
 
 impl Backlog {
-    /// Copies from one transport to another, in the order of the bytes.
+    /// Copies bytes in order from one transport to another.
     fn copy(&mut self, cx: &mut Context<'_>, from: &dyn Transport, to: &dyn Transport) -> Copied {
         for _ in 0..MAX_READS_PER_POLL {
             while self.written < self.bytes.len() {
@@ -202,7 +205,8 @@ impl Backlog {
             let read = with_buffer(|buffer| {
                 let read = from.poll_read(cx, &mut buffer[..TUNNEL_DATA]);
                 read.map_ok(|size| {
-                    // The buffer of an idle socket is freed.
+                    // Store only the bytes read, and free them once written: an idle socket holds
+                    // no buffer.
                     self.bytes = buffer[..size].to_vec();
                     self.written = 0;
                     size
@@ -221,7 +225,8 @@ impl Backlog {
     }
 }
 
-/// Encodes `hello` with the token that was left out. `None` if the payload has no place for it.
+/// Inserts the session token, which the payload leaves out, and encodes `hello`. Returns `None` if
+/// the payload has no place for the token.
 fn complete_hello(payload: &str, token: &SessionToken) -> Option<Vec<u8>> {
     let (before, after) = payload.split_once("\"session\":null")?;
     let payload = format!("{before}\"session\":\"{}\"{after}", token.to_text());

@@ -20,11 +20,11 @@ use crate::server::conn::Conn;
 use crate::shared::Shared;
 use crate::sync::MutexGuard;
 
-/// The maximum pause of a sender per [`READ_QUANTUM`] read from it, if it has sent to a receiver
-/// above its high-water mark.
+/// How long a sender is paused for each [`READ_QUANTUM`] read from it, at most, after it has sent
+/// to a receiver above its high-water mark.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 
-/// A sender pauses once per this many bytes read ([`BACKPRESSURE_PAUSE`]).
+/// The number of bytes read for which a sender is paused once ([`BACKPRESSURE_PAUSE`]).
 const READ_QUANTUM: usize = 64 * 1024;
 
 /// The parts of an established connection needed to handle its events.
@@ -35,7 +35,8 @@ pub(super) struct Inbound<'c, 's> {
     activity: &'c mut Activity,
     session_state: &'c mut Option<Box<SessionState>>,
     now: Duration,
-    /// The time at which the pause ends, if a receiver is above its high-water mark.
+    /// The time at which a pause ends, if a packet was sent to a receiver above its high-water
+    /// mark.
     pause_until: Duration,
 }
 
@@ -62,14 +63,14 @@ impl Established {
         bytes: &mut [u8],
         now: Duration,
     ) -> bool {
-        // Reset even if there are no bytes: nothing was read while a handler was pending, which must
-        // not count as silence.
+        // Reset the timer even if there are no bytes: nothing was read while a handler was pending,
+        // which must not count as silence.
         self.keep_alive.received(now);
-        // If there are no bytes, a handler has completed, which does not show that the client has
-        // received its new token.
+        // Without bytes, this call follows the completion of a handler, which does not show that
+        // the client has received its new token.
         let has_received = !bytes.is_empty();
         // Hold the lock while the messages from one read are handled so that their broadcasts form
-        // one batch. Dispatching releases it around each handler.
+        // one batch. Only dispatching a handler releases it.
         let mut core = shared.core();
         core.counts.bytes_in += bytes.len() as u64;
         let (decoder, mut inbound) = self.inbound(shared, writer, bytes.len(), now);
@@ -113,9 +114,9 @@ impl<'s> Inbound<'_, 's> {
     /// Returns false while further events must wait.
     fn takes_more(&self) -> bool {
         !self.activity.is_pending()
-            // While a handler ran without the lock, a newer socket's task may have sent the number
-            // of handled packets in `hello`. The client retransmits all later packets on that
-            // socket.
+            // While a handler ran without the lock, the task of a newer socket may have sent the
+            // number of handled packets in `hello`. The client retransmits all later packets on
+            // that socket.
             && (self.session_state.is_none() || !self.writer.is_superseded())
     }
 
@@ -131,7 +132,8 @@ impl<'s> Inbound<'_, 's> {
             Ok(Event::Ping(payload)) => {
                 let mut pong = Vec::new();
                 websocket::pong_frame(payload, &mut pong);
-                // If the client does not read its pongs, do not queue further ones.
+                // This has no effect above the high-water mark, so a client that does not read its
+                // pongs does not fill its queue with more of them.
                 core.outbound.send_control(self.conn.info.key, pong);
                 (core, None)
             }
@@ -181,7 +183,7 @@ impl<'s> Inbound<'_, 's> {
                 return (core, Some(End::Violation(error.close_code(), error.to_string())));
             }
         };
-        // Without a session, extended protocol packets have no meaning.
+        // Without a session, the packets of the extended protocol have no meaning.
         let Some(session) = &mut self.session_state else {
             return self.on_packet(core, packet);
         };
@@ -232,7 +234,7 @@ impl<'s> Inbound<'_, 's> {
         Dispatcher { shared: self.shared, conn: self.conn, now: self.now }
     }
 
-    /// Records the pending future and the congested receiver left by a packet.
+    /// Records a packet's pending future and its congested receiver, if any.
     #[inline]
     pub(super) fn record(&mut self, dispatched: Dispatched) {
         self.activity.wait_for(dispatched.pending);
@@ -244,7 +246,7 @@ impl<'s> Inbound<'_, 's> {
         self.activity.pause(dispatched.congested, self.writer, self.pause_until);
     }
 
-    /// Continues with a renewed login's credentials, if any.
+    /// Continues with the credentials of a renewed login, if the login was renewed.
     pub(super) fn renewed(&mut self, renewed: Renewed) {
         if let (Renewed::Login(info), Some(session)) = (renewed, &mut self.session_state) {
             session.renewal.schedule(self.now, info.expires(), self.shared.options());
@@ -252,7 +254,7 @@ impl<'s> Inbound<'_, 's> {
         }
     }
 
-    /// Records that the client has received its token, and acknowledges its packets if an
+    /// Records that the client has received its new token, and acknowledges its packets if an
     /// acknowledgement is due.
     fn acknowledge(&mut self, core: &mut Core, has_received: bool) {
         let Some(session) = &mut self.session_state else { return };

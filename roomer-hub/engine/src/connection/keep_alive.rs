@@ -9,7 +9,7 @@ use crate::timer::moment::Moment;
 pub(crate) struct KeepAlive {
     /// The last time at which bytes were received, or a full socket accepted some.
     last_received: Moment,
-    /// The writer's count of the times that a full socket had accepted bytes again by then.
+    /// The writer's count, at that time, of the times that a full socket has accepted bytes again.
     relieved: u32,
     last_ping: Moment,
     /// The time at which the first unanswered ping was sent.
@@ -58,8 +58,8 @@ impl KeepAlive {
     /// Records that a ping was sent.
     pub(crate) fn pinged(&mut self, now: Duration) {
         self.last_ping = now.into();
-        // Keep the time of the first unanswered ping: further pings give a silent client no more
-        // time.
+        // Keep the time of the first unanswered ping, so that further pings do not give a silent
+        // client more time.
         self.unanswered_since.get_or_insert(self.last_ping);
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_late_ping_leaves_the_client_time_to_answer() {
         let mut keep_alive = KeepAlive::new(secs(0));
-        // The server process was suspended for ten minutes.
+        // Simulates that the server process was suspended for ten minutes.
         keep_alive.pinged(secs(600));
         assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(606)));
     }

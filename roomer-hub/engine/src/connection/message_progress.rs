@@ -11,17 +11,18 @@ const MIN_PROGRESS: usize = 64 * 1024;
 /// The progress of a partly received message, if there is one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MessageProgress {
-    /// The time at which progress was last counted, and the number of bytes received by then.
+    /// The time at which progress was last counted, and the number of message bytes received by
+    /// that time.
     unfinished: Option<(Moment, usize)>,
 }
 
 impl MessageProgress {
     /// Records that `bytes` of an unfinished message are buffered. `is_new` is true if another
-    /// message was completed since the last call, so this one began after it.
+    /// message was completed since the last call, so that the unfinished one began after that call.
     pub(crate) fn record(&mut self, now: Duration, bytes: usize, is_new: bool) {
         self.unfinished = match self.unfinished {
             _ if bytes == 0 => None,
-            // Too few bytes to count: single bytes must not extend the time limit.
+            // Do not count so few bytes as progress: single bytes must not extend the time limit.
             Some(earlier) if !is_new && bytes < earlier.1 + MIN_PROGRESS => Some(earlier),
             _ => Some((now.into(), bytes)),
         };

@@ -8,7 +8,7 @@
 //! When its socket is lost, an extended session goes from Established to Detached. It is handed
 //! over to the task of the client's next socket, which is in Resuming ([`crate::session`]).
 //!
-//! Each step checks everything that may have changed since the last one, always in the same order:
+//! Each step checks everything that may have changed since the last step, always in the same order:
 //! other tasks' decisions about this connection, its outbox, its socket, the clock.
 
 mod activity;
@@ -99,11 +99,11 @@ enum State {
     Authorizing(Box<Authorizing>),
     /// A framework has performed the handshake.
     Upgraded(Box<Opening>),
-    /// The client has returned; waiting for the task with its session to hand it over.
+    /// The client has returned; the task that has its session must hand it over.
     Resuming(Box<Resuming>),
     /// The client's session is on another node, which has not answered yet.
     Requesting(Box<Requesting>),
-    /// The client's session is on another node; bytes are copied to it and from it.
+    /// The client's session is on another node, to and from which bytes are copied.
     Forwarding(Box<Forwarding>),
     Established(Established),
     /// The session has no socket, but its client may return.
@@ -146,8 +146,8 @@ impl Connection {
         Connection::begin(shared, socket, peer, (place, state))
     }
 
-    /// Creates a connection whose handshake was performed by a framework. The caller has already
-    /// counted it.
+    /// Creates a connection whose handshake was performed by a framework, and which the caller has
+    /// already counted.
     pub(crate) fn upgraded(
         shared: Arc<Shared>,
         socket: impl Transport,
@@ -172,7 +172,7 @@ impl Connection {
     /// Performs one step in the current state.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let now = self.shared.now();
-        // A timer that has fired is no longer queued, so the next one must be set.
+        // A fired timer is no longer queued. Clear it so that it is set again.
         self.timer.expire(now);
         match &mut self.state {
             State::RejectedEarly(status) => {
@@ -202,8 +202,8 @@ impl Connection {
             return Step::Again;
         };
         let (shared, writer) = (&self.shared, &self.writer);
-        // Check this first, even if this connection ends now, since receivers in other connections
-        // wait for the flush.
+        // Flush first, even if this connection ends now, since receivers in other connections wait
+        // for the flush.
         if open.flush_at.is_some_and(|at| now >= at) {
             open.flush_at = shared.flush().then_some(now.into());
         }
@@ -226,8 +226,8 @@ impl Connection {
         if open.has_requests() {
             open.poll_requests(writer, now, cx);
         }
-        // Poll this while a handler is pending too so that the receiver is released when the pause
-        // has expired.
+        // Poll the pause even while a handler is pending so that the receiver is released when the
+        // pause has expired.
         let is_paused = open.activity.poll_paused(now, cx);
         if open.activity.is_pending() {
             return match open.resume_call(writer, now, cx) {
@@ -269,7 +269,7 @@ impl Connection {
                 Poll::Ready(Ok(_)) if open.must_wait() => return Step::Again,
                 Poll::Ready(Ok(_)) => has_more = true,
             }
-            // A full buffer is enough for one poll, and a due flush takes precedence over more input.
+            // A full buffer is enough for one poll, and a due flush takes precedence over reading.
             if is_full || open.flush_at.is_some_and(|at| now >= at) {
                 break;
             }
@@ -322,7 +322,7 @@ impl Future for Connection {
                 Step::Wait(until) => {
                     this.timer.set(&this.shared.timers, until, cx.waker());
                     // A shutdown wakes tasks in their handshake through their timers, and an abort
-                    // wakes all tasks. This timer may have been set just after that.
+                    // wakes all tasks. Either may have happened just before this timer was set.
                     let in_handshake = matches!(
                         this.state,
                         State::ProxyHeader { .. }
@@ -360,7 +360,7 @@ impl Connection {
         if let State::Done = self.state {
             return;
         }
-        // Do this first so that no other task writes to the socket, and paused senders are
+        // Do this first so that no other task writes to the socket any more, and paused senders are
         // released.
         self.abandon_handover();
         if !matches!(self.state, State::HandedOver) {

@@ -36,20 +36,20 @@ use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
 /// How long a client rejected before its request was read may take to receive the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
-/// A connection with an accepted handshake, not open in the hub yet.
+/// A connection whose handshake was accepted, but which the hub has not opened yet.
 #[derive(Default)]
 pub(crate) struct Opening {
-    /// The response. Empty if a framework has sent it.
+    /// The response to the request. Empty if the framework has sent it.
     pub(crate) response: Vec<u8>,
     pub(crate) compression: Compression,
     pub(crate) credentials: Option<Arc<Credentials>>,
     /// Bytes received after the request.
     pub(crate) leftover: Vec<u8>,
     /// Present if the client requests the extended protocol. After its resume request was handled,
-    /// `resume` is kept only if the token belongs to another node's session, so that the node can
-    /// be notified.
+    /// `resume` is kept only if the token belongs to another node's session, in order to notify
+    /// that node.
     pub(crate) session: Option<SessionRequest>,
-    /// Present if the client's socket is on another node.
+    /// Present if the client's socket is on another node and its bytes arrive through a tunnel.
     pub(crate) tunnel: Option<TunnelKey>,
 }
 
@@ -69,7 +69,8 @@ impl Connection {
         let handshake = self.shared.handshake();
         handshake.warnings.give(handshake.handshakes_full(status));
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
-        // Even lingering sockets are above their limit, so only what fits into the socket now is sent.
+        // The number of lingering sockets is limited too. Above that limit, only as much of the
+        // response is sent as fits into the socket now.
         if self.place == SocketKind::Outside {
             self.writer.prepare_final_write();
             return Step::Done;
@@ -87,7 +88,7 @@ impl Connection {
             let read = self.writer.poll_read(cx, buffer);
             read.map_ok(|size| (size, parser.push(&buffer[..size], &options.handshake)))
         });
-        // The timeout applies only if nothing has arrived: a request that was complete in time is
+        // The timeout applies only if nothing has arrived. A request that was complete in time is
         // served, however late this task is polled.
         match read {
             Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,
@@ -132,7 +133,8 @@ impl Connection {
             }
         }
         match handshake.decide(request, false) {
-            // An upgrade by HEAD is rejected, and a response to HEAD has no body.
+            // A HEAD request for an upgrade is rejected here, and the response to HEAD must not
+            // have a body.
             Decision::Ready(Err(Rejected { rejection, reason })) => {
                 self.reject(now, &Response::rejection(&rejection), reason, is_head)
             }
@@ -149,7 +151,8 @@ impl Connection {
         let State::Authorizing(authorizing) = &mut self.state else {
             return Step::Again;
         };
-        // Poll before checking the timeout: a decision counts, however late this task is polled.
+        // Poll before checking the timeout: the hook's decision counts, however late this task is
+        // polled.
         if let Poll::Ready(decided) = authorizing.auth.poll(|| self.shared.now(), cx) {
             let leftover = std::mem::take(&mut authorizing.leftover);
             return self.admit(now, decided, leftover);
@@ -193,7 +196,8 @@ impl Connection {
                 options.handshake.address(self.peer.get()),
                 options.handshake.address(accepted.peer),
             );
-            // Check again, since other clients may have connected while the hook was pending.
+            // Check the limits again, since other clients may have connected while the hook was
+            // pending.
             let replaced = handshake.replaced(&accepted);
             match handshake.lifecycle.promote(from, to, &options.handshake.admission, replaced) {
                 Ok(()) => Ok(accepted),
@@ -234,8 +238,8 @@ impl Connection {
         self.close(now, None)
     }
 
-    /// Sends the response, unless a framework has sent it, and opens the connection in the hub, in a
-    /// single step.
+    /// Sends the response, unless a framework has sent it, and opens the connection in the hub, all
+    /// in one step.
     pub(super) fn establish(&mut self, now: Duration, opening: Opening) -> Step {
         let Opening { response, compression, credentials, leftover, session, tunnel } = opening;
         if let Some(tunnel) = tunnel {
@@ -252,9 +256,9 @@ impl Connection {
             drop(core);
             return self.refuse_at_shutdown(now, response.is_empty());
         }
-        // Queue it before the hub opens the connection so that the response precedes `join_ack`.
+        // Queue the response before the hub opens the connection so that it precedes `join_ack`.
         self.writer.push(Chunk::complete(response));
-        // `hello` also precedes `join_ack`; the bytes after it belong to the session.
+        // `hello` also precedes `join_ack`. Only the bytes after `hello` belong to the session.
         if compression.is_shared {
             self.writer.accept_compressed();
         }
@@ -266,7 +270,7 @@ impl Connection {
             Some(profile) => Input::OpenWithProfile { id, extended, profile },
         };
         let applied = core.apply(now, open, opening);
-        // This fails only if the id is already in use, which its random bits make impossible in
+        // Opening fails only if the id is already in use, which its random bits make impossible in
         // practice.
         let Some(key) = applied.opened else {
             return Step::Done;
@@ -278,7 +282,7 @@ impl Connection {
         core.counts.opened += 1;
         let info = ConnInfo::new(key, id, credentials, self.peer.clone());
         core.arrived(&info);
-        // Do this after `arrived` so that the new connection counts as its user's newest.
+        // Apply the limit after `arrived` so that the new connection counts as its user's newest.
         core.limit_user(now, &info, shared.options().max_connections_per_user);
         if let Some(token) = session.and_then(|session| session.resume?.token) {
             core.report_elsewhere(now, &token, info.user().map(|user| &**user));
@@ -293,7 +297,7 @@ impl Connection {
             established.session_state = Some(state);
         }
         shared.flush_after_input(now, core, &mut established.flush_at);
-        // Do this after releasing the lock, since it calls the `tracing` subscriber.
+        // Begin the span after releasing the lock, since this calls the `tracing` subscriber.
         self.span = trace::Span::begin(&established.conn.info);
         if !has_user && shared.options().max_connections_per_user != usize::MAX {
             shared.warnings.give(WarningReason::NoUser { option: "max_connections_per_user" });

@@ -12,15 +12,15 @@ use crate::handshake::response::Response;
 use crate::metrics::warning::WarningReason;
 
 impl Connection {
-    /// Reads the header, and uses its address as the client's.
+    /// Reads the header, and uses the address in it as the client's.
     pub(super) fn read_proxy_header(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::ProxyHeader { header, until } = &mut self.state else {
             return Step::Again;
         };
         let until = *until;
         let read = with_buffer(|buffer| {
-            // Read no further than the header, since the request's parser starts empty and the rest
-            // would be lost.
+            // Read no further than the header, since the request's parser starts with an empty
+            // buffer and would not receive bytes read beyond the header.
             let max = header.wanted().min(buffer.len());
             let read = self.writer.poll_read(cx, &mut buffer[..max]);
             read.map_ok(|size| (size, header.push(&buffer[..size])))
@@ -37,8 +37,8 @@ impl Connection {
                 let (from, to) =
                     (options.handshake.address(self.peer.get()), options.handshake.address(client));
                 match self.shared.lifecycle.reassign(from, to, &options.handshake.admission) {
-                    // Set it after the counts are updated, since the socket was counted for the
-                    // proxy's address until now.
+                    // Set the client's address only after the counts are updated, since the socket
+                    // was counted for the proxy's address until now.
                     Ok(()) => {
                         self.peer = client.into();
                         Step::Again

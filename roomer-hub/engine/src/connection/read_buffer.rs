@@ -11,10 +11,12 @@ thread_local! {
 
 /// Calls `run` with this thread's read buffer. A nested call allocates a separate buffer.
 pub(crate) fn with_buffer<T>(run: impl FnOnce(&mut [u8]) -> T) -> T {
-    // Take it instead of borrowing: a nested call finds it empty and allocates.
+    // Take the buffer instead of borrowing it: a nested call finds it empty and allocates another
+    // one.
     let mut buffer = BUFFER.take();
     if buffer.is_empty() {
-        // Zero it once per thread, since `Transport` reads into initialized bytes.
+        // Fill the buffer with zeros once per thread, since `Transport` reads into initialized
+        // bytes.
         buffer = vec![0; SIZE];
     }
     let result = run(&mut buffer);

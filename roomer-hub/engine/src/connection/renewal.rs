@@ -25,11 +25,11 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Renewal {
     due_at: Option<Moment>,
-    /// True while the client may send one token.
+    /// True while the client may send one token in answer to a request.
     is_asked: bool,
 }
 
-/// The result of a client's token.
+/// The result of handling a client's token.
 pub(crate) enum Renewed {
     /// The login is renewed, with new credentials.
     Login(Arc<ConnInfo>),
@@ -62,13 +62,13 @@ impl Renewal {
         let expiring = PacketRef { room: ROOT, event: EXPIRING, payload, ..PacketRef::default() };
         match outbound.send_frame(conn.key, encode(&expiring)) {
             true => (self.is_asked, self.due_at) = (true, None),
-            // The client's queue is full, so the request is repeated later.
+            // The client's queue is above its high-water mark, so repeat the request later.
             false => self.due_at = Some((now + RETRY).into()),
         }
     }
 
-    /// Returns true once per request. Further tokens count as events that clients may not send, so
-    /// the hook does not run more often than tokens are requested.
+    /// Returns true once per request. The caller rejects any further token like an event that
+    /// clients may not send, so the hook does not run more often than tokens are requested.
     pub(crate) fn takes_token(&mut self) -> bool {
         std::mem::take(&mut self.is_asked)
     }
@@ -99,8 +99,8 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Applies the hook's result. The claims replace the earlier ones; extensions that middleware
-    /// left in the request are kept.
+    /// Applies the hook's result. The returned claims replace the earlier ones; extensions that
+    /// middleware has added to the request are kept.
     pub(crate) fn renewed(
         &self,
         mut core: MutexGuard<'s, Core>,

@@ -1,7 +1,8 @@
 //! A connection's pending request handlers.
 //!
-//! Unlike message handlers, they do not delay later packets: each request has a tag, so answers
-//! may be sent in any order, and a handler may wait for another answer from its own client.
+//! Unlike message handlers, pending request handlers do not delay later packets. Each request has a
+//! tag, so answers may be sent in any order, and a handler may wait for an answer from its own
+//! client.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -33,11 +34,12 @@ pub(crate) struct RunningRequest {
 #[derive(Default)]
 pub(crate) struct RunningRequests(Option<Box<RequestList>>);
 
-/// Allocated only while there are any, since few connections have pending request handlers.
+/// The list of pending request handlers. Allocated only if there are any, since few connections
+/// have some.
 #[derive(Default)]
 struct RequestList {
     requests: Vec<RunningRequest>,
-    /// True if one of them has not been polled yet.
+    /// True if a handler in the list has not been polled yet.
     has_new: bool,
 }
 
@@ -53,7 +55,7 @@ impl RunningRequests {
         self.0.as_ref().is_some_and(|list| list.has_new)
     }
 
-    /// Returns the total size of the request payloads in bytes.
+    /// Returns the total size in bytes of the pending requests' payloads.
     pub(crate) fn held(&self) -> usize {
         self.iter().map(|request| request.message.payload.len()).sum()
     }
@@ -125,7 +127,7 @@ impl<'s> Dispatcher<'_, 's> {
 
 /// Returns the error code for an error not intended for the client.
 fn code_of(error: &HandlerError) -> ErrorCode {
-    // Reading the payload failed, so the client is at fault.
+    // Reading the payload as JSON failed, so the client is at fault.
     #[cfg(feature = "json")]
     if error.is::<crate::JsonError>() {
         return ErrorCode::Invalid;
@@ -149,12 +151,12 @@ impl Established {
         let shared = self.conn.server.0.clone();
         let Some(session) = &mut self.session_state else { return };
         let Some(list) = &mut session.requests.0 else { return };
-        // Each future is polled below, which registers this task's waker.
+        // All handlers are polled below, which registers this task's waker with their futures.
         list.has_new = false;
         let mut done: Vec<(OwnedMessage, Result<ReplyResult, HandlerPanic>)> = Vec::new();
         list.requests.retain_mut(|request| {
             let RunningRequest { future, observed, message } = request;
-            // Application code is polled, and its future dropped, without the lock.
+            // Poll application code, and drop its future, without the lock.
             let poll = || observed.poll(cx, |cx| call::poll(future, cx));
             match shared.run_callback(poll) {
                 Poll::Pending => true,
@@ -174,7 +176,7 @@ impl Established {
                 Err(panic) => dispatcher.panicked(core, &message, panic),
             };
         }
-        // Handlers that are still pending may have sent messages too.
+        // Flush what the handlers that are still pending may have sent, too.
         shared.flush_after_input(now, core, &mut self.flush_at);
         self.report_buffered(writer);
     }

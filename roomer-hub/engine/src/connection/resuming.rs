@@ -21,7 +21,7 @@ use crate::outbound::{Chunk, encode};
 use crate::session::handover::{HandedOver, Handover, HandoverError};
 use crate::tunnel::due::TunnelKey;
 
-/// The timeout for the handover by the task that has the session. Only a handler that blocks its
+/// How long the task that has the session may take to hand it over. Only a handler that blocks its
 /// thread can delay the handover.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -57,8 +57,8 @@ impl Connection {
                 }
                 core = self.shared.core();
                 core.sessions.refused.other_node += 1;
-                // Keep the request for the report to the other node, after the client has received
-                // a new session.
+                // Keep the request, with which the other node is notified once the client has a new
+                // session here.
                 opening.session.iter_mut().for_each(|session| session.resume = Some(request));
             } else {
                 core.sessions.refused.unknown += 1;
@@ -66,8 +66,8 @@ impl Connection {
             drop(core);
             return self.establish(now, opening);
         };
-        // The token names the session, and the login must be the session user's: a stolen token
-        // alone is not enough.
+        // The token identifies the session. The new connection's user must also be the session's
+        // user, so that a stolen token alone is not enough.
         if core.infos.get(conn).is_none_or(|info| info.user() != user) {
             core.sessions.refused.other_user += 1;
             drop(core);
@@ -95,7 +95,8 @@ impl Connection {
         let is_over = now >= resuming.until || self.shared.is_closing();
         let session = match resuming.handover.poll(cx) {
             Poll::Ready(session) => session,
-            // The session may have been handed over since the poll. Take it, or it would be lost.
+            // The session may have been handed over since the poll. Take it, since it would be lost
+            // otherwise.
             Poll::Pending if is_over => resuming.handover.abandon().ok_or(HandoverError::Ended),
             Poll::Pending => return Step::Wait(resuming.until),
         };
@@ -109,22 +110,22 @@ impl Connection {
         }
     }
 
-    /// Opens a new session instead of the expected one, if the limits permit it: this socket was
-    /// admitted instead of the session's old socket, which may still be open.
+    /// Opens a new session instead of resuming the requested one, if the limits permit it. This
+    /// socket was admitted in place of the session's old socket, which may still be open.
     fn open_new_session(&mut self, now: Duration, opening: Opening) -> Step {
         if let Some(tunnel) = opening.tunnel {
             return self.refuse_tunnel(tunnel);
         }
         let (lifecycle, options) = (&self.shared.lifecycle, self.shared.options());
         let address = options.handshake.address(self.peer.get());
-        // Exclude this socket, which is counted as well.
+        // Exclude this socket from the check, since it is already counted.
         let own = Some(Replaced { address });
         let Err(status) = lifecycle.check(address, &options.handshake.admission, own) else {
             self.shared.core().sessions.refused.unknown += 1;
             return self.establish(now, opening);
         };
         match opening.response.is_empty() {
-            // No response is pending, since a framework has sent one.
+            // There is no response to send, since a framework has sent it.
             true => {
                 let (code, reason) = close::OVERLOADED.frame();
                 self.writer.close(Some(code), reason, false);
@@ -159,7 +160,7 @@ impl Connection {
             core.sessions.refused.incomplete += 1;
             core.gone(now, key, DisconnectReason::Lost);
             shared.flush_after_input(now, core, &mut open.flush_at);
-            // The session's state is dropped here, so the timer task continues the flush.
+            // The session's state is dropped here, so the timer task must continue its flush.
             if open.flush_at.is_some() {
                 shared.timers.wake_drivers();
             }
@@ -171,13 +172,14 @@ impl Connection {
         let handled = state.received.count();
         match tunnel {
             None => {
-                // Neither the response nor `hello` is counted by the client as a packet, so they are
-                // not logged for replay.
+                // The client counts neither the response nor `hello` as a packet, so they are not
+                // logged for replay.
                 self.writer.push_unlogged(Chunk::complete(response));
                 let hello = hello(shared.options(), Some(token), id.as_str(), Some(handled), None);
                 self.writer.push_unlogged(Chunk::complete(hello));
             }
-            // The other node sends both, since the token does not pass the broker.
+            // The other node sends the response and `hello`, since the token must not pass through
+            // the broker.
             Some(tunnel) => {
                 let hello = hello_payload(shared.options(), None, Some(handled), None);
                 core.accept_tunnel(now, tunnel, (&presented, &token), &hello);
@@ -216,7 +218,8 @@ impl Connection {
 }
 
 impl Connection {
-    /// Leaves a tunnel whose session does not continue, so that its client gets a new one there.
+    /// Refuses to continue the session of a tunnel's client, which then gets a new session on the
+    /// other node.
     pub(super) fn refuse_tunnel(&self, tunnel: TunnelKey) -> Step {
         self.shared.core().refuse_tunnel(tunnel);
         Step::Done

@@ -12,15 +12,17 @@ use crate::shared::Shared;
 use crate::tunnel::Arrival;
 
 impl Connection {
-    /// Verifies a request of another node. Returns the connection of its client, which is counted as
-    /// one here if the limits permit it. Otherwise the client gets a new session there.
+    /// Verifies another node's request for a session. Returns a connection for its client, which is
+    /// counted like a local one, if the limits permit it. Otherwise the client gets a new session
+    /// on the other node.
     pub(crate) fn returned(shared: &Arc<Shared>, arrival: Arrival) -> Option<Connection> {
         let Arrival { end, item } = arrival;
         let Ok(Some(TunnelItem::Open { request, .. })) = TunnelItem::decode(&item) else {
             return None;
         };
         if end.is_left() {
-            // The client is gone again, so its session must not leave the socket that it has.
+            // The client has left again. Its session must not be detached from the socket that it
+            // has now.
             return None;
         }
         let (options, key, now) = (shared.options(), end.key(), shared.now());

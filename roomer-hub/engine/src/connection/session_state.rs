@@ -12,14 +12,15 @@ use crate::outbound::replay::WrongCount;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::timer::moment::Moment;
 
-/// The maximum time without any packet from the server, as announced in `hello`. Browsers do not expose
-/// pings to a page, so the page detects a dead server by this.
+/// The maximum time without any packet from the server, as announced in `hello`. Browsers do not
+/// expose pings to pages, so this is how a page detects a dead server.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
-/// The maximum number of consecutive acknowledgements that acknowledge nothing new, which a client has
-/// no reason to send. They are not packets for the hub, so its rates do not count them.
+/// The maximum number of consecutive acknowledgements that acknowledge nothing new, which a client
+/// has no reason to send. Acknowledgements are not passed to the hub, so its rate limits do not
+/// apply to them.
 const MOST_IDLE_ACKS: u8 = 64;
-/// After a pause this long, an acknowledgement no longer counts as consecutive.
+/// The time after the last acknowledgement from which the next one no longer counts as consecutive.
 const ACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection's session state, without the packets to send.
@@ -27,8 +28,8 @@ const ACK_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct SessionState {
     /// The client's handled packets, and when to acknowledge them.
     pub(crate) received: AckSchedule,
-    /// The time at which the server must send something or, without a socket, at which the session
-    /// ends.
+    /// The time at which the server must send something or, if the session has no socket, the time
+    /// at which the session ends.
     deadline: Moment,
     /// The time at which the last acknowledgement was received.
     last_ack: Moment,
@@ -68,7 +69,7 @@ impl SessionState {
             last_ack: now.into(),
             idle_acks: 0,
             has_socket: true,
-            // The first token replaces no older one that would have to stay valid.
+            // The session's first token replaces no older one, so it need not be confirmed.
             is_unconfirmed: false,
             requests: RunningRequests::default(),
             renewal: Renewal::default(),
@@ -77,7 +78,7 @@ impl SessionState {
 
     /// Continues the session on a new socket.
     pub(crate) fn resumed(&mut self, now: Duration) {
-        // `hello` contains the number of received packets, which acknowledges them.
+        // `hello` contains the number of received packets, which acknowledges all of them.
         self.received.acknowledge();
         (self.deadline, self.has_socket) = ((now + HEARTBEAT).into(), true);
         self.is_unconfirmed = true;
@@ -93,13 +94,14 @@ impl SessionState {
         self.deadline.into()
     }
 
-    /// Returns true once after each resume, when the first packet shows that the client has its newest
-    /// token.
+    /// Returns true once after each resume: for the first packet, which shows that the client has
+    /// its newest token.
     pub(crate) fn confirms(&mut self) -> bool {
         std::mem::take(&mut self.is_unconfirmed)
     }
 
-    /// Handles an acknowledgement. Any other packet, of `bytes` bytes, is counted as received.
+    /// Handles a packet if it is an acknowledgement. Any other packet, of `bytes` bytes, is counted
+    /// as received.
     pub(crate) fn on_packet(
         &mut self,
         now: Duration,
@@ -108,8 +110,8 @@ impl SessionState {
         writer: &SocketWriter,
     ) -> SessionPacket {
         if packet.event != ACK {
-            // Packets are limited by the hub's rates, and the client may request an acknowledgement for
-            // each.
+            // Any other packet resets the count: the hub's rates limit such packets, and the client
+            // may request an acknowledgement for each.
             self.idle_acks = 0;
             self.received.received(now, bytes);
             return match packet.event == TOKEN && self.renewal.takes_token() {
@@ -144,9 +146,10 @@ impl SessionState {
         self.received.due_at().map_or(heartbeat, |at| at.min(heartbeat))
     }
 
-    /// Returns an acknowledgement's frame, to be sent now.
+    /// Returns the frame of an acknowledgement, which the caller must send now.
     pub(crate) fn acknowledge(&mut self, now: Duration) -> Vec<u8> {
-        // This is also called when a pending handler completes after the socket was lost.
+        // There may be no socket: this is also called when a handler completes after the socket was
+        // lost.
         if self.has_socket {
             self.deadline = (now + HEARTBEAT).into();
         }

@@ -1,23 +1,23 @@
 //! Detection of slow consumers, and the deadlines for closing them. The time and the outbox's status
 //! are arguments.
 //!
-//! A socket may be full for a moment. The connection is closed if its socket accepts nothing for
-//! `write_timeout`. It is closed sooner if more than the high-water mark is queued, since other senders
-//! pause for it, and soonest if the queue would otherwise grow without a useful limit.
+//! A socket may be full for a moment. Its connection is closed if the socket accepts nothing for
+//! `write_timeout`. The connection is closed sooner if more than the high-water mark is queued,
+//! since other senders pause for it, and soonest if it is flooded ([`FLOOD_LIMITS`]).
 
 use std::time::Duration;
 
 use crate::outbound::socket_writer::{Pressure, Status};
 
-/// The limits for a connection above half of `max_backlog`: how long it may accept nothing, and how
-/// long it may accept less than half of `max_backlog`.
+/// The limits for a connection with more than half of `max_backlog` queued: how long its socket may
+/// accept nothing, and how long it may accept less than half of `max_backlog`.
 const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
-/// The limits for a connection whose queue exceeds [`FLOOD_FACTOR`] times `max_backlog`. They limit
-/// the memory it takes in a flood.
+/// The same limits for a connection with more than [`FLOOD_FACTOR`] times `max_backlog` queued.
+/// They bound the memory that it takes in a flood.
 const FLOOD_LIMITS: (Duration, Duration) = (STALL_AFTER, Duration::from_millis(500));
 
-/// The multiple of `max_backlog` at which a connection is flooded ([`FLOOD_LIMITS`]).
+/// The multiple of `max_backlog` above which the queue counts as flooded ([`FLOOD_LIMITS`]).
 const FLOOD_FACTOR: usize = 3;
 
 /// How long a socket may accept no bytes before senders stop pausing for a connection above the
@@ -29,10 +29,10 @@ const STALL_AFTER: Duration = Duration::from_millis(50);
 pub(crate) struct SlowConsumer {
     /// The time at which the socket last accepted bytes.
     moved: Duration,
-    /// The number of bytes that it had accepted by then.
+    /// The number of bytes that the socket had accepted by that time.
     written: u64,
     /// The time at which the queue exceeded the limit, and the number of bytes that the socket had
-    /// accepted by then.
+    /// accepted by that time.
     behind_since: Option<(Duration, u64)>,
 }
 
@@ -48,11 +48,11 @@ pub(crate) struct Limits {
 /// The deadlines for a connection whose socket is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// The time at which to close the connection if its socket accepts nothing more.
+    /// The time at which to close the connection if its socket accepts no more bytes.
     pub(crate) close_at: Duration,
-    /// The time at which to poll again.
+    /// The time at which to poll again, even if the socket has accepted nothing.
     pub(crate) poll_at: Duration,
-    /// True if senders should no longer pause for it.
+    /// True if senders should no longer pause for this connection.
     pub(crate) is_stalled: bool,
 }
 
@@ -69,13 +69,14 @@ impl SlowConsumer {
         }
         let stalls_now = status.is_above() && now >= self.moved + STALL_AFTER;
         let is_stalled = stalls_now || status.pressure == Pressure::Stalled;
-        // A large message may take long on a slow connection, whatever small ones are queued behind
-        // it.
+        // Do not count a large message: on a slow connection it may take long, whatever small
+        // messages are queued behind it.
         let counted = status.queued.saturating_sub(status.large_message_left);
         if !status.is_above() || counted.saturating_sub(status.newest) <= max_backlog / 2 {
             self.behind_since = None;
             let close_at = self.moved + write_timeout;
-            // Poll sooner while senders pause, since they are released after `STALL_AFTER`.
+            // Poll sooner while senders pause for this connection, since they are released after
+            // `STALL_AFTER`.
             let poll_at = match status.is_above() && !is_stalled {
                 true => close_at.min(now + STALL_AFTER),
                 false => close_at,
@@ -88,7 +89,7 @@ impl SlowConsumer {
         if status.written - written_then >= max_backlog as u64 / 2 {
             self.behind_since = Some((now, status.written));
         }
-        // Saturates, since the option has no upper limit.
+        // Saturate, since the option has no upper limit.
         let is_flooded = counted > max_backlog.saturating_mul(FLOOD_FACTOR);
         let (no_progress, little_progress) = if is_flooded { FLOOD_LIMITS } else { SLOW_LIMITS };
         let close_at = (self.moved + no_progress.min(write_timeout)).min(since + little_progress);
@@ -150,7 +151,7 @@ mod tests {
             let verdict = slow.poll(ms(500 * step), &full(900, 10 * step, Pressure::Above), LIMITS);
             assert_eq!(verdict.close_at, ms(500 * step + 1000).min(ms(4000)));
         }
-        // Half of max_backlog starts a new period.
+        // Accepting half of max_backlog starts a new period.
         slow.poll(ms(3900), &full(900, 600, Pressure::Above), LIMITS);
         let verdict = slow.poll(ms(3950), &full(900, 610, Pressure::Above), LIMITS);
         assert_eq!(verdict.close_at, ms(4950));

@@ -28,7 +28,7 @@ enum Deadline {
 }
 
 /// A connection's deadlines, in the order in which expired ones are handled: those that end the
-/// connection come first. The deadlines for a full socket are separate and checked last.
+/// connection come first. The deadlines for a full socket are stored elsewhere and checked last.
 type Deadlines = [(Deadline, Option<Duration>); 6];
 
 impl Established {
@@ -36,7 +36,8 @@ impl Established {
         let (activity, session) = (self.activity.get(), self.session_state.as_ref());
         let silence = match self.activity.is_pending() {
             false => self.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),
-            // Nothing is read while a handler is pending, which must not count as the client's silence.
+            // Nothing is read while a handler is pending, and this must not count as the client's
+            // silence.
             true => None,
         };
         let message = activity.and_then(|parts| parts.progress.timeout_at(options.message_timeout));
@@ -60,10 +61,10 @@ impl Connection {
         self.end(now, &close::TOO_SLOW)
     }
 
-    /// Handles expired deadlines, and determines when to poll next. Runs after reading so that
+    /// Handles expired deadlines, and determines when to poll next. This runs after reading so that
     /// bytes that arrived while the process was suspended count, and the process's own pause is not
-    /// mistaken for the client's silence. `status` dates from before the read: a later change that
-    /// needs an action has woken the task, which then performs another step.
+    /// mistaken for the client's silence. `status` was obtained before the read. Any later change
+    /// that needs an action has woken the task, which then performs another step.
     pub(super) fn check_timeouts(&mut self, now: Duration, status: Status, has_more: bool) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
@@ -119,7 +120,7 @@ impl Connection {
                 self.shared.send_control(key, frame);
             }
         }
-        // Sending may have filled the socket, so the status must be read again.
+        // Sending may have filled the socket, so the next step must read the status again.
         Step::Again
     }
 
@@ -153,7 +154,7 @@ impl Connection {
             };
         }
         let flush_at = open.flush_at.map(Duration::from);
-        // Return `Later` instead of `Again` so that other connections run in between.
+        // Return `Later` instead of `Again` so that other tasks run in between.
         if has_more || flush_at.is_some_and(|at| now >= at) {
             return Step::Later;
         }
