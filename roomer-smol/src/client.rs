@@ -61,9 +61,10 @@
 //!
 //! # Tokens
 //!
-//! Proxies log the addresses of requests, and thereby a token in `?token=…`. `token_in_protocol` sends it
-//! as a subprotocol instead, as the JavaScript client does with `tokenIn: "protocol"`. A server needs no
-//! option for that: `Request::token` reads both forms, and the server never logs them.
+//! Proxies log the URLs of requests, including a token in `?token=…`. `token_in_protocol` sends the
+//! token as a subprotocol instead, as the JavaScript client does with `tokenIn: "protocol"`. The
+//! server needs no option for this: `HandshakeRequest::token` reads both forms, and the server
+//! never logs tokens.
 //!
 //! ```no_run
 //! use roomer_smol::client::Client;

@@ -12,7 +12,7 @@ use smol::Timer;
 use smol::net::TcpStream;
 
 /// Runs a server's link to its cluster's broker ([`Builder::cluster`](crate::Builder::cluster)).
-/// Spawn it once, next to `serve`:
+/// Spawn the future once, next to `serve`:
 ///
 /// ```no_run
 /// use roomer_smol::{Cluster, Server, bind, cluster, serve_until, shutdown_signal};

@@ -1,7 +1,7 @@
 //! Room servers on [smol].
 //!
 //! This crate is the adapter between [`roomer_engine`] and smol: it accepts, reads, writes and
-//! sleeps. The engine implements rooms and rules and handles slow clients, independently of the
+//! sleeps. The engine implements rooms and rules, and handles slow clients, independently of the
 //! runtime.
 //!
 //! # A server
@@ -26,8 +26,8 @@
 //! # Requests
 //!
 //! Clients of the extended protocol send requests, which a handler answers with its return value.
-//! The server sends requests to clients with [`Conn::request`]. Only the text of a [`ReplyError`]
-//! is sent to the client; other errors' texts are not:
+//! The server sends requests to clients with [`Conn::request`]. If a handler returns a
+//! [`ReplyError`], its text is sent to the client; the texts of other errors are not:
 //!
 //! ```
 //! use std::time::Duration;
@@ -109,9 +109,9 @@
 //! | `INFO` | slow clients, drains, shutdowns |
 //! | `DEBUG` | the start and the end of each connection, rejected handshakes |
 //!
-//! Handlers and rules run in the span of their connection, `connection`, which contains its id and
-//! address. Without `tracing`, [`Builder::on_warning`] receives the problems that need an operator's
-//! attention.
+//! Handlers and rules run in their connection's span, `connection`, which contains the connection's
+//! id and address. Without `tracing`, [`Builder::on_warning`] receives the problems that need an
+//! operator's attention.
 //!
 //! # Several machines
 //!
@@ -161,10 +161,10 @@
 //! # Tests
 //!
 //! With the `testkit` feature, your handlers, rules and hooks run in the real server with scripted
-//! clients and without sockets: in virtual time, in an order that depends only on a seed. smol's
-//! timers, sockets and `unblock` use separate threads, which a seed cannot order: a handler that waits
-//! for one of them fails the test, and the message names the handler. Test such handlers over a real
-//! socket.
+//! clients and without sockets, in virtual time and in an order that depends only on a seed. smol's
+//! timers, sockets and `unblock` use separate threads, which a seed cannot order. A handler that
+//! waits for one of them therefore fails the test, and the message names the handler. Test such
+//! handlers over a real socket.
 //!
 //! # Further reading
 //!

@@ -18,16 +18,16 @@ use smol::{Executor, Task, Timer};
 use crate::{Builder, socket};
 use crate::{Listener, Server, Upgrade};
 
-/// The delay after the system failed to accept a connection, for example because no file
+/// How long to wait after the system failed to accept a connection, for example because no file
 /// descriptors are left. Open connections are served in the meantime.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Serves on smol's global executor until the future is dropped.
 ///
-/// Raises the process's soft limit of open descriptors to the number that the server may need
+/// Raises the process's soft limit on open descriptors to the number that the server may need
 /// ([`max_connections`](Builder::max_connections) plus
 /// [`max_handshakes`](Builder::max_handshakes)), or to the hard limit if that is lower.
-/// [Warns](Builder::on_warning) if it is too low for `max_connections`.
+/// [Warns](Builder::on_warning) if the resulting limit is too low for `max_connections`.
 ///
 /// # Errors
 ///
@@ -38,9 +38,10 @@ pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
     serve_until(listener, server, pending::<()>()).await
 }
 
-/// Serves on smol's global executor until `stop` completes, then [drains](Server::drain) the server:
-/// answers new clients with 503, closes all connections with 1001, and waits for them for a limited
-/// time. [`Builder::drain`] sets the rate; [`Server::drain`] returns the report afterwards.
+/// Serves on smol's global executor until `stop` completes, then [drains](Server::drain) the
+/// server: answers new clients with 503, closes all connections with 1001, and waits for them for a
+/// limited time. [`Builder::drain`] sets the rate at which they are closed. Afterwards,
+/// [`Server::drain`] returns the report.
 ///
 /// # Errors
 ///
@@ -54,7 +55,8 @@ pub async fn serve_until(
 }
 
 /// Like [`serve_until`], on your own executor: a `&'static Executor<'static>` or an
-/// `Arc<Executor<'static>>`. Your threads have to run it; each of them serves connections.
+/// `Arc<Executor<'static>>`. Your own threads must run the executor, and each of them serves
+/// connections.
 ///
 /// # Errors
 ///
@@ -68,15 +70,16 @@ pub async fn serve_on(
     run(listener, server, stop, executor).await
 }
 
-/// Serves one connection over any stream, such as TLS or a pipe, starting with the HTTP request. `peer`
-/// is the client's address, if it has one.
+/// Serves one connection over any stream, such as TLS or a pipe, starting with the HTTP request.
+/// `peer` is the client's address, if known.
 ///
 /// Spawn the returned future: it completes when the connection ends, and dropping it ends the
-/// connection. smol's global executor runs a task for the server's timers while there are connections.
-/// To close all of them, await [`Server::drain`].
+/// connection. While there are connections, smol's global executor also runs a task for the
+/// server's timers. To close all connections, await [`Server::drain`].
 ///
-/// Prefer [`serve`] for TCP: it needs no lock around the socket, and limits the bytes that the system
-/// buffers for a slow reader. For the same limit here, call [`socket::prepare`] first.
+/// Prefer [`serve`] for TCP: it needs no lock around the socket, and limits the bytes that the
+/// system buffers for a slow reader. To set the same limit for a stream served by this function,
+/// call [`socket::prepare`] first.
 pub fn connect<S>(
     stream: S,
     server: &Server,
@@ -106,7 +109,8 @@ where
     with_timer(upgrade.connect(transport, leftover))
 }
 
-/// Wraps a connection outside [`serve`]: its first poll spawns the timer task if none is running.
+/// Wraps a connection that was not accepted by [`serve`]: its first poll spawns the timer task if
+/// none is running.
 fn with_timer(connection: Connection) -> impl Future<Output = ()> {
     connection.with_timer(Timer::after, |_, timers| smol::spawn(timers).detach())
 }
@@ -122,7 +126,8 @@ async fn run(
     // in 200 polls of its tasks, which is too late for new clients and timers.
     let timers = server.clone();
     let timers = executor.spawn(async move { timers.run_timers(Timer::after).await });
-    // An executor does not report how many threads run it, so there may be more workers than threads.
+    // An executor does not report how many threads run it, so there may be more workers than
+    // threads.
     let workers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
         .map(|_| server.clone())
         .map(|server| executor.spawn(async move { server.run_flush_worker().await }))
@@ -131,20 +136,20 @@ async fn run(
     let accepting = accept(listener, server.clone(), executor.clone(), is_stopping.clone());
     let accepting = executor.spawn(accepting);
     stop.await;
-    // Connections are accepted during the drain, for as long as the server is live.
+    // Connections are accepted during the drain too, for as long as the server is live.
     is_stopping.store(true, Ordering::Relaxed);
-    // Use a separate task, for the same reason as above.
+    // Run the drain in a separate task, for the same reason as above.
     executor.spawn(async move { _ = server.drain().await }).await;
     accepting.cancel().await;
-    // End them after the drain, whose waits need the timers.
+    // Cancel the timers after the drain, which needs them while it waits.
     timers.cancel().await;
     // A smol task is cancelled when its handle is dropped.
     drop(workers);
     Ok(())
 }
 
-/// Accepts connections, including during a drain, in order to reject new clients with 503; never
-/// returns.
+/// Accepts connections, and never returns. Continues during a drain, in order to reject new clients
+/// with 503.
 async fn accept(
     listener: impl Listener,
     server: Server,
@@ -153,7 +158,8 @@ async fn accept(
 ) {
     while !is_stopping.load(Ordering::Relaxed) || server.is_live() {
         match listener.accept(&server).await {
-            // Detach it, since connections outlive this task and are ended by the drain.
+            // Detach the connection's task, since connections outlive this task and are ended by
+            // the drain.
             Ok(connection) => executor.spawn(connection).detach(),
             Err(error) => {
                 server.record_accept_error(&error);

@@ -12,8 +12,8 @@ use smol::stream::StreamExt;
 /// and containers send. Pass it to [`serve_until`](crate::serve_until). The signals are handled from
 /// this call on, including in a process with id 1, which has no default action for them.
 ///
-/// A second signal ends the process immediately with exit code 130 or 143, which shells report for
-/// these signals.
+/// A second signal ends the process immediately with exit code 130 or 143, the codes that shells
+/// use for these signals.
 ///
 /// If the system does not permit the signals to be handled, the future never completes, and the signals
 /// keep their default action.
@@ -22,7 +22,8 @@ pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     async move {
         let Ok(mut signals) = signals else { return pending().await };
         signals.next().await;
-        // The second signal needs a separate thread, since a handler may be blocking the executor.
+        // Wait for the second signal in a separate thread, since a handler may be blocking the
+        // executor.
         let _ = thread::Builder::new()
             .name("second signal".into())
             .spawn(move || process::exit(128 + smol::block_on(signals.next())));
@@ -47,7 +48,7 @@ impl Signals {
                 #[cfg(unix)]
                 Some(Ok(Signal::Term)) => return 15,
                 Some(Ok(_)) => return 2,
-                // Reading failed, but the next signal may still be readable.
+                // Reading this signal failed, but the next one may still be readable.
                 Some(Err(_)) => {}
                 None => pending().await,
             }

@@ -2,8 +2,8 @@
 //!
 //! Neither direction may wait with `Async::poll_readable` or `Async::poll_writable` alone. Both
 //! ignore events from the reactor's current tick, and each call starts a new wait. While one thread
-//! sleeps in the reactor and the others are busy, every event belongs to the current tick: the task
-//! would be woken forever without observing that its socket is ready.
+//! sleeps in the reactor and the others are busy, every event belongs to the current tick. The task
+//! would then be woken again and again without observing that its socket is ready.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -22,12 +22,12 @@ type Wait = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 pub(crate) struct Socket {
     stream: Stream,
-    /// True if the socket may have data. A read that does not fill its buffer has emptied the socket,
-    /// so the next one waits first. The poll after that wait always reads, and therefore does not
-    /// depend on the reactor's ticks.
+    /// True if the socket may have data. A read that does not fill its buffer has emptied the
+    /// socket, so the next poll waits first. The poll after that wait always reads, and therefore
+    /// does not depend on the reactor's ticks.
     is_ready: AtomicBool,
-    /// True if bytes were read since the last wait. The reactor may still report the event for these
-    /// bytes; reading again because of it would cost a system call per message.
+    /// True if bytes were read since the last wait. The reactor may still report the event for
+    /// these bytes, and reading again because of this event would cost a system call per message.
     has_read: AtomicBool,
     /// Present while the socket is full.
     wait: Mutex<Option<Wait>>,
@@ -49,7 +49,7 @@ impl Transport for Socket {
             if self.is_ready.load(Relaxed) {
                 match self.stream.get_ref().read(buf) {
                     Ok(size) => {
-                        // A full buffer means that bytes may be left in the socket.
+                        // If the buffer was filled, bytes may be left in the socket.
                         self.is_ready.store(size == buf.len(), Relaxed);
                         self.has_read.store(true, Relaxed);
                         return Poll::Ready(Ok(size));
@@ -113,7 +113,7 @@ mod tests {
     const ROUNDS: usize = 200;
 
     /// The maximum number of times that an event wakes a task: once in the reactor's current tick,
-    /// which is ignored, and once in the next tick.
+    /// in which the event is ignored, and once in the next tick.
     const WAKES: usize = 2;
 
     struct Unpark {
@@ -128,8 +128,8 @@ mod tests {
         }
     }
 
-    /// Polls until `event` takes effect, on a thread that does not run the reactor. Returns how
-    /// often the task was woken.
+    /// Polls until `event` takes effect, on a thread that does not run the reactor. Returns the
+    /// number of times that the task was woken.
     fn wakes<T>(
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
         event: impl FnOnce(),

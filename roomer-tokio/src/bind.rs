@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 ///
 /// # Errors
 ///
-/// Returns a [`BindError`] which, unlike the system's error, contains the address. A `main` that
-/// returns it prints a readable sentence.
+/// Returns a [`BindError`]. Unlike the system's error, it contains the address, and if `main`
+/// returns it, a readable sentence is printed.
 pub async fn bind(address: impl ToSocketAddrs + Display) -> Result<TcpListener, BindError> {
     let name = address.to_string();
     TcpListener::bind(address).await.map_err(|error| BindError::new(name, error))

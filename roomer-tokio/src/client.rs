@@ -63,9 +63,10 @@
 //!
 //! # Tokens
 //!
-//! Proxies log the addresses of requests, and thereby a token in `?token=…`. `token_in_protocol` sends it
-//! as a subprotocol instead, as the JavaScript client does with `tokenIn: "protocol"`. A server needs no
-//! option for that: `Request::token` reads both forms, and the server never logs them.
+//! Proxies log the URLs of requests, including a token in `?token=…`. `token_in_protocol` sends the
+//! token as a subprotocol instead, as the JavaScript client does with `tokenIn: "protocol"`. The
+//! server needs no option for this: `HandshakeRequest::token` reads both forms, and the server
+//! never logs tokens.
 //!
 //! ```no_run
 //! use roomer_tokio::client::Client;
@@ -112,8 +113,8 @@
 //!
 //! # Requests
 //!
-//! A request is answered by a handler on the server or on another client. It survives a lost
-//! connection:
+//! A request is answered by a handler on the server or on another client. With the extended
+//! protocol, it survives a lost connection:
 //!
 //! ```no_run
 //! use roomer_tokio::client::Client;
@@ -158,7 +159,7 @@ pub use roomer_engine::client::{
 
 use crate::transport::Futures;
 
-/// A client on tokio. Must be started within a runtime.
+/// A client on tokio. Must be started within a tokio runtime.
 pub type Client = roomer_engine::client::Client<Tokio>;
 
 /// The options for a client on tokio.
@@ -180,7 +181,7 @@ impl roomer_engine::client::Runtime for Tokio {
     }
 
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-        // A tokio task continues when its handle is dropped.
+        // A tokio task continues to run when its handle is dropped.
         drop(tokio::spawn(task));
     }
 }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::transport::Futures;
 
 /// Runs a server's link to its cluster's broker ([`Builder::cluster`](crate::Builder::cluster)).
-/// Spawn it once, next to `serve`:
+/// Spawn the future once, next to `serve`:
 ///
 /// ```no_run
 /// use roomer_tokio::{Cluster, Server, bind, cluster, serve_until, shutdown_signal};
@@ -41,7 +41,8 @@ pub async fn cluster(server: Server, address: BrokerAddress) {
     }
 }
 
-/// Creates a link to a broker, for [`Server::run_cluster`]. Must be polled within a tokio runtime.
+/// Creates a link to a broker, for [`Server::run_cluster`]. The link must be polled within a tokio
+/// runtime.
 #[doc(hidden)]
 pub fn broker_carrier(subjects: Subjects, address: BrokerAddress) -> impl Carrier {
     BrokerCarrier::new(Tokio, Arc::new(SystemEnvironment::new()), subjects, address)

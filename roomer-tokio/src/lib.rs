@@ -1,7 +1,7 @@
 //! Room servers on [tokio].
 //!
 //! This crate is the adapter between [`roomer_engine`] and tokio: it accepts, reads, writes and
-//! sleeps. The engine implements rooms and rules and handles slow clients, independently of the
+//! sleeps. The engine implements rooms and rules, and handles slow clients, independently of the
 //! runtime.
 //!
 //! # A server
@@ -23,7 +23,7 @@
 //! ```
 //!
 //! Clients connect to `ws://127.0.0.1:8080/ws` and are immediately members of the room `root`. An
-//! event without a handler is broadcast to the room it was sent to, so a server without any
+//! event without a handler is broadcast to the room to which it was sent, so a server without any
 //! handlers is a working chat.
 //!
 //! # Authentication
@@ -63,8 +63,8 @@
 //! # Members with info
 //!
 //! Clients of the extended protocol receive not only the id of each member of their rooms, but also
-//! the user and one JSON value, such as a display name. [`Claims::info`] sets it for a new
-//! connection, [`Conn::set_info`] changes it, and a client may change its own if
+//! the member's user and one JSON value, such as a display name. [`Claims::info`] sets this info
+//! for a new connection, [`Conn::set_info`] changes it, and a client may change its own info if
 //! [`Builder::may_set_info`] permits it. Changes are delivered in order with the room's messages.
 //! Plain clients receive only the ids.
 //!
@@ -121,8 +121,8 @@
 //! # Requests
 //!
 //! Clients of the extended protocol send requests, which a handler answers with its return value.
-//! The server sends requests to clients with [`Conn::request`]. Only the text of a [`ReplyError`]
-//! is sent to the client; other errors' texts are not:
+//! The server sends requests to clients with [`Conn::request`]. If a handler returns a
+//! [`ReplyError`], its text is sent to the client; the texts of other errors are not:
 //!
 //! ```
 //! use std::time::Duration;
@@ -165,15 +165,15 @@
 //!
 //! # Inside axum or any tower service
 //!
-//! With the `axum` feature, or `tower` for other frameworks, `mount` turns a server into a service that
-//! can be combined with other routes. It answers the handshake and then owns the connection. Middleware
-//! may add [`Claims`] to the request's extensions. You need not start a task: timers run while there
-//! are connections.
+//! With the `axum` feature, or `tower` for other frameworks, `mount` turns a server into a service
+//! that can be combined with other routes. The service answers the handshake and then owns the
+//! connection. Middleware may add [`Claims`] to the request's extensions. You need not start a
+//! task: the server's timers run while there are connections.
 //!
-//! Limits per address and [`Builder::trust_proxy`] need the client's address. It is taken from a
-//! `SocketAddr` in the extensions or, with the `axum` feature, from axum's `ConnectInfo`, which is
-//! present if the application is served as below. If such a limit is configured and a request has no
-//! address, the response is 500, and its body describes the remedy.
+//! Limits per address and [`Builder::trust_proxy`] need the client's address. The server takes it
+//! from a `SocketAddr` in the extensions or, with the `axum` feature, from axum's `ConnectInfo`,
+//! which is present if the application is served as below. If such a limit is configured and a
+//! request has no address, the response is 500, and its body describes the remedy.
 #![cfg_attr(feature = "tower", doc = "```no_run")]
 #![cfg_attr(not(feature = "tower"), doc = "```ignore")]
 //! use std::net::SocketAddr;
@@ -233,9 +233,9 @@
 //! | `INFO` | slow clients, drains, shutdowns |
 //! | `DEBUG` | the start and the end of each connection, rejected handshakes |
 //!
-//! Handlers and rules run in the span of their connection, `connection`, which contains its id and
-//! address. Without `tracing`, [`Builder::on_warning`] receives the problems that need an operator's
-//! attention.
+//! Handlers and rules run in their connection's span, `connection`, which contains the connection's
+//! id and address. Without `tracing`, [`Builder::on_warning`] receives the problems that need an
+//! operator's attention.
 //!
 //! # Several machines
 //!
@@ -284,8 +284,8 @@
 //! # Tests
 //!
 //! With the `testkit` feature, your handlers, rules and hooks run in the real server with scripted
-//! clients and without sockets: in virtual time, in an order that depends only on a seed, and with
-//! tokio's paused clock if they need tokio. See the `testkit` module.
+//! clients and without sockets, in virtual time and in an order that depends only on a seed. If
+//! they need tokio, they run with tokio's paused clock. See the `testkit` module.
 //!
 //! # Further reading
 //!

@@ -31,7 +31,7 @@ pub trait Accept: Send + Sync {
         false
     }
 
-    /// Waits for the next connection and returns the task that serves it.
+    /// Waits for the next connection, and returns the task that serves it.
     fn accept(
         &self,
         server: &Server,
@@ -75,7 +75,7 @@ impl Accept for TlsListener<TcpListener> {
         server: &Server,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
         let (stream, peer) = self.get_ref().accept().await?;
-        // Must precede the wrapping, which hides the socket from the engine.
+        // Set the options before wrapping the stream, which hides the socket from the engine.
         socket::prepare(&stream);
         let stream = self.wrap(Futures(stream));
         let transport = transport::share(stream);

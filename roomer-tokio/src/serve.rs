@@ -15,16 +15,16 @@ use tokio::time::sleep;
 use crate::{Builder, socket};
 use crate::{Listener, Server, Upgrade, transport};
 
-/// The delay after the system failed to accept a connection, for example because no file
+/// How long to wait after the system failed to accept a connection, for example because no file
 /// descriptors are left. Open connections are served in the meantime.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Serves until the future is dropped.
 ///
-/// Raises the process's soft limit of open descriptors to the number that the server may need
+/// Raises the process's soft limit on open descriptors to the number that the server may need
 /// ([`max_connections`](Builder::max_connections) plus
 /// [`max_handshakes`](Builder::max_handshakes)), or to the hard limit if that is lower.
-/// [Warns](Builder::on_warning) if it is too low for `max_connections`.
+/// [Warns](Builder::on_warning) if the resulting limit is too low for `max_connections`.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
 
 /// Serves until `stop` completes, then [drains](Server::drain) the server: answers new clients with
 /// 503, closes all connections with 1001, and waits for them for a limited time. [`Builder::drain`]
-/// sets the rate; [`Server::drain`] returns the report afterwards.
+/// sets the rate at which they are closed. Afterwards, [`Server::drain`] returns the report.
 ///
 /// # Errors
 ///
@@ -48,7 +48,7 @@ pub async fn serve_until(
     stop: impl Future,
 ) -> io::Result<()> {
     server.start_listening(listener.has_addresses(), listener.is_tls())?;
-    // The set aborts its tasks when it is dropped together with this future.
+    // The set aborts its tasks when it is dropped, which happens when this future is dropped.
     let mut background = spawn_flush_workers(&server);
     let timers = server.clone();
     background.spawn(async move { timers.run_timers(sleep).await });
@@ -58,7 +58,7 @@ pub async fn serve_until(
         _ = stop => {}
         () = accept(&listener, &server, || true) => {}
     }
-    // During a drain, new clients must still be rejected with 503.
+    // Continue to accept during the drain, since new clients must still be rejected with 503.
     tokio::select! {
         _ = server.drain() => {}
         () = accept(&listener, &server, || server.is_live()) => {}
@@ -66,11 +66,12 @@ pub async fn serve_until(
     Ok(())
 }
 
-/// Accepts connections while `is_accepting` returns true; never returns.
+/// Accepts connections while `is_accepting` returns true. Never returns.
 async fn accept(listener: &impl Listener, server: &Server, is_accepting: impl Fn() -> bool) {
     while is_accepting() {
         match listener.accept(server).await {
-            // Detach it, since connections outlive this loop and are ended by the drain.
+            // Detach the connection's task, since connections outlive this loop and are ended by
+            // the drain.
             Ok(connection) => drop(tokio::spawn(connection)),
             Err(error) => {
                 server.record_accept_error(&error);
@@ -78,19 +79,20 @@ async fn accept(listener: &impl Listener, server: &Server, is_accepting: impl Fn
             }
         }
     }
-    // Returning here would cancel the concurrent drain.
+    // Do not return, since that would cancel the concurrent drain.
     pending().await
 }
 
-/// Serves one connection over any stream, such as TLS or a pipe, starting with the HTTP request. `peer`
-/// is the client's address, if it has one.
+/// Serves one connection over any stream, such as TLS or a pipe, starting with the HTTP request.
+/// `peer` is the client's address, if known.
 ///
 /// Spawn the returned future: it completes when the connection ends, and dropping it ends the
-/// connection. The runtime runs a task for the server's timers while there are connections. To close
-/// all of them, await [`Server::drain`].
+/// connection. While there are connections, the runtime also runs a task for the server's timers.
+/// To close all connections, await [`Server::drain`].
 ///
-/// Prefer [`serve`] for TCP: it needs no lock around the socket, and limits the bytes that the system
-/// buffers for a slow reader. For the same limit here, call [`socket::prepare`] first.
+/// Prefer [`serve`] for TCP: it needs no lock around the socket, and limits the bytes that the
+/// system buffers for a slow reader. To set the same limit for a stream served by this function,
+/// call [`socket::prepare`] first.
 ///
 /// # Panics
 ///
@@ -129,12 +131,13 @@ where
     with_timer(upgrade.connect(transport, leftover))
 }
 
-/// Wraps a connection outside [`serve`]: its first poll spawns the timer task if none is running.
+/// Wraps a connection that was not accepted by [`serve`]: its first poll spawns the timer task if
+/// none is running.
 pub(crate) fn with_timer(connection: Connection) -> impl Future<Output = ()> {
     connection.with_timer(sleep, |server, timers| {
         tokio::spawn(async move {
-            // They are dropped with this task when the server has no connections: workers never
-            // complete.
+            // Flush workers never complete. They are dropped with this task, which ends when the
+            // server has no connections.
             let _workers = spawn_flush_workers(&server);
             timers.await;
         });

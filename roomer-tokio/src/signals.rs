@@ -11,22 +11,22 @@ use tokio::runtime;
 /// and containers send. Pass it to [`serve_until`](crate::serve_until). The signals are handled from
 /// this call on, including in a process with id 1, which has no default action for them.
 ///
-/// A second signal ends the process immediately with exit code 130 or 143, which shells report for
-/// these signals.
+/// A second signal ends the process immediately with exit code 130 or 143, the codes that shells
+/// use for these signals.
 ///
 /// If the system does not permit the signals to be handled, the future never completes, and the signals
 /// keep their default action.
 ///
 /// # Panics
 ///
-/// Panics if it is called outside a tokio runtime.
+/// Panics if this is called outside a tokio runtime.
 pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     let signals = Signals::catch();
     async move {
         let Ok(mut signals) = signals else { return pending().await };
         signals.next().await;
-        // The second signal needs a separate thread and runtime, since a handler may be blocking the
-        // threads of the main runtime.
+        // Wait for the second signal in a separate thread with its own runtime, since a handler may
+        // be blocking the threads of the main runtime.
         let _ = thread::Builder::new().name("second signal".into()).spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_io().build();
             if let Ok(runtime) = runtime {

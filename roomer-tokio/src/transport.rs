@@ -14,8 +14,8 @@ use tokio::task::coop::unconstrained;
 /// A TCP socket. Any task can write to it without a lock.
 pub(crate) struct Socket {
     stream: TcpStream,
-    /// True if the next write bypasses tokio's cached readiness: the socket's send limit has just
-    /// been raised, but tokio still considers the socket full.
+    /// True if the next write must bypass tokio's cached readiness: the socket's send limit has
+    /// just been raised, but tokio still considers the socket full.
     is_last: AtomicBool,
 }
 
@@ -26,13 +26,14 @@ impl Socket {
     }
 }
 
-/// True if a read that does not fill its buffer has emptied the socket. Where the system reports
-/// only new readiness, the next read would return no bytes. tokio's own reads follow the same rule.
+/// True on systems where a read that does not fill its buffer has emptied the socket. Where the
+/// system reports only new readiness, the next read would return no bytes. tokio's own reads follow
+/// the same rule.
 const EMPTIES: bool =
     cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple"));
 
 impl Transport for Socket {
-    // This is not implemented with tokio's reads, which need exclusive access to the stream.
+    // This does not use tokio's read methods, which need exclusive access to the stream.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
@@ -41,7 +42,7 @@ impl Transport for Socket {
                 let size = socket::read(&self.stream, buf)?;
                 if EMPTIES && 0 < size && size < buf.len() {
                     partial = Some(size);
-                    // This clears tokio's cached readiness.
+                    // Returning this error from `try_io` clears tokio's cached readiness.
                     return Err(ErrorKind::WouldBlock.into());
                 }
                 Ok(size)
@@ -88,13 +89,15 @@ impl Transport for Socket {
 }
 
 /// Yields with tokio's own `yield_now`, after which tokio polls the sockets first. While tasks are
-/// runnable, tokio polls sockets only occasionally, and a task that wakes itself is always runnable.
+/// runnable, tokio polls sockets only occasionally, and a task that wakes itself is always
+/// runnable.
 fn yield_now(cx: &mut Context<'_>) {
     let yielded = pin!(tokio::task::yield_now()).poll(cx);
     debug_assert!(yielded.is_pending());
 }
 
-/// Creates a transport from any other stream. The stream can only be polled, so it is behind a lock.
+/// Creates a transport from any other stream. The stream needs exclusive access to be polled, so it
+/// is behind a lock.
 pub(crate) fn share<S>(stream: S) -> impl Transport
 where
     S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
@@ -181,6 +184,6 @@ fn without_budget<T>(
     poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
     // A task that flushes a large room would exhaust the budget after about a hundred streams, and
-    // all others would appear full.
+    // all remaining streams would appear full.
     pin!(unconstrained(poll_fn(poll))).poll(cx)
 }

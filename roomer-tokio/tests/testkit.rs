@@ -18,11 +18,11 @@ use tokio::time::{Instant, interval, sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The patience of worlds whose handlers wait for threads, which may take longer than the default
-/// patience on a busy machine.
+/// The patience of worlds whose handlers wait for threads. On a busy machine, these may take longer
+/// than the default patience.
 const FOR_THREADS: Duration = Duration::from_secs(60);
 
-/// Starts a server outside roomer that returns its input in upper case, once per connection.
+/// Starts a server other than roomer that returns its input in upper case, once per connection.
 fn shouter() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -127,7 +127,7 @@ async fn time_is_tokio_s_time() {
     assert_eq!(bob.texts("root", "said"), ["ding"]);
     assert_eq!((world.now(), start.elapsed()), (5 * SECOND, 5 * SECOND));
 
-    // Pings are answered in the meantime, and a client that has vanished is detected.
+    // In the meantime, pings are answered, and a client that has vanished is detected.
     bob.vanish();
     ann.send("root", "timer", "dong");
     world.advance(300 * SECOND).await;
@@ -216,7 +216,8 @@ async fn the_world_waits_for_a_thread_of_the_application() {
             for query in message.text()?.split(' ') {
                 let (answer, answered) = oneshot::channel();
                 queries.send((query.to_owned(), answer))?;
-                // Virtual time does not advance during the wait, so this timeout does not fire early.
+                // Virtual time does not advance while the handler waits, so this timeout does not
+                // fire early.
                 let answer = timeout(SECOND, answered).await??;
                 conn.send_to_room("root", "answer", answer);
             }
@@ -252,7 +253,7 @@ async fn a_background_task_ticks_in_virtual_time() {
     ticker.abort();
 }
 
-/// tokio limits the work that a task does per poll, and a world of many connections is a single
+/// tokio limits the work that a task does per poll, and a world with many connections is a single
 /// task.
 #[tokio::test(start_paused = true)]
 async fn many_connections_are_not_starved_by_tokio_s_budget() {
@@ -365,7 +366,7 @@ fn a_world_without_tokio_reports_it() {
     }
 }
 
-/// A plain world within a runtime's task: tokio runs nothing while the world settles.
+/// In a plain world within a runtime's task, tokio runs no tasks while the world settles.
 #[test]
 fn a_plain_world_in_a_runtime_ends_and_names_the_pending_calls() {
     let message = panic_message(|| {

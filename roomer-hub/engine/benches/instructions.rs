@@ -1,9 +1,10 @@
-//! Benchmarks whose instructions `.ci/instructions` counts with valgrind, which makes regressions
+//! Benchmarks whose instructions `.ci/instructions` counts with valgrind. This makes regressions
 //! visible even on a noisy machine: `cargo bench -p roomer-engine --bench instructions [NAME]`.
 //!
-//! Valgrind counts within the function `bench_NAME`. The counts are reproducible, since the
-//! benchmarks use no random seed, thread or clock. These functions contain no closures: a closure
-//! that is not inlined has the function's name in its own, and valgrind would pause counting in it.
+//! Valgrind counts the instructions within the function `bench_NAME`. The counts are reproducible,
+//! since the benchmarks use no random seed, thread or clock. These functions contain no closures:
+//! the name of a closure that is not inlined contains the function's name, and valgrind would pause
+//! counting in it.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -61,7 +62,7 @@ fn bench_packet_decode(message: &[u8]) {
     }
 }
 
-/// Encodes the same message into an allocated buffer.
+/// Encodes the message of [`packet_decode`] into an allocated buffer.
 fn packet_encode() {
     bench_packet_encode(&chat(), &mut Vec::with_capacity(256));
 }
@@ -75,7 +76,7 @@ fn bench_packet_encode(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads a single frame per call, as from a client that waits for each reply.
+/// Reads a single frame per call, as sent by a client that waits for each reply.
 fn decoder_read() {
     bench_decoder_read(&mut Decoder::new(), &Limits::default(), &mut frames(1));
 }
@@ -87,7 +88,7 @@ fn bench_decoder_read(decoder: &mut Decoder, limits: &Limits, chunk: &mut [u8]) 
     }
 }
 
-/// Reads 64 frames per call, as from a client that floods.
+/// Reads 64 frames per call, as sent by a client that floods the server.
 fn decoder_read_64() {
     bench_decoder_read_64(&mut Decoder::new(), &Limits::default(), &mut frames(64));
 }
@@ -144,7 +145,8 @@ fn bench_hub_direct(hub: &mut Hub, conn: ConnKey, dst: &str) {
     }
 }
 
-/// Encodes the ids of 1,000 members for a repeated join: chunks are shared, the tail is copied.
+/// Encodes the ids of 1,000 members for the answer to a repeated join: chunks are shared, and the
+/// tail is copied.
 fn hub_snapshot() {
     let (mut hub, conns) = hub(1_000);
     bench_hub_snapshot(&mut hub, conns[500]);
@@ -153,8 +155,8 @@ fn hub_snapshot() {
 #[inline(never)]
 fn bench_hub_snapshot(hub: &mut Hub, conn: ConnKey) {
     let packet = PacketRef { room: ROOT, event: JOIN, ..PacketRef::default() };
-    // Allocate it once: the cost of a block of this size, and whether it grows in place, depend on
-    // the allocator's state.
+    // Allocate the buffer once: the cost of a block of this size, and whether it grows in place,
+    // depend on the allocator's state.
     let mut tail = Vec::with_capacity(4_000);
     for _ in 0..ROUNDS {
         for action in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {
@@ -223,7 +225,8 @@ fn cluster_receive_16() {
 
 #[inline(never)]
 fn bench_cluster_receive_16(node: &mut Node, frames: &[Bytes]) {
-    // Differs from `bench_cluster_receive` on purpose: the linker would merge identical functions.
+    // This differs from `bench_cluster_receive` on purpose: the linker would merge identical
+    // functions.
     frames.iter().take(ROUNDS).for_each(|frame| node.receive(frame.clone()));
 }
 
@@ -262,7 +265,7 @@ impl Node {
         }
     }
 
-    /// Publishes all queued frames and returns their number.
+    /// Publishes all queued frames, and returns their number.
     fn publish(&mut self, mut take: impl FnMut(Bytes)) -> usize {
         let mut count = 0;
         self.cluster.publish(Duration::ZERO, |_, frame| {
@@ -294,7 +297,7 @@ fn nodes() -> [Node; 2] {
         let up = cluster::Input::Up { max_payload: 1 << 20 };
         node.cluster.handle(Duration::ZERO, node.hub.tables(), up);
     }
-    // Three rounds: a heartbeat, a request for the members, the members.
+    // Three rounds are needed: for a heartbeat, a request for the members, and the members.
     for _ in 0..3 {
         for (from, to) in [(0, 1), (1, 0)] {
             let mut frames = Vec::new();
@@ -324,15 +327,15 @@ fn chat() -> PacketRef<'static> {
     PacketRef { room: ROOT, event: "chat", payload: &[7; 68], ..PacketRef::default() }
 }
 
-/// Returns `count` masked binary frames of 64 bytes each. Since each read unmasks them in place, the
-/// payload differs between reads; the benchmarks do not depend on its content.
+/// Returns `count` masked binary frames of 64 bytes each. Each read unmasks them in place, so the
+/// payload differs between reads. The benchmarks do not depend on its content.
 fn frames(count: usize) -> Vec<u8> {
     let mut frame = vec![0x82, 0x80 | 64, 1, 2, 3, 4];
     frame.extend_from_slice(&[7; 64]);
     frame.repeat(count)
 }
 
-/// Reads all messages and returns their number.
+/// Reads all messages, and returns their number.
 fn read(decoder: &mut Decoder, limits: &Limits, chunk: &mut [u8]) -> usize {
     let mut feed = decoder.feed(limits, chunk);
     let mut messages = 0;
@@ -364,7 +367,7 @@ fn hub(connections: usize) -> (Hub, Vec<ConnKey>) {
     (hub, conns)
 }
 
-/// Handles one input, iterates over all receivers and returns their number.
+/// Handles one input, iterates over all receivers, and returns their number.
 fn handle(hub: &mut Hub, input: Input<'_>) -> usize {
     let mut receivers = 0;
     for action in hub.handle(Duration::ZERO, input) {

@@ -77,7 +77,8 @@ fn connections_left_at_the_deadline_are_aborted() {
     world.advance(ms(1_999));
     assert_eq!((result.get(), open(&clients)), (None, vec![true, false, true, true, true]));
     world.advance(ms(1));
-    // Two had been closed, one of which has ended. The others were still open at the deadline.
+    // Two connections had been closed, one of which has ended. All others were still open at the
+    // deadline.
     assert_eq!(count(result.get()), Some((1, 4)));
     assert_eq!(world.server().stats().sockets, 0);
     assert_eq!(clients[4].closed().unwrap().code, Some(1001));

@@ -1,5 +1,6 @@
 //! Tests of all forms of handlers: closures and functions, synchronous and asynchronous, with and
-//! without results and captures. Much of the test is that this file compiles.
+//! without results and captures. Most of these forms are tested by the fact that this file
+//! compiles.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::future::ready;
@@ -216,7 +217,8 @@ fn handlers_return_errors_of_the_type_set_in_the_builder() {
     assert_eq!(failures(builder, &events), expected.map(full));
 }
 
-/// A body that compiles in both kinds of handlers, and passes parts of a message on in every way.
+/// A handler body that compiles in both kinds of handlers, and passes on parts of a message in
+/// every way.
 macro_rules! body {
     ($conn:ident, $message:ident) => {{
         let text = $message.text()?.to_owned();

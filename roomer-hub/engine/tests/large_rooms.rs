@@ -1,5 +1,6 @@
-//! Tests of rooms with more connections than one poll writes to: a flush is shared among polls and
-//! workers. The virtual time does not advance here, so all output must be written without a timer.
+//! Tests of rooms with more connections than one poll writes to. Their flushes are divided among
+//! polls and workers. The virtual time does not advance here, so all output must be written without
+//! a timer.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use roomer_engine::Server;
@@ -51,7 +52,7 @@ fn direct_messages_sent_during_a_flush_arrive_too() {
     let (mut world, members) = hall(1, Faults::none());
     let server = world.server().clone();
     members[0].send("hall", "say", "to all");
-    // During each part of the flush, send from outside any poll.
+    // Send from outside any poll during each part of the flush.
     for (number, member) in members.iter().enumerate().skip(1) {
         world.step();
         let id = ConnId::parse(&member.id()).unwrap();

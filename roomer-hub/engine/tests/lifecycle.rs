@@ -1,4 +1,4 @@
-//! Tests of how connections are accepted and end: sockets, transports, upgrades and timers. They
+//! Tests of the start and the end of connections: sockets, transports, upgrades and timers. They
 //! run in virtual time, with an audit whenever the server is idle.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
@@ -150,13 +150,13 @@ fn a_socket_that_is_writable_and_accepts_nothing_is_lost() {
     assert_eq!(world.server().stats().sockets, 0);
 }
 
-/// A socket behind a transport still writing after the shutdown.
+/// A socket behind a transport that is still writing after the shutdown.
 struct Buffered {
     socket: Socket,
     buffer: Arc<Buffer>,
 }
 
-/// True once everything is written, and the waiting task's waker.
+/// True once all bytes are written, and the waiting task's waker.
 #[derive(Default)]
 struct Buffer(Mutex<(bool, Option<Waker>)>);
 
@@ -272,7 +272,7 @@ fn five_thousand_connections_from_one_address_are_accepted_by_default() {
         let (socket, peer) = socket();
         (server.connect(socket, Some(address)), peer)
     };
-    // All of them exist at the same time, alongside thousands of open connections.
+    // All these upgrades exist at the same time, alongside thousands of open connections.
     let upgrades: Vec<_> =
         (0..5_000).map(|_| server.upgrade(request(), Some(address)).unwrap()).collect();
     let silent: Vec<_> = (0..5_000).map(connect).collect();
@@ -341,7 +341,7 @@ fn a_client_returns_to_its_session_while_its_old_socket_counts() {
     let hello = String::from_utf8_lossy(&received).into_owned();
     assert!(hello.contains(r#""resumed":false"#), "{hello}");
     let token = hello.split('"').skip_while(|part| *part != "session").nth(2).unwrap();
-    // The first socket is silent, like one whose network has failed.
+    // The first socket stays silent, like one whose network has failed.
     assert_eq!(with("&session=x&received=1".into()).unwrap_err(), 503);
     let (second, new) = socket();
     let upgrade = with(format!("&session={token}&received=1")).unwrap();

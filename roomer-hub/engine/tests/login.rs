@@ -19,7 +19,7 @@ struct Account {
     number: u64,
 }
 
-/// Builds claims from the query: `user`, and `good_for` in seconds.
+/// Builds the claims from the query parameters `user`, and `good_for` in seconds.
 fn log_in(request: &HandshakeRequest) -> AuthResult {
     let Some(user) = request.query("user") else {
         return Err(Rejection::unauthorized("who are you?"));

@@ -9,7 +9,7 @@ use roomer_engine::Server;
 use roomer_testkit::frames::{self, Frame};
 use roomer_testkit::socket;
 
-/// The framework has already sent the response, so a close frame must report the rejection.
+/// The framework has already sent the response, so the rejection must be reported in a close frame.
 #[test]
 fn a_return_whose_session_ends_meanwhile_is_closed_by_a_full_server() {
     let server = Server::builder().max_connections(1).build().unwrap();
@@ -33,7 +33,7 @@ fn a_return_whose_session_ends_meanwhile_is_closed_by_a_full_server() {
     let token = hello.split("\"session\":\"").nth(1).unwrap().split('"').next().unwrap();
     let (mut second, peer) = connect(&format!("&session={token}&received=0"));
     assert!(second.as_mut().poll(&mut cx).is_pending());
-    // The old socket is counted until its closing handshake is complete.
+    // The old socket stays counted until its closing handshake is complete.
     server.conn(&token[..36]).unwrap().close(4000, "bye");
     assert!(first.as_mut().poll(&mut cx).is_pending());
     assert!(second.as_mut().poll(&mut cx).is_ready());

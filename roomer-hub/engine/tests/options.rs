@@ -53,7 +53,7 @@ fn a_limit_per_address_must_not_exceed_the_total() {
     assert_eq!(error.to_string(), text);
     let sound = Server::builder().max_handshakes(10).max_handshakes_per_address(10);
     assert!(sound.build().is_ok());
-    // The default limits per address are lowered in this case.
+    // In this case, the default limits per address are lowered.
     assert!(Server::builder().max_handshakes(1).max_connections(1).build().is_ok());
 }
 
@@ -103,7 +103,7 @@ fn debug_output_of_an_error_is_a_sentence() {
     );
 }
 
-/// `Duration::MAX` is the usual way to express that there is no limit.
+/// Applications usually write `Duration::MAX` for no limit.
 #[test]
 fn times_without_a_limit_overflow_nothing() {
     use roomer_testkit::{Handshake, World};

@@ -38,7 +38,7 @@ fn connect(world: &mut World, token: &str) -> Client {
     client
 }
 
-/// Returns the token requests' payloads.
+/// Returns the payloads of the token requests that a client has received.
 fn asked(client: &Client) -> Vec<String> {
     client.texts("root", EXPIRING)
 }
@@ -106,7 +106,7 @@ fn a_refused_token_another_user_and_bytes_that_are_not_text_leave_the_login_as_i
         let mut world = World::new(1, builder().renew_login(hook));
         let ann = connect(&mut world, "ann:guest:60");
         ann.send("root", TOKEN, token);
-        // No second token was requested, so the hook is not called.
+        // The server has not requested a second token, so it does not call the hook.
         ann.send("root", TOKEN, "ann:host:900");
         world.settle();
         assert_eq!(role(&mut world, &ann), "guest");
@@ -179,7 +179,7 @@ fn a_question_that_was_lost_with_its_socket_is_asked_again() {
     world.settle();
     assert!(again.is_resumed());
     assert_eq!(asked(&again), [r#"{"in":60000}"#]);
-    // The new socket's login is renewed at its own time.
+    // The login on the new socket is renewed at that login's own time.
     world.advance(539 * SECOND);
     assert_eq!(asked(&again).len(), 1);
     world.advance(SECOND);
@@ -198,7 +198,8 @@ fn a_client_that_does_not_read_is_asked_once_it_does() {
     let ann = connect(&mut world, "ann:guest:62");
     let bob = connect(&mut world, "bob:guest:600");
     ann.stall(0);
-    // A single message above the high-water mark: its receiver may take as long as necessary.
+    // Send a single message above the high-water mark, whose receiver may take as long as
+    // necessary.
     bob.send("root", "chat", [b'x'; 200_000]);
     bob.send("root", "chat", "behind it");
     world.advance(5 * SECOND);

@@ -1,5 +1,5 @@
 //! Tests of large messages over slow connections: progress in either direction counts as a sign of
-//! life, and only a stall is a timeout. They run in virtual time.
+//! life, and only a stall causes a timeout. They run in virtual time.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::future::poll_fn;
@@ -52,7 +52,7 @@ fn assert_closed(world: &mut World, client: &Client, why: &Close) {
 #[test]
 fn five_megabytes_arrive_over_one_megabit_a_second() {
     let (mut world, _, bob) = pair(Server::builder());
-    // The ping due at 54 s is queued behind the message, and so are some short messages.
+    // The ping due at 54 s is queued behind the large message, and so are some short messages.
     world.advance(ms(40_000));
     bob.stall(0);
     send(&world, &bob, 5_000 * KIB);
@@ -72,8 +72,8 @@ fn a_large_message_arrives_over_64_kilobits_a_second() {
     let (mut world, _, bob) = pair(Server::builder());
     bob.stall(0);
     send(&world, &bob, 2_000 * KIB);
-    // This takes more than four minutes, with several pings, none of which is delivered before the
-    // message.
+    // Transmitting the message takes more than four minutes. Several pings are due during this
+    // time, none of which is delivered before the message.
     trickle(&mut world, &bob, 2_010 * KIB, 64 * KIB, ms(8192));
     assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
     bob.resume();
@@ -126,7 +126,8 @@ fn a_message_that_arrives_slowly_counts_as_a_sign_of_life() {
     let (mut world, ann, bob) =
         pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     let bytes = wire(1_250 * KIB);
-    // The client does not even receive the pings, and its pongs would be queued behind the message.
+    // The client does not read, so it does not even receive the pings. Its pongs would be queued
+    // behind the message.
     ann.stall(usize::MAX);
     for piece in bytes.chunks(12 * KIB) {
         ann.send_bytes(piece);
@@ -155,7 +156,7 @@ fn half_a_message_without_the_rest_times_out() {
     assert_closed(&mut world, &ann, &close::SILENT);
 }
 
-/// The system accepts pings for a dead peer as long as its buffer has space.
+/// The system accepts pings to a dead peer as long as its buffer has space.
 #[test]
 fn bytes_that_a_socket_with_space_accepts_are_not_a_sign_of_life() {
     let (mut world, ann, _) =
@@ -235,11 +236,11 @@ fn a_large_message_may_be_received_over_64_kilobits_a_second() {
     assert_eq!(bob.messages("room")[0].payload.len(), 1_000 * KIB);
 }
 
-/// Each read ends within a message, but never for long within the same one.
+/// Each read ends within a message, but never within the same message for long.
 #[test]
 fn reads_that_always_end_inside_a_message_do_not_time_out() {
     let (mut world, ann, bob) = pair(Server::builder().message_timeout(ms(5_000)));
-    // The client does not read, since its pongs would be sent in between.
+    // Keep the client from reading, since its pongs would be sent in between.
     ann.stall(usize::MAX);
     let stream = wire(60).repeat(100);
     ann.send_bytes(&stream[..50]);
@@ -290,7 +291,8 @@ fn queued_output_and_the_close_frame_arrive_over_a_slow_connection() {
     send(&world, &bob, 1_000 * KIB);
     let id = ConnId::parse(&bob.id()).unwrap();
     assert!(world.server().disconnect(id, 4000, "enough"));
-    // One megabit per second takes 8 s in total, while the close timeout is 5 s without progress.
+    // At one megabit per second, this takes 8 s in total, while the close timeout is 5 s without
+    // progress.
     trickle(&mut world, &bob, 1_000 * KIB, 64 * KIB, ms(524));
     bob.resume();
     world.settle();

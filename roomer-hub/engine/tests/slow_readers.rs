@@ -35,7 +35,7 @@ fn bytes_in(world: &World) -> usize {
 }
 
 /// Sends 2.4 MB from one client to another that has stopped reading. Also returns the number of
-/// bytes received earlier.
+/// bytes that the server had received before.
 fn flood(max_backlog: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(max_backlog).max_message(1024 * KIB);
     let (world, [reader, sender]) = room(builder);
@@ -109,8 +109,8 @@ fn no_sender_is_paused_for_a_reader_that_has_read_nothing_for_a_while() {
     assert!(world.server().stats().closes.is_empty(), "the reader is not closed yet");
 }
 
-/// Returns a client with a high-water mark of 1,000 bytes that has stopped reading, with `bytes`
-/// bytes queued. Above 125 bytes of payload, a frame's length field is two bytes longer.
+/// Returns a client that has stopped reading, with a high-water mark of 1,000 bytes, and with
+/// `bytes` bytes queued. Above 125 bytes of payload, a frame's length field is two bytes longer.
 fn queued(bytes: usize, max_message: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(1_000).max_message(max_message);
     let (mut world, [reader]) = room(builder);
@@ -168,10 +168,11 @@ fn a_sender_does_not_wait_for_a_reader_that_has_stopped() {
     assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
 }
 
-/// Returns a client with two and a half times its limit queued, which reads `bytes` bytes every half second.
+/// Returns a client with two and a half times its high-water mark queued, which reads `bytes` bytes
+/// every half second.
 fn trickle(bytes: usize) -> (World, Client) {
     let (mut world, [reader]) = room(Server::builder().max_backlog(64 * KIB));
-    // Bytes read long ago must not count as progress.
+    // The client has already read many bytes, which must not count as progress.
     world.server().broadcast("room", "before", [7; 64 * KIB]);
     world.settle();
     reader.stall(0);

@@ -23,10 +23,10 @@ use crate::{Server, Upgrade, connect_upgraded};
 /// A server as a [`tower` service](Service), for axum's `route_service`, for hyper, and for other
 /// frameworks.
 ///
-/// It answers a handshake with 101 and then owns the connection; it rejects all other requests, like
-/// [`serve`](crate::serve). The framework is responsible for routes, pages and unfinished requests:
-/// [`path`](crate::Builder::path), [`page`](crate::Builder::page), [`health`](crate::Builder::health),
-/// [`max_handshakes`](crate::Builder::max_handshakes) and
+/// The service answers a handshake with 101 and then owns the connection. It rejects all other
+/// requests, like [`serve`](crate::serve). The framework is responsible for routes, pages and
+/// unfinished requests: [`path`](crate::Builder::path), [`page`](crate::Builder::page),
+/// [`health`](crate::Builder::health), [`max_handshakes`](crate::Builder::max_handshakes) and
 /// [`max_handshakes_per_address`](crate::Builder::max_handshakes_per_address) have no effect, and
 /// [`mount`] [warns](crate::Builder::on_warning) if they are set.
 ///
@@ -41,11 +41,11 @@ use crate::{Server, Upgrade, connect_upgraded};
 ///   with `into_make_service_with_connect_info::<SocketAddr>()`. For other places use
 ///   [`peer_from`](Mount::peer_from).
 ///
-/// If an option needs the address and a request has none, the response is 500, and a
+/// If an option needs the client's address and a request has none, the response is 500, and a
 /// [warning](crate::Builder::on_warning) describes the remedy.
 ///
-/// The runtime runs a task for the server's timers while there are connections; you need not start
-/// one. To shut down, stop the framework and await [`Server::drain`].
+/// The runtime runs a task for the server's timers while there are connections, so you need not
+/// start one. To shut down, stop the framework and await [`Server::drain`].
 ///
 /// # Panics
 ///
@@ -58,7 +58,7 @@ pub struct Mount {
 
 type FindPeer = Arc<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>;
 
-/// Turns a server into a [`tower` service](Service). Raises the process's soft limit of open
+/// Turns a server into a [`tower` service](Service). Raises the process's soft limit on open
 /// descriptors, like [`serve`](crate::serve).
 #[must_use]
 pub fn mount(server: Server) -> Mount {
@@ -70,7 +70,7 @@ impl Mount {
     /// Sets the function that returns the client's address from a request's extensions. Default: a
     /// [`SocketAddr`], or axum's `ConnectInfo`.
     ///
-    /// With hyper alone, each connection has its own service, so the address is known:
+    /// With hyper alone, each connection has its own service, so the client's address is known:
     ///
     /// ```
     /// # use roomer_tokio::{Mount, Server, mount};
@@ -118,7 +118,8 @@ impl<B> Service<http::Request<B>> for Mount {
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        // Take it first: hyper stores the upgrade in the extensions, which become the connection's.
+        // Take the upgrade first: hyper stores it in the request's extensions, which become the
+        // connection's.
         let stream = hyper::upgrade::on(&mut request);
         // Drop the body, since an upgrade request must not have one.
         let (head, _) = request.into_parts();

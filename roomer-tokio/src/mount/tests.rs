@@ -1,4 +1,4 @@
-//! Tests that the socket is found inside the frameworks' wrappers.
+//! Tests that the socket is found inside the wrappers of hyper and hyper-util.
 
 use std::future::{Ready, ready};
 use std::io::Write;
@@ -38,7 +38,7 @@ impl<B> Service<http::Request<B>> for Catch {
     }
 }
 
-/// Upgrades one connection; returns hyper's stream and the client.
+/// Upgrades one connection. Returns hyper's stream, and the client.
 async fn upgraded(is_auto: bool) -> (Upgraded, std::net::TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();

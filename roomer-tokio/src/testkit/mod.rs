@@ -1,5 +1,5 @@
-//! Tests your handlers in the real server, with scripted clients and injected network faults, but
-//! without sockets.
+//! A test kit that runs your handlers in the real server, with scripted clients and injected
+//! network faults, but without sockets.
 //!
 //! Enable the `testkit` feature in `[dev-dependencies]`; `#[tokio::test(start_paused = true)]` needs
 //! tokio's feature `test-util`.
@@ -50,22 +50,23 @@
 //!
 //! # When `settle` returns
 //!
-//! [`settle`](TokioWorld::settle) returns when no connection has work and no handler, rule or hook is
-//! running. If one is still pending, it waits for a second of real time without any event
-//! ([`set_patience`](TokioWorld::set_patience)), and then assumes that the handler waits for virtual
-//! time or for another client. Each such wait costs the test that second once. Tasks that you have
-//! spawned are polled, but `settle` does not wait for them. For them, and for longer work, wait for the
-//! result with [`until`](TokioWorld::until).
+//! [`settle`](TokioWorld::settle) returns when no connection has work and no handler, rule or hook
+//! is running. If one of these is still pending, `settle` waits until there was no event for a
+//! second of real time ([`set_patience`](TokioWorld::set_patience)). It then assumes that the
+//! handler waits for virtual time or for another client. Each such wait delays the test by that
+//! second only once. Tasks that you have spawned are polled, but `settle` does not wait for them.
+//! To wait for such tasks, or for work that takes longer, use [`until`](TokioWorld::until) with a
+//! condition on the result.
 //!
 //! [`advance`](TokioWorld::advance) moves both clocks from one timer to the next, and settles after
-//! each step. As always with tokio's paused clock, a timeout around real I/O that takes longer than the
-//! patience fires early, since time advances while nothing else happens.
+//! each step. As always with tokio's paused clock, time advances while nothing else happens, so a
+//! timeout around real I/O that takes longer than the patience fires early.
 //!
 //! As in every [`World`], a panic in a handler, rule or hook fails the test, and a failing test
 //! prints the pending calls.
 //!
-//! [`run`] and [`find`] take a synchronous function. With a `TokioWorld`, use a loop: the failure
-//! message contains the seed.
+//! [`run`] and [`find`] take a synchronous function. With a `TokioWorld`, use a loop instead: the
+//! failure message contains the seed.
 //!
 //! ```
 //! # use roomer_tokio::{Server, testkit::TokioWorld};

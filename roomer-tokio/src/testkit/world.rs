@@ -17,7 +17,7 @@ use tokio::time::{self, Instant, sleep};
 use crate::Builder;
 
 /// How long, in real time, a pending handler may cause no event before it is assumed to wait for
-/// virtual time or for another client. Most blocking work takes a fraction of it.
+/// virtual time or for another client. Most blocking work takes only a fraction of this time.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The timeout of [`TokioWorld::until`], as a multiple of the patience.
@@ -26,8 +26,8 @@ const UNTIL_FACTOR: u32 = 10;
 /// How often [`TokioWorld::until`] checks its condition if no event triggers a check.
 const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Spawned tasks are assumed to be idle after this many yields. The runtime polls dozens of tasks
-/// per yield.
+/// The number of yields after which spawned tasks are assumed to be idle. The runtime polls dozens
+/// of tasks per yield.
 const YIELDS: usize = 32;
 
 /// The resolution of tokio's timers.
@@ -40,12 +40,12 @@ const TICK: Duration = Duration::from_millis(1);
 /// [`errors`](World::errors), [`waiting`](World::waiting)).
 pub struct TokioWorld {
     world: World,
-    /// tokio's time at the world's time zero.
+    /// The instant on tokio's clock that is the world's time zero.
     start: Instant,
     /// True if `start` is aligned to one of tokio's ticks.
     is_aligned: bool,
     patience: Duration,
-    /// The ids of waits that have exhausted the patience.
+    /// The ids of waits for which the patience has been exhausted.
     patient: Vec<u64>,
 }
 
@@ -54,8 +54,8 @@ impl TokioWorld {
     ///
     /// # Panics
     ///
-    /// Panics if the server cannot be built, or outside a single-threaded tokio runtime, which
-    /// `#[tokio::test(start_paused = true)]` creates.
+    /// Panics if the server cannot be built, or if this is called outside a single-threaded tokio
+    /// runtime, which `#[tokio::test(start_paused = true)]` creates.
     #[must_use]
     pub fn new(seed: u64, builder: Builder) -> Self {
         TokioWorld::with_faults(seed, Faults::gentle(), builder)
@@ -82,9 +82,9 @@ impl TokioWorld {
         self.patience = patience;
     }
 
-    /// Runs everything that can run without advancing virtual time, including work on other threads and
-    /// real I/O, and waits for running handlers, rules and hooks. The [module's page](super) describes
-    /// for how long.
+    /// Runs everything that can run without advancing virtual time, including work on other threads
+    /// and real I/O, and waits for running handlers, rules and hooks. The [module's page](super)
+    /// describes how long it waits.
     ///
     /// # Panics
     ///
@@ -128,7 +128,8 @@ impl TokioWorld {
                 let woken = poll_fn(|cx| self.world.poll_woken(cx));
                 tokio::select! { biased; () = woken => {} () = sleep(wait - TICK) => {} }
             } else {
-                // tokio's timers have a resolution of one tick, so the rest is advanced explicitly.
+                // tokio's timers have a resolution of one tick, so advance the rest of the time
+                // explicitly.
                 time::advance(wait).await;
             }
             self.sync_clock();
@@ -157,8 +158,8 @@ impl TokioWorld {
     /// # Panics
     ///
     /// Panics if the condition does not hold within ten times the [patience](Self::set_patience) in
-    /// real time, ten seconds by default; the message names the pending calls. Also panics like
-    /// [`World::settle`].
+    /// real time, ten seconds by default. The message names the pending calls. Also panics in the
+    /// same cases as [`World::settle`].
     pub async fn until(&mut self, mut holds: impl FnMut(&World) -> bool) {
         let timeout = self.patience * UNTIL_FACTOR;
         let deadline = std::time::Instant::now() + timeout;
@@ -276,8 +277,8 @@ impl TokioWorld {
         self.world.jump(now.saturating_sub(self.world.now()));
     }
 
-    /// Waits in real time, while tokio's clock is paused, until a connection has work. Returns false
-    /// after `most`.
+    /// Waits in real time, while tokio's clock is paused, until a connection has work. Returns
+    /// false if that takes longer than `most`.
     async fn woken_within(&self, most: Duration) -> bool {
         let (end, ended) = mpsc::channel::<()>();
         // tokio does not advance its paused clock while blocking work is running.
@@ -315,7 +316,7 @@ impl fmt::Debug for TokioWorld {
 }
 
 /// Runs many of the world's tasks within one tokio poll, without the cooperative budget. The budget
-/// is meant for a single task: once it is exhausted, all the world's other tasks would stay
+/// is meant for a single task: once it were exhausted, all the world's other tasks would stay
 /// pending.
 async fn without_budget<T>(mut run: impl FnMut() -> T) -> T {
     unconstrained(poll_fn(|_| Poll::Ready(run()))).await
@@ -329,8 +330,8 @@ fn pause() -> bool {
         "a TokioWorld needs a tokio runtime of one thread: write \
          #[tokio::test(start_paused = true)] above the test"
     );
-    // `time::pause` panics if the clock is already paused, which can only be detected because it
-    // does not advance.
+    // `time::pause` panics if the clock is already paused, which is observable only because a
+    // paused clock does not advance.
     let (real, paused) = (std::time::Instant::now(), Instant::now());
     while real.elapsed() < Duration::from_micros(1) {}
     let is_running = Instant::now() != paused;
@@ -340,10 +341,10 @@ fn pause() -> bool {
     is_running
 }
 
-/// Advances the paused clock to the start of one of tokio's ticks, with nanosecond precision. Otherwise
-/// timers would fire up to a tick late.
+/// Advances the paused clock to the start of one of tokio's ticks, with nanosecond precision.
+/// Otherwise, timers would fire up to a tick late.
 async fn align() {
-    // An upper bound on the time since the start of the tick, reduced by each round.
+    // An upper bound on the time since the start of the tick. Each round reduces it.
     let mut late = TICK;
     for step in [50_000, 1_000, 20, 1].map(Duration::from_nanos) {
         let mut tick = pin!(sleep(Duration::from_nanos(1)));

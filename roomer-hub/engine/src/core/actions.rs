@@ -22,8 +22,8 @@ use crate::outbound::Outbound;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::session::Sessions;
 
-/// The parts of [`Core`] that one input's actions change, borrowed apart from the hub, and the
-/// result.
+/// The parts of [`Core`] that the hub's actions for one input change, borrowed separately from the
+/// hub, and the input's result.
 pub(super) struct Effects<'c> {
     outbound: &'c mut Outbound,
     infos: &'c mut ConnTable,
@@ -33,11 +33,11 @@ pub(super) struct Effects<'c> {
     counts: &'c mut Counts,
     #[cfg(feature = "audit")]
     journal: &'c mut Journal,
-    /// The writer of a connection being opened.
+    /// The writer of the connection that the input opens, if any.
     opening: Option<&'c Arc<SocketWriter>>,
     /// True after an [`Action::Joined`].
     has_joined: bool,
-    /// The last broadcast's room.
+    /// The room of the last broadcast.
     broadcast_in: Option<RoomKey>,
     pub(super) applied: Applied,
 }
@@ -53,14 +53,15 @@ impl Core {
     ) -> Applied {
         #[cfg(feature = "audit")]
         self.journal.record(&input);
-        // Messages from other inputs come from the cluster's machine, which has already assigned
-        // their places.
+        // Messages from all other inputs come from the cluster's machine, which has already
+        // assigned their places in the room's order.
         let is_own =
             matches!(input, Input::Packet { .. } | Input::Allowed { .. } | Input::Command(_));
         let (hub, mut cluster, mut effects) = self.effects(opening);
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
-            // Other nodes receive the same actions in the same order.
+            // Record the action for the other nodes, which receive the same actions in the same
+            // order.
             if let Some(cluster) = &mut cluster {
                 let (is_held, gate) = cluster.record(now, &actions, &action, is_own);
                 let congested = &mut effects.applied.congested;
@@ -99,7 +100,7 @@ impl Core {
 }
 
 impl Effects<'_> {
-    /// Carries out one action. `actions` contains those after it.
+    /// Carries out one action. `actions` contains the input's remaining actions.
     #[inline]
     pub(super) fn carry_out(&mut self, action: Action<'_>, actions: &Actions<'_>) {
         let tables = actions.tables();
@@ -131,7 +132,7 @@ impl Effects<'_> {
             Action::Unanswered { request, code } => self.requests.unanswered(request, code),
             Action::Authorize { permission, .. } => self.applied.ask = Some(permission),
             Action::Close { conn, code, reason } => self.close(conn, code, reason),
-            // The cluster has already recorded these for other nodes.
+            // The cluster has already recorded these actions for the other nodes.
             Action::Rejected
             | Action::Forward { .. }
             | Action::InfoChanged { .. }
@@ -142,8 +143,8 @@ impl Effects<'_> {
     /// Returns the result after all actions have been carried out.
     #[inline]
     pub(super) fn finish(mut self, tables: &Tables) -> Applied {
-        // Look up the congested member once per input, not per broadcast: few inputs concern more
-        // than one room.
+        // Look up the congested member once per input instead of once per broadcast: few inputs
+        // concern more than one room.
         if let Some(room) = self.broadcast_in {
             let receiver = self.outbound.congested_member(tables, room);
             self.applied.congested = receiver.map(Congestion::Receiver).or(self.applied.congested);
@@ -176,7 +177,7 @@ impl Effects<'_> {
         packet: PacketRef<'_>,
         snapshot: Snapshot<'_>,
     ) {
-        // Without a preceding `Joined`, this answers a repeated join.
+        // Without a preceding `Joined`, this packet answers a repeated join.
         let rejoined = if self.has_joined { None } else { tables.find_room(packet.room) };
         let is_sent = self.outbound.join_ack(to, rejoined, packet, snapshot);
         self.counts.messages_out += u64::from(is_sent);
@@ -202,7 +203,7 @@ impl Effects<'_> {
         audience: Audience,
         packet: &PacketRef<'_>,
     ) {
-        // Skip the batch for a room whose only member is the sender.
+        // Skip the batch if the sender is the room's only member.
         if audience == Audience::All && members.iter().all(|member| Some(member) == except) {
             return;
         }
@@ -235,12 +236,12 @@ impl Effects<'_> {
     fn close(&mut self, conn: ConnKey, code: u16, reason: &str) {
         self.applied.is_closed = true;
         *self.counts.closes.entry(code).or_default() += 1;
-        // Queue this before the info, which the hook needs, is removed.
+        // Queue the hook before the connection's info, which the hook needs, is removed.
         self.hook_queue.push_lifecycle(self.infos.get(conn), || {
             HookEvent::Gone(DisconnectReason::ByServer(code), reason.into())
         });
         self.infos.remove(conn);
-        // This also fails the handover to a task waiting for the session.
+        // Ending the session also fails a handover to a task waiting for it.
         self.sessions.end(conn);
         self.counts.bytes_out += self.outbound.close(conn, code, reason).unwrap_or_default();
     }
@@ -263,6 +264,6 @@ fn receivers(tables: &Tables, room: RoomKey, except: Option<ConnKey>, audience: 
         Audience::Plain => all - extended,
         Audience::Extended => extended,
     };
-    // The excluded member is one of those counted, so the subtraction cannot underflow.
+    // The excluded member was counted above, so the subtraction cannot underflow.
     (count - usize::from(except.is_some_and(is_for))) as u64
 }

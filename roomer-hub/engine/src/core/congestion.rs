@@ -11,6 +11,6 @@ use crate::outbound::socket_writer::SocketWriter;
 pub(crate) enum Congestion {
     /// A connection above its high-water mark.
     Receiver(Arc<SocketWriter>),
-    /// The link to other nodes: these or the broker lag behind.
+    /// The link to other nodes, because those nodes or the broker lag behind.
     Link(Arc<LinkGate>),
 }

@@ -38,7 +38,8 @@ impl ConnTable {
             && let Some(connections) = self.by_user.get_mut(user)
         {
             connections.remove(&arrival);
-            // Remove the user, since the table would otherwise keep every user ever connected.
+            // Remove a user without connections, since the table would otherwise keep every user
+            // that ever connected.
             if connections.is_empty() {
                 self.by_user.remove(user);
             }
@@ -48,7 +49,7 @@ impl ConnTable {
 
     /// Replaces a connection's data. The connection keeps its place in its user's order.
     pub(crate) fn replace(&mut self, info: &Arc<ConnInfo>) {
-        // A session keeps its user, so the index stays valid.
+        // A session keeps its user, so the index by user stays valid.
         if let Some(entry) = self.by_key.get_mut(info.key) {
             *entry = info.clone();
         }

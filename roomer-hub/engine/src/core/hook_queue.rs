@@ -1,8 +1,8 @@
 //! The queue of hook calls for new connections, joins, leaves and disconnects.
 //!
-//! These events occur under the hub's lock, where application code must not run. They are queued there
-//! in order, and a task that has released the lock calls the hooks. Only one task does so at a time, so
-//! that a hook is never called for a leave before the join.
+//! These events occur under the hub's lock, where application code must not run. They are queued in
+//! order, and a task that has released the lock calls the hooks. Only one task at a time does so,
+//! so that the hook for a leave is never called before the hook for the join.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) enum HookEvent {
     Connected,
     Joined(Box<str>),
     Left(Box<str>),
-    /// The connection ended, for this reason and with this close frame text.
+    /// The connection ended, for this reason and with this text in the close frame.
     Gone(DisconnectReason, Box<str>),
 }
 
@@ -36,10 +36,10 @@ impl HookEvent {
 /// The events whose hooks have not been called yet.
 #[derive(Debug, Default)]
 pub(crate) struct HookQueue {
-    /// True if the application has set a hook.
+    /// True if the application has set at least one hook.
     has_hooks: bool,
     pending: VecDeque<(Arc<ConnInfo>, HookEvent)>,
-    /// True while a task calls the hooks; it also handles events queued in the meantime.
+    /// True while a task calls the hooks. The task also handles events queued in the meantime.
     is_running: bool,
 }
 
@@ -51,8 +51,8 @@ impl HookQueue {
     /// Queues an event in a room, if there are hooks.
     pub(crate) fn push(&mut self, info: Option<&Arc<ConnInfo>>, event: impl FnOnce() -> HookEvent) {
         if self.has_hooks {
-            // A connection being opened has no data yet: `Core::arrived` queues its first rooms'
-            // events.
+            // A connection that is being opened has no info yet. `Core::arrived` queues the events
+            // of its first rooms.
             self.pending.extend(info.map(|info| (info.clone(), event())));
         }
     }
@@ -76,8 +76,8 @@ impl HookQueue {
 
     pub(crate) fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
         let next = self.pending.pop_front();
-        // Reset this while holding the lock under which the queue was found empty: a task that
-        // queues an event later observes that no task is calling the hooks, and calls them.
+        // Reset the flag under the lock under which the queue was found empty: a task that queues
+        // an event later observes that no task is calling the hooks, and calls them itself.
         self.is_running = next.is_some();
         next
     }

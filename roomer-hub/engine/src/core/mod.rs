@@ -1,8 +1,7 @@
 //! The state under the server's single lock: the hub, and its actions' effects.
 //!
-//! Everything here is bookkeeping in memory. Writing to sockets, waking tasks and running handlers
-//! are left to the task that took the lock, once it has released the lock
-//! ([`flush`](crate::shared::flush)).
+//! All work here is bookkeeping in memory. The task that took the lock writes to sockets, wakes
+//! tasks and runs handlers only after it has released the lock ([`flush`](crate::shared::flush)).
 
 mod actions;
 pub(crate) mod cluster;
@@ -48,14 +47,14 @@ pub(crate) struct Core {
     pub(crate) journal: Journal,
 }
 
-/// The result of an input, for the task that passed it to the hub.
+/// The result of an input, returned to the task that passed the input to the hub.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     /// The key of the newly opened connection.
     pub(crate) opened: Option<ConnKey>,
     /// A handler to run with the input's packet.
     pub(crate) call: Option<HandlerKey>,
-    /// True if that handler is a request handler.
+    /// True if the handler in `call` is a request handler.
     pub(crate) is_request: bool,
     /// A rule to call with the input's packet.
     pub(crate) ask: Option<Permission>,
@@ -105,7 +104,7 @@ impl Core {
     pub(crate) fn limit_user(&mut self, now: Duration, opening: &ConnInfo, most: usize) {
         let Some(user) = opening.user() else { return };
         let mut conns = self.infos.of(user);
-        // Closing one connection is enough, since each new connection adds one.
+        // Closing one connection is enough, since each new connection adds only one.
         if conns.len() > most
             && let Some(conn) = conns.next()
         {
@@ -117,12 +116,11 @@ impl Core {
 
     /// Removes a connection that ended without being closed by the hub.
     pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, reason: DisconnectReason) {
-        // Remove the info afterwards, since the hooks for the rooms it leaves need it.
+        // Remove the info only after this input, since the hooks for the leaves need it.
         self.apply(now, Input::Gone { conn }, None);
         self.counts.bytes_out += self.outbound.remove(conn).unwrap_or_default();
         self.sessions.end(conn);
-        // The info is absent if the hub has closed the connection, in which case the end was
-        // already counted.
+        // If the hub has closed the connection, its info is absent and its end was already counted.
         if let Some(info) = self.infos.remove(conn) {
             self.counts.lost += u64::from(reason == DisconnectReason::Lost);
             self.counts.by_peer += u64::from(reason != DisconnectReason::Lost);
@@ -178,14 +176,14 @@ impl Core {
         work
     }
 
-    /// Moves a connection from one room to another in one step. Returns false without an effect if it
-    /// is not in `from`.
+    /// Moves a connection from one room to another in one step. Returns false, without an effect,
+    /// if the connection is not in `from`.
     pub(crate) fn move_to(&mut self, now: Duration, conn: ConnKey, from: &str, to: &str) -> bool {
         let tables = self.hub.tables();
         if !tables.find_room(from).is_some_and(|room| tables.is_member(conn, room)) {
             return false;
         }
-        // Leave first so that a connection that has reached its room limit can be moved.
+        // Leave first, so that a connection that has reached its limit of rooms can be moved.
         for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
             self.apply(now, Input::Command(command), None);
         }

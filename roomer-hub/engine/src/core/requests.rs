@@ -14,7 +14,7 @@ use crate::sync::{Mutex, lock};
 
 pub(crate) type Outcome = Result<OwnedMessage, RequestError>;
 
-/// The slot that receives an answer for its future.
+/// The slot that receives a request's answer for the future that waits for it.
 #[derive(Debug, Default)]
 pub(crate) struct Slot(pub(crate) Mutex<SlotState>);
 
@@ -42,7 +42,8 @@ impl Requests {
         (number, slot)
     }
 
-    /// Removes a request that is no longer awaited. Returns false if it had already ended.
+    /// Removes a request whose answer is no longer awaited. Returns false if the request had
+    /// already ended.
     pub(crate) fn withdraw(&mut self, number: u64) -> bool {
         self.waiting.remove(&number).is_some()
     }

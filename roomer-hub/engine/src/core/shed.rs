@@ -14,7 +14,7 @@ use crate::outbound::closing::CLOSE_ALLOWANCE;
 pub(crate) struct Shed {
     /// The number of closed connections.
     pub(crate) closed: usize,
-    /// True if the caller must flush again, to write their close frames.
+    /// True if the caller must flush again, to write the close frames.
     pub(crate) is_over: bool,
 }
 
@@ -25,8 +25,8 @@ impl Core {
         let mut buffers = BufferSet::new();
         let closing: Vec<_> =
             self.outbound.closing.take().map(|writer| (writer.usage(), writer)).collect();
-        // Bytes being written may be in buffers counted elsewhere. No connection is closed for
-        // them, but memory is checked again sooner.
+        // Bytes in flight may be in buffers that are counted elsewhere. No connection is closed
+        // because of them, but they cause memory to be checked again sooner.
         let mut in_flight = 0;
         for (usage, _) in &closing {
             buffers.add(usage);
@@ -57,7 +57,7 @@ impl Core {
                 break;
             }
             buffers.remove(&usage);
-            // Clone it first, since the close removes it from the table.
+            // Clone the writer first, since the close removes it from the table.
             let writer = self.outbound.writers.get(conn).cloned();
             self.close_for(now, conn, &close::OUT_OF_MEMORY, window);
             closed += 1;

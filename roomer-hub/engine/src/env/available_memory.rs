@@ -11,12 +11,12 @@ const PART: u64 = 4;
 /// The upper limit of the default budget.
 const MAX: usize = 1024 * 1024 * 1024;
 
-/// Returns the default of [`memory_budget`](crate::Builder::memory_budget) for the available memory, if
-/// known. The result is at least `least`, the maximum for a single connection: otherwise a server in a
-/// small container could not be built with the defaults.
+/// Returns the default of [`memory_budget`](crate::Builder::memory_budget) for the available
+/// memory, if that is known. The result is at least `least`, the maximum for a single connection:
+/// otherwise, the default options would be invalid for a server in a small container.
 pub(crate) fn budget(memory: Option<u64>, least: usize) -> usize {
     let part = memory.and_then(|memory| usize::try_from(memory / PART).ok());
-    // The upper limit is applied last: a `least` above it is an error that the builder reports.
+    // Apply the upper limit last: if `least` exceeds it, the builder reports an error.
     part.unwrap_or(MAX).max(least).min(MAX)
 }
 
@@ -25,13 +25,13 @@ pub(crate) fn available() -> Option<u64> {
     least(|path| fs::read_to_string(path).ok())
 }
 
-/// Returns the lowest limit. `read` returns a file's text.
+/// Returns the lowest of all limits. `read` returns a file's text.
 fn least(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let machine = read("/proc/meminfo").and_then(|text| total(&text));
     let groups = read("/proc/self/cgroup").unwrap_or_default();
     let files = groups.lines().filter_map(limit_files).flatten();
-    // Without a limit, version 2 contains the word `max`, which does not parse, and version 1 a number
-    // beyond any machine's memory, which the minimum ignores.
+    // If there is no limit, the file of version 2 contains the word `max`, which does not parse,
+    // and the file of version 1 a number above any machine's memory, which the minimum ignores.
     let limits = files.filter_map(|file| read(&file)?.trim().parse().ok());
     limits.chain(machine).min()
 }

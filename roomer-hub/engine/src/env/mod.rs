@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use uuid::Uuid;
-// `std::time::Instant` panics in browsers.
+// The standard library's `Instant` panics in browsers.
 #[cfg(all(feature = "web", target_family = "wasm"))]
 use web_time::Instant;
 
@@ -55,7 +55,7 @@ impl Environment for SystemEnvironment {
     }
 
     fn random(&self) -> [u8; 16] {
-        // All bits are random, except the six for the version and the variant.
+        // All bits are random, except for the six that contain the version and the variant.
         Uuid::new_v4().into_bytes()
     }
 

@@ -1,6 +1,6 @@
 //! The decision about an upgrade request: rules, admission, and the application's `authorize`.
 //!
-//! The checks have the same order and the same responses as in the Go original.
+//! The order of the checks and the responses are the same as in the Go original.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(crate) struct PendingAuth {
     monitor: Monitor,
     run: BoxFuture<AuthResult>,
     observed: ObservedCall,
-    /// `None` after the decision was returned.
+    /// The request to decide. `None` after the decision was returned.
     candidate: Option<Candidate>,
 }
 
@@ -59,8 +59,8 @@ struct Candidate {
     /// The claims that middleware left in the request's extensions.
     claims: Option<Claims>,
     extensions: Extensions,
-    /// The result of the protocol checks. A violation is reported to the client only if `authorize`
-    /// accepts the request.
+    /// The result of the protocol checks. A protocol violation is reported to the client only if
+    /// `authorize` accepts the request.
     checked: Result<(Response, Compression), Rejected>,
     peer: Option<SocketAddr>,
     untrusted_proxy: Option<IpAddr>,
@@ -69,7 +69,8 @@ struct Candidate {
 }
 
 impl PendingAuth {
-    /// Polls the hook. `now` returns the decision's time. Must not be polled again once ready.
+    /// Polls the hook. `now` returns the time of the decision. Must not be polled again after it
+    /// has returned `Poll::Ready`.
     pub(crate) fn poll(
         &mut self,
         now: impl FnOnce() -> Duration,
@@ -83,7 +84,7 @@ impl PendingAuth {
                     auth_result(&self.monitor, result, candidate.peer, candidate.has_token);
                 claims.and_then(|claims| candidate.accept(Some(claims), now()))
             }
-            // Reached only if polled again after completion.
+            // Reached only if this is polled again after completion.
             None => Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR)),
         })
     }
@@ -105,8 +106,8 @@ impl Candidate {
         if let Some(from_hook) = from_hook {
             claims.get_or_insert_default().merge(from_hook);
         }
-        // Check this before `checked`: like a rejection by the hook, an expired login hides a
-        // violation.
+        // Check this before `checked`: an expired login, like a rejection by the hook, must hide a
+        // protocol violation.
         let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
             let rejection = Rejection::unauthorized("the login has expired");
             let status = rejection.status().as_u16();
@@ -143,15 +144,16 @@ impl ServerHandshake<'_> {
         self.check_address(&request, is_mounted)?;
         let untrusted_proxy = untrusted_proxy(&request, options);
         let session = SessionRequest::of(&request).filter(|_| self.has_sessions);
-        // A full server rejects before it calls the hook, which may be expensive. Any user's
-        // session counts here, since the client's user is known only after the hook. Admission
-        // checks again with that user.
+        // A full server rejects the request before it calls the hook, which may be expensive. The
+        // client's user is known only after the hook, so a session of any user counts as replaced
+        // here. Admission checks the limits again with that user.
         let replaced = self.replaced_by(session.as_ref(), |_| true);
         let address = options.address(request.peer);
         let allowed = self.lifecycle.check(address, &options.admission, replaced);
         allowed.map_err(|status| self.full(status, untrusted_proxy))?;
         let (claims, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
-        // Only warnings about `authorize` mention the token, so it is not searched for without a hook.
+        // Only warnings about `authorize` mention the token, so do not search for it without a
+        // hook.
         let has_token = options.authorize.is_some() && request.token().is_some();
         let extensions = request.head.extensions().clone();
         let candidate = |checked| Candidate {
@@ -175,7 +177,8 @@ impl ServerHandshake<'_> {
                 Decision::Ready(candidate.accept(Some(claims), self.env.now()))
             }
             Some(Authorize::Async(hook)) => {
-                // Check this before the hook takes the request, and report the result after it.
+                // Check the request before the hook takes it, but report the result only after the
+                // hook.
                 let candidate = Some(candidate(self.check_upgrade(&request)));
                 let run = call::catch_panic(|| hook(request));
                 let run = run.map_err(|panic| authorize_panicked(monitor, &panic, peer))?;
@@ -200,7 +203,8 @@ impl ServerHandshake<'_> {
         request: Option<&SessionRequest>,
         is_user: impl FnOnce(Option<&Arc<str>>) -> bool,
     ) -> Option<Replaced> {
-        // Without a count, the session cannot continue, and its socket is kept.
+        // If the request contains no count of received packets, the session cannot continue, and
+        // its socket is kept.
         let resume = request?.resume.as_ref().filter(|resume| resume.received.is_some())?;
         let token = resume.token?;
         let core = lock(self.core);
@@ -210,7 +214,7 @@ impl ServerHandshake<'_> {
     }
 }
 
-/// Returns the hook's claims, or the rejection; 500 if the hook panicked.
+/// Returns the hook's claims or its rejection, or a rejection with 500 if the hook panicked.
 fn auth_result(
     monitor: &Monitor,
     result: Result<AuthResult, HandlerPanic>,

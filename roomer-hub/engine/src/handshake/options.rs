@@ -31,8 +31,8 @@ pub(crate) struct HandshakeOptions {
     pub(crate) compression: Vec<(String, usize)>,
 }
 
-/// Options set by the application, as opposed to defaults. If one of them cannot apply, the server
-/// warns or fails, while a default is silently dropped.
+/// Flags for the options that the application has set itself. If such an option cannot apply, the
+/// server warns or fails, whereas a default that cannot apply is silently dropped.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Chosen {
     pub(crate) path: bool,
@@ -85,14 +85,15 @@ impl Default for HandshakeOptions {
 }
 
 impl HandshakeOptions {
-    /// Returns the address that a socket is counted for, or `None` if it has no address or is a trusted
-    /// proxy, which connects for many clients.
+    /// Returns the address for which a socket is counted. Returns `None` if the socket has no
+    /// address, or if it belongs to a trusted proxy, which connects for many clients.
     pub(crate) fn address(&self, peer: Option<SocketAddr>) -> Option<Address> {
         peer.filter(|peer| !self.proxies.trusts(Some(*peer))).map(|peer| Address::of(peer.ip()))
     }
 
-    /// Returns an option set by the application that needs each client's address. The handshake
-    /// limit does not apply to a mounted server, since the framework reads its requests.
+    /// Returns an option set by the application that needs each client's address, if there is one.
+    /// The limit on handshakes does not apply to a mounted server, since the framework reads its
+    /// requests.
     pub(crate) fn needs_address(&self, is_mounted: bool) -> Option<&'static str> {
         [
             ("max_connections_per_address", self.chosen.max_connections_per_address),

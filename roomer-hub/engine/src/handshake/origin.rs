@@ -10,7 +10,7 @@ pub(crate) enum Origins {
     /// Only pages from the host in the request's `Host` header.
     #[default]
     SameHost,
-    /// Pages from that host, and from these origins.
+    /// Pages from the host in the request's `Host` header, and from these origins.
     List(Vec<Origin>),
     /// Pages from any origin.
     Any,
@@ -65,7 +65,7 @@ impl Origins {
             return true;
         };
         let text = std::str::from_utf8(origin).ok();
-        // Reject `null`, the origin of sandboxed pages, here too.
+        // This also rejects `null`, the origin of sandboxed pages.
         let Some(origin) = text.and_then(Origin::parse) else {
             return false;
         };

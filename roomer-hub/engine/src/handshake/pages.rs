@@ -8,8 +8,8 @@ use crate::handshake::options::HandshakeOptions;
 use crate::handshake::request::HandshakeRequest;
 use crate::handshake::response::Response;
 
-/// What browsers percent-encode in a path, besides bytes that are not ASCII (the path set of the URL
-/// standard).
+/// The ASCII characters that browsers percent-encode in a path (the path set of the URL standard).
+/// Bytes that are not ASCII are always encoded.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -22,8 +22,8 @@ const ENCODED: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'}');
 
-/// Returns a path as browsers request it. Both the options' paths and requests' paths are compared in
-/// this form, since some clients send UTF-8 as it is.
+/// Returns a path as browsers request it. The paths from options and from requests are compared in
+/// this form, since some clients send UTF-8 without encoding it.
 pub(crate) fn encoded(path: &str) -> String {
     utf8_percent_encode(path, ENCODED).to_string()
 }
@@ -35,7 +35,7 @@ pub(crate) enum HealthCheck {
     Ready,
 }
 
-/// Returns the response to a request at a path other than the WebSocket's, or the status of the
+/// Returns the response to a request at a path other than the WebSocket's, or the status of its
 /// rejection. Returns `None` for the WebSocket's path. `is_healthy` performs a health check.
 pub(crate) fn page(
     options: &HandshakeOptions,
@@ -54,7 +54,7 @@ pub(crate) fn page(
         }
         (_, Some(_)) if is_options => Response::options("GET, HEAD, OPTIONS"),
         (_, Some(page)) => Response::page(page),
-        // Load balancers without a configured path probe these two paths with OPTIONS.
+        // Load balancers for which no path is configured probe these two paths with OPTIONS.
         (_, None) if is_options && matches!(path, "/" | "*") => Response::options("OPTIONS"),
         // Redirect only to known pages: the client must not be able to choose the target.
         (_, None) if path.starts_with('/') && options.pages.contains_key(&folder(path)) => {

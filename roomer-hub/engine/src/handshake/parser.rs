@@ -17,13 +17,13 @@ impl RequestParser {
     /// Appends bytes. Returns the outcome, or `None` while the head is incomplete.
     pub(crate) fn push(&mut self, bytes: &[u8], options: &HandshakeOptions) -> Option<ParsedHead> {
         let is_first = self.head.is_empty();
-        // The end of the head has up to three bytes, which may span old and new bytes.
+        // The empty line that ends the head may have begun in the last two bytes received earlier.
         let scan_from = self.head.len().saturating_sub(2);
         let room = options.max_head.saturating_sub(self.head.len());
         let (bytes, excess) = bytes.split_at(bytes.len().min(room));
         self.head.extend_from_slice(bytes);
-        // Parse the first bytes so that anything other than HTTP is rejected immediately, and
-        // again when the head is complete. Parsing on each call would cost quadratic time if a
+        // Parse the first bytes so that anything other than HTTP is rejected immediately, and parse
+        // again when the head is complete. Parsing on each call would take quadratic time if a
         // client sends single bytes.
         if is_first || contains_end(&self.head[scan_from..]) {
             match parse(&self.head, options.max_headers) {
@@ -37,7 +37,7 @@ impl RequestParser {
             }
         }
         if self.head.len() >= options.max_head {
-            // If there is no line ending, the request target is too long.
+            // Without any line ending, the request's target is too long.
             return Some(Err(match self.head.contains(&b'\n') {
                 true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 false => StatusCode::URI_TOO_LONG,
@@ -74,7 +74,8 @@ fn parse(
     for header in parsed.headers {
         request = request.header(header.name, header.value);
     }
-    // The builder has kept its first error, such as a target accepted by httparse but not by `http`.
+    // `http` may reject a value that httparse accepts, such as a target. Its builder reports the
+    // first such error here.
     request.body(()).map(|request| Some((size, request))).map_err(|_| StatusCode::BAD_REQUEST)
 }
 

@@ -1,6 +1,6 @@
 //! Trusted proxies, and the client's address in `X-Forwarded-For`.
 //!
-//! A proxy appends its peer's address to the header. Everything before it was sent by the peer and
+//! A proxy appends its peer's address to the header. All earlier entries were sent by that peer and
 //! may be forged. The header is therefore used only if it comes from a trusted proxy, and is read
 //! from its end: trusted addresses in it are further proxies, and the first address that is not
 //! trusted is the client's.
@@ -53,8 +53,8 @@ impl Proxies {
             if !self.trusts(client) {
                 break;
             }
-            // A proxy may write `unknown`. The entries before it cannot be attributed to a proxy, so
-            // the search ends at the last known address.
+            // A proxy may write `unknown` instead of an address. The entries before it cannot be
+            // attributed to a proxy, so the search ends at the last known address.
             let Some(address) = std::str::from_utf8(hop).ok().and_then(parse_address) else {
                 break;
             };
@@ -99,8 +99,8 @@ impl Network {
     fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
-                // Compares without a mask, since a network of 0 bits would require a shift by the full
-                // width.
+                // Compare without a mask, since a mask for a network of 0 bits would require a
+                // shift by the full width.
                 let differ = u32::from(own) ^ u32::from(other);
                 differ.leading_zeros() >= self.bits
             }
@@ -127,7 +127,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns the client's address as text, with the port if known, or `-` without an address.
+    /// Returns the client's address as text, with the port if that is known, or `-` if there is no
+    /// address.
     fn client(trusted: &[&str], peer: &str, lines: &[&'static str]) -> String {
         let mut proxies = Proxies::default();
         assert!(trusted.iter().all(|text| proxies.trust(text)));
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn addresses_that_a_client_forges_are_ignored() {
-        // The client at 6.6.6.6 sent the first entry; the proxy appended the client's address.
+        // The client at 6.6.6.6 sent the first entry, and the proxy appended the client's address.
         let lines = ["1.2.3.4, 6.6.6.6"];
         assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", &lines), "6.6.6.6");
         let lines = ["1.2.3.4", "10.0.0.9, 6.6.6.6"];

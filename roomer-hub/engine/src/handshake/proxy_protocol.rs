@@ -1,8 +1,8 @@
 //! A parser for the PROXY protocol, versions 1 and 2: a line of text or a binary block with the
 //! client's address, sent by a proxy before the client's own bytes.
 //!
-//! The parser does no I/O, and requests exactly the header's bytes, since the bytes after it belong
-//! to the client.
+//! The parser does no I/O. It requests exactly the header's bytes, since the bytes after the header
+//! belong to the client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -12,7 +12,7 @@ const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// The maximum length of a version 1 line, including its end.
 const MAX_LINE: usize = 107;
 
-/// The minimum length of a version 1 line: `PROXY UNKNOWN`.
+/// The minimum length of a version 1 line: `PROXY UNKNOWN` and the line's end.
 const MIN_LINE: usize = 15;
 
 /// The size of the fixed part of version 2.
@@ -31,16 +31,16 @@ pub(crate) struct ProxyHeader(Vec<u8>);
 pub(crate) struct InvalidProxyHeader;
 
 /// The client's address. `None` if the connection is the proxy's own, or if its address family has
-/// no addresses.
+/// no IP addresses.
 pub(crate) type ProxiedAddress = Option<SocketAddr>;
 
 impl ProxyHeader {
-    /// Returns the number of bytes that may be read without reading beyond the header; never 0.
+    /// Returns the number of bytes that can be read without reading beyond the header. Never 0.
     pub(crate) fn wanted(&self) -> usize {
         let have = self.0.len();
         match self.0.first() {
-            // From here on, the line may end at any byte, and the bytes after it belong to the
-            // client.
+            // Read single bytes: the line may now end at any byte, and the bytes after it belong to
+            // the client.
             Some(b'P') if have >= MIN_LINE => 1,
             Some(b'P') | None => MIN_LINE - have,
             // Use at least 1, since a read into an empty buffer would look like the end of the stream.
@@ -82,7 +82,7 @@ impl ProxyHeader {
     }
 }
 
-/// Returns true if either is a prefix of the other.
+/// Returns true if either slice is a prefix of the other.
 fn is_prefix(have: &[u8], expected: &[u8]) -> bool {
     have.iter().zip(expected).all(|(have, expected)| have == expected)
 }
@@ -111,15 +111,18 @@ fn parse_line(line: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
 
 fn parse_block(bytes: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
     let (fixed, block) = bytes.split_at(FIXED);
-    // The upper half is the version, which must be 2, and the lower half the command.
+    // The upper half of the byte is the version, which must be 2, and the lower half is the
+    // command.
     match fixed[12] {
-        // LOCAL: the proxy connects for itself, as for a health check.
+        // The command LOCAL means that the proxy connects for itself, for example for a health
+        // check.
         0x20 => return Ok(None),
         0x21 => {}
         _ => return Err(InvalidProxyHeader),
     }
-    // The block consists of source address, destination address, source port and destination port. The
-    // lower half is the transport protocol, which is ignored.
+    // The block consists of source address, destination address, source port and destination port.
+    // The upper half of the byte is the address family. The lower half is the transport protocol,
+    // which is ignored.
     let (ip, port) = match fixed[13] >> 4 {
         1 if block.len() < 12 => return Err(InvalidProxyHeader),
         2 if block.len() < 36 => return Err(InvalidProxyHeader),
@@ -131,7 +134,7 @@ fn parse_block(bytes: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
             let ip: [u8; 16] = array(block, 0)?;
             (IpAddr::V6(Ipv6Addr::from(ip)), array(block, 32)?)
         }
-        // Unix sockets and unknown address families.
+        // The client has a Unix socket, or an unknown address family.
         _ => return Ok(None),
     };
     Ok(Some(SocketAddr::new(ip, u16::from_be_bytes(port))))

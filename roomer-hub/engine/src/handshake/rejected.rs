@@ -9,14 +9,14 @@ use crate::handshake::request::Rejection;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningReason;
 
-/// A rejected request, and the reason to warn about.
+/// A rejected request: the rejection, and the reason for a warning to the operator, if any.
 pub(crate) struct Rejected {
     pub(crate) rejection: Rejection,
     pub(crate) reason: Option<WarningReason>,
 }
 
 impl Rejected {
-    /// Creates a rejection without a warning, since the status explains it.
+    /// Creates a rejection without a warning, for a status that explains itself.
     pub(crate) fn with_status(status: StatusCode) -> Self {
         Rejected { rejection: Rejection::new(status, ""), reason: None }
     }
@@ -55,7 +55,7 @@ impl ServerHandshake<'_> {
             _ => ("max_connections", cap.total),
         };
         let reason = WarningReason::Full { option, limit, untrusted_proxy };
-        // Rejections during a shutdown are expected and need no warning.
+        // Rejections during a shutdown are expected, so they cause no warning.
         let reason = self.lifecycle.is_open().then_some(reason);
         Rejected { reason, ..Rejected::with_status(status) }
     }

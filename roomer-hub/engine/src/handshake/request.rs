@@ -33,8 +33,9 @@ impl HandshakeRequest {
     }
 
     /// Returns the client's address, if the transport has addresses. Behind a
-    /// [trusted](crate::Builder::trust_proxy) proxy, it is the address reported by the proxy, with
-    /// port 0 if the proxy does not report one; behind any other proxy it is the proxy's own.
+    /// [trusted](crate::Builder::trust_proxy) proxy, this is the address that the proxy reports,
+    /// with port 0 if the proxy reports no port. Behind any other proxy, it is the proxy's own
+    /// address.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer

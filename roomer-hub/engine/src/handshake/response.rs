@@ -1,4 +1,4 @@
-//! HTTP responses as values, written by the connection itself or sent by a framework.
+//! HTTP responses as values, which the connection writes itself or a framework sends.
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
@@ -50,8 +50,8 @@ impl Response {
         response
     }
 
-    /// Returns a redirect to a page's own path, since relative links in the page would not resolve from
-    /// another path.
+    /// Returns a redirect to a page's own path, since the page's relative links would not resolve
+    /// from another path.
     pub(crate) fn redirect(location: String) -> Self {
         let status = StatusCode::PERMANENT_REDIRECT;
         let mut response = Response::with_body(status, PLAIN_TEXT.into(), Bytes::new());
@@ -81,8 +81,8 @@ impl Response {
         let mut response = Response::with_body(status, PLAIN_TEXT.into(), body);
         match status {
             StatusCode::METHOD_NOT_ALLOWED => response.headers.push(("Allow", "GET".into())),
-            // The supported version (RFC 6455 section 4.4). The Go original's upgrader sends it with
-            // 403 too.
+            // Send the supported version (RFC 6455 section 4.4). The Go original's upgrader sends
+            // it with 403 too.
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
                 response.headers.push(("Sec-WebSocket-Version", "13".into()));
             }

@@ -20,8 +20,8 @@ use crate::handshake::subprotocol;
 use crate::metrics::warning::{WarningReason, shown};
 
 impl ServerHandshake<'_> {
-    /// Rejects a request without an address if an option needs one. A trusted proxy's request that does
-    /// not name a client is accepted, since the proxy may connect for itself.
+    /// Rejects a request without a client address if an option needs one. A trusted proxy's request
+    /// that does not name a client is accepted, since the proxy may connect for itself.
     pub(crate) fn check_address(
         &self,
         request: &HandshakeRequest,
@@ -29,8 +29,8 @@ impl ServerHandshake<'_> {
     ) -> Result<(), Rejected> {
         let options = self.options;
         let Some(option) = options.needs_address(is_mounted) else { return Ok(()) };
-        // If a trusted proxy has named its client, `request.peer` is the client. A trusted peer
-        // therefore means that no client was named.
+        // If a trusted proxy has named its client, `request.peer` is that client. A trusted
+        // `request.peer` therefore means that the proxy has named no client.
         if options.proxies.trusts(request.peer) {
             if option != "trust_proxy" && has_token(request, UPGRADE, "websocket") {
                 let proxy = request.peer.map(|peer| peer.ip());
@@ -44,7 +44,7 @@ impl ServerHandshake<'_> {
         match request.peer {
             Some(_) => Ok(()),
             None => {
-                // The client cannot fix this: the operator must configure the server.
+                // The client is not at fault: the operator must configure the server.
                 let reason = WarningReason::NoAddress { option };
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 let rejection = Rejection::new(status, reason.to_string());
@@ -99,8 +99,8 @@ fn check_upgrade_headers(request: &HandshakeRequest) -> Result<(), Rejected> {
     {
         return Ok(());
     }
-    // A proxy that does not support upgrades removes only the hop-by-hop headers, so the key is still
-    // present.
+    // A proxy that does not support upgrades removes only the hop-by-hop headers, so the key is
+    // still present in the request that it forwards.
     if request.headers().contains_key(SEC_WEBSOCKET_KEY) {
         let rejected = bad_request("a proxy before this server does not pass the upgrade on");
         return Err(Rejected { reason: Some(WarningReason::UpgradeRemoved), ..rejected });
@@ -128,7 +128,8 @@ fn check_version_and_body(request: &HandshakeRequest) -> Result<(), Rejected> {
 }
 
 fn check_origin(request: &HandshakeRequest, options: &HandshakeOptions) -> Result<(), Rejected> {
-    // Reject a second `Host` header, since a proxy in front may have checked the other one.
+    // Reject a second `Host` header: a proxy in front of the server may have checked only one of
+    // them.
     if !is_single(request, HOST) {
         return Err(bad_request("there must be one Host"));
     }
@@ -156,8 +157,8 @@ pub(crate) fn untrusted_proxy(
     options: &HandshakeOptions,
 ) -> Option<IpAddr> {
     let proxy = request.peer.filter(|_| request.headers().contains_key(proxy::HEADER));
-    // If any proxy is trusted, the peer is a client, which may have sent the header itself, or
-    // another proxy.
+    // If any proxy is trusted by its address, this peer is either a client, which may have sent the
+    // header itself, or another proxy.
     proxy.filter(|_| !options.proxies.has_networks()).map(|peer| peer.ip())
 }
 
@@ -166,7 +167,7 @@ fn is_single(request: &HandshakeRequest, name: HeaderName) -> bool {
     request.headers().get_all(name).iter().count() <= 1
 }
 
-/// Returns true if a list-valued header, in one or several lines, contains a token (RFC 9110 section
+/// Returns true if a list-valued header, in one or more lines, contains a token (RFC 9110 section
 /// 5.6.1).
 fn has_token(request: &HandshakeRequest, name: HeaderName, token: &str) -> bool {
     let values = request.headers().get_all(name);

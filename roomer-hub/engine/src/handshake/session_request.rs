@@ -1,4 +1,5 @@
-//! The query parameters for requesting the extended protocol and for resuming a session.
+//! Parses the query parameters with which a client requests the extended protocol and resumes a
+//! session.
 
 use roomer_proto::extended::{SessionToken, VERSION, parse_count};
 
@@ -34,7 +35,7 @@ impl SessionRequest {
                 "received" => &mut received,
                 _ => continue,
             };
-            // The first parameter with a name applies, as in `HandshakeRequest::query`.
+            // If a parameter occurs twice, the first one applies, as in `HandshakeRequest::query`.
             parameter.get_or_insert(value);
         }
         // A client with another version gets the plain protocol, which all clients support.

@@ -1,10 +1,10 @@
-//! Subprotocols (RFC 6455 section 1.9): the server's selection, and the token that a client may
-//! include among its offers.
+//! Subprotocols (RFC 6455 section 1.9): the one that the server selects, and the token that a
+//! client may include among those that it offers.
 
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 
-/// The subprotocol that every server selects so that a client can offer it together with a token.
+/// The subprotocol that every server selects, so that a client can offer it together with a token.
 pub(crate) const ROOMER: &str = "roomer";
 
 /// The prefix of an offered name that contains a token.
@@ -18,7 +18,7 @@ impl Subprotocols {
     /// Adds a name. Returns false if it is invalid.
     pub(crate) fn add(&mut self, name: &str) -> bool {
         let is_token = !name.is_empty() && name.bytes().all(is_token_char);
-        // The selected name is repeated in the response, which must not contain a token.
+        // The response repeats the selected name, which must therefore not be a token.
         let is_valid = is_token && !name.starts_with(TOKEN_PREFIX);
         if is_valid {
             self.0.push(name.to_owned());
@@ -26,8 +26,8 @@ impl Subprotocols {
         is_valid
     }
 
-    /// Returns the first offered name that the server supports. Offers are in the client's order of
-    /// preference.
+    /// Returns the first offered name that the server supports. A client lists its offers in order
+    /// of preference.
     pub(crate) fn select(&self, headers: &HeaderMap) -> Option<String> {
         offers(headers).find(|name| self.knows(name)).map(str::to_owned)
     }

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::StatusCode;
 
-/// The address that a socket is counted for: an IPv4 address, or the /64 prefix of an IPv6 address,
-/// since a customer usually gets at least a /64 network.
+/// The address for which a socket is counted: an IPv4 address, or the /64 prefix of an IPv6
+/// address, since a customer usually gets at least a /64 network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Address {
     V4(Ipv4Addr),
@@ -47,14 +47,16 @@ pub(crate) struct AdmissionLimits {
 /// The kind under which a socket is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SocketKind {
-    /// The upgrade has not been requested yet, or was rejected.
+    /// A socket that has not requested the upgrade yet, or whose request was rejected.
     Handshake,
     Connection,
-    /// Rejected without reading its request; open while the client may still read the response.
+    /// A socket rejected before its request was read, and open while the client may still read the
+    /// response.
     Lingering,
     /// A session without a socket, which does not count towards the socket limits.
     Detached,
-    /// Rejected while too many sockets are lingering. Not counted, and closed at its first poll.
+    /// A socket rejected while too many sockets are lingering. Not counted, and closed at its first
+    /// poll.
     Outside,
 }
 
@@ -75,8 +77,8 @@ pub(crate) struct SocketCounts {
     rejected: BTreeMap<u16, u64>,
 }
 
-/// The old socket of a session that a new socket resumes, if it still looks open. It is not counted
-/// when the limits for the new one are checked.
+/// The old socket of a session that a new socket resumes, if the old one still looks open. It is
+/// not counted when the limits for the new socket are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Replaced {
     pub(crate) address: Option<Address>,
@@ -104,7 +106,8 @@ impl SocketCounts {
         self.handshakes + self.connections + self.lingering
     }
 
-    /// Returns the number of connection tasks: one for each socket, and for each session without one.
+    /// Returns the number of connection tasks: one for each socket, and one for each session
+    /// without a socket.
     pub(crate) fn tasks(&self) -> usize {
         self.sockets() + self.detached
     }
@@ -122,8 +125,8 @@ impl SocketCounts {
         *self.rejected.entry(status.as_u16()).or_default() += 1;
     }
 
-    /// Returns the rejection status for a further socket, if it would exceed a limit. `replaced` is
-    /// a socket that ends when the new one is admitted.
+    /// Returns the status with which to reject a further socket, if the socket would exceed a
+    /// limit. `replaced` is a socket that ends when the new one is admitted.
     pub(crate) fn check(
         &self,
         kind: SocketKind,
@@ -149,8 +152,8 @@ impl SocketCounts {
         let count = own.unwrap_or_default().count(kind).copied();
         let replaces_own = replaced.is_some_and(|replaced| replaced.address == address);
         let per_address = limit.per_address.saturating_add(usize::from(replaces_own));
-        // Another server may accept a client that a full one rejects (503), but not one that exceeds
-        // its own limit.
+        // A client rejected by a full server (503) may be accepted by another server, unlike one
+        // that exceeds its own address's limit.
         match count.is_some_and(|count| count as usize >= per_address) {
             true => Err(StatusCode::TOO_MANY_REQUESTS),
             false => Ok(()),
@@ -179,7 +182,8 @@ impl SocketCounts {
             && let Some(count) = own.count(kind)
         {
             *count -= 1;
-            // Remove it, since the map would otherwise keep every address ever connected.
+            // Remove an empty entry, since the map would otherwise keep every address that ever
+            // connected.
             if *own == PerAddress::default() {
                 self.by_address.remove(&address);
             }
@@ -275,7 +279,7 @@ mod tests {
         assert_eq!(status(&counts, one, two), Some(429), "another address is at its limit");
         counts.enter(SocketKind::Connection, three);
         assert_eq!((status(&counts, one, one), status(&counts, four, one)), (None, None));
-        // The successor is counted, and its predecessor has not left yet.
+        // The new connection is counted, and the one that it replaces has not left yet.
         counts.enter(SocketKind::Connection, one);
         assert_eq!(status(&counts, one, one), Some(503));
     }

@@ -15,9 +15,9 @@ pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// The connections that ended in time, closed by the server or by the client.
+    /// The number of connections that ended in time, closed by the server or by the client.
     pub closed: usize,
-    /// The connections still open at the deadline, which were aborted.
+    /// The number of connections still open at the deadline, which were aborted.
     pub cut: usize,
 }
 
@@ -31,8 +31,8 @@ pub(crate) struct DrainPolicy {
 impl DrainPolicy {
     /// Returns how many connections must be closed by `elapsed`.
     pub(crate) fn due(self, elapsed: Duration) -> u64 {
-        // Connections due before the next step are closed in this one, so the first connections are
-        // closed immediately.
+        // Connections due before the next step are closed in this step, so the first connections
+        // are closed immediately.
         let millis = (elapsed + DRAIN_STEP).as_millis();
         let due = (self.per_second as u128).saturating_mul(millis).div_ceil(1000);
         due.try_into().unwrap_or(u64::MAX)
@@ -63,7 +63,7 @@ impl<'s> DrainWait<'s> {
         ready: fn(&Lifecycle, &Context<'_>) -> Poll<()>,
     ) {
         poll_fn(|cx| {
-            // Set it again at each poll, since the waiting task may have changed.
+            // Set the timer again at each poll, since another task may be polling this future.
             self.timer.cancel(self.timers);
             if ready(self.lifecycle, cx).is_ready() || self.env.now() >= at {
                 return Poll::Ready(());

@@ -35,7 +35,7 @@ struct State {
     links: usize,
     /// True while an on-demand timer task runs.
     has_timer_task: bool,
-    /// Wakers of tasks waiting until no connection, or no socket, is left.
+    /// Wakers of tasks waiting until no connection, no socket or no broker link is left.
     waiting: Vec<Waker>,
 }
 
@@ -43,21 +43,21 @@ struct State {
 enum Phase {
     #[default]
     Open,
-    /// Existing connections are kept for now; new ones are rejected.
+    /// Existing connections are kept for now, and new ones are rejected.
     Draining,
-    /// Pending handshakes end as well.
+    /// New connections are rejected, and pending handshakes end.
     Closed,
 }
 
 impl Lifecycle {
-    /// Counts a new socket. Returns its kind, and the rejection status if handshakes are not
+    /// Counts a new socket. Returns its kind, and the status to send if its handshake is not
     /// allowed.
     pub(crate) fn enter(
         &self,
         address: Option<Address>,
         admission: &AdmissionLimits,
     ) -> (SocketKind, Result<(), StatusCode>) {
-        // Check and count under one lock: otherwise, sockets that arrive at the same time would all
+        // Check and count under one lock: otherwise, sockets that arrive at the same time could all
         // be admitted.
         let mut state = lock(&self.state);
         let allowed = state.counts.check(SocketKind::Handshake, address, admission, None);
@@ -75,7 +75,7 @@ impl Lifecycle {
         (kind, allowed)
     }
 
-    /// Returns the rejection status for a further connection, if one would exceed a limit.
+    /// Returns the status with which to reject a further connection, if it would exceed a limit.
     pub(crate) fn check(
         &self,
         address: Option<Address>,
@@ -85,7 +85,7 @@ impl Lifecycle {
         lock(&self.state).check(address, admission, replaced)
     }
 
-    /// Counts a handshake as a connection, possibly for another address, if the limits permit it.
+    /// Counts a handshake as a connection, possibly for another address, if the limits permit this.
     pub(crate) fn promote(
         &self,
         from: Option<Address>,
@@ -105,7 +105,7 @@ impl Lifecycle {
     pub(crate) fn detach(&self, from: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
         state.counts.leave(from, address);
-        // Do not count it by address, since its client may return from another one.
+        // Do not count the session by address, since its client may return from another one.
         state.counts.enter(SocketKind::Detached, None);
     }
 
@@ -117,14 +117,15 @@ impl Lifecycle {
         admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        // Decrement first so that the limits do not count the socket twice.
+        // Decrement the old count first so that the limits do not count the socket twice.
         state.counts.leave(SocketKind::Handshake, from);
         let allowed = state.counts.check(SocketKind::Handshake, to, admission, None);
         state.counts.enter(SocketKind::Handshake, if allowed.is_ok() { to } else { from });
         allowed
     }
 
-    /// Counts a new connection whose handshake was performed by a framework, if the limits permit it.
+    /// Counts a new connection whose handshake was performed by a framework, if the limits permit
+    /// this.
     pub(crate) fn reserve(
         &self,
         address: Option<Address>,
@@ -137,7 +138,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Uncounts a closed socket, and wakes the waiting tasks if it was the last.
+    /// Removes a closed socket from the counts, and wakes the waiting tasks if it was the last.
     pub(crate) fn leave(&self, kind: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
         state.counts.leave(kind, address);
@@ -147,12 +148,12 @@ impl Lifecycle {
                 false => state.report.closed += 1,
             }
         }
-        // A drain waits for connections only; pending handshakes end after them.
+        // A drain waits only for connections; pending handshakes end after them.
         let is_drained = state.since.is_some() && state.counts.to_drain() == 0;
         if is_drained || state.counts.tasks() == 0 {
             // Wake all waiting tasks, since each checks its own condition.
             let waiting = std::mem::take(&mut state.waiting);
-            // Release the lock first, since a woken task takes this lock.
+            // Release the lock first, since a woken task takes it.
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
         }
@@ -176,7 +177,7 @@ impl Lifecycle {
             state.phase = Phase::Draining;
         }
         state.drains += 1;
-        // Later callers share the first caller's deadline.
+        // Later callers share the first caller's start, and therefore its deadline.
         *state.since.get_or_insert(now)
     }
 
@@ -194,7 +195,7 @@ impl Lifecycle {
         count as usize
     }
 
-    /// Returns the drain's result. Connections still open count as aborted.
+    /// Returns the drain's result. Connections that are still open count as aborted.
     pub(crate) fn drain_report(&self) -> DrainReport {
         let state = lock(&self.state);
         DrainReport { cut: state.report.cut + state.counts.to_drain(), ..state.report }
@@ -205,8 +206,8 @@ impl Lifecycle {
         lock(&self.state).phase = Phase::Closed;
     }
 
-    /// Makes every task end at its next poll. A task sets its timer before it checks this flag, so it
-    /// either observes the flag or is woken by its timer.
+    /// Makes every task end at its next poll. A task sets its timer before it checks this flag, so
+    /// the task either observes the flag or is woken through its timer.
     pub(crate) fn abort(&self) {
         self.is_aborted.store(true, Ordering::Release);
     }
@@ -223,7 +224,7 @@ impl Lifecycle {
         lock(&self.state).phase == Phase::Closed
     }
 
-    /// Returns true if the caller must run the timers.
+    /// Returns true if the caller must run the timers, since no task runs them yet.
     pub(crate) fn start_on_demand(&self) -> bool {
         !std::mem::replace(&mut lock(&self.state).has_timer_task, true)
     }
@@ -237,8 +238,8 @@ impl Lifecycle {
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         std::task::ready!(state.poll_empty(cx));
-        // Reset this under the same lock as the check: a connection that enters later starts the
-        // timers again.
+        // Reset the flag under the lock under which it was checked that no socket is left: a
+        // connection that enters later starts the timers again.
         state.has_timer_task = false;
         Poll::Ready(())
     }
@@ -248,8 +249,8 @@ impl Lifecycle {
         lock(&self.state).poll_empty(cx)
     }
 
-    /// Returns `Poll::Ready` when no connection is left, ignoring handshakes. Only for use during a
-    /// drain: otherwise, the last connection to leave does not wake the task.
+    /// Returns `Poll::Ready` when no connection is left, ignoring handshakes. Use this only during
+    /// a drain: at other times, the end of the last connection does not wake the task.
     pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         match state.counts.to_drain() {
@@ -280,8 +281,8 @@ impl Lifecycle {
         }
     }
 
-    /// Returns the maximum number of timers, which is the exact number while the server is idle.
-    /// See [`Server::audit`](crate::Server::audit).
+    /// Returns the maximum number of timers, which is also their exact number while the server is
+    /// idle. See [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<usize, String> {
         let state = lock(&self.state);
@@ -311,7 +312,7 @@ impl State {
     }
 
     fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
-        // A task may poll several times before it is woken.
+        // A task may poll several times before it is woken, so keep only one waker for it.
         if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.waiting.push(cx.waker().clone());
         }

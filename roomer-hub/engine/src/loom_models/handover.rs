@@ -13,7 +13,7 @@ use crate::outbound::socket_writer::SocketWriter;
 use crate::session::handover::{Handover, HandoverError};
 use crate::sync::{Mutex, lock};
 
-/// Represents the session. It is not `Clone`, so only one can exist.
+/// A stand-in for the session. It is not `Clone`, so only one can exist.
 struct Token;
 
 type Place = Arc<Handover<Token>>;
@@ -28,12 +28,12 @@ struct Entry {
 
 type Table = Arc<Mutex<Entry>>;
 
-/// Creates the writer for a task's socket, used only for wake-ups.
+/// Creates a writer for a task's socket. The writer is used only for wake-ups.
 fn writer() -> Arc<SocketWriter> {
     loom_models::writer(&Socket::with_room(0), 10)
 }
 
-/// Registers a waiting task, as `Connection::open` does for a returning client.
+/// Registers a waiting task, as `Connection::open` does for a client that returns.
 fn come_back(table: &Table) -> Option<Place> {
     let place = Place::default();
     let mut entry = lock(table);
@@ -49,8 +49,8 @@ fn come_back(table: &Table) -> Option<Place> {
     Some(place)
 }
 
-/// Waits for a successor, as the task with the session does, and hands the session over. Returns
-/// the session if the successor is no longer waiting.
+/// Waits for a successor and hands the session over, as the task with the session does. Returns the
+/// session if the successor is no longer waiting.
 fn hand_over(table: &Table, writer: &SocketWriter, session: Box<Token>) -> Result<(), Box<Token>> {
     block_on(poll_fn(|cx| {
         let _ = writer.poll_status(cx);
@@ -64,7 +64,7 @@ fn hand_over(table: &Table, writer: &SocketWriter, session: Box<Token>) -> Resul
     given.inspect_err(|_| writer.keep())
 }
 
-/// Replaces the old task's writer with the new one's, as `Connection::resume` does.
+/// Replaces the old task's writer with the new task's, as `Connection::resume` does.
 fn resume(table: &Table) -> Arc<SocketWriter> {
     let writer = writer();
     let mut entry = lock(table);
@@ -112,7 +112,7 @@ fn a_second_return_gets_the_session_wherever_it_is() {
         let holder = {
             let table = table.clone();
             thread::spawn(move || {
-                // If the attempt was refused in the meantime, make the next one.
+                // If the successor has stopped waiting in the meantime, wait for the next one.
                 let mut session = Box::new(Token);
                 while let Err(back) = hand_over(&table, &old, session) {
                     session = back;

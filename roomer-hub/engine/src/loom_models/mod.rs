@@ -35,7 +35,7 @@ struct Kernel {
     room: usize,
     taken: Vec<u8>,
     waiting: Option<Waker>,
-    /// Waker of the task waiting until a number of bytes is accepted.
+    /// The waker of the task that waits until a number of bytes is accepted.
     reader: Option<Waker>,
 }
 
@@ -108,7 +108,8 @@ fn writer(socket: &Arc<Socket>, high: usize) -> Arc<SocketWriter> {
     SocketWriter::new(Pipe(socket.clone()), Arc::new(budget))
 }
 
-/// Runs the writer's part in the connection's own task until the last bytes are written.
+/// Runs the connection's own task, reduced to its calls of the writer, until the last bytes are
+/// written.
 fn run_own_task(writer: &SocketWriter) {
     block_on(poll_fn(|cx| {
         loop {
@@ -126,7 +127,7 @@ fn run_own_task(writer: &SocketWriter) {
     }));
 }
 
-/// Represents the engine's lock, and records the order in which bytes were queued under it.
+/// A stand-in for the engine's lock, which records the order in which bytes were queued under it.
 type Order = Mutex<Vec<u8>>;
 
 fn send(order: &Order, writer: &SocketWriter, bytes: &'static [u8]) {

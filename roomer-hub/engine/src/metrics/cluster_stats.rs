@@ -16,11 +16,12 @@ pub struct ClusterStats {
     pub link_up: bool,
     /// The number of other nodes by [state](PeerState::name).
     pub peers: BTreeMap<&'static str, usize>,
-    /// Connections on other nodes in rooms with full presence.
+    /// Connections on other nodes that are in rooms with full presence.
     pub guests: usize,
-    /// Bytes buffered until an earlier frame arrives.
+    /// Bytes of frames that are buffered until an earlier frame arrives.
     pub held_bytes: usize,
-    /// Bytes that other nodes have not applied yet, according to their last acknowledgements.
+    /// Bytes published by this node that other nodes have not applied yet, according to their last
+    /// acknowledgements.
     pub unapplied_bytes: usize,
     /// The longest silence among nodes that count as alive, in milliseconds.
     pub lag_ms: u64,
@@ -34,7 +35,7 @@ pub struct ClusterStats {
     pub bytes_out: u64,
     /// Requests for missing frames.
     pub demands: u64,
-    /// Gaps in a stream repaired without a loss.
+    /// Gaps in a stream that were repaired without a loss.
     pub repaired: u64,
     /// Reset streams, by [reason](roomer_hub::cluster::ResetReason::name). Messages may have been
     /// lost, which clients observe as their senders leaving and rejoining. `divergence` indicates a
@@ -54,7 +55,7 @@ pub struct ClusterStats {
 impl ClusterStats {
     pub(crate) fn new(state: &ClusterState, tables: &Tables) -> Self {
         let machine = &state.machine;
-        // Include states without a node so that graphs show zeros instead of gaps.
+        // Include states that no node is in, so that graphs show zeros instead of gaps.
         let mut peers: BTreeMap<_, _> =
             PeerState::ALL.into_iter().map(|state| (state.name(), 0)).collect();
         let (mut held_bytes, mut unapplied_bytes, mut lag) = (0, 0, std::time::Duration::ZERO);

@@ -133,7 +133,7 @@ impl Page {
         self.gauge("cluster_held_bytes", "Bytes held for a missing frame.", *held_bytes);
         self.gauge("cluster_unapplied_bytes", "Bytes not applied by others.", *unapplied_bytes);
         self.head("cluster_lag_seconds", "The longest silence of a live node.", "gauge");
-        // Prometheus expects base units, here seconds.
+        // Convert to seconds, since Prometheus expects base units.
         let lag = std::time::Duration::from_millis(*lag_ms).as_secs_f64();
         self.line(format_args!("roomer_cluster_lag_seconds {lag}"));
         self.counter("cluster_frames_in", "Frames received.", *frames_in);

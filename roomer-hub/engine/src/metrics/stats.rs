@@ -25,8 +25,9 @@ pub struct Stats {
     pub handshakes: usize,
     /// Bytes queued for all connections.
     pub queued_bytes: usize,
-    /// Bytes held by all connections. Counted as for [`memory_budget`](crate::Builder::memory_budget),
-    /// except that a buffer queued for many connections counts once for each.
+    /// Bytes held by all connections. They are counted as for
+    /// [`memory_budget`](crate::Builder::memory_budget), except that a buffer queued for many
+    /// connections counts once for each of them.
     pub held_bytes: usize,
     /// Connections opened since the start.
     pub opened: u64,
@@ -40,7 +41,7 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Packets rejected by the hub, by reason.
     pub rejected_packets: RejectedPackets,
-    /// Rejected handshakes and other HTTP requests, by status. Those above a limit such as
+    /// Rejected handshakes and other rejected HTTP requests, by status. Those above a limit such as
     /// [`max_handshakes`](crate::Builder::max_handshakes) count as 429 or 503.
     pub rejected_requests: BTreeMap<u16, u64>,
     /// Connections closed by the server, by close code.
@@ -73,12 +74,13 @@ pub struct SessionStats {
     pub detached: usize,
     /// Sessions resumed on a new socket, of this node or of another one.
     pub resumed: u64,
-    /// Sockets of this node whose sessions are on other nodes of the cluster. Included in
-    /// [`Stats::sockets`], but not in [`Stats::connections`], which counts them there.
+    /// Sockets of this node whose sessions are on other nodes of the cluster. They are included in
+    /// [`Stats::sockets`], but not in [`Stats::connections`], since the session's node counts the
+    /// connection.
     pub forwarded: usize,
     /// Clients' failed attempts to resume a session, by reason.
     pub refused: RefusedSessions,
-    /// Reports from other cluster nodes that a client now has a session there, by effect.
+    /// Reports from other cluster nodes that a client now has a session on that node, by effect.
     pub released: ReleasedSessions,
 }
 

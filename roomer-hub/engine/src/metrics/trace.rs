@@ -1,8 +1,9 @@
 //! Events and spans for `tracing` subscribers, compiled to nothing without that feature.
 //!
-//! A subscriber is application code, so these functions must not be called with the lock held, nor
-//! for each message. `WARN` is for events that the operator should act on, `INFO` and `DEBUG` for
-//! all others. Events contain neither payloads nor room names, since both are chosen by clients.
+//! A subscriber is application code, so these functions must not be called while the lock is held,
+//! nor for each message. Events on which the operator should act are at the level `WARN`, all
+//! others at `INFO` and `DEBUG`. Events contain neither payloads nor room names, since both are
+//! chosen by clients.
 
 use std::error::Error;
 use std::io;
@@ -14,7 +15,7 @@ use crate::app::conn_info::ConnInfo;
 use crate::app::disconnect::DisconnectReason;
 use crate::metrics::warning::Warning;
 
-/// Defines one function per event, which does nothing without the feature.
+/// Defines one function for each event. Without the feature, the function does nothing.
 macro_rules! events {
     ($(#[doc = $doc:literal] $level:ident $name:ident($($arg:ident: $type:ty),*) { $($fields:tt)* })*) => {$(
         #[doc = $doc]
@@ -122,7 +123,7 @@ impl Span {
         run: impl FnOnce(&mut T) -> O,
     ) -> O {
         #[cfg(feature = "tracing")]
-        // Clone it, since the value that contains the span is passed to `run`.
+        // Clone the span, since the value that contains it is passed to `run`.
         if let Some(span) = field(of).0.clone() {
             return span.in_scope(|| run(of));
         }

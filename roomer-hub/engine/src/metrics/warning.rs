@@ -15,7 +15,7 @@ use crate::sync::{Mutex, lock};
 /// The minimum time between two warnings of the same kind.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// The maximum number of bytes shown in a warning from a client's value.
+/// The maximum number of bytes of a client's value that a warning shows.
 const MAX_SHOWN: usize = 128;
 
 /// A condition that a server's operator should know about. `Display` writes a sentence with the
@@ -34,8 +34,8 @@ pub struct Warning {
 }
 
 impl WarningReason {
-    /// Returns the minimum time between two warnings of this kind. Warnings about the configuration are
-    /// given only once, since it does not change.
+    /// Returns the minimum time between two warnings of this kind. A warning about the
+    /// configuration is given only once, since the configuration does not change.
     fn period(&self) -> Duration {
         match self {
             WarningReason::NotApplied { .. }
@@ -77,12 +77,12 @@ struct Recent {
 }
 
 impl RecentWarnings {
-    /// Returns the number of warnings of this kind suppressed since the last one, or `None` to suppress
-    /// this one too.
+    /// Returns the number of warnings of this kind suppressed since the last one, or `None` if this
+    /// one must be suppressed too.
     fn count(&self, kind: &'static str, now: Duration, period: Duration) -> Option<u64> {
         let mut recent = lock(&self.0);
         match recent.get_mut(kind) {
-            // Saturates, since the period may be `Duration::MAX`.
+            // Saturate, since the period may be `Duration::MAX`.
             Some(last) if now < last.at.saturating_add(period) => {
                 last.suppressed += 1;
                 None
@@ -117,7 +117,8 @@ impl Warnings {
         }
     }
 
-    /// Like [`give`](Self::give), for a condition with a separate `tracing` event: calls only the hook.
+    /// Like [`give`](Self::give), for a condition that has its own `tracing` event. Calls only the
+    /// hook.
     pub(crate) fn give_to_hook(&self, reason: WarningReason) {
         if self.hook.is_some()
             && let Some(warning) = self.warning(reason)
@@ -148,7 +149,7 @@ impl Warnings {
 
 /// Formats a client's value for a warning: on one line, in ASCII, truncated.
 pub(crate) fn shown(value: &[u8]) -> String {
-    // May cut between any two bytes, since each is escaped separately.
+    // The cut may be between any two bytes, since each byte is escaped separately.
     let start = &value[..value.len().min(MAX_SHOWN)];
     let rest = if value.len() > MAX_SHOWN { "..." } else { "" };
     format!("{}{rest}", start.escape_ascii())

@@ -1,4 +1,4 @@
-//! The reasons for warnings, as sentences with the remedy.
+//! The reasons for warnings, formatted as sentences that name the remedy.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -32,7 +32,7 @@ pub enum WarningReason {
     },
     /// The application's `authorize` hook rejected a client.
     Unauthorized {
-        /// The response's status.
+        /// The status of the response.
         status: u16,
         /// True if the client sent a token.
         has_token: bool,
@@ -90,8 +90,8 @@ pub enum WarningReason {
         /// The proxy's address; `None` for a Unix socket.
         proxy: Option<IpAddr>,
     },
-    /// Some options were set that do not apply to a mounted server, since the framework is responsible
-    /// for them.
+    /// Options were set that do not apply to a mounted server, since the framework is responsible
+    /// for what they control.
     NotApplied {
         /// The [`Builder`](crate::Builder) methods that set the options.
         options: Vec<&'static str>,
@@ -123,13 +123,13 @@ pub enum WarningReason {
         /// The reason and the address, in one sentence.
         reason: String,
     },
-    /// The cluster's broker works, but has sent a notice for the operator.
+    /// The cluster's broker works, but has sent a notice that the operator should read.
     BrokerNotice {
         /// The notice's text.
         text: String,
     },
-    /// The application sent a message for members on other nodes that exceeds their limit. It was not
-    /// delivered to any receiver.
+    /// The application sent a message for members on other nodes that exceeds those nodes' limit.
+    /// The message was not delivered to any receiver.
     MessageTooLarge {
         /// The message's event name.
         event: String,
@@ -153,8 +153,8 @@ pub enum WarningReason {
 }
 
 impl WarningReason {
-    /// Returns the name of the warning's kind, by which the frequency is limited. For
-    /// [`Full`](Self::Full), this is the option.
+    /// Returns the name of the warning's kind. The frequency of warnings is limited per kind. For
+    /// [`Full`](Self::Full), the kind is the option.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

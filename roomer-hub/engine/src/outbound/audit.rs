@@ -6,8 +6,9 @@ use crate::outbound::budget::BufferSet;
 use crate::outbound::{FlushWork, Outbound};
 
 impl Outbound {
-    /// Returns an error for the first contradiction; see [`Server::audit`](crate::Server::audit).
-    /// `max` is the limit for one connection's outbox, `budget` the limit for all of them together.
+    /// Returns an error for the first contradiction found; see
+    /// [`Server::audit`](crate::Server::audit). `max` limits one connection's outbox, and `budget`
+    /// limits all outboxes together.
     pub(crate) fn audit(
         &self,
         tables: &Tables,
@@ -24,8 +25,8 @@ impl Outbound {
             }
             writer.audit(at_rest, max).map_err(|error| format!("{conn:?}: {error}"))?;
         }
-        // Check this only once the server is idle: memory may exceed the budget until the current
-        // flush has counted it.
+        // Check the budget only once the server is idle: until a flush has counted the memory, it
+        // may exceed the budget.
         if at_rest {
             let mut buffers = BufferSet::new();
             self.writers.values().for_each(|writer| buffers.add(&writer.usage()));
@@ -41,7 +42,7 @@ impl Outbound {
             };
             let is_dirty = self.dirty.contains(&room);
             let is_due = !batch.frames.is_empty();
-            // A room being flushed is not on the dirty list; the flushing task schedules it again
+            // A room being flushed is not on the dirty list. The flushing task adds the room again
             // if necessary.
             if is_due && !(batch.is_queued || is_dirty) {
                 return Err(format!("{name:?} is not scheduled for a flush"));

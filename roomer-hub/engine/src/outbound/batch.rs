@@ -1,10 +1,10 @@
 //! A room's batch: messages collected for its members.
 //!
-//! A broadcast is encoded once, including the WebSocket header, and appended to the batch. Delivering
-//! the batch queues the same bytes for every member, however many messages they contain. If a member
-//! must not receive a part, such as a sender its own message or a new member the messages before its
-//! join, the range is recorded as an exclusion. Plain and extended members receive different notices:
-//! in a room with both, each notice is a range restricted to the members of one kind.
+//! A broadcast is encoded once, including the WebSocket header, and appended to the batch.
+//! Delivering the batch queues the same bytes for every member, however many messages they contain.
+//! A range of the batch that one member must not receive is recorded as an exclusion: a sender's
+//! own message, or the messages before a new member's join. Plain and extended members receive
+//! different notices: in a room with both, each notice is a range for members of one kind.
 
 use std::cell::OnceCell;
 use std::num::NonZeroUsize;
@@ -19,7 +19,7 @@ use crate::outbound::compressed::CompressedBatch;
 use crate::outbound::mixed::{Count, Restriction, included_for};
 use crate::outbound::replay::MIN_SHARED;
 
-/// An empty batch keeps memory for at most this many exclusions.
+/// The maximum number of exclusions for which an empty batch keeps memory.
 const MAX_SPARE: usize = 16;
 
 #[derive(Debug, Default)]
@@ -29,9 +29,9 @@ pub(crate) struct RoomBatch {
     exclusions: Vec<Exclusion>,
     /// The ranges restricted to one kind of members, in order. Empty if all members are of one kind.
     restrictions: Vec<Restriction>,
-    /// The last member count, if the batch contains one.
+    /// The position of the last member count, if the batch contains one.
     count: Option<Count>,
-    /// The minimum length of frames to compress, if the batch contains such a frame.
+    /// The minimum length of a frame to compress, if the batch contains such a frame.
     threshold: Option<NonZeroUsize>,
     /// True while the room is on the dirty list, or is being flushed by a task that will check it
     /// again.
@@ -65,14 +65,14 @@ impl RoomBatch {
         }
     }
 
-    /// Permits compression of frames of at least this length, if the receiver has negotiated it.
+    /// Permits compression of frames of at least this length if the receiver has negotiated it.
     pub(crate) fn compress_from(&mut self, threshold: usize) {
         self.threshold = NonZeroUsize::new(threshold.max(1));
     }
 
-    /// Removes the last frame if it is a member count, which the next one replaces. Returns true if it
-    /// was removed. Members excluded from it, which joined after it or have already received it,
-    /// receive the next one.
+    /// Removes the last frame if it is a member count, which the next count replaces. Returns true
+    /// if it was removed. Members excluded from the removed frame, because they joined after it or
+    /// have already received it, receive the next one.
     pub(crate) fn take_count(&mut self) -> bool {
         let Some(Count { start, end }) = self.count.take() else { return false };
         if end != self.frames.len() {
@@ -95,8 +95,8 @@ impl RoomBatch {
 
     /// Returns a copy of the batch's frames for one connection.
     pub(crate) fn pending_for(&self, conn: ConnKey, is_extended: bool) -> Bytes {
-        // An exclusion from the start covers all earlier ones. A connection that joins and leaves a
-        // thousand times within one batch has thousands of exclusions.
+        // An exclusion from the start covers all of the connection's earlier exclusions. A
+        // connection that joins and leaves a thousand times within one batch has thousands of them.
         let mut exclusions = Vec::new();
         for exclude in self.exclusions.iter().rev().filter(|exclude| exclude.conn == conn) {
             exclusions.push(*exclude);
@@ -117,8 +117,8 @@ impl RoomBatch {
     /// Empties the batch and returns its content in a form that can be shared.
     pub(crate) fn seal(&mut self) -> SealedBatch {
         let mut exclusions = std::mem::take(&mut self.exclusions);
-        // Sort by connection, then by position: `chunks` searches for a connection and needs its
-        // ranges in order.
+        // Sort by connection, and then by position: `chunks` searches for a connection and needs
+        // that connection's ranges in order.
         exclusions.sort_unstable();
         let restrictions = std::mem::take(&mut self.restrictions);
         self.count = None;
@@ -155,31 +155,31 @@ pub(crate) struct SealedBatch {
     exclusions: Vec<Exclusion>,
     restrictions: Vec<Restriction>,
     threshold: Option<NonZeroUsize>,
-    /// The start of each frame, computed when a member with a session first needs it.
+    /// The start of each frame. Computed when a member with a session first needs it.
     starts: OnceCell<Vec<usize>>,
 }
 
 impl SealedBatch {
-    /// Returns true if members receive different ranges or encodings, depending on their kind or
-    /// compression.
+    /// Returns true if members receive different ranges or encodings, depending on their kind and
+    /// on the compression that they have negotiated.
     pub(crate) fn is_mixed(&self) -> bool {
         !self.restrictions.is_empty() || self.threshold.is_some()
     }
 
-    /// Returns the compressed form, unless there is nothing to compress.
+    /// Returns the compressed form, or `None` if the batch contains nothing to compress.
     pub(crate) fn compressed(&self) -> Option<CompressedBatch> {
         let threshold = self.threshold?;
         CompressedBatch::new(self.frames.clone(), threshold.get())
     }
 
-    /// Calls `push` with each part for a connection of this kind, in order.
+    /// Calls `push` with each part of the batch for a connection of this kind, in order.
     pub(crate) fn mixed_chunks(&self, conn: ConnKey, is_extended: bool, push: impl FnMut(Chunk)) {
         let ranges = included_ranges(self.exclusions_of(conn), self.frames.len());
         let included = |range| included_for(&self.restrictions, is_extended, range);
         self.push_parts(ranges.flat_map(included), is_extended, push);
     }
 
-    /// Calls `push` with each part for a connection, in order. All members are of one kind.
+    /// Calls `push` with each part for a connection, in order. All members must be of one kind.
     #[inline]
     pub(crate) fn chunks(&self, conn: ConnKey, is_extended: bool, mut push: impl FnMut(Chunk)) {
         let exclusions = self.exclusions_of(conn);
@@ -199,7 +199,7 @@ impl SealedBatch {
         if !is_extended {
             return parts.for_each(|part| push(Chunk::complete(self.frames.slice(part))));
         }
-        // Copy it if small, since the session's log would otherwise keep the whole batch alive.
+        // Copy small parts, since the session's log would otherwise keep the whole batch alive.
         let included: usize = parts.clone().map(|part| part.len()).sum();
         let is_copied = included < self.frames.len() / 2;
         for part in parts {
@@ -212,7 +212,7 @@ impl SealedBatch {
         }
     }
 
-    /// Counts a part's frames. Returns 0 if the part is so small that logs copy it.
+    /// Counts a part's frames. Returns 0 for a part that is so small that logs copy it.
     fn count(&self, part: Range<usize>) -> usize {
         if part.len() < MIN_SHARED {
             return 0;
@@ -230,7 +230,7 @@ impl SealedBatch {
     }
 
     fn exclusions_of(&self, conn: ConnKey) -> &[Exclusion] {
-        // The usual batch contains a single message, which is not delivered to its sender.
+        // Usually a batch contains a single message, and the only exclusion is that of its sender.
         if let [only] = &*self.exclusions {
             return if only.conn == conn { &self.exclusions } else { &[] };
         }
@@ -249,7 +249,7 @@ fn included_ranges(
     let last = Exclusion { conn: ConnKey::default(), start: len, end: len };
     exclusions.iter().copied().chain([last]).filter_map(move |exclude| {
         let range = at..exclude.start;
-        // Ranges may overlap: one from the start covers earlier ones.
+        // Exclusions may overlap: one from the start covers earlier ones.
         at = at.max(exclude.end);
         (!range.is_empty()).then_some(range)
     })
@@ -277,7 +277,7 @@ mod tests {
         batch.exclude(ann, 0);
         batch.frames.extend_from_slice(b"bb");
         batch.exclude(bob, 2);
-        // Eve joins here: she is excluded from all frames so far, and then from the announcement of
+        // Eve joins here. She is excluded from all frames so far, and then from the announcement of
         // her own join.
         batch.exclude(eve, 0);
         batch.frames.extend_from_slice(b"ee");

@@ -1,9 +1,9 @@
 //! The memory budget: the total limit for all connections' outboxes and unfinished messages.
 //!
-//! A limit per connection is not enough, since a thousand connections below it may hold a thousand
-//! times as much. The sum over all connections is cheap to maintain, but counts a shared message
-//! once per receiver. It therefore only indicates when to count exactly. [`BufferSet`] then counts
-//! each buffer once, and that count decides which connections are closed
+//! A limit per connection is not enough, since a thousand connections just below it may hold a
+//! thousand times as much. The sum over all connections is cheap to maintain, but counts a shared
+//! message once per receiver. It therefore only indicates when an exact count is needed.
+//! [`BufferSet`] then counts each buffer once, and that count decides which connections are closed
 //! ([`shed`](crate::core::shed)).
 
 use hashbrown::HashMap;
@@ -12,16 +12,16 @@ use crate::outbound::outbox::WaterMarks;
 use crate::sync::{AtomicUsize, Ordering};
 use roomer_hub::HashKey;
 
-/// The bytes held by all connections, as last reported, and their limits.
+/// The bytes that all connections hold, as last reported by them, and the limits.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: usize,
     /// Each outbox's water marks. Stored here, since every writer has a reference to the budget.
     pub(crate) marks: WaterMarks,
-    /// The sum over all connections. A shared buffer counts for each of them.
+    /// The number of bytes held by all connections. A shared buffer counts once for each of them.
     held: AtomicUsize,
-    /// The sum of all increases of `held` since the start. Memory in use cannot have grown by more than
-    /// the difference since the last exact count.
+    /// The sum of all increases of `held` since the start. Since the last exact count, memory in
+    /// use cannot have grown by more than this sum has.
     grown: AtomicUsize,
     /// The value of `grown` above which an exact count is worthwhile.
     alert: AtomicUsize,
@@ -34,15 +34,15 @@ impl MemoryBudget {
             marks,
             held: AtomicUsize::new(0),
             grown: AtomicUsize::new(0),
-            // Usage cannot exceed the limit before that many bytes have been buffered.
+            // Usage cannot exceed the limit before `limit` bytes have been buffered.
             alert: AtomicUsize::new(limit),
         }
     }
 
     /// Records that a connection holds `after` bytes instead of `before`.
     pub(crate) fn change(&self, before: usize, after: usize) {
-        // Relaxed ordering suffices, here and below: a briefly outdated count is corrected by the
-        // next flush.
+        // Relaxed ordering suffices here and below, since the next flush corrects a count that is
+        // briefly outdated.
         if after > before {
             self.held.fetch_add(after - before, Ordering::Relaxed);
             self.grown.fetch_add(after - before, Ordering::Relaxed);
@@ -57,7 +57,7 @@ impl MemoryBudget {
 
     /// Returns true if usage may exceed the limit, which makes an exact count worthwhile.
     pub(crate) fn may_exceed(&self) -> bool {
-        // The sum counts shared buffers more than once, so it is never too low.
+        // `held` counts shared buffers more than once, so it is never lower than the actual usage.
         self.held() > self.limit && {
             let above = self.grown.load(Ordering::Relaxed).wrapping_sub(self.alert_level());
             // In wrapping arithmetic, a difference above half the range is negative.
@@ -70,15 +70,15 @@ impl MemoryBudget {
     pub(crate) fn record_counted(&self, counted: usize) {
         let grown = self.grown.load(Ordering::Relaxed);
         let alert = match self.limit.checked_sub(counted) {
-            // Usage cannot exceed the limit before it has grown by the slack.
+            // Usage cannot exceed the limit before it has grown by `slack`.
             Some(slack) => grown.wrapping_add(slack),
             None => grown.wrapping_sub(1),
         };
         self.alert.store(alert, Ordering::Relaxed);
     }
 
-    /// Returns the number of bytes to reduce usage to after the limit was exceeded. Lower than the
-    /// limit so that the next byte does not require another close.
+    /// Returns the number of bytes to which usage must be reduced after the limit was exceeded.
+    /// This is lower than the limit so that the next byte does not cause another close.
     pub(crate) fn target(&self) -> usize {
         self.limit - self.limit / 8
     }
@@ -95,8 +95,8 @@ impl MemoryBudget {
 /// A set of buffers, each counted once, however many connections hold it.
 #[derive(Debug)]
 pub(crate) struct BufferSet {
-    /// Maps the end address of a buffer, which unlike its start does not move during writes, to the
-    /// most bytes that a holder still needs, and to the number of holders.
+    /// Maps the end address of each buffer to the most bytes that a holder still needs, and to the
+    /// number of holders. Unlike the start address, the end address does not change during writes.
     buffers: HashMap<usize, (usize, usize), HashKey>,
     sum: usize,
 }
@@ -114,8 +114,8 @@ impl BufferSet {
     pub(crate) fn add(&mut self, usage: &Usage) {
         self.sum += usage.own;
         for &(end, len) in &usage.buffers {
-            // Holders have written different parts of a buffer; the holder that has written the
-            // least determines its size.
+            // The holders may have written different parts of a buffer. The one that has written
+            // the least determines how many bytes count.
             let (longest, holders) = self.buffers.entry(end).or_default();
             self.sum += len.saturating_sub(*longest);
             (*longest, *holders) = (len.max(*longest), *holders + 1);
@@ -123,12 +123,12 @@ impl BufferSet {
     }
 
     pub(crate) fn remove(&mut self, usage: &Usage) {
-        // Only added usage is removed, so the sum cannot underflow.
+        // Only usage that was added is ever removed, so the sum cannot underflow.
         self.sum -= usage.own;
         for &(end, _) in &usage.buffers {
             if let Some((longest, holders)) = self.buffers.get_mut(&end) {
-                // The longest part counts until the last holder is removed, since the others' parts
-                // are not recorded.
+                // The longest part counts until the last holder is removed, since the other
+                // holders' parts are not recorded.
                 *holders -= 1;
                 if *holders == 0 {
                     self.sum -= *longest;
@@ -144,7 +144,8 @@ impl BufferSet {
 pub(crate) struct Usage {
     /// Bytes not shared with other connections.
     pub(crate) own: usize,
-    /// Bytes being written at this moment, in unknown buffers.
+    /// Bytes being written at this moment. Their buffers are not in the queue, and therefore
+    /// unknown.
     pub(crate) in_flight: usize,
     /// The end address of each buffer, and the number of its bytes still to be written.
     pub(crate) buffers: Vec<(usize, usize)>,

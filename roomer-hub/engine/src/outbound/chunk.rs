@@ -10,14 +10,14 @@ use crate::outbound::compressed::CompressedBatch;
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
-    /// The number of bytes already written. They are kept, since a frame's end is determined from its
-    /// header.
+    /// The number of bytes already written. The chunk keeps these bytes, since the end of a frame
+    /// is determined from the frame's header.
     taken: u32,
     /// True if the bytes begin within a frame that started in an earlier chunk.
     pub(crate) continues: bool,
     /// True if the last frame continues in the next chunk.
     pub(crate) more_follows: bool,
-    /// The number of frames if all of them are whole; 0 if not, or if they were not counted.
+    /// The number of frames if all of them are whole, or 0 if they are not or were not counted.
     pub(crate) frames: u16,
     /// Present if the bytes must be compressed when they are written.
     pub(crate) compressed: Option<CompressedBatch>,
@@ -31,7 +31,7 @@ impl Chunk {
 
     /// Creates a chunk of `count` whole frames, which need not be counted again.
     pub(crate) fn frames(bytes: impl Into<Bytes>, count: usize) -> Self {
-        // A count that does not fit is dropped; the log then parses the headers.
+        // A count that does not fit is dropped. The session's log then parses the headers instead.
         Chunk { frames: u16::try_from(count).unwrap_or(0), ..Chunk::complete(bytes) }
     }
 
@@ -54,7 +54,8 @@ impl Chunk {
         let taken = self.taken as usize + written;
         match u32::try_from(taken) {
             Ok(taken) => self.taken = taken,
-            // A chunk of more than 4 GiB is a single message, whose header has been written.
+            // A chunk of more than 4 GiB is a single message, whose header has already been
+            // written.
             Err(_) => {
                 self.bytes.advance(taken);
                 (self.taken, self.continues) = (0, true);
@@ -65,12 +66,12 @@ impl Chunk {
     /// Returns the number of bytes that the current frame still has in this chunk.
     fn frame_left(&self) -> usize {
         let taken = self.taken as usize;
-        // Such a chunk contains the rest of a frame, without any header.
+        // A chunk that continues a frame contains the rest of that frame, and no header.
         if self.continues {
             return self.len();
         }
         let mut end = 0;
-        // Frame boundaries can be found only by parsing the headers from the first one onwards.
+        // Frame boundaries can be found only by parsing all headers, beginning with the first one.
         while end <= taken && end < self.bytes.len() {
             end = end.saturating_add(frame_len(&self.bytes[end..]));
         }
@@ -87,7 +88,8 @@ pub(crate) fn frame_len(bytes: &[u8]) -> usize {
         [_, length, high, low, ..] if length & 0x7f == 126 => {
             4 + usize::from(u16::from_be_bytes([*high, *low]))
         }
-        // Check this, since a 64-bit length may exceed the address space of a 32-bit machine.
+        // Use a checked conversion, since a 64-bit length may exceed the address space of a 32-bit
+        // machine.
         [_, _, rest @ ..] if rest.len() >= 8 => rest[..8]
             .iter()
             .try_fold(0_usize, |len, digit| Some(len.checked_mul(256)? | usize::from(*digit)))
@@ -137,7 +139,7 @@ impl ChunkQueue {
         self.0.get_or_insert_default().0.push_back(chunk);
     }
 
-    /// Appends a newer queue's chunks.
+    /// Appends the chunks of a newer queue.
     pub(crate) fn append(&mut self, newer: ChunkQueue) {
         match (&mut self.0, newer.0) {
             (Some(chunks), Some(mut newer)) => chunks.0.append(&mut newer.0),
@@ -146,7 +148,7 @@ impl ChunkQueue {
         }
     }
 
-    /// Removes the chunks after the first `kept`. Returns the number of removed bytes.
+    /// Removes all chunks after the first `kept`. Returns the number of removed bytes.
     pub(crate) fn truncate(&mut self, kept: usize) -> usize {
         let Some(chunks) = &mut self.0 else { return 0 };
         let kept = kept.min(chunks.0.len());
@@ -163,7 +165,7 @@ impl ChunkQueue {
     }
 
     fn drop_empty(&mut self) {
-        // `is_empty` relies on this: a queue without chunks must not have a box.
+        // Drop the box of an empty queue, since `is_empty` relies on this.
         self.0.take_if(|chunks| chunks.0.is_empty());
     }
 }
@@ -180,7 +182,7 @@ impl FromIterator<Chunk> for ChunkQueue {
 /// left.
 #[inline]
 pub(crate) fn advance(first: &mut Chunk, rest: &mut ChunkQueue, mut written: usize) -> bool {
-    // `>=`: a completely written chunk must not remain at the front.
+    // Use `>=`, since a completely written chunk must not remain at the front.
     while written >= first.len() {
         written -= first.len();
         match rest.pop() {
@@ -192,11 +194,11 @@ pub(crate) fn advance(first: &mut Chunk, rest: &mut ChunkQueue, mut written: usi
     true
 }
 
-/// Returns the number of bytes left in the current frame, which may continue in chunks after the
-/// first.
+/// Returns the number of bytes left in the current frame, which may continue in the chunks after
+/// the first.
 pub(crate) fn frame_left(first: &Chunk, rest: &ChunkQueue) -> usize {
     let mut left = first.frame_left();
-    // Only the last frame of a chunk can continue in the next one.
+    // Only a chunk's last frame can continue in the next chunk.
     let mut more_follows = first.more_follows && left == first.len();
     for chunk in rest.iter() {
         if !more_follows {
@@ -222,7 +224,7 @@ mod tests {
         bytes
     }
 
-    /// Returns the number of bytes left in the current frame after `written` bytes.
+    /// Returns the number of bytes left in the current frame once `written` bytes are written.
     fn left_after(mut first: Chunk, mut rest: ChunkQueue, written: usize) -> usize {
         assert!(advance(&mut first, &mut rest, written));
         frame_left(&first, &rest)

@@ -14,7 +14,7 @@ pub(crate) struct ClosingWriters(Vec<Weak<SocketWriter>>);
 impl ClosingWriters {
     pub(crate) fn add(&mut self, writer: &Arc<SocketWriter>) {
         if writer.backlog().0 > CLOSE_ALLOWANCE {
-            // Prune the list before it grows, since most of these connections have ended by then.
+            // Prune the list before it grows, since most connections in it have ended by then.
             if self.0.len() == self.0.capacity() {
                 self.0.retain(|writer| writer.strong_count() > 0);
             }

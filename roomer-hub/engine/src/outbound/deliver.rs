@@ -13,8 +13,8 @@ use crate::outbound::socket_writer::SocketWriter;
 use crate::outbound::{Chunk, FlushList, FlushWork, Outbound, SMALL_ROOM};
 
 thread_local! {
-    /// An empty list with the allocation from this thread's last flush, for reuse by the next one.
-    /// Otherwise, each message would allocate and free a list.
+    /// An empty list with the allocation of this thread's last flush, which the next flush reuses.
+    /// Without it, each message would allocate and free a list.
     static SPARE_LIST: Cell<FlushList> = const { Cell::new(Vec::new()) };
 }
 
@@ -24,17 +24,17 @@ pub(super) const SPARE_BATCHES: usize = 16;
 /// The maximum capacity of a list in [`SPARE_LIST`].
 const MAX_SPARE: usize = 64;
 
-/// Returns an empty list, with this thread's spare allocation if present. A terminating thread has
-/// none, since the runtime may drop connections while thread-locals are destroyed.
+/// Returns an empty list, with this thread's spare allocation if there is one. A terminating thread
+/// has none: the runtime may drop connections while thread-locals are destroyed.
 pub(super) fn spare_list() -> FlushList {
     SPARE_LIST.try_with(Cell::take).unwrap_or_default()
 }
 
-/// Clears a written list, and keeps its allocation.
+/// Clears a list whose outboxes were written, and keeps its allocation.
 pub(crate) fn keep_spare(mut list: FlushList) {
     list.clear();
-    // An empty allocation would replace a useful one, and a very large one would be kept for the
-    // thread's lifetime.
+    // Do not keep an empty allocation, which would replace a useful one, or a very large one, which
+    // would be kept for the thread's lifetime.
     if (1..=MAX_SPARE).contains(&list.capacity()) {
         let _ = SPARE_LIST.try_with(|spare| spare.set(list));
     }
@@ -43,8 +43,8 @@ pub(crate) fn keep_spare(mut list: FlushList) {
 impl Outbound {
     /// Delivers batches and takes the pending output of all rooms or, without `all`, of small rooms
     /// only. In the latter case, the first task that finds a large room dirty must flush it later
-    /// ([`FlushWork::has_more`]). Other senders to that room do not: if each of them flushed, it
-    /// would write only the messages just queued by the previous sender.
+    /// ([`FlushWork::has_more`]). Other senders to that room do not flush it: each flush would
+    /// write only the messages just queued by the previous sender.
     pub(crate) fn take(&mut self, tables: &Tables, all: bool) -> FlushWork {
         let Outbound { writers, batches, spare_batches, dirty, flush_list, .. } = self;
         let mut work = FlushWork::default();
@@ -53,16 +53,17 @@ impl Outbound {
                 return false;
             };
             let members = tables.members(room);
-            // Determine this here, not at the broadcast, since the room may have grown in the
-            // meantime.
+            // Determine the room's size here and not at the broadcast, since the room may have
+            // grown in the meantime.
             let is_small = members.len() <= SMALL_ROOM;
             if !all && !is_small {
                 work.has_more |= !std::mem::replace(&mut batch.is_assigned, true);
                 return true;
             }
             deliver(batch, members, writers, flush_list);
-            // Flush a small room in this poll. Keep a large room's batch so that messages that
-            // arrive before its flush ends are collected instead of flushed by each sender.
+            // Remove a small room's batch, since the room is flushed in this poll. Keep a large
+            // room's batch, so that messages that arrive before its flush ends are collected
+            // instead of flushed by each sender.
             if is_small {
                 let batch = batches.remove(room).filter(|_| spare_batches.len() < SPARE_BATCHES);
                 spare_batches.extend(batch.map(|mut batch| {
@@ -90,8 +91,8 @@ impl Outbound {
                 Some(batch) if batch.frames.is_empty() => {
                     self.batches.remove(room);
                 }
-                // The batch is still marked as queued and assigned, so its senders have not scheduled a
-                // flush.
+                // The batch is still marked as queued and assigned, so the senders of its messages
+                // have not scheduled a flush.
                 Some(_) => self.dirty.push(room),
                 // The room has since been closed.
                 None => {}
@@ -113,7 +114,7 @@ pub(super) fn schedule(
     }
 }
 
-/// Queues for one connection the part of a room's batch collected so far.
+/// Queues for one connection the part of a room's batch that has been collected so far.
 pub(super) fn deliver_to(
     batch: &mut RoomBatch,
     conn: ConnKey,
@@ -124,7 +125,8 @@ pub(super) fn deliver_to(
     if !batch.frames.is_empty() && writer.is_open() {
         let pending = batch.pending_for(conn, writer.is_extended());
         schedule(conn, writer, Chunk::complete(pending), flush_list);
-        // Exclude it from the whole batch so that the delivery to all members does not repeat it.
+        // Exclude the connection from the whole batch so that the later delivery to all members
+        // does not repeat it.
         batch.exclude(conn, 0);
     }
 }
@@ -140,7 +142,7 @@ pub(super) fn deliver(
         return;
     }
     let sealed = batch.seal();
-    // A writer is scheduled once, however many chunks its member receives.
+    // Each writer is scheduled once, however many chunks its member receives.
     flush_list.reserve(members.len());
     if sealed.is_mixed() {
         let compressed = sealed.compressed();

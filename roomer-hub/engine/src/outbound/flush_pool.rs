@@ -1,4 +1,4 @@
-//! The pool of large flushes, which are shared between threads.
+//! The pool of large flushes, whose work is shared between threads.
 //!
 //! Writing to ten thousand sockets takes tens of milliseconds. A thread that did so in one poll
 //! would keep its other tasks waiting while the runtime's other threads are idle. A large flush
@@ -14,10 +14,11 @@ use std::task::{Context, Waker};
 use crate::outbound::FlushWork;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 
-/// Sizes that determine how many connections a task writes to before it yields.
+/// The sizes that determine how many connections a task writes to before it yields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flush {
-    /// The maximum number of connections in one poll. A flush of more connections is a large one.
+    /// The maximum number of connections that a task writes to in one poll. A flush of more
+    /// connections is a large one.
     pub(crate) max_per_poll: usize,
     /// The number of connections that a task takes from a large flush at a time.
     pub(crate) chunk: usize,
@@ -54,9 +55,11 @@ pub(crate) struct FlushJob {
 impl FlushJob {
     /// Returns the next connections to write to, or `None` if all are taken.
     pub(crate) fn take(&self) -> Option<Range<usize>> {
-        // Relaxed suffices: the counter only divides the list, which was published by the queue's lock.
+        // Relaxed ordering suffices: the counter only divides the list, which was published by the
+        // queue's lock.
         let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
-        // Calls after the end advance the counter too, so `start` may be beyond the end.
+        // Calls made after the last connection was taken advance the counter too, so `start` may be
+        // beyond the end.
         let end = self.work.writers.len().min(start + self.chunk);
         (start < end).then_some(start..end)
     }
@@ -74,7 +77,7 @@ impl FlushJob {
     /// Returns true to exactly one caller once all connections are taken. That caller finishes the
     /// flush.
     pub(crate) fn finish(&self) -> bool {
-        // Relaxed suffices: the flag selects one caller and publishes no data.
+        // Relaxed ordering suffices: the flag selects one caller and publishes no data.
         self.is_exhausted() && !self.is_finished.swap(true, Ordering::Relaxed)
     }
 }
@@ -91,7 +94,8 @@ impl FlushPool {
         let mut queue = lock(&self.queue);
         queue.jobs.push_back(job.clone());
         let idle = std::mem::take(&mut queue.idle);
-        // A waker may run its task immediately, and the task locks the queue.
+        // Release the lock first: a waker may run its task immediately, and the task locks the
+        // queue.
         drop(queue);
         idle.into_iter().for_each(Waker::wake);
         job
@@ -100,7 +104,7 @@ impl FlushPool {
     /// Returns the oldest job with connections left to take.
     pub(crate) fn job(&self) -> Option<Arc<FlushJob>> {
         let mut queue = lock(&self.queue);
-        // Taking a chunk does not lock the queue, so remove exhausted jobs here.
+        // Remove exhausted jobs here, since taking a chunk does not lock the queue.
         while queue.jobs.front()?.is_exhausted() {
             queue.jobs.pop_front();
         }
@@ -124,7 +128,8 @@ impl FlushPool {
         if !queue.idle.iter().any(|waker| waker.will_wake(cx.waker())) {
             queue.idle.push(cx.waker().clone());
         }
-        // Check again after registering: a job posted in between has not woken this worker.
+        // Check again after registering the waker: a job posted in between has not woken this
+        // worker.
         queue.jobs.is_empty()
     }
 }

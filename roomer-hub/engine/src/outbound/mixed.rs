@@ -23,17 +23,18 @@ pub(super) struct Count {
     pub(super) end: usize,
 }
 
-/// Iterates over a range's parts for members of one kind. Restrictions are sorted, do not overlap,
-/// and each consists of whole frames.
+/// Iterates over the parts of a range that members of one kind receive. `restrictions` must be
+/// sorted and must not overlap, and each must consist of whole frames.
 pub(super) fn included_for(
     restrictions: &[Restriction],
     is_extended: bool,
     range: Range<usize>,
 ) -> impl Iterator<Item = Range<usize>> + Clone {
-    // Use binary search, since a member excluded from many messages has many ranges.
+    // Use binary search, since a member excluded from many messages receives many ranges.
     let first = restrictions.partition_point(|restriction| restriction.end <= range.start);
     let others = restrictions[first..].iter().filter(move |other| other.is_extended != is_extended);
-    // An empty restriction at the end yields the part after the last one.
+    // An empty restriction at the end of the range makes the iterator return the part after the
+    // last restriction.
     let end = range.end..range.end;
     let others = others.map(|other| other.start..other.end).chain(std::iter::once(end));
     let mut at = range.start;
@@ -50,8 +51,8 @@ pub(super) fn included_for(
 }
 
 impl Outbound {
-    /// Adds a member count to the room's batch. Returns false if it replaces one that has not been sent
-    /// yet.
+    /// Adds a member count to the room's batch. Returns false if the count replaces one that has
+    /// not been sent yet.
     pub(crate) fn count(
         &mut self,
         room: RoomKey,
@@ -63,7 +64,7 @@ impl Outbound {
         let has_replaced = self.batches.get_mut(room).is_some_and(|batch| batch.take_count());
         let start = self.batches.get(room).map_or(0, |batch| batch.frames.len());
         self.broadcast(room, members, except, audience, packet);
-        // The batch is empty if the broadcast was delivered immediately.
+        // The batch is empty if `broadcast` delivered it immediately.
         if let Some(batch) = self.batches.get_mut(room).filter(|batch| !batch.frames.is_empty()) {
             batch.mark_count(start);
         }
@@ -101,8 +102,8 @@ mod tests {
         (1..5).map(ConnKey::from_u64).collect()
     }
 
-    /// Sends random messages, notices, joins and early deliveries: each member receives its own
-    /// frames, in order.
+    /// Sends random messages, notices, joins and early deliveries, and checks that each member
+    /// receives its own frames, in order.
     #[test]
     fn each_kind_of_members_gets_its_own_notices_in_order() {
         for seed in 0..300 {
@@ -138,7 +139,8 @@ mod tests {
                         }
                     }
                     3 => {
-                        // A member leaves and rejoins, so deliver what was collected for it.
+                        // The member leaves and rejoins, so deliver the frames collected for it
+                        // first.
                         let member = &mut members[chosen];
                         member.got.extend(batch.pending_for(member.conn, member.is_extended));
                         batch.exclude(member.conn, 0);
@@ -161,8 +163,8 @@ mod tests {
         }
     }
 
-    /// Sends member counts among messages and joins: each member that receives counts ends with the
-    /// last one.
+    /// Sends member counts between messages and joins, and checks that the last count received by
+    /// each member that receives counts is the current one.
     #[test]
     fn numbers_that_nothing_follows_become_one() {
         for seed in 0..300 {
@@ -170,7 +172,8 @@ mod tests {
             let (mut batch, members) = (RoomBatch::default(), keys());
             let is_extended = |at: usize| at.is_multiple_of(2);
             let audience = [Audience::All, Audience::Extended][seed as usize % 2];
-            // The last count received by each member, and whether a message separates two counts.
+            // The current count, the number of messages, and the count in each member's last
+            // `join_ack`.
             let (mut number, mut messages) = (0, 0);
             let mut known = [0; 4];
             let mut got: Vec<Vec<u8>> = vec![Vec::new(); 4];
@@ -209,7 +212,7 @@ mod tests {
                 assert_eq!(last, if is_for { number } else { known[at] }, "seed {seed}, {at}");
                 let received = got[at].iter().filter(|byte| **byte == 200).count();
                 assert_eq!(received, messages, "seed {seed}: no message is lost with a number");
-                // Two messages have only one count between them, unless a member received an early
+                // Only one count is left between two messages, unless a member received an early
                 // delivery there.
                 let ordered = got[at].iter().filter(|byte| **byte < 200).is_sorted();
                 assert!(ordered, "seed {seed}: {:?}", got[at]);

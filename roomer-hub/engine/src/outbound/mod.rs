@@ -1,4 +1,5 @@
-//! Outbound queues: room messages in the room's batch, all others in the receiver's outbox.
+//! Outbound queues: messages to a room are queued in the room's batch, and all others in the
+//! receiver's outbox.
 //!
 //! ```text
 //!  hub's action ──▶ RoomBatch ──▶ Outbox ──▶ socket
@@ -13,7 +14,7 @@
 //! therefore cost one write per member. [`deliver`] takes the pending output, and large flushes are
 //! shared between threads ([`flush_pool`]). [`budget`] limits all connections' total memory.
 //!
-//! [`Outbound`] is the part under the server's lock.
+//! [`Outbound`] is the part of this module's state that is under the server's lock.
 
 pub(crate) mod batch;
 pub(crate) mod budget;
@@ -42,7 +43,7 @@ use crate::outbound::deliver::{deliver, deliver_to, schedule};
 use crate::outbound::socket_writer::SocketWriter;
 
 /// The maximum number of members in a room that the sender's task flushes immediately. Flushing a
-/// larger room takes long enough to let other ready senders add their messages first.
+/// larger room takes long enough that other senders should be able to add their messages first.
 pub(crate) const SMALL_ROOM: usize = 8;
 
 /// A batch of this many bytes is delivered immediately so that a busy room's batch cannot grow
@@ -52,7 +53,7 @@ const LARGE_BATCH: usize = 128 * 1024;
 /// Connections with outboxes to write.
 pub(crate) type FlushList = Vec<(ConnKey, Arc<SocketWriter>)>;
 
-/// Pending messages, by receiver.
+/// The pending output: batches by room, and outboxes by receiver.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
     pub(crate) writers: KeyMap<ConnKey, Arc<SocketWriter>>,
@@ -62,15 +63,15 @@ pub(crate) struct Outbound {
     spare_batches: Vec<Box<RoomBatch>>,
     /// Rooms with batches to deliver.
     dirty: Vec<RoomKey>,
-    /// Connections with outboxes to write that no task has taken yet.
+    /// Connections that have outboxes to write, and that no task has taken yet.
     flush_list: FlushList,
-    /// Connections that a flush left above the high-water mark.
+    /// Connections whose queue was above the high-water mark after a flush.
     pub(crate) congested: Vec<ConnKey>,
     pub(crate) closing: ClosingWriters,
     pub(crate) compression: CompressionRules,
 }
 
-/// Outboxes to write and other work for a task that has released the lock.
+/// The outboxes to write, and other work for a task that has released the lock.
 #[derive(Debug, Default)]
 pub(crate) struct FlushWork {
     pub(crate) writers: FlushList,
@@ -79,9 +80,9 @@ pub(crate) struct FlushWork {
     rooms: Vec<RoomKey>,
     /// True if the caller must flush the large rooms later.
     pub(crate) has_more: bool,
-    /// Wakers of tasks whose clients' answers have arrived.
+    /// Wakers of tasks that wait for clients' answers, which have now arrived.
     pub(crate) wakers: Vec<Waker>,
-    /// The link task's waker, if there is something to publish.
+    /// The waker of the broker link's task, if there is something to publish.
     pub(crate) link: Option<Waker>,
 }
 
@@ -109,8 +110,8 @@ impl Outbound {
         }
     }
 
-    /// Records that a connection left a room. The messages collected so far are delivered to it, and
-    /// none after that.
+    /// Records that a connection left a room. The messages collected so far are delivered to the
+    /// connection, but no later ones.
     pub(crate) fn left(&mut self, conn: ConnKey, room: RoomKey) {
         let Outbound { writers, batches, flush_list, .. } = self;
         if let (Some(batch), Some(writer)) = (batches.get_mut(room), writers.get(conn)) {
@@ -122,8 +123,8 @@ impl Outbound {
         self.batches.remove(room);
     }
 
-    /// Queues a `join_ack`. `rejoined` is the room, if the connection was already a member. Returns
-    /// false if the connection does not accept output.
+    /// Queues a `join_ack`. `rejoined` is the room, if the connection was already a member of it.
+    /// Returns false if the connection does not accept output.
     pub(crate) fn join_ack(
         &mut self,
         to: ConnKey,
@@ -133,14 +134,15 @@ impl Outbound {
     ) -> bool {
         let Outbound { writers, batches, flush_list, .. } = self;
         let Some(writer) = writers.get(to) else { return false };
-        // A member first receives the notices that the snapshot already reflects.
+        // An existing member first receives the notices that the snapshot already reflects.
         if let Some(batch) = rejoined.and_then(|room| batches.get_mut(room)) {
-            // After the snapshot, the notices would announce members that the list already
-            // contains.
+            // If they followed the snapshot, the notices would announce members that its list
+            // already contains.
             deliver_to(batch, to, writer, flush_list);
         }
         let packet = PacketRef { event: JOIN_ACK, ..packet };
-        // A small room needs one chunk; a large one uses the chunks shared by all its snapshots.
+        // For a small room, one chunk contains the whole frame. For a large room, the frame
+        // includes chunks that all its snapshots share.
         let mut chunk = Vec::new();
         let is_copied = snapshot.runs().all(|run| run.chunks().is_empty());
         let (len, copied) = (snapshot.len(), if is_copied { snapshot.len() } else { 0 });
@@ -148,7 +150,7 @@ impl Outbound {
         debug_assert!(encoded.is_ok(), "a room of a hundred million members");
         for run in snapshot.runs() {
             for shared in run.chunks() {
-                // This contains the frame's header, or the previous run's tail.
+                // `chunk` now contains the frame's header, or the previous run's tail.
                 if !chunk.is_empty() {
                     schedule(to, writer, Chunk::partial(std::mem::take(&mut chunk)), flush_list);
                 }
@@ -160,8 +162,8 @@ impl Outbound {
         true
     }
 
-    /// Queues a packet for one connection, whose rooms are `rooms`. Returns the receiver, or `None`
-    /// if it does not accept output.
+    /// Queues a packet for one connection, which is a member of `rooms`. Returns the receiver's
+    /// writer, or `None` if the connection has ended.
     pub(crate) fn send(
         &mut self,
         to: ConnKey,
@@ -170,8 +172,8 @@ impl Outbound {
     ) -> Option<&Arc<SocketWriter>> {
         let Outbound { writers, batches, flush_list, .. } = self;
         let writer = writers.get(to)?;
-        // The receiver's room batches precede a direct message so that a sender's messages stay in
-        // order whether they are direct or not.
+        // Deliver the receiver's room batches before a direct message, so that one sender's direct
+        // and room messages stay in order.
         if !packet.dst.is_empty() && !batches.is_empty() {
             for room in rooms {
                 if let Some(batch) = batches.get_mut(room) {
@@ -207,8 +209,8 @@ impl Outbound {
         if let Some(conn) = except {
             batch.exclude(conn, start);
         }
-        // This puts the receivers on the flush list. If the room is on the dirty list too, its batch
-        // will be found empty there.
+        // Delivering the batch puts its receivers on the flush list. If the room is also on the
+        // dirty list, the next flush finds its batch empty.
         if batch.frames.len() >= LARGE_BATCH {
             deliver(batch, members, writers, flush_list);
         } else if !std::mem::replace(&mut batch.is_queued, true) {
@@ -226,8 +228,8 @@ impl Outbound {
         }
     }
 
-    /// Queues a frame for one connection, independent of any room. Returns false if the connection has
-    /// ended or is above its high-water mark.
+    /// Queues a frame for one connection, regardless of its rooms. Returns false if the connection
+    /// has ended or is above its high-water mark.
     pub(crate) fn send_frame(&mut self, conn: ConnKey, frame: Vec<u8>) -> bool {
         let Some(writer) = self.writers.get(conn).filter(|writer| !writer.is_above()) else {
             return false;
@@ -241,7 +243,7 @@ impl Outbound {
     pub(crate) fn close(&mut self, conn: ConnKey, code: u16, reason: &str) -> Option<u64> {
         let writer = self.writers.remove(conn)?;
         let written = writer.count_written();
-        // Messages queued for a peer that does not read would only delay the close frame.
+        // Messages queued for a client that does not read would only delay the close frame.
         let drop_unsent = code == websocket::code::TRY_AGAIN_LATER;
         writer.close(Some(code), reason, drop_unsent);
         self.closing.add(&writer);
@@ -257,9 +259,9 @@ impl Outbound {
         }
     }
 
-    /// Queues an acknowledgement of packets just read, even above the high-water mark: a long
-    /// member list queued before it must not suppress it. Above the mark, nothing more is read, so
-    /// few acknowledgements are queued.
+    /// Queues an acknowledgement of packets just read, even above the high-water mark, since a long
+    /// member list queued earlier must not suppress it. Above the mark, no further packets are
+    /// read, so few acknowledgements are queued.
     pub(crate) fn send_ack(&mut self, conn: ConnKey, frame: Vec<u8>) {
         if let Some(writer) = self.writers.get(conn)
             && writer.push_unlogged(Chunk::complete(frame))
@@ -276,8 +278,8 @@ impl Outbound {
         Some(writer.count_written())
     }
 
-    /// Detaches a connection from its socket; its messages are kept for the next one. Returns the
-    /// writer that keeps them, or `None` if the hub has closed the connection.
+    /// Detaches a connection from its socket. Its messages are kept for its next socket. Returns
+    /// the writer that keeps them, or `None` if the hub has closed the connection.
     pub(crate) fn detach(
         &mut self,
         conn: ConnKey,
@@ -293,7 +295,8 @@ impl Outbound {
         self.flush_list.push((conn, writer.clone()));
     }
 
-    /// Returns a congested member of a room, if there is one. Senders to it should pause.
+    /// Returns a congested member of a room, if there is one. Senders to the room should pause
+    /// until it has caught up.
     pub(crate) fn congested_member(
         &mut self,
         tables: &Tables,
@@ -303,10 +306,11 @@ impl Outbound {
             return None;
         }
         let Outbound { writers, congested, .. } = self;
-        // Prune when reading, since pressure ends in a flush, without the server's lock.
+        // Prune the list here, since the flush that ends a connection's congestion does not hold
+        // the server's lock.
         congested.retain(|&conn| writers.get(conn).is_some_and(|writer| writer.is_above()));
         let members = congested.iter().filter(|&&conn| tables.is_member(conn, room));
-        // A stalled member is above the mark too, but must not pause senders.
+        // The queue of a stalled member is above the mark too, but must not pause senders.
         members.map(|&conn| &writers[conn]).find(|writer| writer.is_congested()).cloned()
     }
 }

@@ -1,17 +1,17 @@
 //! The queue of bytes not yet written to one connection's socket.
 //!
-//! This module is independent of sockets, locks and tasks, which
-//! [`SocketWriter`](super::socket_writer::SocketWriter) handles. The queue has two water marks,
-//! which do not count the newest message: above `high`, senders should pause; above `max`, the
-//! connection accepts no more output and must be closed.
+//! This module is independent of sockets, locks and tasks, which are handled by
+//! [`SocketWriter`](super::socket_writer::SocketWriter). The queue has two water marks, neither of
+//! which counts the newest message. Above `high`, senders should pause. Above `max`, the connection
+//! accepts no more output and must be closed.
 
 use bytes::Bytes;
 
 use crate::outbound::chunk::{Chunk, ChunkQueue, advance, frame_left};
 use crate::outbound::compressed::Saved;
 
-/// The size above which a message exceeds the system's buffers, and may occupy a slow connection for
-/// seconds.
+/// The size above which a message exceeds the system's buffers, and may occupy a slow connection
+/// for seconds.
 const LARGE_MESSAGE: usize = 64 * 1024;
 
 /// Limits on the bytes queued for one connection. The newest message is not counted, so a
@@ -20,9 +20,10 @@ const LARGE_MESSAGE: usize = 64 * 1024;
 pub(crate) struct WaterMarks {
     /// The maximum number of unacknowledged bytes that a session keeps.
     pub(crate) kept: usize,
-    /// Above this, senders pause.
+    /// The number of queued bytes above which senders pause.
     pub(crate) high: usize,
-    /// Above this, no more output is accepted and the connection is closed.
+    /// The number of queued bytes above which no more output is accepted, and the connection is
+    /// closed.
     pub(crate) max: usize,
 }
 
@@ -35,7 +36,7 @@ pub(crate) enum OutboxPhase {
     /// Accepts no more output: the queue exceeded [`WaterMarks::max`], or a session without a socket
     /// exceeded its replay limit.
     Overrun,
-    /// Has no socket. Output is kept only in the session's log.
+    /// There is no socket, and output is kept only in the session's log.
     Detached,
     /// Accepts no more output: the last bytes are queued.
     Closing,
@@ -45,30 +46,30 @@ pub(crate) enum OutboxPhase {
 
 #[derive(Default)]
 pub(crate) struct Outbox {
-    /// The oldest chunk, stored separately so that the usual queue of one chunk needs no
-    /// allocation.
+    /// The oldest chunk. It is stored separately because the queue usually consists of one chunk,
+    /// and then needs no allocation.
     front: Chunk,
     back: ChunkQueue,
     /// The number of queued bytes, including those being written.
     queued: usize,
     /// The newest message's size in bytes.
     newest: usize,
-    /// True while the newest message is not queued completely.
+    /// True while only a part of the newest message is queued.
     is_partial: bool,
     phase: OutboxPhase,
     /// The number of bytes accepted by the socket since the connection began.
     written: u64,
-    /// True while the socket is full; the connection's own task waits for it.
+    /// True while the socket is full. The connection's own task waits until it is writable.
     blocked: bool,
     /// True if the socket has been full since it last accepted bytes.
     was_full: bool,
     /// The number of times that a full socket has accepted bytes again. Only the peer's reading
-    /// increases it, whereas a socket with free space accepts bytes whether or not the peer is alive.
-    /// Wraps around, since only changes matter.
+    /// increases it, whereas a socket with free space accepts bytes whether or not the peer is
+    /// alive. The count wraps around, since only changes matter.
     relieved: u32,
 }
 
-/// Chunks taken out of an outbox for one write.
+/// The chunks taken out of an outbox for one write.
 pub(crate) struct InFlight {
     pub(crate) front: Chunk,
     pub(crate) back: ChunkQueue,
@@ -105,7 +106,7 @@ impl Outbox {
 
     /// Returns the number of bytes counted against the water marks.
     pub(crate) fn counted(&self) -> usize {
-        // The socket may already have accepted part of the newest message.
+        // Saturate, since the socket may already have accepted part of the newest message.
         self.queued.saturating_sub(self.newest)
     }
 
@@ -144,7 +145,8 @@ impl Outbox {
         if self.phase != OutboxPhase::Open || chunk.bytes.is_empty() {
             return false;
         }
-        // A message that has begun is completed; otherwise the peer would receive half a frame.
+        // Accept the rest of a message that has begun, since the peer would otherwise receive half
+        // a frame.
         if self.queued > max && !self.is_partial {
             self.phase = OutboxPhase::Overrun;
         } else {
@@ -153,7 +155,7 @@ impl Outbox {
         true
     }
 
-    /// Queues the last bytes, after which no output is accepted. With `drop_unsent`, first drops the
+    /// Queues the last bytes. No output is accepted after them. With `drop_unsent`, first drops the
     /// frames whose transmission has not begun. Returns false if the outbox had ended earlier.
     pub(crate) fn finish(&mut self, last: Bytes, drop_unsent: bool) -> bool {
         if matches!(self.phase, OutboxPhase::Closing | OutboxPhase::Dead) {
@@ -171,14 +173,15 @@ impl Outbox {
 
     /// Drops all queued bytes, and accepts no more output.
     pub(crate) fn kill(&mut self) {
-        // The chunks of a write in progress are not in the queue; `put_back` drops them.
+        // The chunks of a write in progress are not in the queue. `put_back` drops them.
         self.phase = OutboxPhase::Dead;
         self.front = Chunk::default();
         self.back = ChunkQueue::default();
         self.queued = 0;
     }
 
-    /// Accepts no output until the session has a socket again. Only for an outbox without a socket.
+    /// Accepts output only for the session's log until the session has a socket again. Call this
+    /// only on an outbox without a socket.
     pub(crate) fn detach(&mut self) {
         self.phase = OutboxPhase::Detached;
     }
@@ -193,21 +196,21 @@ impl Outbox {
         self.blocked = false;
     }
 
-    /// Takes all chunks for a write. The result is passed to [`put_back`](Self::put_back).
+    /// Takes all chunks for a write. The caller passes the result to [`put_back`](Self::put_back).
     pub(crate) fn take(&mut self) -> InFlight {
         let (front, back) = (std::mem::take(&mut self.front), std::mem::take(&mut self.back));
         InFlight { front, back, saved: Saved::default() }
     }
 
-    /// Records the result of a write, and puts the unaccepted bytes back in front of those queued in
-    /// the meantime.
+    /// Records the result of a write, and puts the bytes that the socket did not accept back in
+    /// front of those queued in the meantime.
     pub(crate) fn put_back(&mut self, in_flight: InFlight, result: Written) {
         if self.phase == OutboxPhase::Dead {
             // The outbox was killed during the write.
             return;
         }
         let InFlight { mut front, mut back, saved } = in_flight;
-        // Bytes saved by compression will not be written.
+        // Bytes saved by compression will not be written, so remove them from the count.
         self.queued -= saved.total;
         if self.front.len() == 0 {
             // Nothing was queued in the meantime, so the newest message is the last one in this write.
@@ -226,8 +229,8 @@ impl Outbox {
         if accepted > 0 && std::mem::take(&mut self.was_full) {
             self.relieved = self.relieved.wrapping_add(1);
         }
-        // Bytes being written count until the socket has accepted them; otherwise the water marks would
-        // ignore a large write in progress.
+        // Bytes being written count until the socket has accepted them. Otherwise, the water marks
+        // would ignore a large write in progress.
         self.queued -= accepted;
         if advance(&mut front, &mut back, accepted) {
             // A short write means that the socket is full.
@@ -251,10 +254,11 @@ impl Outbox {
     }
 
     fn append(&mut self, mut chunk: Chunk) {
-        // Record this in the chunk itself, since a write may have taken out the chunk before it.
+        // Store this in the chunk itself, since a write may have taken the previous chunk out of
+        // the queue.
         chunk.continues = self.is_partial;
         self.queued += chunk.len();
-        // A long list of members is a single message in several chunks.
+        // A long member list is a single message in several chunks.
         self.newest = chunk.len() + if self.is_partial { self.newest } else { 0 };
         self.is_partial = chunk.more_follows;
         if self.front.len() == 0 {
@@ -264,8 +268,8 @@ impl Outbox {
         }
     }
 
-    /// Drops all chunks except the first and those that complete its frame: the first may be partly
-    /// written, or continue a chunk being written.
+    /// Drops all chunks except the first one and those that complete its frame. The first one is
+    /// kept because it may be partly written, or may continue a chunk being written.
     fn drop_unsent(&mut self) {
         let mut kept = 0;
         let mut more_follows = self.front.more_follows;

@@ -38,7 +38,7 @@ impl Transport for Tape {
     fn shutdown(&self) {}
 }
 
-/// A room with more members than [`SMALL_ROOM`], whose messages therefore wait for a flush.
+/// A room with more than [`SMALL_ROOM`] members, whose messages therefore wait for a flush.
 struct LargeRoom {
     core: Core,
     keys: Vec<ConnKey>,
@@ -227,7 +227,7 @@ fn a_thread_keeps_the_memory_of_a_short_list_but_not_its_connections() {
     let memory = short.as_ptr();
     keep_spare(short);
     assert_eq!(Arc::strong_count(&writer), 1);
-    // Neither an empty list, which has no allocation, nor a very long one may replace the spare
+    // Neither an empty list, which has no allocation, nor a very long list may replace the spare
     // one.
     keep_spare(Vec::new());
     keep_spare(list(1000));

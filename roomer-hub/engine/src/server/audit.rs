@@ -4,8 +4,8 @@ use crate::lifecycle::admission::SocketCounts;
 use crate::{RecordedInput, Server};
 
 impl Server {
-    /// Cross-checks all redundant data in the engine. With `at_rest`, also checks the invariants
-    /// that hold while no task is ready: each queued byte has a task that will write it, and each
+    /// Cross-checks all redundant data in the engine. With `at_rest`, also checks invariants that
+    /// hold only while no task is ready: each queued byte has a task that will write it, and each
     /// socket has a timer.
     ///
     /// # Errors
@@ -26,13 +26,13 @@ impl Server {
         if at_rest && sockets == 0 && held > 0 {
             return Err(format!("{held} bytes are held without a socket"));
         }
-        // A task that has not been polled yet has no timer, so equality holds only once the server is
-        // idle.
+        // A task that has not been polled yet has no timer, so the counts are equal only once the
+        // server is idle.
         let timers = self.0.timers.count();
         if timers > sockets + requests || (at_rest && timers < sockets) {
             return Err(format!("{timers} timers for {sockets} sockets and drains"));
         }
-        // A connection is counted before it is added to the hub, and until its socket is closed.
+        // A connection is counted from before it is added to the hub until its socket is closed.
         let (open, counted) = (
             self.0.core().outbound.writers.len(),
             self.0.lifecycle.with_counts(SocketCounts::to_drain),

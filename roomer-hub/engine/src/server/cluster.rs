@@ -28,7 +28,7 @@ impl Server {
         })
     }
 
-    /// Returns the names of this node's broker subjects, for use by carriers, or `None` without a
+    /// Returns the names of this node's broker subjects, which carriers use, or `None` without a
     /// cluster.
     #[must_use]
     pub fn cluster_subjects(&self) -> Option<Subjects> {
@@ -38,14 +38,15 @@ impl Server {
     }
 
     /// Runs this node's link to its broker, with the runtime's `sleep`. Spawn the future once. It
-    /// completes when the server is closed and its last connection has ended. Before that, it
-    /// reconnects whenever the broker becomes reachable again. The server serves its own clients
-    /// whether or not the link is up.
+    /// completes when the server is closed and the server's last connection has ended. Until then,
+    /// it reconnects whenever the broker is lost and becomes reachable again. The server serves its
+    /// own clients whether or not the link is up.
     ///
     /// Without [`Builder::cluster`](crate::Builder::cluster) it completes immediately.
     ///
-    /// `spawn` starts the task of a connection, like that of [`connect`](Self::connect): of a client
-    /// that has returned to another node of the cluster while its session is on this one.
+    /// `spawn` starts the task of a connection, as for [`connect`](Self::connect). The link creates
+    /// such connections for clients that have returned to another node of the cluster while their
+    /// sessions are on this one.
     pub async fn run_cluster<C, S>(
         &self,
         carrier: C,
@@ -58,7 +59,7 @@ impl Server {
         link::run(&self.0, carrier, sleep, spawn).await;
     }
 
-    /// Warns that a broker link was started for a server outside a cluster. For adapters.
+    /// Warns that a broker link was started for a server outside a cluster. Called by adapters.
     pub fn warn_without_cluster(&self) {
         self.0.warnings.give(WarningReason::NoCluster);
     }

@@ -136,7 +136,7 @@ impl Conn {
         self.server.state()
     }
 
-    /// Returns the names of the connection's rooms. Empty after it has ended.
+    /// Returns the names of the connection's rooms. Empty after the connection has ended.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
         let core = self.server.0.core();
@@ -158,8 +158,8 @@ impl Conn {
     }
 
     /// Sends a message to all members of a room except this connection, which need not be a member.
-    /// `src` is this connection's id. If the room does not exist, the message is dropped. In a cluster,
-    /// the limit of [`Server::broadcast`] applies.
+    /// The message's `src` is this connection's id. If the room does not exist, the message is
+    /// dropped. In a cluster, the limit of [`Server::broadcast`] applies.
     pub fn send_to_room(
         &self,
         room: impl AsRef<str>,
@@ -178,9 +178,9 @@ impl Conn {
         });
     }
 
-    /// Sends a message to the connection with this id, as a packet in the room `root`. `src` is
-    /// this connection's id. If the connection does not exist, the message is dropped. For a
-    /// connection on another node, the limit of [`Server::send`] applies.
+    /// Sends a message to the connection with this id, as a packet in the room `root`. The
+    /// message's `src` is this connection's id. If the receiving connection does not exist, the
+    /// message is dropped. For a receiver on another node, the limit of [`Server::send`] applies.
     pub fn send_to_client(
         &self,
         id: impl AsRef<str>,
@@ -227,8 +227,8 @@ impl Conn {
 
     /// Queues raw bytes for this connection as one binary message, without checking that they are a
     /// packet. Returns true if the message was queued, which does not mean that it was delivered.
-    /// Returns false if the connection has ended or has more than
-    /// [`max_backlog`](crate::Builder::max_backlog) queued. Never blocks.
+    /// Returns false if the connection has ended, or if more than
+    /// [`max_backlog`](crate::Builder::max_backlog) bytes are queued for it. Never blocks.
     #[must_use = "false means that the message was not queued"]
     pub fn send_raw(&self, message: impl AsRef<[u8]>) -> bool {
         let mut frame = Vec::new();
@@ -236,9 +236,10 @@ impl Conn {
         self.server.0.send_frame(self.info.key, frame)
     }
 
-    /// Closes this connection. It leaves all rooms, and its queued messages are sent, followed by a
-    /// close frame with this code and reason. Same as [`Server::disconnect`], which takes an id,
-    /// and which also describes clients that have lost their connection.
+    /// Closes this connection. The connection leaves all its rooms, and its client receives the
+    /// queued messages, followed by a close frame with this code and reason. Same as
+    /// [`Server::disconnect`], which takes an id, and whose documentation also describes clients
+    /// that have lost their connection.
     #[doc(alias = "disconnect")]
     pub fn close(&self, code: u16, reason: &str) {
         self.server.0.command(Command::Close { conn: self.info.key, code, reason });

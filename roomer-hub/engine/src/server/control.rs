@@ -1,9 +1,10 @@
 //! Methods of [`Server`] for rooms and connections, callable from any task.
 //!
 //! Connections are identified by their ids, given as a [`ConnId`] or as text. For an unknown id,
-//! methods return `false`. In a [cluster](crate::Builder::cluster), rooms and members are those of all
-//! nodes, and an id may belong to another node: `true` then only means that a live node has such ids.
-//! [`conn`], [`conns`], rules and hooks are limited to this node's own connections.
+//! methods return `false`. In a [cluster](crate::Builder::cluster), rooms and members are those of
+//! all nodes, and an id may belong to another node. For such an id, `true` means only that a live
+//! node uses ids like it. [`conn`], [`conns`], rules and hooks are limited to this node's own
+//! connections.
 //!
 //! [`conn`]: Server::conn
 //! [`conns`]: Server::conns
@@ -62,7 +63,7 @@ impl Server {
         let except = self.0.core().hub.tables().find_conn(guest);
         // An unknown id may belong to a client on another node.
         let except_guest = if except.is_none() { ConnId::parse(guest) } else { None };
-        // If the connection has ended in the meantime, its key is stale and excludes no other receiver.
+        // If the connection has ended in the meantime, its key is stale and excludes no receiver.
         self.0.command(Command::Broadcast {
             from: None,
             except,
@@ -74,9 +75,9 @@ impl Server {
     }
 
     /// Sends a message from the server to one connection, as a packet in the room `root`. Returns
-    /// false if the connection does not exist. True does not mean that the message was delivered.
-    /// Also returns false, with a [warning](crate::Builder::on_warning), if the connection is on
-    /// another node and the packet exceeds [`max_message`](crate::Builder::max_message).
+    /// true if the connection exists, which does not mean that the message was delivered. Returns
+    /// false, with a [warning](crate::Builder::on_warning), if the connection is on another node
+    /// and the packet exceeds [`max_message`](crate::Builder::max_message).
     pub fn send(
         &self,
         to: impl AsRef<str>,
@@ -88,7 +89,8 @@ impl Server {
         if self.0.rejects(&command) {
             return false;
         }
-        // Look up and send under one lock so that true means that the message was queued.
+        // Look up the connection and send under one lock, so that true means that the message was
+        // queued.
         let mut core = self.0.core();
         let tables = core.hub.tables();
         if tables.find_conn(dst).is_none() && tables.peer_of(dst).is_none() {
@@ -109,14 +111,14 @@ impl Server {
         self.0.command_about(conn.as_ref(), join, PeerCommand::Join { room })
     }
 
-    /// Removes a connection from a room. The connection receives `leave_ack`, and the other members are
-    /// notified. It stays connected and may rejoin, unless a rule
-    /// ([`may_join`](crate::Builder::may_join)) prevents that. Returns false if the connection does not
-    /// exist. Same as [`Conn::leave`](crate::Conn::leave).
+    /// Removes a connection from a room. The connection receives `leave_ack`, and the other members
+    /// are notified. The connection stays open, and its client may rejoin the room unless a rule
+    /// ([`may_join`](crate::Builder::may_join)) prevents that. Returns false if the connection does
+    /// not exist. Same as [`Conn::leave`](crate::Conn::leave).
     ///
     /// A join whose [asynchronous rule](crate::Builder::may_join_async) is pending is not affected:
-    /// if the rule then allows it, the connection joins after the kick. See there for how to check
-    /// again.
+    /// if the rule then allows it, the connection joins after the kick. The rule's documentation
+    /// describes how to check the permission again.
     #[doc(alias = "leave")]
     pub fn kick(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
@@ -124,8 +126,9 @@ impl Server {
         self.0.command_about(conn.as_ref(), leave, PeerCommand::Leave { room })
     }
 
-    /// Moves a connection from one room to another atomically: no observer sees it in both rooms or in
-    /// neither. Returns false without an effect if the connection does not exist or is not in `from`.
+    /// Moves a connection from one room to another atomically: no observer sees the connection in
+    /// both rooms or in neither. Returns false, without an effect, if the connection does not exist
+    /// or is not in `from`.
     pub fn move_to(
         &self,
         conn: impl AsRef<str>,
@@ -144,9 +147,9 @@ impl Server {
         has_moved
     }
 
-    /// Closes a connection: it leaves all its rooms, and receives its queued messages, followed by a
-    /// close frame with this code and reason. Returns false if the connection does not exist. Same as
-    /// [`Conn::close`](crate::Conn::close).
+    /// Closes a connection: the connection leaves all its rooms, and its client receives the queued
+    /// messages, followed by a close frame with this code and reason. Returns false if the
+    /// connection does not exist. Same as [`Conn::close`](crate::Conn::close).
     ///
     /// If the client has lost its connection and may still [return](crate::Builder::resume_window), its
     /// session ends, and the client does not receive the close frame: it reconnects with a new id.

@@ -14,19 +14,19 @@ use crate::metrics::trace;
 use crate::timer::yield_once;
 use crate::tunnel::Tunnels;
 
-/// The time limit for tasks to end after an abort.
+/// How long tasks may take to end after an abort.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// The time limit for the broker link to end. Usually it ends earlier.
+/// How long the broker link may take to end. Usually it ends earlier.
 const LINK_GRACE: Duration = Duration::from_secs(2);
 
 impl Server {
-    /// Closes the server gradually. From now on, upgrade requests are answered with 503. Existing
-    /// connections keep working until they are closed with 1001 (extended clients with 1012 and a
-    /// delay, see [`Builder::retry_window`](crate::Builder::retry_window)). They are closed at the
-    /// rate set by [`Builder::drain`](crate::Builder::drain), in table order, each after its queued
-    /// messages have been sent. Connections that are still open at the deadline are aborted.
-    /// Returns how the connections ended.
+    /// Closes the server gradually. From this call on, upgrade requests are answered with 503.
+    /// Existing connections keep working until they are closed with 1001 (extended clients with
+    /// 1012 and a delay, see [`Builder::retry_window`](crate::Builder::retry_window)). They are
+    /// closed at the rate set by [`Builder::drain`](crate::Builder::drain), in table order, each
+    /// after its queued messages have been sent. Connections that are still open at the deadline
+    /// are aborted. Returns how the connections ended.
     ///
     /// The adapters' `serve_until` calls this method and keeps accepting sockets during the drain, so
     /// that a load balancer receives 503 instead of a refused connection. Further calls, during the
@@ -47,8 +47,8 @@ impl Server {
             if now >= deadline {
                 break;
             }
-            // The number due is computed from the start instead of per step so that a late timer does
-            // not lower the rate.
+            // Compute the number of due connections from the drain's start instead of per step, so
+            // that a late timer does not lower the rate.
             while self.close_due(drain_policy.due(now - since)) {
                 yield_once().await;
             }
@@ -59,8 +59,8 @@ impl Server {
         self.0.timers.fire_all();
         wait.until(deadline, Lifecycle::poll_empty).await;
         if lifecycle.with_counts(SocketCounts::tasks) > 0 {
-            // The tasks end at their next poll. Before that, close frames that still fit into the
-            // sockets are sent.
+            // Queue close frames before the abort, after which the tasks end at their next poll.
+            // Those close frames that still fit into the sockets are sent.
             while self.close_due(u64::MAX) {
                 yield_once().await;
             }
@@ -68,7 +68,8 @@ impl Server {
             self.0.timers.fire_all();
             wait.until(deadline + ABORT_GRACE, Lifecycle::poll_empty).await;
         }
-        // The other nodes receive each connection's leaves, and then this node's departure.
+        // The other nodes receive the leaves of all connections first, and then this node's
+        // departure.
         self.0.wake_link();
         wait.until(self.0.now() + LINK_GRACE, Lifecycle::poll_unlinked).await;
         let report = lifecycle.drain_report();
@@ -93,22 +94,22 @@ impl Server {
         !self.0.is_closing()
     }
 
-    /// Closes and flushes the due connections. Returns false if there were none.
+    /// Closes the connections that are due, and flushes. Returns false if there were none.
     fn close_due(&self, due: u64) -> bool {
         let options = self.0.options();
         let (max, window) = (options.flush.max_per_poll, options.retry_window);
         let (count, cut) =
             close_some(&self.0.lifecycle, &mut self.0.core(), self.0.now(), due, max, window);
         cut.into_iter().for_each(Waker::wake);
-        // Call this after releasing the lock, since the flush takes it.
+        // Flush after releasing the lock, since the flush takes it.
         self.0.flush_unless_in_callback();
         count > 0
     }
 }
 
-/// Closes at most `max` connections, up to a total of `due` since the drain began. Returns the number
-/// closed, and the tasks of sockets that leave sessions on other nodes. Their clients keep those
-/// sessions, and reach them through another node.
+/// Closes at most `max` connections, up to a total of `due` since the drain began. Returns their
+/// number, and wakers for the sockets that must leave their tunnels to sessions on other nodes. The
+/// clients of these sockets keep their sessions, and reach them through another node.
 fn close_some(
     lifecycle: &Lifecycle,
     core: &mut Core,

@@ -31,10 +31,10 @@ impl Conn {
         self.server.0.core().hub.tables().info(self.info.key).cloned()
     }
 
-    /// Replaces the info; `None` removes it. The extended members of the connection's rooms, including
-    /// itself, are notified immediately. In a room whose [`Presence`](crate::Presence) is off, only the
-    /// connection itself is notified, and in a room that only counts its members, none. Plain clients
-    /// are not notified.
+    /// Replaces the info; `None` removes it. The extended members of the connection's rooms,
+    /// including the connection itself, are notified immediately. In a room whose
+    /// [`Presence`](crate::Presence) is off, only the connection itself is notified, and in a room
+    /// that only counts its members, no member is notified. Plain clients are not notified.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -68,7 +68,7 @@ impl User {
     /// [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
     pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<usize, InfoTooLong> {
         let info = InfoTooLong::check(info.into(), self.server.0.options())?;
-        // Empty text means no info.
+        // Other nodes interpret an empty text as a removal of the info.
         let at_peers = info.as_ref().map_or("", Info::as_str);
         self.at_peers(UserCommand::SetInfo { info: at_peers });
         Ok(self.for_each(|_| true, |conn| Command::SetInfo { conn, info: info.as_ref() }))

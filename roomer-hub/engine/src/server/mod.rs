@@ -50,8 +50,8 @@ impl Server {
         Connection::new(self.0.clone(), transport, peer)
     }
 
-    /// Runs a flush worker; never returns. On a multi-threaded runtime, spawn one per thread. A
-    /// single-threaded runtime needs none.
+    /// Runs a flush worker, which never completes. On a multi-threaded runtime, spawn one per
+    /// thread. A single-threaded runtime needs none.
     pub async fn run_flush_worker(&self) {
         self.0.run_flush_worker().await
     }
@@ -60,13 +60,13 @@ impl Server {
     /// [`Builder::retry_window`]), each after its queued messages have been sent, and rejects new
     /// ones. [`drain`](Self::drain) closes them gradually.
     pub fn shutdown(&self) {
-        // Do this first: a connection that opens now either observes it, or is in the table read
-        // below.
+        // Do this first: a connection that opens now either observes the closed phase, or is in the
+        // table that is read below.
         self.0.lifecycle.close();
         let keys: Vec<ConnKey> = self.0.core().outbound.writers.keys().collect();
         trace::closing(keys.len());
-        // Lock once per connection so that other tasks can run in between. The key of a connection
-        // that has ended in the meantime is stale, and closing it has no effect.
+        // Take the lock once per connection so that other tasks can run in between. The key of a
+        // connection that has ended in the meantime is stale, and closing it has no effect.
         for conn in keys {
             self.0.core().close_for_shutdown(self.0.now(), conn, self.0.options().retry_window);
             self.0.flush_unless_in_callback();

@@ -18,8 +18,8 @@ use crate::shared::Shared;
 use crate::sync::lock;
 use crate::timer::Timer;
 
-/// The answer to a [`Conn::request`], as a future. If the future is dropped, the answer is dropped when
-/// it arrives.
+/// The answer to a [`Conn::request`], as a future. If the future is dropped, a later answer is
+/// dropped too.
 #[must_use = "the request is sent, but its answer is lost unless this future is awaited"]
 pub struct RequestFuture {
     shared: Arc<Shared>,
@@ -28,14 +28,14 @@ pub struct RequestFuture {
     slot: Arc<Slot>,
     until: Duration,
     timer: Timer,
-    /// Waker of the task that the timer wakes.
+    /// The waker of the task that the timer wakes.
     waker: Option<Waker>,
 }
 
 impl Conn {
     /// Sends a request from the server to this connection, as a packet in the room `root`, and
     /// returns its answer as a future. The request is sent immediately, in order with other
-    /// messages to the connection, not when the future is first polled.
+    /// messages to the connection, and not when the future is first polled.
     ///
     /// Only extended clients answer requests. A session that loses its socket keeps the request:
     /// the answer may arrive on the next socket, if it does so within the timeout.
@@ -67,8 +67,8 @@ impl Conn {
         let (event, payload) = (event.as_ref(), payload.as_ref());
         let now = shared.now();
         let mut core = shared.core();
-        // Register before the command, which immediately ends the request if the connection has
-        // ended.
+        // Register the request before the command: if the connection has ended, the command ends
+        // the request immediately.
         let (number, slot) = core.requests.begin();
         let command = Command::Request { conn, number, room: ROOT, event, payload };
         core.apply(now, Input::Command(command), None);
@@ -102,14 +102,14 @@ impl Future for RequestFuture {
         let this = self.get_mut();
         let now = this.shared.now();
         let mut slot = lock(&this.slot.0);
-        // Check this before the timeout: an answer that has arrived counts, however late this is
-        // polled.
+        // Check the outcome before the timeout: an answer that has arrived counts, however late
+        // this future is polled.
         if let Some(outcome) = slot.outcome.take() {
             return Poll::Ready(outcome);
         }
         if now >= this.until {
-            // Unlock first: `withdraw` takes the server's lock, and an answer takes this lock while
-            // it holds that one.
+            // Release this lock first: `withdraw` takes the server's lock, and the delivery of an
+            // answer takes this lock while it holds the server's.
             drop(slot);
             this.withdraw();
             return Poll::Ready(Err(RequestError::TimedOut));

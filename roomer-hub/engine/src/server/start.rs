@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 use crate::Server;
 use crate::metrics::warning::WarningReason;
 
-/// Descriptors reserved for uses other than connections: listeners, the reactor, files, logs.
+/// The number of descriptors reserved for other uses than connections, such as listeners, the
+/// reactor, files and logs.
 const RESERVE: u64 = 64;
 
 impl Server {
@@ -41,8 +42,8 @@ impl Server {
         Ok(())
     }
 
-    /// Prepares the server for a framework. For adapters. Warns about options that were set but do
-    /// not apply there, and raises the limit on open descriptors like
+    /// Prepares the server for a framework. Called by adapters. Warns about options that were set
+    /// but do not apply in a framework, and raises the limit on open descriptors like
     /// [`start_listening`](Self::start_listening).
     pub fn start_mounted(&self) {
         let options = self.0.options().handshake.not_for_frameworks();
@@ -58,7 +59,7 @@ impl Server {
         let admission = self.0.options().handshake.admission;
         let count = |sockets: usize| u64::try_from(sockets).unwrap_or(u64::MAX);
         let needed = count(admission.connections.total).saturating_add(RESERVE);
-        // More descriptors are requested than are required: the server works with fewer concurrent
+        // Request more descriptors than are required: the server works with fewer concurrent
         // handshakes, but not with fewer connections than it may accept.
         let wanted = needed.saturating_add(count(admission.handshakes.total));
         if let Some(limit) = raise(wanted).filter(|limit| *limit < needed) {
@@ -67,7 +68,7 @@ impl Server {
     }
 }
 
-/// Raises the soft limit on open descriptors; never lowers it. Returns the resulting limit, or
+/// Raises the soft limit on open descriptors, and never lowers it. Returns the resulting limit, or
 /// `None` if there is no limit.
 #[cfg(unix)]
 fn raise(wanted: u64) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! Collecting a server's statistics from its parts.
+//! Collects a server's statistics from its parts.
 
 use crate::Server;
 use crate::metrics::cluster_stats::ClusterStats;
@@ -9,8 +9,7 @@ impl Server {
     /// for each message.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        // The two locks are taken one after the other, so the figures may be from different
-        // moments.
+        // The two locks are taken in sequence, so the figures may be from different moments.
         let (sockets, handshakes, rejected_requests) = self
             .0
             .lifecycle

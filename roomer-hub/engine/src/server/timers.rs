@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::{Connection, Server};
 
 impl Connection {
-    /// Serves the connection, and at the first poll starts the server's timers if they are not running.
-    /// For connections that do not come from an adapter's accept loop.
+    /// Serves the connection. At the first poll, also starts the server's timers if they are not
+    /// running. For connections that do not come from an adapter's accept loop.
     ///
     /// `sleep` is the runtime's sleep function. `spawn` receives the server and a future to spawn,
     /// which runs the timers until the server has no connections.
@@ -24,8 +24,8 @@ impl Connection {
     {
         let mut unstarted = Some((sleep, spawn));
         poll_fn(move |cx| {
-            // Start at the first poll so that a future that is never polled leaves nothing behind,
-            // and since a runtime's `spawn` works only within the runtime.
+            // Start the timers at the first poll: a future that is never polled then leaves no task
+            // behind, and a runtime's `spawn` works only within the runtime.
             if let Some((sleep, spawn)) = unstarted.take() {
                 let server = Server(self.shared.clone());
                 if let Some(timers) = server.run_timers_on_demand(sleep) {
@@ -62,7 +62,7 @@ impl Server {
             let server = guard.server.clone();
             let mut time = pin!(server.run_timers(sleep));
             poll_fn(|cx| {
-                // This is never ready: the timers run until this future ends.
+                // This poll never returns `Poll::Ready`: the timers run until this future ends.
                 let _ = time.as_mut().poll(cx);
                 ready!(server.0.lifecycle.poll_idle(cx));
                 guard.is_over = true;
@@ -73,8 +73,8 @@ impl Server {
     }
 }
 
-/// Marks the timers as run on demand. If a runtime that ends drops the future early, the mark is
-/// removed so that the next connection starts a new one.
+/// Marks the on-demand timers as running. If the future is dropped early, for example because its
+/// runtime ends, the mark is removed so that the next connection starts the timers again.
 struct TimerGuard {
     server: Server,
     is_over: bool,

@@ -16,7 +16,7 @@ use roomer_hub::{ConnId, ConnKey};
 /// from any thread, and is valid even if the user is not connected.
 ///
 /// In a [cluster](crate::Builder::cluster), [`send`](Self::send), [`kick`](Self::kick),
-/// [`disconnect`](Self::disconnect) and [`set_info`](Self::set_info) also reach the user's
+/// [`disconnect`](Self::disconnect) and [`set_info`](Self::set_info) also apply to the user's
 /// connections on all other nodes known to this one, at most once and in call order. Their return
 /// values refer to the connections on this node. [`count`](Self::count) and [`ids`](Self::ids)
 /// refer to all nodes.
@@ -76,7 +76,7 @@ impl User {
     /// Sends a message from the server to all the user's connections on all nodes, as a packet in
     /// the room `root` with an empty `src`. Returns the number of connections on this node. In a
     /// cluster, a message whose packet exceeds [`max_message`](crate::Builder::max_message) is not
-    /// sent to any of them and causes a [warning](crate::Builder::on_warning).
+    /// sent to any connection, and causes a [warning](crate::Builder::on_warning).
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) -> usize {
         let (event, payload) = (event.as_ref(), payload.as_ref());
         let packet = PacketRef { room: ROOT, event, payload, ..PacketRef::default() };
@@ -93,9 +93,9 @@ impl User {
         conns.len()
     }
 
-    /// Removes all the user's connections on all nodes from a room, like [`Server::kick`], also in
-    /// that it does not stop a join whose rule is pending. Returns the number of connections
-    /// removed on this node.
+    /// Removes all the user's connections on all nodes from a room. Like [`Server::kick`], this
+    /// does not stop a join whose rule is pending. Returns the number of connections removed on
+    /// this node.
     pub fn kick(&self, room: impl AsRef<str>) -> usize {
         let room = room.as_ref();
         self.at_peers(UserCommand::Leave { room });
@@ -127,7 +127,7 @@ impl User {
         command: impl Fn(ConnKey) -> Command<'a>,
     ) -> usize {
         let conns: Vec<ConnKey> = self.server.0.core().infos.of(&self.name).collect();
-        // Filter without the lock, which the filter takes itself.
+        // Filter without holding the lock, since the filter takes it.
         let conns: Vec<ConnKey> = conns.into_iter().filter(filter).collect();
         conns.iter().for_each(|&conn| self.command(command(conn)));
         self.server.0.flush_unless_in_callback();

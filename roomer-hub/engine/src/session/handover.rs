@@ -19,11 +19,11 @@ pub(crate) struct HandedOver {
 pub(crate) enum HandoverError {
     /// The session has ended.
     Ended,
-    /// The client has returned on yet another socket, and no longer uses this one.
+    /// The client has returned on another socket, and no longer uses this one.
     Superseded,
 }
 
-/// A slot for one session, filled by the old task at its next poll, while the new task waits for it.
+/// A slot for one session. The new task waits for it, and the old task fills it at its next poll.
 /// `T` is the session; the loom models use a simpler type.
 pub(crate) struct Handover<T = HandedOver>(Mutex<Slot<T>>);
 
@@ -53,7 +53,7 @@ impl<T> Handover<T> {
         }
         let before = std::mem::replace(&mut *slot, Slot::Given(session));
         drop(slot);
-        // Wake it after releasing the lock, since the woken task takes the lock immediately.
+        // Wake the task after releasing the lock, since the woken task takes it immediately.
         before.wake();
         Ok(())
     }
@@ -61,7 +61,7 @@ impl<T> Handover<T> {
     /// Ends the wait without a session.
     pub(crate) fn reject(&self, reason: HandoverError) {
         let mut slot = lock(&self.0);
-        // A session already passed stays in the slot, and the new task ends it.
+        // A session that was already passed stays in the slot, and the waiting task ends it.
         if let Slot::Empty | Slot::Waiting(_) = *slot {
             let before = std::mem::replace(&mut *slot, Slot::Rejected(reason));
             drop(slot);
@@ -89,10 +89,10 @@ impl<T> Handover<T> {
         }
     }
 
-    /// Stops waiting, and returns the session if it was already passed.
+    /// Stops waiting. Returns the session if it was already passed.
     pub(crate) fn abandon(&self) -> Option<T> {
-        // This is a single step so that the session is either taken here or returned to the task
-        // that passes it.
+        // Replace the slot in a single step, so that the session is either taken here or returned
+        // to the task that passes it.
         match std::mem::replace(&mut *lock(&self.0), Slot::Abandoned) {
             Slot::Given(session) => Some(*session),
             _ => None,

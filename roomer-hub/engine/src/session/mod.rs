@@ -7,10 +7,10 @@
 //!       └──── Handover ◀─────┘ (or the old socket only looks open)
 //! ```
 //!
-//! For the hub a session is a connection, and losing its socket is not an event: memberships are kept,
-//! and no member is notified. The connection's task keeps the session without a socket, polls a pending
-//! handler, and hands everything over to the task of the client's new socket ([`handover`]). Packets
-//! sent to the client in the meantime are kept by a writer without a socket
+//! For the hub, a session is a connection, and losing its socket is not an event: memberships are
+//! kept, and no member is notified. The connection's task keeps the session without a socket, polls
+//! a pending handler, and hands both over to the task of the client's new socket ([`handover`]). In
+//! the meantime, a writer without a socket keeps the packets sent to the client
 //! ([`SocketWriter::detach`](crate::outbound::socket_writer::SocketWriter::detach)).
 
 pub(crate) mod handover;
@@ -25,8 +25,8 @@ use roomer_proto::extended::SessionToken;
 use crate::session::handover::{Handover, HandoverError};
 use crate::session::release::ReleasedSessions;
 
-/// How many of the newest tokens are kept until one is known to have been received, in addition to
-/// the token that the client presented.
+/// The number of the newest tokens that are kept, in addition to the token that the client
+/// presented, until the client is known to have received one of them.
 const MOST_UNCONFIRMED: usize = 3;
 
 /// The fractional part of the golden ratio, in units of 2^-32.
@@ -42,12 +42,12 @@ pub(crate) struct Sessions {
     pub(crate) resumed: u64,
     pub(crate) refused: RefusedSessions,
     pub(crate) released: ReleasedSessions,
-    /// The number of reconnect delays sent to clients.
+    /// The number of reconnect delays that were sent to clients.
     hints: u32,
 }
 
-/// Clients' failed attempts to resume their sessions, by reason; each client received a new
-/// session.
+/// The number of clients' failed attempts to resume their sessions, by reason. Each such client
+/// received a new session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefusedSessions {
@@ -73,21 +73,22 @@ struct Session {
 /// A session's state while it changes its socket.
 #[derive(Debug, Default)]
 struct Change {
-    /// Older secrets that the client may still use, newest last. Kept after a resume until the client
-    /// has confirmed the newest one, since the socket that carried it may have been lost too.
+    /// Older secrets that the client may still use, newest last. They are kept after a resume until
+    /// the client has confirmed the newest secret, since the socket on which it was sent may have
+    /// been lost too.
     older: Vec<[u8; 16]>,
     is_detached: bool,
-    /// True if another node has reported that the client has a new session there. The report may
-    /// predate the client's return to this node.
+    /// True if another node has reported that the client has a new session on that node. The report
+    /// may predate the client's return to this node.
     is_elsewhere: bool,
-    /// The task for the client's new socket, which is waiting for the session.
+    /// The task of the client's new socket, which waits for the session.
     successor: Option<Successor>,
 }
 
 #[derive(Debug)]
 struct Successor {
     handover: Arc<Handover>,
-    /// The secret that its client has presented.
+    /// The secret that the client has presented on the new socket.
     secret: [u8; 16],
 }
 
@@ -114,12 +115,13 @@ impl Session {
         let Some(change) = &mut self.change else { return };
         (change.older, change.is_elsewhere) = (Vec::new(), false);
         self.reject_outdated();
-        // Free it, since most sessions have no change in progress.
+        // Free the change, since most sessions are not changing their sockets.
         self.change.take_if(|change| !change.is_detached && change.successor.is_none());
     }
 
-    /// Refuses a task that waits with an outdated token. Its client has returned with a newer one, and
-    /// the count in the task's request is outdated too.
+    /// Refuses the waiting task if its client presented an outdated token: the client has since
+    /// returned with a newer one, so the count of received packets in the task's request is
+    /// outdated too.
     fn reject_outdated(&mut self) {
         let Session { secret, change } = self;
         let Some(Change { older, successor, .. }) = change.as_deref_mut() else { return };
@@ -142,22 +144,22 @@ impl Sessions {
         SessionToken::new(id, secret)
     }
 
-    /// Returns the session that a token belongs to.
+    /// Returns the session to which a token belongs.
     pub(crate) fn find(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
-        // Other members know the id; only the secret proves ownership of the session.
+        // Other members know the id, so only the secret proves ownership of the session.
         let conn = tables.find_conn(token.id().as_str())?;
         let session = self.by_key.get(conn)?;
         session.secrets().any(|secret| token.has_secret(secret)).then_some(conn)
     }
 
-    /// Returns the session that a token belongs to, if it still has a socket.
+    /// Returns the session to which a token belongs, if the session still has a socket.
     pub(crate) fn find_attached(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
         let conn = self.find(tables, token)?;
         self.by_key.get(conn).is_some_and(|session| !session.is_detached()).then_some(conn)
     }
 
-    /// Replaces a resumed session's secret. The client has either the token that it presented, or
-    /// the new one.
+    /// Replaces a resumed session's secret. The client now has either the token that it presented
+    /// or the new one.
     pub(crate) fn renew(
         &mut self,
         conn: ConnKey,
@@ -165,8 +167,9 @@ impl Sessions {
         secret: [u8; 16],
     ) -> SessionToken {
         if let Some(session) = self.by_key.get_mut(conn) {
-            // A client that has received a token never presents an older one. A request with an older
-            // one was sent earlier and has been delayed, so its count is outdated.
+            // A client that has received a token never presents an older one. A request with an
+            // older token was therefore sent earlier and has been delayed, so its count of received
+            // packets is outdated.
             let before = std::mem::replace(&mut session.secret, secret);
             let change = session.change();
             let secrets = &mut change.older;
@@ -202,8 +205,8 @@ impl Sessions {
         }
     }
 
-    /// Registers the task waiting for a session. Refuses a task that waited before, since its
-    /// client has returned again.
+    /// Registers the task that waits for a session. Refuses the task that has waited until now,
+    /// since its client has returned again.
     pub(crate) fn supersede(
         &mut self,
         conn: ConnKey,
@@ -229,17 +232,19 @@ impl Sessions {
         Some(self.by_key.get_mut(conn)?.change.as_mut()?.successor.take()?.handover)
     }
 
-    /// Returns how long a client with a session should wait before it connects to the next process. The
-    /// delays of all clients are spread evenly over the window.
+    /// Returns how long a client with a session should wait before it connects to the next process,
+    /// or `None` for a client without one. The delays of all clients are spread evenly over the
+    /// window.
     pub(crate) fn retry_hint(&mut self, conn: ConnKey, window: Duration) -> Option<Duration> {
         self.by_key.get(conn)?;
         self.hints = self.hints.wrapping_add(1);
-        // Multiples of the golden ratio, modulo 1, fill the window evenly for any number of clients.
+        // The multiples of the golden ratio, modulo 1, fill the window evenly for any number of
+        // clients.
         let share = self.hints.wrapping_mul(GOLDEN_RATIO);
         Some(window.mul_f64(f64::from(share) / f64::from(u32::MAX)))
     }
 
-    /// Checks the table against the hub's; see [`Server::audit`](crate::Server::audit).
+    /// Checks this table against the hub's tables; see [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self, tables: &Tables) -> Result<(), String> {
         if let Some(conn) = self.by_key.keys().find(|conn| tables.conn_id(*conn).is_none()) {
@@ -259,7 +264,7 @@ impl Sessions {
         if let Some(session) = self.by_key.remove(conn) {
             self.detached -= usize::from(session.is_detached());
             if let Some(successor) = session.change.and_then(|change| change.successor) {
-                // The waiting task then opens a new session.
+                // The refused task then opens a new session.
                 successor.handover.reject(HandoverError::Ended);
             }
         }
@@ -300,7 +305,7 @@ mod tests {
         sessions.renew(conn, &second, [4; 16]);
         assert!(is_refused(&late) && !sessions.has_successor(conn));
         assert!(sessions.by_key[conn].secrets().eq(&[[3; 16], [4; 16]]));
-        // A request is also outdated if it waits while the client confirms its newest token.
+        // A request that waits while the client confirms its newest token is outdated too.
         let late = Arc::new(Handover::default());
         sessions.supersede(conn, &second, &late);
         sessions.confirm(conn);

@@ -1,37 +1,40 @@
-//! Release of sessions whose clients have new ones on other nodes.
+//! Release of sessions whose clients have new sessions on other nodes.
 
 use roomer_hub::ConnKey;
 
 use super::Sessions;
 
-/// Reports from other cluster nodes that a client of this node now has a session there, by effect;
-/// part of [`SessionStats`](crate::SessionStats).
+/// The number of reports from other cluster nodes that a client of this node now has a session on
+/// the reporting node, by effect. Part of [`SessionStats`](crate::SessionStats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReleasedSessions {
     /// Sessions without a socket that ended because of a report.
     pub detached: u64,
-    /// Sessions that ended because of a report while their old socket looked open, or when it was lost.
+    /// Sessions that ended because of a report, either while their old socket still looked open or
+    /// when it was lost.
     pub attached: u64,
     /// Reports without an effect: the session had ended or belongs to another user, or the proof is
     /// wrong.
     pub unknown: u64,
 }
 
-/// The effect of a report that a client is on another node.
+/// The effect of a report that a client has a session on another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// None: the report does not prove that the client has one of the session's tokens.
+    /// The report has no effect, since it does not prove that the client has one of the session's
+    /// tokens.
     Unproven,
     /// The session ends immediately.
     Now,
-    /// The session ends when its socket is lost, unless the client is active on it before that.
+    /// The session ends when its socket is lost, unless the client is active on this socket before
+    /// that.
     Later,
 }
 
 impl Sessions {
-    /// Records a report that a session's client is on another node, with proof of the token's
-    /// secret. If the session ends immediately, the caller removes it.
+    /// Handles a report that a session's client is on another node, with a proof that it has one of
+    /// the session's tokens. If the result is [`Release::Now`], the caller ends the session.
     pub(crate) fn release(
         &mut self,
         conn: ConnKey,
@@ -41,8 +44,8 @@ impl Sessions {
         if !session.secrets().any(&is_proven) {
             return Release::Unproven;
         }
-        // A client that returned here with the same token and has not confirmed the next one may be on
-        // either node, since the report may predate its return.
+        // If the client returned to this node with the proven token and has not confirmed its next
+        // token, it may be on either node, since the report may predate its return.
         let is_detached = session.is_detached();
         if !is_detached && !is_proven(&session.secret) {
             session.change().is_elsewhere = true;
@@ -53,7 +56,7 @@ impl Sessions {
         Release::Now
     }
 
-    /// Returns the secret of a session's token that a client has presented on another node.
+    /// Returns the secret of the session's token that a client has presented on another node.
     pub(crate) fn presented(
         &self,
         conn: ConnKey,
@@ -62,8 +65,8 @@ impl Sessions {
         self.by_key.get(conn)?.secrets().find(|secret| is_proven(secret)).copied()
     }
 
-    /// Returns true if a session that has lost its socket must end, since its client is on another
-    /// node.
+    /// Returns true if a session that has lost its socket must end, because its client is on
+    /// another node.
     pub(crate) fn has_to_end(&mut self, conn: ConnKey) -> bool {
         let change = self.by_key.get(conn).and_then(|session| session.change.as_ref());
         let is_elsewhere = change.is_some_and(|change| change.is_elsewhere);
@@ -125,7 +128,7 @@ mod tests {
         assert_eq!(sessions.release(conn, |secret| *secret == [2; 16]), Release::Later);
         assert!(sessions.has_to_end(conn));
         assert_eq!(sessions.released.attached, 1);
-        // The client has returned to this node.
+        // The client returns to this node.
         sessions.renew(conn, &second, [4; 16]);
         assert!(!sessions.has_to_end(conn));
         // Without a socket, the session ends immediately.

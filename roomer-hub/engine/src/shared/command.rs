@@ -1,4 +1,4 @@
-//! Executing the application's commands, from its own threads or from handlers.
+//! Executes the application's commands, called from its own threads or from handlers.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::metrics::warning::{WarningReason, shown};
 use crate::shared::Shared;
 
 impl Shared {
-    /// Executes a command. Within a handler of this server, the connection's own poll flushes later, so
-    /// that messages from handlers are batched like all others.
+    /// Executes a command. If this is called in a handler of this server, the poll of the handler's
+    /// connection flushes later, so that messages from handlers are batched like all others.
     pub(crate) fn command(self: &Arc<Self>, command: Command<'_>) {
         if self.rejects(&command) {
             return;
@@ -20,8 +20,8 @@ impl Shared {
         self.flush_unless_in_callback();
     }
 
-    /// Executes a command about the connection with this id: on this node, or on the node whose tag the
-    /// id contains. Returns false if neither exists.
+    /// Executes a command about the connection with this id, either on this node or on the node
+    /// whose tag the id contains. Returns false if neither exists.
     pub(crate) fn command_about<'a>(
         self: &Arc<Self>,
         id: &str,
@@ -42,16 +42,17 @@ impl Shared {
         is_known
     }
 
-    /// Warns and returns true if an application's message exceeds other nodes' limit. Messages to
-    /// connections on this node are not limited, nor are messages without a cluster.
+    /// Warns and returns true if an application's message exceeds the other nodes' limit. Messages
+    /// to connections on this node are not limited, and neither are messages of a server without a
+    /// cluster.
     pub(crate) fn rejects(&self, command: &Command<'_>) -> bool {
         let (room, event, dst, payload) = match *command {
             Command::Broadcast { room, event, payload, .. } => (room, event, "", payload),
             Command::Send { room, event, dst, payload, .. } => (room, event, dst, payload),
             _ => return false,
         };
-        // The limit does not depend on the location of a room's members: a message must not start to
-        // fail when a client connects to another node.
+        // Apply the limit wherever a room's members are: a message must not begin to fail when a
+        // client connects to another node.
         let is_far = || {
             let core = self.core();
             let tables = core.hub.tables();
@@ -62,7 +63,8 @@ impl Shared {
         self.is_too_large(&packet, || is_for_room || is_far())
     }
 
-    /// Warns and returns true if an application's message for other nodes exceeds their limit.
+    /// Warns and returns true if an application's message is for other nodes and exceeds their
+    /// limit.
     pub(crate) fn is_too_large(
         &self,
         packet: &PacketRef<'_>,

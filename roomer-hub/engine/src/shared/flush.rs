@@ -8,9 +8,9 @@
 //! | a worker, and every task that flushes | while a large flush is in progress | a chunk of its connections ([`FlushPool`](crate::outbound::flush_pool::FlushPool)) |
 //! | the connection's own task | when its full socket is writable again | its own outbox |
 //!
-//! A task releases the server's lock before it writes. It writes to at most
-//! [`max_per_poll`](crate::outbound::flush_pool::Flush) connections in one poll, and returns true if it
-//! must continue in the next one so that other tasks can run.
+//! A task releases the server's lock before it writes. In one poll, it writes to at most
+//! [`max_per_poll`](crate::outbound::flush_pool::Flush) connections, so that other tasks can run.
+//! If output is left, the function returns true and the task must continue in its next poll.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -38,8 +38,8 @@ thread_local! {
 }
 
 impl Shared {
-    /// Writes the output queued by an input, and runs the hooks for its events. Sets `flush_at` if
-    /// the connection's task must [`flush`](Self::flush) at that time.
+    /// Writes the output queued by an input, and calls the hooks for its events. Sets `flush_at` to
+    /// the time at which the connection's task must [`flush`](Self::flush), if it must.
     pub(crate) fn flush_after_input<'s>(
         self: &'s Arc<Self>,
         now: Duration,
@@ -49,7 +49,7 @@ impl Shared {
         loop {
             let work = core.take(false);
             let has_events = core.hook_queue.try_start();
-            // The lock is held only for bookkeeping, since system calls and hooks take long.
+            // Hold the lock only for bookkeeping, since system calls and hooks take long.
             drop(core);
             let has_duty = work.has_more;
             if self.write(work) {
@@ -67,10 +67,11 @@ impl Shared {
         }
     }
 
-    /// Writes the pending output of all rooms, and runs the hooks for queued events. Returns true
-    /// if the caller must call it again in its next poll.
+    /// Writes the pending output of all rooms, and calls the hooks for queued events. Returns true
+    /// if the caller must call this function again in its next poll.
     pub(crate) fn flush(self: &Arc<Self>) -> bool {
-        // Continue a large flush in progress first, since newer messages were queued after it.
+        // Continue a large flush in progress first, since newer messages were queued after its
+        // messages.
         if let Some(job) = self.flush_pool.job()
             && self.work_on(&job)
         {
@@ -90,19 +91,19 @@ impl Shared {
         }
     }
 
-    /// Flushes, unless an application callback is running on this thread, in which case its
-    /// connection's task flushes afterwards.
+    /// Flushes, unless an application callback is running on this thread. In that case, the task of
+    /// the callback's connection flushes afterwards.
     pub(crate) fn flush_unless_in_callback(self: &Arc<Self>) {
         if CURRENT_SERVER.get() != self.address() && self.flush() {
-            // A plain method has no next poll, so the timer task continues the flush.
+            // A synchronous method has no next poll, so the timer task continues the flush.
             self.timers.wake_drivers();
         }
     }
 
     /// Runs an application callback. The caller flushes the output that it queues.
     pub(crate) fn run_callback<T>(&self, run: impl FnOnce() -> T) -> T {
-        // A callback may call a second server, whose callback may run on the same thread. The outer
-        // address is therefore restored instead of cleared.
+        // A callback may call another server, whose callback may run on the same thread. Therefore
+        // restore the outer server's address instead of clearing it.
         let outer = CURRENT_SERVER.replace(self.address());
         let result = run();
         CURRENT_SERVER.set(outer);
@@ -112,7 +113,8 @@ impl Shared {
     /// Queues a frame for one connection and flushes. Returns false if the connection has ended or is
     /// above its high-water mark.
     pub(crate) fn send_frame(self: &Arc<Self>, conn: ConnKey, frame: Vec<u8>) -> bool {
-        // The lock is released at the end of the statement, since the flush takes it.
+        // The lock must be released before the flush, which takes it. This happens at the end of
+        // the statement.
         let is_queued = self.core().outbound.send_frame(conn, frame);
         self.flush_unless_in_callback();
         is_queued
@@ -129,11 +131,11 @@ impl Shared {
     pub(crate) async fn run_flush_worker(self: &Arc<Self>) {
         let mut has_more = false;
         poll_fn(|cx| {
-            // The worker that finishes a job flushes again, since messages may have been queued in the
-            // meantime.
+            // The worker that finishes a job flushes again, since messages may have been queued in
+            // the meantime.
             has_more = (has_more || self.flush_pool.job().is_some()) && self.flush();
-            // `park` checks again after it has registered, since a job posted in between has not woken
-            // this worker.
+            // `park` checks again after registering the waker, since a job posted in between has
+            // not woken this worker.
             if has_more || !self.flush_pool.park(cx) {
                 cx.waker().wake_by_ref();
             }
@@ -142,8 +144,8 @@ impl Shared {
         .await
     }
 
-    /// Writes without the lock; a large flush is written only in part. Returns true under the same
-    /// condition as [`flush`](Self::flush).
+    /// Writes the output without holding the lock. A large flush is written only in part. Returns
+    /// true under the same condition as [`flush`](Self::flush).
     fn write(&self, mut work: FlushWork) -> bool {
         if let Some(link) = work.link.take() {
             link.wake();
@@ -152,8 +154,8 @@ impl Shared {
             waker.wake();
         }
         let has_more = self.write_work(work);
-        // The order matters, since the budget is checked after each flush, including a part of a
-        // large one.
+        // Call `shed` in any case, since the budget must be checked after each flush, even after a
+        // part of a large one.
         self.shed() || has_more
     }
 
@@ -164,7 +166,7 @@ impl Shared {
         }
         let congested = write_to(&work.writers);
         keep_spare(std::mem::take(&mut work.writers));
-        // Usually the lock is not needed again.
+        // Usually there is nothing to record, and the lock is not needed again.
         if congested.is_empty() && !work.has_rooms() {
             return false;
         }
@@ -173,7 +175,7 @@ impl Shared {
         core.outbound.finish(&work)
     }
 
-    /// Writes to as many connections in a large flush as one poll permits. Returns true under the
+    /// Writes to as many connections of a large flush as one poll permits. Returns true under the
     /// same condition as [`flush`](Self::flush).
     fn work_on(&self, job: &FlushJob) -> bool {
         let mut congested = Vec::new();
@@ -181,12 +183,13 @@ impl Shared {
         while left > 0
             && let Some(chunk) = job.take()
         {
-            // The last chunk may exceed the remaining number, since chunks are not divided.
+            // The last chunk may contain more connections than are left, since chunks are not
+            // divided.
             left = left.saturating_sub(chunk.len());
             congested.append(&mut write_to(&job.work.writers[chunk]));
         }
-        // Other tasks may still be writing their chunks. The rooms may be flushed again nevertheless,
-        // since a busy writer writes newer bytes after the older ones.
+        // Other tasks may still be writing their chunks. The flush's rooms may be flushed again
+        // nevertheless, since each writer writes newer bytes after older ones.
         let is_last = job.finish();
         let mut has_more = false;
         if is_last || !congested.is_empty() {
@@ -194,22 +197,23 @@ impl Shared {
             core.outbound.congested.extend(congested);
             has_more = is_last && core.outbound.finish(&job.work);
         }
-        // A single-threaded runtime has no flush workers, so each task that flushes continues until no
-        // job is left.
+        // A single-threaded runtime has no flush workers, so each task that flushes also works on
+        // large flushes until none is left.
         has_more || self.flush_pool.job().is_some()
     }
 
-    /// Closes the connections with the most memory if the total exceeds the budget. Returns true if the
-    /// caller must flush again, to write their close frames.
+    /// Closes the connections that hold the most memory if the total exceeds the budget. Returns
+    /// true if the caller must flush again, to write the close frames.
     fn shed(&self) -> bool {
         let budget = &self.budget;
-        // This runs after each flush, so the usual case costs a single atomic load. Only if the
-        // reported sum is above the limit are all outboxes visited, to count shared buffers once.
+        // This runs after each flush, so in the usual case it must cost only a few atomic loads.
+        // All outboxes are visited, to count shared buffers once, only if the reported sum is above
+        // the limit.
         if !budget.may_exceed() {
             return false;
         }
-        // The lock is released at the end of the statement, since the warning's hook may call the
-        // server.
+        // The lock must be released before the warning, whose hook may call the server. This
+        // happens at the end of the statement.
         let Shed { closed, is_over } =
             self.core().shed(self.now(), budget, self.options().retry_window);
         if closed > 0 {
@@ -226,7 +230,7 @@ impl Shared {
     }
 }
 
-/// Writes to each connection. Returns those that have just exceeded the high-water mark.
+/// Writes to each connection. Returns the connections that have just exceeded the high-water mark.
 fn write_to(writers: &[(ConnKey, Arc<SocketWriter>)]) -> Vec<ConnKey> {
     let congested = writers.iter().filter(|(_, writer)| writer.flush());
     congested.map(|(conn, _)| *conn).collect()

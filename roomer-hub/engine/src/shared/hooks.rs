@@ -1,4 +1,4 @@
-//! Calls to the application's hooks, made without holding the lock.
+//! Calls the application's hooks without holding the lock.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Shared {
                 HookEvent::Gone(reason, text) => trace::closed(&info, *reason, text),
                 HookEvent::Joined(_) | HookEvent::Left(_) => {}
             }
-            // A panic closes only the connection that the event belongs to.
+            // A panic closes only the connection to which the event belongs.
             let conn = Conn::new(self, info);
             let result =
                 self.run_callback(|| catch_panic(|| self.options().hooks.run(&conn, &event)));

@@ -48,7 +48,7 @@ impl Shared {
         (handlers, request_handlers): (Vec<Handler>, Vec<RequestHandler>),
         env: Arc<dyn Environment>,
     ) -> Self {
-        // Cannot underflow: the builder requires the budget to exceed the history's.
+        // This cannot underflow: the builder requires the budget to exceed that for histories.
         let budget = options.memory_budget - options.history_budget;
         let budget = Arc::new(MemoryBudget::new(budget, options.water_marks()));
         let flush_pool = FlushPool::new(options.flush.chunk);

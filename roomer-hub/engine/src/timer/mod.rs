@@ -1,7 +1,8 @@
 //! A queue of wake-up times shared by all of a server's connections.
 //!
-//! A runtime timer in each connection would cost a few hundred bytes each. Here, a timer is an
-//! entry in an ordered map, and one task per server sleeps until the first entry is due.
+//! A runtime timer in each connection would take a few hundred bytes per connection. In this queue,
+//! a timer is an entry in an ordered map, and one task per server sleeps until the first entry is
+//! due.
 
 pub(crate) mod moment;
 
@@ -38,7 +39,7 @@ pub(crate) struct Timer {
 }
 
 /// The key of a timer in the queue: its time, and a serial number that orders timers with the same
-/// time. Split into parts, to take only 12 bytes.
+/// time. The time is split into two fields so that the key takes only 12 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     high: u32,
@@ -78,8 +79,8 @@ impl Deadlines {
     fn insert(&mut self, at: Moment, waker: &Waker) -> Key {
         loop {
             let key = Key::new(at, self.serial.take());
-            // The slot is occupied if the serial numbers have wrapped around during an old timer's
-            // wait.
+            // The entry is occupied if the serial numbers have wrapped around while an old timer
+            // was waiting.
             if let Entry::Vacant(free) = self.due.entry(key) {
                 free.insert(waker.clone());
                 return key;
@@ -93,8 +94,8 @@ impl Deadlines {
 }
 
 impl Timer {
-    /// Schedules `waker` to be called at `at`. An earlier wake-up time is kept: the task will then
-    /// check the clock and set the next one.
+    /// Schedules a call of `waker` at the time `at`. If an earlier time is already set, it is kept:
+    /// the task is then woken early, checks the clock and sets the timer again.
     pub(crate) fn set(&mut self, timers: &TimerQueue, at: Duration, waker: &Waker) {
         let at = Moment::from(at);
         if self.set.is_some_and(|earlier| earlier.at() <= at) {
@@ -109,7 +110,7 @@ impl Timer {
         let is_first = table.first() == Some(key);
         let drivers = if is_first { std::mem::take(&mut table.drivers) } else { Vec::new() };
         // Here and below, call wakers after releasing the lock: a runtime may immediately poll the
-        // task, which sets its timer under this lock.
+        // woken task, which sets its timer under this lock.
         drop(table);
         drivers.into_iter().for_each(Waker::wake);
     }
@@ -132,7 +133,7 @@ impl TimerQueue {
     /// Wakes the tasks whose timers are due. Returns the time at which the next timer is due.
     pub(crate) fn fire_due(&self, now: Duration) -> Option<Duration> {
         let mut table = lock(&self.0);
-        // Split after all timers of `now`, whatever their serial numbers.
+        // Split after all timers whose time is `now`, whatever their serial numbers.
         let after = Key::new((now + Duration::from_nanos(1)).into(), NonZeroU32::MIN);
         let mut later = table.due.split_off(&after);
         std::mem::swap(&mut table.due, &mut later);
@@ -150,7 +151,7 @@ impl TimerQueue {
 
     /// Wakes all tasks that have a timer, even if it is not due.
     pub(crate) fn fire_all(&self) {
-        // Keep the entries: a task with a timer does not set it again for a later time.
+        // Keep the entries: a task whose timer is set does not set it again for a later time.
         let wakers: Vec<Waker> = lock(&self.0).due.values().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -164,8 +165,8 @@ impl TimerQueue {
         drivers.into_iter().for_each(Waker::wake);
     }
 
-    /// Fires timers forever, with the runtime's `sleep`. After each wake-up it first calls `work` until
-    /// that returns false.
+    /// Fires timers, with the runtime's `sleep`. Never completes. After each wake-up, first calls
+    /// `work` until it returns false.
     pub(crate) async fn run<S: Future>(
         &self,
         now: impl Fn() -> Duration,

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// Nanoseconds since the clock's start, plus one, so that an `Option` takes eight bytes too. The range
-/// is 584 years.
+/// The number of nanoseconds since the clock's start, plus one, so that an `Option<Moment>` takes
+/// eight bytes too. The range is 584 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(NonZeroU64);
 
@@ -24,7 +24,7 @@ impl Moment {
 
 impl From<Duration> for Moment {
     fn from(at: Duration) -> Self {
-        // A time beyond the range saturates, since it will never be reached.
+        // A time beyond the range saturates, since the clock never reaches it.
         let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         Moment(NonZeroU64::MIN.saturating_add(nanos))
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 
 /// The error returned by an adapter's `bind`. The text contains the address, the cause and, if
-/// known, the remedy. Converted to an [`io::Error`], it keeps its kind.
+/// known, the remedy. An [`io::Error`] converted from it has the same kind.
 #[derive(thiserror::Error)]
 #[error("cannot listen on {address}: {cause}{}", advice(.cause))]
 pub struct BindError {

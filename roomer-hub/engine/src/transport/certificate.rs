@@ -41,8 +41,8 @@ pub fn tls_config(
 
 /// Returns true if a file contains a key that needs a password.
 fn is_encrypted(path: &Path) -> bool {
-    // The word is in the line `BEGIN ENCRYPTED PRIVATE KEY` or in the `Proc-Type: 4,ENCRYPTED`
-    // header.
+    // The word occurs in the line `BEGIN ENCRYPTED PRIVATE KEY` and in the header `Proc-Type:
+    // 4,ENCRYPTED`.
     std::fs::read_to_string(path).is_ok_and(|text| text.contains("ENCRYPTED"))
 }
 

@@ -13,9 +13,10 @@ pub mod tls;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
-/// One connection's bidirectional byte stream. Any task may write to it, so a message needs no
-/// task per receiver; the engine ensures that only one task writes at a time. A single value for
-/// both directions takes one allocation fewer per connection than two halves.
+/// One connection's bidirectional byte stream. Any task may write to it, so sending a message
+/// requires no wake-up of the receiver's task. The engine ensures that only one task writes at a
+/// time. A single value for both directions takes one allocation fewer per connection than two
+/// halves.
 pub trait Transport: Send + Sync + 'static {
     /// Reads available bytes into `buf`, which is never empty, and returns their number, or 0 when
     /// the stream has ended. If no bytes are available, registers the task to be woken. Called only
@@ -26,8 +27,9 @@ pub trait Transport: Send + Sync + 'static {
     /// Returns the stream's error, which ends the connection.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Schedules the connection's own task to be polled again after other ready tasks, including those
-    /// whose I/O readiness the runtime has not polled yet.
+    /// Schedules the connection's own task to be polled again after other ready tasks. These
+    /// include tasks whose sockets have become ready, but whose readiness the runtime has not
+    /// polled yet.
     fn yield_now(&self, cx: &mut Context<'_>) {
         cx.waker().wake_by_ref();
     }
@@ -55,7 +57,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Returns the stream's error, which ends the connection.
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Shuts down the write direction: the peer reads all written bytes, then end of stream.
+    /// Shuts down the write direction: the peer reads all written bytes, and then the end of the
+    /// stream.
     fn shutdown(&self);
 
     /// Returns `Poll::Ready` if the connection can be dropped without losing written bytes. A
@@ -67,6 +70,6 @@ pub trait Transport: Send + Sync + 'static {
         Poll::Ready(())
     }
 
-    /// Prepares for the last write. A transport that limits its buffer may lift the limit.
+    /// Prepares for the last write. A transport that limits its write buffer may lift the limit.
     fn prepare_final_write(&self) {}
 }

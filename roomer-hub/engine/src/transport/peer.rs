@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 
-/// An address in half the size of an `Option<SocketAddr>`. IPv6 addresses are allocated, and shared by
-/// the two places per connection that store them.
+/// An address in half the size of an `Option<SocketAddr>`. An IPv6 address is allocated, and shared
+/// by the two places per connection that store the address.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum PeerAddress {
     #[default]

@@ -6,15 +6,16 @@ use std::net::Shutdown;
 use socket2::SockRef;
 
 /// The maximum number of unsent bytes that the kernel buffers for one connection. Without this
-/// limit it buffers several megabytes for a client that does not read, and slow readers are
-/// detected late.
+/// limit, the kernel buffers several megabytes for a client that does not read, and slow readers
+/// are detected late.
 const MAX_UNSENT: u32 = 128 * 1024;
 
 /// Disables Nagle's algorithm and limits the unsent bytes that the kernel buffers. Errors are ignored,
 /// since sockets other than TCP work without these settings.
 pub fn prepare<'s>(socket: impl Into<SockRef<'s>>) {
     let socket = socket.into();
-    // The engine batches messages itself, so Nagle's algorithm would only delay the last ones.
+    // The engine batches messages itself, so Nagle's algorithm would only delay the last bytes of a
+    // batch.
     let _ = socket.set_tcp_nodelay(true);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);

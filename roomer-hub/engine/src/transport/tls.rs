@@ -15,8 +15,8 @@ use futures_rustls::{Accept, TlsAcceptor, server};
 
 pub use super::certificate::{TlsFileError, tls_config};
 
-/// Wraps a listener so that an adapter's `serve` uses TLS on each of its connections. A TLS handshake
-/// does not delay other connections.
+/// Wraps a listener so that an adapter's `serve` uses TLS on each of its connections. A TLS
+/// handshake does not delay other connections.
 ///
 /// `config` contains the certificate and the rules for client certificates. rustls needs a cryptography
 /// [provider](rustls::crypto); the feature enables `ring`. The only ALPN protocol, if any, must be
@@ -50,7 +50,7 @@ impl<L> TlsListener<L> {
 pub struct TlsStream<S>(State<S>);
 
 enum State<S> {
-    /// Boxed, since it is large and short-lived.
+    /// Boxed, since the state of a handshake is large and short-lived.
     Accepting(Box<Accept<S>>),
     Open(Box<server::TlsStream<S>>),
     Failed,
@@ -62,11 +62,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         TlsStream(State::Accepting(Box::new(TlsAcceptor::from(config).accept(stream))))
     }
 
-    /// Returns the stream, or an error before the handshake has completed.
+    /// Returns the stream, or an error if the handshake has not completed.
     fn open(&mut self) -> io::Result<Pin<&mut server::TlsStream<S>>> {
         match &mut self.0 {
             State::Open(stream) => Ok(Pin::new(&mut **stream)),
-            // Before the handshake, the engine writes only to reject a socket, which is then closed.
+            // Before the handshake completes, the engine writes only to reject a socket, which is
+            // then closed.
             State::Accepting(_) | State::Failed => Err(ErrorKind::NotConnected.into()),
         }
     }

@@ -1,4 +1,5 @@
-//! The tunnels with something to send, for the task of the broker link.
+//! The set of tunnels that have something to send, and the waker of the broker link's task, which
+//! sends it.
 
 use std::collections::BTreeSet;
 use std::task::Waker;
@@ -7,18 +8,18 @@ use roomer_proto::cluster::NodeId;
 
 use crate::sync::{Mutex, lock};
 
-/// The name of a tunnel at one of its ends.
+/// Identifies a tunnel at one of its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TunnelKey {
-    /// The node of the other end.
+    /// The node at the other end.
     pub(crate) peer: NodeId,
-    /// The number that the opener has chosen.
+    /// The number chosen by the node that opened the tunnel.
     pub(crate) number: u64,
     /// True if this node has opened the tunnel.
     pub(crate) is_opener: bool,
 }
 
-/// The tunnels that the link's task has to look at.
+/// The tunnels that the link's task must look at, and the waker of that task.
 #[derive(Debug, Default)]
 pub(crate) struct DueTunnels(Mutex<Due>);
 
@@ -44,7 +45,8 @@ impl DueTunnels {
         link.into_iter().for_each(Waker::wake);
     }
 
-    /// Registers the link's task, which takes the tunnels after this.
+    /// Registers the link's task. The task takes the due tunnels only after this, so that it misses
+    /// none.
     pub(crate) fn register(&self, link: &Waker) {
         lock(&self.0).link.get_or_insert_with(|| link.clone()).clone_from(link);
     }

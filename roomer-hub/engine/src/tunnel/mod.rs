@@ -5,12 +5,13 @@
 //!                        copies bytes                                      its usual task
 //! ```
 //!
-//! The session stays on its node A, where the tunnel is one more [`Transport`](crate::Transport). Node
-//! B performs the handshake, and then copies bytes between the socket and the tunnel. Each end keeps at
-//! most a window of bytes in each direction ([`TUNNEL_WINDOW`](roomer_proto::cluster::TUNNEL_WINDOW)).
+//! The session stays on its node A, where its task reads and writes the tunnel like any other
+//! [`Transport`](crate::Transport). Node B performs the handshake, and then copies bytes between
+//! the socket and the tunnel. Each end buffers at most a window of bytes in each direction
+//! ([`TUNNEL_WINDOW`](roomer_proto::cluster::TUNNEL_WINDOW)).
 //!
-//! The ends are written and read by their own tasks. Everything that crosses the broker is passed on by
-//! the task of the broker link, which therefore determines the order.
+//! Each end is read and written by the task of its socket or session. The task of the broker link
+//! passes all items to the broker, and therefore determines their order.
 
 pub(crate) mod due;
 pub(crate) mod pipe;
@@ -30,41 +31,43 @@ use roomer_proto::cluster::{NodeId, TunnelItem};
 use self::due::{DueTunnels, TunnelKey};
 use self::pipe::{Answer, Full, Next, Pipe, TunnelEnd};
 
-/// The maximum number of tunnels of one node, in both directions.
+/// The maximum number of tunnels per node, counting those that the node opened and those opened to
+/// it.
 const MOST_TUNNELS: usize = 1024;
 
-/// The tunnels of a node, under the server's lock.
+/// A node's tunnels, under the server's lock.
 #[derive(Debug, Default)]
 pub(crate) struct Tunnels {
     open: BTreeMap<TunnelKey, Arc<Pipe>>,
     pub(crate) due: Arc<DueTunnels>,
-    /// The tunnels that wait for room in the stream to their peer, the longest wait first.
+    /// The tunnels that wait for room in the stream to their peer, longest wait first.
     waiting: VecDeque<TunnelKey>,
     /// The number of the last tunnel that this node opened.
     last: u64,
-    /// The requests of other nodes that the link's task has not taken yet.
+    /// Requests from other nodes that the link's task has not taken yet.
     arrivals: Vec<Arrival>,
-    /// Requests to refuse.
+    /// The tunnels of requests that must be refused.
     refused: Vec<TunnelKey>,
-    /// Tasks to wake once the lock is released.
+    /// The wakers of tasks to wake once the lock is released.
     woken: Vec<Waker>,
 }
 
-/// A request of another node to continue a session over a tunnel.
+/// A request from another node to continue a session over a tunnel.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) end: TunnelEnd,
-    /// The encoded item, which is a valid [`TunnelItem::Open`].
+    /// The encoded request, which is a valid [`TunnelItem::Open`].
     pub(crate) item: Bytes,
 }
 
 impl Tunnels {
-    /// Returns the number of sockets here whose sessions are on other nodes.
+    /// Returns the number of sockets on this node whose sessions are on other nodes.
     pub(crate) fn outgoing(&self) -> usize {
         self.open.keys().filter(|key| key.is_opener).count()
     }
 
-    /// Returns the number of those that are not asked to leave.
+    /// Returns how many of the sockets in [`outgoing`](Self::outgoing) have not been asked to leave
+    /// their tunnels.
     pub(crate) fn uncut(&self) -> usize {
         self.open.iter().filter(|(key, pipe)| key.is_opener && !pipe.is_cut()).count()
     }
@@ -73,7 +76,8 @@ impl Tunnels {
         self.open.is_empty()
     }
 
-    /// Opens a tunnel to a peer. Returns `None` at the limit. The caller sends the request.
+    /// Opens a tunnel to a peer. Returns `None` if the node has too many tunnels. The caller sends
+    /// the request.
     pub(crate) fn open(&mut self, peer: NodeId) -> Option<TunnelEnd> {
         (self.open.len() < MOST_TUNNELS).then(|| {
             self.last += 1;
@@ -87,7 +91,7 @@ impl Tunnels {
         TunnelEnd::new(key, pipe, self.due.clone())
     }
 
-    /// Refuses a peer's request, whose client then gets a new session there.
+    /// Refuses a peer's request. The client then gets a new session on the peer.
     pub(crate) fn refuse(&mut self, key: TunnelKey) {
         self.refused.push(key);
     }
@@ -130,18 +134,18 @@ impl Tunnels {
         self.arrivals.push(Arrival { end, item: item.clone() });
     }
 
-    /// Returns the requests of other nodes.
+    /// Removes and returns the requests that other nodes have sent.
     pub(crate) fn take_arrivals(&mut self) -> Vec<Arrival> {
         std::mem::take(&mut self.arrivals)
     }
 
-    /// Drops all tunnels with a peer, since items may be missing.
+    /// Ends all tunnels with a peer, since some of their items may be missing.
     pub(crate) fn lose(&mut self, peer: NodeId) {
         let lost = self.open.iter().filter(|(key, _)| key.peer == peer);
         self.woken.extend(lost.filter_map(|(_, pipe)| pipe.lose()));
     }
 
-    /// Makes up to `most` sockets leave their tunnels. Returns the tasks to wake.
+    /// Asks up to `most` sockets to leave their tunnels. Returns the wakers of their tasks.
     pub(crate) fn cut(&self, most: usize) -> Vec<Waker> {
         let mut wakers = Vec::new();
         let pipes = self.open.iter().filter(|(key, _)| key.is_opener);
@@ -150,8 +154,8 @@ impl Tunnels {
         wakers
     }
 
-    /// Records what the tunnels have to send. Called by the task of the link, which is registered
-    /// before.
+    /// Queues the tunnels' pending items in the cluster's streams. The task of the broker link
+    /// calls this after it has registered its waker.
     pub(crate) fn send(&mut self, now: Duration, tables: &Tables, machine: &mut Cluster) {
         for key in self.refused.drain(..) {
             let item = TunnelItem::Refuse { number: key.number };
@@ -163,7 +167,7 @@ impl Tunnels {
         self.waiting = serve(queue, |key| self.send_one(now, tables, machine, key));
     }
 
-    /// Records the next item of a tunnel. Returns true if there may be more.
+    /// Queues a tunnel's next item. Returns true if there may be another one.
     fn send_one(
         &mut self,
         now: Duration,
@@ -174,7 +178,7 @@ impl Tunnels {
         let Some(pipe) = self.open.get(&key) else { return Ok(false) };
         let TunnelKey { peer, number, is_opener } = key;
         let Some(room) = machine.tunnel_room(peer) else {
-            // There is no stream to the peer, which finds the tunnel lost as well.
+            // There is no stream to the peer. The peer ends the tunnel as lost, too.
             self.woken.extend(pipe.lose());
             if pipe.is_dropped() {
                 self.open.remove(&key);
@@ -197,14 +201,14 @@ impl Tunnels {
         Ok(true)
     }
 
-    /// Returns the tasks to wake, once the lock is released.
+    /// Removes and returns the wakers of the tasks to wake. Call them after releasing the lock.
     pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.woken)
     }
 }
 
-/// Sends in rounds of one item for each tunnel, so that no tunnel waits for another one. Returns the
-/// tunnels that wait for room, in the order in which they have their turn next.
+/// Queues one item per tunnel in each round, so that no tunnel waits for another one. Returns the
+/// tunnels that wait for room, in the order in which they are served next.
 fn serve(
     mut queue: VecDeque<TunnelKey>,
     mut send_one: impl FnMut(TunnelKey) -> Result<bool, Full>,

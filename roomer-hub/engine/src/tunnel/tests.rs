@@ -47,7 +47,7 @@ fn tunnels_that_wait_for_room_have_their_turn_before_those_that_were_served() {
     let numbers =
         |queue: &VecDeque<TunnelKey>| -> Vec<u64> { queue.iter().map(|key| key.number).collect() };
     let mut served = Vec::new();
-    // All of them always have something to send, and the stream takes two items at a time.
+    // Each tunnel always has an item to send, and the stream takes two items per turn.
     let mut turn = |queue| {
         let mut room = 2;
         serve(queue, |key| {

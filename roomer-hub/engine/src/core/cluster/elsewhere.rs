@@ -1,8 +1,9 @@
-//! Clients that get a new session, since the node of theirs does not hand it over ([`super::returns`]).
+//! Clients that get a new session because their old session's node does not hand it over
+//! ([`super::returns`]).
 //!
 //! A token begins with its session's connection id, whose first digits identify the node. A node
-//! that starts a new session notifies the old session's node with a proof that the client has its
-//! token. That node ends the old session immediately instead of after
+//! that starts a new session notifies the old session's node, with a proof that the client has the
+//! old session's token. The old session's node then ends that session immediately instead of after
 //! [`resume_window`](crate::Builder::resume_window), so that the client is not a member twice.
 
 use std::time::Duration;
@@ -33,7 +34,7 @@ impl Core {
         let Core { hub, cluster, .. } = self;
         let Some(cluster) = cluster else { return };
         let (tables, id) = (hub.tables(), token.id());
-        // Two nodes may share a tag; a node without that session ignores the proof.
+        // Two nodes may share a tag. A node without that session ignores the proof.
         let proof = SessionProof::new(&token.secret(), &id, cluster.machine.node(), user);
         for peer in tables.peers_of(id.as_str()) {
             cluster.machine.record(now, tables, Change::Elsewhere { peer, id, proof });

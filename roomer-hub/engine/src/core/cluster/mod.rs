@@ -17,7 +17,7 @@ impl Core {
     /// Passes an input to the cluster's state machine and carries out its effects.
     pub(crate) fn apply_cluster(&mut self, now: Duration, input: Input) {
         let Some(state) = &mut self.cluster else { return };
-        // Move it out of `state`, since an effect may need the whole core.
+        // Move the list out of `state`, since an effect may need the whole core.
         let mut effects = std::mem::take(&mut state.effects);
         effects.extend(state.machine.handle(now, self.hub.tables(), input));
         for effect in effects.drain(..) {
@@ -45,8 +45,8 @@ impl Core {
             }
         }
         if let Some(state) = &mut self.cluster {
-            // A peer's arrival or departure has an effect for each of its members. Do not keep such
-            // a long list's memory.
+            // A peer's arrival or departure has an effect for each of the peer's members. Free most
+            // of the memory of such a long list.
             effects.shrink_to(64);
             state.effects = effects;
         }
@@ -66,7 +66,8 @@ impl Core {
         }
     }
 
-    /// Closes the due connections. The hub ignores those that have already ended.
+    /// Closes the connections that are due. The hub ignores the command for those that have already
+    /// ended.
     pub(crate) fn close_lossy(&mut self, now: Duration, policy: DrainPolicy, most: usize) {
         let Some(cluster) = &mut self.cluster else { return };
         for conn in cluster.closing.take(now, policy, most) {

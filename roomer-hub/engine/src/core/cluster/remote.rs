@@ -24,7 +24,7 @@ impl Core {
 
     /// Carries out another node's command for a user's connections.
     pub(super) fn user_command(&mut self, now: Duration, user: &str, command: &OwnedUserCommand) {
-        // Collect them first, since a close changes the table.
+        // Collect the connections first, since closing one changes the table.
         let conns: Vec<ConnKey> = self.infos.of(user).collect();
         for conn in conns {
             let tables = self.hub.tables();
@@ -35,8 +35,8 @@ impl Core {
         }
     }
 
-    /// Forwards a command for a remote connection to its node. Returns false if no live node has
-    /// such ids. True does not mean that the connection exists.
+    /// Forwards a command for a remote connection to its node. Returns false if no live node uses
+    /// such an id. True does not mean that the connection exists.
     pub(crate) fn command_peer(
         &mut self,
         now: Duration,
@@ -48,7 +48,7 @@ impl Core {
         let tables = hub.tables();
         let Some(parsed) = ConnId::parse(id) else { return false };
         let mut is_known = false;
-        // Two nodes may share a tag; a node without that connection ignores the command.
+        // Two nodes may share a tag. A node without that connection ignores the command.
         for peer in tables.peers_of(id) {
             is_known = true;
             cluster.machine.record(now, tables, Change::Command { peer, id: parsed, command });

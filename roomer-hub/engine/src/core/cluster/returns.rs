@@ -1,4 +1,5 @@
-//! Clients that return to another node than that of their session: the requests of both nodes.
+//! Clients that return to a node other than their session's: the steps by which the two nodes
+//! continue the session over a tunnel.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::handshake::compression::Compression;
 use crate::tunnel::due::TunnelKey;
 use crate::tunnel::pipe::TunnelEnd;
 
-/// The largest login that is sent to another node, in bytes. A client with a larger one gets a new session.
+/// The maximum size in bytes of a login that is sent to another node. A client with a larger login
+/// gets a new session.
 const MAX_LOGIN: usize = 16 * 1024;
 
 /// The login and the socket of a client that has returned to this node.
@@ -28,8 +30,8 @@ pub(crate) struct ReturnedClient<'a> {
 }
 
 impl Core {
-    /// Opens a tunnel to the node of a session, with a request to continue it. Returns `None` if that
-    /// node accepts none now, or at a limit.
+    /// Opens a tunnel to a session's node, with a request to continue the session. Returns `None`
+    /// if that node does not accept tunnels now, or if a limit is reached.
     pub(crate) fn request_session(
         &mut self,
         now: Duration,
@@ -39,7 +41,7 @@ impl Core {
         let Core { hub, cluster, .. } = self;
         let (tables, state, id) = (hub.tables(), cluster.as_mut()?, token.id());
         let mut nodes = tables.peers_of(id.as_str());
-        // Two nodes may share a tag; one without that session refuses it.
+        // Two nodes may share a tag. A node without that session refuses the request.
         let node = nodes.find_map(|node| state.machine.tunnel_to(node))?;
         let names = credentials.and_then(|credentials| credentials.claims.as_ref());
         let pairs: Option<Vec<&str>> =
@@ -68,9 +70,9 @@ impl Core {
         Some(end)
     }
 
-    /// Returns the session that another node requests for its client, and the token that the client has
-    /// presented there, with the client's login. `None` if the request does not prove the token or the
-    /// login is not that of the session's user.
+    /// Returns the session that another node requests for its client, the token that the client has
+    /// presented to that node, and the client's login. Returns `None` if the request does not prove
+    /// the token, or if the login's user is not the session's user.
     pub(crate) fn requested_session(
         &mut self,
         now: Duration,
@@ -100,14 +102,15 @@ impl Core {
             }
             valid_ms.map(Duration::from_millis).into_iter().fold(claims, Claims::good_for)
         });
-        // Values of the application's own types cannot be sent, so the session keeps its own.
+        // Values of the application's own types cannot be sent to another node, so the session
+        // keeps those that it has.
         let own = info.credentials.as_ref().map(|own| own.extensions.clone());
         let credentials = Credentials::new(claims, own.unwrap_or_default(), now).ok()?;
         Some((conn, SessionToken::new(id, secret), credentials))
     }
 
-    /// Continues a session over a tunnel. `next` is the session's next token, and `hello` the payload
-    /// without it.
+    /// Continues a session over a tunnel. `next` is the session's next token, which the payload
+    /// `hello` leaves out.
     pub(crate) fn accept_tunnel(
         &mut self,
         now: Duration,
@@ -125,7 +128,7 @@ impl Core {
         state.tunnels.due.wake();
     }
 
-    /// Refuses another node's request, whose client then gets a new session there.
+    /// Refuses another node's request. The client then gets a new session on that node.
     pub(crate) fn refuse_tunnel(&mut self, key: TunnelKey) {
         if let Some(state) = &mut self.cluster {
             state.tunnels.refuse(key);
@@ -133,7 +136,7 @@ impl Core {
         }
     }
 
-    /// Queues the tunnels' pending items in the streams to their peers.
+    /// Queues the tunnels' pending items in the streams to the peers.
     pub(crate) fn send_tunnels(&mut self, now: Duration) {
         let Core { hub, cluster, .. } = self;
         if let Some(state) = cluster {
@@ -141,7 +144,8 @@ impl Core {
         }
     }
 
-    /// Reads the token that the node of a session has sent to this one for its client.
+    /// Recovers the session's next token from the masked secret that the session's node has sent to
+    /// this node for the client.
     pub(crate) fn unmask(
         &self,
         presented: &SessionToken,

@@ -1,4 +1,4 @@
-//! One compressor and one decompressor per thread so that connections need none.
+//! One compressor and one decompressor per thread, which all connections of the thread share.
 
 use std::cell::Cell;
 
@@ -11,7 +11,8 @@ thread_local! {
 
 /// Runs a function with this thread's compressor.
 pub(super) fn with_deflater<T>(run: impl FnOnce(&mut Deflater) -> T) -> T {
-    // Take it instead of borrowing: a nested call creates another one instead of panicking.
+    // Take the compressor instead of borrowing it: a nested call then creates another one instead
+    // of panicking.
     let mut deflater = DEFLATER.take().unwrap_or_default();
     let result = run(&mut deflater);
     DEFLATER.set(Some(deflater));

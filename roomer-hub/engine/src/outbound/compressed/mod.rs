@@ -2,10 +2,11 @@
 //! unchanged.
 //!
 //! A room's batch is encoded once, as plain frames. Exclusions, the receivers' water marks and the
-//! sessions' logs all refer to these. A receiver that has negotiated compression gets the same
-//! plain chunk as all others, with a reference to the batch's compressed form
-//! ([`CompressedBatch`]). That form is created once for all receivers, when the first of these
-//! chunks is about to be written. The chunk's bytes are then replaced by their compressed form.
+//! sessions' logs all refer to the plain frames. A receiver that has negotiated compression gets
+//! the same plain chunk as all others, with a reference to the batch's compressed form
+//! ([`CompressedBatch`]). The compressed form is created once for all receivers, when the first
+//! chunk that refers to it is about to be written. The chunk's bytes are then replaced by their
+//! compressed form.
 //!
 //! | part | operates on | reason |
 //! |---|---|---|
@@ -43,7 +44,7 @@ use crate::outbound::chunk::Chunk;
 use crate::outbound::outbox::InFlight;
 use crate::outbound::{Outbound, schedule};
 
-/// The number of bytes saved by compressing chunks.
+/// The number of bytes saved by compressing the chunks of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Saved {
     pub(crate) total: usize,
@@ -52,9 +53,10 @@ pub(crate) struct Saved {
 }
 
 impl Chunk {
-    /// Makes a chunk of a batch compressible: its compressed form is used when it is written.
+    /// Attaches a batch to a chunk of it. The batch's compressed form is used when the chunk is
+    /// written.
     pub(crate) fn compressible(mut self, batch: Option<&CompressedBatch>) -> Self {
-        // A copied part, as for sessions, cannot be located in the compressed form.
+        // A part copied for a session cannot be located in the compressed form.
         self.compressed = batch.filter(|batch| batch.contains(&self.bytes)).cloned();
         self
     }
@@ -78,7 +80,7 @@ impl Chunk {
 }
 
 impl InFlight {
-    /// Compresses the first chunks, which are about to be written. `most` limits their number.
+    /// Compresses the first chunks of a write, at most `most` of those after the front one.
     #[inline]
     pub(crate) fn compress(&mut self, most: usize) {
         let mut compress = |chunk: &mut Chunk| {
@@ -86,13 +88,13 @@ impl InFlight {
             self.saved = Saved { total: self.saved.total + saved, last: saved };
         };
         compress(&mut self.front);
-        // Usually a single chunk is written.
+        // Usually the write consists of a single chunk.
         if self.back.is_empty() {
             return;
         }
         let unwritten = self.back.len().saturating_sub(most);
         self.back.iter_mut().take(most).for_each(compress);
-        // The newest message is not among the compressed chunks.
+        // The newest message was not compressed, so its size stays the same.
         if unwritten > 0 {
             self.saved.last = 0;
         }

@@ -7,13 +7,14 @@ use roomer_hub::RoomPattern;
 #[derive(Debug)]
 pub(crate) struct CompressionRules {
     patterns: Vec<(RoomPattern, usize)>,
-    /// The lowest threshold, so a shorter message costs a single comparison.
+    /// The lowest threshold of all rules, so that a shorter message costs only one comparison.
     least: usize,
 }
 
 impl Default for CompressionRules {
     fn default() -> Self {
-        // This is not derived, since without rules the lowest threshold is `usize::MAX`, not 0.
+        // The default is not derived, since without rules the lowest threshold is `usize::MAX`, not
+        // 0.
         CompressionRules::new(&[])
     }
 }
@@ -25,7 +26,8 @@ impl CompressionRules {
         CompressionRules { patterns: patterns.iter().map(new).collect(), least }
     }
 
-    /// Returns a room's threshold if a frame of this length may reach it; usually `None`.
+    /// Returns a room's threshold if a frame of this length may reach it. In most cases, this is
+    /// `None`.
     #[inline]
     pub(crate) fn threshold(&self, room: &str, len: usize) -> Option<usize> {
         if len < self.least {

@@ -114,7 +114,7 @@ fn the_newest_message_counts_with_the_length_that_is_left_of_it() {
     assert_eq!((status().queued, status().newest), (2 * 1004, 1004));
     writer.flush();
     assert_eq!((status().queued, status().newest), (first.2 + second.2, second.2));
-    // A message queued while the write is in progress is the newest, and not compressed yet.
+    // A message queued while a write is in progress is the newest, and is not compressed yet.
     push(&writer, &batch(b'c'));
     assert_eq!(status().newest, 1004);
     resume(&socket, &writer, 1);

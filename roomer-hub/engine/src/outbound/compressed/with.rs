@@ -9,24 +9,24 @@ use roomer_proto::websocket::{Kind, Violation};
 use super::codec::{with_deflater, with_inflater};
 use crate::outbound::chunk::{frame_len, payload};
 
-/// The maximum length of a message to compress. Compressing one takes about 20 ms, during which the
-/// thread's other tasks do not run.
+/// The maximum length of a message to compress. Compressing a message of this length takes about 20
+/// ms, during which the thread's other tasks do not run.
 const LONGEST: usize = 1024 * 1024;
 
-/// A batch and its compressed form, which is created when first needed.
+/// A batch and its compressed form, which is created when it is first needed.
 #[derive(Clone, Debug)]
 pub(crate) struct CompressedBatch(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Plain binary server frames.
+    /// The batch's frames: plain, binary and unmasked.
     frames: Bytes,
     /// The minimum length of a frame to compress.
     threshold: usize,
     form: OnceLock<Form>,
 }
 
-/// The encoded frames, compressed where they are long enough and become shorter.
+/// A batch's encoded frames, each compressed if it is long enough and becomes shorter.
 #[derive(Debug)]
 struct Form {
     frames: Bytes,
@@ -39,7 +39,7 @@ impl CompressedBatch {
         Some(CompressedBatch(Arc::new(Inner { frames, threshold, form: OnceLock::new() })))
     }
 
-    /// Returns true if these bytes are a slice of the batch, not a copy.
+    /// Returns true if `bytes` is a slice of the batch, and not a copy of one.
     pub(crate) fn contains(&self, bytes: &Bytes) -> bool {
         let whole = self.0.frames.as_ptr_range();
         whole.contains(&bytes.as_ptr()) && bytes.as_ptr_range().end <= whole.end
@@ -47,15 +47,16 @@ impl CompressedBatch {
 
     /// Returns the compressed form of a part that consists of whole frames.
     pub(crate) fn part(&self, plain: &Bytes) -> Bytes {
-        // A second thread waits for the first, which is faster than compressing the same bytes again.
+        // If two threads need the form at the same time, the second waits for the first, which is
+        // faster than compressing the same bytes again.
         let form = self.0.form.get_or_init(|| Form::of(&self.0.frames, self.0.threshold));
         let start = plain.as_ptr().addr() - self.0.frames.as_ptr().addr();
-        // Leave a part that is not aligned to frames plain, since each receiver also accepts plain
-        // frames.
+        // A part that does not consist of whole frames stays plain, since each receiver also
+        // accepts plain frames.
         form.part(start..start + plain.len()).unwrap_or_else(|| plain.clone())
     }
 
-    /// Returns the compressed form if it has been created.
+    /// Returns the compressed form, if it has already been created.
     pub(crate) fn made(&self) -> Option<&Bytes> {
         self.0.form.get().map(|form| &form.frames)
     }

@@ -25,7 +25,8 @@ impl CompressedBatch {
 }
 
 pub(crate) fn inflate(_: Kind, _: &[u8], _: usize) -> Result<Vec<u8>, Violation> {
-    // This is never called: without negotiation, the decoder rejects compressed frames.
+    // This function is never called: compression is never negotiated, so the decoder rejects
+    // compressed frames.
     Ok(Vec::new())
 }
 

@@ -1,13 +1,13 @@
 //! A session's replay log: messages that its client has not acknowledged, to be retransmitted on
 //! the next socket.
 //!
-//! The log contains encoded frames. A batch's frames are counted once for all receivers; other
-//! frames' headers are parsed when an acknowledgement covers them. A broadcast therefore costs a
-//! member with a session only one more reference to the batch.
+//! The log contains encoded frames. The frames of a batch are counted once for all receivers. The
+//! headers of other frames are parsed when an acknowledgement covers them. For a member with a
+//! session, a broadcast therefore costs only one more reference to the batch.
 //!
 //! A reference keeps its whole buffer alive. This cost is limited: a member that receives less than
-//! half of a batch copies its part, and when the oldest buffer is partly acknowledged, all of it counts
-//! as held ([`Replay::held`]) until the rest is acknowledged.
+//! half of a batch copies its part, and when the oldest buffer is partly acknowledged, all of it
+//! counts as held ([`Replay::held`]) until the rest is acknowledged.
 
 use std::collections::VecDeque;
 
@@ -18,11 +18,12 @@ use crate::outbound::chunk::{Chunk, frame_len};
 /// The size of one segment's entry in the log, in bytes.
 const SEGMENT: usize = size_of::<Segment>();
 
-/// Smaller chunks are copied, which takes fewer instructions than acquiring and releasing a reference.
+/// Chunks smaller than this are copied, which takes fewer instructions than acquiring and releasing
+/// a reference.
 pub(crate) const MIN_SHARED: usize = 256;
 
-/// Chunks for a single connection are copied if they are smaller than this, which avoids an
-/// allocation that lives as long as the log.
+/// Chunks for a single connection are copied if they are smaller than this. Keeping such a chunk
+/// would keep its allocation for as long as the log.
 const MIN_OWN: usize = 4 * 1024;
 
 /// Sent frames, starting with the first that the client has not acknowledged.
@@ -31,9 +32,10 @@ pub(crate) struct Replay {
     /// The unacknowledged frames. `None` if the client has acknowledged all of them, which is the usual
     /// state.
     log: Option<Box<Log>>,
-    /// The number of frames before the first one kept.
+    /// The number of frames sent before the first frame in the log.
     first: u64,
-    /// The number of frames acknowledged by the client. Less than `first` if the log overflowed.
+    /// The number of frames acknowledged by the client. Less than `first` after an overflow of the
+    /// log.
     acknowledged: u64,
 }
 
@@ -41,9 +43,9 @@ pub(crate) struct Replay {
 struct Log {
     /// All but the newest frames, in order. A frame may continue in the next segment.
     segments: VecDeque<Segment>,
-    /// The newest frames, copied.
+    /// A copy of the newest frames.
     tail: Vec<u8>,
-    /// The number of bytes no longer needed at the start of the first segment.
+    /// The number of bytes at the start of the first segment that are no longer needed.
     skipped: usize,
     /// The total size of the kept frames in bytes.
     len: usize,
@@ -57,7 +59,7 @@ struct Segment {
     frames: u16,
 }
 
-/// The client acknowledged frames that were not sent, or decreased its count.
+/// The client acknowledged frames that were not sent, or fewer frames than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WrongCount;
 
@@ -72,7 +74,7 @@ impl Replay {
         self.log.as_ref().map_or(0, |log| log.len + log.skipped + log.overhead())
     }
 
-    /// Returns the part of [`held`](Self::held) not in [`buffers`](Self::buffers).
+    /// Returns the part of [`held`](Self::held) that is not in [`buffers`](Self::buffers).
     pub(crate) fn own(&self) -> usize {
         self.log.as_ref().map_or(0, |log| log.tail.len() + log.overhead())
     }
@@ -102,7 +104,7 @@ impl Replay {
         if count < self.acknowledged {
             return Err(WrongCount);
         }
-        // After an overflow, the client may acknowledge frames already dropped.
+        // After an overflow, the client may acknowledge frames that were already dropped.
         let surplus = count.saturating_sub(self.first);
         if self.drop_frames(surplus) < surplus {
             return Err(WrongCount);
@@ -110,10 +112,11 @@ impl Replay {
         Ok(std::mem::replace(&mut self.acknowledged, count) < count)
     }
 
-    /// Drops the frames that the client has received, and returns the remaining ones to retransmit.
-    /// Fails if the client's count is wrong or the log has overflowed.
+    /// Drops the frames that the client has received, and returns the remaining ones, which must be
+    /// retransmitted. Returns an error if the client's count is wrong, or if the log has
+    /// overflowed.
     pub(crate) fn resume(&mut self, received: u64) -> Result<Bytes, WrongCount> {
-        // An overflow has dropped frames that the client lacks.
+        // The log has overflowed, and has dropped frames that the client has not received.
         if received < self.first {
             return Err(WrongCount);
         }
@@ -121,8 +124,8 @@ impl Replay {
         Ok(self.log.as_ref().map_or_else(Bytes::new, |log| log.to_bytes()))
     }
 
-    /// Drops the oldest `count` frames, or fewer if the log contains fewer whole frames. Returns the
-    /// number dropped.
+    /// Drops the oldest `count` frames, or fewer if the log contains fewer whole frames. Returns
+    /// the number of dropped frames.
     fn drop_frames(&mut self, count: u64) -> u64 {
         let Some(log) = &mut self.log else { return 0 };
         let mut dropped = log.drop_whole(count);
@@ -131,7 +134,7 @@ impl Replay {
             dropped += log.drop_whole(count - dropped);
         }
         self.first += dropped;
-        // An idle session keeps no memory.
+        // Free the log of an idle session.
         self.log.take_if(|log| log.len == 0);
         dropped
     }
@@ -148,7 +151,7 @@ impl Log {
         if is_copied {
             self.append(bytes);
         } else {
-            // Frames copied earlier must come first.
+            // Seal the tail first, since its frames are older than this chunk.
             self.seal();
             self.segments.push_back(Segment { bytes: bytes.clone(), frames: chunk.frames });
         }
@@ -163,7 +166,8 @@ impl Log {
             self.tail.reserve_exact(room.max(bytes.len()));
         }
         self.tail.extend_from_slice(bytes);
-        // A buffer is freed as a whole, so an unlimited tail would keep acknowledged frames alive.
+        // A buffer is freed as a whole, so a tail of unlimited size would keep acknowledged frames
+        // alive.
         if self.tail.len() >= MIN_OWN {
             self.seal();
         }
@@ -183,7 +187,8 @@ impl Log {
 
     fn to_bytes(&self) -> Bytes {
         let mut all = Vec::with_capacity(self.len);
-        // Only the first segment, or the tail without segments, begins with acknowledged bytes.
+        // Only the first segment begins with acknowledged bytes, or the tail if there are no
+        // segments.
         let mut skipped = self.skipped;
         for segment in &self.segments {
             all.extend_from_slice(&segment.bytes[std::mem::take(&mut skipped)..]);
@@ -198,12 +203,12 @@ impl Log {
         &first[self.skipped.min(first.len())..]
     }
 
-    /// Drops up to `count` frames, oldest first, stopping at one that continues in the next
-    /// segment. Returns the number dropped.
+    /// Drops up to `count` frames, oldest first. Stops at a frame that continues in the next
+    /// segment. Returns the number of dropped frames.
     fn drop_whole(&mut self, count: u64) -> u64 {
         let mut dropped = 0;
         while dropped < count && self.len > 0 {
-            // Usually a segment is acknowledged as a whole.
+            // Usually a segment's frames are acknowledged all at once.
             if let Some(&Segment { frames: all @ 1.., .. }) = self.segments.front()
                 && u64::from(all) <= count - dropped
             {
@@ -213,7 +218,7 @@ impl Log {
             }
             let (frames, bytes, is_whole) = count_whole(self.front(), count - dropped);
             if let Some(first) = self.segments.front_mut() {
-                // The segment's count may be 0, if its frames were not counted.
+                // The segment's count is 0 if its frames were not counted.
                 first.frames -= u16::try_from(frames).map_or(0, |frames| frames.min(first.frames));
             }
             dropped += frames;
@@ -226,8 +231,8 @@ impl Log {
         dropped
     }
 
-    /// Drops the oldest frame, which continues in the next segment. Returns false if there is none, or
-    /// if it is incomplete.
+    /// Drops the oldest frame, which continues in the next segment. Returns false if the log is
+    /// empty, or if it does not contain the whole frame.
     fn drop_split(&mut self) -> bool {
         // A header never spans two segments, since it is always queued in one piece.
         let front = self.front();
@@ -252,8 +257,8 @@ impl Log {
     }
 }
 
-/// Counts up to `most` whole frames at the start of `bytes`, and returns their number and length.
-/// The flag is true if nothing follows them.
+/// Counts up to `most` whole frames at the start of `bytes`. Returns their number and their length,
+/// and true if no bytes follow them.
 fn count_whole(bytes: &[u8], most: u64) -> (u64, usize, bool) {
     let (mut count, mut rest) = (0, bytes);
     while count < most

@@ -4,7 +4,7 @@ use roomer_proto::websocket::{Kind, message_frame};
 
 use super::*;
 
-/// Returns a frame with `len` bytes of payload, which begins with the frame's number.
+/// Returns a frame with `len` bytes of payload. The payload begins with the frame's number.
 fn frame(number: usize, len: usize) -> Bytes {
     let mut payload = number.to_string().into_bytes();
     payload.resize(len.max(payload.len()), b'.');
@@ -33,7 +33,7 @@ fn frames_that_were_not_received_are_sent_again_whatever_their_sizes() {
         let again = log.resume(received as u64).unwrap();
         assert_eq!(again, frames[received..].concat(), "{received}");
         assert_eq!(log.len(), again.len());
-        // Resumes again, since the client may lose this socket too.
+        // Resume again, since the client may lose this socket too.
         assert_eq!(log.resume(received as u64).unwrap(), again);
     }
 }
@@ -85,7 +85,7 @@ fn a_log_that_overflows_drops_the_oldest_frames_and_reports_it() {
     assert_eq!(log.len(), 1000);
     assert_eq!(log.resume(0), Err(WrongCount), "the first frame is gone");
     assert_eq!(log.resume(1).unwrap(), frames[1..11].concat());
-    // After acknowledgements the log is complete again.
+    // Acknowledgements have made the log complete again.
     assert_eq!(log.acknowledge(5), Ok(true));
     assert!(push(&mut log, &frames[11], 1000));
     assert_eq!(log.resume(5).unwrap(), frames[5..].concat());
@@ -129,8 +129,8 @@ fn a_shared_batch_counts_until_all_of_it_is_acknowledged() {
     assert_eq!((log.held(), log.own(), batch.is_unique()), (0, 0, true));
 }
 
-/// Pushes random messages in batches, counted or not, or in parts, with random acknowledgements and
-/// resumes.
+/// Pushes random messages in batches, with and without counts, or in parts, together with random
+/// acknowledgements and resumes.
 #[test]
 fn the_log_keeps_exactly_the_unacknowledged_frames() {
     for seed in 0..500_u64 {
@@ -151,7 +151,7 @@ fn the_log_keeps_exactly_the_unacknowledged_frames() {
                 1 => log.push(&Chunk::complete(batch), usize::MAX),
                 2 => log.push(&Chunk::complete(batch.to_vec()), usize::MAX),
                 _ => {
-                    // Only the last frame may be cut, and not within its header.
+                    // Only the last frame may be cut, and its header must stay whole.
                     let at = batch.len() - (frames[frames.len() - 1].len() - 2) / 2;
                     log.push(&Chunk::partial(batch.slice(..at)), usize::MAX);
                     log.push(&Chunk::complete(batch.slice(at..)), usize::MAX)

@@ -1,9 +1,10 @@
 //! One connection's sending side, shared with other tasks: an outbox behind a lock, and the socket.
 //!
 //! [`SocketWriter::push`] determines the order of a connection's output; the engine calls it under
-//! the hub's lock. [`SocketWriter::flush`] then writes, without that lock, in the task that has
-//! output. If two tasks flush at the same time, the first also writes the second's bytes. If the
-//! socket is full, the connection's own task waits until it is writable and continues.
+//! the hub's lock. [`SocketWriter::flush`] then writes the output without that lock, in the task
+//! that has queued it. If two tasks flush at the same time, the first also writes the second's
+//! bytes. If the socket is full, the connection's own task waits until it is writable, and
+//! continues writing.
 
 #[cfg(feature = "audit")]
 mod audit;
@@ -37,9 +38,10 @@ pub(crate) struct SocketWriter<T: ?Sized = dyn Transport> {
     state: Mutex<State>,
     /// True while the queue is above the high-water mark.
     is_above: AtomicBool,
-    /// True if the queue is above the mark and the socket has accepted nothing for a while.
+    /// True if the queue is above the high-water mark, and the socket has accepted nothing for a
+    /// while.
     is_stalled: AtomicBool,
-    /// True if the session's client has returned on another socket, whose task is waiting for the
+    /// True if the session's client has returned on another socket, whose task waits for the
     /// session.
     is_superseded: AtomicBool,
     /// True if the client uses the extended protocol.
@@ -76,10 +78,10 @@ struct State {
 pub(crate) enum Pressure {
     /// The queue is below the high-water mark.
     Normal,
-    /// The queue is above the mark, and the socket accepts bytes. Senders should pause.
+    /// The queue is above the mark, and the socket still accepts bytes. Senders should pause.
     Above,
     /// The queue is above the mark, and the socket has accepted nothing for a while. Senders do not
-    /// wait for a peer that has stopped reading.
+    /// pause for a peer that has stopped reading.
     Stalled,
 }
 
@@ -97,8 +99,8 @@ impl SocketWriter {
         })
     }
 
-    /// Queues bytes of packets. Returns true if the caller must schedule a flush; false if one is
-    /// already scheduled, or if the connection accepts no more output.
+    /// Queues bytes of packets. Returns true if the caller must schedule a flush. Returns false if
+    /// a flush is already scheduled, or if the connection accepts no more output.
     pub(crate) fn push(&self, chunk: Chunk) -> bool {
         let mut state = lock(&self.state);
         if state.replay.is_some() {
@@ -107,13 +109,14 @@ impl SocketWriter {
         self.push_locked(&mut state, chunk)
     }
 
-    /// Queues bytes that are not a session packet; see [`push`](Self::push).
+    /// Queues bytes that do not count as a session packet; see [`push`](Self::push).
     pub(crate) fn push_unlogged(&self, chunk: Chunk) -> bool {
         self.push_locked(&mut lock(&self.state), chunk)
     }
 
     fn push_locked(&self, state: &mut State, chunk: Chunk) -> bool {
-        // A queue that this overruns is flushed too, which wakes the connection's task to close it.
+        // A flush is scheduled even if these bytes overrun the queue: it wakes the connection's
+        // task, which closes the connection.
         state.outbox.push(chunk, self.budget.marks.max)
             && !std::mem::replace(&mut state.is_scheduled, true)
     }
@@ -139,20 +142,20 @@ impl SocketWriter {
     /// exceeded the high-water mark.
     pub(crate) fn flush(&self) -> bool {
         let mut state = lock(&self.state);
-        // Clear this before the write so that bytes pushed from now on schedule another flush.
+        // Clear the flag before the write so that bytes pushed from now on schedule another flush.
         state.is_scheduled = false;
-        // Concurrent writes could interleave their bytes. The other task finds the new bytes when it
-        // takes the lock again.
+        // Do not write while another task does, since the bytes of both could interleave. The other
+        // task finds the new bytes when it takes the lock again.
         if !state.is_writing && !state.outbox.is_blocked() {
             state = self.write_all(state);
         }
-        // Do not wake the connection's task for each write, but only if the socket is full, since
-        // no other task can wait for that, or if the connection must end.
+        // Wake the connection's task only if the connection must end or the socket is full, since
+        // no other task can wait for the socket. Waking it for each write would be wasteful.
         let concerns_task = state.outbox.is_blocked() || state.outbox.phase() != OutboxPhase::Open;
         let task = if concerns_task { state.task.clone() } else { None };
         let (is_newly_above, resumed) = self.update_pressure(&mut state);
-        // Wake it after releasing the lock: a woken task may immediately run on another thread,
-        // where it first locks the state.
+        // Wake the task after releasing the lock: it may run immediately on another thread, where
+        // it first takes this lock.
         drop(state);
         if let Some(task) = task {
             task.wake();
@@ -165,20 +168,22 @@ impl SocketWriter {
         state.is_writing = true;
         while state.outbox.is_writable() {
             let mut in_flight = state.outbox.take();
-            // Make the system call without the lock so that other tasks can queue in the meantime.
+            // Make the system call without the lock so that other tasks can queue bytes in the
+            // meantime.
             drop(state);
             in_flight.compress(MAX_IOVECS);
             let result = self.write(&in_flight);
             state = lock(&self.state);
-            // Skip the store in the usual case, since it would invalidate the cache line of the
-            // flag, which senders on other threads read.
+            // Usually the flag is not set. Skip the store in this case, since it would invalidate
+            // the flag's cache line, which senders on other threads read.
             let accepts = matches!(result, Written::Some { .. });
             if accepts && self.is_stalled.load(Ordering::Relaxed) {
                 self.is_stalled.store(false, Ordering::Release);
             }
-            // Put it back before the chunks pushed in the meantime, to keep the bytes in order.
+            // Put the unwritten chunks back before those pushed in the meantime, to keep the bytes
+            // in order.
             state.outbox.put_back(in_flight, result);
-            // Keep the log, since a session outlives its socket.
+            // If the socket has failed, keep the log, since a session outlives its socket.
             if state.outbox.phase() == OutboxPhase::Dead {
                 state.buffered = 0;
             }
@@ -194,7 +199,7 @@ impl SocketWriter {
         } else {
             let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
             let (mut count, mut offered) = (0, 0);
-            // Chunks beyond the slices are left to the next write.
+            // Chunks for which there is no slice are left to the next write.
             for (slice, chunk) in slices.iter_mut().zip(std::iter::once(front).chain(back.iter())) {
                 *slice = IoSlice::new(chunk.left());
                 count += 1;
@@ -206,7 +211,7 @@ impl SocketWriter {
             Ok(accepted) if accepted > 0 => Written::Some { accepted, offered },
             Err(error) if error.kind() == ErrorKind::Interrupted => Written::Interrupted,
             Err(error) if error.kind() == ErrorKind::WouldBlock => Written::Full,
-            // No empty buffer is offered, so 0 accepted bytes mean that the socket is closed.
+            // An empty buffer is never offered, so 0 accepted bytes mean that the socket is closed.
             Ok(_) | Err(_) => Written::Failed,
         }
     }
@@ -216,7 +221,7 @@ impl SocketWriter {
     /// call if pressure has ended.
     fn update_pressure(&self, state: &mut State) -> (bool, Vec<Waker>) {
         self.report_usage(state);
-        // This changes only under the lock, which the caller holds.
+        // The flag changes only under the lock, which the caller holds.
         let was_above = self.is_above.load(Ordering::Relaxed);
         let mark = if was_above { self.budget.marks.high / 2 } else { self.budget.marks.high };
         let outbox = &state.outbox;
@@ -228,7 +233,8 @@ impl SocketWriter {
         (is_above && !was_above, resumed)
     }
 
-    /// Returns true if the connection accepts packets, even if only to keep them for a later socket.
+    /// Returns true if the connection accepts packets, even if they are only kept for its next
+    /// socket.
     pub(crate) fn is_open(&self) -> bool {
         lock(&self.state).is_open()
     }
@@ -259,18 +265,18 @@ impl SocketWriter {
     /// Releases senders waiting for a connection whose socket has accepted nothing for a while.
     pub(crate) fn mark_stalled(&self) {
         if !self.is_stalled.swap(true, Ordering::AcqRel) {
-            // Take them after setting the flag: a sender that checks the flag under the lock either
-            // observes it or is in the list.
+            // Take the senders after setting the flag: a sender that checks the flag under the lock
+            // either observes it or is in the list.
             let resumed = lock(&self.state).paused_senders.take();
             resumed.into_iter().for_each(Waker::wake);
         }
     }
 
-    /// Returns `Poll::Ready` if the connection is not congested or has ended. Polled by senders'
+    /// Returns `Poll::Ready` if the connection is not congested, or has ended. Polled by senders'
     /// tasks.
     pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
-        // Check this while holding the lock under which the wakers are taken: otherwise, a waker
-        // could be added just afterwards, and would never be called.
+        // Check this under the lock under which the wakers are taken: otherwise, a waker could be
+        // added just after they are taken, and would never be called.
         let mut state = lock(&self.state);
         if !self.is_congested() || state.outbox.phase() != OutboxPhase::Open {
             return Poll::Ready(());
@@ -306,7 +312,7 @@ impl State {
     fn is_open(&self) -> bool {
         match self.outbox.phase() {
             OutboxPhase::Open | OutboxPhase::Detached => true,
-            // The socket has failed, but the session's task has not observed it yet.
+            // The socket has failed, but the session's task has not observed this yet.
             OutboxPhase::Dead => self.replay.is_some(),
             OutboxPhase::Overrun | OutboxPhase::Closing => false,
         }

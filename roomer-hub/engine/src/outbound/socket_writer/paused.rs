@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-/// The waiting senders' wakers. Boxed, since few connections have any.
+/// The wakers of waiting senders. Boxed, since few connections have any.
 #[derive(Default)]
 pub(super) struct PausedSenders(Option<Box<Senders>>);
 
@@ -17,7 +17,8 @@ impl PausedSenders {
 
     pub(super) fn add(&mut self, task: &Waker) {
         let Senders(tasks) = &mut **self.0.get_or_insert_default();
-        // A sender's task may be polled for other reasons while it waits.
+        // A sender's task may be polled for other reasons while it waits, so add its waker only
+        // once.
         if !tasks.iter().any(|sender| sender.will_wake(task)) {
             tasks.push(task.clone());
         }

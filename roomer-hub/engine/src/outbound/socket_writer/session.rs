@@ -15,7 +15,7 @@ use crate::sync::{MutexGuard, Ordering, lock};
 use crate::transport::Transport;
 
 impl SocketWriter {
-    /// Starts a session: from now on, packets are kept until the client acknowledges them.
+    /// Starts a session: packets queued from now on are kept until the client acknowledges them.
     pub(crate) fn begin_session(&self) {
         lock(&self.state).replay = Some(Box::default());
         self.is_extended.store(true, Ordering::Relaxed);
@@ -23,7 +23,8 @@ impl SocketWriter {
 
     /// Returns true if the client uses the extended protocol.
     pub(crate) fn is_extended(&self) -> bool {
-        // Written before the writer is added to the server's table, and read under the server's lock.
+        // The flag is written before the writer is added to the server's table, and read under the
+        // server's lock.
         self.is_extended.load(Ordering::Relaxed)
     }
 
@@ -47,19 +48,20 @@ impl SocketWriter {
         match state.outbox.phase() {
             OutboxPhase::Detached => {}
             OutboxPhase::Dead => {
-                // The socket has failed, so no flush follows that would report the kept bytes.
+                // The socket has failed, so no flush follows that would report the kept bytes to
+                // the memory budget.
                 self.report_usage(&mut state);
                 return false;
             }
-            // With a socket, a log overflow does not end the session. It only prevents the client
-            // from resuming until it has acknowledged more.
+            // While there is a socket, a log overflow does not end the session. It only prevents
+            // the client from resuming until the client has acknowledged more packets.
             _ => return self.push_locked(&mut state, chunk),
         }
         if !is_kept {
-            // The flush wakes the session's task, which ends the session.
+            // The scheduled flush wakes the session's task, which ends the session.
             state.outbox.overrun();
         }
-        // The flush also reports to the memory budget.
+        // The scheduled flush also reports the kept bytes to the memory budget.
         !std::mem::replace(&mut state.is_scheduled, true)
     }
 
@@ -72,27 +74,28 @@ impl SocketWriter {
         result
     }
 
-    /// Moves this writer's session packets to a new writer without a socket, and returns that
+    /// Moves this writer's session packets to a new writer without a socket, and returns the new
     /// writer. The caller replaces this writer in the server's table.
     pub(crate) fn detach(&self) -> Arc<SocketWriter> {
         let detached = SocketWriter::new(NoSocket, self.budget.clone());
         detached.is_extended.store(true, Ordering::Relaxed);
-        // Unlock immediately so that two writers' locks are never held at the same time.
+        // Take the log in a separate statement, so that the locks of two writers are never held at
+        // the same time.
         let replay = lock(&self.state).replay.take();
         let mut state = lock(&detached.state);
         state.outbox.detach();
         state.replay = replay;
         detached.report_usage(&mut state);
         drop(state);
-        // The client may have returned before the server observed that its socket was lost.
+        // The client may have returned before the server observed that the old socket was lost.
         if self.is_superseded() {
             detached.is_superseded.store(true, Ordering::Release);
         }
         detached
     }
 
-    /// Takes the log of a detached writer, and the packets that the client has not received. Returns an
-    /// error if the client's count is wrong, or if the session has overflowed or ended.
+    /// Takes the log of a detached writer, and copies the packets that the client has not received.
+    /// Returns an error if the client's count is wrong, or if the session has overflowed or ended.
     pub(crate) fn take_replay(&self, received: u64) -> Result<(Bytes, Box<Replay>), WrongCount> {
         let mut state = lock(&self.state);
         if state.outbox.phase() != OutboxPhase::Detached {
@@ -108,18 +111,18 @@ impl SocketWriter {
     pub(crate) fn continue_session(&self, (again, replay): (Bytes, Box<Replay>)) {
         self.is_extended.store(true, Ordering::Relaxed);
         let mut state = lock(&self.state);
-        // Queue this before the log is restored, which already contains these packets.
+        // Queue the packets before the log is restored, since the log already contains them.
         self.push_locked(&mut state, Chunk::complete(again));
         state.replay = Some(replay);
     }
 
-    /// Drops all queued bytes, and the ended session's packets. The caller flushes, which wakes the
-    /// connection's task.
+    /// Drops all queued bytes, and the packets of the session, which has ended. The caller flushes,
+    /// which wakes the connection's task.
     pub(crate) fn kill(&self) {
         lock(&self.state).kill();
     }
 
-    /// Reverts [`supersede`](Self::supersede), since the other task no longer waits.
+    /// Reverts [`supersede`](Self::supersede), since the new socket's task no longer waits.
     pub(crate) fn keep(&self) {
         self.is_superseded.store(false, Ordering::Release);
     }
@@ -129,7 +132,7 @@ impl SocketWriter {
     pub(crate) fn supersede(&self) {
         self.is_superseded.store(true, Ordering::Release);
         // Wake the task after setting the flag: the task registers its waker before it checks the
-        // flag, so it is either woken or observes the flag.
+        // flag, so the task is either woken or observes the flag.
         let task = lock(&self.state).task.clone();
         task.into_iter().for_each(std::task::Waker::wake);
     }
@@ -140,7 +143,7 @@ impl SocketWriter {
     }
 }
 
-/// The socket of a detached session: there is none.
+/// The socket of a detached session, which has none.
 struct NoSocket;
 
 impl Transport for NoSocket {

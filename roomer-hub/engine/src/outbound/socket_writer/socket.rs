@@ -1,4 +1,5 @@
-//! Operations reserved for the connection's own task: reading, waiting for writability, shutting down.
+//! Operations reserved for the connection's own task: reading, waiting until the socket is
+//! writable, shutting down.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -35,8 +36,8 @@ impl Status {
 }
 
 impl SocketWriter {
-    /// Returns the status, and registers the connection's own task, to be woken when the socket
-    /// becomes full or the phase changes.
+    /// Returns the status, and registers the waker of the connection's own task, which is called
+    /// when the socket becomes full or the phase changes.
     pub(crate) fn poll_status(&self, cx: &Context<'_>) -> Status {
         let mut state = lock(&self.state);
         // The task is polled often, but its waker rarely changes, so avoid an atomic clone.
@@ -49,7 +50,7 @@ impl SocketWriter {
             is_blocked: outbox.is_blocked(),
             queued: outbox.queued(),
             newest: outbox.newest(),
-            // Determine this only for a full socket, since it requires parsing the headers.
+            // Determine this only if the socket is full, since it requires parsing frame headers.
             large_message_left: if outbox.is_blocked() { outbox.large_message_left() } else { 0 },
             written: outbox.written(),
             relieved: outbox.relieved(),
@@ -64,7 +65,7 @@ impl SocketWriter {
         let mut state = lock(&self.state);
         state.outbox.unblock();
         if result.is_err() {
-            // A session, if there is one, survives the lost socket.
+            // If there is a session, it survives the lost socket.
             state.outbox.kill();
             state.buffered = 0;
         }
@@ -91,10 +92,11 @@ impl SocketWriter {
         self.socket.yield_now(cx);
     }
 
-    /// Makes the socket accept more bytes, and flushes. Called before the last bytes are written.
+    /// Lets the socket accept more bytes, and flushes. Called when no further write follows.
     pub(crate) fn prepare_final_write(&self) {
         self.socket.prepare_final_write();
-        // The socket now accepts more bytes, which the runtime does not report as an event.
+        // Unblock explicitly, since the runtime does not report that the socket now accepts more
+        // bytes.
         lock(&self.state).outbox.unblock();
         self.flush();
     }
@@ -104,7 +106,7 @@ impl SocketWriter {
         self.socket.shutdown();
     }
 
-    /// Returns `Poll::Ready` if the socket may be dropped, after everything was written.
+    /// Returns `Poll::Ready` once the socket may be dropped. Called after all bytes were written.
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.socket.poll_closed(cx)
     }

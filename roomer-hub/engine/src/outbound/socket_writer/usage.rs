@@ -17,7 +17,8 @@ impl SocketWriter {
     /// Sets the number of received bytes that the connection buffers.
     pub(crate) fn set_buffered(&self, bytes: usize) {
         let mut state = lock(&self.state);
-        // A connection that has ended has dropped its buffers. A late report must not count them again.
+        // A connection that has ended has dropped its buffers, so a late report must not count them
+        // again.
         if state.outbox.phase() == OutboxPhase::Open {
             state.buffered = bytes;
             self.report_usage(&mut state);
@@ -32,7 +33,8 @@ impl SocketWriter {
             (range.end.addr(), chunk.len())
         });
         let mut buffers: Vec<_> = buffers.collect();
-        // The chunks of a write in progress are not in the outbox, but are included in its count.
+        // The chunks of a write in progress are not among the outbox's chunks, but are included in
+        // its count.
         let seen: usize = buffers.iter().map(|(_, len)| len).sum();
         let in_flight = state.outbox.queued().saturating_sub(seen);
         // A batch keeps its compressed form for the connections that have not written it yet.
@@ -41,8 +43,8 @@ impl SocketWriter {
         let mut own = state.buffered;
         if let Some(replay) = &state.replay {
             own += replay.own();
-            // Each buffer counts as a whole: acknowledged frames stay in memory as long as a later one
-            // in the same buffer is kept.
+            // Each buffer counts as a whole: acknowledged frames stay in memory as long as a later
+            // frame in the same buffer is kept.
             buffers.extend(replay.buffers().map(|bytes| {
                 let range = bytes.as_ptr_range();
                 (range.end.addr(), bytes.len())

@@ -1,8 +1,9 @@
-//! An adapter from any byte stream to a transport: TLS, Unix sockets, pipes.
+//! An adapter that converts any byte stream into a transport: TLS, Unix sockets, pipes.
 //!
-//! A socket can be written to from any task, while a stream is polled and stores only one waker. The
+//! Any task may write to a transport, whereas a stream is polled and stores only one waker. The
 //! stream is therefore behind a lock, and is always polled with the same waker, which wakes the
-//! connection's own task: whichever task writes, that task is woken when the stream is writable again.
+//! connection's own task. Whichever task writes, the connection's own task is woken when the stream
+//! is writable again.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -31,7 +32,7 @@ where
 struct Shared<S> {
     pipe: Mutex<Pipe<S>>,
     owner: Arc<OwnerWaker>,
-    /// The same owner, as the waker that the stream stores.
+    /// `owner` as a waker, with which the stream is polled.
     waker: Waker,
 }
 
@@ -49,8 +50,8 @@ enum Pending {
     Closed,
 }
 
-/// The state of the stream's waker. It wakes the connection's own task, which may not have been
-/// polled yet.
+/// The state behind the waker that the stream stores. The waker wakes the connection's own task, if
+/// that has been polled already.
 #[derive(Default)]
 struct OwnerWaker(Mutex<OwnerState>);
 
@@ -67,7 +68,7 @@ impl Wake for OwnerWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Call it without the lock, since a waker may immediately poll the task.
+        // Call the task's waker without holding the lock, since it may immediately poll the task.
         let task = {
             let mut state = lock(&self.0);
             state.is_full = false;
@@ -117,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
     }
 
     /// Writes until all bytes are accepted or the stream accepts no more. Returns the number of
-    /// accepted bytes and the last write's result.
+    /// accepted bytes and the result of the last write.
     fn write(
         &mut self,
         cx: &mut Context<'_>,
@@ -130,7 +131,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
         let (mut next, mut offset, mut total) = (0, 0, 0);
         while next < bufs.len() {
             let stream = Pin::new(&mut self.stream);
-            // A partly written buffer is written alone, since the caller's slices cannot be advanced.
+            // Write the rest of a partly written buffer alone, since the caller's slices cannot be
+            // advanced.
             let polled = match offset {
                 0 => stream.poll_write_vectored(cx, &bufs[next..]),
                 _ => stream.poll_write(cx, &bufs[next][offset..]),
@@ -143,7 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
                 Poll::Ready(Err(error)) => return (total, Poll::Ready(Err(error))),
                 Poll::Pending => return (total, Poll::Pending),
             }
-            // The stream may have only buffered the bytes, as TLS does.
+            // The stream may have only buffered the bytes, as a TLS stream does, so they must be
+            // flushed.
             self.pending = Pending::Flush;
             while next < bufs.len() && offset >= bufs[next].len() {
                 offset -= bufs[next].len();
@@ -159,8 +162,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
         let mut pipe = lock(&self.pipe);
         let has_room = self.owner.register(cx).is_ready();
         let mut cx = Context::from_waker(&self.waker);
-        // Only the owner continues a pending flush. A full stream is not flushed: a flush may
-        // replace the waker stored for writing, and the next operation is a write anyway.
+        // Only the owner continues a pending flush. Do not flush a full stream: the flush may
+        // replace the waker that the stream stores for writing, and the next operation is a write
+        // anyway.
         if (has_room || pipe.pending != Pending::Flush)
             && let Poll::Ready(Err(error)) = pipe.poll_pending(&mut cx)
         {
@@ -175,12 +179,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut cx = Context::from_waker(&self.waker);
         let mut pipe = lock(&self.pipe);
-        // Set this before the attempt so that a wake-up during it is not lost.
+        // Set the flag before the attempt so that a wake-up during the attempt is not lost.
         self.owner.set_full(true);
         let (taken, end) = pipe.write(&mut cx, bufs);
         if end.is_ready() {
             self.owner.set_full(false);
-            // If the flush is pending, it is continued when the owner reads next.
+            // A flush that stays pending is continued when the owner reads next.
             if let Poll::Ready(Err(error)) = pipe.poll_pending(&mut cx) {
                 return Err(error);
             }
@@ -188,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
         match end {
             Poll::Ready(Err(error)) if error.kind() != ErrorKind::Interrupted => Err(error),
             Poll::Pending if taken == 0 => Err(ErrorKind::WouldBlock.into()),
-            // Report accepted bytes first; the caller receives the error when it writes again.
+            // Report the accepted bytes first; the caller receives the error when it writes again.
             _ if taken > 0 => Ok(taken),
             _ => Err(ErrorKind::Interrupted.into()),
         }
@@ -200,14 +204,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
 
     fn shutdown(&self) {
         let mut cx = Context::from_waker(&self.waker);
-        // `poll_closed` continues a pending close.
+        // If the close stays pending, `poll_closed` continues it.
         let _ = lock(&self.pipe).poll_close(&mut cx);
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = self.owner.register(cx);
         let mut cx = Context::from_waker(&self.waker);
-        // After an error, nothing more can be written.
+        // Treat an error as closed, since nothing more can be written.
         lock(&self.pipe).poll_close(&mut cx).map(|_| ())
     }
 }

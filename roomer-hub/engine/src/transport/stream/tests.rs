@@ -113,7 +113,7 @@ impl AsyncWrite for TestStream {
             state.writing = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        // Smol's streams drop the waker for writing here too.
+        // smol's streams drop the waker for writing here too.
         state.writing = None;
         state.is_flushed = true;
         Poll::Ready(Ok(()))
@@ -186,10 +186,10 @@ fn the_owner_is_woken_by_room_after_a_write_of_any_task() {
     assert!(transport.poll_read(&mut cx, &mut [0; 8]).is_pending());
     stream.change(|state| {
         state.room = 3;
-        // Change the stream without a wake-up.
+        // Change the stream's state without waking the task.
         (state.reading, state.writing) = (None, None);
     });
-    // Writes from another thread, whose waker is never passed to the stream.
+    // Write from another thread, whose waker is never passed to the stream.
     thread::scope(|scope| {
         scope.spawn(|| {
             assert_eq!(transport.try_write(b"abcdef").unwrap(), 3);
@@ -338,7 +338,7 @@ fn a_write_error_is_returned_and_the_stream_counts_as_writable() {
     stream.change(|state| state.is_broken = true);
     let error = transport.try_write(b"abc").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    // The owner must not wait for writability of a broken stream.
+    // The owner must not wait until a broken stream is writable.
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     assert!(transport.poll_writable(&mut Context::from_waker(&waker)).is_ready());

@@ -1,4 +1,4 @@
-//! One end of a tunnel: a byte stream in both directions with a bounded window each.
+//! One end of a tunnel: a byte stream with a bounded window in each direction.
 
 #[cfg(all(test, not(roomer_loom)))]
 mod tests;
@@ -14,7 +14,8 @@ use crate::sync::{Mutex, lock};
 use crate::transport::Transport;
 use crate::tunnel::due::{DueTunnels, TunnelKey};
 
-/// The end of a tunnel, for the task of the socket or that of the session. Dropping it leaves the tunnel.
+/// The end of a tunnel, owned by the task of the socket or of the session. Dropping it leaves the
+/// tunnel.
 #[derive(Debug)]
 pub(crate) struct TunnelEnd {
     key: TunnelKey,
@@ -22,42 +23,44 @@ pub(crate) struct TunnelEnd {
     due: Arc<DueTunnels>,
 }
 
-/// The state of an end, shared by its task and that of the broker link.
+/// The state of one end, shared by its owner and the task of the broker link.
 #[derive(Debug)]
 pub(in crate::tunnel) struct Pipe(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     answer: Option<Answer>,
-    /// What the owner has not read yet. One buffer, since each item may be a single byte.
+    /// The received bytes that the owner has not read yet, in one buffer, since an item may contain
+    /// only a single byte.
     inbound: BytesMut,
-    /// How many bytes the other end may still send.
+    /// The number of bytes that the other end may still send.
     allowed: usize,
-    /// The bytes that the owner has read and that are not granted again yet.
+    /// The number of bytes that the owner has read, and for which the other end has not been
+    /// granted new credit.
     read: usize,
     outbound: BytesMut,
-    /// How many bytes this end may still accept for sending.
+    /// The number of bytes that this end may still accept from its owner.
     credit: usize,
-    /// True once the owner sends no more.
+    /// True once the owner has shut down its write direction.
     is_shut: bool,
-    /// True once the other end sends no more, or the tunnel is lost.
+    /// True once the other end has stopped sending, or the tunnel is lost.
     is_ended: bool,
-    /// True if bytes may be missing.
+    /// True if the tunnel is lost, so bytes may be missing.
     is_lost: bool,
-    /// True if this node wants the tunnel to end.
+    /// True once the owner was asked to leave the tunnel.
     is_cut: bool,
-    /// True once the owner is gone.
+    /// True once the owner has dropped its end.
     is_dropped: bool,
-    /// True once `End` was sent.
+    /// True once the item `End` was sent.
     is_done: bool,
     task: Option<Waker>,
 }
 
-/// The answer of the session's node to a request.
+/// The answer from the session's node to a request.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Accepted {
-        /// The secret of the next token, masked.
+        /// The secret of the session's next token, masked.
         secret: [u8; 16],
         /// The payload of `hello`, without a token.
         hello: Box<str>,
@@ -91,7 +94,8 @@ impl Pipe {
         })))
     }
 
-    /// Applies a change, and returns the owner's task, to be woken without a lock.
+    /// Applies a change. Returns the waker of the owner's task, which must be called without
+    /// holding a lock.
     fn change(&self, change: impl FnOnce(&mut State)) -> Option<Waker> {
         let mut state = lock(&self.0);
         change(&mut state);
@@ -102,7 +106,7 @@ impl Pipe {
         self.change(|state| _ = state.answer.get_or_insert(answer))
     }
 
-    /// Takes bytes from the other end. More than it may send end the tunnel.
+    /// Appends bytes from the other end. If they exceed the other end's credit, the tunnel is lost.
     pub(in crate::tunnel) fn receive(&self, bytes: &[u8]) -> Option<Waker> {
         self.change(|state| match state.allowed.checked_sub(bytes.len()) {
             Some(allowed) if !state.is_ended => {
@@ -116,7 +120,7 @@ impl Pipe {
 
     pub(in crate::tunnel) fn grant(&self, bytes: u32) -> Option<Waker> {
         self.change(|state| {
-            // The other end never grants more than the window in total, so more is not believed.
+            // Limit the credit to the window, which a correct peer never exceeds.
             let most = TUNNEL_WINDOW - state.outbound.len();
             state.credit = state.credit.saturating_add(bytes as usize).min(most);
         })
@@ -130,7 +134,7 @@ impl Pipe {
         self.change(State::lose)
     }
 
-    /// Asks the owner to leave. Returns false if it was asked before.
+    /// Asks the owner to leave the tunnel. Returns false if it was already asked.
     pub(in crate::tunnel) fn cut(&self, wakers: &mut Vec<Waker>) -> bool {
         let mut was_cut = false;
         wakers.extend(self.change(|state| was_cut = std::mem::replace(&mut state.is_cut, true)));
@@ -145,15 +149,15 @@ impl Pipe {
         lock(&self.0).is_dropped
     }
 
-    /// Removes and returns the next item to send, if the stream takes `room` bytes. An error means
-    /// that something waits for more room.
+    /// Removes and returns the next item to send, if the stream to the peer has `room` for its
+    /// bytes. Returns [`Full`] if there is data but no room.
     pub(in crate::tunnel) fn next(&self, room: usize) -> Result<Option<Next>, Full> {
         let mut state = lock(&self.0);
         let is_open = !state.is_ended && !state.is_dropped;
         if is_open && state.read >= TUNNEL_WINDOW / 4 {
             let read = std::mem::take(&mut state.read);
             state.allowed += read;
-            // Never above the window, so it fits.
+            // The value fits, since it never exceeds the window.
             return Ok(Some(Next::Credit(read as u32)));
         }
         if !state.outbound.is_empty() && !state.is_ended {
@@ -168,7 +172,7 @@ impl Pipe {
     }
 }
 
-/// The stream to the other node takes no more bytes of tunnels.
+/// The stream to the other node has no room for more tunnel data.
 pub(in crate::tunnel) struct Full;
 
 impl State {
@@ -193,33 +197,35 @@ impl TunnelEnd {
         self.key
     }
 
-    /// Wakes the link's task, which sends the request.
+    /// Wakes the link's task, so that it sends the request.
     pub(crate) fn wake_link(&self) {
         self.due.wake();
     }
 
-    /// Returns the answer of the session's node; `None` if that node has left the tunnel without one.
+    /// Returns the answer from the session's node, or `None` if that node has left the tunnel
+    /// without answering.
     pub(crate) fn poll_answer(&self, cx: &Context<'_>) -> Poll<Option<Answer>> {
         let mut state = lock(&self.pipe.0);
         state.register(cx);
         match state.answer.take() {
             Some(answer) => Poll::Ready(Some(answer)),
-            // Without a stream to that node, the client gets a new session.
+            // If the tunnel is lost, the client gets a new session.
             None if state.is_lost => Poll::Ready(Some(Answer::Refused)),
             None if state.is_ended => Poll::Ready(None),
             None => Poll::Pending,
         }
     }
 
-    /// Returns true once the other end sends no more, and registers the task.
+    /// Returns true once the other end has stopped sending or the tunnel is lost. Registers the
+    /// task.
     pub(crate) fn has_ended(&self, cx: &Context<'_>) -> bool {
         let mut state = lock(&self.pipe.0);
         state.register(cx);
         state.is_ended
     }
 
-    /// Returns true if this node is being drained, and the client has to connect to another one.
-    /// Otherwise registers the task.
+    /// Returns true once the owner was asked to leave the tunnel, since this node is being drained
+    /// and the client must connect to another one. Registers the task.
     pub(crate) fn is_cut(&self, cx: &Context<'_>) -> bool {
         let mut state = lock(&self.pipe.0);
         state.register(cx);
@@ -246,7 +252,7 @@ impl Transport for TunnelEnd {
         let size = state.inbound.len().min(buf.len());
         state.inbound.copy_to_slice(&mut buf[..size]);
         if state.inbound.is_empty() {
-            // The buffer of an idle tunnel is freed.
+            // Free the buffer, which an idle tunnel does not need.
             state.inbound = BytesMut::new();
         }
         state.read += size;
@@ -280,7 +286,7 @@ impl Transport for TunnelEnd {
             match self.try_write(buf) {
                 Ok(size) => total += size,
                 Err(error) if total == 0 => return Err(error),
-                // Reported by the next write.
+                // The next write returns the error.
                 Err(_) => break,
             }
             if total == 0 {

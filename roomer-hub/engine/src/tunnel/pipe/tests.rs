@@ -11,7 +11,7 @@ fn read(end: &TunnelEnd, most: usize) -> Poll<io::Result<usize>> {
     end.poll_read(&mut Context::from_waker(Waker::noop()), &mut vec![0; most])
 }
 
-/// Returns the lengths of the data that an end sends, and whether it then leaves.
+/// Returns the lengths of the data items that an end sends, and true if it then ends the tunnel.
 fn sent(pipe: &Pipe, room: usize) -> (Vec<usize>, bool) {
     let mut lengths = Vec::new();
     loop {
@@ -31,7 +31,7 @@ fn an_end_accepts_a_window_of_bytes_until_the_other_grants_more() {
     assert_eq!(end.try_write(&bytes).unwrap(), TUNNEL_WINDOW);
     assert_eq!(end.try_write(&bytes).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert!(end.poll_writable(&mut Context::from_waker(Waker::noop())).is_pending());
-    // A grant is not believed beyond what was sent.
+    // Credit is limited to the window, including the bytes that are not sent yet.
     pipe.grant(u32::MAX);
     assert_eq!(end.try_write(&bytes).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_eq!(sent(&pipe, 0), (vec![], false));
