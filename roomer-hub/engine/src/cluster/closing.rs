@@ -1,4 +1,5 @@
-//! Closes connections that may have missed messages from another node, at the drain's rate.
+//! The connections that must be closed because they may have missed messages from another node.
+//! They are closed at the drain's rate.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,14 +26,14 @@ impl Closing {
         (!self.conns.is_empty()).then_some(self.at)
     }
 
-    /// Removes and returns up to `most` due connections.
+    /// Removes and returns up to `most` connections that are due.
     pub(crate) fn take(&mut self, now: Duration, policy: DrainPolicy, most: usize) -> Vec<ConnKey> {
         if now < self.at {
             return Vec::new();
         }
         let due = policy.due(Duration::ZERO).min(most as u64);
         let conns: Vec<ConnKey> = (0..due).map_while(|_| self.conns.pop_first()).collect();
-        // Without a rate, the next connections are due as soon as other tasks have run.
+        // If no rate is set, the next connections are due as soon as other tasks have run.
         self.at = if policy.per_second == usize::MAX { now } else { now + DRAIN_STEP };
         conns
     }

@@ -1,6 +1,6 @@
 //! Events about other nodes, and the calls to their hooks.
 //!
-//! The link's task calls the hooks one at a time, without the server's lock, in event order.
+//! The link's task calls the hooks one at a time, in event order and without the server's lock.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use roomer_proto::cluster::NodeId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerEvent {
-    /// The node's id, new at each start.
+    /// The node's id, which is new at each start of the node.
     pub node: NodeId,
     /// The node's name.
     pub name: String,
-    /// The reason why its members were removed, or `None` if they were added.
+    /// The reason why the node's members were removed, or `None` if they were added.
     pub gone: Option<GoneReason>,
 }
 
@@ -30,8 +30,8 @@ pub struct Gap {
     /// The room whose members on this node may have missed messages. `None` for direct messages, or
     /// if any message may be missing.
     pub room: Option<String>,
-    /// The number of missing frames, each with one or more messages, joins or leaves in any rooms.
-    /// `None` if unknown.
+    /// The number of missing frames, each of which contains one or more messages, joins or leaves
+    /// in any rooms. `None` if unknown.
     pub frames: Option<u64>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum ClusterEvent {
 
 impl ClusterEvent {
     /// Creates the hook call for a change in the cluster. `shown` contains the nodes whose arrival
-    /// was reported; other nodes' departures are not reported.
+    /// was reported. The departure of any other node is not reported.
     pub(crate) fn new(event: &Event, shown: &mut BTreeSet<NodeId>) -> Option<Self> {
         let (node, name, gone) = match event {
             Event::PeerLive { node, name } if shown.insert(*node) => (*node, name, None),

@@ -4,14 +4,14 @@ use std::task::{Context, Poll, Waker};
 
 use crate::sync::{Mutex, lock};
 
-/// A gate, closed while a peer has too many unapplied frames.
+/// A gate that is closed while a peer has too many unapplied frames.
 #[derive(Debug, Default)]
 pub(crate) struct LinkGate(Mutex<Gate>);
 
 #[derive(Debug, Default)]
 struct Gate {
     is_closed: bool,
-    /// Wakers of the waiting senders' tasks.
+    /// The wakers of senders' tasks that wait until the gate is open.
     waiting: Vec<Waker>,
 }
 
@@ -20,17 +20,18 @@ impl LinkGate {
         lock(&self.0).is_closed = true;
     }
 
-    /// Opens the gate and returns the wakers, to be called after the server's lock is released.
+    /// Opens the gate. Returns the wakers, which the caller must call after releasing the server's
+    /// lock.
     pub(crate) fn open(&self) -> Vec<Waker> {
         let mut gate = lock(&self.0);
         gate.is_closed = false;
         std::mem::take(&mut gate.waiting)
     }
 
-    /// Returns `Poll::Ready` if the gate is open; otherwise registers the sender's task.
+    /// Returns `Poll::Ready` if the gate is open. Otherwise registers the sender's task.
     pub(crate) fn poll_open(&self, cx: &Context<'_>) -> Poll<()> {
         let mut gate = lock(&self.0);
-        // Register under the gate's lock so that an opening in between is not missed.
+        // Check and register under the gate's lock so that an opening in between is not missed.
         if !gate.is_closed {
             return Poll::Ready(());
         }

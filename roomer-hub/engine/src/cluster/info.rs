@@ -7,7 +7,7 @@ use roomer_proto::cluster::NodeId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClusterInfo {
-    /// This node's id, drawn when it starts.
+    /// This node's id, drawn at random when the node starts.
     pub node: NodeId,
     /// The cluster's name.
     pub cluster: String,
@@ -26,8 +26,8 @@ impl ClusterInfo {
         self.peers.iter().filter(|peer| peer.state == state).count()
     }
 
-    /// Returns the number of connections on all nodes: `own` on this node, plus those reported in
-    /// the other nodes' last heartbeats.
+    /// Returns the number of connections on all nodes: `own` on this node, plus the numbers in the
+    /// other nodes' last heartbeats.
     #[must_use]
     pub fn connections(&self, own: usize) -> u64 {
         let others = self.peers.iter().filter(|peer| peer.state != PeerState::Dead);

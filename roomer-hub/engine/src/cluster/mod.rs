@@ -1,7 +1,7 @@
 //! Clustering: the link from this node to the broker, and the application's view of the cluster.
 //!
-//! The rules are in [`roomer_hub::cluster`], a state machine without I/O beside the hub. This module
-//! connects it to the server and to a carrier:
+//! The rules are in [`roomer_hub::cluster`], a state machine without I/O next to the hub. This
+//! module connects the state machine to the server and to a carrier:
 //!
 //! ```text
 //!              under the server's lock            one task for each server
@@ -9,8 +9,8 @@
 //!  Core::apply ◀── effects ◀── Cluster::handle ◀── link ◀── Carrier ◀── broker
 //! ```
 //!
-//! Recording only copies bytes. The link's task is woken after the lock is released, and then packs
-//! the items recorded so far into frames.
+//! Recording a change only copies bytes. After the lock is released, the link's task is woken and
+//! packs the recorded items into frames.
 
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod address;

@@ -26,8 +26,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Creates the default options for a node in the cluster `name`. The broker's subjects contain
-    /// it (`roomer.<name>.…`), so it consists of letters, digits, `-`, `_`, and dots between them.
+    /// Creates the default options for a node in the cluster `name`. The name is part of the
+    /// broker's subjects (`roomer.<name>.…`), so it must consist of letters, digits, `-`, `_`, and
+    /// dots between them.
     pub fn named(name: impl AsRef<str>) -> Self {
         let node = format!("{}-{}", host_name(), std::process::id());
         Cluster {
@@ -44,22 +45,23 @@ impl Cluster {
         self
     }
 
-    /// Sets the interval between a node's heartbeats, and the silence after which a peer counts as
-    /// dead and its members leave. Default 1 s and 5 s.
+    /// Sets the interval between a node's heartbeats, and how long a peer may be silent before it
+    /// counts as dead and its members leave. Default 1 s and 5 s.
     pub fn beat(mut self, every: Duration, dead_after: Duration) -> Self {
         (self.config.beat, self.config.dead_after) = (every, dead_after);
         self
     }
 
-    /// Limits the bytes kept for each peer until it confirms them, and how long they are kept, so that
-    /// no message is lost when the broker restarts. Default 4 MiB and 10 s.
+    /// Limits how many bytes are kept for each peer until that peer confirms them, and for how long
+    /// they are kept. They are needed so that no message is lost when the broker restarts. Default
+    /// 4 MiB and 10 s.
     pub fn journal(mut self, bytes: usize, time: Duration) -> Self {
         (self.config.journal_bytes, self.config.journal_time) = (bytes, time);
         self.config.backlog_bytes = bytes;
         self
     }
 
-    /// Sets how long a missing message may delay later messages from its node. Default 500 ms.
+    /// Sets how long a missing message may delay later messages from the same node. Default 500 ms.
     pub fn repair_wait(mut self, wait: Duration) -> Self {
         self.config.repair_wait = wait;
         self
@@ -77,8 +79,8 @@ impl Cluster {
 
     /// Sets a room's message order. `pattern` is a room's name, or a name prefix followed by `*`;
     /// the first matching pattern applies. Default: [`Order::Sender`]. With [`Order::Room`], all
-    /// members on all nodes receive the room's messages in one order; each message is delayed until
-    /// one node has assigned its place. All nodes must have the same patterns. Rooms with
+    /// members on all nodes receive the room's messages in one order, so each message is delayed
+    /// until one node has assigned its place. All nodes must have the same patterns. Rooms with
     /// [`Order::Room`] have no [`history`](crate::Builder::history).
     ///
     /// ```
@@ -94,7 +96,7 @@ impl Cluster {
         self
     }
 
-    /// Sets how long after its start the server is not [ready](crate::Server::is_ready), so that
+    /// Sets how long the server is not [ready](crate::Server::is_ready) after its start, so that
     /// its first clients see the other nodes' members. Default 2 s.
     pub fn form_wait(mut self, wait: Duration) -> Self {
         self.config.form_wait = wait;
@@ -109,10 +111,12 @@ impl Cluster {
         self
     }
 
-    /// Sets whether a client that returns to another node than that of its session continues the
-    /// session there. Default `true`. With `false`, such a client of this node gets a new session, as
-    /// does one of this node's sessions on another node. Values of the application's own types in
-    /// [`Claims`](crate::Claims) cannot be sent between nodes: the session keeps its earlier ones.
+    /// Sets whether a client that returns to a node other than its session's continues the session
+    /// there. Default `true`. With `false`, a client that returns to this node gets a new session
+    /// instead of continuing one on another node, and so does a client whose session is on this
+    /// node and that returns to another one. Values of the application's own types in
+    /// [`Claims`](crate::Claims) cannot be sent between nodes, so the session keeps the values that
+    /// it has.
     pub fn hand_over(mut self, allowed: bool) -> Self {
         self.hand_over = allowed;
         self

@@ -14,23 +14,25 @@ use super::closing::Closing;
 use super::gate::LinkGate;
 use crate::tunnel::Tunnels;
 
-/// The cluster's state machine, and the events for the link's task.
+/// The cluster's state machine, and the state that the server and the link's task share.
 #[derive(Debug)]
 pub(crate) struct ClusterState {
     pub(crate) machine: Cluster,
-    /// The link task's waker, called when there is something to publish.
+    /// The waker of the link's task, called when there is something to publish.
     pub(crate) link: Option<Waker>,
     /// The gate at which senders wait while peers lag behind.
     pub(crate) gate: Arc<LinkGate>,
-    /// Events that the link's task reports after it has released the lock.
+    /// Events about the cluster. The link's task reports them after it has released the lock.
     pub(crate) events: Vec<Event>,
     /// The nodes whose arrival was reported to the application.
     pub(crate) shown: BTreeSet<NodeId>,
     /// Connections to close because they may have missed messages.
     pub(crate) closing: Closing,
-    /// Sockets here whose sessions are on other nodes, and the reverse.
+    /// The tunnels of this node: those of its sockets whose sessions are on other nodes, and those
+    /// of its sessions whose sockets are.
     pub(crate) tunnels: Tunnels,
-    /// Kept empty between inputs, to reuse its allocation.
+    /// A list for the machine's effects, which is empty between inputs and only keeps its
+    /// allocation.
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -49,9 +51,9 @@ impl ClusterState {
     }
 
     /// Records a hub action that must be reported to peers. `is_own` is false if one of the
-    /// machine's effects caused the action. Returns true if the action must not be carried out,
-    /// since it is a message waiting for its place in its room's order, and returns the gate that
-    /// the sender must wait at if peers lag behind by too many earlier messages.
+    /// machine's effects caused the action. Returns true if the action must not be carried out yet,
+    /// because it is a message waiting for its place in its room's order. Also returns the gate at
+    /// which the sender must wait if peers lag behind by too many earlier messages.
     pub(crate) fn record(
         &mut self,
         now: Duration,
@@ -101,7 +103,7 @@ impl ClusterState {
         self.gate_for(*peers)
     }
 
-    /// Returns the gate, closed, if one of these peers has too many unapplied frames.
+    /// If one of these peers has too many unapplied frames, closes the gate and returns it.
     fn gate_for(&mut self, peers: Peers<'_>) -> Option<Arc<LinkGate>> {
         self.machine.is_congested(peers).then(|| {
             self.gate.close();
@@ -109,10 +111,10 @@ impl ClusterState {
         })
     }
 
-    /// Returns the link task's waker if there is something to publish. The caller wakes it after
-    /// releasing the lock.
+    /// Returns the waker of the link's task if there is something to publish. The caller must call
+    /// the waker after releasing the lock.
     pub(crate) fn take_link(&mut self) -> Option<Waker> {
-        // Take it, since the task registers its waker again after publishing.
+        // Take the waker, since the task registers it again after publishing.
         self.link.take_if(|_| self.machine.wants_to_publish())
     }
 }

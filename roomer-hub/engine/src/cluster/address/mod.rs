@@ -27,8 +27,8 @@ use thiserror::Error;
 /// against the authorities in that file, instead of the system's. `cert` and `key` name the node's
 /// own certificate files, for a broker that requires one. `rediss://` has the same options.
 ///
-/// A database number after the host, as in `redis://host/0`, is accepted and has no effect, since Redis
-/// publishes to all databases.
+/// A database number after the host, as in `redis://host/0`, is accepted but has no effect, since
+/// Redis publishes to all databases.
 ///
 /// `Debug` and `Display` do not print logins.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,9 +41,9 @@ pub struct BrokerAddress {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Broker {
     pub(crate) protocol: Protocol,
-    /// True if TLS is always used; if false, only if the broker itself requires it.
+    /// True if TLS is always used. If false, TLS is used only if the broker itself requires it.
     pub(crate) requires_tls: bool,
-    /// A host name or an IP address, without brackets.
+    /// A host name, or an IP address without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) login: Login,
@@ -72,13 +72,13 @@ pub(crate) enum Login {
 /// Paths to the PEM files in the TLS options.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct TlsFiles {
-    /// Certificate authorities to verify the broker's certificate against; `None` for the system's.
+    /// The certificate authorities for verifying the broker's certificate; `None` for the system's.
     pub(crate) ca: Option<PathBuf>,
     pub(crate) cert: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
 }
 
-/// An error when parsing a [`BrokerAddress`].
+/// The reason why a [`BrokerAddress`] cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseBrokerAddressError {
@@ -93,7 +93,7 @@ pub enum ParseBrokerAddressError {
     Feature {
         /// The text before `://`.
         scheme: &'static str,
-        /// The feature's name, which is the same in all crates.
+        /// The feature's name, which is the same in roomer's crates that have it.
         feature: &'static str,
     },
     /// The addresses belong to different kinds of brokers.

@@ -13,7 +13,8 @@ pub(super) fn broker(text: &str) -> Result<Broker, ParseBrokerAddressError> {
     let (scheme, rest) = text.split_once("://").ok_or(ParseBrokerAddressError::Scheme)?;
     let (protocol, requires_tls) = parse_scheme(scheme)?;
     let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
-    // An unencoded `@` in a password ends up in the host, where it is rejected as an invalid character.
+    // An unencoded `@` in a password becomes part of the host, where it is rejected as an invalid
+    // character.
     let (login, rest) = rest.split_once('@').map_or((None, rest), |(it, rest)| (Some(it), rest));
     let (host, port) = split_port(without_path(protocol, rest))?;
     let port = match port {
@@ -54,7 +55,7 @@ fn parse_scheme(text: &str) -> Result<(Protocol, bool), ParseBrokerAddressError>
     Ok((protocol, requires_tls))
 }
 
-/// Removes a trailing slash, and a Redis database number.
+/// Removes a trailing slash and, for Redis, a database number.
 fn without_path(protocol: Protocol, text: &str) -> &str {
     match (protocol, text.split_once('/')) {
         (_, Some((place, ""))) => place,
@@ -133,12 +134,13 @@ fn parse_options(requires_tls: bool, text: &str) -> Result<TlsFiles, ParseBroker
             "key" => &mut files.key,
             _ => return Err(ParseBrokerAddressError::Options),
         };
-        // Reject a repeated option, since it is ambiguous which value applies.
+        // Reject a repeated option, since it would be ambiguous which value applies.
         if value.is_empty() || file.replace(PathBuf::from(&*value)).is_some() {
             return Err(ParseBrokerAddressError::Options);
         }
     }
-    // Reject files where TLS depends on the broker, since they might silently be ignored.
+    // Reject files if the broker decides whether to use TLS, since the files might silently be
+    // ignored.
     let is_plain = !requires_tls && files != TlsFiles::default();
     if is_plain || files.cert.is_some() != files.key.is_some() {
         return Err(ParseBrokerAddressError::Options);

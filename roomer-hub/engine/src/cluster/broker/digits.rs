@@ -1,12 +1,13 @@
-//! Formats numbers as decimal text. `fmt` would cost more than the rest of a small frame.
+//! Formats numbers as text. Formatting with `fmt` would cost more than encoding the rest of a small
+//! frame.
 
 use std::array;
 
-/// Writes a number into `digits`. Returns the digits used.
+/// Writes a number into `digits` as decimal text. Returns the part of `digits` that was written.
 pub(in crate::cluster) fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
     let mut start = digits.len();
     loop {
-        // `u64::MAX` has 20 digits, so `start` does not underflow.
+        // This cannot underflow, since `u64::MAX` has 20 digits.
         start -= 1;
         digits[start] = b'0' + (number % 10) as u8;
         number /= 10;

@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The timeout from the start of the greeting until the subscriptions are confirmed.
 pub(in crate::cluster) const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the broker may be silent before it is pinged, and the timeout for its answer. A link
-/// whose other end has vanished is therefore down after 4 s, before the other nodes count this one
-/// as dead.
+/// How long the broker may be silent before it is pinged, and then how long its answer may take. A
+/// link whose other end has vanished is therefore down after 4 s, before the other nodes count this
+/// node as dead.
 pub(in crate::cluster) const PING_AFTER: Duration = Duration::from_secs(2);
 
 /// Tracks how long a session has been waiting for the broker.
@@ -16,19 +16,19 @@ pub(in crate::cluster) struct KeepAlive {
     /// The time at which the wait for the greeting started.
     started: Duration,
     last_received: Duration,
-    /// The time of the unanswered ping, if any.
+    /// The time at which the unanswered ping was sent, if there is one.
     pinged: Option<Duration>,
 }
 
-/// The action due when a wait has expired.
+/// The action that is due when a wait has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cluster) enum Due {
     Nothing,
-    /// Ping the silent broker.
+    /// Ping the broker, which has been silent.
     Ping,
-    /// Fail: the broker has not confirmed the subscriptions in time.
+    /// End the session, since the broker has not confirmed the subscriptions in time.
     NoGreeting,
-    /// Fail: the broker has not answered a ping in time.
+    /// End the session, since the broker has not answered a ping in time.
     NoAnswer,
 }
 

@@ -5,10 +5,11 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Frames of at least this size are written from their own buffer instead of being copied.
+/// Frames of at least this size, in bytes, are written from their own buffers instead of being
+/// copied.
 const SHARED_FROM: usize = 4096;
 
-/// A byte queue that needs few system calls: small frames are copied into one buffer.
+/// A byte queue that is written with few system calls: small frames are copied into one buffer.
 #[derive(Debug, Default)]
 pub(in crate::cluster) struct Output {
     /// The bytes to write first.
@@ -32,7 +33,8 @@ impl Output {
         if bytes.len() < SHARED_FROM {
             return self.push(&bytes);
         }
-        // Bytes copied earlier must be written before this frame.
+        // Move the bytes copied earlier to `parts` first, since they must be written before this
+        // frame.
         if !self.tail.is_empty() {
             self.parts.push_back(self.tail.split().freeze());
         }
@@ -64,7 +66,7 @@ impl Output {
             self.parts.pop_front();
         }
         if count == self.tail.len() {
-            // `clear` keeps the allocation for the next frames, unlike `advance`.
+            // Use `clear`, which unlike `advance` keeps the allocation for the next frames.
             self.tail.clear();
         } else {
             self.tail.advance(count);

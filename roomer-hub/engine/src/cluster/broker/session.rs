@@ -8,31 +8,33 @@ use bytes::Bytes;
 use crate::cluster::address::{Broker, Protocol};
 use crate::cluster::{Subject, Subjects};
 
-/// The maximum size of all queued frames in bytes. A larger frame is accepted only into an empty
+/// The maximum total size of queued frames, in bytes. A larger frame is accepted only into an empty
 /// queue.
 pub(in crate::cluster) const MAX_QUEUED: usize = 1024 * 1024;
 
-/// One connection to a broker, without I/O: takes bytes and times, returns bytes and events.
+/// One connection to a broker, without I/O: it takes bytes and times, and returns bytes and events.
 pub trait BrokerSession: Send {
-    /// Passes bytes received from the broker. Call [`next_event`](Self::next_event) until it returns
-    /// `None` before the next call so that the bytes do not accumulate.
+    /// Passes bytes received from the broker. Before the next call, call
+    /// [`next_event`](Self::next_event) until it returns `None` so that undecoded bytes do not
+    /// accumulate.
     fn receive(&mut self, bytes: &[u8], now: Duration);
 
-    /// Returns the next event, or `None` until more bytes are received.
+    /// Returns the next event, or `None` if more bytes must be received first.
     fn next_event(&mut self) -> Option<SessionEvent>;
 
-    /// Continues after TLS has been established. No login is sent before that.
+    /// Continues the session after the TLS handshake. No login is sent before that.
     fn secured(&mut self, now: Duration);
 
     /// Returns the time at which [`tick`](Self::tick) is due.
     fn deadline(&self) -> Duration;
 
-    /// Pings a silent broker, and fails if the broker does not answer. Pass the bytes that have
-    /// already arrived first, since the silence may be due to a pause in the whole process.
+    /// Pings a silent broker, and ends the session if the broker does not answer. Pass the bytes
+    /// that have already arrived first: the whole process may have been paused, in which case the
+    /// broker was not silent.
     fn tick(&mut self, now: Duration);
 
-    /// Queues a frame. Returns false without an effect if the session is not up, if the frame is larger
-    /// than the broker accepts, or if more than 1 MiB would be queued.
+    /// Queues a frame. Returns false, without an effect, if the session is not up, if the frame is
+    /// larger than the broker accepts, or if more than 1 MiB would be queued.
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool;
 
     /// Returns true if there are bytes to write.
@@ -52,7 +54,7 @@ pub enum SessionEvent {
     Secure,
     /// The subscriptions are confirmed.
     Up {
-        /// The largest frame that the broker accepts, in bytes.
+        /// The size in bytes of the largest frame that the broker accepts.
         max_payload: usize,
     },
     /// A notice for the operator.
@@ -63,7 +65,7 @@ pub enum SessionEvent {
     Down(String),
 }
 
-/// Creates a session for a new connection. The address scheme selects the protocol.
+/// Creates a session for a new connection. The scheme of the broker's address selects the protocol.
 pub(super) fn open(broker: &Broker, subjects: &Subjects, now: Duration) -> Box<dyn BrokerSession> {
     match broker.protocol {
         #[cfg(feature = "nats")]

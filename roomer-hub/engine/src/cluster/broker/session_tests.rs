@@ -1,4 +1,4 @@
-//! Broker-independent helpers for session tests.
+//! Helpers for session tests that do not depend on the broker's protocol.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::{BrokerSession, SessionEvent};
 use crate::cluster::Subject;
 
-/// Passes the bytes in pieces, and returns all events and all bytes that the session sends. When the
-/// session is up, publishes `frames`, for recorded servers that answer them.
+/// Passes the bytes in pieces, and returns all events and all bytes that the session sends.
+/// Publishes `frames` frames once the session is up, since the recorded servers answer that many.
 pub(in crate::cluster) fn run<'a>(
     session: &mut impl BrokerSession,
     pieces: impl IntoIterator<Item = &'a [u8]>,
@@ -41,7 +41,7 @@ pub(in crate::cluster) fn sent(session: &mut impl BrokerSession) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Returns the reason for which the session ends after these bytes.
+/// Returns the reason why the session ends after these bytes.
 pub(in crate::cluster) fn end(session: &mut impl BrokerSession, bytes: &str) -> String {
     match run(session, [bytes.as_bytes()], 0).0.pop() {
         Some(SessionEvent::Down(reason)) => reason,
@@ -56,7 +56,7 @@ pub(in crate::cluster) fn frame(text: &'static str) -> SessionEvent {
 /// The name of a recorded server, and the bytes that it sent.
 pub(in crate::cluster) type Transcript = (&'static str, &'static [u8]);
 
-/// Checks that transcripts yield the same events and answers however their bytes are split.
+/// Checks that each transcript yields the same events and answers, however its bytes are split.
 pub(in crate::cluster) fn check_splits<S: BrokerSession>(
     transcripts: &[Transcript],
     session: impl Fn() -> S,
@@ -75,8 +75,8 @@ pub(in crate::cluster) fn check_splits<S: BrokerSession>(
     }
 }
 
-/// Passes each transcript with each byte replaced, removed and repeated. `special` is a byte that
-/// has a meaning in the protocol.
+/// Passes variants of each transcript, in which one byte is replaced, removed or repeated.
+/// `special` is a byte that has a meaning in the protocol.
 pub(in crate::cluster) fn receive_garbage<S: BrokerSession>(
     transcripts: &[Transcript],
     session: impl Fn() -> S,

@@ -1,4 +1,4 @@
-//! The stream to a broker, plain or TLS, with its session.
+//! The stream to a broker, plain or with TLS, together with its session.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -66,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
             self.session.written(size);
-            // TLS buffers writes, so the stream must be flushed.
+            // Flush the stream, since TLS buffers writes.
             self.needs_flush = true;
         }
         if self.needs_flush {
@@ -81,7 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
     }
 
     /// Writes the queued bytes, shuts down the write direction, and reads until the broker has
-    /// closed the stream. Closing with unread bytes would make the system reset the connection.
+    /// closed the stream. If the stream were closed with unread bytes, the system would reset the
+    /// connection.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<()> {
         if !self.is_closed {
             // After an error, no further bytes can reach the broker.

@@ -14,8 +14,8 @@ use futures_rustls::rustls::{ClientConfig, RootCertStore};
 use super::carrier::describe;
 use crate::cluster::address::{Broker, TlsFiles};
 
-/// Performs the TLS handshake. Files are read for each connection so that a renewed certificate takes
-/// effect with the next one.
+/// Performs the TLS handshake. Certificate files are read for each connection, so that a renewed
+/// certificate takes effect with the next connection.
 pub(super) async fn secure<S>(broker: Broker, stream: S) -> Result<TlsStream<S>, String>
 where
     S: AsyncRead + AsyncWrite + Unpin,

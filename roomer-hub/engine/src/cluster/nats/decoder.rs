@@ -44,13 +44,15 @@ pub(super) enum DecodeError {
     End,
 }
 
-/// Buffers bytes not yet decoded: at most one line or one message, plus the rest of the last read.
+/// Buffers the bytes that are not decoded yet: at most one line or one message, plus the rest of
+/// the last read.
 #[derive(Debug)]
 pub(super) struct Decoder {
     buffer: BytesMut,
-    /// The length of the prefix already searched for the end of a line.
+    /// The length of the buffer's prefix that has already been searched for the end of a line.
     searched: usize,
-    /// A message whose line is decoded: its subscription id and the length of its payload.
+    /// The message whose first line has been decoded: its subscription id, and the length of its
+    /// payload.
     message: Option<(u64, usize)>,
     /// The maximum length of an accepted message.
     pub(super) max_payload: usize,
@@ -70,8 +72,8 @@ impl Decoder {
         self.buffer.is_empty() && self.message.is_none()
     }
 
-    /// Returns the next operation, or `None` until more bytes are received. Must not be called again
-    /// after an error.
+    /// Returns the next operation, or `None` if more bytes must be received first. Must not be
+    /// called again after an error.
     pub(super) fn next(&mut self) -> Result<Option<Operation>, DecodeError> {
         if self.message.is_none() {
             let Some(line) = self.line()? else { return Ok(None) };
@@ -94,8 +96,8 @@ impl Decoder {
 
     /// Returns the next line without its line ending.
     fn line(&mut self) -> Result<Option<Bytes>, DecodeError> {
-        // Continue after the searched prefix: a line that arrives byte by byte would cost quadratic
-        // time.
+        // Continue after the prefix that was already searched: otherwise, a line that arrives byte
+        // by byte would take quadratic time.
         let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
         let Some(end) = end.map(|at| self.searched + at) else {
             self.searched = self.buffer.len();

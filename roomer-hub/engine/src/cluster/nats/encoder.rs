@@ -1,4 +1,4 @@
-//! An encoder for a node's operations to a NATS server.
+//! An encoder for the operations that a node sends to a NATS server.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -13,12 +13,12 @@ pub(super) fn connect(output: &mut Output, login: &Login, is_secure: bool) {
     let mut options = json!({
         "verbose": false,
         "pedantic": false,
-        // The server does not return a node's own frames.
+        // With this setting, the server does not return a node's own frames.
         "echo": false,
         "headers": false,
         "no_responders": false,
         "tls_required": is_secure,
-        // 1 allows the server to send INFO at any time.
+        // The value 1 allows the server to send INFO at any time.
         "protocol": 1,
         "name": "roomer",
         "lang": "rust",
@@ -47,12 +47,12 @@ pub(super) fn pong(output: &mut Output) {
     output.push(b"PONG\r\n");
 }
 
-/// Precomputed parts of subject names: formatting a name for each frame costs as much as four small
-/// frames.
+/// Precomputed parts of subject names. Formatting a name for each frame would cost as much as
+/// encoding four small frames.
 #[derive(Debug)]
 pub(super) struct Names {
     all: String,
-    /// A node's subject up to the digits of the node id.
+    /// The subject of a node, without the digits of the node id at its end.
     node: String,
 }
 

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::decoder::text;
 
-/// The upper bound for `max_payload`. A NATS server rejects a larger setting, since a message must fit
-/// into the bytes that may be pending for a client.
+/// The upper bound for `max_payload`. NATS servers reject a larger setting, since a message must
+/// fit into the bytes that may be pending for a client.
 const MAX_PAYLOAD: u64 = 64 * 1024 * 1024;
 
-/// Servers before this version let one client that does not read stall other readers of the same
-/// subjects for seconds.
+/// In servers before this version, one client that does not read can stall other readers of the
+/// same subjects for seconds.
 const GOOD_VERSION: (u32, u32) = (2, 11);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl ServerInfo {
         })
     }
 
-    /// Returns a notice for the operator if the server's version has a relevant fault.
+    /// Returns a notice for the operator if the server's version has a fault that affects clusters.
     pub(super) fn notice(&self) -> Option<String> {
         let mut numbers = self.version.split('.').map(|part| part.parse::<u32>().ok());
         let version = numbers.next()?.zip(numbers.next()?)?;

@@ -10,25 +10,26 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
-/// The maximum length of a frame. Every server accepts it, since 1 MiB is the smallest value of
-/// `proto-max-bulk-len`. A node's frames are smaller, unless a single item needs a larger one.
+/// The maximum length of a frame. Every server accepts a frame of this length, since the smallest
+/// value of `proto-max-bulk-len` is 1 MiB. A node's frames are smaller, unless a single item needs
+/// a larger one.
 pub(super) const MAX_PAYLOAD: usize = 1024 * 1024;
 
-/// The maximum length of a line. The longest lines are errors.
+/// The maximum length of a line. The longest lines are error messages.
 const MAX_LINE: usize = 16 * 1024;
 
-/// The maximum size of a value, including its content. The largest are a frame with its channel,
-/// and the answer to HELLO, which lists the server's modules.
+/// The maximum size of a value, including its content. The largest values are a frame with its
+/// channel, and the answer to HELLO, which lists the server's modules.
 const MAX_VALUE: usize = MAX_PAYLOAD + 64 * 1024;
 
-/// The maximum number of values nested in one value.
+/// The maximum number of values that one value may contain, including nested ones.
 const MAX_COUNT: usize = 4096;
 
 /// The maximum number of bytes shown from a server's error text.
 const MAX_TEXT: usize = 300;
 
-/// The number of values recorded, including the outermost one. A push with a frame consists of its
-/// head, its kind, the channel and the frame.
+/// The number of values recorded for each top-level value, including that value. A push with a
+/// frame consists of its head, its kind, the channel and the frame.
 const MAX_PARTS: usize = 4;
 
 /// An error in the bytes received from a Redis server.
@@ -52,9 +53,10 @@ pub(super) enum DecodeError {
 #[derive(Debug)]
 pub(super) struct Value {
     bytes: Bytes,
-    /// The value itself and its first nested values, in the order received.
+    /// The first recorded values, in the order received: the top-level value, followed by its
+    /// nested values.
     parts: [Part; MAX_PARTS],
-    /// The number of values, including those not recorded.
+    /// The number of received values, including those that are not recorded.
     count: usize,
 }
 
@@ -102,11 +104,12 @@ impl Part {
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     buffer: BytesMut,
-    /// The length of the decoded prefix: whole lines and strings of the current value.
+    /// The length of the buffer's decoded prefix: whole lines and strings of the current value.
     decoded: usize,
-    /// The length after that prefix already searched for the end of a line.
+    /// The number of bytes after the decoded prefix that have already been searched for the end of
+    /// a line.
     searched: usize,
-    /// A string whose line is decoded: its type and its length.
+    /// The string whose line has been decoded: its type, and its length.
     string: Option<(u8, usize)>,
     parts: [Part; MAX_PARTS],
     count: usize,
@@ -119,8 +122,8 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Returns the next value, or `None` until more bytes are received. Must not be called again after
-    /// an error.
+    /// Returns the next value, or `None` if more bytes must be received first. Must not be called
+    /// again after an error.
     pub(super) fn next(&mut self) -> Result<Option<Value>, DecodeError> {
         loop {
             let part = match self.string {
@@ -128,7 +131,7 @@ impl Decoder {
                 None => self.line()?,
             };
             let Some(part) = part else { return Ok(None) };
-            // A string's line does not complete a value; the string's content is decoded next.
+            // The line of a string does not complete a value. Its content is decoded next.
             if self.string.is_some() {
                 continue;
             }
@@ -136,7 +139,7 @@ impl Decoder {
                 *recorded = part;
             }
             self.count += 1;
-            // The outermost value is not counted in `due`.
+            // The top-level value is not counted in `due`.
             self.due = self.due.max(1) - 1;
             self.due += self.members(part)?;
             if self.due == 0 {
@@ -148,9 +151,10 @@ impl Decoder {
         }
     }
 
-    /// Decodes a line. A string's line only records the string's length.
+    /// Decodes a line. The line of a string only records the string's length.
     fn line(&mut self) -> Result<Option<Part>, DecodeError> {
-        // Check for the first byte of a TLS record, which need not contain the end of a line.
+        // Check for the first byte of a TLS record before searching for the end of a line, which
+        // the record need not contain.
         if self.count == 0 && matches!(self.buffer.first(), Some(0x15 | 0x16)) {
             return Err(DecodeError::Tls);
         }
@@ -174,7 +178,7 @@ impl Decoder {
             b'$' | b'!' | b'=' => {
                 let length = number(content).ok_or_else(|| unknown(line))?;
                 let is_bounded = |length: &usize| start + length <= MAX_VALUE;
-                // Check the length alone first so that the sum above cannot overflow.
+                // Check the length alone first, so that the sum in `is_bounded` cannot overflow.
                 let bounded = usize::try_from(length).ok().filter(|it| *it <= MAX_VALUE);
                 let bounded = bounded.filter(is_bounded).ok_or(DecodeError::Size(length))?;
                 self.string = Some((*kind, bounded));
@@ -204,7 +208,7 @@ impl Decoder {
         Ok(Some(Part { kind, start, end }))
     }
 
-    /// Returns the number of values that follow a line as its members.
+    /// Returns the number of values that must follow a line as its members.
     fn members(&self, part: Part) -> Result<usize, DecodeError> {
         let each = match part.kind {
             b'*' | b'~' | b'>' => 1,
@@ -215,7 +219,8 @@ impl Decoder {
         // The type is the byte before the content.
         let line = &self.buffer[part.start - 1..part.end];
         let number = number(&line[1..]).ok_or_else(|| unknown(line))?;
-        // Count the values already due so that nested lists do not multiply the limit.
+        // Count the values that are already due too, so that nested lists do not multiply the
+        // limit.
         let room = MAX_COUNT.saturating_sub(self.count + self.due);
         let fits = |count: &usize| *count <= room;
         let count = usize::try_from(number.saturating_mul(each)).ok().filter(fits);
@@ -237,7 +242,7 @@ fn unknown(line: &[u8]) -> DecodeError {
 
 /// Returns a server's text as a single line of limited length.
 fn text(bytes: &[u8]) -> String {
-    // Limit it and replace control characters, since the text is printed to logs and terminals.
+    // Limit the text and replace its control characters, since it is printed to logs and terminals.
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! An encoder for a node's commands to a Redis server.
+//! An encoder for the commands that a node sends to a Redis server.
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ pub(super) fn hello(output: &mut Output, login: &Login) {
     if let Login::Password { user, password } = login {
         words.extend(["AUTH", user, password]);
     }
-    // CLIENT LIST shows this name to the operator.
+    // CLIENT LIST shows this name to operators.
     words.extend(["SETNAME", "roomer"]);
     command(output, &words);
 }
@@ -33,13 +33,13 @@ fn command(output: &mut Output, words: &[&str]) {
     }
 }
 
-/// Precomputed prefixes of PUBLISH commands, since formatting the channel name costs more than the
-/// rest of a frame.
+/// Precomputed prefixes of PUBLISH commands. Formatting the channel name for each frame would cost
+/// more than encoding the rest of the frame.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    /// The bytes before the length's digits.
+    /// The bytes before the digits of the frame's length, for the channel of all nodes.
     all: String,
-    /// The bytes before the node id's digits.
+    /// The bytes before the digits of the node id, for the channel of one node.
     node: String,
 }
 
@@ -47,7 +47,7 @@ impl Publisher {
     pub(super) fn new(subjects: &Subjects) -> Self {
         let start = |name: &str| format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{name}", name.len());
         let mut node = start(&subjects.name(Subject::Node(NodeId(0))));
-        // Remove the id's 16 digits, which are appended for each frame.
+        // Remove the digits of the id, 16 in number. Each frame appends those of its own receiver.
         node.truncate(node.len() - 16);
         Publisher { all: start(&subjects.all()), node }
     }

@@ -9,8 +9,8 @@ use crate::Environment;
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A single runtime sleep for a deadline that usually moves later. The sleep is replaced only if
-/// the deadline moves earlier.
+/// A single sleep of the runtime, for a deadline that usually moves later. The sleep is replaced
+/// only if the deadline moves earlier.
 #[derive(Default)]
 pub(super) struct DeadlineTimer {
     sleep: Option<(Duration, Sleep)>,

@@ -22,13 +22,14 @@ use crate::Environment;
 use crate::cluster::address::Broker;
 use crate::cluster::{BrokerAddress, Carrier, CarrierEvent, Subject, Subjects};
 
-/// The timeout for connecting, and for starting TLS. The session applies the same timeout to its
-/// greeting.
+/// The timeout for connecting, and for the TLS handshake. The session has a separate timeout for
+/// its greeting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The first pause between attempts. Each further pause doubles.
+/// The first pause between attempts. Each further pause is twice as long, up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause, which bounds how long a cluster stays partitioned after its broker is back.
+/// The longest pause. It limits how long a cluster stays partitioned after its broker is reachable
+/// again.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 const READ_BUFFER: usize = 64 * 1024;
@@ -43,15 +44,15 @@ pub struct BrokerCarrier<D: Dial> {
     address: BrokerAddress,
     /// The current broker's index in `address`.
     current: usize,
-    /// The reasons for the brokers' failures since the last pause.
+    /// The reason why each broker has failed since the last pause.
     failures: Vec<String>,
     pause: Duration,
     state: State<D::Stream>,
     timer: DeadlineTimer,
     buffer: Box<[u8]>,
-    /// True if this outage has been reported.
+    /// True if the current outage has been reported.
     is_reported: bool,
-    /// The last notice, to avoid repeating it after each reconnect.
+    /// The last notice. It is stored in order not to report it again after each reconnect.
     notice: String,
     up_since: Option<Duration>,
 }
@@ -149,8 +150,8 @@ impl<D: Dial> BrokerCarrier<D> {
                 }
             },
             State::Open(link) => loop {
-                // Handle events before reading more: after an event that starts TLS, the next bytes
-                // are not plain text.
+                // Handle events before reading more bytes: after an event that starts TLS, the next
+                // bytes are not plain text.
                 if let Some(event) = link.session.next_event() {
                     break Step::Event(event);
                 }
@@ -164,8 +165,8 @@ impl<D: Dial> BrokerCarrier<D> {
                     }
                     Poll::Ready(Err(error)) => break Step::Failed(describe(&error)),
                     Poll::Pending => {
-                        // A write error is reported only after all received bytes are read, since the
-                        // server's last message may explain it.
+                        // Report a write error only after all received bytes are read, since the
+                        // server's last message may explain the error.
                         if let Poll::Ready(Err(error)) = written {
                             break Step::Failed(describe(&error));
                         }
@@ -199,12 +200,12 @@ impl<D: Dial> BrokerCarrier<D> {
         let count = self.address.brokers().len();
         self.current = (self.current + 1) % count;
         self.failures.push(failure);
-        // If a broker accepts a link but soon ends it, the pause keeps growing.
+        // If brokers accept a link but soon end it, the pause keeps growing.
         let was_up = self.up_since.take();
         if was_up.is_some_and(|since| now - since >= MAX_PAUSE) {
             self.pause = MIN_PAUSE;
         }
-        // Try the next broker immediately; pause only when all have failed.
+        // Try the next broker immediately, and pause only when all of them have failed.
         if was_up.is_none() && self.failures.len() < count {
             self.state = self.connect();
             return None;
@@ -229,8 +230,8 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         loop {
             let mut step = ready!(self.poll_step(cx));
-            // Handle this here, not in the session: TLS takes ownership of the stream, so the state
-            // is replaced.
+            // Start TLS here and not in the session: TLS takes ownership of the stream, so the
+            // carrier's state is replaced.
             if matches!(step, Step::Event(SessionEvent::Secure)) {
                 step = self.secure();
             }
@@ -242,7 +243,8 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
                 Step::Event(SessionEvent::Frame(frame)) => Some(CarrierEvent::Frame(frame)),
                 Step::Event(SessionEvent::Notice(text)) => {
                     let notice = format!("{}: {text}", self.broker());
-                    // NATS repeats its notice on each connection; the operator receives it once.
+                    // NATS repeats its notice on each connection, but the operator receives it only
+                    // once.
                     let last = mem::replace(&mut self.notice, notice.clone());
                     (last != notice).then_some(CarrierEvent::Notice(notice))
                 }

@@ -18,7 +18,7 @@ const UP: CarrierEvent = Up { max_payload: 1_048_576 };
 #[derive(Default)]
 struct World {
     now: Duration,
-    /// The outcomes of the next connections. Further connections are refused.
+    /// The outcomes of the next connection attempts. Further attempts are refused.
     plan: VecDeque<Outcome>,
     /// The time and address of each attempt.
     attempts: Vec<(Duration, String)>,
@@ -98,7 +98,7 @@ struct Ends {
     from_node: Vec<u8>,
     /// The number of bytes that the server is still willing to read.
     window: usize,
-    /// True if the node has shut down its direction.
+    /// True if the node has shut down its write direction.
     is_shut: bool,
     is_closed: bool,
 }
@@ -249,7 +249,7 @@ fn a_broker_that_ends_each_link_at_once_is_asked_less_often() {
     let events = node.run_ms(3600);
     assert_eq!(events.len(), 12, "{events:?}");
     assert_eq!(node.pauses(), [100, 200, 400, 800, 1000, 1000]);
-    // A link that stays up resets the pause.
+    // A link that stays up for long enough resets the pause.
     let link = node.world.accept(GREETING);
     assert_eq!(node.run_ms(3000), [UP]);
     link.close();
@@ -263,7 +263,7 @@ fn brokers_are_tried_in_turn() {
     let mut node = Node::new("nats://a,nats://b:1");
     let refused = format!("nats://a:4222: {REFUSED}; nats://b:1: {REFUSED}");
     assert_eq!(node.poll(), [Down(refused)]);
-    // The first broker is still down, but the second is back.
+    // The first broker is still down, but the second one accepts connections again.
     node.world.world().plan.push_back(Outcome::Refuse);
     let second = node.world.accept(GREETING);
     assert_eq!(node.run_ms(100), [UP]);

@@ -1,4 +1,5 @@
-//! One connection to a NATS server, without I/O: takes bytes and times, returns bytes and events.
+//! One connection to a NATS server, without I/O: it takes bytes and times, and returns bytes and
+//! events.
 
 #[cfg(test)]
 mod tests;
@@ -23,8 +24,8 @@ const SID_OWN: u64 = 2;
 
 /// A [`BrokerSession`] with a NATS server.
 ///
-/// Its memory is bounded: a message larger than the server's `max_payload` is rejected before memory is
-/// allocated for it, and at most 1 MiB of frames are queued.
+/// The session's memory is bounded: a message larger than the server's `max_payload` is rejected
+/// before memory is allocated for it, and at most 1 MiB of frames are queued.
 pub struct Session {
     broker: Broker,
     subjects: Subjects,
@@ -99,7 +100,8 @@ impl BrokerSession for Session {
 
     fn secured(&mut self, now: Duration) {
         if self.state == State::Securing {
-            // Restart the wait for the greeting, since the carrier has its own timeout for TLS.
+            // Restart the wait for the greeting, which must not include the TLS handshake: the
+            // carrier has a separate timeout for that.
             self.keep_alive = KeepAlive::start(now);
             self.introduce(true);
         }
@@ -157,14 +159,14 @@ impl Session {
         match operation {
             Operation::Info(json) => self.inform(&json),
             // This includes errors after which a server keeps the link open, such as a missing
-            // permission, since frames would otherwise be lost silently.
+            // permission. Otherwise, frames would be lost silently.
             Operation::Error(text) => Some(self.down(self.explain(&text))),
             // INFO must come first. A server that sends an error instead explains the reason.
             _ if self.state == State::Greeting => {
                 Some(self.down("this is not a NATS server: it does not greet".into()))
             }
             Operation::Ping => {
-                // If the server does not read, do not queue further answers.
+                // Do not queue further answers for a server that does not read.
                 if self.output.len() <= MAX_QUEUED {
                     encoder::pong(&mut self.output);
                 }
@@ -186,12 +188,13 @@ impl Session {
         }
     }
 
-    /// Processes INFO, which comes first, and again when the server's state changes.
+    /// Processes INFO, which the server sends first, and again whenever its state changes.
     fn inform(&mut self, json: &[u8]) -> Option<SessionEvent> {
         let Some(info) = ServerInfo::parse(json) else {
             return Some(self.down("its greeting is not that of a NATS server".into()));
         };
-        // Later INFOs update it as well, since an operator may change it while the server runs.
+        // Update the limit from later INFOs too, since an operator may change it while the server
+        // runs.
         self.decoder.max_payload = info.max_payload;
         let (requires, offers) = (info.requires_tls, info.offers_tls);
         self.info = Some(info);
@@ -205,8 +208,8 @@ impl Session {
         if !offers {
             return Some(self.down("it does not offer TLS: write nats:// or configure it".into()));
         }
-        // Plain text received before the TLS handshake cannot be attributed to the server that TLS
-        // verifies.
+        // Reject plain text received before the TLS handshake, since it cannot be attributed to the
+        // server whose certificate TLS verifies.
         if !self.decoder.is_empty() {
             return Some(
                 self.down("it sends plain text after its greeting, where TLS is due".into()),
@@ -221,7 +224,8 @@ impl Session {
         encoder::connect(&mut self.output, &self.broker.login, is_secure);
         encoder::subscribe(&mut self.output, &self.subjects.all(), SID_ALL);
         encoder::subscribe(&mut self.output, &self.subjects.own(), SID_OWN);
-        // Servers process operations in order, so the PONG confirms the subscriptions before the PING.
+        // Servers process operations in order, so the PONG confirms the subscriptions sent before
+        // the PING.
         encoder::ping(&mut self.output);
     }
 
@@ -231,11 +235,11 @@ impl Session {
         SessionEvent::Down(reason)
     }
 
-    /// Explains -ERR to the operator.
+    /// Explains the text of -ERR to the operator.
     fn explain(&self, text: &str) -> String {
         let is = |prefix: &str| {
-            // Use `get` instead of an index, since the prefix may end within one of the text's
-            // characters.
+            // Use `get` instead of indexing, since the prefix's length may be within a character of
+            // the text.
             text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
         if is("authorization violation") {

@@ -53,7 +53,7 @@ const TRANSCRIPTS: [Transcript; 12] = transcripts!(
     "2.15.1-unknown"
 );
 
-/// Returns the events expected for the transcript with this name.
+/// Returns the events that the transcript with this name must cause.
 fn due(name: &str) -> Vec<SessionEvent> {
     let (version, case) = name.split_once('-').unwrap();
     let payload = if case == "payload" { 8 } else { 1_048_576 };
@@ -126,7 +126,7 @@ fn frames_are_published_once_the_session_is_up() {
     assert!(session.publish(Subject::All, Bytes::from_static(b"a\r\nb")));
     assert!(session.publish(Subject::Node(NodeId(0x0123_4567_89ab_cdef)), Bytes::new()));
     assert!(session.publish(Subject::All, Bytes::from(vec![b'x'; 64])));
-    // One byte more than `max_payload`.
+    // The frame has one byte more than `max_payload`.
     assert!(!session.publish(Subject::All, Bytes::from(vec![b'x'; 65])));
     let due = format!(
         "PUB chat.all 4\r\na\r\nb\r\nPUB chat.n.0123456789abcdef 0\r\n\r\nPUB chat.all 64\r\n{}\r\n",
@@ -192,7 +192,7 @@ fn silence_is_pinged_and_ends_the_session() {
     assert!(!session.has_output());
     session.tick(at(2500));
     assert_eq!(sent(&mut session), "PING\r\n");
-    // Any received bytes count as an answer, not only PONG.
+    // Any received bytes count as the answer to a ping, not only PONG.
     session.receive(b"MSG chat.all 1 5\r\nhello\r\n", at(4000));
     assert_eq!(session.next_event(), Some(frame("hello")));
     session.tick(at(4500));

@@ -1,4 +1,5 @@
-//! One connection to a Redis server, without I/O: takes bytes and times, returns bytes and events.
+//! One connection to a Redis server, without I/O: it takes bytes and times, and returns bytes and
+//! events.
 
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,8 @@ use crate::cluster::{Subject, Subjects};
 
 /// A [`BrokerSession`] with a Redis server.
 ///
-/// Its memory is bounded: a value of more than 1 MiB and 64 KiB is rejected before memory is allocated
-/// for it, and at most 1 MiB of frames are queued.
+/// The session's memory is bounded: a value of more than 1 MiB and 64 KiB is rejected before memory
+/// is allocated for it, and at most 1 MiB of frames are queued.
 pub struct Session {
     login: Login,
     subjects: Subjects,
@@ -29,7 +30,7 @@ pub struct Session {
     decoder: Decoder,
     output: Output,
     keep_alive: KeepAlive,
-    /// This node's channels, each with true once its subscription is confirmed.
+    /// This node's channels, each with a flag that is true once its subscription is confirmed.
     channels: [(String, bool); 2],
     /// The number of unanswered commands, not counting HELLO and SUBSCRIBE.
     unanswered: u64,
@@ -79,7 +80,7 @@ impl Session {
     fn introduce(&mut self) {
         self.state = State::Greeting;
         encoder::hello(&mut self.output, &self.login);
-        // Send it together with HELLO to save a round trip, since Redis answers in order.
+        // Send SUBSCRIBE together with HELLO to save a round trip, since Redis answers in order.
         encoder::subscribe(&mut self.output, &self.subjects);
     }
 
@@ -94,7 +95,7 @@ impl Session {
                 Some(self.down("this is not a Redis server: it does not greet".into()))
             }
             (b'>', _) => self.push(value),
-            // PUBLISH is answered with the number of receivers, PING with a line.
+            // The server answers PUBLISH with the number of receivers, and PING with a line.
             (b':' | b'+', _) if self.unanswered > 0 => {
                 self.unanswered -= 1;
                 None
@@ -124,7 +125,7 @@ impl Session {
             (b"message" | b"subscribe", None) => {
                 Some(self.down("it sends messages of another channel, unasked".into()))
             }
-            // Other kinds belong to unused server features.
+            // Values of other kinds belong to server features that the session does not use.
             _ => None,
         }
     }
@@ -135,7 +136,7 @@ impl Session {
         SessionEvent::Down(reason)
     }
 
-    /// Explains an error to the operator.
+    /// Explains the text of an error to the operator.
     fn explain(&self, text: &str) -> String {
         match text.split(' ').next().unwrap_or_default() {
             "NOAUTH" => {
@@ -143,7 +144,7 @@ impl Session {
             }
             "WRONGPASS" => "it rejects the login".into(),
             "NOPROTO" => too_old(),
-            // HELLO was added in version 6.
+            // Redis added HELLO in version 6.
             "ERR" if self.state == State::Greeting && text.contains("unknown command") => too_old(),
             "NOPERM" => {
                 let all = self.subjects.all();
@@ -189,7 +190,8 @@ impl BrokerSession for Session {
 
     fn secured(&mut self, now: Duration) {
         if self.state == State::Securing {
-            // Restart the wait for the greeting, since the carrier has its own timeout for TLS.
+            // Restart the wait for the greeting, which must not include the TLS handshake: the
+            // carrier has a separate timeout for that.
             self.keep_alive = KeepAlive::start(now);
             self.introduce();
         }
@@ -205,7 +207,7 @@ impl BrokerSession for Session {
         }
         match self.keep_alive.poll(now, self.state == State::Up) {
             Due::Nothing => {}
-            // PING is answered with a line, which is counted like the answers to PUBLISH.
+            // The server answers PING with a line, which is counted like the answers to PUBLISH.
             Due::Ping => {
                 self.unanswered += 1;
                 encoder::ping(&mut self.output);

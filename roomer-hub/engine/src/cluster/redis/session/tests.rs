@@ -54,7 +54,7 @@ const TRANSCRIPTS: [Transcript; 9] = transcripts!(
     "unknown"
 );
 
-/// Returns the events expected for the transcript with this name.
+/// Returns the events that the transcript with this name must cause.
 fn due(name: &str) -> Vec<SessionEvent> {
     let down = |reason: &str| Down(reason.to_owned());
     let allow = "allow the user the commands hello, subscribe, publish and ping, and the channels \
@@ -135,7 +135,7 @@ fn frames_are_published_once_the_session_is_up() {
          {start}$23\r\nchat.n.0123456789abcdef\r\n$0\r\n\r\n"
     );
     assert_eq!(sent(&mut session), due);
-    // Exceed the limit for one frame, then the queue's limit.
+    // Exceed the limit for one frame, and then the limit for the queue.
     let largest = Bytes::from(vec![b'x'; MAX_PAYLOAD]);
     assert!(!session.publish(Subject::All, vec![b'x'; MAX_PAYLOAD + 1].into()));
     assert!(session.publish(Subject::All, largest));
@@ -215,7 +215,7 @@ fn a_server_that_does_not_answer_is_given_up() {
 #[test]
 fn tls_starts_before_anything_is_sent() {
     let address: BrokerAddress = "redis://u:x@broker".parse().unwrap();
-    // Set it directly instead of using `rediss://`, which needs the `tls` feature.
+    // Set the flag directly instead of using `rediss://`, which needs the `tls` feature.
     let broker = Broker { requires_tls: true, ..address.brokers()[0].clone() };
     let subjects = Subjects::new("chat", NodeId(1)).unwrap();
     let mut session = Session::with(&broker, &subjects, Duration::ZERO);
