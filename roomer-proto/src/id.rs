@@ -8,8 +8,8 @@ use uuid::{Builder, Uuid};
 
 /// A connection's id in its wire form: a lower-case UUID with hyphens, always 36 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-// This is aligned so that `as_str` validates UTF-8 in whole words, which halves its cost. Without
-// alignment, that check took a tenth of the hub's time for a direct message.
+// Aligned so that `as_str` validates UTF-8 a word at a time, which halves its cost: without
+// alignment, that check took a tenth of the time that the hub spends on a direct message.
 #[repr(align(8))]
 pub struct ConnId([u8; ConnId::LEN]);
 
@@ -47,7 +47,7 @@ impl ConnId {
     /// Returns the 16 bytes of the UUID.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 16] {
-        // Cannot fail: every constructor formats a UUID.
+        // Parsing cannot fail: every constructor stores the text of a UUID.
         Uuid::try_parse_ascii(&self.0).unwrap_or_default().into_bytes()
     }
 
@@ -60,8 +60,8 @@ impl ConnId {
     /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // This is validated on each call, since `unsafe` is forbidden. It cannot fail, because the
-        // text is ASCII.
+        // Validate the text on each call, since skipping the check would need `unsafe`, which is
+        // forbidden. The check cannot fail, because the text is ASCII.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -77,7 +77,7 @@ impl FromStr for ConnId {
     type Err = ParseConnIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseConnIdError> {
-        // Truncate it, since the text may be long and come from a peer.
+        // Truncate the text, which may be long because it may come from a peer.
         let error = || ParseConnIdError { text: text.chars().take(64).collect() };
         ConnId::parse(text).ok_or_else(error)
     }

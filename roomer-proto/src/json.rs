@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::packet::{Packet, PacketRef};
 
-/// A payload is not the expected JSON, or a value cannot be serialized. The message contains
-/// the field or type, and the line and column.
+/// A payload is not the expected JSON, or a value cannot be serialized. The error's message
+/// includes serde's reason, which names the field or type, and the line and column if there are
+/// any.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {reason}")]
 pub struct JsonError {
     what: &'static str,
-    // It is not exposed as `source`, because the message already includes it.
+    // Not exposed as `source`, because the error's message already includes it.
     reason: serde_json::Error,
 }
 

@@ -89,7 +89,7 @@ impl<'a> PacketRef<'a> {
             return Err(self.too_long(payload_len));
         }
         for name in names {
-            // Cannot truncate, because of the check above.
+            // The cast cannot truncate, because of the check above.
             out.extend_from_slice(&(name.len() as u32).to_be_bytes());
             out.extend_from_slice(name.as_bytes());
         }
@@ -143,7 +143,7 @@ fn take<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a [u8], DecodeError> 
     // The length is compared with the remaining bytes before it is used, so a bogus length cannot
     // cause a large allocation.
     let past_end = DecodeError::PastEnd { field, claimed, left: behind.len() };
-    // This fails only if `usize` has 16 bits.
+    // The conversion fails only if `usize` has 16 bits.
     let length = usize::try_from(claimed).map_err(|_| past_end)?;
     let (bytes, behind) = behind.split_at_checked(length).ok_or(past_end)?;
     *rest = behind;

@@ -150,8 +150,8 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
     orders.into_iter().map(Item::Order).for_each(check);
 }
 
-/// Formats an item with the contents of its lists, since one list is borrowed from the caller
-/// and the other from the frame.
+/// Formats an item with the contents of its lists. The lists themselves cannot be compared: those
+/// of the original are borrowed from the caller, and those of the decoded item from the frame.
 fn debug(item: &Item<'_>) -> String {
     match item {
         Item::Beat(beat) => {
@@ -222,7 +222,7 @@ fn items_of_tunnels_are_bounded_and_later_kinds_are_skipped() {
     body[2] = 99;
     Item::End.encode(&mut body);
     assert_eq!(Items::new(&body).collect::<Vec<_>>(), [Ok(Item::End)]);
-    // A request with a field of a later release.
+    // Encode a tunnel request with a flag that a later release added.
     let request = TunnelRequest {
         id: id(),
         proof: [0xa5; 16],

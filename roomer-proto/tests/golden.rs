@@ -6,7 +6,8 @@ use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Returns one of the vectors' sections. The count detects missing entries.
+/// Returns a section of the vectors. `count` is the expected number of entries, to detect missing
+/// ones.
 fn section(name: &str, count: usize) -> Vec<Value> {
     let vectors: Value = serde_json::from_str(include_str!("vectors.json")).unwrap();
     let entries = vectors[name].as_array().unwrap().clone();

@@ -123,7 +123,7 @@ proptest! {
         let within = bytes.as_ptr_range();
         let owned = Packet::decode(bytes.clone()).unwrap();
         for field in fields(&owned.borrowed()) {
-            // An empty `Bytes` does not point into the message.
+            // An empty `Bytes` need not point into the message.
             prop_assert!(field.is_empty() || within.contains(&field.as_ptr()));
         }
     }
@@ -133,7 +133,8 @@ proptest! {
         check_reading(&bytes);
     }
 
-    // Random bytes rarely start with a valid length. Small values reach the later fields.
+    // Random bytes rarely start with a valid length. With small values, decoding often reaches the
+    // later fields.
     #[test]
     fn nearly_packets_never_panic_and_have_one_reading(
         bytes in vec(prop_oneof![8 => Just(0u8), 4 => 1..6u8, 1 => any::<u8>()], 0..60)
@@ -152,7 +153,7 @@ proptest! {
     }
 }
 
-/// Checks that both types agree, and that a decoded packet encodes to the same bytes.
+/// Checks that `PacketRef` and `Packet` agree, and that a decoded packet encodes to the same bytes.
 fn check_reading(bytes: &[u8]) {
     let borrowed = PacketRef::decode(bytes);
     let owned = Packet::decode(Bytes::copy_from_slice(bytes));
@@ -163,8 +164,8 @@ fn check_reading(bytes: &[u8]) {
     }
 }
 
-/// An announced length is only compared, not allocated. The error contains the length
-/// unchanged; arithmetic that overflows would panic in debug builds.
+/// An announced length is only compared; nothing is allocated for it. The error contains the length
+/// unchanged. Arithmetic that overflows would panic in debug builds.
 #[test]
 fn announced_lengths_above_the_rest_are_rejected_in_every_field() {
     let claims = [0xFFFF_FFFF, 0xFFFF_FFFC, 0x8000_0000, 0x7FFF_FFFF, 1 << 24, 6];
@@ -224,7 +225,7 @@ fn errors_name_the_fault_and_the_field() {
     assert_eq!(extra.to_string(), "2 bytes after the payload");
 }
 
-/// The zeros are never read, so they take up address space only.
+/// The zeros are never read, so they use address space but no memory.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn a_field_of_4_gib_is_rejected_and_leaves_the_output_unchanged() {

@@ -61,7 +61,8 @@ impl InvalidAddress {
     }
 }
 
-/// The subprotocol that a client offers alongside a token. A server may select no other one.
+/// The subprotocol that a client offers along with a token. It is the only one that a server may
+/// select.
 pub(super) const PROTOCOL: &str = "roomer";
 
 /// Headers of the handshake, which the application cannot override.
@@ -88,7 +89,7 @@ impl Address {
         &self.host
     }
 
-    /// Returns the port: the one in the address, or else 443 with TLS and 80 without.
+    /// Returns the port in the address. Without one, returns 443 with TLS and 80 without TLS.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -114,7 +115,7 @@ impl Address {
         self
     }
 
-    /// Adds a header to the request, such as `Authorization` or `Origin`.
+    /// Adds a header to the request, for example `Authorization` or `Origin`.
     ///
     /// # Errors
     ///
@@ -143,8 +144,8 @@ impl Address {
         Ok(self)
     }
 
-    /// Sends a token as a subprotocol alongside `roomer`, which the server selects. Unlike a token
-    /// in the URL, it does not appear in proxy logs.
+    /// Sends a token as a subprotocol. The client also offers the subprotocol `roomer`, which the
+    /// server selects instead. Unlike a token in the URL, this one does not appear in proxy logs.
     #[must_use]
     pub fn token_protocol(mut self, token: &str) -> Self {
         let encoded = BASE64URL_NOPAD.encode(token.as_bytes());
@@ -152,8 +153,8 @@ impl Address {
         self
     }
 
-    /// Returns the subprotocols that the request offers: none without
-    /// [`token_protocol`](Self::token_protocol).
+    /// Returns the subprotocols that the request offers. There are none unless
+    /// [`token_protocol`](Self::token_protocol) has set a token.
     pub fn protocols(&self) -> impl Iterator<Item = &str> {
         self.token_protocol.iter().flat_map(|token| [PROTOCOL, token])
     }
@@ -187,12 +188,13 @@ fn encode(text: &str, out: &mut String) {
     }
 }
 
-/// Percent-encodes what browsers encode in a path: a request line is ASCII.
+/// Percent-encodes the characters that browsers encode in a path, because a request line must be
+/// ASCII.
 fn as_browsers_do(target: &str) -> String {
     let mut out = String::with_capacity(target.len());
     for byte in target.bytes() {
         match byte {
-            // The other characters that URLs forbid are rejected before.
+            // `Uri` has already rejected the other characters that URLs forbid.
             b'"' | b'{' | b'}' | 0x7f.. => _ = write!(out, "%{byte:02X}"),
             _ => out.push(char::from(byte)),
         }

@@ -31,7 +31,8 @@ impl Client {
     pub(super) fn compressed(&mut self, now: Duration, kind: Kind, data: &[u8]) {
         let max_message = self.options.max_message;
         let socket = self.socket.as_mut();
-        // Always present: without negotiation, the decoder rejects compressed frames.
+        // The state exists: without negotiation, the decoder would have rejected the compressed
+        // frame.
         let Some(compression) = socket.and_then(|socket| socket.compression.as_mut()) else {
             return;
         };

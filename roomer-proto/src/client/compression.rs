@@ -20,7 +20,7 @@ mod with {
     pub(in super::super) struct Compression {
         /// Packets of at least this many bytes are compressed.
         threshold: usize,
-        // These are allocated on first use: each takes hundreds of kilobytes.
+        // Both are allocated on first use, because together they take hundreds of kilobytes.
         deflater: Option<Deflater>,
         inflater: Option<Inflater>,
     }
@@ -30,7 +30,7 @@ mod with {
         OFFER
     }
 
-    /// Returns whether the server accepted [`offer`], or `None` if its response is invalid.
+    /// Returns true if the server accepted [`offer`], or `None` if its response is invalid.
     pub(in super::super) fn agreed<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<bool> {
         Agreement::confirm(lines).ok().map(|agreement| agreement.is_some())
     }
@@ -58,7 +58,7 @@ mod with {
             key: [u8; 4],
             out: &mut Vec<u8>,
         ) -> bool {
-            // Small packets hardly shrink, and are not worth the compressor's time.
+            // Small packets hardly shrink, so compressing them is not worth the time.
             if packet.len() < self.threshold {
                 return false;
             }

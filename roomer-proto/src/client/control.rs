@@ -1,4 +1,4 @@
-//! Joining and leaving rooms, renewing tokens, setting the info, and the requests for these.
+//! Joining and leaving rooms, renewing tokens and setting the info.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -52,8 +52,7 @@ impl Client {
         }
         self.request_room(room);
         self.pump(now);
-        // If the client is not in the room and no request is pending, no acknowledgement will
-        // follow.
+        // If the client is not in the room and no request is pending, no `leave_ack` will follow.
         let entry = self.rooms.get(room);
         if entry.is_some_and(|entry| !entry.is_in && entry.pending.is_none()) {
             self.events.push_back(Event::Left { room: room.into() });
@@ -101,7 +100,7 @@ impl Client {
     /// it. The info is sent again in each new session, and ignored by plain servers. If the server
     /// rejects it, the client reports [`Event::Error`].
     pub fn set_info(&mut self, now: Duration, info: Option<Info>) {
-        // Kept because a new session starts without it. A resumed session still has it.
+        // Keep the info for new sessions, which start without it. A resumed session still has it.
         self.info = Some(Box::new(info));
         self.send_info();
         self.pump(now);
@@ -132,9 +131,10 @@ impl Client {
             (false, true) => (Pending::Leave, LEAVE, Kind::Leave),
             _ => return,
         };
-        // A removal by the server looks like the answer to the leave request. Unconfirmed messages to
-        // the room would then be lost, unless the answer to a probe ahead of that request confirms
-        // them. An extended server reports each message that it rejects.
+        // The server's answer to the leave request looks like a removal by the server, after which
+        // unconfirmed messages to the room are reported as lost. The answer to a probe ahead of the
+        // leave request confirms them first. An extended server needs no probe, since it reports
+        // each message that it rejects.
         if request == Pending::Leave && self.session.is_none() && self.outbox.has_unconfirmed(name)
         {
             self.outbox.request(item(&PROBE_PACKET, Kind::Probe));
@@ -150,10 +150,10 @@ impl Client {
 
     /// Queues the joins and leaves that are still outstanding on a new connection.
     ///
-    /// The server puts the client into the root room itself, unless the session is resumed.
+    /// The server itself puts the client into the root room, unless the session is resumed.
     pub(super) fn request_rooms(&mut self, is_resumed: bool) {
         let names = self.rooms.keys().filter(|name| is_resumed || *name != ROOT).cloned();
-        // Collect them first, because `request_room` borrows the whole client.
+        // Collect the names first, because `request_room` borrows the whole client.
         let names: Vec<ByteString> = names.collect();
         names.iter().for_each(|name| self.request_room(name));
     }
@@ -172,7 +172,7 @@ impl Client {
             self.outbox.confirm(now, number);
         }
         // An accepted join would have cleared `is_doubtful`, since its `join_ack` precedes the
-        // probe's answer. The `leave_ack` therefore rejected the join.
+        // probe's answer. The `leave_ack` was therefore the rejection of the join.
         let is_decided = |room: &Room| room.is_doubtful && room.number.is_some_and(|n| n < number);
         let rooms = self.rooms.iter().filter(|(_, room)| is_decided(room));
         let refused: Vec<ByteString> = rooms.map(|(name, _)| name.clone()).collect();

@@ -23,8 +23,8 @@ impl Client {
         }
         let opened_at = self.socket.take().and_then(|socket| socket.opened_at);
         self.must_disconnect = true;
-        // Reset this only after `min_uptime`: otherwise a server that accepts and immediately
-        // closes would be retried without backoff.
+        // Reset the count only after `min_uptime`: otherwise the client would reconnect without
+        // backoff to a server that accepts each connection and closes it immediately.
         if opened_at.is_some_and(|at| now.saturating_sub(at) >= self.options.min_uptime) {
             self.failures = 0;
         }
@@ -36,7 +36,7 @@ impl Client {
             self.outbox.slow_down(now);
         }
         self.lost_at.get_or_insert(now);
-        // A failed attempt says nothing about the session, which the next attempt may still resume.
+        // After a failed attempt, keep the session, which the next attempt may still resume.
         if !keeps_session && opened_at.is_some() {
             self.end_session(now);
         }
@@ -47,12 +47,12 @@ impl Client {
         // From the 32nd failure on, the power overflows; `max_delay` applies long before.
         let doubled = 2u32.checked_pow(self.failures).unwrap_or(u32::MAX);
         let most = self.options.min_delay.saturating_mul(doubled).min(self.options.max_delay);
-        // Increment this after computing the delay so that the first reconnect uses the shortest
-        // delay.
+        // Increment the count after computing the delay so that the first reconnect uses the
+        // shortest delay.
         self.failures += 1;
         let extra = if wait == Wait::Slow { RATE_DELAY } else { Duration::ZERO };
         self.next_attempt = match hint {
-            // No jitter: the server already spreads its hints.
+            // Add no jitter: the server already spreads the delays that it requests.
             Some(hint) => NextAttempt::At(now + hint),
             None => NextAttempt::Undrawn { since: now, extra, most },
         };
@@ -60,8 +60,8 @@ impl Client {
         self.events.push_back(Event::Suspended(failure));
     }
 
-    /// Returns whether and how to reconnect after a failure, and the delay that the server asked
-    /// for.
+    /// Returns whether and how to reconnect after a failure, and the delay that the server
+    /// requested.
     fn verdict(&self, failure: &Failure) -> (Option<Wait>, Option<Duration>) {
         let (code, reason) = match failure {
             // 1005 stands for a close frame without a code (RFC 6455 section 7.1.5).
@@ -80,7 +80,7 @@ impl Client {
                 _ => Some(Wait::Normal),
             },
         };
-        // Only the close codes for a restart or an overload carry a hint. With any other code, the
+        // Only the close codes for a restart or an overload carry a delay. With any other code, the
         // reason may be application text.
         let hint = reason.strip_prefix("retry=").filter(|_| matches!(code, 1012 | 1013));
         let hint = hint.and_then(|hint| parse_count(hint.as_bytes()));
@@ -94,20 +94,19 @@ impl Client {
         for room in self.rooms.values_mut() {
             room.suspend(now);
         }
-        // Losing the session completes a pending leave: the server has discarded the client's
-        // state.
+        // The server has discarded the state of the lost session, which completes a pending leave.
         let left = self.rooms.extract_if(.., |_, room| !room.is_wanted);
         self.events.extend(left.map(|(room, _)| Event::Left { room }));
         for item in self.outbox.reset() {
             self.report(item, LostReason::Unconfirmed);
         }
-        // Unwritten messages are back in the queue, including those for rooms that have since been
-        // left.
+        // `reset` has moved unwritten messages back into the queue, including those for rooms that
+        // the application has since left.
         let rooms = &self.rooms;
         for item in self.outbox.discard(|item| !rooms.contains_key(&*item.room)) {
             self.report(item, LostReason::Unsent);
         }
-        // Must follow `reset`, which queues unwritten requests again for the next session.
+        // Call this after `reset`, which queues unwritten requests again for the next session.
         self.lose_requests();
     }
 
@@ -116,12 +115,13 @@ impl Client {
         if self.socket.take().is_some() {
             self.must_disconnect = true;
         }
-        // Must precede `drain_queue`: ending the session returns unwritten messages to the queue.
+        // Call this before `drain_queue`: ending the session moves unwritten messages back into the
+        // queue.
         self.end_session(now);
         for item in self.outbox.drain_queue() {
             self.report(item, LostReason::Unsent);
         }
-        // All requests have been completed above, by `report` or `lose_requests`.
+        // `report` and `lose_requests` have completed all requests above.
         self.requests = None;
         self.rooms.clear();
         self.state = State::Closed;
@@ -141,13 +141,13 @@ impl Client {
         }
     }
 
-    /// Closes the client. It writes all committed packets, then a close frame, and waits for
-    /// the server's close frame. It gives up after a few seconds in which the server confirms
-    /// nothing.
+    /// Closes the client. The client writes all committed packets, then a close frame, and waits
+    /// for the server's close frame. If the server confirms nothing for a few seconds, the client
+    /// stops waiting.
     pub fn close(&mut self, now: Duration) {
         match self.state {
             State::Open => {
-                // Fix the order of what can be sent now; in `Closing`, nothing else is sent.
+                // Commit everything that can be sent now; nothing else is committed while closing.
                 self.pump(now);
                 self.state = State::Closing;
                 if let Some(socket) = &mut self.socket {
@@ -160,10 +160,10 @@ impl Client {
         }
     }
 
-    /// Sets the time at which the closing client gives up. Each new confirmation extends it, since
-    /// a server that delays this client's packets reads the close frame only after all of them.
+    /// Sets the time at which the closing client stops waiting. Each new confirmation extends it: a
+    /// server that delays this client's packets reads the close frame only after all of them.
     pub(super) fn await_close(&mut self, now: Duration) {
-        // An extended server may stay silent for as long as its acknowledgement may take.
+        // An extended server may be silent until its next acknowledgement is due.
         let is_confirmed = self.session.is_none() || self.outbox.held() == 0;
         let most = if is_confirmed { CLOSE_TIME } else { CLOSE_TIME + ACK_TIME };
         if let Some(socket) = &mut self.socket {

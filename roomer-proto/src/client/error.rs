@@ -61,7 +61,7 @@ pub enum Closing {
     /// The failure is final: reconnecting would be useless or unwanted.
     #[error("{0}")]
     Final(Failure),
-    /// No retries are left; contains the last failure.
+    /// The client has used up its retries. Contains the last failure.
     #[error("gave up: {0}")]
     GaveUp(Failure),
 }

@@ -1,4 +1,4 @@
-//! Client events, and the results of sending.
+//! Client events, messages, and the results of sending.
 
 use core::time::Duration;
 
@@ -26,9 +26,9 @@ pub enum Event {
     Suspended(Failure),
     /// The client will not reconnect. This is its last event.
     Closed(Closing),
-    /// The client has joined a room for the first time, or for the first time since the application left
-    /// it. If the application left it and joined again before the server answered, no `Left` precedes this
-    /// event.
+    /// The client has joined a room, for the first time since the application asked for it. If the
+    /// application left the room and joined it again before the server answered, no `Left` precedes
+    /// this event.
     Joined {
         /// The room's name.
         room: ByteString,
@@ -71,8 +71,8 @@ pub enum Event {
         id: ConnId,
     },
     /// A member's info has changed, or the member is away or back
-    /// ([`Members::is_away`](super::Members::is_away)), or this happened while the client had no
-    /// session.
+    /// ([`Members::is_away`](super::Members::is_away)). Also reported after a reconnect if the
+    /// change occurred while the client had no session.
     MemberChanged {
         /// The room's name.
         room: ByteString,
@@ -90,7 +90,7 @@ pub enum Event {
     Message(Message),
     /// A message that is not a packet has arrived, sent by a handler on the server.
     Raw(Bytes),
-    /// A message that the client had accepted may not have arrived.
+    /// A message that the client had accepted from the application may not have arrived.
     Lost(Undelivered),
     /// A request of this client has been answered or has failed.
     Answered {
@@ -157,8 +157,8 @@ impl From<Packet> for Message {
     }
 }
 
-/// Returns true if `dst` names a client. In a room with history, the server puts the message's
-/// sequence number there.
+/// Returns true if `dst` contains a client's id. In a room with history, `dst` may instead contain
+/// the message's sequence number.
 pub(super) fn is_direct(dst: &str) -> bool {
     !dst.is_empty() && !dst.starts_with('#')
 }
@@ -182,7 +182,7 @@ pub enum LostReason {
     Unconfirmed,
     /// The room or the client was closed before the message was sent.
     Unsent,
-    /// The message was queued before the server had announced its limit, and is larger.
+    /// The message was queued before the server announced its size limit, and exceeds it.
     TooLarge,
 }
 

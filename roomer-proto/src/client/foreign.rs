@@ -49,8 +49,8 @@ impl Client {
             return;
         }
         self.record_received(now);
-        // The other implementation has already allocated the memory, but the message must not reach
-        // the application.
+        // The other implementation has already allocated the message, but a message above the limit
+        // must not reach the application.
         if data.len() > self.options.max_message {
             return self.violated(now, TOO_BIG);
         }
@@ -59,7 +59,8 @@ impl Client {
     }
 
     /// Handles a close frame with this code and reason; a missing code counts as 1005. If the
-    /// connection was lost without one, call [`disconnected`](Self::disconnected) instead.
+    /// connection was lost without a close frame, call [`disconnected`](Self::disconnected)
+    /// instead.
     pub fn closed(&mut self, now: Duration, code: Option<u16>, reason: &str) {
         if self.socket.is_some() {
             self.closed_by_server(now, code, reason);
@@ -68,10 +69,10 @@ impl Client {
         }
     }
 
-    /// Passes pending output to `send`. Returns false if there was none.
+    /// Passes pending output to `send`. Returns false if there was no output.
     pub fn transmit_messages(&mut self, now: Duration, send: &mut dyn FnMut(Outgoing<'_>)) -> bool {
         let mut sink = Messages { send, has_sent: false };
-        // Send it even if a violation has already dropped the socket.
+        // Send the close code even if a violation has already dropped the socket.
         if let Some(code) = self.final_close_code.take() {
             sink.close(code);
         }
@@ -95,7 +96,7 @@ impl Messages<'_> {
 }
 
 impl Sink for Messages<'_> {
-    // The client's window bounds the amount of unconfirmed data.
+    // Never full: the client's window bounds the amount of unconfirmed data.
     fn is_full(&self) -> bool {
         false
     }
@@ -104,7 +105,7 @@ impl Sink for Messages<'_> {
         self.pass(Outgoing::Message(bytes));
     }
 
-    // This is unused: `transmit_packets` requests a confirmation instead.
+    // Never called: `transmit_packets` requests a confirmation instead.
     fn ping(&mut self) {}
 
     fn close(&mut self, code: u16) {

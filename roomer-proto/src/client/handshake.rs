@@ -19,7 +19,7 @@ const MOST_HEADERS: usize = 64;
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
-/// A handshake whose response has not been received completely.
+/// A client's handshake in progress: the expected answer, and the part received so far.
 #[derive(Debug)]
 pub(super) struct Handshake {
     /// The expected value of `Sec-WebSocket-Accept`.
@@ -80,7 +80,7 @@ pub(super) fn request(
 /// Adds the protocol version and the session to an address's query.
 pub(super) fn add_query(mut address: Address, is_extended: bool, session: Return<'_>) -> Address {
     if is_extended {
-        // Put it in the query, because browsers cannot set headers on a WebSocket.
+        // Use the query, because browsers cannot set headers on a WebSocket.
         address = address.query("roomer", &itoa(u64::from(VERSION)));
         if let Some((token, received)) = session {
             address = address.query("session", token).query("received", &itoa(received));
@@ -107,8 +107,8 @@ fn rejected(status: u16, headers: &[httparse::Header<'_>]) -> Failure {
 }
 
 impl Handshake {
-    /// Buffers received bytes. Once the response is complete, returns how many of `bytes` belong to
-    /// it.
+    /// Buffers received bytes. Once the response is complete, returns the number of `bytes` that
+    /// belong to it.
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
         let before = self.response.len();
         // Buffer no more than the limit, however much arrives.
@@ -127,11 +127,12 @@ impl Handshake {
         };
         match response.code {
             Some(101) => {}
-            // Check this before the headers: the status explains more than a missing header.
+            // Check the status before the headers: it explains more than a missing header.
             code => return Err(rejected(code.unwrap_or_default(), response.headers)),
         }
         self.is_compressed = self.check(response.headers)?;
-        // The head ends within `bytes`; otherwise an earlier call would have found the end.
+        // The response's last byte is in `bytes`; otherwise an earlier call would have found its
+        // end.
         Ok(Some(end - before))
     }
 
@@ -160,8 +161,8 @@ impl Handshake {
             true => compression::agreed(values(EXTENSIONS)),
             false => Some(false).filter(|_| !selects(EXTENSIONS)),
         };
-        // The token is offered as a subprotocol too, but a server must not select and thereby echo
-        // it.
+        // The request also offers the token as a subprotocol, but a server must not select it,
+        // since that would echo the token.
         let is_offered = |name: &[u8]| self.offers_protocol && name == PROTOCOL.as_bytes();
         let mut selected = values(PROTOCOLS).filter(|name| !name.is_empty());
         if !selected.all(is_offered) || values(PROTOCOLS).count() > 1 {

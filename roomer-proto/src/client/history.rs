@@ -11,12 +11,13 @@ use crate::ConnId;
 use crate::extended::{self, Position};
 
 impl Client {
-    /// Joins a room with history and requests its last messages: on the first join, and whenever
-    /// the server no longer has all the messages that the client missed. They arrive as messages
-    /// with a [number](super::Message::number). Only the first call for a room sets `last`.
+    /// Joins a room with history. Requests its last `last` messages on the first join, and again
+    /// whenever the server no longer has all the messages that the client missed. They arrive as
+    /// messages with a [number](super::Message::number). Only the first call for a room sets
+    /// `last`.
     ///
-    /// After a plain [`join`](Self::join), the client requests only what it missed between two
-    /// sessions. Messages that it sent itself do not arrive again.
+    /// After a plain [`join`](Self::join), the client requests only the messages that it missed
+    /// between two sessions. Messages that the client itself sent do not arrive again.
     ///
     /// # Errors
     ///
@@ -27,7 +28,7 @@ impl Client {
         room: &str,
         last: u32,
     ) -> Result<(), JoinError> {
-        // Rejoining a room that the application left starts over with the last messages, not with
+        // If the application has left the room and now rejoins it, request the last messages, not
         // those missed in between.
         let is_new = self.rooms.get(room).is_none_or(|entry| !entry.is_wanted);
         if is_new {
@@ -41,7 +42,7 @@ impl Client {
         result
     }
 
-    /// Handles the position in a `join_ack`. The messages after it, or the last ones, follow.
+    /// Handles the position in a `join_ack`. The server sends the missed or the last messages next.
     pub(super) fn remember(&mut self, name: &str, own: ConnId, payload: &[u8]) {
         let Some(members) = extended::Members::parse(payload) else { return };
         let Some((room, _)) = self.rooms.get_key_value(name) else { return };
@@ -55,13 +56,13 @@ impl Client {
             return;
         };
         let memory = entry.memory.get_or_insert_default();
-        // Record this with every position, since each session has its own id.
+        // Record the id with every position, since each session has a new id.
         memory.add_own(own);
         let before = memory.seen;
         memory.seen = Some(match before {
             // The missed messages follow, and must count as new.
             Some(before) if members.recovered => Position { epoch: at.epoch, ..before },
-            // Move back far enough for the last messages, which follow, to count as new.
+            // Move back by the number of last messages, which follow, so that they count as new.
             _ => Position { number: at.number.saturating_sub(memory.last.into()), ..at },
         });
         if before.is_some() && !members.recovered {
@@ -69,7 +70,7 @@ impl Client {
         }
     }
 
-    /// Handles a sequence number sent in place of a message that this client sent.
+    /// Handles the sequence number of a message that this client sent.
     pub(super) fn numbered(&mut self, name: &str, dst: &str) {
         if let Some(entry) = self.rooms.get_mut(name)
             && let Some(memory) = &mut entry.memory

@@ -29,13 +29,13 @@ use crate::{ConnId, ROOT};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// The client waits for the time of the next attempt.
+    /// The client waits until the time of the next attempt.
     Waiting,
     /// An attempt is in progress.
     Connecting,
     /// The connection is open and carries messages.
     Open,
-    /// The application has closed the client, and the server has not confirmed it yet.
+    /// The application has closed the client, and the client waits for the server's close frame.
     Closing,
     /// The client will not reconnect.
     Closed,
@@ -47,8 +47,8 @@ pub enum State {
 pub enum Need {
     /// Open a connection, then call [`Client::connected`] or [`Client::failed`].
     Connect,
-    /// Drop the connection or abort the attempt, after writing what [`Client::transmit`] still
-    /// appends, as far as the socket accepts it without blocking.
+    /// Drop the connection or abort the attempt. Before that, write the bytes that
+    /// [`Client::transmit`] still appends, as far as the socket accepts them without blocking.
     Disconnect,
 }
 
@@ -75,7 +75,7 @@ pub struct Client {
     /// The time until which queued messages wait for other members to rejoin.
     pub(super) grace_end: Duration,
     pub(super) failures: u32,
-    /// A multiplier for the answer timeout, doubled each time a connection times out.
+    /// A multiplier for `answer_timeout`, doubled each time a connection times out.
     answer_factor: u32,
     pub(super) next_attempt: NextAttempt,
     pub(super) must_disconnect: bool,
@@ -96,8 +96,8 @@ pub(super) enum NextAttempt {
 }
 
 impl Client {
-    /// Creates a client whose first attempt is due immediately. It starts with the room `root`,
-    /// which every client is in.
+    /// Creates a client whose first attempt is due immediately. The client has joined the room
+    /// `root`, which the server adds every client to.
     #[must_use]
     pub fn new(mut options: Options) -> Self {
         options.bound_times();
@@ -129,7 +129,8 @@ impl Client {
         self.state
     }
 
-    /// Returns the client's id: without a connection, the last one; `None` before the first connection.
+    /// Returns the client's id; without a connection, its last id. `None` before the first
+    /// connection.
     #[must_use]
     pub fn id(&self) -> Option<ConnId> {
         self.id
@@ -158,17 +159,17 @@ impl Client {
         event
     }
 
-    /// Handles expired timers and returns what the client needs from its driver. Call this after
-    /// every other call until it returns `None`, and at the [deadline](Self::deadline). `random`
-    /// sets the jitter of the delay before the next attempt.
+    /// Handles expired timers and returns what the driver must do. Call this after every other call
+    /// until it returns `None`, and at the [deadline](Self::deadline). `random` sets the jitter of
+    /// the delay before the next attempt.
     pub fn poll(&mut self, now: Duration, random: u64) -> Option<Need> {
-        // Check this first so that the driver drops a lost connection before it opens the next
+        // Check this first so that the driver drops the lost connection before it opens the next
         // one.
         if self.must_disconnect {
             self.must_disconnect = false;
             return Some(Need::Disconnect);
         }
-        // Do this in every state: the timeouts of requests also run without a connection.
+        // Check requests in every state: their timeouts also run without a connection.
         self.expire_requests(now);
         match self.state {
             State::Waiting => {
@@ -182,8 +183,8 @@ impl Client {
             }
             State::Closed => None,
             State::Connecting | State::Open | State::Closing => {
-                // Do this before `pump`, which would assign packets to a connection that is already
-                // lost, and thereby turn them into unconfirmed ones.
+                // Check for silence before `pump`, which would commit packets to a connection that
+                // is already lost, and thereby make them unconfirmed.
                 self.check_silence(now);
                 if self.state == State::Open {
                     self.pump(now);
@@ -197,9 +198,9 @@ impl Client {
     /// [`transmit`](Self::transmit) has work to do; `None` if only the driver or the application
     /// can cause work.
     ///
-    /// Call this after both. Work that is overdue waits for something other than time, such as
-    /// a writable socket, and must not mask later timers, such as the timeout for a network
-    /// that accepts no bytes.
+    /// Call this after both. Overdue work is excluded: it waits for something other than time, such
+    /// as a writable socket, and must not hide later timers, such as the timeout for a network that
+    /// accepts no bytes.
     #[must_use]
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
         let times = self.lifecycle_deadlines().into_iter().flatten();
@@ -242,7 +243,7 @@ impl Client {
     pub fn failed(&mut self, now: Duration, reason: impl Into<String>) {
         if self.state == State::Connecting {
             self.lose(now, Failure::Connect(reason.into()));
-            // The driver has nothing to drop.
+            // The attempt has failed, so the driver has no connection to drop.
             self.must_disconnect = false;
         } else if self.state == State::Closing {
             self.finish(now, Closing::Application);
@@ -258,12 +259,12 @@ impl Client {
         }
     }
 
-    /// Reports that the network has accepted bytes. As long as it does, a probe's answer may still
+    /// Reports that the network has accepted bytes. While it does, the answer to a probe may still
     /// arrive.
     pub fn progressed(&mut self, now: Duration) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_probing) {
-            // Do this only while a probe is pending: progress on a large message shows that the
-            // probe is queued behind it, not that the server is unreachable.
+            // Extend the deadline only while a probe is pending: if a large message makes progress,
+            // the probe is queued behind it and the server is reachable.
             socket.due = socket.due.max(now + self.options.answer_timeout);
         }
     }
@@ -278,8 +279,8 @@ impl Client {
             }
             (State::Waiting, _) => {
                 let most = self.options.min_delay;
-                // Redraw it instead of connecting immediately: when a network comes back, all its
-                // clients wake up together.
+                // Draw a new delay instead of connecting immediately: when a network returns, all
+                // clients on it wake up at the same time.
                 if let NextAttempt::At(at) = self.next_attempt
                     && at > now + most
                 {
@@ -291,11 +292,11 @@ impl Client {
         }
     }
 
-    /// Returns the time of the next attempt, drawing it if necessary.
+    /// Returns the time of the next attempt. Draws it on the first call for that attempt.
     fn draw(&mut self, random: u64) -> Duration {
         if let NextAttempt::Undrawn { since, extra, most } = self.next_attempt {
-            // Full jitter, applied after the cap, so that clients of a restarted server do not all
-            // reconnect at the same time.
+            // Draw from the whole range after applying the maximum, so that the clients of a
+            // restarted server do not all reconnect at the same time.
             let nanos = (most.as_nanos() * u128::from(random)) >> 64;
             let delay = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
             self.next_attempt = NextAttempt::At(since + extra + delay);
@@ -310,18 +311,18 @@ impl Client {
     fn check_silence(&mut self, now: Duration) {
         let Some(socket) = self.socket.as_mut().filter(|socket| now >= socket.due) else { return };
         let answer = answer_time(&self.options, self.answer_factor);
-        // Only a plain server may stay silent until probed; an extended one has announced a
-        // heartbeat.
+        // Only a plain server may be silent until probed, because an extended server has announced
+        // a heartbeat.
         if self.state == State::Open && self.session.is_none() && !socket.is_probing {
             (socket.is_probing, socket.must_ping) = (true, true);
             socket.due = now + answer;
             return;
         }
-        // After a suspension, the program must first read what arrived in the meantime. Allow a
-        // quarter of the timeout for this, however long the suspension was.
+        // If the machine was suspended, the driver must first read the bytes that have arrived.
+        // Allow a quarter of the timeout for this, however long the suspension was.
         let slack = answer / 4;
-        // `is_extended` limits this to once, so that a loaded machine cannot postpone the timeout
-        // forever.
+        // `is_extended` permits this only once, so that a loaded machine cannot postpone the
+        // timeout forever.
         if now > socket.due + slack && !socket.is_extended {
             (socket.is_extended, socket.due) = (true, now + slack);
             return;
@@ -331,8 +332,8 @@ impl Client {
             State::Open => {
                 let most =
                     LONGEST_ANSWER.as_millis() / self.options.answer_timeout.as_millis().max(1);
-                // Use at least four times the option: otherwise a client whose answers take longer
-                // would reconnect forever.
+                // Permit at least four times the option: otherwise a client whose server takes
+                // longer to answer would reconnect forever.
                 let most = u32::try_from(most).unwrap_or(u32::MAX).max(4);
                 self.answer_factor = (2 * self.answer_factor).min(most);
                 self.lose(now, Failure::Timeout);
@@ -363,7 +364,7 @@ impl Client {
         }
     }
 
-    /// Enters the open state, once connected and the server's protocol is known.
+    /// Enters the open state once the connection is established and the server's protocol is known.
     pub(super) fn opened(&mut self, now: Duration, id: ConnId, is_resumed: bool) {
         self.state = State::Open;
         self.id = Some(id);
@@ -371,7 +372,7 @@ impl Client {
         let down = self.lost_at.take().map_or(Duration::ZERO, |at| now.saturating_sub(at));
         self.grace_end = now + (GRACE + GRACE_FACTOR * down).min(LONGEST_GRACE);
         if let Some(socket) = &mut self.socket {
-            // Do this before `record_received`, which ignores sockets that are not open.
+            // Set this before `record_received`, which ignores sockets that are not open.
             socket.opened_at = Some(now);
         }
         self.record_received(now);

@@ -11,8 +11,8 @@ use crate::extended::{self, Info, Member};
 /// The members of a room, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    /// Sorted by id. A map would allocate space for eleven entries up front, but many rooms have
-    /// one known member.
+    /// Sorted by id. A map would allocate space for eleven entries up front, but in many rooms the
+    /// client knows only itself.
     list: Vec<Entry>,
     /// The number of members, if the server sends only a count.
     count: Option<usize>,
@@ -28,7 +28,7 @@ struct Details {
     is_away: bool,
 }
 
-/// A change to a member, for an event.
+/// The kind of a change to a member, from which an event is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Left,
@@ -67,8 +67,8 @@ impl Members {
         self.details(id)?.user.as_deref()
     }
 
-    /// Returns true if a member has lost its connection and may resume its session. Always false in
-    /// rooms that do not announce this, and for the client itself.
+    /// Returns true if a member has lost its connection but may still resume its session. Always
+    /// false in rooms that do not announce this, and for the client itself.
     #[must_use]
     pub fn is_away(&self, id: &ConnId) -> bool {
         self.details(id).is_some_and(|details| details.is_away)
@@ -88,7 +88,7 @@ impl Members {
         let is_away = self.is_away(&member.id);
         let (id, details) = entry_of(member);
         let before = self.insert(id, details);
-        // Replacing the details has reset it.
+        // `insert` has replaced the details, and with them the state.
         self.set_away(&id, is_away);
         match before {
             None => Some(Change::Joined),
@@ -96,7 +96,7 @@ impl Members {
         }
     }
 
-    /// Records whether a member is away. Returns false if nothing changes.
+    /// Records whether a member is away. Returns false if this was already recorded.
     pub(super) fn set_away(&mut self, id: &ConnId, is_away: bool) -> bool {
         if self.is_away(id) == is_away {
             return false;
@@ -105,20 +105,20 @@ impl Members {
         let empty = || Box::new(Details { info: None, user: None, is_away: false });
         let details = self.list[at].1.get_or_insert_with(empty);
         details.is_away = is_away;
-        // Most members have no details.
+        // Free the details if they are empty, as for most members.
         if !is_away && details.info.is_none() && details.user.is_none() {
             self.list[at].1 = None;
         }
         true
     }
 
-    /// Applies the changes that an extended server has sent, and returns them. A member that has left
-    /// and joined again occurs twice, any other once.
+    /// Applies the changes that an extended server has sent, and returns them. A member that has
+    /// left and joined again occurs twice, any other member once.
     pub(super) fn apply(&mut self, changes: extended::Members) -> Vec<(ConnId, Change)> {
         let extended::Members { left, joined, changed, away, back, count, .. } = changes;
         let mut made = Vec::new();
         made.extend(left.into_iter().filter(|id| self.remove(id)).map(|id| (id, Change::Left)));
-        // A member that joins or changes may be away at the same time.
+        // Report such a member once, even if it has joined or changed and is also away.
         let mut seen = BTreeSet::new();
         let mut report = |id: ConnId, change: Option<Change>| {
             made.extend(change.filter(|_| seen.insert(id)).map(|change| (id, change)));
@@ -141,8 +141,9 @@ impl Members {
         made
     }
 
-    /// Returns the changes to the other members since an earlier list. `own` are the client's ids
-    /// then and now: the client itself neither joins nor leaves.
+    /// Returns the changes to the other members since an earlier list. `own` contains the client's
+    /// id for the earlier list and for this one, because the client itself neither joins nor
+    /// leaves.
     pub(super) fn since(
         &self,
         before: &Members,
@@ -155,12 +156,12 @@ impl Members {
             Ok(at) => (self.list[at].1 != *details).then_some((*id, Change::Changed)),
             Err(_) => Some((*id, Change::Left)),
         });
-        // The client's earlier connection may still be listed, as another member.
+        // The client's earlier connection may still be listed as another member.
         let new = self.ids().filter(|id| **id != own.1 && before_of(id).is_none());
         earlier.chain(new.map(|id| (*id, Change::Joined))).collect()
     }
 
-    /// Replaces the list. If an id occurs more than once, the last entry counts.
+    /// Replaces the list. If an id occurs more than once, the last entry is kept.
     fn set_all(&mut self, entries: impl Iterator<Item = Entry>) {
         self.list = entries.collect();
         // Sort once: inserting the entries one by one would be quadratic.
@@ -178,7 +179,8 @@ impl Members {
         self.list.shrink_to_fit();
     }
 
-    /// Inserts a member, or replaces its details. Returns the earlier ones if it was already present.
+    /// Inserts a member, or replaces its details. Returns the previous details if the member was
+    /// present.
     fn insert(
         &mut self,
         id: ConnId,

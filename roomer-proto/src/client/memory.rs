@@ -12,8 +12,8 @@ use crate::extended::{self, Position};
 pub(super) struct Memory {
     /// The last message that the client has seen; `None` before the server has sent a position.
     pub(super) seen: Option<Position>,
-    /// The number of recent messages to request if the client has not seen any, or if some are
-    /// missing.
+    /// The number of last messages to request if the client has not seen any message, or if the
+    /// server no longer has all the missed ones.
     pub(super) last: u32,
     /// The client's ids in earlier sessions, newest last. The server replays messages sent under
     /// these ids like those of other clients.
@@ -39,7 +39,7 @@ impl Memory {
     }
 
     /// Records a message. Returns false if the application must not receive it, because it has
-    /// already been delivered or this client sent it.
+    /// already received the message or because this client sent it.
     pub(super) fn admits(&mut self, dst: &str, src: &str) -> bool {
         self.see(dst) && !self.own.iter().any(|own| *own == *src)
     }
@@ -55,9 +55,9 @@ impl Memory {
     pub(super) fn add_own(&mut self, id: ConnId) {
         if self.own.back() != Some(&id) {
             self.own.push_back(id);
-            // Limit the list, since a client may lose many sessions. By then, the oldest messages
-            // have usually left the history; if not, the application sees one of its own messages
-            // again.
+            // Limit the list, since a client may lose many sessions. The messages of the removed
+            // session have usually left the history; if not, the application receives one of its
+            // own messages again.
             if self.own.len() > MOST_OWN_IDS {
                 self.own.pop_front();
             }

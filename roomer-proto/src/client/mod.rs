@@ -1,9 +1,9 @@
 //! The client of a room server, as a state machine without I/O.
 //!
 //! A [`Client`] outlives its connections: it connects, reconnects with backoff and full jitter,
-//! rejoins its rooms, queues messages in the meantime, and reports messages that may be lost. If
-//! the server supports [the extended protocol](crate::extended), the session survives the loss of a
-//! connection, and no message is lost or duplicated.
+//! rejoins its rooms, queues messages while it is not connected, and reports messages that may be
+//! lost. If the server supports [the extended protocol](crate::extended), the session survives the
+//! loss of a connection, and no message is lost or duplicated.
 //!
 //! The client does no I/O. Bytes, the time (a `Duration` since any origin) and random bytes are
 //! arguments; bytes to write, [events](Event) and the next [deadline](Client::deadline) are return
@@ -25,7 +25,7 @@
 //! let now = Duration::ZERO;
 //! let mut client = Client::new(Options::default());
 //! client.join(now, "lobby").unwrap();
-//! // Without a connection, messages wait.
+//! // Without a connection, messages are queued.
 //! assert_eq!(client.send(now, "lobby", "chat", None, b"hello"), Ok(Sent::Queued));
 //!
 //! // The client needs a connection. Its driver opens one, and writes the request.

@@ -19,11 +19,11 @@ pub struct Options {
     /// True to request the extended protocol. The client falls back to the plain protocol if
     /// the server does not support it. Default true.
     pub extended: bool,
-    /// The maximum delay before the first reconnect, doubled after each failure. Default 500 ms.
+    /// The maximum delay before the first reconnect. It doubles after each failure. Default 500 ms.
     pub min_delay: Duration,
-    /// The limit on the doubled delay. Default 30 s.
+    /// The maximum that the delay grows to. Default 30 s.
     pub max_delay: Duration,
-    /// How long a connection must last to count as a success, which resets the delay. Default 5 s.
+    /// How long a connection must last to reset the delay. Default 5 s.
     pub min_uptime: Duration,
     /// The number of consecutive failures after which the client stops reconnecting; `None` for no
     /// limit. Default `None`.
@@ -33,15 +33,15 @@ pub struct Options {
     /// How long a plain server may be silent before the client pings it. An extended server
     /// announces its own interval. Default 30 s.
     pub heartbeat: Duration,
-    /// The time to wait for an answer before the connection counts as lost. Default 20 s.
+    /// How long to wait for an answer before the connection counts as lost. Default 20 s.
     pub answer_timeout: Duration,
     /// The maximum number of queued messages. Default 1,000.
     pub queue_messages: usize,
-    /// The maximum number of bytes in queued messages, unless it is a single one, and also in those
-    /// sent but not yet confirmed. Default 1 MiB.
+    /// The maximum size in bytes of all queued messages, and also of all packets that are sent but
+    /// not confirmed. A single larger message is accepted if the queue is empty. Default 1 MiB.
     pub queue_bytes: usize,
-    /// The maximum size of a message from the server, in bytes. The server's messages may be larger
-    /// than those it accepts, such as a list of members. Default 64 MiB.
+    /// The maximum size of a message from the server, in bytes. The server may send larger messages
+    /// than it accepts, such as a list of members. Default 64 MiB.
     pub max_message: usize,
     /// If set, the client offers permessage-deflate (RFC 7692): it accepts compressed messages, and
     /// compresses its own packets of at least this many bytes. The compressor and decompressor take
@@ -51,9 +51,10 @@ pub struct Options {
     #[cfg(feature = "deflate")]
     pub deflate: Option<usize>,
     /// True if the application provides a new token for each attempt. The client then also
-    /// reconnects after 1008 `login expired`, which cannot be prevented while a machine is
-    /// suspended, and after a status of 401 or 403. Otherwise the same credentials would be
-    /// rejected again. The adapters' builders set this when given a token function. Default false.
+    /// reconnects after a close with 1008 `login expired`, which a suspended machine cannot
+    /// prevent, and after an HTTP status of 401 or 403. Without a new token, the server would
+    /// reject the same credentials again. The adapters' builders set this when given a token
+    /// function. Default false.
     pub renews_login: bool,
     /// Replaces the [table of close codes](crate::close): returns true if the client should not
     /// reconnect after this code and reason. Default `None`.
@@ -61,7 +62,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Clamps all durations to [`LONGEST`] so that `Duration::MAX` means no limit.
+    /// Limits all durations to [`LONGEST`] so that `Duration::MAX` can be used for "no limit".
     pub(super) fn bound_times(&mut self) {
         for time in [
             &mut self.min_delay,

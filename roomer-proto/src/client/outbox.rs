@@ -41,12 +41,12 @@ pub(super) enum Kind {
     Request(u64),
     /// An answer to a request from another client or the server.
     Answer,
-    /// A message that has already been reported as lost, kept for the count.
+    /// A message already reported as lost, kept in `sent` because confirmations count it.
     Reported,
 }
 
 impl Item {
-    /// Returns true if the packet is kept when its session is lost before it was written.
+    /// Returns true if the packet is queued again when its session is lost before it was written.
     fn waits(&self) -> bool {
         matches!(self.kind, Kind::Message | Kind::Request(_))
     }
@@ -68,28 +68,28 @@ pub(super) fn item(packet: &PacketRef<'_>, kind: Kind) -> Item {
 
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// Committed but unconfirmed packets of this session, or of this connection to a plain server,
-    /// oldest first.
+    /// Committed but unconfirmed packets of this session or, with a plain server, of this
+    /// connection, oldest first.
     sent: VecDeque<Item>,
     sent_bytes: usize,
     /// The number of packets in `sent` that were written to the current connection.
     written: usize,
-    /// The number of packets confirmed so far; the first in `sent` is the next one.
+    /// The number of packets confirmed so far, and of the last confirmed packet.
     confirmed: u64,
     /// Joins, leaves, answers and other control packets not yet committed.
     requests: VecDeque<Item>,
     /// Messages and requests that are not committed yet.
     queue: VecDeque<Item>,
     queued_bytes: usize,
-    /// The maximum number of unconfirmed packets; `None` once a backlog has been sent.
+    /// The maximum number of unconfirmed packets; `None` once the backlog has been written.
     window: Option<usize>,
     pace: Duration,
     paced_at: Duration,
     relax_at: Duration,
-    /// The bytes sent since a confirmation was last requested.
+    /// The number of bytes committed since a confirmation was last requested.
     unprobed: usize,
     probe_at: Option<Duration>,
-    /// True if a confirmation must be requested.
+    /// True if the client must request a confirmation.
     pub(super) must_ask: bool,
     asked_at: Option<Duration>,
     /// True if a probe is needed in either protocol, to show that all requests were answered.
@@ -138,7 +138,7 @@ impl Outbox {
         self.confirm(now, self.confirmed + self.written as u64);
     }
 
-    /// Commits a probe, after all other packets. Returns its number.
+    /// Commits a probe behind all committed packets. Returns its number.
     pub(super) fn probe(&mut self, now: Duration, item: Item) -> u64 {
         let number = self.commit(now, item);
         self.probes.push_back(number);
@@ -152,7 +152,7 @@ impl Outbox {
         self.sent.iter().any(|item| item.kind == Kind::Message && item.room == *room)
     }
 
-    /// Returns true if an unanswered probe follows the packet with this number.
+    /// Returns true if a pending probe was committed after the packet with this number.
     pub(super) fn is_probed(&self, number: u64) -> bool {
         self.probes.back().is_some_and(|probe| *probe > number)
     }
@@ -170,11 +170,11 @@ impl Outbox {
     }
 
     fn fits(&self, limits: Limits) -> bool {
-        // Do not count the next packet so that a packet longer than the limit can still be sent.
+        // Leave out the next packet so that a packet longer than the limit can still be sent.
         self.sent_bytes <= limits.bytes && self.window.is_none_or(|window| self.sent.len() < window)
     }
 
-    /// Returns true if the queue has space for a message of this length; if empty, for any message.
+    /// Returns true if the queue has space for a message of this length; an empty queue always has.
     pub(super) fn accepts(&self, bytes: usize, limits: Limits) -> bool {
         let fits = self.queue.is_empty() || self.queued_bytes + bytes <= limits.bytes;
         fits && self.queue.len() < limits.messages
@@ -192,8 +192,8 @@ impl Outbox {
     /// Commits an item, which fixes its place in the send order. Returns its number.
     pub(super) fn commit(&mut self, now: Duration, item: Item) -> u64 {
         self.sent_bytes += item.bytes.len();
-        // A small packet counts as one kilobyte, so 64 of them trigger a request for confirmation
-        // too.
+        // A small packet counts as one kilobyte, so 64 small packets also trigger a request for
+        // confirmation.
         self.unprobed += item.bytes.len().max(PACKET_BYTES);
         self.probe_at.get_or_insert(now + PROBE_DELAY);
         self.must_ask |= self.unprobed >= PROBE_BYTES;
@@ -201,7 +201,7 @@ impl Outbox {
         self.confirmed + self.sent.len() as u64
     }
 
-    /// Commits the next item that may be sent now. `is_open` returns true for messages to open rooms.
+    /// Commits the next item that may be sent now. `is_open` returns true for items of open rooms.
     pub(super) fn next(
         &mut self,
         now: Duration,
@@ -210,7 +210,7 @@ impl Outbox {
     ) -> Option<Item> {
         if self.requests.is_empty() && self.queue.is_empty() {
             if self.written == self.sent.len() {
-                // The backlog has been sent: from now on, only the bytes are limited.
+                // The backlog has been written: from now on, only the bytes are limited.
                 self.window = None;
             }
             return None;
@@ -219,16 +219,16 @@ impl Outbox {
             return None;
         }
         if !self.fits(limits) {
-            // Only a confirmation can free space. If nothing was sent since the last request for
-            // one, that request is still pending.
+            // Only a confirmation can free space. If nothing was sent since one was last requested,
+            // that request is still pending.
             self.must_ask |= self.unprobed > 0;
             return None;
         }
-        // Requests first: messages to a room wait for its join.
+        // Take control packets first: messages to a room wait for its join.
         let item = match self.requests.pop_front() {
             Some(item) => item,
             None => {
-                // A closed room does not block the others, and the messages of each room stay in
+                // A closed room does not block other rooms, and the messages to each room stay in
                 // order.
                 let at = self.queue.iter().position(&is_open)?;
                 let item = self.queue.remove(at)?;
@@ -286,14 +286,14 @@ impl Outbox {
     /// impossible.
     pub(super) fn confirm(&mut self, now: Duration, count: u64) -> bool {
         let Some(new) = count.checked_sub(self.confirmed) else { return false };
-        // The server confirms packets that were never written, so it is broken or refers to another
-        // session.
+        // The count includes packets that were not written, so the server is faulty or refers to
+        // another session.
         if new > self.written as u64 {
             return false;
         }
         for item in self.sent.drain(..new as usize) {
-            // Cannot underflow: `commit` added the same length, and `give_up` keeps the bytes of an
-            // item.
+            // Cannot underflow: `commit` added the same length, and `give_up` keeps an item's
+            // bytes.
             self.sent_bytes -= item.bytes.len();
         }
         self.written -= new as usize;
@@ -308,8 +308,8 @@ impl Outbox {
                 }
             }
         }
-        // Double it with each confirmation, as in slow start, so that reconnecting clients do not
-        // flood an overloaded server with their backlogs.
+        // Double the window with each confirmation, as in slow start, so that reconnecting clients
+        // do not flood an overloaded server with their backlogs.
         self.window = self.window.map(|window| (2 * window).min(LARGEST_WINDOW));
         if !self.pace.is_zero() && now > self.relax_at {
             self.pace = if self.pace > FIRST_PACE { self.pace / 2 } else { Duration::ZERO };
@@ -322,9 +322,9 @@ impl Outbox {
     /// the others are written again. Returns false if the count is impossible.
     pub(super) fn resume(&mut self, now: Duration, count: u64) -> bool {
         let is_right = self.confirm(now, count);
-        // Must follow `confirm`, which compares the count with what the last connection wrote.
+        // Do this after `confirm`, which compares the count with what the last connection wrote.
         (self.written, self.window) = (0, Some(FIRST_WINDOW));
-        // Must be nonzero while packets are unconfirmed, so that `next` requests a confirmation
+        // Start above zero while packets are unconfirmed, so that `next` requests a confirmation
         // once the window is full.
         self.unprobed = self.sent.len() * PACKET_BYTES;
         self.probe_at = (!self.sent.is_empty()).then_some(now + PROBE_DELAY);
@@ -337,13 +337,13 @@ impl Outbox {
         let mut lost = core::mem::take(&mut self.sent);
         // `written` never exceeds the length: `confirm` reduces both by the same number.
         let unwritten = lost.split_off(self.written);
-        // Iterate in reverse: each is pushed to the front, so they keep their order.
+        // Iterate in reverse: each message is pushed to the front, so they keep their order.
         for item in unwritten.into_iter().rev().filter(Item::waits) {
             self.queued_bytes += item.bytes.len();
             self.queue.push_front(item);
         }
-        // Joins, leaves and the info are queued again in the next session, if they are still wanted.
-        // Answers and tokens belong to the lost session.
+        // The next session queues joins, leaves and the info again, if the application still wants
+        // them. Answers and tokens belong to the lost session.
         self.requests.clear();
         self.probes.clear();
         (self.sent_bytes, self.written, self.confirmed, self.unprobed) = (0, 0, 0, 0);
@@ -383,7 +383,7 @@ impl Outbox {
     }
 
     /// Returns the unconfirmed messages to a room from which the server has removed the client, and
-    /// marks them as reported. They keep their places in the send order.
+    /// marks them as reported. The marked items keep their places in the send order.
     pub(super) fn give_up(&mut self, room: &str) -> Vec<Item> {
         let of_room = |item: &&mut Item| item.room == room && item.kind == Kind::Message;
         let reported = self.sent.iter_mut().filter(of_room);

@@ -47,7 +47,7 @@ impl Client {
         self.record_received(now);
         let Some(socket) = &mut self.socket else { return };
         let limits = Limits { max_message: self.options.max_message, ..Limits::default() };
-        // Taken out of the socket, because handling a frame borrows the whole client.
+        // Take the decoder out of the socket, because handling a frame borrows the whole client.
         let mut frames = core::mem::take(&mut socket.frames);
         let mut feed = frames.feed(&limits, rest);
         // Handling a frame may end the connection. Any frames after it are dropped.
@@ -96,7 +96,8 @@ impl Client {
         if self.state != State::Closing {
             return self.lose(now, Failure::Closed { code, reason: reason.into() });
         }
-        // The reply to the client's close frame confirms everything sent before that frame.
+        // This is the reply to the client's close frame, which the server sends after handling
+        // everything before that frame.
         let has_closed = self.socket.as_ref().is_some_and(|socket| socket.has_closed);
         if code == Some(code::NORMAL) && reason.is_empty() && has_closed {
             self.outbox.confirm_written(now);
@@ -112,7 +113,7 @@ impl Client {
 
     pub(super) fn message(&mut self, now: Duration, data: &[u8]) {
         let Some(socket) = &mut self.socket else { return };
-        // Count it too, because the server counts every message it sends.
+        // Count invalid packets too, because the server counts every message that it sends.
         let Ok(packet) = PacketRef::decode(data) else {
             self.count(now, data.len());
             return self.events.push_back(Event::Raw(Bytes::copy_from_slice(data)));
@@ -122,7 +123,7 @@ impl Client {
                 .then(|| Hello::parse(packet.src, packet.payload));
             match hello.flatten() {
                 Some(hello) => return self.hello(now, hello),
-                // This applies even if the last session was extended: this may be a different
+                // End a previous extended session too: this connection may lead to a different
                 // server.
                 None => self.plain(now),
             }
@@ -130,7 +131,7 @@ impl Client {
         if self.session.is_some() {
             match packet.event {
                 HELLO => return,
-                // Do not count it: otherwise every acknowledgement would require another one.
+                // Acknowledgements are not counted: otherwise each one would require another.
                 ACK => return self.acknowledged(now, &packet),
                 _ => self.count(now, data.len()),
             }
@@ -206,14 +207,16 @@ impl Client {
         let PacketRef { room, event, dst, src, payload } = packet;
         let is_of_server = src.is_empty() && dst.is_empty();
         match event {
-            // An acknowledgement forged by a peer has a receiver, or that peer as its sender.
+            // An acknowledgement forged by a peer has a receiver, or its sender is that peer.
             JOIN_ACK | LEAVE_ACK => {
                 let Some(id) = ConnId::parse(src).filter(|_| dst.is_empty()) else { return };
-                // A peer forged this for another connection, and the Go original forwarded it.
+                // A peer has forged this for another connection, and the Go original has forwarded
+                // it.
                 if self.id.is_some_and(|own| own != id) {
                     return;
                 }
-                // A plain server sends no `hello`; its acknowledgement for root opens the client.
+                // A plain server sends no `hello`; its `join_ack` for the root room opens the
+                // client.
                 if self.state == State::Connecting {
                     self.opened(now, id, false);
                     self.request_rooms(false);
@@ -229,7 +232,7 @@ impl Client {
                 let Some((name, entry)) = self.entry(room) else { return };
                 let Some(id) = id else { return };
                 entry.saw(now);
-                // Do this after `saw`: the member that leaves may be the only other one.
+                // Remove the member after the first `saw`: it may be the only other one.
                 if event == NEW_MEMBER && entry.members.add(id) {
                     self.events.push_back(Event::MemberJoined { room: name, id });
                 } else if event == MEMBER_LEFT && entry.members.remove(&id) {
@@ -249,8 +252,8 @@ impl Client {
                 self.numbered(room, dst);
             }
             REPLY | ERROR if self.session.is_some() => self.answered(&packet),
-            // It was forged by a peer, or comes from a later protocol version, and is not passed to
-            // the application.
+            // Such an event was forged by a peer or comes from a later protocol version. The
+            // application must not receive it.
             _ if is_extended(event) || is_built_in(event) => {}
             _ if self.asked(now, &packet) => {}
             _ => {
@@ -291,14 +294,14 @@ impl Client {
         if entry.pending == Some(Pending::Join) {
             (entry.pending, entry.is_doubtful) = (None, false);
         }
-        // The server may add a client to a room that it did not ask to join.
+        // The server may add a client to a room that the client did not ask to join.
         entry.is_wanted |= !is_known;
         let (previous_id, was_open) = (entry.id, entry.is_in);
         let before = entry.joined(id, Members::parse(payload));
         entry.saw(now);
         if !entry.is_wanted || entry.pending.is_some() {
-            // Either the application left the room during the join, and the leave request can be
-            // sent now, or it rejoined before that was answered, and only the next join counts.
+            // If the application left the room during the join, send the leave request now. If it
+            // left the room and rejoined, wait for the answer to the next join.
             return self.request_room(name);
         }
         let is_first = !core::mem::replace(&mut entry.was_in, true);
@@ -332,8 +335,8 @@ impl Client {
             (None, true) => self.removed(name),
             (pending, is_wanted) => {
                 entry.pending = None;
-                // If the probe ahead of the leave request is still unanswered, this reports a
-                // removal.
+                // If the probe ahead of the leave request is still unanswered, this `leave_ack` is
+                // a removal.
                 if pending == Some(Pending::Leave) && self.session.is_none() {
                     self.give_up(name);
                 }

@@ -35,11 +35,11 @@ pub struct Request {
 pub(super) struct Requests {
     pub(super) next: u64,
     pub(super) waiting: BTreeMap<u64, Waiting>,
-    /// The `dst` of each answer that this client still has to send.
+    /// The `dst` of each answer that this client has not sent yet.
     pub(super) open: BTreeSet<ByteString>,
 }
 
-/// A request of this client that is waiting for its answer.
+/// A request of this client that has not been answered yet.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) due: Duration,

@@ -44,15 +44,16 @@ impl Client {
         let requests = self.requests.get_or_insert_default();
         requests.next += 1;
         requests.waiting.insert(number, Waiting { due: now.saturating_add(timeout), to });
-        // A plain server cannot answer it. If not connected, keep it queued: the next server may
-        // support the extended protocol.
+        // A plain server cannot answer the request. Without a connection, keep it queued: the next
+        // server may support the extended protocol.
         if self.state == State::Open && self.session.is_none() {
             self.end_request(number, RequestError::Plain);
         }
         Ok(RequestId(number))
     }
 
-    /// Cancels a request: if it is still queued, it is not sent, and a later answer is dropped.
+    /// Cancels a request. If it is still queued, it is not sent; otherwise its answer will be
+    /// dropped.
     pub fn cancel(&mut self, request: RequestId) {
         if let Some(requests) = &mut self.requests {
             requests.waiting.remove(&request.0);
@@ -105,12 +106,12 @@ impl Client {
         if packet.encoded_len() > self.most_bytes() {
             return Err(SendError::TooLarge);
         }
-        // Remove it so that a second answer fails here and is not sent to the requester.
+        // Remove the request so that a second answer fails here and is not sent to the requester.
         let is_open = |requests: &mut Box<Requests>| requests.open.remove(dst);
         if !self.requests.as_mut().is_some_and(is_open) {
             return Err(SendError::NotAsked);
         }
-        // Sent ahead of queued messages. The number of requests bounds the number of answers.
+        // Answers precede queued messages. The number of requests bounds the number of answers.
         self.outbox.request(item(&packet, Kind::Answer));
         self.pump(now);
         Ok(())
@@ -122,8 +123,8 @@ impl Client {
         let Some((id, tag)) = split_tag(packet.dst).filter(|_| self.session.is_some()) else {
             return false;
         };
-        // Addressed to another client, or to the id of an earlier session, whose requester no
-        // longer waits.
+        // The request is addressed to another client, or to this client's id in an earlier session,
+        // whose requester no longer waits for an answer.
         if self.id.is_none_or(|own| own != *id) {
             return false;
         }
@@ -147,7 +148,7 @@ impl Client {
         true
     }
 
-    /// Handles an answer, or an error that the server reports about another packet.
+    /// Handles an answer to a request, or an error that reports the rejection of a packet.
     pub(super) fn answered(&mut self, packet: &PacketRef<'_>) {
         let Some((_, tag)) = split_tag(packet.dst) else {
             if packet.event == ERROR && packet.dst.is_empty() && packet.src.is_empty() {
@@ -156,11 +157,11 @@ impl Client {
             return;
         };
         let Some(requests) = &mut self.requests else { return };
-        // Compare in canonical form: leading zeros make a different tag.
+        // Accept only the canonical form: a tag with leading zeros is a different tag.
         let number = tag.as_str().parse().ok().filter(|number| Tag::from_number(*number) == tag);
         let Some(number) = number else { return };
-        // Only the receiver, or the server on its behalf, may answer: other clients can guess the
-        // number.
+        // Only the request's receiver, or the server on its behalf, may answer: other clients can
+        // guess the number.
         let is_right = |waiting: &Waiting| packet.src.is_empty() || waiting.to == *packet.src;
         if !requests.waiting.get(&number).is_some_and(is_right) {
             return;
@@ -185,14 +186,14 @@ impl Client {
         }
     }
 
-    /// Completes all requests that `is_over` selects, with the same error.
+    /// Completes all requests for which `is_over` returns true, with the same error.
     pub(super) fn end_requests(
         &mut self,
         error: &RequestError,
         is_over: impl Fn(&Self, u64) -> bool,
     ) {
         let Some(requests) = &self.requests else { return };
-        // Copy them, because `is_over` and `end_request` borrow the whole client.
+        // Copy the numbers, because `is_over` and `end_request` borrow the whole client.
         let numbers: Vec<u64> = requests.waiting.keys().copied().collect();
         for number in numbers {
             if is_over(self, number) {
@@ -201,10 +202,10 @@ impl Client {
         }
     }
 
-    /// Handles the loss of the session: requests that were sent will not be answered, and received
-    /// ones can no longer be answered.
+    /// Handles the loss of the session: requests already sent will not be answered, and received
+    /// requests can no longer be answered.
     pub(super) fn lose_requests(&mut self) {
-        // Queued requests were not sent, and stay queued for the next session.
+        // Requests in the queue were not sent, and stay queued for the next session.
         self.end_requests(&RequestError::Lost, |client, number| !client.outbox.is_queued(number));
         if let Some(requests) = &mut self.requests {
             requests.open.clear();

@@ -27,17 +27,17 @@ pub(super) struct Room {
     /// The number of the request in the send order, once it is committed.
     pub(super) number: Option<u64>,
     /// True if a `leave_ack` arrived during a join. It may reject the join, acknowledge an earlier
-    /// leave, or report an earlier removal. The answer to a probe sent after the join decides
-    /// which.
+    /// leave, or report an earlier removal. The answer to a probe sent after the join shows which
+    /// of these applies.
     pub(super) is_doubtful: bool,
     pub(super) members: Members,
     /// The client's id in the room on the current or last connection.
     pub(super) id: Option<ConnId>,
     /// True if the application has not been notified of the membership.
     pub(super) is_quiet: bool,
-    /// True if messages wait for other members who lost their connections at the same time.
+    /// True if messages wait for other members that lost their connections at the same time.
     pub(super) is_waiting: bool,
-    /// When the room last had other members.
+    /// The time at which the room last had other members.
     pub(super) others_at: Option<Duration>,
     /// Present if the room has a history, or if the application requested one.
     pub(super) memory: Option<Box<Memory>>,
@@ -47,13 +47,14 @@ impl Room {
     /// Returns true if messages may be sent. `is_late` means that the grace period for other
     /// members is over.
     pub(super) fn is_open(&self, is_late: bool) -> bool {
-        // More than one, because the list includes this client.
+        // The list includes this client, so more than one entry means company.
         let has_company = is_late || !self.is_waiting || self.members.count() > 1;
         self.is_joined() && has_company
     }
 
-    /// Returns true if the client is in the room and stays there. The application may rejoin while
-    /// a leave request is on its way: the server would drop messages that follow it.
+    /// Returns true if the client is in the room and no request is pending. If the application
+    /// rejoins a room while the leave request is pending, the server would drop messages sent after
+    /// that request.
     pub(super) fn is_joined(&self) -> bool {
         self.is_in && self.is_wanted && self.pending.is_none()
     }
@@ -66,7 +67,7 @@ impl Room {
     /// Enters the room with the members listed in a `join_ack`. Returns the previous members.
     pub(super) fn joined(&mut self, id: ConnId, members: Members) -> Members {
         (self.is_in, self.id) = (true, Some(id));
-        // This can only end a wait: waits start when a session is lost.
+        // A `join_ack` can only end a wait: waits start when a session is lost.
         self.is_waiting &= members.count() < 2;
         core::mem::replace(&mut self.members, members)
     }
@@ -80,8 +81,8 @@ impl Room {
 
     /// Resets the room when the session is lost.
     pub(super) fn suspend(&mut self, now: Duration) {
-        // A server that shuts down may close the others' connections first, so recent members count
-        // too.
+        // Members that left recently count too, since a server that shuts down may close their
+        // connections before this one.
         let had_company = self.members.count() > 1
             || self.others_at.is_some_and(|at| now.saturating_sub(at) < GRACE);
         self.is_waiting |= self.is_in && had_company;

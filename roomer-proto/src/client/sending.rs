@@ -10,8 +10,8 @@ use crate::extended::{is_extended, split_tag};
 use crate::{PacketRef, is_built_in};
 
 impl Client {
-    /// Sends a message to a room that the client has joined or is joining. It goes to all other
-    /// members or, if `to` is set, only to the client with that id.
+    /// Sends a message to a room that the client has joined or is joining. The message goes to all
+    /// other members or, if `to` is set, only to the client with that id.
     ///
     /// # Errors
     ///
@@ -67,20 +67,20 @@ impl Client {
             return Err(SendError::Full);
         }
         self.outbox.queue(item(packet, kind));
-        // The message may already be sendable if it was queued only to follow others for its room.
+        // The message may already be sendable if it was queued only to keep the order.
         self.pump(now);
         Ok(Sent::Queued)
     }
 
-    /// Returns the maximum message size: the server's announced limit, or else the limit of a
-    /// field.
+    /// Returns the maximum message size: the limit that the server has announced, and otherwise the
+    /// largest length that a field can have.
     pub(super) fn most_bytes(&self) -> usize {
         let announced = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
-        // Check the protocol's own limit too so that encoding cannot panic.
+        // Apply the protocol's own limit too so that encoding cannot panic.
         announced.min(u32::MAX as usize)
     }
 
-    /// Commits the queued items that may be sent now, and thereby fixes their order.
+    /// Commits the queued items that may be sent now, which fixes their order.
     pub(super) fn pump(&mut self, now: Duration) {
         if self.state != State::Open {
             return;
@@ -104,7 +104,7 @@ impl Client {
                 Kind::Probe => self.outbox.probe(now, item),
                 _ => self.outbox.commit(now, item),
             };
-            // Record this to check later whether a probe was sent after this request.
+            // Record the number to check later whether a probe was committed after this request.
             if matches!(kind, Kind::Join | Kind::Leave)
                 && let Some(entry) = self.rooms.get_mut(&*room)
             {

@@ -16,7 +16,7 @@ pub(super) struct Session {
     pub(super) token: Option<String>,
     /// Counts packets from the server, and schedules acknowledgements.
     pub(super) received: AckSchedule,
-    /// The server sends something at least this often.
+    /// The longest time for which the server sends nothing.
     pub(super) heartbeat: Duration,
     /// True if the server has requested an acknowledgement.
     pub(super) is_asked: bool,
@@ -45,8 +45,8 @@ impl fmt::Debug for Session {
 }
 
 impl Hello {
-    /// Parses the sender and payload of a `hello`. Unknown keys are ignored. `None` if the packet
-    /// is not a valid `hello`; a plain packet may have the same event name.
+    /// Parses the sender and payload of a `hello`, ignoring unknown keys. Returns `None` if the
+    /// packet is not a valid `hello`, since a plain packet may have the same event name.
     pub(super) fn parse(src: &str, payload: &[u8]) -> Option<Self> {
         if payload.len() > LARGEST_HELLO {
             return None;

@@ -42,8 +42,8 @@ pub(super) struct Socket {
     /// True if a ping must be sent to check that the server is alive.
     pub(super) must_ping: bool,
     pub(super) is_probing: bool,
-    /// The deadline for the attempt, for hearing from the server, or for the closing
-    /// handshake.
+    /// The deadline for the attempt, for bytes from the server, or for the closing handshake,
+    /// depending on the state.
     pub(super) due: Duration,
     /// True if `due` was extended after the program was suspended.
     pub(super) is_extended: bool,

@@ -16,10 +16,10 @@ use crate::websocket::masked_frame;
 use crate::{LEAVE, PacketRef, ROOT};
 
 impl Client {
-    /// Appends bytes to write to the connection, up to about 64 KiB, so that packets stay in the
-    /// queue while the network is slow. Returns false if there was nothing to write. `key` returns
-    /// the masking key of the next frame, which must be unpredictable to the server (RFC 6455
-    /// section 10.3).
+    /// Appends bytes to write to the connection. Stops after about 64 KiB so that packets stay in
+    /// the queue while the network is slow. Returns false if there was nothing to write. `key`
+    /// returns the masking key of the next frame, which must be unpredictable to the server (RFC
+    /// 6455 section 10.3).
     pub fn transmit(
         &mut self,
         now: Duration,
@@ -27,8 +27,8 @@ impl Client {
         key: &mut dyn FnMut() -> [u8; 4],
     ) -> bool {
         let before = out.len();
-        // Do this even without a socket: the client drops its state of a lost connection
-        // immediately, but the driver still writes before it closes.
+        // Append the close frame even without a socket: the client drops the state of a lost
+        // connection immediately, but the driver still writes before it closes.
         if let Some(code) = self.final_close_code.take() {
             masked_frame(CLOSE, key(), &code.to_be_bytes(), out);
         }
@@ -41,7 +41,8 @@ impl Client {
             }
             if matches!(self.state, State::Open | State::Closing) {
                 let end = out.len() + TRANSMIT_BYTES;
-                // Taken out of the socket, because `transmit_packets` borrows the whole client.
+                // Take the compressor out of the socket, because `transmit_packets` borrows the
+                // whole client.
                 let mut compression = socket.compression.take();
                 let frames = &mut Frames { out, key, end, compression: compression.as_deref_mut() };
                 self.transmit_packets(now, frames);
@@ -55,13 +56,13 @@ impl Client {
 
     pub(super) fn transmit_packets(&mut self, now: Duration, sink: &mut impl Sink) {
         // A foreign WebSocket may not be able to send pings, so the client requests a confirmation
-        // instead. The answer likewise shows that the server is alive.
+        // instead, whose answer also shows that the server is alive.
         let mut must_ask = false;
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_foreign) {
             must_ask = core::mem::take(&mut socket.must_ping);
         }
         let is_due = must_ask || self.ask_at().is_some_and(|at| now >= at);
-        // An extended server is probed only for a doubtful room, since it confirms packets by
+        // An extended server is probed only if a room is doubtful, since it confirms packets by
         // count.
         if self.outbox.must_probe || is_due && self.session.is_none() {
             self.outbox.probe(now, item(&PROBE_PACKET, Kind::Probe));
@@ -94,7 +95,7 @@ impl Client {
             sink.ping();
         }
         if socket.must_close && !socket.has_closed {
-            // Send it only once: RFC 6455 section 5.5.1 forbids frames after a close frame.
+            // Send the close frame only once: RFC 6455 section 5.5.1 forbids frames after it.
             socket.has_closed = true;
             sink.close(code::NORMAL);
         }
@@ -107,7 +108,7 @@ impl Client {
             return if must_ask { Some(Duration::ZERO) } else { self.outbox.probe_at() };
         }
         // An extended server acknowledges on its own schedule, and closes clients that keep asking
-        // when there is nothing new.
+        // although there is nothing new.
         let has_window = self.outbox.has_window();
         let pause = |at: Duration| if has_window { at } else { at + PROBE_DELAY };
         must_ask.then(|| self.outbox.asked_at().map_or(Duration::ZERO, pause))
@@ -139,7 +140,7 @@ impl Sink for Frames<'_> {
 
     fn message(&mut self, bytes: &[u8]) {
         let key = (self.key)();
-        // The key is used only once: if `frame` returns false, it has appended nothing.
+        // If `frame` returns false, it has appended nothing, so the key is used only once.
         let compressed = self.compression.as_mut().is_some_and(|c| c.frame(bytes, key, self.out));
         if !compressed {
             masked_frame(BINARY, key, bytes, self.out);
@@ -156,7 +157,7 @@ impl Sink for Frames<'_> {
 }
 
 /// A room that this client cannot join. The server acknowledges the request to leave it like any
-/// other; see `outbox.rs`.
+/// other request to leave; see `outbox.rs`.
 pub(super) const PROBE: &str = "\0probe";
 
 pub(super) const PROBE_PACKET: PacketRef<'_> =

@@ -33,8 +33,8 @@ pub struct Close {
     pub fault: Fault,
     /// The delay before a client reconnects; `None` if it does not.
     pub wait: Option<Wait>,
-    /// True if a client that can get a new token reconnects nevertheless, as after
-    /// [`Wait::Normal`]. A suspended machine could not renew its login in time.
+    /// True if a client that can get a new token reconnects anyway, after the delay of
+    /// [`Wait::Normal`]: a suspended machine could not renew its login in time.
     pub relogin: bool,
     /// A sentence for log files and docs, without a full stop.
     pub means: &'static str,
@@ -117,7 +117,7 @@ impl Close {
 #[must_use]
 pub fn find(code: u16, reason: &str) -> Option<&'static Close> {
     let of_code = || TABLE.iter().filter(|close| (close.code..=close.last).contains(&code));
-    // The exact reason first: it decides whether 1008 is final or only slows the client down.
+    // Prefer the exact reason: it determines whether 1008 is final or only slows the client down.
     of_code()
         .find(|close| close.reason == Some(reason))
         .or_else(|| of_code().find(|close| close.reason.is_none()))
@@ -133,7 +133,7 @@ const fn give_up(code: u16, sender: Sender, fault: Fault, means: &'static str) -
     Close { code, last: code, reason: None, sender, fault, wait: None, relogin: false, means }
 }
 
-/// The server shuts down or is being drained.
+/// The server is shutting down or being drained.
 pub const SHUTDOWN: Close = retry(
     code::GOING_AWAY,
     Sender::Server,
@@ -156,7 +156,7 @@ pub const TEXT: Close =
     give_up(code::UNSUPPORTED, Sender::Server, Fault::Client, "the client sent a text message")
         .with_reason("text is not served here; send binary");
 
-/// The client sent a text or a name that is not UTF-8; the reason says where.
+/// The client sent text or a name that is not UTF-8; the close reason says where.
 pub const INVALID_PAYLOAD: Close = give_up(
     code::INVALID_PAYLOAD,
     Sender::Server,
@@ -193,7 +193,7 @@ pub const LOGIN_EXPIRED: Close = give_up(
 .with_reason("login expired")
 .unless_renewed();
 
-/// The client is suspended or offline, as older servers report it. Not sent by this one.
+/// How older servers report a client that is suspended or offline. See [`SILENT`].
 const SILENT_FOR_OLDER: Close = retry(
     code::POLICY,
     Sender::Server,
@@ -305,8 +305,8 @@ pub const OUT_OF_MEMORY: Close = retry(
 )
 .with_reason("out of memory");
 
-/// Every close code that a client may receive, and how it reacts. Rows with a reason precede the
-/// row for any other reason of the same code.
+/// Every close code that a client may receive, and the client's reaction. Rows with a reason
+/// precede the row for any other reason of the same code.
 pub const TABLE: &[Close] = &[
     give_up(
         code::NORMAL,

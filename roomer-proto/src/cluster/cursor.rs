@@ -50,14 +50,14 @@ impl<'a> Cursor<'a> {
             let bits = u64::from(byte & 0x7f);
             value |= bits << shift;
             if byte < 0x80 {
-                // Only one bit of the tenth byte fits.
+                // Of the tenth byte, only the lowest bit fits into 64 bits.
                 return match bits << shift >> shift == bits {
                     true => Ok(value),
                     false => Err(FrameError::Impossible { what }),
                 };
             }
         }
-        // The tenth byte has its continuation bit set.
+        // The value is too long: the tenth byte has its continuation bit set.
         Err(FrameError::Impossible { what })
     }
 
@@ -102,7 +102,7 @@ pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
 }
 
 pub(super) fn varint_len(value: u64) -> usize {
-    // `| 1`, because zero takes one byte too.
+    // Set the lowest bit, because zero also takes one byte.
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 

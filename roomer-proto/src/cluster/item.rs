@@ -33,20 +33,21 @@ pub enum Item<'a> {
     },
     /// An acknowledgement of applied frames, which the receiver may now discard.
     Applied(StreamPosition),
-    /// A sum of hashes of the [profiles](Item::Profile) reported so far, as of a heartbeat. It
-    /// precedes the [`Beat`](Item::Beat) in the same frame.
+    /// The sum of the hashes of all [profiles](Item::Profile) that the node has reported. This item
+    /// precedes the [`Beat`](Item::Beat) that it belongs to, in the same frame.
     Profiles {
         /// The sum of the profiles' hashes.
         digest: u64,
     },
-    /// The node accepts [tunnels](TunnelItem). It precedes the [`Beat`](Item::Beat) in the same frame.
+    /// Declares that the node accepts [tunnels](TunnelItem). This item precedes the
+    /// [`Beat`](Item::Beat) in the same frame.
     Tunnels,
     /// The start of a stream. The members of the sender's rooms follow.
     Begin {
         /// The messages that may have been lost between the previously applied stream and this one.
         lost: Lost<'a>,
-        /// The sender's uptime in milliseconds. Earlier heartbeats do not include this stream, even
-        /// if they arrive later.
+        /// The sender's uptime in milliseconds. Heartbeats with a lower uptime do not include this
+        /// stream, even if they arrive later.
         uptime_ms: u64,
     },
     /// Some of the members of a room with full presence, at the start of a stream.
@@ -65,8 +66,8 @@ pub enum Item<'a> {
         /// The room's name.
         room: &'a str,
     },
-    /// The info and user of a connection. The item precedes the connection's first
-    /// [`Joined`](Item::Joined) or [`Members`](Item::Members), and follows each change. It is empty
+    /// The info and user of a connection. This item is sent before the connection's first
+    /// [`Joined`](Item::Joined) or [`Members`](Item::Members), and after each change. It is empty
     /// once the connection has left its last room with full presence. A connection without this
     /// item has neither info nor user.
     Profile {
@@ -103,7 +104,7 @@ pub enum Item<'a> {
         /// The packet, with its sender in `src`.
         packet: PacketRef<'a>,
     },
-    /// The node leaves the cluster together with all its connections. This is the last item of a
+    /// The sending node leaves the cluster, and all its connections end. This is the last item of a
     /// stream.
     Bye,
     /// An application command for one connection on the receiving node.
@@ -115,8 +116,8 @@ pub enum Item<'a> {
     },
     /// An item about a room with a total message order.
     Order(OrderItem<'a>),
-    /// A client with a session on the receiving node has connected to the sender instead, and has a
-    /// new session there. Earlier releases skip this item.
+    /// A client that had a session on the receiving node has connected to the sending node instead,
+    /// and has a new session there. Earlier releases skip this item.
     Elsewhere {
         /// The id of the session's connection.
         id: ConnId,
@@ -131,15 +132,16 @@ pub enum Item<'a> {
         /// The command to apply to each of them.
         command: UserCommand<'a>,
     },
-    /// A client has lost its socket and may return, or has returned. If its connection is already
-    /// away when first reported, this follows the report. Earlier releases skip it.
+    /// A client has lost its socket but may still resume its session, or has resumed it. If a
+    /// connection is already away when the node first reports it, this item follows that report.
+    /// Earlier releases skip this item.
     Away {
         /// The connection's id.
         id: ConnId,
         /// True if the connection has no socket.
         is_away: bool,
     },
-    /// An item of a tunnel. Only for nodes that report [`Tunnels`](Item::Tunnels).
+    /// A tunnel's item, sent only to nodes that report [`Tunnels`](Item::Tunnels).
     Tunnel(TunnelItem<'a>),
 }
 
@@ -170,7 +172,7 @@ const TUNNEL: u8 = 31;
 impl<'a> Item<'a> {
     /// Appends the item to a frame's body.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        // The length is computed first: its own encoding varies in size, so it cannot be filled in
+        // Compute the length first: its own encoding varies in size, so it cannot be filled in
         // afterwards without moving the content.
         let (kind, len) = self.kind_and_len();
         out.push(kind);
@@ -197,7 +199,7 @@ impl<'a> Item<'a> {
             Item::Profiles { .. } => (PROFILES, 8),
             Item::Tunnels => (TUNNELS, 0),
             Item::Bye => (BYE, 0),
-            // Encoded without a list, which decodes as "all messages may be missing".
+            // The encoding omits the lists, and decodes as "all messages may be missing".
             Item::Begin { lost: Lost::All, .. } => (BEGIN, 8),
             Item::Begin { lost: Lost::Some { rooms, senders }, .. } => {
                 (BEGIN, 8 + prefixed_len(rooms.encoded_len()) + senders.bytes().len())
@@ -365,7 +367,7 @@ impl<'a> Item<'a> {
             },
             ORDER => match OrderItem::decode(&mut cursor)? {
                 Some(order) => Item::Order(order),
-                // A kind of order item from a later release, skipped like an unknown item.
+                // Skip an order item whose kind was added by a later release, like an unknown item.
                 None => return Ok(None),
             },
             ELSEWHERE => {

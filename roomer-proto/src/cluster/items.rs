@@ -14,7 +14,7 @@ impl<'a> Items<'a> {
         Items(Cursor(body))
     }
 
-    /// Returns the number of bytes not decoded yet, all after the last decoded item.
+    /// Returns the number of bytes after the last decoded item.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.0.0.len()

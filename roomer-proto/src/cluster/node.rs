@@ -16,7 +16,7 @@ const MAX_PREFIX: usize = 100;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
 
-/// The first four bytes of the ids of a node's connections. They map an id to its node without a
+/// The first four bytes of the ids of a node's connections. They identify the node without a lookup
 /// table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeTag(pub [u8; 4]);
@@ -125,7 +125,7 @@ impl Subjects {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let is_part = |part: &str| !part.is_empty() && part.chars().all(is_plain);
         if prefix.len() > MAX_PREFIX || !prefix.split('.').all(is_part) {
-            // Truncate it for the error message, since a configured prefix may be any text.
+            // Truncate the prefix for the error message, since a configured prefix may be any text.
             let prefix = prefix.chars().take(MAX_PREFIX).collect();
             return Err(ParsePrefixError { prefix });
         }

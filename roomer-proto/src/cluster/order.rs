@@ -12,7 +12,8 @@ use crate::{ConnId, PacketRef};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OrderItem<'a> {
-    /// A message from a connection on the sending node, held by the receiver until it has a place.
+    /// A message from a connection on the sending node. The receiver holds it until its place is
+    /// known.
     Message {
         /// The message's number, higher than those of all earlier messages from the node.
         number: u64,
@@ -36,7 +37,7 @@ pub enum OrderItem<'a> {
         /// The nodes that receive the message, except the sending one.
         to: Nodes<'a>,
     },
-    /// A place: the next message in a room.
+    /// Assigns the next place in a room's order to a message.
     Place {
         /// The room's name.
         room: &'a str,

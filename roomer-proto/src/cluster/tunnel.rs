@@ -1,4 +1,5 @@
-//! Items of tunnels, in which a client's bytes cross from the node of its socket to that of its session.
+//! Tunnel items. A tunnel carries a client's bytes between the node that has its socket and the
+//! node that has its session.
 
 use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr};
@@ -8,8 +9,8 @@ use super::cursor::{Cursor, prefixed_len, put_prefixed};
 use super::list::Names;
 use crate::ConnId;
 
-/// The number of bytes that each end of a tunnel may send before the other end grants more by
-/// [`Credit`](TunnelItem::Credit). Both ends start with this many.
+/// The number of bytes that each end of a tunnel may initially send. The other end permits more
+/// with [`Credit`](TunnelItem::Credit).
 pub const TUNNEL_WINDOW: usize = 64 * 1024;
 
 /// The largest number of bytes in one [`Data`](TunnelItem::Data).
@@ -30,14 +31,14 @@ pub const TUNNEL_DATA: usize = 16 * 1024;
 /// so both nodes drop their tunnels with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TunnelItem<'a> {
-    /// The sender has a client with a session on the receiving node.
+    /// Requests a tunnel: a client of the sender has a session on the receiving node.
     Open {
         /// The number of the tunnel.
         number: u64,
         /// The session that the client requests, and its login.
         request: TunnelRequest<'a>,
     },
-    /// The session continues over the tunnel.
+    /// Accepts a tunnel: the session continues over it.
     Accept {
         /// The number of the tunnel, which the receiving node opened.
         number: u64,
@@ -51,21 +52,22 @@ pub enum TunnelItem<'a> {
     Data {
         /// The number of the tunnel.
         number: u64,
-        /// True if the sender has opened the tunnel.
+        /// True if the sender opened the tunnel.
         is_opener: bool,
         /// At most [`TUNNEL_DATA`] bytes.
         bytes: &'a [u8],
     },
-    /// The receiver may send more bytes.
+    /// Permits the receiver to send more bytes.
     Credit {
         /// The number of the tunnel.
         number: u64,
-        /// True if the sender has opened the tunnel.
+        /// True if the sender opened the tunnel.
         is_opener: bool,
-        /// The number of bytes in addition to earlier ones.
+        /// The number of bytes that the receiver may send in addition to those permitted earlier.
         bytes: u32,
     },
-    /// The session does not continue, so the client gets a new one at the receiving node.
+    /// Refuses a tunnel: the session does not continue, so the node that opened the tunnel gives
+    /// its client a new one.
     Refuse {
         /// The number of the tunnel, which the receiving node opened.
         number: u64,
@@ -74,7 +76,7 @@ pub enum TunnelItem<'a> {
     End {
         /// The number of the tunnel.
         number: u64,
-        /// True if the sender has opened the tunnel.
+        /// True if the sender opened the tunnel.
         is_opener: bool,
     },
 }
@@ -98,13 +100,13 @@ pub struct TunnelRequest<'a> {
     pub valid_ms: Option<u64>,
     /// The user that the client has logged in as.
     pub user: Option<&'a str>,
-    /// The names and values of the login's claims, in turn; `None` without a login.
+    /// The names and values of the login's claims, alternating; `None` without a login.
     pub claims: Option<Names<'a>>,
 }
 
 const OPEN: u8 = 0;
 const ACCEPT: u8 = 1;
-/// This one and the next two have the direction in their lowest bit.
+/// The lowest bit of `DATA`, `CREDIT` and `END` is set if the item's sender opened the tunnel.
 const DATA: u8 = 2;
 const CREDIT: u8 = 4;
 const END: u8 = 6;
@@ -119,7 +121,7 @@ const CLAIMS: u8 = 32;
 const FLAGS: u8 = 63;
 
 impl<'a> TunnelItem<'a> {
-    /// Returns the number of bytes of the content.
+    /// Returns the length of the encoded content in bytes.
     pub(super) fn encoded_len(&self) -> usize {
         9 + match self {
             TunnelItem::Open { request, .. } => request.encoded_len(),
@@ -154,8 +156,9 @@ impl<'a> TunnelItem<'a> {
         }
     }
 
-    /// Decodes the content of an item. Returns `None` for a kind of a later release, and for a
-    /// request with a field of one, whose sender stops waiting for an answer.
+    /// Decodes the content of an item. Returns `None` for a kind that a later release added, and
+    /// for a request with a flag that one added. The sender of such a request stops waiting for an
+    /// answer.
     ///
     /// # Errors
     ///
@@ -233,7 +236,7 @@ impl<'a> TunnelRequest<'a> {
         }
     }
 
-    /// Returns `None` for a request with a flag of a later release.
+    /// Returns `None` for a request with a flag that a later release added.
     fn decode(cursor: &mut Cursor<'a>) -> Result<Option<Self>, FrameError> {
         let (id, proof) = (cursor.id("session")?, cursor.array("proof")?);
         let received = cursor.u64("session")?;

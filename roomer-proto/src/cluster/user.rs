@@ -65,7 +65,7 @@ impl<'a> UserCommand<'a> {
         }
     }
 
-    /// Decodes a command. Returns `None` for commands of later releases.
+    /// Decodes a command. Returns `None` for commands that later releases added.
     pub(super) fn decode(cursor: &mut Cursor<'a>) -> Result<Option<Self>, FrameError> {
         Ok(Some(match cursor.u8("command")? {
             0 => {

@@ -30,11 +30,12 @@ const MAX_DELAY: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AckSchedule {
     count: u64,
-    /// The packets since the last acknowledgement, and their bytes. Kept small, because each end of
-    /// each session has a schedule.
+    /// The number of packets since the last acknowledgement. This and `bytes` are `u32` because
+    /// each end of each session has a schedule.
     packets: u32,
+    /// The number of bytes in these packets.
     bytes: u32,
-    /// Nanoseconds plus one, which lets the `Option` take eight bytes.
+    /// The time in nanoseconds, plus one: it is never zero, so the `Option` takes only eight bytes.
     due_at: Option<NonZeroU64>,
 }
 

@@ -114,8 +114,8 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Parses the code and message of an error sent by a client. If the payload is not such an
-/// object, the code is `failed`; if there is no message, it is empty.
+/// Parses the code and message of an error sent by a client. A missing code becomes `failed`, and a
+/// missing message becomes empty. A payload that is not a JSON object has neither.
 ///
 /// ```
 /// use roomer_proto::extended::read_failure;
@@ -130,8 +130,8 @@ pub fn read_failure(payload: &[u8]) -> (String, String) {
     let mut reader = Reader { rest: text };
     let mut is_open = reader.take('{');
     while is_open {
-        // A partial result still counts: the request has failed anyway, and the sender's code
-        // is better than none.
+        // If the payload is malformed, use the parts before the error: the request has failed
+        // anyway, and the sender's code is better than none.
         let Some(key) = reader.string() else { break };
         if !reader.take(':') {
             break;
@@ -210,7 +210,7 @@ impl Reader<'_> {
                 Some(',' | '}' | ']') if depth == 0 => return,
                 Some('{' | '[') => depth += 1,
                 // The depth is above zero here, since the arm for zero precedes this one.
-                // Letting `]` close `{` is harmless, because the value is dropped.
+                // Accepting `]` as the end of `{` is harmless, because the value is dropped.
                 Some('}' | ']') => depth -= 1,
                 Some(_) => {}
             }
@@ -221,7 +221,7 @@ impl Reader<'_> {
     }
 }
 
-/// Parses the digits of `\uXXXX`, and the second half of a surrogate pair.
+/// Parses the digits of `\uXXXX`, including the second half of a surrogate pair.
 fn escaped(chars: &mut core::str::Chars<'_>) -> Option<char> {
     let unit = |chars: &mut core::str::Chars<'_>| {
         // `get` returns `None` inside a multi-byte character, where slicing would panic.

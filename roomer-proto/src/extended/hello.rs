@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::extended::{Info, Profile, SessionToken, VERSION};
 
-/// The approximate length of a payload without info and user, in bytes.
+/// The approximate length in bytes of a `hello` payload without info and user.
 const TYPICAL_LEN: usize = 320;
 
 /// The payload of [`HELLO`](crate::extended::HELLO): the client's session, and the server's limits.
@@ -15,11 +15,11 @@ pub struct Hello<'a> {
     pub session: Option<SessionToken>,
     /// True if the session was resumed: no packet is lost, and the client is still in its rooms.
     pub is_resumed: bool,
-    /// How many of the client's packets the server has received in this session.
+    /// The number of the client's packets that the server has received in this session.
     pub received: u64,
-    /// The server sends something at least this often.
+    /// The longest time for which the server sends nothing.
     pub heartbeat: Duration,
-    /// How long the server keeps a session without a connection.
+    /// How long the server keeps a session whose client has no connection.
     pub resume: Duration,
     /// The server's limits.
     pub limits: Limits,
@@ -64,7 +64,7 @@ impl Hello<'_> {
             None => json.push_str("null"),
         }
         json.push_str(if *is_resumed { ",\"resumed\":true" } else { ",\"resumed\":false" });
-        // This saturates only if the application has set a time to its maximum.
+        // Saturates only for a duration near `Duration::MAX`, which an application may configure.
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         for (key, number) in [
             (",\"received\":", *received),

@@ -1,4 +1,4 @@
-//! A strict scanner for JSON text that is embedded into packets for others.
+//! A strict scanner for JSON text from one client that is embedded into packets for others.
 //!
 //! It accepts only text that every parser accepts: RFC 8259, without lone surrogates, without numbers
 //! beyond the range of a double, and nested at most [`MAX_DEPTH`] levels deep. It does not allocate.
@@ -6,7 +6,8 @@
 use alloc::string::String;
 use core::fmt::Write;
 
-/// The maximum nesting of arrays and objects. Common parsers have limits too, the lowest of about 100.
+/// The maximum nesting of arrays and objects. Common parsers also limit nesting; the lowest limit
+/// is about 100.
 pub(crate) const MAX_DEPTH: u32 = 64;
 
 /// A cursor in a JSON text.
@@ -58,8 +59,8 @@ pub(crate) fn unquote(string: &str) -> String {
                     });
                     match (high.take(), unit) {
                         (None, 0xd800..0xdc00) => {
-                            // This is the first half of a surrogate pair: nothing is appended until
-                            // the second half.
+                            // This is the first half of a surrogate pair. The character is appended
+                            // with the second half.
                             high = Some(unit);
                             continue;
                         }
@@ -117,7 +118,7 @@ impl<'a> Scanner<'a> {
             b'-' | b'0'..=b'9' => self.number()?,
             _ => self.word()?,
         }
-        // Both ends are next to ASCII bytes, so the slice never splits a character.
+        // The bytes at both ends are ASCII, so the slice never splits a character.
         self.text.get(start..self.at)
     }
 
@@ -144,7 +145,7 @@ impl<'a> Scanner<'a> {
         (self.next()? == b'"').then_some(())?;
         loop {
             match self.next()? {
-                // Byte by byte: in UTF-8, no byte of a non-ASCII character is a quote,
+                // Scan byte by byte: in UTF-8, no byte of a non-ASCII character is a quote,
                 // backslash or control character.
                 b'"' => return Some(()),
                 b'\\' => self.escape()?,
@@ -158,7 +159,7 @@ impl<'a> Scanner<'a> {
         match self.next()? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
             b'u' => match self.hex()? {
-                // Some parsers reject the whole text because of a lone surrogate.
+                // Some parsers reject a whole text because it contains one lone surrogate.
                 0xdc00..=0xdfff => None,
                 0xd800..=0xdbff => {
                     let is_escape = self.next()? == b'\\' && self.next()? == b'u';
@@ -171,7 +172,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn hex(&mut self) -> Option<u32> {
-        // `get`, because the next four bytes may extend past the end or split a character.
+        // Use `get`, because the next four bytes may extend past the end or split a character.
         let digits = self.text.get(self.at..self.at + 4)?;
         let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         self.at += 4;

@@ -24,7 +24,7 @@ impl Profile {
             quote(user, &mut quoted);
             quoted
         });
-        // A client that sets `null` must look to others like one without info.
+        // To other members, a client that sets `null` must look like one without info.
         Profile { info: info.filter(|info| !info.is_null()), user }
     }
 
@@ -74,8 +74,8 @@ impl Profile {
     }
 }
 
-/// Appends a member's entry: `["id",info]`, or `["id",info,"user"]` if it has a user. A missing
-/// info is written as `null`.
+/// Appends a member's entry: `["id",info]`, or `["id",info,"user"]` if it has a user. Missing info
+/// is written as `null`.
 pub fn write_member(id: &str, profile: Option<&Profile>, out: &mut Vec<u8>) {
     let info = profile.and_then(Profile::info).map_or("null", Info::as_str);
     let parts = ["[\"", id, "\",", info];
@@ -114,7 +114,7 @@ pub struct Member {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    /// All members of the room; only in a `join_ack`.
+    /// All members of the room; present only in a `join_ack`.
     pub members: Option<Vec<Member>>,
     /// The number of members, if the room only counts them.
     pub count: Option<u64>,
@@ -124,9 +124,9 @@ pub struct Members {
     pub left: Vec<ConnId>,
     /// Members whose info has changed.
     pub changed: Vec<Member>,
-    /// Members that have lost their connection and may return to their session.
+    /// Members that have lost their connection but may still resume their session.
     pub away: Vec<ConnId>,
-    /// Members that have returned to their session.
+    /// Members that were away and have resumed their session.
     pub back: Vec<ConnId>,
     /// The position of the newest message, in the `join_ack` of a room with history.
     pub at: Option<Position>,
@@ -143,7 +143,8 @@ impl Members {
         scanner.take(b'{').then_some(())?;
         if !scanner.take(b'}') {
             loop {
-                // May be any value; the last match arm rejects keys that are not strings.
+                // The key may be any JSON value here; the last match arm rejects keys that are not
+                // strings.
                 let key = scanner.value()?;
                 scanner.take(b':').then_some(())?;
                 let value = scanner.value()?;

@@ -36,8 +36,9 @@ pub const PREFIX: &str = "roomer:";
 /// Server to client, the first packet of a connection: the session and the server's limits
 /// ([`Hello`]).
 pub const HELLO: &str = "roomer:hello";
-/// In both directions: how many of the session's packets the sender of this one has received and
-/// handled, in decimal ASCII. If `dst` is [`ACK_NOW`], the receiver acknowledges immediately.
+/// In both directions: the number of the session's packets that the sender of the acknowledgement
+/// has received and handled, in decimal ASCII. If `dst` is [`ACK_NOW`], the receiver acknowledges
+/// immediately.
 pub const ACK: &str = "roomer:ack";
 /// The `dst` of an [`ACK`] that requests an acknowledgement in return.
 pub const ACK_NOW: &str = "?";
@@ -57,8 +58,8 @@ pub const INFO: &str = "roomer:info";
 /// In both directions: the answer to a request. `dst` contains the requester's id and the request's
 /// tag ([`split_tag`]).
 pub const REPLY: &str = "roomer:reply";
-/// In both directions: a request has failed, with the same `dst` as in [`REPLY`]. Without
-/// `dst`, from the server: a packet was rejected. The payload is a [`Failure`].
+/// In both directions: a request has failed, and `dst` is as in [`REPLY`]. From the server and
+/// without `dst`: a packet was rejected. The payload is a [`Failure`].
 pub const ERROR: &str = "roomer:error";
 
 /// Returns true if an event belongs to the extended protocol.
@@ -73,8 +74,8 @@ pub fn is_extended(event: &str) -> bool {
     event.starts_with(PREFIX)
 }
 
-/// Returns true if the receiver of a packet counts it. All packets of a session count except
-/// [`HELLO`] and [`ACK`], which are about the session itself.
+/// Returns true if acknowledgements count packets with this event. They count all packets of a
+/// session except [`HELLO`] and [`ACK`], which are about the session itself.
 #[must_use]
 pub fn is_counted(event: &str) -> bool {
     event != ACK && event != HELLO

@@ -15,7 +15,7 @@ use crate::extended::json_text::Scanner;
 pub struct Position {
     /// The history's epoch.
     pub epoch: u64,
-    /// The number of the last message; 0 before the first one.
+    /// The number of the last message; 0 before the first message.
     pub number: u64,
 }
 
@@ -38,19 +38,19 @@ impl Display for Position {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recall {
-    /// The last position that the client has seen. It requests the messages after that position.
+    /// The last position that the client has seen. The server sends the messages after it.
     pub at: Option<Position>,
-    /// The number of latest messages to send if the client has not seen any, or if those after
-    /// its position are no longer complete.
+    /// How many of the latest messages to send if the client has not seen any, or if the messages
+    /// after its position are no longer complete.
     pub last: Option<u32>,
 }
 
 impl Recall {
-    /// The maximum length of a payload that is parsed.
+    /// The maximum length of a payload in bytes. A longer one is not parsed.
     const MAX_LEN: usize = 256;
 
-    /// Parses the payload of a `join`, ignoring unknown keys. Returns `None` if the payload
-    /// requests nothing, in which case the join is an ordinary one.
+    /// Parses the payload of a `join`, ignoring unknown keys. Returns `None` if the payload does
+    /// not request messages; the join is then an ordinary one.
     #[must_use]
     pub fn parse(payload: &[u8]) -> Option<Self> {
         // A join's payload may be as long as any message, but a recall never exceeds this length.
@@ -72,7 +72,7 @@ impl Recall {
                 break;
             }
         }
-        // With trailing bytes, the payload belongs to the application, and the join is an ordinary
+        // A payload with trailing bytes belongs to the application, and the join is an ordinary
         // one.
         let is_whole = scanner.take(b'}') && scanner.is_at_end();
         (is_whole && recall != Recall::default()).then_some(recall)

@@ -39,8 +39,8 @@ impl Tag {
     /// Returns the tag for a number: its last 16 decimal digits.
     #[must_use]
     pub fn from_number(number: u64) -> Self {
-        // A 64-bit number has up to 20 digits. Two open requests of one client never differ by
-        // a multiple of 10^16.
+        // A 64-bit number has up to 20 digits, but two open requests of one client never differ by
+        // a multiple of 10^16, so their last 16 digits differ.
         let mut rest = number % 10_u64.pow(Tag::MAX_LEN as u32);
         let mut digits = [b'0'; Tag::MAX_LEN];
         let mut start = Tag::MAX_LEN;
@@ -84,7 +84,7 @@ pub fn split_tag(dst: &str) -> Option<(&str, Tag)> {
     Some((id, Tag::parse(tag)?))
 }
 
-/// The text `ID:TAG`, stored inline.
+/// The `dst` of a request or answer, `ID:TAG`, stored inline.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TaggedId {
     text: [u8; TaggedId::MAX_LEN],
@@ -94,13 +94,13 @@ pub struct TaggedId {
 impl TaggedId {
     const MAX_LEN: usize = ConnId::LEN + 1 + Tag::MAX_LEN;
 
-    /// Creates the text; without an id, it refers to the server.
+    /// Creates the text. Without an id, the text refers to the server.
     #[must_use]
     pub fn new(id: Option<&ConnId>, tag: Tag) -> Self {
         let mut tagged = TaggedId { text: [0; TaggedId::MAX_LEN], len: 0 };
         for part in [id.map_or("", ConnId::as_str), ":", tag.as_str()] {
             let start = usize::from(tagged.len);
-            // Fits, because the three parts are never longer than `MAX_LEN` together.
+            // The part fits, because the three parts together are never longer than `MAX_LEN`.
             tagged.text[start..start + part.len()].copy_from_slice(part.as_bytes());
             tagged.len += part.len() as u8;
         }

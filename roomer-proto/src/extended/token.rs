@@ -91,7 +91,7 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// Omits the secret, to keep it out of logs.
+/// Omits the secret to keep it out of logs.
 impl fmt::Debug for SessionToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionToken").field("id", &self.id).finish_non_exhaustive()

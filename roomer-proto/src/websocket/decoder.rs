@@ -53,7 +53,7 @@ pub enum Event<'a> {
 /// frames (RFC 6455 section 5.1).
 #[derive(Debug, Default)]
 pub struct Decoder<const CLIENT: bool = false> {
-    /// `None` between messages, and therefore on idle connections.
+    /// The buffers for an incomplete frame or message. `None` on idle connections.
     unfinished: Option<Box<Unfinished>>,
     accepts_compressed: bool,
     /// True from the first frame of a compressed message until its event is reported.
@@ -125,7 +125,7 @@ pub struct Feed<'s, const CLIENT: bool = false> {
     decoder: &'s mut Decoder<CLIENT>,
     limits: &'s Limits,
     chunk: &'s mut [u8],
-    /// How many bytes of the chunk have been consumed.
+    /// The number of the chunk's bytes that have been consumed.
     at: usize,
 }
 
@@ -146,8 +146,8 @@ enum Location {
 }
 
 impl<const CLIENT: bool> Feed<'_, CLIENT> {
-    /// Returns the next event, or `None` if more bytes are needed or the decoder has finished.
-    /// After an error, which reports a violation by the peer, the decoder has finished.
+    /// Returns the next event, or `None` if more bytes are needed or the decoder has finished. An
+    /// error reports a violation by the peer, after which the decoder has finished.
     // Not an `Iterator`, because events borrow from the feed.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Result<Event<'_>, Violation>> {
@@ -204,7 +204,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         Ok(None)
     }
 
-    /// Returns the next complete frame, unmasked; `None` if it is incomplete.
+    /// Unmasks and returns the next frame; `None` if it is still incomplete.
     fn next_frame(&mut self) -> Result<Option<(FrameHeader, Location)>, Violation> {
         if self.decoder.rest().is_empty() {
             // The common case is parsing in place. An incomplete frame stays in the chunk, and
@@ -216,8 +216,8 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             let Some(head) = FrameHead::parse(rest)? else {
                 return Ok(None);
             };
-            // Check this before using the lengths: `payload_len` may be truncated if it exceeds the
-            // limit.
+            // Check the header before using its lengths: `payload_len` may be truncated if it
+            // exceeds the limit.
             self.decoder.admit(&head, self.limits)?;
             let end = head.header_len + head.payload_len;
             let Some(payload) = rest.get_mut(head.header_len..end) else {
@@ -238,7 +238,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         let Some(head) = FrameHead::parse(self.decoder.rest())? else {
             return Ok(None);
         };
-        // Check it before buffering the payload so that an announced length costs no memory.
+        // Check the header before buffering the payload: an announced length must not cost memory.
         self.decoder.admit(&head, self.limits)?;
         if !self.fill_buffer(|_| head.frame_len()) {
             return Ok(None);
@@ -281,7 +281,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         match header.opcode {
             OpCode::Control(Control::Ping) => Ok(Some((FrameKind::Ping, location))),
             OpCode::Control(Control::Pong) => Ok(Some((FrameKind::Pong, location))),
-            // A close frame, since the parser has rejected reserved opcodes.
+            // This is a close frame, because the parser has rejected reserved opcodes.
             OpCode::Control(_) => {
                 let code = close_code(self.bytes(&location))?;
                 // The event contains the reason, which follows the two-byte code.
@@ -302,7 +302,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
                 Ok(Some((FrameKind::Message(Kind::Binary), location)))
             }
             OpCode::Data(opcode) => {
-                // This is unused for continuations, whose message already has a kind.
+                // Continuations do not use this kind, since their message already has one.
                 let kind = if opcode == Data::Text { Kind::Text } else { Kind::Binary };
                 let is_compressed = self.decoder.is_compressed;
                 let Unfinished { buffer, message, .. } = self.decoder.unfinished_mut();
@@ -375,7 +375,7 @@ impl<const CLIENT: bool> Decoder<CLIENT> {
             _ => {}
         }
         let received = message.map_or(0, |message| message.data.len());
-        // Saturating, because each feed may have different limits than the previous one.
+        // Saturate, because this feed's limit may be lower than the previous one's.
         let left = limits.max_message.saturating_sub(received);
         if head.announced_len > left as u64 {
             return Err(Violation::too_big("message is above the limit"));

@@ -29,8 +29,9 @@ pub fn packet_frame(packet: &PacketRef<'_>, out: &mut Vec<u8>) -> Result<(), Enc
     packet.encode(out).inspect_err(|_| out.truncate(start))
 }
 
-/// Appends a packet's binary message frame without its payload, for payloads in several buffers. The
-/// caller must append exactly `payload_len` bytes. Reserves space for `appended` of them in `out`.
+/// Appends a packet's binary message frame without its payload, for payloads in several buffers.
+/// The caller must append exactly `payload_len` bytes. Reserves space in `out` for the first
+/// `appended` of them.
 ///
 /// # Errors
 ///
@@ -58,7 +59,7 @@ pub fn message_frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
 pub(super) fn compressed_frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
     let header = FrameHeader { opcode: opcode(kind), rsv1: true, ..FrameHeader::default() };
     let length = data.len() as u64;
-    // At most one allocation for both header and content.
+    // Allocate at most once for both header and content.
     out.reserve(header.len(length) + data.len());
     header.format(length, out).expect("writing to a Vec never fails");
     out.extend_from_slice(data);
@@ -132,7 +133,8 @@ fn frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// Appends a header for a payload of `length` bytes, and reserves space for `follow` of them.
+/// Appends a header for a payload of `length` bytes, and reserves space for its first `follow`
+/// bytes.
 fn header(opcode: OpCode, length: usize, follow: usize, out: &mut Vec<u8>) {
     let header = FrameHeader { opcode, ..FrameHeader::default() };
     out.reserve(header.len(length as u64) + follow);

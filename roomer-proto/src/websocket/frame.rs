@@ -12,7 +12,7 @@ use super::violation::{Violation, valid_close_code};
 const CONTROL_HEADER_LEN: usize = 2;
 const MASKING_KEY_LEN: usize = 4;
 
-/// A reserved bit is set without a negotiated meaning.
+/// The error for a reserved bit without a negotiated meaning.
 pub(super) const RESERVED_BITS: Violation = Violation::protocol("reserved bits are set");
 
 /// A parsed frame header, and the lengths derived from it.
@@ -84,7 +84,8 @@ impl FrameHead {
             if header.rsv1 {
                 return Err(RESERVED_BITS);
             }
-            // Like the Go original, treats a short length in the extended form as too long.
+            // Like the Go original, reject an extended length here, even if its value is at most
+            // 125.
             let key_len = if is_client { 0 } else { MASKING_KEY_LEN };
             if self.header_len > CONTROL_HEADER_LEN + key_len {
                 return Err(Violation::protocol("control frame is above 125 bytes"));
@@ -116,7 +117,7 @@ pub(super) fn close_code(body: &[u8]) -> Result<Option<u16>, Violation> {
         [_] => return Err(Violation::protocol("close frame with half a code")),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
-    // This includes 1005, 1006 and 1015, which must not be sent (section 7.4.1).
+    // The invalid codes include 1005, 1006 and 1015, which must not be sent (section 7.4.1).
     if !valid_close_code(code) {
         return Err(Violation::protocol("close code is not for the wire"));
     }

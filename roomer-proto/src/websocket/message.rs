@@ -54,7 +54,7 @@ pub(super) struct FragmentedMessage {
     fragments: u32,
     /// The length of the prefix that is known to be valid UTF-8.
     checked: usize,
-    /// True once the last fragment has been added, at which point the message is reported.
+    /// True once the last fragment has been added. The message is then reported.
     pub(super) is_complete: bool,
 }
 
@@ -70,7 +70,7 @@ impl FragmentedMessage {
         }
     }
 
-    /// Appends a fragment, checking its limits and the text.
+    /// Appends a fragment. Checks the number of fragments, and validates text.
     pub(super) fn add(
         &mut self,
         data: &[u8],

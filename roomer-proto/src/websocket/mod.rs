@@ -1,10 +1,10 @@
 //! WebSocket framing (RFC 6455) without I/O, for servers and clients.
 //!
-//! A [`Decoder`] parses the bytes of one connection into complete messages and control frames.
-//! The functions in this module encode frames, and mask those of clients. Frame headers are
-//! parsed and formatted by [`tungstenite`]. The rules for connections (fragments, limits, close
-//! codes, text) are implemented here, so that a message that is complete in the read buffer is
-//! never copied, and idle connections own no buffers.
+//! A [`Decoder`] parses the bytes of one connection into complete messages and control frames. The
+//! functions in this module encode frames, and mask client frames. Frame headers are parsed and
+//! formatted by [`tungstenite`]. The rules for connections (fragments, limits, close codes, text)
+//! are implemented here, so a message that is complete in the read buffer is never copied, and idle
+//! connections own no buffers.
 //!
 //! ```
 //! use roomer_proto::websocket::{Event, Kind, Limits, Decoder};

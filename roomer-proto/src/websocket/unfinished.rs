@@ -7,7 +7,8 @@ use super::message::FragmentedMessage;
 /// The received part of an incomplete frame or message.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
-    /// Unconsumed bytes, of at most one frame unless a feed was dropped early.
+    /// Buffered bytes. The unconsumed ones are of at most one frame, unless a feed was dropped
+    /// early.
     pub(super) buffer: Vec<u8>,
     /// The number of bytes at the start of the buffer that have been consumed.
     pub(super) consumed: usize,
@@ -32,10 +33,10 @@ impl Unfinished {
         &self.buffer[self.consumed..]
     }
 
-    /// Frees what has been consumed. Returns true if nothing is left.
+    /// Frees consumed data. Returns true if no data is left.
     pub(super) fn release_consumed(&mut self) -> bool {
         if self.consumed == self.buffer.len() {
-            // Free it instead of clearing so that an idle connection holds no memory.
+            // Free the buffer instead of clearing it so that an idle connection holds no memory.
             self.buffer = Vec::new();
             self.consumed = 0;
         }

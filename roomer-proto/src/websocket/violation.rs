@@ -9,8 +9,8 @@ pub fn valid_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// A violation of RFC 6455 or of a limit by the peer. After it, the decoder reports nothing more.
-/// Provides the code and reason of the close frame to send.
+/// A violation of RFC 6455 or of a limit by the peer. The decoder reports nothing after it. The
+/// violation provides the code and reason of the close frame to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} (close {code})")]
 pub struct Violation {

@@ -94,7 +94,7 @@ fn messages_that_were_not_written_wait_for_the_next_connection() {
     for _ in 0..4 {
         client.send(NOW, ROOT, "chat", None, &[7; 60_000]).unwrap();
     }
-    // At most about 64 KiB are passed to the network in one call.
+    // One call passes at most about 64 KiB to the network.
     transmit(&mut client);
     let held = client.held();
     client.disconnected(NOW);
@@ -126,7 +126,7 @@ fn requests_that_were_not_written_wait_for_the_next_session() {
     assert!((120_000..130_000).contains(&written.len()), "{}", written.len());
 }
 
-/// `Duration::MAX` is the usual way to specify no limit.
+/// `Duration::MAX` is a common way to specify no limit.
 #[test]
 fn times_without_a_limit_overflow_nothing() {
     let forever = Duration::MAX;
@@ -148,7 +148,7 @@ fn times_without_a_limit_overflow_nothing() {
     client.wake(NOW);
 }
 
-/// The network accepts nothing, so a pending request for confirmation cannot be sent. The
+/// The network accepts nothing, so a pending request for confirmation cannot be sent, but the
 /// client must still time out.
 #[test]
 fn a_question_that_cannot_be_sent_does_not_hide_the_silence() {

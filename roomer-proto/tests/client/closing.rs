@@ -11,7 +11,7 @@ use crate::support::{ID, NOW, events, receive, transmit, upgraded};
 
 const MESSAGES: usize = 100;
 
-/// A client that is closed after it has sent messages to an extended server.
+/// Returns a client that has sent messages to an extended server and has then been closed.
 fn closing() -> Client {
     let mut client = upgraded();
     let hello = br#"{"session":"t"}"#;
@@ -51,7 +51,8 @@ fn wait(client: &mut Client, end: Duration) {
     client.poll(end, 0);
 }
 
-/// The server delays the messages by a rate, and acknowledges what it has handled every 5 s.
+/// The server applies a rate limit that delays the messages, and acknowledges the handled ones
+/// every 5 s.
 #[test]
 fn a_client_that_closes_waits_while_its_messages_are_confirmed() {
     let mut client = closing();
@@ -76,7 +77,7 @@ fn a_client_that_closes_gives_up_when_nothing_more_is_confirmed() {
         if confirmed > 0 {
             confirm(&mut client, NOW + seconds(3), confirmed);
         }
-        // A count that the client already knows extends nothing.
+        // A count that does not exceed the previous one does not extend the deadline.
         confirm(&mut client, NOW + seconds(4), confirmed);
         wait(&mut client, NOW + most - Duration::from_millis(1));
         assert_eq!(client.state(), State::Closing, "{confirmed}");

@@ -77,7 +77,8 @@ fn the_address_names_the_session_to_which_the_client_returns() {
 
 #[test]
 fn asks_where_it_would_ping() {
-    // Such a WebSocket has no pings, but requests for acknowledgements and probes are answered too.
+    // A foreign WebSocket has no pings, but the server also answers acknowledgement requests and
+    // probes.
     let mut extended = open(&HELLO_OF_SERVER);
     extended.wake(NOW);
     assert_eq!(sent(&mut extended), [format!("{ROOT} {ACK} {ACK_NOW}")]);
@@ -95,7 +96,7 @@ fn a_server_that_does_not_answer_is_given_up_without_a_close_frame() {
     sent(&mut client);
     let mut now = NOW;
     for _ in 0..2 {
-        // Poll twice, because the first timeout might be due to a suspension.
+        // Poll twice, because a suspension of the machine may explain the first timeout.
         now = client.deadline(now).unwrap() + Duration::from_secs(60);
         if client.poll(now, 0) == Some(Need::Disconnect) {
             break;

@@ -46,7 +46,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// One event in the life of a client.
+/// A step of a test: something that the client's driver or application does.
 #[derive(Clone, Debug)]
 enum Step {
     Packet { room: usize, event: usize, dst: bool, src: usize, payload: Vec<u8> },
@@ -135,7 +135,8 @@ proptest! {
             }
             prop_assert!(count < 400);
         }
-        // In any case, the client is closed, or reconnects within the longest delay.
+        // Whatever the server sent, the client is now closed, or reconnects within the longest
+        // delay.
         client.disconnected(now);
         drive(&mut client, now);
         if client.state() != State::Closed {

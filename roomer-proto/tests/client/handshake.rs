@@ -19,7 +19,7 @@ fn the_request_is_exactly_this() {
 fn a_token_may_be_offered_as_a_subprotocol_and_only_the_other_one_is_selected() {
     let address: Address = "ws://h/ws".parse().unwrap();
     let address = address.token_protocol("süß?>");
-    // This is the same encoding as in the JavaScript client.
+    // The JavaScript client uses the same encoding.
     assert_eq!(address.protocols().collect::<Vec<_>>(), ["roomer", "token.c8O8w58_Pg"]);
     assert!(!format!("{address:?} {}", address.to_url()).contains("c8O8"), "no log shows it");
     let select = |lines: &str| {
@@ -131,7 +131,7 @@ fn a_redirect_names_the_new_address_without_its_query() {
             None => Failure::Rejected { status },
         };
         assert_eq!(events(&mut client), [Event::Suspended(failure)]);
-        // A proxy may be configured correctly later.
+        // The client tries again, because the proxy may be configured correctly later.
         assert_eq!(client.state(), State::Waiting);
     }
 }

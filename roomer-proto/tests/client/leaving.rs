@@ -1,5 +1,4 @@
-//! Leaving a room that the client rejoins, or that the server removes the client from at the same
-//! time.
+//! Leaving a room while the client rejoins it, or while the server removes the client from it.
 
 use roomer_proto::client::{Client, Event, LostReason};
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, PacketRef, ROOT};
@@ -10,7 +9,7 @@ fn answer(client: &mut Client, room: &str, event: &str) {
     receive(client, &PacketRef { room, event, src: ID, payload: b"[]", dst: "" });
 }
 
-/// A client in the lobby of a plain server.
+/// Returns a client that has joined the lobby of a plain server.
 fn in_lobby() -> Client {
     let mut client = upgraded();
     answer(&mut client, ROOT, JOIN_ACK);
@@ -27,7 +26,8 @@ fn a_message_waits_until_the_room_is_joined_again() {
     client.leave(NOW, "lobby");
     assert_eq!(sent(&mut client), [format!("lobby {LEAVE}")]);
     client.join(NOW, "lobby").unwrap();
-    // If it were sent now, it would reach the server behind the leave request, and be dropped.
+    // If the message were sent now, it would reach the server after the leave request and be
+    // dropped.
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
     assert!(!client.is_in("lobby"));
     assert_eq!(sent(&mut client), [""; 0]);
@@ -44,7 +44,8 @@ fn a_removal_that_crosses_a_leave_reports_the_messages_before_it() {
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
     client.leave(NOW, "lobby");
     assert_eq!(sent(&mut client), ["lobby chat", "\0probe leave", "lobby leave"]);
-    // This is the removal. The server has then dropped the message, and answers the rest.
+    // This acknowledgement is the removal. The server has then dropped the message, and answers the
+    // probe and the leave request next.
     answer(&mut client, "lobby", LEAVE_ACK);
     let events = events(&mut client);
     let [Event::Lost(lost), Event::Left { .. }] = &*events else { panic!("{events:?}") };
@@ -70,7 +71,7 @@ fn an_earlier_join_that_is_answered_late_is_not_the_later_one() {
     let mut client = upgraded();
     answer(&mut client, ROOT, JOIN_ACK);
     client.join(NOW, "lobby").unwrap();
-    // The server puts the client into the room before it reads the join.
+    // The server adds the client to the room before it reads the client's request to join.
     answer(&mut client, "lobby", JOIN_ACK);
     events(&mut client);
     client.leave(NOW, "lobby");

@@ -120,7 +120,7 @@ fn a_session_is_not_over_before_the_end() {
     assert!(decoder.is_over());
 }
 
-/// A driver responds differently to a close frame than to a violation.
+/// A driver must respond differently to a close frame and to a violation.
 #[test]
 fn only_a_valid_close_counts_as_closed_by_the_peer() {
     let endings = [

@@ -36,7 +36,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Write for Socket<'a, I> {
     }
 }
 
-/// How tungstenite stopped.
+/// How tungstenite stopped reading.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     /// The stream ended without a close frame.
@@ -104,7 +104,7 @@ proptest! {
         prop_assert_eq!(&ours, &theirs);
         prop_assert_eq!(&ours, &stream.expected);
 
-        // Both answer pings with identical bytes.
+        // Both sides answer pings with identical bytes.
         let mut pongs = Vec::new();
         for event in &ours {
             if let Seen::Ping(data) = event {

@@ -131,7 +131,7 @@ fn a_long_reason_is_truncated_at_a_character_boundary() {
     }
 }
 
-/// The zeros are never read, so they take up address space only.
+/// The zeros are never read, so they use address space but no memory.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn a_packet_that_cannot_be_encoded_leaves_no_header_behind() {

@@ -74,7 +74,7 @@ fn text_has_the_same_limit() {
     assert_eq!(read_chunks(&limits, [&over[..]]), [TOO_BIG]);
 }
 
-/// Any frame's header is sufficient.
+/// A frame's header alone suffices to reject a message above the limit.
 #[test]
 fn the_limit_is_checked_before_the_payload_is_received() {
     let limits = limits(1000, 1024);
@@ -88,7 +88,7 @@ fn the_limit_is_checked_before_the_payload_is_received() {
     for (already, length) in [(1000, 1), (999, 2), (1, 1000), (1000, u64::MAX >> 1)] {
         let wire = [frame(BINARY, &filler(already)), header(FIN | CONTINUE, length, KEY)].concat();
         assert_eq!(read_chunks(&limits, [&wire[..]]), [TOO_BIG]);
-        // The length is unknown until the last byte of the header.
+        // The length becomes known only with the last byte of the header.
         let mut decoder = Decoder::new();
         let (most, last) = wire.split_at(wire.len() - 1);
         assert_eq!(feed(&mut decoder, &limits, most), []);

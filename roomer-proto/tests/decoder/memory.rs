@@ -7,7 +7,8 @@ use roomer_proto::websocket::{Decoder, Limits};
 use crate::streams::{any_stream, chunk_sizes, chunks, large, small};
 use crate::wire::*;
 
-/// Returns the maximum memory for `bytes` received, given that buffers grow by doubling.
+/// Returns the maximum memory after `bytes` bytes were received, given that buffers grow by
+/// doubling.
 fn allowance(bytes: usize) -> usize {
     2 * bytes + 64
 }
@@ -90,7 +91,7 @@ fn unfinished_bytes_are_reported() {
     feed(&mut decoder, &limits, back);
     feed(&mut decoder, &limits, &[]);
     assert_eq!(decoder.unfinished(), 0);
-    // A close frame in two chunks ends the decoder.
+    // Once a close frame has arrived, in two chunks, the decoder has finished.
     let close = frame(FIN | CLOSE, b"");
     feed(&mut decoder, &limits, &close[..3]);
     assert_eq!(decoder.unfinished(), 3);
@@ -147,7 +148,7 @@ fn the_end_of_a_session_frees_all_memory() {
         let (limits, mut decoder) = (Limits::default(), Decoder::new());
         feed(&mut decoder, &limits, &frame(BINARY, &filler(5000)));
         assert!(decoder.held() >= 5000);
-        // Feed it byte by byte so that the last frame is buffered too.
+        // Feed the bytes one by one so that the last frame is buffered too.
         let seen: Vec<Seen> =
             ending.chunks(1).flat_map(|byte| feed(&mut decoder, &limits, byte)).collect();
         assert_eq!(seen.len(), 1, "{ending:?}");
@@ -167,7 +168,7 @@ proptest! {
             feed(&mut decoder, &limits, chunk);
             came += chunk.len();
             rested = stream.rests.iter().copied().rfind(|rest| *rest <= came).unwrap_or(rested);
-            // Bytes before the end of the last complete message no longer count.
+            // Bytes before the end of the last complete message must not be held any longer.
             prop_assert!(decoder.held() <= allowance(came - rested));
         }
     }

@@ -13,7 +13,8 @@ fn the_examples_of_the_rfc() {
     assert_eq!(read(pong), [Seen::Pong(b"Hello".to_vec())]);
 }
 
-/// The other examples are server frames. Received from a client, each is rejected as unmasked.
+/// The remaining examples of that section are server frames. A server rejects each of them as
+/// unmasked.
 #[test]
 fn the_unmasked_examples_of_the_rfc_are_rejected() {
     let examples: [&[u8]; 6] = [
@@ -29,7 +30,7 @@ fn the_unmasked_examples_of_the_rfc_are_rejected() {
     }
 }
 
-/// The same examples, masked: fragments, and both extended forms of the length.
+/// The server examples of that section, masked: fragments, and both extended forms of the length.
 #[test]
 fn the_examples_of_the_rfc_masked() {
     let fragments = [frame(TEXT, b"Hel"), frame(FIN | CONTINUE, b"lo")].concat();

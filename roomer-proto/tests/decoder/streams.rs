@@ -11,7 +11,7 @@ use crate::wire::*;
 pub(crate) struct Stream {
     pub(crate) wire: Vec<u8>,
     pub(crate) expected: Vec<Seen>,
-    /// Where each frame starts.
+    /// The position at which each frame starts.
     pub(crate) starts: Vec<usize>,
     /// The positions between messages.
     pub(crate) rests: Vec<usize>,
@@ -63,7 +63,7 @@ impl Stream {
         self.rests.push(self.wire.len());
     }
 
-    /// Appends a message of this length twice, unfragmented and fragmented.
+    /// Appends a message of this length, first unfragmented, then fragmented.
     fn step(&mut self, length: usize) {
         self.message(&binary(&filler(length)), &[], None);
         self.control(true, &filler(length % 126));
@@ -106,7 +106,7 @@ pub(crate) fn small() -> Stream {
 /// The lengths on both sides of each boundary between length encodings.
 const STEPS: [usize; 8] = [124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537];
 
-/// Returns one stream for each of these lengths.
+/// Returns one stream for each length in `STEPS`.
 pub(crate) fn steps() -> impl Iterator<Item = Stream> {
     STEPS.into_iter().map(|length| {
         let mut stream = Stream::default();
@@ -116,7 +116,7 @@ pub(crate) fn steps() -> impl Iterator<Item = Stream> {
     })
 }
 
-/// Returns one stream with all of these lengths.
+/// Returns one stream with all lengths in `STEPS`.
 pub(crate) fn large() -> Stream {
     let mut stream = Stream::default();
     for length in STEPS {

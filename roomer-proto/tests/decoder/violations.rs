@@ -62,7 +62,7 @@ fn control_frames_above_125_bytes() {
     }
 }
 
-/// As in the Go original, a control frame's length must use the one-byte form.
+/// As in the Go original, a control frame must encode its length in one byte.
 #[test]
 fn control_frames_with_a_long_form_of_a_short_length() {
     for first in [CLOSE, PING, PONG] {
@@ -188,7 +188,7 @@ fn a_header_alone_is_enough() {
     }
 }
 
-/// What a client rejects in its server's frames, which are not masked.
+/// A client rejects control frames above 125 bytes from its server, which are not masked.
 #[test]
 fn control_frames_of_a_server_above_125_bytes() {
     for first in [CLOSE, PING, PONG] {

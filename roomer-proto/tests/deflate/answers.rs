@@ -28,7 +28,7 @@ fn an_answer_with_anything_else_fails_the_connection() {
         ",",
         &format!("{OFFER}; server_max_window_bits"),
         &format!("{OFFER}; server_max_window_bits=16"),
-        // These parameters were not offered.
+        // The parameters or extensions below were not offered, or occur twice.
         &format!("{OFFER}; client_max_window_bits"),
         &format!("{OFFER}; client_max_window_bits=15"),
         &format!("{OFFER}; unknown"),

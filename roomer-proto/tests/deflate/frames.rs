@@ -1,4 +1,4 @@
-//! The RSV1 bit: where a decoder accepts it (RFC 7692 section 6), and fragmented messages.
+//! The RSV1 bit: the frames in which a decoder accepts it (RFC 7692 section 6), and fragments.
 
 use roomer_proto::websocket::deflate::{Deflater, Inflater};
 use roomer_proto::websocket::{Decoder, Event, Kind, Limits};
@@ -20,8 +20,8 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 fn messages(accepts_compressed: bool, frames: &[Vec<u8>]) -> Result<Vec<(Kind, Vec<u8>)>, u16> {
     let limits = Limits::default();
     let mut all = Vec::new();
-    // Repeat it byte by byte, because the compression state must not depend on chunk
-    // boundaries.
+    // Decode the frames in one chunk, then byte by byte: the compression state must not depend on
+    // chunk boundaries.
     for size in [usize::MAX, 1] {
         let mut decoder = Decoder::new();
         if accepts_compressed {

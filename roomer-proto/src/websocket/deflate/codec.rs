@@ -8,7 +8,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 use crate::websocket::encode::compressed_frame;
 use crate::websocket::{Kind, Violation, message_frame};
 
-/// The end of every compressed message, which is not transmitted (section 7.2.1).
+/// The last bytes of every compressed message, which are not transmitted (section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// The tail, followed by an empty final block. The decompressor reaches the end of that block
@@ -22,18 +22,19 @@ const LEVEL: u32 = 3;
 /// The initial capacity of an output buffer, since a peer does not announce the inflated length.
 const FIRST_CAPACITY: usize = 1024;
 
-/// A compressed message may have this many bytes, plus [`MOST_FOR_ONE`] for each byte of its
-/// content. Blocks that expand to little or nothing cost more time than their bytes suggest, so
-/// a message made of them would circumvent a limit on bytes. A compressor that flushes after
-/// every byte produces nine bytes for one.
+/// The number of bytes that a compressed message may have in addition to [`MOST_FOR_ONE`] for each
+/// byte of its content.
 const MOST_PADDING: usize = 1024;
+/// The maximum number of compressed bytes for one byte of content. Blocks that expand to little or
+/// nothing cost more time than their bytes suggest, so a message made of them would circumvent a
+/// limit on bytes. A compressor that flushes after every byte produces nine bytes for one.
 const MOST_FOR_ONE: usize = 10;
 
 /// A compressor for any number of messages. It allocates about 300 KiB, and should therefore be
 /// shared by many connections.
 pub struct Deflater {
     stream: Compress,
-    /// The last compressed message. Its buffer is reused.
+    /// The last compressed message, whose buffer is reused.
     output: Vec<u8>,
 }
 
@@ -92,8 +93,8 @@ impl Inflater {
     ) -> Result<Vec<u8>, Violation> {
         self.0.reset(false);
         let mut message = Vec::new();
-        // zlib produces no bytes for an empty message that follows another one, instead of the
-        // single byte of section 7.2.3.6.
+        // Empty data is an empty message: for one that follows another message, zlib produces no
+        // bytes instead of the single byte of section 7.2.3.6.
         if !data.is_empty() && !self.inflate_into(data, max_message, &mut message)? {
             self.inflate_into(&END, max_message, &mut message)?
                 .then_some(())
@@ -137,7 +138,7 @@ impl Inflater {
                 Status::StreamEnd if data.is_empty() => return Ok(true),
                 // More blocks may follow a final block (section 7.2.1).
                 Status::StreamEnd => {
-                    // Check this here too, because restarting is the most expensive step.
+                    // Check the padding here too, because restarting is the most expensive step.
                     check_padding(length - data.len(), message.len())?;
                     self.0.reset(false);
                 }

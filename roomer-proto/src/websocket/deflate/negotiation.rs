@@ -50,8 +50,8 @@ impl Agreement {
     ///
     /// # Errors
     ///
-    /// [`WrongAnswer`] if the response lacks one of the two offered parameters, or contains
-    /// any other than these and the server's window.
+    /// [`WrongAnswer`] if the response lacks one of the two offered parameters, or contains a
+    /// parameter other than these and the server's window.
     pub fn confirm<'a>(
         lines: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Option<Self>, WrongAnswer> {
@@ -60,7 +60,8 @@ impl Agreement {
         let mut answers = header::parse(line);
         let answer = answers.next().ok_or(WrongAnswer)?;
         let agreement = Agreement::of(&answer, Side::Answer).ok_or(WrongAnswer)?;
-        // Nothing may follow, not even something malformed, which other parsers might interpret.
+        // Nothing may follow the answer, not even a malformed element, which other parsers might
+        // accept.
         let is_only = answers.next().is_none() && lines.next().is_none() && !line.contains(&b',');
         if is_only { Ok(Some(agreement)) } else { Err(WrongAnswer) }
     }
@@ -97,8 +98,8 @@ impl Agreement {
             }
         }
         let has = |param| extension.params.iter().any(|(name, _)| *name == param);
-        // A response must repeat both parameters. Without the server's, a message could refer
-        // to earlier ones, which an `Inflater` does not keep.
+        // A response must repeat both parameters. Without the server's parameter, a message could
+        // refer to earlier messages, which an `Inflater` does not keep.
         let is_complete = side == Side::Offer || has(SERVER_NO_CONTEXT) && has(CLIENT_NO_CONTEXT);
         is_complete.then_some(agreement)
     }
