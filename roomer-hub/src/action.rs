@@ -11,11 +11,12 @@ use crate::room::{Audience, Members};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 
-/// One action for the driver. An input's actions must be carried out in the order returned.
+/// One action for the driver. The driver must carry out an input's actions in the order returned.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
-    /// The connection has been added to the tables. Always the first action of an
-    /// [`Input::Open`](crate::Input::Open), unless the connection is [`Rejected`](Action::Rejected).
+    /// The connection has been added to the tables. This is always the first action of an
+    /// [`Input::Open`](crate::Input::Open), unless the connection is
+    /// [`Rejected`](Action::Rejected).
     Opened {
         /// The new connection's key.
         conn: ConnKey,
@@ -65,42 +66,44 @@ pub enum Action<'a> {
         /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// Send a packet to a room's members. The list may be empty if only peers have members.
+    /// Send a packet to a room's members. The list of members may be empty if only peers have
+    /// members.
     Broadcast {
         /// The room's key.
         room: RoomKey,
         /// The room's members, borrowed from the hub without copying.
         members: Members<'a>,
-        /// A connection to skip, which need not be a member: the sender, or the connection that
-        /// a notice is about.
+        /// A connection to skip: the sender, or the connection that a notice is about. It need not
+        /// be a member.
         except: Option<ConnKey>,
         /// The members that the packet is for.
         audience: Audience,
         /// The packet to send.
         packet: PacketRef<'a>,
-        /// The peers with members in the room, which must receive the packet too. Empty for
-        /// notices, which every node generates itself, and for messages from a peer.
+        /// The peers with members in the room, which must also receive the packet. Empty for
+        /// notices, which every node generates itself, and for messages that come from a peer.
         peers: Peers<'a>,
-        /// The peer's connection to skip, if the packet comes from a
+        /// A connection on a peer to skip, if the packet comes from a
         /// [`Command::Broadcast`](crate::Command::Broadcast) that excludes one.
         except_guest: Option<&'a ConnId>,
     },
-    /// Send the member count to the extended members of a room that counts them. The driver may
-    /// drop an unsent earlier count if no other packet for the room has been queued after it.
+    /// Send the member count to the extended members of a room that counts its members. If an
+    /// earlier count has not been sent yet, the driver may drop it, unless another packet for the
+    /// room has been queued after it.
     Count {
         /// The room's key.
         room: RoomKey,
         /// The room's members, borrowed from the hub.
         members: Members<'a>,
-        /// The connection that has just joined and already has the count. Sending the packet to
-        /// it is harmless.
+        /// The connection that has just joined and already has the count. Sending it the packet is
+        /// harmless.
         except: Option<ConnKey>,
         /// The members that the packet is for: all or the extended ones.
         audience: Audience,
         /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// Send a direct message to the peer whose tag matches its `dst`. The peer drops the
+    /// Send a direct message to a peer whose tag matches the message's `dst`. The peer drops the
     /// message if it does not have that connection.
     Forward {
         /// The peer to send to.
@@ -108,12 +111,12 @@ pub enum Action<'a> {
         /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// A connection's info was replaced ([`Tables::profile`]); peers must be informed.
+    /// A connection's info was replaced ([`Tables::profile`]). The driver must inform the peers.
     InfoChanged {
         /// The connection with the new info.
         conn: ConnKey,
     },
-    /// A connection went away or came back ([`Tables::is_away`]); peers must be informed.
+    /// A connection went away or came back ([`Tables::is_away`]). The driver must inform the peers.
     AwayChanged {
         /// The connection.
         conn: ConnKey,
@@ -156,9 +159,9 @@ pub enum Action<'a> {
         code: ErrorCode,
     },
     /// Ask the application to authorize a packet. The result arrives as
-    /// [`Input::Allowed`](crate::Input::Allowed) or [`Input::Denied`](crate::Input::Denied)
-    /// with the same packet. Until then, the driver must not pass further packets of this
-    /// connection to the hub so that their order is preserved.
+    /// [`Input::Allowed`](crate::Input::Allowed) or [`Input::Denied`](crate::Input::Denied) with
+    /// the same packet. Before that, the driver must not pass further packets from this connection
+    /// to the hub, so that the packets keep their order.
     Authorize {
         /// The packet's sender.
         conn: ConnKey,
@@ -167,7 +170,7 @@ pub enum Action<'a> {
         /// The client's packet, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// Flush the connection's queued messages, then close it: after a command, or after a packet
+    /// Flush the connection's queued messages, then close it. Caused by a command, or by a packet
     /// that exceeded a limit, such as [`Config::message_rate`](crate::Config::message_rate).
     Close {
         /// The connection. Its key is already stale.
@@ -188,8 +191,8 @@ pub struct Actions<'a> {
     pub(crate) output: &'a Output,
     records: std::slice::Iter<'a, Record>,
     pub(crate) context: Context<'a>,
-    /// The subject's id as text, computed once because it requires a UTF-8 check; empty without
-    /// a subject.
+    /// The subject's id as text; empty without a subject. Computed once, because it requires a
+    /// UTF-8 check.
     pub(crate) id: &'a str,
 }
 
@@ -250,8 +253,8 @@ impl<'a> Actions<'a> {
     ) -> Action<'a> {
         let room = &self.tables.rooms[key];
         let (members, peers, except) = (room.members(), room.peers(), self.context.except);
-        // In a room with history, a separate record sends the message to extended members,
-        // together with its number.
+        // In a room with history, extended members get the message from a separate record, together
+        // with its number.
         let audience = if room.has_history { room.plain_audience() } else { Audience::All };
         Action::Broadcast { room: key, members, except, audience, packet, peers, except_guest }
     }
@@ -287,7 +290,7 @@ impl<'a> Actions<'a> {
 
     /// Returns the name of a room that exists or was closed by this input.
     fn room_name(&self, room: RoomKey) -> &'a str {
-        // A room closed by this input is no longer in the tables, but the `Left` of its last
+        // A room that this input closed is no longer in the tables, but the `Left` of its last
         // member needs the name.
         let closed = || self.output.closed_rooms.iter().find(|(key, _)| *key == room);
         self.tables.room_name(room).or_else(|| Some(&*closed()?.1)).unwrap_or_default()
@@ -328,7 +331,7 @@ impl<'a> Iterator for Actions<'a> {
             Record::Call(handler) => Action::Call { conn, handler, packet },
             Record::Authorize(permission) => Action::Authorize { conn, permission, packet },
             Record::Close(code) => {
-                // The command's reason, which `command` stored in the payload.
+                // `command` has stored the command's reason in the payload.
                 let reason = std::str::from_utf8(packet.payload).unwrap_or_default();
                 Action::Close { conn, code, reason }
             }

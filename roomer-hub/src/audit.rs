@@ -9,14 +9,14 @@ use crate::peers::{RoomGuest, RoomGuests};
 use crate::room::Room;
 use crate::tables::Tables;
 
-/// A list's maximum capacity, as a multiple of its length.
+/// The maximum capacity of a list, as a multiple of its length.
 const SPARE: usize = 4;
 
 /// An upper bound on the size of a full chunk of a member list, in bytes.
 const CHUNK_LEN: usize = 4096;
 
 impl Tables {
-    /// Checks that the tables are consistent: every id, name, seat and member refers to its
+    /// Checks that the tables are consistent: each id, name, seat and member refers to its
     /// counterpart and back, no room is empty, each room's snapshot lists its members, and no list
     /// has much more capacity than it needs. Takes time linear in the tables' size.
     ///
@@ -60,7 +60,8 @@ impl Tables {
             self.audit_entries(key, room)?;
             members += count;
         }
-        // Every seat refers to a member that refers back, so only the counts can still differ.
+        // Each seat refers to a member that refers back, so only the numbers of seats and members
+        // can still differ.
         if seats != members {
             return Err(format!("{seats} seats, but {members} members"));
         }
@@ -112,7 +113,8 @@ impl Tables {
             self.audit_room_guests(name, room)?;
             seats -= room.members().len();
         }
-        // Every seat refers to an entry that refers back, so only the counts can still differ.
+        // Each seat refers to an entry that refers back, so only the numbers of seats and entries
+        // can still differ.
         match seats {
             0 => Ok(()),
             _ => Err(format!("{seats} more seats of guests than guests in rooms")),
@@ -130,7 +132,8 @@ impl Tables {
         {
             return Err(format!("the snapshot of the guests of {name:?} is not {text}"));
         }
-        // Each peer must have one entry, whose numbers match its guests and are not both 0.
+        // Each peer must have exactly one entry, whose two numbers match the tables and are not
+        // both 0.
         for (index, entry) in room.peers().as_slice().iter().enumerate() {
             let peer = entry.peer;
             let is_second = room.peers().iter().take(index).any(|other| other == peer);
@@ -178,14 +181,14 @@ impl Tables {
         audited.map_err(|error| format!("guests in {name:?}: {error}"))
     }
 
-    /// Checks a room's member list and memory.
+    /// Checks a room's member list, and the memory that it uses.
     fn audit_room(&self, room: &Room) -> Result<(), String> {
         let (name, members) = (&room.name, room.members());
         let ids: Vec<&str> =
             members.iter().filter_map(|conn| Some(self.conns.get(conn)?.id.as_str())).collect();
         let text = match room.has_full_presence() {
             true if !members.is_empty() => format!("[\"{}\"]", ids.join("\",\"")),
-            // The list of members is never sent, so it is not maintained.
+            // The member list of such a room is never sent, so it is not maintained.
             _ => "]".into(),
         };
         if room.own_snapshot().to_vec() != text.as_bytes() {

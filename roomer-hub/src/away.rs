@@ -13,9 +13,9 @@ use crate::room::Room;
 use crate::tables::Tables;
 
 impl Hub {
-    /// Makes rooms created from now on that match `pattern` notify their extended members when
-    /// others go away or come back ([`Input::Away`](crate::Input::Away)). `pattern` is a room's
-    /// name, or a prefix followed by `*`. It has no effect on rooms without [full
+    /// For rooms created from now on that match `pattern`, notifies extended members when other
+    /// members go away or come back ([`Input::Away`](crate::Input::Away)). `pattern` is a room's
+    /// name, or a prefix followed by `*`. Has no effect on rooms without [full
     /// presence](Presence::Full), which do not show other members.
     pub fn announce_away(&mut self, pattern: &str) {
         self.tables.away_rooms.push(RoomPattern::new(pattern));
@@ -47,11 +47,11 @@ impl Hub {
             if !room.announces_away || others == 0 {
                 continue;
             }
-            // Share one text between all rooms; there may be a thousand.
+            // Share one text between all rooms, of which there may be a thousand.
             let text = *text.get_or_insert_with(|| {
                 self.output.add_text(|out| write_change(is_away, &entry.id, out))
             });
-            // As with its join and leave, the connection itself is not notified.
+            // The connection itself is not notified, as with its joins and leaves.
             let kind = NoticeKind::Membership;
             let record = RareRecord::Members { room: seat.room, text, kind };
             self.output.records.push(Record::Rare(record));
@@ -87,7 +87,7 @@ impl Hub {
         }
     }
 
-    /// Completes an extended client's `join_ack`, in a room that announces who is away.
+    /// Completes an extended client's `join_ack` in a room that announces which members are away.
     #[cold]
     #[inline(never)]
     pub(crate) fn write_ack_end(&mut self, conn: ConnKey, key: RoomKey) {
@@ -96,7 +96,7 @@ impl Hub {
         end.push(b']');
         tables.write_away(conn, &tables.rooms[key], end);
         let histories = tables.histories.as_ref().filter(|_| tables.rooms[key].has_history);
-        // The bracket was already written, before the ids.
+        // The bracket was already written before the ids.
         let position = histories.and_then(|histories| histories.ack_end.strip_prefix(']'));
         end.extend_from_slice(position.unwrap_or("}").as_bytes());
     }
@@ -112,7 +112,7 @@ impl Tables {
 
     /// Returns the ids of the connections that are away, in an unspecified but reproducible order.
     pub(crate) fn away(&self) -> impl Iterator<Item = ConnId> {
-        // Without rooms that announce it, no connection is marked as away, so skip the scan.
+        // If no rooms announce it, no connection is marked as away, so skip the scan.
         let conns = (!self.away_rooms.is_empty()).then(|| self.conns.values());
         conns.into_iter().flatten().filter(|conn| conn.is_away).map(|conn| conn.id)
     }
@@ -123,20 +123,21 @@ impl Tables {
         guests.filter(move |guest| guest.peer == peer && guest.is_away).map(|guest| guest.id())
     }
 
-    /// Returns true if a room with this name and presence announces who is away.
+    /// Returns true if a room with this name and presence announces which members are away.
     pub(crate) fn has_away(&self, name: &str, presence: Presence) -> bool {
         presence == Presence::Full && self.away_rooms.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// Appends the part of a `join_ack` that lists members who are away, except the receiver, which
-    /// is back once it reads this.
+    /// Appends the part of a `join_ack` that lists the members that are away. Omits the receiver,
+    /// which is back once it reads this.
     fn write_away(&self, receiver: ConnKey, room: &Room, out: &mut Vec<u8>) {
         let conns = room.members().iter().filter(|conn| *conn != receiver);
         let conns = conns.map(|conn| &self.conns[conn]).filter(|conn| conn.is_away);
         let guests = room.guests().map_or(&[][..], RoomGuests::members).iter();
         let guests = guests.map(|entry| &self.guest_tables.guests[entry.guest]);
         let guests = guests.filter(|guest| guest.is_away).map(|guest| guest.id());
-        // A join notifies all members anyway, so visiting each of them here costs no more.
+        // The join visits all members anyway to notify them, so visiting each of them here is
+        // acceptable.
         let mut begin = &b",\"away\":[\""[..];
         for id in conns.map(|conn| conn.id).chain(guests) {
             out.extend_from_slice(begin);

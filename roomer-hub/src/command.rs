@@ -14,8 +14,9 @@ impl Hub {
         let empty = PacketRef::default();
         match command {
             Command::Broadcast { from, except, except_guest, room, event, payload } => {
-                // A handler may still run after its connection has closed. The members have
-                // been notified of that, and must not receive later messages from it.
+                // A handler may still run after its connection has closed. The members have already
+                // been notified of the close, and must not receive later messages from that
+                // connection.
                 if self.may_act_for(from)
                     && let Some(room) = self.tables.find_room(room)
                 {
@@ -36,7 +37,7 @@ impl Hub {
                 if self.may_act_for(from) {
                     match self.tables.find_conn(dst) {
                         Some(to) => self.output.records.push(Record::Direct(to)),
-                        // Without a peer for that tag, the message has no receiver and is dropped.
+                        // If no peer has that tag, the message has no receiver and is dropped.
                         None => self.forward(dst),
                     }
                 }
@@ -71,7 +72,7 @@ impl Hub {
                 Context::of(conn, empty)
             }
             Command::Close { conn, code, reason } => {
-                // Report this only if the connection still exists: a second close, or one that
+                // Report the close only if the connection still exists: a second close, or one that
                 // races with the client's own, has no effect.
                 if self.remove(conn) {
                     self.output.records.push(Record::Close(code));

@@ -14,14 +14,14 @@ pub struct Config {
     /// from a non-member is dropped and counted. The Go original delivers it.
     pub members_only: bool,
     /// True if events that start with `roomer:` belong to the extended protocol
-    /// ([`roomer_proto::extended`]) and are rejected. Default `true`. The Go original does not
-    /// have them.
+    /// ([`roomer_proto::extended`]), so that other packets with such events are rejected. Default
+    /// `true`. The Go original does not have the extended protocol.
     pub extended: bool,
     /// True if the other members are notified again when a member repeats its join. Default
     /// `false`: a repeated join is only acknowledged. The Go original notifies the members.
     pub announce_rejoin: bool,
-    /// The maximum length of a room or event name in bytes. Default 4,096. Names are stored as
-    /// long as the room exists, so they must not be as large as messages.
+    /// The maximum length of a room or event name in bytes. Default 4,096. A room's name is stored
+    /// as long as the room exists, so names must not be as large as messages.
     pub max_name: usize,
     /// The maximum number of rooms per connection, including `root`. Default 1,100, which exceeds
     /// the 1,000 rooms that the original's clients are known to use.
@@ -37,40 +37,41 @@ pub struct Config {
     /// True if a client may set its own info with the application's permission. Default
     /// `false`: only the application can set it.
     pub authorize_info: bool,
-    /// The maximum length of info that a client sets, in bytes of JSON. Default 1,024. Every member
-    /// list sent to an extended member of the client's rooms includes the info.
+    /// The maximum length of info that a client sets, in bytes of JSON. Default 1,024. Each member
+    /// list for an extended client in one of the member's rooms includes the info.
     pub max_info: usize,
     /// The rate at which a client may set its info. Excess changes are rejected. Default: one per
     /// second, with bursts of 16, since each change is sent to all extended members of all its
     /// rooms. `None`: unlimited.
     pub info_rate: Option<Rate>,
     /// The maximum total size of all rooms' histories in bytes
-    /// ([`Hub::add_history`](crate::Hub::add_history)). Default 64 MiB. Above it, histories of rooms
-    /// without members are discarded first, then the oldest messages in the room that has just
-    /// received one.
+    /// ([`Hub::add_history`](crate::Hub::add_history)). Default 64 MiB. If a message exceeds it,
+    /// the hub first discards histories of rooms without members, and then the oldest messages in
+    /// the message's room.
     pub max_history: usize,
     /// The rate at which a client may request missed messages when it joins rooms with history.
     /// Excess requests are ignored, but the joins succeed. Default: one per second, with bursts of
     /// 16. `None`: unlimited.
     pub recall_rate: Option<Rate>,
-    /// The epoch of the first history, from which later ones count up. Only the low 52 bits are
-    /// used. Should be random so that a client of an earlier server process does not mistake the
-    /// history for one that it knows. Default 0.
+    /// The epoch of the first history. Each later history has the next epoch. Only the low 52 bits
+    /// are used. Should be random: otherwise, a client of an earlier server process could mistake
+    /// the history for one that it knows. Default 0.
     pub first_epoch: u64,
-    /// True if direct messages are delivered only between connections that share a room.
-    /// Default `false`: a client can send to any id that it knows. `root` does not count,
-    /// because every connection starts there. Messages to oneself are always delivered. Other
+    /// True if direct messages are delivered only between connections that share a room. Default
+    /// `false`: a client can send to any id that it knows. The room `root` does not count, because
+    /// every connection starts there. Messages to oneself are always delivered. All other direct
     /// messages are dropped and counted.
     pub shared_room_only: bool,
     /// The maximum number of unanswered requests per connection in each category: from a client to
-    /// the server, from a client to other clients, and from the server to a client. All clients
-    /// together may have 16 times as many to one client. Default 64. A request between clients
-    /// older than a minute is dropped to make room for a new one.
+    /// the server, from a client to other clients, and from the server to a client. Additionally,
+    /// one client may have at most 16 times this many unanswered requests from all other clients
+    /// together. Default 64. If a client reaches the limit for requests to other clients, its
+    /// oldest one is dropped if it is older than a minute.
     pub max_requests: usize,
     /// The packet rate per connection. Default `None`: unlimited. A packet above the rate is
     /// dropped, and its connection is closed with code 1008 and the reason `rate`.
     pub message_rate: Option<Rate>,
-    /// The byte rate per connection, counting packets without frame headers. Default `None`:
+    /// The byte rate per connection. Counts whole packets, but not frame headers. Default `None`:
     /// unlimited. A packet larger than the burst is never accepted.
     pub byte_rate: Option<Rate>,
     /// The join rate per connection, including repeated joins, since each is answered with a member
@@ -80,12 +81,12 @@ pub struct Config {
     /// the reason `too many violations`. Default: one per second, with bursts of 256. `None`:
     /// unlimited.
     ///
-    /// A violation is a rejected packet that a client could have avoided: any of
-    /// [`RejectedPackets`](crate::RejectedPackets), except packets that the application denied and
-    /// those that may have crossed a change on their way: messages to a room that the client has
+    /// A violation is a rejected packet that the client could have avoided. This includes all of
+    /// [`RejectedPackets`](crate::RejectedPackets), except packets that the application denied, and
+    /// packets that may have crossed a change on their way: messages to a room that the client has
     /// been removed from, direct messages to a receiver that has closed or left the last shared
     /// room, joins above [`max_rooms`](Self::max_rooms), requests to plain clients and late
-    /// answers. [`message_rate`](Self::message_rate) bounds those.
+    /// answers. [`message_rate`](Self::message_rate) bounds these.
     pub violation_rate: Option<Rate>,
 }
 
@@ -165,13 +166,13 @@ pub enum Order {
     /// on all nodes. Messages never wait for other nodes.
     #[default]
     Sender,
-    /// All members on all nodes see the same order. One node, the room's home, assigns each
-    /// message a place. Messages are therefore delivered only after the home's answer, even on
-    /// the sender's own node.
+    /// All members on all nodes see the same order. One node, the room's home, assigns each message
+    /// its place. Messages are therefore delivered only after the home's answer, even on the
+    /// sender's own node.
     Room,
 }
 
-/// Limits on a room's history, which keeps the latest messages within all of them.
+/// Limits on a room's history, which keeps the latest messages within all of these limits.
 ///
 /// ```
 /// use std::time::Duration;
@@ -184,10 +185,11 @@ pub enum Order {
 pub struct History {
     /// The maximum number of messages.
     pub messages: usize,
-    /// The maximum size in bytes, counting about 100 per message in addition to its event and
-    /// payload. A message above this limit is not stored, and discards all earlier ones.
+    /// The maximum size in bytes. Each message counts as its event and payload plus about 100
+    /// bytes. A message above this limit is not stored, but causes all earlier messages to be
+    /// discarded.
     pub bytes: usize,
-    /// The maximum age of a message. A history is also discarded once its room has had no members
+    /// The maximum age of a message. A history is also discarded when its room has had no members
     /// for this long.
     pub age: Duration,
 }

@@ -1,8 +1,8 @@
 //! JSON entries of a room's members and their info, cached in chunks for extended members.
 //!
-//! Entries vary in length and change, so the text cannot be updated in place like a [`MemberList`].
-//! Full chunks of it are built when a `join_ack` needs them, shared by all receivers, and kept
-//! until one of their entries changes. A room without extended members has no chunks.
+//! Entries vary in length and change, so the text cannot be updated in place like that of a
+//! [`MemberList`]. Its full chunks are built when a `join_ack` needs them, shared by all receivers,
+//! and kept until one of their entries changes. A room without extended members has no chunks.
 //!
 //! [`MemberList`]: crate::snapshot::MemberList
 
@@ -14,7 +14,7 @@ const ENTRIES_PER_CHUNK: usize = 100;
 /// The text's full chunks.
 #[derive(Debug, Default)]
 pub(crate) struct EntryChunks {
-    /// A chunk is empty if it must be rebuilt.
+    /// An empty chunk must be rebuilt.
     chunks: Vec<Bytes>,
 }
 
@@ -22,13 +22,14 @@ impl EntryChunks {
     /// Records that the entry at `index` has changed or was removed.
     pub(crate) fn changed(&mut self, index: usize) {
         if let Some(chunk) = self.chunks.get_mut(index / ENTRIES_PER_CHUNK) {
-            // Only invalidate it so that several changes between two joins cost a single rebuild.
+            // Only invalidate the chunk so that several changes between two joins cause a single
+            // rebuild.
             *chunk = Bytes::new();
         }
     }
 
-    /// Rebuilds missing chunks, and appends the remaining entries, fewer than a chunk, to
-    /// `tail`. There are `count` entries; `write` appends one of them, including its separator.
+    /// Rebuilds missing chunks, and appends the entries after the last full chunk to `tail`. There
+    /// are `count` entries; `write` appends one of them, including its separator.
     pub(crate) fn refresh(
         &mut self,
         count: usize,
@@ -36,14 +37,14 @@ impl EntryChunks {
         tail: &mut Vec<u8>,
     ) {
         let full = count / ENTRIES_PER_CHUNK;
-        // A chunk no longer full is dropped; new ones are built below.
+        // Drop a chunk that is no longer full. New chunks are built below.
         self.chunks.resize(full, Bytes::new());
         for (number, chunk) in self.chunks.iter_mut().enumerate() {
             if chunk.is_empty() {
                 let start = number * ENTRIES_PER_CHUNK;
                 let mut text = Vec::new();
                 (start..start + ENTRIES_PER_CHUNK).for_each(|index| write(index, &mut text));
-                // A full chunk never grows, so spare capacity is released.
+                // Release spare capacity, since a full chunk never grows.
                 text.shrink_to_fit();
                 *chunk = text.into();
             }

@@ -22,7 +22,7 @@ impl Hub {
         packet: &PacketRef<'_>,
         reason: RejectReason,
     ) {
-        // A late answer is not the client's fault.
+        // A late answer is not reported, because the client is not at fault.
         if reason.is_violation() || !is_extended(packet.event) {
             self.report_failure(now, conn, packet, reason.failure());
         }
@@ -42,27 +42,27 @@ impl Hub {
         if !self.tables.is_extended(conn) {
             return;
         }
-        // Joins, leaves and answers are never answered, whatever their `dst` is.
+        // Joins, leaves and answers cannot be requests, whatever their `dst` is.
         let is_request = !matches!(packet.event, JOIN | LEAVE) && !is_extended(packet.event);
         let tagged = split_tag(packet.dst).filter(|_| is_request);
         if let Some((id, tag)) = tagged {
-            // The same `dst` as in an answer: the requester's id if the request was for a
-            // client, and no id if it was for the server.
+            // Use the same `dst` as an answer: with the requester's id if the request was for a
+            // client, and without an id if it was for the server.
             let own_id = self.output.subject.filter(|_| !id.is_empty());
             let dst = TaggedId::new(own_id.as_ref(), tag);
             return self.send_error(conn, Some(dst), failure, Some(packet));
         }
         if self.tables.may_send_error(conn, now) {
-            // Send it before a rejected join's `leave_ack` so that the client receives the reason
-            // first.
+            // Send the error before a rejected join's `leave_ack` so that the client receives the
+            // reason first.
             let leave_ack = self.output.records.pop_if(|last| matches!(last, Record::LeaveAck));
             self.send_error(conn, None, failure, Some(packet));
             self.output.records.extend(leave_ack);
         }
     }
 
-    /// Sends an error. With `dst`, it answers a request, in the room of the input's packet.
-    /// Otherwise, its payload names the rejected packet.
+    /// Sends an error. With `dst`, the error answers a request, and is sent in the room of the
+    /// input's packet. Without `dst`, its payload names the rejected packet.
     pub(crate) fn send_error(
         &mut self,
         conn: ConnKey,

@@ -8,8 +8,8 @@ use roomer_proto::extended::Tag;
 use crate::keys::ConnKey;
 use crate::rate::Bucket;
 
-/// The minimum age at which a request may be dropped for a new one. By then, its requester has most
-/// likely stopped waiting, which it does not report to the server.
+/// The minimum age at which a request may be dropped for a new one. Its requester has most likely
+/// stopped waiting by then, but does not report this to the server.
 const OLD_AGE: Duration = Duration::from_secs(60);
 
 /// Unanswered requests from and to one connection, allocated only if there are any.
@@ -19,12 +19,12 @@ pub(crate) struct Exchange {
     pub(crate) calls: Vec<Tag>,
     /// The client's requests to other clients.
     pub(crate) asks: Vec<Ask>,
-    /// The local clients with requests to this one, in the order of arrival, with one entry per
-    /// request.
+    /// The local clients with requests to this client, in the order of arrival. A client has one
+    /// entry for each of its requests.
     pub(crate) askers: Vec<ConnKey>,
     /// The numbers of the server's requests to this client.
     pub(crate) numbers: Vec<u64>,
-    /// The error rate limit, present once an error was sent.
+    /// The bucket for the error rate, present once an error was sent.
     pub(crate) errors: Option<Bucket>,
 }
 

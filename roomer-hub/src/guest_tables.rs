@@ -1,7 +1,7 @@
 //! Tables of peers and their guests.
 //!
-//! A guest is a connection on another node, called the peer, that is in rooms on this node. It is
-//! stored like a connection: its seats and the rooms' guest lists refer to each other by index.
+//! A guest is a connection on another node, called the peer, that is in rooms on this node. A guest
+//! is stored like a connection: its seats and the rooms' guest lists refer to each other by index.
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
@@ -16,7 +16,7 @@ use crate::keys::{GuestKey, PeerKey};
 use crate::seats::Seats;
 use crate::slots::Slots;
 
-/// The peers and their guests. Empty, at no cost, without peers.
+/// The peers and their guests. Empty without peers, and then without a cost.
 #[derive(Debug, Default)]
 pub(crate) struct GuestTables {
     pub(crate) guests: Slots<GuestKey, Guest>,
@@ -34,7 +34,7 @@ pub(crate) struct Guest {
     /// The id in binary form, less than half the size of a [`ConnId`].
     id: [u8; 16],
     pub(crate) peer: PeerKey,
-    /// True if the client has lost its socket and may return.
+    /// True if the client has lost its socket but may still resume its session.
     pub(crate) is_away: bool,
     /// The info and user; `None` if there is neither.
     pub(crate) profile: Option<Arc<Profile>>,
@@ -78,14 +78,14 @@ impl GuestTables {
     pub(crate) fn remove(&mut self, key: HashKey, guest: GuestKey) {
         self.set_profile(key, guest, None);
         let Some(Guest { id, .. }) = self.guests.remove(guest) else { return };
-        // Compare by key, because the guest, and with it the id, has already been removed from the
-        // table.
+        // Compare by key, because the guest has already been removed from the table, and its id
+        // with it.
         if let Ok(entry) = self.ids.find_entry(key.hash_one(id), |&other| other == guest) {
             entry.remove();
         }
         if self.guests.is_empty() {
-            // Free the slots of possibly thousands of guests. This is safe, because no guest keys
-            // remain.
+            // Free the slots, which may have held thousands of guests. Starting over with new slots
+            // is safe, because no guest keys are left.
             self.guests = Slots::default();
             self.ids = HashTable::new();
         }
@@ -120,14 +120,15 @@ impl GuestTables {
             self.tags.resize(index + 1, None);
         }
         self.tags[index] = tag;
-        // `peers_of` scans the list for each message to an unknown id, so it is kept short.
+        // Keep the list short, because `peers_of` scans it for each message to an unknown id.
         let used = self.tags.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         self.tags.truncate(used);
     }
 
-    /// Returns the peers whose tag matches an id: at most one, unless two peers have drawn the same tag.
+    /// Returns the peers whose tag matches an id. This is at most one, unless two peers have drawn
+    /// the same tag.
     pub(crate) fn peers_of(&self, id: &str) -> impl Iterator<Item = PeerKey> + use<'_> {
-        // Without peers, which is common, avoid parsing the id.
+        // Avoid parsing the id if there are no peers, which is common.
         let tag = if self.tags.is_empty() { None } else { ConnId::parse(id).map(tag_of) };
         let tagged =
             self.tags.iter().enumerate().filter(move |(_, own)| tag.is_some() && **own == tag);

@@ -21,8 +21,8 @@ impl Hub {
         self.rejected_peer_inputs
     }
 
-    /// Handles the inputs that are rare or absent without a cluster, profiles or away members:
-    /// those about peers, profiles at opening, and clients that go away or come back.
+    /// Handles rare inputs: those about peers, connections that open with a profile, and clients
+    /// that go away or come back.
     #[cold]
     #[inline(never)]
     pub(crate) fn rare_input<'a>(&mut self, now: Duration, input: Input<'a>) -> Context<'a> {
@@ -46,7 +46,7 @@ impl Hub {
             Input::GuestAway { peer, id, is_away } => self.set_guest_away(peer, id, is_away),
             Input::GuestLeft { peer, room, id } => self.guest_left(peer, room, id),
             Input::GuestCount { peer, room, members } => self.guest_count(peer, room, members),
-            // The caller has handled this.
+            // `Hub::handle` has handled these inputs.
             Input::Open { .. }
             | Input::Packet { .. }
             | Input::Allowed { .. }
@@ -70,7 +70,7 @@ impl Hub {
             return;
         }
         let guests = self.tables.guest_tables.guests.iter();
-        // Collect them first, because removing a guest modifies the table.
+        // Collect the keys first, because removing a guest modifies the table.
         let guests: Vec<GuestKey> =
             guests.filter(|(_, guest)| guest.peer == peer).map(|(key, _)| key).collect();
         for guest in guests {
@@ -88,7 +88,7 @@ impl Hub {
     fn remove_guest(&mut self, guest: GuestKey) {
         let subject = self.output.subjects.len() as u32;
         self.output.subjects.push(self.tables.guest_tables.guests[guest].id());
-        // Remove from the last seat to the first so that no other seat moves.
+        // Start with the last seat so that no other seat moves.
         while let Some(last) = self.tables.guest_tables.guests[guest].seats.len().checked_sub(1) {
             let (room, is_closed) = self.tables.leave_guest(guest, last);
             if is_closed {
@@ -125,8 +125,8 @@ impl Hub {
         let known = self.tables.find_guest(&id);
         let is_of_other =
             known.is_some_and(|guest| self.tables.guest_tables.guests[guest].peer != peer);
-        // A direct message has exactly one receiver, so a second connection with the same id is
-        // rejected.
+        // Reject a second connection with the same id, because a direct message must have exactly
+        // one receiver.
         if is_of_other || self.tables.find_conn(id.as_str()).is_some() {
             self.rejected_peer_inputs.duplicate_id += 1;
             return;
@@ -188,7 +188,7 @@ impl Hub {
             self.rejected_peer_inputs.long_name += 1;
             return;
         }
-        // A count of 0 must not create a room.
+        // A count of 0 must not create the room.
         let room = match members {
             0 => self.tables.find_room(name),
             _ => Some(self.room_or_new(name)),
@@ -229,7 +229,7 @@ impl Hub {
         Context { conn: ConnKey::default(), except: None, packet }
     }
 
-    /// Handles a client's message to an id without a local connection, by forwarding it if the id
+    /// Handles a client's direct message to an id without a local connection. Forwards it if the id
     /// matches a peer's tag.
     #[cold]
     pub(crate) fn forward_packet(

@@ -36,7 +36,7 @@ pub struct Hub {
     pub(crate) rejected_peer_inputs: RejectedPeerInputs,
 }
 
-/// An error from registering an event. Each variant is a bug in the caller.
+/// An error from registering an event. Each variant indicates a bug in the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
@@ -62,7 +62,7 @@ impl Hub {
         // driver has consumed them.
         self.output.clear();
         // Do this before handling the input, which reads the time from the histories and stores the
-        // client's request there.
+        // client's history request there.
         if let Some(histories) = &mut self.tables.histories {
             histories.begin(now);
         }
@@ -132,7 +132,7 @@ impl Hub {
     }
 
     /// Sets the presence of rooms created from now on. `pattern` is a room's name, or a prefix
-    /// followed by `*`. The first matching pattern applies; without a match, it is
+    /// followed by `*`. The first matching pattern applies. Rooms that match no pattern have
     /// [`Presence::Full`].
     pub fn set_presence(&mut self, pattern: &str, presence: Presence) {
         self.presence.push((RoomPattern::new(pattern), presence));

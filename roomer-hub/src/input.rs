@@ -19,7 +19,7 @@ pub enum Input<'a> {
         /// Without [`Config::extended`](crate::Config::extended), all clients count as plain.
         extended: bool,
     },
-    /// A connection with info or a user was opened. Otherwise the same as [`Input::Open`].
+    /// A connection with info or a user was opened. Handled like [`Input::Open`] otherwise.
     OpenWithProfile {
         /// The connection's id.
         id: ConnId,
@@ -36,8 +36,8 @@ pub enum Input<'a> {
         packet: PacketRef<'a>,
     },
     /// The application allowed the packet from an [`Action::Authorize`](crate::Action::Authorize).
-    /// The packet is handled as if it required no permission. All other rules are checked again,
-    /// except the rates, whose tokens the packet has already taken.
+    /// The hub handles the packet as if it required no permission. All other rules are checked
+    /// again, except the rates, because the packet has already taken its tokens.
     Allowed {
         /// The connection that sent the packet.
         conn: ConnKey,
@@ -45,8 +45,8 @@ pub enum Input<'a> {
         packet: PacketRef<'a>,
     },
     /// The application denied the packet from an [`Action::Authorize`](crate::Action::Authorize).
-    /// The packet is dropped and counted. A denied join is answered with `leave_ack`, unless the
-    /// server has joined the connection to that room in the meantime. In that case, it counts as a
+    /// The hub drops and counts the packet. A denied join is answered with `leave_ack`, unless the
+    /// server has joined the connection to that room in the meantime: the packet then counts as a
     /// repeated join.
     Denied {
         /// The connection that sent the packet.
@@ -54,24 +54,24 @@ pub enum Input<'a> {
         /// The packet from the action.
         packet: PacketRef<'a>,
     },
-    /// A client has lost its socket and may return, or has returned. The other extended members are
-    /// notified in rooms that announce this ([`Hub::announce_away`](crate::Hub::announce_away)).
-    /// Ignored if the hub has no patterns for such rooms.
+    /// A client has lost its socket but may still resume its session, or has resumed it. In rooms
+    /// that announce this ([`Hub::announce_away`](crate::Hub::announce_away)), the other extended
+    /// members are notified. Ignored if the hub has no patterns for such rooms.
     Away {
         /// The connection, which stays in its rooms.
         conn: ConnKey,
         /// True if the client has no socket.
         is_away: bool,
     },
-    /// A connection has ended, for whatever reason. It leaves all its rooms.
+    /// A connection has ended, for any reason. It leaves all its rooms.
     Gone {
         /// The connection that ended.
         conn: ConnKey,
     },
     /// A handler or the application issued a command.
     Command(Command<'a>),
-    /// The link to a peer, another cluster node, is up. Rejected if it was up already. All other
-    /// inputs about a peer are rejected while it is not up
+    /// The link to a peer, another cluster node, is up. Rejected if it was already up. While the
+    /// link is not up, all other inputs about the peer are rejected
     /// ([`RejectedPeerInputs`](crate::RejectedPeerInputs)).
     PeerUp {
         /// The peer. Its key is in use from now on.
@@ -79,13 +79,13 @@ pub enum Input<'a> {
         /// The first four bytes (eight hexadecimal digits) of this peer's connection ids.
         tag: [u8; 4],
     },
-    /// A peer was dropped. All its guests leave, with notices; its counts and its tag are removed.
+    /// A peer was dropped. All its guests leave, with notices. Its counts and its tag are removed.
     PeerGone {
         /// The peer. Its key may be reused from now on.
         peer: PeerKey,
     },
-    /// A peer's connection joined a room with [full presence](crate::Presence::Full), and is a
-    /// guest of the room from now on. A guest already in the room is not announced again.
+    /// A peer's connection joined a room with [full presence](crate::Presence::Full), and becomes a
+    /// guest of the room. Ignored if it is already a guest there.
     GuestJoined {
         /// The peer that the connection belongs to.
         peer: PeerKey,
@@ -93,8 +93,8 @@ pub enum Input<'a> {
         room: &'a str,
         /// The connection's id, which starts with the peer's tag.
         id: ConnId,
-        /// The connection's info and user, if it has either. Ignored if the connection is
-        /// already a guest of another room, since its profile is then known.
+        /// The connection's info and user, if it has either. Ignored if the connection is already a
+        /// guest in another room, since its profile is then known.
         profile: Option<&'a Arc<Profile>>,
     },
     /// A guest's info or user has changed. The extended members of its rooms are notified. Ignored
@@ -107,8 +107,8 @@ pub enum Input<'a> {
         /// The connection's info and user, if it has either.
         profile: Option<&'a Arc<Profile>>,
     },
-    /// A guest's client has lost its socket and may return, or has returned. The extended members
-    /// of its rooms are notified as by [`Input::Away`]. Ignored if there is no such guest.
+    /// A guest's client has lost its socket but may still resume its session, or has resumed it.
+    /// Members are notified as for [`Input::Away`]. Ignored if there is no such guest.
     GuestAway {
         /// The peer that the guest belongs to.
         peer: PeerKey,
@@ -135,8 +135,8 @@ pub enum Input<'a> {
         /// The new number; 0 if none are left.
         members: u32,
     },
-    /// A message from a peer to the members of a room on this node; the peer sends it to each
-    /// node separately. Handlers are not called, because they run on the sender's node.
+    /// A message from a peer to the members of a room on this node. The peer sends it to each node
+    /// separately. Handlers are not called, because they run on the sender's node.
     PeerBroadcast {
         /// The peer that has sent the message.
         peer: PeerKey,
@@ -146,8 +146,8 @@ pub enum Input<'a> {
         /// be built in. Its `dst` is ignored.
         packet: PacketRef<'a>,
     },
-    /// A message from a peer to the connection `dst` on this node. Dropped and counted if the id is
-    /// unknown.
+    /// A message from a peer to the connection `dst` on this node. Dropped and counted if there is
+    /// no such connection.
     PeerDirect {
         /// The peer that has sent the message.
         peer: PeerKey,
@@ -155,17 +155,18 @@ pub enum Input<'a> {
         /// be built in.
         packet: PacketRef<'a>,
     },
-    /// A message to the members of a room on this node that now has its place in the room's
-    /// order ([`Cluster::submit`](crate::cluster::Cluster::submit)). The rules were checked
-    /// when it was submitted.
+    /// A message to the members of a room on this node that now has its place in the room's order
+    /// ([`Cluster::submit`](crate::cluster::Cluster::submit)). The rules were already checked when
+    /// the message was submitted.
     Ordered {
         /// The id of a connection to skip, if any.
         except: Option<ConnId>,
-        /// The message. Its sender may have left in the meantime.
+        /// The message. Its sender may have left after sending it.
         packet: PacketRef<'a>,
     },
-    /// Messages from a member of a room, on any node, may be missing. The other members on this
-    /// node are notified that it left and rejoined. Ignored if there is no such member.
+    /// Messages from a member of a room, on any node, may be missing. To signal this, the other
+    /// members on this node are notified that the member left and rejoined. Ignored if there is no
+    /// such member.
     Renewed {
         /// The member's id.
         id: ConnId,
@@ -177,11 +178,11 @@ pub enum Input<'a> {
 /// A command from a handler or from the application. Commands for removed connections are ignored.
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
-    /// Send a message to a room's members. If the room does not exist, there are no receivers.
-    /// (`SendToRoom` in the Go original, which always excludes the sender.)
+    /// Send a message to a room's members. Has no effect if the room does not exist. (`SendToRoom`
+    /// in the Go original, which always excludes the sender.)
     Broadcast {
-        /// The sender, whose id becomes the packet's `src`; `None` for the server. It need not
-        /// be a member.
+        /// The sender, whose id becomes the packet's `src`; `None` for the server. The sender need
+        /// not be a member.
         from: Option<ConnKey>,
         /// A member to skip, if any.
         except: Option<ConnKey>,
@@ -194,9 +195,9 @@ pub enum Command<'a> {
         /// The packet's payload: arbitrary bytes.
         payload: &'a [u8],
     },
-    /// Send a message to one connection. If it is not on this node, the message is forwarded to the
-    /// peer whose tag matches the id, or dropped if there is none. (`SendToClient` in the Go
-    /// original, whose room is always `root`.)
+    /// Send a message to one connection. If the connection is not on this node, the message is
+    /// forwarded to the peer whose tag matches the id, or dropped if there is no such peer.
+    /// (`SendToClient` in the Go original, whose room is always `root`.)
     Send {
         /// The sender, whose id becomes the packet's `src`; `None` for the server.
         from: Option<ConnKey>,
@@ -209,8 +210,8 @@ pub enum Command<'a> {
         /// The packet's payload: arbitrary bytes.
         payload: &'a [u8],
     },
-    /// Join a connection to a room as if its client had sent `join`, but without asking the
-    /// application for permission.
+    /// Join a connection to a room as if its client had sent `join`, except that the application is
+    /// not asked for permission.
     Join {
         /// The connection to join.
         conn: ConnKey,
@@ -224,17 +225,17 @@ pub enum Command<'a> {
         /// The room's name.
         room: &'a str,
     },
-    /// Replace a connection's info. The extended members of its rooms, including itself, are
-    /// notified. If a room's [`Presence`](crate::Presence) is `Off`, only the connection itself is
-    /// notified; if it is `Count`, no members are.
+    /// Replace a connection's info. The extended members of its rooms, including the connection
+    /// itself, are notified. In a room whose [`Presence`](crate::Presence) is `Off`, only the
+    /// connection itself is notified, and in one whose presence is `Count`, no members are.
     SetInfo {
         /// The connection whose info is replaced.
         conn: ConnKey,
         /// The new info; `None` removes it.
         info: Option<&'a Info>,
     },
-    /// Answer a client's request, which came in an [`Action::Request`](crate::Action::Request).
-    /// Ignored if the request has already been answered.
+    /// Answer a client's request from an [`Action::Request`](crate::Action::Request). Ignored if
+    /// the request has already been answered.
     Answer {
         /// The connection that has sent the request.
         conn: ConnKey,
@@ -251,7 +252,7 @@ pub enum Command<'a> {
     Request {
         /// The connection to send the request to.
         conn: ConnKey,
-        /// The request's number, higher than all earlier ones.
+        /// The request's number, higher than all earlier numbers.
         number: u64,
         /// The packet's `room`.
         room: &'a str,
@@ -267,8 +268,8 @@ pub enum Command<'a> {
         /// The request's number.
         number: u64,
     },
-    /// Close a connection. It leaves all its rooms, after which
-    /// [`Action::Close`](crate::Action::Close) follows.
+    /// Close a connection. It leaves all its rooms, and [`Action::Close`](crate::Action::Close)
+    /// follows.
     Close {
         /// The connection to close.
         conn: ConnKey,

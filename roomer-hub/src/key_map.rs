@@ -8,8 +8,8 @@ use slotmap::{DefaultKey, SecondaryMap};
 
 use crate::keys::TableKey;
 
-/// A map from hub keys to driver values. A lookup is an array access. A stale key no longer matches
-/// an entry once a newer key has taken its slot.
+/// A map from hub keys to driver values. A lookup is an array access. The entry of a stale key is
+/// dropped once a newer key takes its slot.
 ///
 /// ```
 /// use std::time::Duration;

@@ -8,8 +8,8 @@ pub trait TableKey: Copy + sealed::Slot {}
 mod sealed {
     use slotmap::DefaultKey;
 
-    /// The tables use slotmap. Its traits are not implemented, because that would make slotmap
-    /// a part of this crate's public interface.
+    /// The tables use slotmap's keys. Its traits are not implemented for the keys here, because
+    /// that would make slotmap a part of this crate's public interface.
     pub trait Slot {
         fn from_slot(slot: DefaultKey) -> Self;
         fn slot(self) -> DefaultKey;
@@ -45,13 +45,13 @@ define_keys! {
     /// The key of a connection in the hub's tables.
     ///
     /// Keys are generational: once the connection is removed, its key never matches anything again.
-    /// The default is the null key, which matches nothing either.
+    /// The default is the null key, which never matches anything.
     pub struct ConnKey;
 
     /// The key of a room in the hub's tables.
     ///
-    /// Generational, like [`ConnKey`]: if a room is closed and created again under the same
-    /// name, it has a new key.
+    /// Generational, like [`ConnKey`]: if a room is closed and a room with the same name is
+    /// created, the new room has a new key.
     pub struct RoomKey;
 
     /// The key of a guest, a connection on another node, in the hub's tables.
@@ -66,9 +66,9 @@ impl ConnKey {
         self.0.as_ffi()
     }
 
-    /// Converts a number returned by [`as_u64`](Self::as_u64) back to a key, for drivers that hand
-    /// keys to the operating system, for example as epoll data. Any other number yields a key that
-    /// matches nothing or an arbitrary connection.
+    /// Converts a number returned by [`as_u64`](Self::as_u64) back to a key, for drivers that pass
+    /// keys through the operating system, for example as epoll data. Any other number yields a key
+    /// that matches nothing or an arbitrary connection.
     #[must_use]
     pub fn from_u64(number: u64) -> Self {
         ConnKey(KeyData::from_ffi(number))

@@ -33,19 +33,20 @@ pub(crate) enum RejectReason {
 }
 
 impl RejectReason {
-    /// Returns true if the sender could have avoided the rejection. A client could not avoid one
-    /// that depends on a change that had not reached it when it sent the packet, however many
-    /// packets were in flight, or on a fact that the protocol does not tell it:
+    /// Returns true if the sender could have avoided the rejection. A client cannot avoid a
+    /// rejection that depends on a change that had not reached it when it sent the packet, however
+    /// many packets were in flight, or on a fact that the protocol does not reveal to it:
     ///
     /// - `NotMember`: the server may have just removed the client from the room.
-    /// - `UnknownDst`, `NoSharedRoom`: the receiver may have just closed or left their last
-    ///   shared room.
-    /// - `TooManyRooms`: a client may rejoin the rooms that a server with a higher limit allowed,
-    ///   and plain clients do not know the limit.
+    /// - `UnknownDst`, `NoSharedRoom`: the receiver may have just closed, or left the last room
+    ///   shared with the client.
+    /// - `TooManyRooms`: a client may rejoin its rooms after moving from a server with a higher
+    ///   limit, and plain clients do not know the limit.
     /// - `PlainReceiver`: a client does not know which protocol another client uses.
     /// - `LateAnswer`: the server may have just stopped waiting for the answer.
     ///
-    /// [`Config::message_rate`] bounds such packets as it does accepted ones, which cost more.
+    /// [`Config::message_rate`] bounds such packets just as it bounds accepted packets, which cost
+    /// more.
     pub(crate) fn is_violation(self) -> bool {
         use RejectReason::{
             LateAnswer, NoSharedRoom, NotMember, PlainReceiver, TooManyRooms, UnknownDst,
@@ -119,11 +120,11 @@ impl Buckets {
         let take = |bucket: &mut Bucket, rate: Option<Rate>, count| {
             rate.is_none_or(|rate| bucket.take(rate, now, count))
         };
-        // If a later rate rejects the packet, the tokens already taken are lost. That is
-        // harmless, because the connection will be closed.
+        // If a later rate rejects the packet, the tokens already taken are lost. This is harmless,
+        // because the connection will be closed.
         take(&mut self.messages, config.message_rate, 1)
-            // The length excludes frame headers, whose number depends on how the client fragments a
-            // message.
+            // The length excludes frame headers, because their number depends on how the client
+            // fragments its messages.
             && take(&mut self.bytes, config.byte_rate, packet.encoded_len())
             && (packet.event != JOIN || take(&mut self.joins, config.join_rate, 1))
     }
@@ -249,8 +250,8 @@ impl RejectedPackets {
     }
 }
 
-/// Counters of inputs about peers that a hub has rejected, by reason. A correct peer does not
-/// cause them, except where noted.
+/// Counters of inputs about peers that a hub has rejected, by reason. A correct peer does not cause
+/// such inputs, except where noted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectedPeerInputs {

@@ -24,8 +24,8 @@ use crate::snapshot::{MemberList, Snapshot};
 use crate::tables::Tables;
 
 impl Hub {
-    /// Acknowledges a join to the subject and notifies the other members, in a room with
-    /// extended members.
+    /// In a room with extended members, acknowledges the subject's join and notifies the other
+    /// members.
     #[cold]
     #[inline(never)]
     pub(crate) fn acknowledge_in_mixed_room(
@@ -46,7 +46,7 @@ impl Hub {
             return;
         }
         let entry = &self.tables.rooms[room];
-        // The joining connection is already a member, but does not count as one of the others.
+        // The joining connection is already a member, but must not count among the other members.
         let extended_others = entry.extended_members() - usize::from(is_extended);
         let plain_others = entry.members().len() - 1 - extended_others;
         if plain_others > 0 && entry.has_full_presence() {
@@ -142,7 +142,7 @@ impl Hub {
         for seat in conns[conn].seats.iter() {
             let room = &mut rooms[seat.room];
             if let Some(entries) = &mut room.entries {
-                // Do this even if no members are notified, because a later `join_ack` contains the
+                // Do this even if no members are notified, because a later `join_ack` includes the
                 // entry.
                 entries.changed(seat.member_index as usize);
             }
@@ -151,7 +151,7 @@ impl Hub {
                 Presence::Off if conns[conn].extended => NoticeKind::Own,
                 _ => continue,
             };
-            // Share the text between all rooms; there may be a thousand of them.
+            // Share one text between all rooms, of which there may be a thousand.
             let text = *text.get_or_insert_with(|| {
                 self.output.add_text(|out| {
                     out.extend_from_slice(b"{\"changed\":[");
@@ -187,13 +187,13 @@ impl Hub {
         let Tables { guest_tables, rooms, .. } = &mut self.tables;
         for seat in guest_tables.guests[key].seats.iter() {
             let room = &mut rooms[seat.room];
-            // Do this even if no members are notified, because a later `join_ack` contains the
+            // Do this even if no members are notified, because a later `join_ack` includes the
             // entry.
             room.guests_mut().entries.changed(seat.member_index as usize);
             if room.presence != Presence::Full || room.extended_members() == 0 {
                 continue;
             }
-            // Share the text between all rooms, as in `set_info`.
+            // Share one text between all rooms, as in `set_info`.
             let text = *text.get_or_insert_with(|| {
                 self.output.add_text(|out| {
                     out.extend_from_slice(b"{\"changed\":[");
@@ -221,8 +221,8 @@ impl Hub {
                 self.info_packet(now, conn, packet, authorization)
             }
             REPLY | ERROR if self.tables.is_extended(conn) => self.answer(conn, packet),
-            // Events of later versions, and events that only a server sends. The engine handles
-            // events about the session itself.
+            // The event was added by a later version, or only a server may send it. The engine
+            // handles events about the session itself.
             _ => Err(RejectReason::Reserved),
         }
     }
@@ -290,7 +290,7 @@ impl<'a> Actions<'a> {
         let (members, except) = (room.members(), self.context.except);
         match kind {
             NoticeKind::Membership => self.local_broadcast(key, audience, packet),
-            // Send it with `dst` so that it does not overtake earlier messages to the room.
+            // Set `dst` so that the notice does not overtake earlier messages to the room.
             NoticeKind::Own => {
                 Action::Send { to: self.context.conn, packet: PacketRef { dst: self.id, ..packet } }
             }
@@ -337,8 +337,8 @@ impl Tables {
     /// Updates the cached chunks of a room's members and guests, and writes the entries after the
     /// last full chunk.
     fn refresh_entries(&mut self, key: RoomKey, own: &mut Vec<u8>, abroad: &mut MemberList) {
-        // Move them out, because building entries borrows the tables. A small room has no full
-        // chunks.
+        // Move the chunks out, because building entries borrows the tables. A small room has no
+        // full chunks.
         let mut kept = self.rooms[key].entries.take();
         let mut new = EntryChunks::default();
         let entries = kept.as_deref_mut().unwrap_or(&mut new);

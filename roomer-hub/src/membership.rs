@@ -32,7 +32,7 @@ impl Hub {
         profile: &Profile,
     ) -> Context<'a> {
         let conn = self.tables.insert(id, now, extended && self.config.extended);
-        // Set this before joining `root`, because that join announces it.
+        // Set the profile before joining `root`, because that join announces it.
         if let Some(conn) = conn.filter(|_| !profile.is_empty()) {
             self.tables.conns[conn].profile = Some(Box::new(profile.clone()));
         }
@@ -69,8 +69,8 @@ impl Hub {
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
         let existing = self.tables.find_room(name);
-        // Check this before the limits: a repeated join needs no seat, and the Go original answers
-        // every join.
+        // Check for a repeated join before the limits, because it needs no seat and the Go original
+        // answers every join.
         if let Some(room) = existing.filter(|&room| self.tables.is_member(conn, room)) {
             self.acknowledge(conn, room, self.config.announce_rejoin);
             return Ok(());
@@ -92,7 +92,7 @@ impl Hub {
             None => self.tables.insert_room(name, self.presence_of(name)),
         };
         self.tables.join(conn, room);
-        // Record this after the join so that the number of members includes the new one.
+        // Record the join after it is done so that the number of members includes the new one.
         self.output.records.push(Record::Joined(room));
         self.acknowledge(conn, room, self.tables.members(room).len() > 1);
         Ok(())
@@ -120,12 +120,12 @@ impl Hub {
             .find_room(name)
             .and_then(|room| Some((room, self.tables.seat_index(conn, room)?)));
         let Some((room, seat_index)) = seat else {
-            // Always answered: plain clients use the answer as confirmation that their earlier
-            // packets were handled.
+            // A leave is always answered: plain clients use the answer as confirmation that the
+            // server has handled their earlier packets.
             return self.output.records.push(Record::LeaveAck);
         };
-        // Record this before the `leave_ack` so that the driver first flushes the room's pending
-        // messages to the connection.
+        // Record the leave before the `leave_ack` so that the driver first flushes the room's
+        // pending messages to the connection.
         self.output.records.push(Record::Left(room));
         self.output.records.push(Record::LeaveAck);
         self.leave_seat(conn, seat_index);
@@ -137,7 +137,7 @@ impl Hub {
         if !self.set_subject(conn) {
             return false;
         }
-        // Remove from the last seat to the first so that no other seat moves.
+        // Start with the last seat so that no other seat moves.
         while let Some(seat) = self.tables.conns[conn].seats.last() {
             self.output.records.push(Record::Left(seat.room));
             self.leave_seat(conn, self.tables.conns[conn].seats.len() - 1);
@@ -155,7 +155,7 @@ impl Hub {
     fn leave_seat(&mut self, conn: ConnKey, seat_index: usize) {
         let (room, closed) = self.tables.leave(conn, seat_index);
         if let Some(name) = closed {
-            // The name is kept, because the records refer to the room by its key, which is now stale.
+            // Keep the name, because the records refer to the room by its key, which is now stale.
             self.output.closed_rooms.push((room, name));
             self.output.records.push(Record::RoomClosed(room));
             return;
@@ -164,7 +164,7 @@ impl Hub {
         if room_entry.extended_members() > 0 {
             return self.announce_leave(room);
         }
-        // The remaining members may all be guests.
+        // All remaining members may be guests.
         if room_entry.has_full_presence() && !room_entry.members().is_empty() {
             self.output.records.push(Record::MemberLeft(room));
         }

@@ -52,7 +52,7 @@ impl Hub {
                 });
             }
             match conn {
-                // The connection is local, so its info is available.
+                // The connection is local, so its info is available for the notice.
                 Some(conn) if has_joined => {
                     if self.tables.rooms[room].extended_members() > 0 {
                         self.output.notify(room, NoticeKind::Membership, |out| {
@@ -63,7 +63,8 @@ impl Hub {
                         });
                     }
                 }
-                // A leave needs only the id, so the same function serves local connections.
+                // A leave notice needs only the id, so a local connection can be announced like a
+                // guest.
                 _ => self.announce_guest(room, has_joined, &id),
             }
         }

@@ -12,7 +12,7 @@ use crate::permission::{Authorization, Permission};
 use crate::record::Record;
 
 impl Hub {
-    /// Handles a packet from a client by checking first the rates, then the rules.
+    /// Handles a packet from a client. Checks the rates first, then the rules.
     pub(crate) fn packet(
         &mut self,
         now: Duration,
@@ -23,9 +23,10 @@ impl Hub {
         if !self.set_subject(conn) {
             return;
         }
-        // A packet that the application has just allowed took its tokens when it arrived.
+        // A packet that the application has just allowed already took its tokens when it arrived.
         let is_new = authorization == Authorization::Required;
-        // Count before applying the rules so that packets rejected by them count too.
+        // Take the tokens before applying the rules so that packets rejected by the rules also
+        // count.
         if self.has_rates
             && is_new
             && !self.tables.buckets_mut(conn).take_packet(&self.config, now, packet)
@@ -59,16 +60,16 @@ impl Hub {
                 self.leave(conn, packet.room);
                 return Ok(());
             }
-            // The Go original forwards these, which allows a client to forge others' joins and
-            // leaves.
+            // The Go original forwards these events, which allows a client to forge other clients'
+            // joins and leaves.
             event if is_reserved(event) => return Err(RejectReason::Reserved),
             event if self.config.extended && is_extended(event) => {
                 return self.extended_event(now, conn, packet, authorization);
             }
             _ => {}
         }
-        // Do not check this earlier: a join with an overlong name is answered with `leave_ack`, and
-        // a leave is always answered.
+        // Do not check the length earlier: a join with an overlong name is answered with
+        // `leave_ack`, and a leave is always answered.
         if packet.event.len().max(packet.room.len()) > self.config.max_name {
             return Err(RejectReason::LongName);
         }
@@ -97,14 +98,14 @@ impl Hub {
             self.output.records.push(Record::Authorize(Permission::Publish));
             return Ok(());
         }
-        // A handler replaces the broadcast; it may send one itself.
+        // A handler replaces the broadcast, but may itself send one.
         match (self.handlers.get(packet.event), room) {
             (Some(&handler), _) => self.output.records.push(Record::Call(handler)),
             (None, Some(room)) => {
                 self.broadcast(room, packet, Some(conn), Record::Broadcast(room));
             }
-            // This is only possible without `members_only`: the room does not exist, so there are
-            // no receivers.
+            // The room does not exist, so there are no receivers. This is only possible without
+            // `members_only`.
             (None, None) => {}
         }
         Ok(())
@@ -126,7 +127,7 @@ impl Hub {
         reason: RejectReason,
     ) {
         self.rejected.count(reason);
-        // Report it before the close below so that the client receives the reason first.
+        // Report the rejection before the close below so that the client receives the reason first.
         self.report_refused(now, conn, packet, reason);
         let Some(rate) = self.config.violation_rate.filter(|_| reason.is_violation()) else {
             return;
@@ -155,7 +156,8 @@ impl Hub {
             && let Some(room) = self.tables.find_room(packet.room)
             && self.tables.is_member(conn, room)
         {
-            // The server has since joined it to the room, so a `leave_ack` would be wrong.
+            // The server has joined the connection to the room since then, so a `leave_ack` would
+            // be wrong.
             return self.acknowledge(conn, room, self.config.announce_rejoin);
         }
         self.rejected.by_application += 1;

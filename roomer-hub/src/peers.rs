@@ -14,12 +14,13 @@ pub(crate) struct RoomGuest {
     pub(crate) seat_index: u32,
 }
 
-/// A peer's members in a room. At least one of the two numbers is not 0.
+/// A peer's members in a room: guests in a room with full presence, otherwise a count. At least one
+/// of the two numbers is not 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoomPeer {
     pub(crate) peer: PeerKey,
     pub(crate) guests: u32,
-    /// The number from the last [`Input::GuestCount`](crate::Input::GuestCount).
+    /// The number of members from the last [`Input::GuestCount`](crate::Input::GuestCount).
     pub(crate) count: u32,
 }
 
@@ -124,7 +125,8 @@ impl RoomGuests {
     /// Removes the guest at an index, and returns the guest that has moved there, if any.
     pub(crate) fn swap_remove(&mut self, peer: PeerKey, index: u32) -> Option<RoomGuest> {
         let index = index as usize;
-        // As with a room's own members, the last guest moves, so its chunk changes too.
+        // As with a room's own members, the last guest moves into the gap, so its chunk changes
+        // too.
         self.entries.changed(index);
         self.entries.changed(self.members.len() - 1);
         self.list.swap_remove(index);
@@ -142,7 +144,7 @@ impl RoomGuests {
         self.update(peer, |entry| entry.count = count);
     }
 
-    /// Modifies a peer's entry, which exists as long as either number is not 0.
+    /// Modifies a peer's entry, which exists as long as one of its two numbers is not 0.
     fn update(&mut self, peer: PeerKey, change: impl FnOnce(&mut RoomPeer)) {
         let known = self.peers.iter().position(|entry| entry.peer == peer);
         // A linear search is enough: a room spans few nodes, and a map would use more memory per room.
@@ -154,7 +156,7 @@ impl RoomGuests {
         });
         let entry = &mut self.peers[index];
         change(entry);
-        // Remove it immediately so that broadcasts are not sent to nodes without members.
+        // Remove the entry immediately so that broadcasts are not sent to nodes without members.
         if entry.guests == 0 && entry.count == 0 {
             self.peers.swap_remove(index);
         }

@@ -13,8 +13,8 @@ pub enum Permission {
     Info,
 }
 
-/// A packet's authorization state. Until it is granted, the application's permission may be needed,
-/// depending on the configuration.
+/// A packet's authorization state. If it is `Required`, the application may have to be asked for
+/// permission, depending on the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Authorization {
     Required,

@@ -47,20 +47,19 @@ impl Rate {
     }
 }
 
-/// A token bucket, stored as the time at which it will be full again, called the theoretical
-/// arrival time in the generic cell rate algorithm. The unit is nanoseconds times tokens per
-/// second. In that unit, all values are integers, so nothing is rounded, and no [`Duration`] causes
-/// an overflow.
+/// A token bucket, stored as the time at which it will be full again (the theoretical arrival time
+/// in the generic cell rate algorithm). The unit is nanoseconds times tokens per second, in which
+/// all values are integers. Therefore nothing is rounded, and no [`Duration`] causes an overflow.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bucket {
     full_at: u128,
 }
 
 impl Bucket {
-    /// Takes `count` tokens. Returns false, without taking any, if there are fewer.
+    /// Takes `count` tokens. Returns false, and takes none, if there are fewer.
     ///
-    /// If the clock has visibly jumped back, the bucket is refilled: admitting a burst is
-    /// better than closing every connection.
+    /// If the deficit shows that the clock has jumped back, the bucket is refilled: admitting a
+    /// burst is better than closing every connection.
     pub(crate) fn take(&mut self, rate: Rate, now: Duration, count: usize) -> bool {
         // At most 2^94 nanoseconds times 2^32, so neither this product nor the sum below can overflow.
         let now = now.as_nanos() * u128::from(rate.per_second());

@@ -12,7 +12,7 @@ use crate::permission::Permission;
 use crate::room::Room;
 use crate::snapshot::MemberList;
 
-/// An action in compact form, resolved against the tables when the driver takes it. Even a
+/// An action in compact form, which is resolved against the tables when the driver takes it. Even a
 /// message to a room with thousands of members takes only two words, without an allocation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Record {
@@ -50,8 +50,8 @@ pub(crate) enum NoticeKind {
     Count,
 }
 
-/// Records that occur only with peers or extended members, separate so that the common records stay
-/// fast.
+/// Records that occur only with peers, extended members or histories. They are separate so that the
+/// common records stay fast.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RareRecord {
     BroadcastExcept(RoomKey),
@@ -76,20 +76,20 @@ pub(crate) enum RareRecord {
         room: RoomKey,
         /// True if peers should receive it too.
         is_forwarded: bool,
-        /// True if [`Output::except_guest`] should not receive it.
+        /// True if the connection [`Output::except_guest`] should not receive the message.
         has_except: bool,
     },
-    /// Only the message's number, for the excluded connection.
+    /// Only the number of a message, for the connection that the message excludes.
     Number(RoomKey),
-    /// A message that the connection has missed; `back` counts backwards from the newest one.
+    /// A message that the connection has missed. `back` is its distance from the newest message.
     Missed {
         room: RoomKey,
         back: u32,
     },
 }
 
-/// Records for requests and errors, kept separate so that the common records stay fast. They are
-/// small, because the largest variant determines the size of all records.
+/// Records for requests and errors, which are separate so that the common records stay fast. They
+/// are small, because the largest variant determines the size of all records.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ExtendedRecord {
     /// A request for the handler in [`Output::request_handler`].
@@ -104,7 +104,7 @@ pub(crate) enum ExtendedRecord {
     Error(u32),
 }
 
-/// An error to send, without the fields that it takes from the input's packet.
+/// An error to send, without the fields that are taken from the input's packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ErrorPacket {
     pub(crate) to: ErrorReceiver,
@@ -144,7 +144,7 @@ pub(crate) struct Output {
     pub(crate) subjects: Vec<ConnId>,
     /// The excluded guest. Only valid with [`RareRecord::BroadcastExcept`].
     pub(crate) except_guest: Option<ConnId>,
-    /// The rooms closed by the input, whose last member has left.
+    /// The rooms that the input closed by removing their last member.
     pub(crate) closed_rooms: Vec<(RoomKey, Box<str>)>,
     /// The payload of a `join_ack` that cannot be shared, because the room does not have full presence.
     pub(crate) own_payload: Vec<u8>,
@@ -198,15 +198,15 @@ impl Texts {
 }
 
 impl Output {
-    /// Memory for this many records is kept between inputs.
+    /// The number of records for which memory is kept between inputs.
     const SPARE_RECORDS: usize = 64;
 
     /// Prepares for the next input.
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.records.clear();
-        // A single input, such as a peer's end, may cause thousands of records. Otherwise, this
-        // does nothing.
+        // A single input, such as the loss of a peer, may cause thousands of records. This call
+        // does nothing after other inputs.
         self.records.shrink_to(Self::SPARE_RECORDS);
         self.closed_rooms.clear();
         // Check this here to avoid calling a cold function in the common case without guests.
@@ -247,7 +247,7 @@ impl Output {
         self.records.push(Record::Rare(RareRecord::Members { room, text, kind }));
     }
 
-    /// Adds a payload for notices, which the caller must record, and returns its index.
+    /// Adds a payload for a notice and returns its index. The caller must record the notice.
     pub(crate) fn add_text(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
         // Remove old texts here, not in `clear`, which would slow down hubs without extended
         // members.
@@ -286,7 +286,7 @@ impl Output {
         self.records.push(Record::Extended(record));
     }
 
-    /// Frees the ids of a dropped peer's guests, of which there may be many thousands.
+    /// Frees the ids of a removed peer's guests, of which there may be thousands.
     #[cold]
     #[inline(never)]
     fn release_subjects(&mut self) {
@@ -301,7 +301,7 @@ pub(crate) struct Context<'a> {
     pub(crate) conn: ConnKey,
     /// The connection excluded from broadcasts.
     pub(crate) except: Option<ConnKey>,
-    /// The packets' room, event, `dst` and payload.
+    /// The room, event, `dst` and payload of the input's packets.
     pub(crate) packet: PacketRef<'a>,
 }
 

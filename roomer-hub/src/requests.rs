@@ -24,7 +24,7 @@ impl Hub {
         packet: &PacketRef<'_>,
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
-        // Plain clients do not use tags, so their `dst` is always an id.
+        // Plain clients do not use tags, so the `dst` of their messages is always an id.
         if !packet.dst.contains(':') || !self.tables.is_extended(conn) {
             return self.forward_packet(conn, packet.dst, authorization);
         }
@@ -43,8 +43,8 @@ impl Hub {
         packet: &PacketRef<'_>,
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
-        // Only check the request here. It is recorded once the application's rule, if any, has
-        // allowed it.
+        // Only check the request here. It is recorded once the application's rule, if there is one,
+        // has allowed it.
         self.tables.may_call(conn, tag, self.config.max_requests)?;
         let room = self.tables.find_room(packet.room);
         let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));
@@ -71,7 +71,7 @@ impl Hub {
         (id, tag): (&str, Tag),
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
-        // Only accept the canonical form, because answers are matched by the id's bytes.
+        // Accept only the canonical form, because answers are matched by the id's bytes.
         let to = ConnId::parse(id).ok_or(RejectReason::UnknownDst)?;
         let receiver = self.tables.find_conn(id);
         match receiver {
@@ -79,14 +79,14 @@ impl Hub {
             Some(to) if self.config.shared_room_only && !self.may_reach(conn, to) => {
                 return Err(RejectReason::NoSharedRoom);
             }
-            // Check this after the rule above, because the error reveals which protocol the
+            // Check the protocol after the rule above, because the error reveals which protocol the
             // receiver uses.
             Some(to) if !self.tables.is_extended(to) => return Err(RejectReason::PlainReceiver),
             Some(_) => {}
         }
         let max = self.config.max_requests;
-        // Check the limit here, and again after a rule has allowed the request, since it may be
-        // reached in the meantime.
+        // Check the limit here, and again after a rule has allowed the request, since the limit may
+        // be reached in the meantime.
         self.tables.may_ask(conn, tag, receiver, now, max)?;
         if self.config.authorize_direct && authorization == Authorization::Required {
             self.output.records.push(Record::Authorize(Permission::Direct));
@@ -100,15 +100,15 @@ impl Hub {
         Ok(())
     }
 
-    /// Handles a client's answer. Only the client that received the request can answer it, and
-    /// only once. Any other answer is a forgery.
+    /// Handles a client's answer. Only the client that received the request can answer it, and only
+    /// once. Any other answer is rejected.
     pub(crate) fn answer(
         &mut self,
         conn: ConnKey,
         packet: &PacketRef<'_>,
     ) -> Result<(), RejectReason> {
-        // Answers bypass the message rules, which check this limit, but are forwarded with their
-        // room.
+        // Check this limit here: answers bypass the rules for messages, but the packet is forwarded
+        // with its room.
         if packet.room.len() > self.config.max_name {
             return Err(RejectReason::LongName);
         }
@@ -138,8 +138,8 @@ impl Hub {
         is_error: bool,
     ) -> Result<(), RejectReason> {
         let number: u64 = tag.as_str().parse().map_err(|_| RejectReason::Unasked)?;
-        // A number never used is the client's fault. If it was used but the request has ended, the
-        // answer is merely late.
+        // An answer to a number that was never used is the client's fault. If the request has
+        // ended, the answer is merely late.
         if tag != Tag::from_number(number) || number >= self.next_request {
             return Err(RejectReason::Unasked);
         }
@@ -183,7 +183,7 @@ impl Hub {
     /// Sends a request from the server to a client.
     #[cold]
     pub(crate) fn server_request(&mut self, conn: ConnKey, number: u64) {
-        // Record it before the request can fail, because the number is used up either way.
+        // Update the number before the request can fail, because the number is used up either way.
         self.next_request = self.next_request.max(number + 1);
         let Some(id) = self.tables.conn_id(conn) else {
             return self.unanswered(number, ErrorCode::Gone);
@@ -204,8 +204,8 @@ impl Hub {
         self.output.records.push(Record::Extended(record));
     }
 
-    /// Ends all requests from and to a connection being removed. Requesters waiting for its answer
-    /// receive an error.
+    /// Ends all requests from and to a connection that is being removed. Clients waiting for its
+    /// answer receive an error.
     #[cold]
     #[inline(never)]
     pub(crate) fn end_exchange(&mut self, conn: ConnKey, id: ConnId) {
@@ -232,7 +232,7 @@ impl Hub {
         let receiver = self.tables.find_conn(id);
         let from = self.output.subject;
         // An error generated by the other node has no sender. It ends the request with this tag,
-        // whichever connection received it.
+        // whichever connection that request was sent to.
         if matches!(packet.event, REPLY | ERROR) {
             match receiver {
                 None => self.rejected_peer_inputs.unknown_dst += 1,
@@ -243,7 +243,7 @@ impl Hub {
             }
             return;
         }
-        // Other nodes' servers do not send requests to this node's clients.
+        // Other nodes' servers do not send requests to clients on this node.
         let Some(asker) = from else {
             self.rejected_peer_inputs.foreign_id += 1;
             return;
@@ -285,7 +285,7 @@ impl<'a> Actions<'a> {
         let packet = PacketRef { src: self.id, ..self.context.packet };
         match record {
             ExtendedRecord::Request => {
-                // Always set with this record; the fallback is a key without a handler.
+                // The key is always set with this record. The fallback is a key without a handler.
                 let handler = self.output.request_handler.unwrap_or(HandlerKey(usize::MAX));
                 Action::Request { conn, handler, packet }
             }

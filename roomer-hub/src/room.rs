@@ -111,7 +111,7 @@ pub(crate) struct Room {
     members: Vec<Member>,
     /// The ids in the order of `members`; empty unless the room has full presence.
     list: MemberList,
-    /// The members and their info as JSON; `None` until an extended member needs them.
+    /// The JSON entries of the members and their info; `None` until an extended member needs them.
     pub(crate) entries: Option<Box<EntryChunks>>,
     /// The members on other nodes; `None` if there are no such members.
     guests: Option<Box<RoomGuests>>,
@@ -170,6 +170,7 @@ impl Room {
         self.list.snapshot()
     }
 
+    /// Returns the list of members on this node, followed by the guests.
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {
         match &self.guests {
             None => self.list.snapshot(),
@@ -213,8 +214,8 @@ impl Room {
         self.members.len().saturating_add(self.guests().map_or(0, RoomGuests::len))
     }
 
-    /// Returns the allocated capacity: in members, and in bytes after the last full chunk of the
-    /// member list.
+    /// Returns the allocated capacity: the number of members, and the number of bytes after the
+    /// last full chunk of the member list.
     pub(crate) fn capacity(&self) -> (usize, usize) {
         (self.members.capacity(), self.list.capacity())
     }
@@ -226,8 +227,8 @@ impl Room {
     /// Adds a member and returns its index.
     pub(crate) fn push(&mut self, member: Member, id: &ConnId, extended: bool) -> u32 {
         self.extended += u32::from(extended);
-        // The list is maintained only where it is sent: in other rooms, 39 bytes per member would
-        // be wasted.
+        // Maintain the list only in rooms where it is sent. In other rooms, it would waste 39 bytes
+        // per member.
         if self.has_full_presence() {
             self.list.push(id, b'[');
         }
@@ -242,7 +243,7 @@ impl Room {
         if self.extended > 0 {
             // Cannot underflow: a connection's protocol never changes while it is a member.
             self.extended -= u32::from(extended);
-            // This must precede the removal, which moves the last member and therefore changes its
+            // Do this before the removal, which moves the last member and therefore changes its
             // chunk too.
             self.drop_entries(index);
         }
@@ -250,7 +251,7 @@ impl Room {
             self.list.swap_remove(index);
         }
         self.members.swap_remove(index);
-        // Shrinking only below a quarter makes leaving amortized constant.
+        // Shrink only below a quarter, which makes leaving amortized constant.
         if self.members.len() * 4 < self.members.capacity() {
             self.members.shrink_to_fit();
             self.list.shrink();
@@ -258,11 +259,12 @@ impl Room {
         self.members.get(index).copied()
     }
 
-    /// Invalidates the JSON entries for the member at an index, which is about to leave.
+    /// Invalidates the JSON entries of the member at `index`, which is about to leave, and of the
+    /// last member.
     #[cold]
     fn drop_entries(&mut self, index: usize) {
         let last = self.members.len() - 1;
-        // Only extended members need the entries. They are rebuilt when the next one joins.
+        // Only extended members need the entries. They are rebuilt when another one joins.
         if self.extended == 0 {
             self.entries = None;
             if let Some(guests) = &mut self.guests {

@@ -12,7 +12,8 @@ pub(crate) struct Seat {
     pub(crate) member_index: u32,
 }
 
-/// A list of seats. Most connections are in `root` and one other room, which needs no allocation.
+/// A list of seats. Most connections are in `root` and one other room, for which no allocation is
+/// needed.
 #[derive(Debug)]
 pub(crate) enum Seats {
     Few(u8, [Seat; 2]),
@@ -31,7 +32,7 @@ impl Seats {
         }
     }
 
-    /// Removes the seat at an index, and moves the last seat there.
+    /// Removes the seat at an index, and moves the last seat into the gap.
     pub(crate) fn swap_remove(&mut self, index: usize) -> Seat {
         match self {
             Seats::Few(len, seats) => {
@@ -42,8 +43,8 @@ impl Seats {
             }
             Seats::Many(seats) => {
                 let removed = seats.swap_remove(index);
-                // Convert at one seat, not at two, so that switching rooms does not allocate each
-                // time.
+                // Convert back at one seat, not at two, so that switching between rooms does not
+                // allocate each time.
                 if let [last] = seats[..] {
                     *self = Seats::Few(1, [last, Seat::default()]);
                 }

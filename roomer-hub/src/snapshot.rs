@@ -33,14 +33,15 @@ impl MemberList {
     #[inline]
     pub(crate) fn push(&mut self, id: &ConnId, begin: u8) {
         if self.tail.len() == CHUNK_LEN {
-            // A full chunk never grows, so spare capacity is released.
+            // Release spare capacity, since a full chunk never grows.
             let mut chunk = std::mem::replace(&mut self.tail, Vec::with_capacity(CHUNK_LEN));
             chunk.shrink_to_fit();
             self.full.push(chunk.into());
         }
-        // Compute this from the lengths, because the first entry may be replaced by another one.
+        // Compute this from the lengths, because another entry may have replaced the first one.
         let is_first = self.full.is_empty() && self.tail.is_empty();
-        // Reserve it in one step; otherwise, the first entry would cause three reallocations.
+        // Reserve the space in one step; otherwise, the first entry would cause three
+        // reallocations.
         self.tail.reserve(ENTRY_LEN);
         self.tail.push(if is_first { begin } else { b',' });
         self.tail.push(b'"');
@@ -58,7 +59,7 @@ impl MemberList {
         let start = 1 + index % ENTRIES_PER_CHUNK * ENTRY_LEN;
         match self.full.get_mut(index / ENTRIES_PER_CHUNK) {
             Some(chunk) => {
-                // This copies only if a receiver still shares the chunk.
+                // This copies the chunk only if a receiver still shares it.
                 let mut copy = Vec::from(std::mem::take(chunk));
                 copy[start..start + id.len()].copy_from_slice(&id);
                 *chunk = copy.into();
@@ -177,8 +178,8 @@ impl<'a> Run<'a> {
         self.full.iter().map(Bytes::len).sum::<usize>() + self.tail.len() + self.end.len()
     }
 
-    /// Returns the full chunks, which all of the room's snapshots share until they change. Empty
-    /// for a small room.
+    /// Returns the full chunks. All snapshots of the room share them until they change. A small
+    /// room has none.
     #[must_use]
     pub fn chunks(&self) -> &'a [Bytes] {
         self.full

@@ -18,8 +18,8 @@ impl<'a> Actions<'a> {
         let room = &self.tables.rooms[key];
         let number = self.tables.histories.as_ref().map_or("", |histories| &histories.number);
         let packet = PacketRef { src: self.id, dst: number, ..self.context.packet };
-        // Only one of the two records, this one or the one for plain members, includes the peers,
-        // so each peer receives the message once.
+        // Two records send this message, this one and the one for plain members. Only one of them
+        // includes the peers, so each peer receives the message once.
         let peers = if is_forwarded { room.peers() } else { Peers::default() };
         let except_guest = self.output.except_guest.as_ref().filter(|_| has_except && is_forwarded);
         let (members, except, audience) =
@@ -43,9 +43,9 @@ impl<'a> Actions<'a> {
     pub(crate) fn missed(&self, room: RoomKey, back: u32) -> Action<'a> {
         let (to, name) = (self.context.conn, &*self.tables.rooms[room].name);
         let message = self.tables.histories.as_ref().and_then(|all| all.message(name, back));
-        // Always present: nothing is discarded between an input and its actions.
+        // Always present: the hub discards no messages between an input and its actions.
         let message = message.unwrap_or_default();
-        // The client sent this message itself. It receives only the number, to keep its
+        // The client sent this message itself, and receives only its number to keep the client's
         // position up to date.
         if message.src == self.id {
             return self.number_for(to, room, message.dst);

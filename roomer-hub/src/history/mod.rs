@@ -25,8 +25,9 @@ use crate::hash::HashKey;
 pub(crate) struct Histories {
     /// The rooms with history; the first matching pattern applies.
     patterns: Vec<(RoomPattern, History)>,
+    /// The histories by room name.
     rooms: HashMap<Box<str>, Entry, HashKey>,
-    /// Histories of rooms without members, ordered by expiry.
+    /// The histories of rooms without members, ordered by the time at which they expire.
     idle: BTreeMap<(Duration, u64), Box<str>>,
     /// The next history's epoch.
     next_epoch: u64,
@@ -36,7 +37,7 @@ pub(crate) struct Histories {
     max_bytes: usize,
     /// The current input's time.
     now: Duration,
-    /// The history request in the current input, if its client joins a room.
+    /// The history request in the current input, if the client joins a room with it.
     pub(crate) request: Option<Recall>,
     /// The `dst` for the current input's message.
     pub(crate) number: String,
@@ -89,7 +90,7 @@ impl Histories {
 
     /// Prepares a new room's history. Returns false if the room has no history.
     pub(crate) fn open(&mut self, name: &str) -> bool {
-        // The room was created again before its history expired, so the history continues in the
+        // The room was created again before its history expired, so continue the history with the
         // same epoch.
         if let Some(entry) = self.rooms.get_mut(name) {
             if let Some(idle) = entry.idle.take() {
@@ -115,7 +116,7 @@ impl Histories {
         self.drop_idle();
     }
 
-    /// Records that a room was closed, after which its history starts to expire.
+    /// Records that a room was closed. Its history expires after the history's maximum age.
     pub(crate) fn close(&mut self, name: &str) {
         let Some(entry) = self.rooms.get_mut(name) else { return };
         // The epoch makes the key unique among rooms that close at the same time.
@@ -128,7 +129,7 @@ impl Histories {
     /// history.
     pub(crate) fn push(&mut self, packet: &PacketRef<'_>) -> Option<u64> {
         let entry = self.rooms.get_mut(packet.room)?;
-        // Subtract the size and add it again below, because the message may evict others.
+        // Subtract the size and add it again below, because storing the message may evict others.
         self.bytes -= entry.history.bytes();
         let number = entry.history.push(self.now, packet);
         self.number = room::number_text(number);
@@ -150,7 +151,7 @@ impl Histories {
         }
         let Some(entry) = self.rooms.get_mut(name) else { return };
         self.bytes -= entry.history.bytes();
-        // The other histories alone may exceed the limit, because empty ones count too.
+        // The other histories alone may exceed the limit, because even empty histories count.
         let max = self.max_bytes.saturating_sub(self.bytes);
         entry.history.shrink_to(max);
         self.bytes += entry.history.bytes();
@@ -176,7 +177,7 @@ impl Histories {
         self.rooms.get(name).map(|entry| &entry.history)
     }
 
-    /// Returns a message in a room's history; `back` counts backwards from the newest one, 0.
+    /// Returns a message in a room's history. `back` is its distance from the newest message.
     pub(crate) fn message(&self, name: &str, back: u32) -> Option<PacketRef<'_>> {
         self.get(name)?.message_before(back)
     }

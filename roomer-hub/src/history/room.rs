@@ -82,8 +82,8 @@ impl RoomHistory {
         let dst = number_text(self.newest);
         let len = dst.len() + packet.event.len() + packet.payload.len();
         if Self::EACH + len > self.limits.bytes {
-            // A message that is not stored would leave a gap, but the stored numbers must be
-            // consecutive.
+            // Discard all messages: the one that is not stored would leave a gap, but the stored
+            // messages must be numbered consecutively.
             (self.messages, self.bytes) = (VecDeque::new(), 0);
             return self.newest;
         }
@@ -96,9 +96,10 @@ impl RoomHistory {
             at: now,
             // An empty `src` does not parse, and therefore stands for the server.
             src: packet.src.parse().ok(),
-            // It has at most 21 bytes: `#` and the digits of a `u64`.
+            // `dst` has at most 21 bytes: `#` and the digits of a `u64`.
             dst_len: dst.len() as u8,
-            // This is below 4 GiB; otherwise, the packet could not be encoded for its receivers.
+            // The length is below 4 GiB; otherwise, the packet could not be encoded for its
+            // receivers.
             event_len: packet.event.len() as u32,
             text: text.into(),
         });
@@ -146,7 +147,7 @@ impl RoomHistory {
         Recalled { at: self.position(), is_complete, numbers: start..next }
     }
 
-    /// Returns a message by its distance from the newest one, as a packet without a room.
+    /// Returns the message at this distance from the newest one, as a packet without a room.
     pub(super) fn message_before(&self, back: u32) -> Option<PacketRef<'_>> {
         self.message(self.newest.checked_sub(back.into())?)
     }
@@ -259,7 +260,7 @@ mod tests {
         assert_eq!(since(&history, 4), (true, text(&["5"])));
         assert_eq!(since(&history, 2), (true, text(&["3", "4", "5"])));
         assert_eq!(since(&history, 1), (false, vec![]));
-        // This history never had these positions.
+        // This history has never contained these positions.
         assert_eq!(since(&history, 6), (false, vec![]));
         assert_eq!(since(&history, u64::MAX), (false, vec![]));
         let other = Recall { at: Some(Position { epoch: 8, number: 4 }), last: Some(2) };

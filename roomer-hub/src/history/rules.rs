@@ -13,9 +13,9 @@ use crate::keys::{ConnKey, RoomKey};
 use crate::record::{RareRecord, Record};
 
 impl Hub {
-    /// Gives a history to rooms created from now on that match `pattern`: a room's name, or a
-    /// prefix followed by `*`. The first matching pattern applies; without a match, a room has no
-    /// history.
+    /// Gives a history to rooms created from now on that match `pattern`, which is a room's name or
+    /// a prefix followed by `*`. The first matching pattern applies. Rooms that match no pattern
+    /// have no history.
     pub fn add_history(&mut self, pattern: &str, history: History) {
         let (config, key) = (self.config, self.tables.key);
         let new = || Box::new(Histories::new(config.first_epoch, config.max_history, key));
@@ -42,7 +42,7 @@ impl Hub {
             }
             _ => None,
         };
-        // Do this even if there are no members of either kind, because the record then includes the
+        // Push the record even if there are no members of either kind, because it then includes the
         // peers.
         if number.is_none() || has_plain || !has_extended {
             self.output.records.push(record);
@@ -50,7 +50,7 @@ impl Hub {
         if number.is_none() || !has_extended {
             return;
         }
-        // Only one of the two actions includes the peers, so they receive the message once.
+        // Only one of the two records includes the peers, so each peer receives the message once.
         let is_from_peer = matches!(record, Record::Rare(RareRecord::Broadcast(_)));
         let is_forwarded = !has_plain && !is_from_peer;
         let has_except = matches!(record, Record::Rare(RareRecord::BroadcastExcept(_)));
@@ -72,7 +72,7 @@ impl Hub {
         }
         let Some(recall) = Recall::parse(packet.payload) else { return };
         // Above the rate, handle the join as an ordinary one: a few received bytes must not
-        // repeatedly cause many sent ones.
+        // repeatedly cause the server to send many.
         if let Some(rate) = self.config.recall_rate
             && !self.tables.buckets_mut(conn).take_recall(rate, now)
         {

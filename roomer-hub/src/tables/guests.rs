@@ -23,7 +23,7 @@ impl Tables {
         guests.iter().map(|entry| self.guest_tables.guests[entry.guest].id())
     }
 
-    /// Returns the number of guests. Each guest counts once, however many rooms it is in.
+    /// Returns the number of guests. Each guest counts once, regardless of how many rooms it is in.
     #[must_use]
     pub fn guest_count(&self) -> usize {
         self.guest_tables.guests.len()
@@ -42,8 +42,9 @@ impl Tables {
         self.rooms.get(room).map_or(Peers::default(), Room::peers)
     }
 
-    /// Returns a peer's guests, once for each of their rooms, with the room's name. Scans all
-    /// peers' guests. The order is unspecified but reproducible.
+    /// Returns a peer's guests with the name of each room that they are in; a guest in several
+    /// rooms is returned several times. Scans all peers' guests. The order is unspecified but
+    /// reproducible.
     pub fn guests_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, ConnId)> {
         let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
         guests.flat_map(|guest| {
@@ -66,7 +67,7 @@ impl Tables {
         let keys = self.guest_tables.users.range((hash, GuestKey::least())..);
         let keys = keys.take_while(move |(other, _)| *other == hash);
         let guests = keys.map(|(_, guest)| &self.guest_tables.guests[*guest]);
-        // Excludes other names with the same hash.
+        // Exclude users whose name has the same hash.
         let is_of_user = move |guest: &&Guest| {
             guest.profile.as_ref().and_then(|known| known.quoted_user()) == profile.quoted_user()
         };
@@ -87,7 +88,8 @@ impl Tables {
         self.peers_of(id).next()
     }
 
-    /// Returns all peers whose tag matches an id: at most one, unless two peers have drawn the same tag.
+    /// Returns all peers whose tag matches an id. This is at most one, unless two peers have drawn
+    /// the same tag.
     pub fn peers_of(&self, id: &str) -> impl Iterator<Item = PeerKey> + use<'_> {
         self.guest_tables.peers_of(id)
     }
@@ -113,7 +115,7 @@ impl Tables {
         seats.iter().position(|seat| seat.room == room)
     }
 
-    /// Adds a guest to a room that it is not in, creating the guest if it is new.
+    /// Adds a guest to a room that it is not in. Creates the guest if it is new.
     pub(crate) fn join_guest(
         &mut self,
         peer: PeerKey,
@@ -136,7 +138,8 @@ impl Tables {
         let Guest { peer, seats, .. } = &mut self.guest_tables.guests[guest];
         let peer = *peer;
         let Seat { room: key, member_index } = seats.swap_remove(seat_index);
-        // Two entries have moved into the gaps, so the references to them must be updated.
+        // In both lists, the last entry has moved into the gap, so the references to these two
+        // entries must be updated.
         if let Some(&moved) = seats.get(seat_index) {
             self.rooms[moved.room].guests_mut().member_mut(moved.member_index).seat_index =
                 seat_index as u32;
@@ -197,8 +200,8 @@ mod tests {
             + tables.rooms.values().map(room).sum::<usize>()
     }
 
-    /// The target for a guest in `root` and one other room. 78 of the bytes are the two entries
-    /// in the rooms' snapshots.
+    /// Checks the memory target for a guest in `root` and one other room. 78 of the bytes are the
+    /// guest's two entries in the rooms' snapshots.
     #[test]
     fn fifty_thousand_guests_in_two_rooms_need_less_than_250_bytes_each() {
         let (mut tables, guests) = (tables(), 50_000);

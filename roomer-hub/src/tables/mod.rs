@@ -1,5 +1,5 @@
 //! Tables of connections and rooms, and the membership between them. Guests and requests, which
-//! most hubs do not have, are in separate files.
+//! most hubs do not have, are in separate modules.
 
 mod exchanges;
 mod guests;
@@ -35,9 +35,9 @@ pub struct Tables {
     /// The rooms, indexed by name.
     pub(crate) names: HashTable<RoomKey>,
     pub(crate) guest_tables: GuestTables,
-    /// The unanswered requests of each connection that has any.
+    /// The unanswered requests of each connection; only connections with requests have an entry.
     pub(crate) exchanges: HashMap<ConnKey, Exchange, HashKey>,
-    /// The room histories; `None` if no room has one.
+    /// The rooms' histories; `None` if no room has one.
     pub(crate) histories: Option<Box<Histories>>,
     /// The rooms that announce which members are away.
     pub(crate) away_rooms: Vec<RoomPattern>,
@@ -49,14 +49,15 @@ pub(crate) struct Conn {
     pub(crate) id: ConnId,
     /// True if the client uses the extended protocol.
     pub(crate) extended: bool,
-    /// True if the client has lost its socket and may return.
+    /// True if the client has lost its socket but may still resume its session.
     pub(crate) is_away: bool,
-    /// Nanoseconds since the clock's origin, in half the size of a [`Duration`].
+    /// The time since the clock's origin in nanoseconds, which takes half the size of a
+    /// [`Duration`].
     opened_at: u64,
     pub(crate) seats: Seats,
     /// The info and user; `None` if there is neither.
     pub(crate) profile: Option<Box<Profile>>,
-    /// `None` until a bucket is used, which most connections never do.
+    /// `None` until a bucket is used. Most connections never use one.
     buckets: Option<Box<Buckets>>,
 }
 
@@ -91,8 +92,8 @@ impl Tables {
     #[must_use]
     pub fn find_conn(&self, id: &str) -> Option<ConnKey> {
         let conns = &self.conns;
-        // The index contains only keys. The id is compared with the one in the connection, so
-        // it is not stored twice.
+        // The index contains only keys. Compare the id with the one stored in the connection, so
+        // that the index need not store it again.
         self.ids.find(self.key.hash(id), |&conn| conns[conn].id == *id).copied()
     }
 
@@ -109,14 +110,14 @@ impl Tables {
         self.conns.get(conn).map(|conn| conn.id)
     }
 
-    /// Returns when a connection was opened, on the clock of [`Hub::handle`](crate::Hub::handle).
-    /// Saturates after 584 years.
+    /// Returns the time at which a connection was opened, on the clock of
+    /// [`Hub::handle`](crate::Hub::handle). Saturates after 584 years.
     #[must_use]
     pub fn opened_at(&self, conn: ConnKey) -> Option<Duration> {
         self.conns.get(conn).map(|conn| Duration::from_nanos(conn.opened_at))
     }
 
-    /// Returns true if a connection uses the extended protocol, and false if it was removed.
+    /// Returns true if a connection uses the extended protocol. Returns false if it was removed.
     #[must_use]
     pub fn is_extended(&self, conn: ConnKey) -> bool {
         self.conns.get(conn).is_some_and(|conn| conn.extended)
@@ -182,8 +183,8 @@ impl Tables {
         self.rooms.iter().map(|(key, room)| (key, &*room.name))
     }
 
-    /// Returns a room's members on this node; empty if the room is closed. [`guests`](Self::guests)
-    /// returns those on other nodes.
+    /// Returns a room's members on this node. Empty if the room is closed. [`guests`](Self::guests)
+    /// returns the members on other nodes.
     #[must_use]
     pub fn members(&self, room: RoomKey) -> Members<'_> {
         self.rooms.get(room).map_or(Members::NONE, Room::members)
@@ -231,7 +232,7 @@ impl Tables {
     /// Inserts a connection without rooms. Returns `None` if its id is already in use by a
     /// connection or a guest.
     pub(crate) fn insert(&mut self, id: ConnId, now: Duration, extended: bool) -> Option<ConnKey> {
-        // Guests' ids count too, because a direct message must have exactly one receiver.
+        // Guests' ids count as in use, because a direct message must have exactly one receiver.
         if self.find_conn(id.as_str()).is_some() || self.find_guest(&id).is_some() {
             return None;
         }
@@ -265,7 +266,7 @@ impl Tables {
         let mut entry = Room::new(name, presence);
         entry.announces_away = self.has_away(name, presence);
         if let Some(histories) = &mut self.histories {
-            // Continue a history that has outlived an earlier room with this name.
+            // If an earlier room with this name had a history that has not expired, continue it.
             entry.has_history = histories.open(name);
         }
         let room = self.rooms.insert(entry);
@@ -274,10 +275,12 @@ impl Tables {
         room
     }
 
-    /// Makes a connection a member of a room that it is not in. Both must be in the tables.
+    /// Makes a connection a member of a room. The connection must not be in the room already, and
+    /// both must be in the tables.
     pub(crate) fn join(&mut self, conn: ConnKey, room: RoomKey) {
         let joiner = &mut self.conns[conn];
-        // Each side receives the index that the other is about to have.
+        // The two entries refer to each other by index. Each receives the index that the other will
+        // have.
         let member = Member { conn, seat_index: joiner.seats.len() as u32 };
         let member_index = self.rooms[room].push(member, &joiner.id, joiner.extended);
         joiner.seats.push(Seat { room, member_index });
@@ -293,7 +296,8 @@ impl Tables {
         let Conn { seats, extended, .. } = &mut self.conns[conn];
         let extended = *extended;
         let Seat { room: key, member_index } = seats.swap_remove(seat_index);
-        // Two entries have moved into the gaps, so the references to them must be updated.
+        // In both lists, the last entry has moved into the gap, so the references to these two
+        // entries must be updated.
         if let Some(&moved) = seats.get(seat_index) {
             self.rooms[moved.room].member_mut(moved.member_index).seat_index = seat_index as u32;
         }
@@ -309,7 +313,7 @@ impl Tables {
 
     /// Removes a room, which must have no members, and returns its name.
     pub(crate) fn close(&mut self, room: RoomKey) -> Option<Box<str>> {
-        // Compute this before the room, and with it the name, is removed.
+        // Compute the hash before the room is removed, and its name with it.
         let hash = self.key.hash(&self.rooms[room].name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == room) {
             entry.remove();
