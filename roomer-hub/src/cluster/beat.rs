@@ -11,15 +11,14 @@ use super::effect::Event;
 use super::peer::{Liveness, Peer};
 use super::reasons::{RefusedReason, ResetReason};
 
-/// A new node with another node's name is assumed to replace it if the new node's uptime is below
-/// this.
+/// The uptime below which a new node with the name of another one is assumed to replace it.
 const RECENT_START: Duration = Duration::from_secs(60);
 
 impl Cluster {
     pub(super) fn send_beat_if_due(&mut self) {
         if self.is_up && self.beat_at <= self.now {
-            // Compute it from now so that a node resuming from suspension does not send all the
-            // heartbeats it missed.
+            // Count the interval from now so that a node resuming from suspension does not send all
+            // the heartbeats that it missed.
             self.beat_at = self.now + self.config.beat;
             self.send_beat();
         }
@@ -38,7 +37,8 @@ impl Cluster {
             let (stream, last) = outgoing.unwrap_or_default();
             ends.push(StreamEnd { to: *node, stream, last, applied: peer.incoming.applied() });
         }
-        // Take it out of the config so that the heartbeat can borrow it while the frame is queued.
+        // Take the name out of the config so that the heartbeat can borrow it while the frame is
+        // queued.
         let name = std::mem::take(&mut self.config.node);
         let beat = Beat {
             oldest_version: VERSION,
@@ -59,11 +59,11 @@ impl Cluster {
         self.config.node = name;
     }
 
-    /// Handles a heartbeat from a peer. `profiles` is the digest of its profiles, if the heartbeat
-    /// includes one.
+    /// Handles a heartbeat from a peer. `profiles` is the digest of the peer's profiles, if the
+    /// heartbeat includes one.
     pub(super) fn beat(&mut self, from: NodeId, beat: &Beat<'_>, profiles: Option<u64>) {
         if !self.peers.contains_key(&from) {
-            // Limit the number of peers, because every peer allocates tables: a faulty program
+            // Limit the number of peers, because each of them allocates tables: a faulty program
             // could invent any number of node ids.
             if self.peers.len() >= self.config.max_peers {
                 return self.report(Event::Refused { reason: RefusedReason::TooManyPeers });
@@ -101,14 +101,14 @@ impl Cluster {
             last: 0,
             applied: StreamPosition::default(),
         });
-        // A heartbeat acknowledges frames too, which frees the journal even if an `Applied` was
+        // A heartbeat also acknowledges frames, which frees the journal even if an `Applied` was
         // lost.
         let is_in_order = peer.incoming.reported(end.stream, end.last) == Some(true);
         self.applied(from, end.applied, is_in_order);
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let is_outdated = peer.incoming.is_waiting() || beat.uptime_ms <= peer.incoming.began_ms;
         let reset = if is_outdated {
-            None // The peer had not received the request when it sent the heartbeat.
+            None // The peer sent the heartbeat before it received the request.
         } else {
             match peer.incoming.reported(end.stream, end.last) {
                 None => Some(ResetReason::Stream),
@@ -151,8 +151,8 @@ impl Cluster {
         self.peers.get_mut(&from).filter(|peer| peer.is_alive())
     }
 
-    /// Shortens the timeout of older nodes with the same name, which a recently started node
-    /// has most likely replaced.
+    /// Shortens the timeout of older nodes with the same name, which a recently started node has
+    /// most likely replaced.
     fn replaced_by(&mut self, new: NodeId, beat: &Beat<'_>) {
         // Two nodes may share a name by mistake. Only a recently started node is likely to be a
         // replacement.
@@ -177,7 +177,8 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.version = version;
         peer.silence = Duration::ZERO;
-        // A peer whose members are visible uses this version, so this frame is damaged or forged.
+        // A peer whose members are visible uses this node's version, so the frame is damaged or
+        // forged.
         if peer.liveness != Liveness::Foreign && peer.key.is_none() {
             peer.liveness = Liveness::Foreign;
             peer.outgoing = None;

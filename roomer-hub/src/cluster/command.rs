@@ -1,4 +1,4 @@
-//! Owned commands of a peer's application for connections of this node.
+//! Owned copies of commands from a peer's application for connections on this node.
 
 use roomer_proto::cluster::PeerCommand;
 
@@ -15,7 +15,8 @@ pub enum OwnedPeerCommand {
         /// The room's name.
         room: Box<str>,
     },
-    /// Move the connection from one room to another atomically, if it is a member of the first one.
+    /// Move the connection from one room to another atomically, if it is a member of the room to
+    /// leave.
     Move {
         /// The room to leave.
         from: Box<str>,

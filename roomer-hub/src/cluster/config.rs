@@ -10,10 +10,10 @@ use crate::config::Order;
 pub struct Config {
     /// The cluster's name. Nodes with different names ignore each other's frames.
     pub cluster: String,
-    /// The node's display name. If a node restarts under the same name, its predecessor is
-    /// dropped sooner.
+    /// The node's display name. If a node restarts under the same name, its peers drop its
+    /// predecessor sooner.
     pub node: String,
-    /// A hash over the settings that should be the same on all nodes; differences are reported
+    /// A hash of the settings that should be the same on all nodes. Differences are reported
     /// ([`Event::Settings`](super::Event::Settings)).
     pub settings: u64,
     /// The interval between heartbeats. Default 1 s.
@@ -28,16 +28,16 @@ pub struct Config {
     /// How the loss of a peer's messages is signalled to clients. Default [`Loss::Rejoin`].
     pub loss: Loss,
     /// The message order of rooms, by pattern: a room's name, or a prefix followed by `*`. The
-    /// first matching pattern applies; without a match, it is [`Order::Sender`]. Should be the
-    /// same on all nodes.
+    /// first matching pattern applies. Rooms that match no pattern have [`Order::Sender`]. Should
+    /// be the same on all nodes.
     pub orders: Vec<(String, Order)>,
     /// The maximum size in bytes of each peer's journal, which keeps published frames until the
-    /// peer has applied them. A missing frame no longer kept is lost. Default 4 MiB.
+    /// peer has applied them. A missing frame that is not in the journal is lost. Default 4 MiB.
     pub journal_bytes: usize,
     /// How long published frames are kept in a peer's journal. Default 10 s.
     pub journal_time: Duration,
-    /// The maximum number of bytes per peer waiting for the broker. Above this, the stream
-    /// restarts from the members, and messages are lost. Default 4 MiB.
+    /// The maximum number of bytes per peer that wait for the broker. If there are more, the stream
+    /// restarts from the member list, and messages are lost. Default 4 MiB.
     pub backlog_bytes: usize,
     /// The maximum number of bytes held per peer while an earlier frame is missing. Default 1 MiB.
     pub held_bytes: usize,
@@ -50,14 +50,14 @@ pub struct Config {
     pub max_info: usize,
     /// The maximum number of peers. Default 256.
     pub max_peers: usize,
-    /// The maximum number of seats in the list at the start of a peer's stream, where a seat is one
-    /// connection in one room with full presence. Later joins are not counted. The connections in that
-    /// list that are away are limited to the same number. Default 4 million.
+    /// The maximum number of seats in the list at the start of a peer's stream. A seat is one
+    /// connection in one room with full presence. Later joins are not counted. The same maximum
+    /// applies to the connections in that list that are away. Default 4 million.
     pub max_seats: usize,
 }
 
-/// How a node signals to its clients that messages from a peer may be lost, after a frame could not
-/// be recovered.
+/// How a node signals to its clients that messages from a peer may be lost, because a frame could
+/// not be recovered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Loss {
@@ -66,10 +66,10 @@ pub enum Loss {
     /// counted.
     #[default]
     Rejoin,
-    /// Connections of this node that may have missed a message are closed
-    /// ([`Effect::Close`](super::Effect::Close)): the members of rooms with missing messages, the
-    /// members of the sender's rooms for direct messages, or all connections if any message may be
-    /// missing.
+    /// Connections on this node that may have missed a message are closed
+    /// ([`Effect::Close`](super::Effect::Close)): for a room with missing messages, its members;
+    /// for direct messages, the members of the sender's rooms; and if any message may be missing,
+    /// all connections.
     Close,
     /// The loss is only counted and reported ([`Event::Gap`](super::Event::Gap)).
     Count,

@@ -26,10 +26,11 @@ impl Digest {
         Digest { cluster: hasher.finish() }
     }
 
-    /// Returns the hash of a connection's seat in a room. A node's digest is the wrapping sum over
-    /// its seats, whatever their order.
+    /// Returns the hash of a connection's seat in a room. A node's digest is the wrapping sum of
+    /// its seats' hashes, which does not depend on their order.
     pub(super) fn seat(&self, room: &str, id: &ConnId) -> u64 {
-        // Each use has its own second key so that equal bytes in different uses have different hashes.
+        // Each use of the hash function has its own second key, so equal bytes in different uses
+        // have different hashes.
         let mut hasher = SipHasher13::new_with_keys(self.cluster, 1);
         // The id has a fixed length, so the boundary between id and room is unambiguous.
         hasher.write(id.as_ref());
@@ -37,8 +38,8 @@ impl Digest {
         hasher.finish()
     }
 
-    /// Returns the hash of a connection's info and user. A node's profile digest is the
-    /// wrapping sum over its connections.
+    /// Returns the hash of a connection's info and user. A node's profile digest is the wrapping
+    /// sum of its connections' hashes.
     pub(super) fn profile(&self, id: &ConnId, info: &str, user: &str) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.cluster, 3);
         hasher.write(id.as_ref());
@@ -49,7 +50,8 @@ impl Digest {
         hasher.finish()
     }
 
-    /// Returns the weight of a node as a candidate for a room's home; the highest weight wins.
+    /// Returns a node's weight as a candidate for a room's home. The node with the highest weight
+    /// wins.
     pub(super) fn home(&self, room: &str, node: NodeId) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.cluster, 2);
         hasher.write(&node.0.to_be_bytes());

@@ -24,7 +24,7 @@ pub enum Input {
         /// The maximum payload of a broker message in bytes.
         max_payload: usize,
     },
-    /// The link to the broker is down. Frames published before may or may not have arrived.
+    /// The link to the broker is down. Frames published earlier may or may not have arrived.
     Down,
     /// A frame has arrived on either subject.
     Frame(Bytes),
@@ -105,8 +105,8 @@ pub enum Change<'a> {
         /// The command, for each peer to carry out.
         command: roomer_proto::cluster::UserCommand<'a>,
     },
-    /// An item of a tunnel between this node and a peer, for which
-    /// [`Cluster::tunnel_room`](super::Cluster::tunnel_room) has enough bytes.
+    /// A tunnel item for a peer. [`Cluster::tunnel_room`](super::Cluster::tunnel_room) limits the
+    /// number of bytes in such items.
     Tunnel {
         /// The id of the peer.
         to: NodeId,
@@ -115,7 +115,7 @@ pub enum Change<'a> {
     },
 }
 
-/// An effect for the driver to carry out. An input's effects must be carried out in the order
+/// An effect for the driver to carry out. The driver must carry out an input's effects in the order
 /// returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -233,20 +233,20 @@ pub enum Effect {
         /// The command, for the driver to carry out for each connection.
         command: OwnedUserCommand,
     },
-    /// Handle an item of a tunnel between a peer and this node.
+    /// Handle a tunnel item from a peer.
     Tunnel {
         /// The id of the peer.
         from: NodeId,
         /// The encoded [`TunnelItem`].
         item: Bytes,
     },
-    /// Drop all tunnels with a peer, since items may be missing.
+    /// Drop all tunnels with a peer, since tunnel items may be missing.
     TunnelsLost {
         /// The id of the peer.
         peer: NodeId,
     },
     /// Close the connections on this node that may have missed messages from a peer
-    /// ([`Loss::Close`](super::Loss::Close)), spread over some time.
+    /// ([`Loss::Close`](super::Loss::Close)), spread over time.
     Close {
         /// The room whose members may have missed messages; `None` for all connections.
         room: Option<ByteString>,
@@ -256,8 +256,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns the input to pass to the hub. `None` for commands, closes, session ends and tunnels,
-    /// which the driver carries out itself, and for events.
+    /// Returns the input to pass to the hub. `None` for events, and for commands, closes, session
+    /// ends and tunnels, which the driver handles itself.
     #[must_use]
     pub fn hub_input(&self) -> Option<crate::Input<'_>> {
         Some(match self {
@@ -306,7 +306,8 @@ impl Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A peer's members are visible and its name is known. Reported once until the peer is dropped.
+    /// A peer's members are visible and its name is known. Not reported again until the peer is
+    /// dropped.
     PeerLive {
         /// The peer's id.
         node: NodeId,
@@ -322,7 +323,7 @@ pub enum Event {
         /// The reason for dropping the peer.
         reason: GoneReason,
     },
-    /// A peer's stream is restarted, because messages from it may be missing.
+    /// A peer's stream restarts, because frames from it may be missing.
     Reset {
         /// The peer's id.
         node: NodeId,
@@ -330,17 +331,18 @@ pub enum Event {
         reason: ResetReason,
     },
     /// Messages from a peer may be lost, because its stream restarted or because they were not
-    /// assigned a place in their room's order. Reported for each room that has missing messages and
-    /// members on this node.
+    /// assigned a place in their room's order. Reported for each room with missing messages that
+    /// has members on this node.
     Gap {
         /// The peer, or this node for its own messages in a room with
         /// [`Order::Room`](crate::Order::Room).
         node: NodeId,
         /// The node's name.
         name: Box<str>,
-        /// The room with missing messages; `None` for direct messages, or if any message may be missing.
+        /// The room with missing messages; `None` for direct messages, or if any message may be
+        /// missing.
         room: Option<Box<str>>,
-        /// The number of missing frames, each with one or more items for any rooms; `None` if unknown.
+        /// The number of missing frames, each with items for one or more rooms; `None` if unknown.
         frames: Option<u64>,
     },
     /// A missing frame from a peer was recovered.

@@ -1,4 +1,4 @@
-//! Receiving a peer's stream: ordering frames, holding back early ones, and requesting missing ones.
+//! Receiving a peer's stream: ordering frames, holding early ones, and requesting missing ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,10 +23,10 @@ const DEMAND_AGAIN: Duration = Duration::from_millis(100);
 /// The maximum number of requests for the same missing frames.
 const DEMANDS: u32 = 3;
 
-/// After this many applied bytes, an acknowledgement is sent in addition to those in heartbeats.
+/// The number of applied bytes after which an acknowledgement is sent, in addition to heartbeats.
 const REPORT_BYTES: usize = 256 * 1024;
 
-/// The timeout without progress for the member list at the start of a stream.
+/// How long the member list at the start of a stream may make no progress.
 const TRANSFER_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ pub(super) struct Incoming {
     progress_at: Duration,
     /// True once the transfer has ended.
     is_live: bool,
-    /// The stream position that the guests in the hub reflect.
+    /// The position in the peer's stream up to which the guests in the hub are current.
     shown: StreamPosition,
     /// The peer's uptime when the stream began.
     pub(super) began_ms: u64,
@@ -62,7 +62,7 @@ pub(super) struct Incoming {
     pub(super) profiles: GuestProfiles,
     /// The number of bytes applied since the last acknowledgement.
     unreported: usize,
-    /// The number of frames known to be lost after the position in `shown`.
+    /// The number of frames known to be lost after `shown`.
     missing: Option<u64>,
 }
 
@@ -75,22 +75,22 @@ struct Retry {
 #[derive(Debug)]
 struct Hole {
     since: Duration,
-    /// The time of the last request, and the number of requests so far.
+    /// The time of the last request for the missing frames.
     asked_at: Duration,
+    /// The number of requests for the missing frames.
     asked: u32,
-    /// The last frame requested so far.
+    /// The number of the last requested frame.
     asked_to: u64,
     /// True if another hole was closed just before, which means that losses are scattered.
     is_scattered: bool,
 }
 
 impl Hole {
-    /// Returns the time at which the frames count as lost; `None` until they have been
-    /// requested as often as `repair_wait` allows. After a suspension, frames still in the
-    /// node's own socket buffer must not count as lost.
+    /// Returns the time at which the frames count as lost; `None` until they have been requested as
+    /// often as `repair_wait` allows, since frames may still be in this node's socket buffer.
     fn lost_at(&self, repair_wait: Duration) -> Option<Duration> {
-        // The first request may be one interval late, and the last one needs one interval for a
-        // response.
+        // Leave two intervals: the first request may be one late, and the last one needs one for an
+        // answer.
         let intervals = repair_wait.as_millis() / DEMAND_AGAIN.as_millis();
         let demands = intervals.saturating_sub(2).min(DEMANDS.into());
         let end = self.since + repair_wait;
@@ -115,7 +115,7 @@ pub(super) enum Received {
     Overflow,
 }
 
-/// The request due at a tick.
+/// The request to send at a tick.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
@@ -132,7 +132,7 @@ impl Incoming {
         self.is_live
     }
 
-    /// Returns true if no stream has been requested since the peer was created or died.
+    /// Returns true if no stream has been requested since the peer was created or declared dead.
     pub(super) fn is_idle(&self) -> bool {
         self.retry.is_none() && self.stream == 0
     }
@@ -155,7 +155,7 @@ impl Incoming {
         self.held_bytes + self.partial.len()
     }
 
-    /// Requests a stream under a new number. Returns the position that the hub's guests reflect.
+    /// Requests a stream under a new number. Returns the position in `shown`.
     pub(super) fn want(&mut self, now: Duration, stream: u32) -> StreamPosition {
         // Only a live stream has changed the guests in the hub; an incomplete transfer has not.
         if self.is_live {
@@ -191,12 +191,12 @@ impl Incoming {
         self.is_live = false;
     }
 
-    /// Ends the transfer: the guests in the hub now reflect this stream. Returns the number of
-    /// frames known to be lost before it.
+    /// Ends the transfer, since the guests in the hub now reflect this stream. Returns the number
+    /// of frames known to be lost before it.
     pub(super) fn become_live(&mut self) -> Option<u64> {
         self.is_live = true;
         self.transfer = None;
-        self.unreported = REPORT_BYTES; // Report it immediately: submissions wait for it.
+        self.unreported = REPORT_BYTES; // Acknowledge immediately: submissions wait for it.
         self.missing.take()
     }
 
@@ -249,7 +249,7 @@ impl Incoming {
     /// Returns the duration of a hole that has just been closed.
     pub(super) fn close_hole(&mut self, now: Duration) -> Option<Duration> {
         if self.next <= self.known {
-            // The remaining missing frames get the full timeout. Requested ones are on their way.
+            // Frames still missing get the full timeout. Those already requested are on their way.
             if let Some(hole) = &mut self.hole {
                 let is_asked = hole.asked > 0 && self.next <= hole.asked_to;
                 (hole.since, hole.asked) = (now, u32::from(is_asked));
@@ -277,7 +277,7 @@ impl Incoming {
     /// Returns true if the peer's reported digests of its members or of their info and users differ
     /// from the stream's.
     pub(super) fn differs(&self, beat: &Beat<'_>, profiles: Option<u64>) -> bool {
-        // Earlier releases do not report a profile digest.
+        // Earlier releases do not report a digest of profiles.
         self.digest != beat.digest
             || profiles.is_some_and(|digest| digest != self.profiles.digest())
     }
@@ -291,11 +291,11 @@ impl Incoming {
             return Due::Nothing;
         }
         if self.next > self.known {
-            // No frame is known to be missing, but the member list's last frames may be lost.
+            // No frame is known to be missing, but the last frames of the member list may be lost.
             let is_stuck = !self.is_live && self.progress_at + TRANSFER_WAIT <= now;
             return if is_stuck { Due::Want } else { Due::Nothing };
         }
-        // Heartbeats use another subject, so a heartbeat may overtake the frames that it refers to.
+        // Heartbeats use another subject, so they may overtake the frames that they report.
         let is_sure = !self.held.is_empty();
         let hole = self.hole.get_or_insert(Hole {
             since: now,
@@ -314,14 +314,14 @@ impl Incoming {
         (hole.asked, hole.asked_at) = (hole.asked + 1, now);
         let first_held = self.held.keys().next();
         // With scattered losses, requesting each hole separately would cost one round trip each.
-        // The frames in between are few, so request the whole range.
+        // Request the whole range, since few frames have arrived in between.
         let first_held = first_held.filter(|_| !hole.is_scattered);
         let last = first_held.map_or(self.known, |held| held - 1);
         hole.asked_to = last;
         Due::Demand(Demand { stream: self.stream, first: self.next, last })
     }
 
-    /// Returns the time at which [`due`](Self::due) has work, unless a frame arrives first.
+    /// Returns the time at which [`due`](Self::due) must be called if no frame arrives earlier.
     pub(super) fn due_at(&self, repair_wait: Duration) -> Option<Duration> {
         if let Some(retry) = &self.retry {
             return Some(retry.at);
@@ -351,7 +351,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Returns a live stream with one missing frame, which the peer has reported.
+    /// Returns a live stream in which one frame, which the peer has reported, is missing.
     fn with_hole() -> Incoming {
         let mut incoming = Incoming::default();
         incoming.want(ms(0), 1);

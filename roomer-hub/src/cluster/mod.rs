@@ -2,8 +2,8 @@
 //!
 //! Each node's hub contains all members of its rooms: its own connections, and its peers'
 //! connections as *guests*. A join is therefore answered immediately from local tables, without a
-//! round trip. [`Cluster`] determines what this node reports to its peers, and translates their
-//! reports into hub inputs.
+//! round trip. [`Cluster`] determines what this node reports to its peers, and translates the
+//! reports from its peers into hub inputs.
 //!
 //! ```text
 //!  socket ──▶ Hub ──actions──▶ outboxes ──▶ sockets
@@ -23,11 +23,12 @@
 //! * **Start.** B receives a heartbeat from A, and requests a stream ([`Item::Want`]) under a
 //!   number that B chooses. The stream starts with the members of A's rooms; changes follow as they
 //!   happen.
-//! * **Hole.** If a number is missing, or A's next heartbeat reports a higher one, B holds later
-//!   frames and requests the missing ones, which A keeps in a journal for a few seconds.
+//! * **Hole.** If a number is missing, or A's next heartbeat reports a higher number than the last
+//!   one received, B holds later frames and requests the missing ones. A keeps published frames in
+//!   a journal for a few seconds.
 //! * **Reset.** If a frame cannot be recovered, B requests a new stream. Its first frame lists the
-//!   rooms and senders whose messages B missed. The affected members leave B's rooms and rejoin,
-//!   so that every client sees the loss. The death and return of a node are handled the same way.
+//!   rooms and senders whose messages B missed. The affected members leave B's rooms and rejoin, so
+//!   every client sees the loss. The death and return of a node are handled in the same way.
 //!
 //! The state machine reads no clock, draws no random numbers and does no I/O. The same inputs
 //! always produce the same effects and frames.
@@ -103,11 +104,11 @@ pub struct Cluster {
     accepts_tunnels: bool,
     max_payload: usize,
     peers: BTreeMap<NodeId, Peer>,
-    /// The times at which nodes announced their stop. Their last heartbeats may arrive later, on
-    /// another subject.
+    /// The times at which nodes announced their stop. A node's last heartbeats may arrive later
+    /// than that, on another subject.
     ended: BTreeMap<NodeId, Duration>,
-    /// The last requested stream's number. Shared by all peers, since a dead peer's state is
-    /// discarded, but that peer may still have seen earlier numbers.
+    /// The number of the last requested stream. Shared by all peers: the state of a dead peer is
+    /// discarded, but the peer itself may still have seen earlier numbers.
     streams: u32,
     /// The node for each of the hub's peer keys.
     keys: Vec<Option<NodeId>>,
@@ -121,12 +122,13 @@ pub struct Cluster {
     digest: u64,
     /// The info and users of this node's connections in rooms with full presence.
     profiles: OwnProfiles,
-    /// This node's rooms without full presence, and those whose member count has changed since
-    /// it was last reported.
+    /// This node's rooms without full presence.
     counted: BTreeSet<Box<str>>,
+    /// The rooms in `counted` whose member count has changed since it was last reported.
     recount: BTreeSet<Box<str>>,
-    /// The number of connections and of rooms on this node at the last tick.
+    /// The number of connections on this node at the last tick.
     connections: u64,
+    /// The number of rooms on this node at the last tick.
     rooms: u64,
     effects: Vec<Effect>,
     statistics: Statistics,
@@ -178,7 +180,8 @@ impl Cluster {
     pub fn handle(&mut self, now: Duration, tables: &Tables, input: Input) -> Drain<'_, Effect> {
         self.effects.clear();
         self.now = now;
-        // After its goodbye, a node must not report anything: its peers have already removed it.
+        // A node must not report anything after its `Bye`, because its peers have already removed
+        // it.
         if !self.is_stopped {
             match input {
                 Input::Up { max_payload } => self.up(max_payload),
@@ -187,7 +190,7 @@ impl Cluster {
                 Input::Tick => self.tick(tables),
                 Input::Stop => self.stop(),
             }
-            // Do this after every input, since any of them may complete a condition that messages
+            // Do this after every input, since any input may complete a condition that messages
             // wait for.
             self.advance_orders();
         }
@@ -233,8 +236,8 @@ impl Cluster {
     fn up(&mut self, max_payload: usize) {
         self.is_up = true;
         self.max_payload = max_payload;
-        // Send a heartbeat immediately, since peers may have declared this node dead in the
-        // meantime.
+        // Send a heartbeat immediately, since peers may have declared this node dead while the link
+        // was down.
         self.beat_at = self.now;
         for peer in self.peers.values_mut() {
             peer.incoming.ask_at_once(self.now);

@@ -3,7 +3,7 @@
 use roomer_proto::ConnId;
 use roomer_proto::cluster::{Item, OrderItem};
 
-/// The maximum number of rooms and senders listed. Above this, the frame counts as affecting all.
+/// The maximum number of rooms and senders in a list. A longer list is replaced by "any".
 const MAX: usize = 64;
 
 /// The rooms with messages, and the senders of direct messages, in a set of frames.
@@ -20,7 +20,7 @@ impl Origins {
             Item::Broadcast { packet, .. } | Item::Order(OrderItem::Message { packet, .. }) => {
                 self.add_room(packet.room)
             }
-            // A message without a sender is the server's own, so no member can show its loss.
+            // A message without a sender is from the server, so no member can show its loss.
             Item::Direct { packet } => {
                 ConnId::parse(packet.src).iter().for_each(|id| self.add_sender(*id))
             }
@@ -43,7 +43,7 @@ impl Origins {
     }
 
     fn bound(&mut self) {
-        // The lists are searched linearly for each message, so they must stay short.
+        // Keep the lists short, because they are searched linearly for each message.
         if self.rooms.len() + self.senders.len() > MAX {
             *self = Origins { is_any: true, ..Origins::default() };
         }

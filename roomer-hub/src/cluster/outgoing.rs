@@ -28,7 +28,7 @@ pub(super) struct Sealing {
 
 impl Sealing {
     fn max_frame(&self) -> usize {
-        // If a broker's limit is too small, frames exceed it and are dropped and counted.
+        // If the broker's limit is too small, frames exceed it, and are dropped and counted.
         self.max_payload.clamp(2 * HEAD_MAX, MAX_FRAME)
     }
 }
@@ -38,13 +38,13 @@ pub(super) struct Outgoing {
     pub(super) stream: u32,
     /// The position that the peer had applied when the stream began.
     after: StreamPosition,
-    /// The messages that the peer has missed since `after`; `None` if unknown, so any message may be
+    /// The messages that the peer has missed since `after`. `None` if unknown: any message may be
     /// missing.
     missed: Option<Origins>,
-    /// The frame being collected, with space reserved for its head; empty if it has no items.
+    /// The frame being collected, with space reserved for its head. Empty if there are no items.
     open: Vec<u8>,
     open_origins: Origins,
-    /// The total size of the open frame's items of tunnels, in bytes.
+    /// The total size of the tunnel items in the open frame, in bytes.
     open_tunnels: usize,
     /// Sealed frames that the peer may still need. The numbers are consecutive and end at `sealed`.
     journal: VecDeque<Entry>,
@@ -62,7 +62,7 @@ pub(super) struct Outgoing {
     applied: u64,
     /// The total size of journal frames after `applied`, in bytes.
     unapplied: usize,
-    /// The part of `unapplied` that is items of tunnels.
+    /// The part of `unapplied` that consists of tunnel items.
     unapplied_tunnels: usize,
     /// The range of frames to retransmit.
     again: Option<(u64, u64)>,
@@ -73,7 +73,7 @@ struct Entry {
     at: Duration,
     frame: Bytes,
     origins: Origins,
-    /// The total size of the items of tunnels, in bytes.
+    /// The total size of the frame's tunnel items, in bytes.
     tunnels: usize,
 }
 
@@ -105,8 +105,8 @@ impl Outgoing {
         self.sealed
     }
 
-    /// Returns true if the peer has acknowledged the stream's member list. Before that, it may
-    /// request another stream, and everything after the list would be lost.
+    /// Returns true if the peer has acknowledged the stream's member list. Before that, the peer
+    /// may request another stream, and everything after the list would be lost.
     pub(super) fn is_confirmed(&self) -> bool {
         self.is_confirmed
     }
@@ -116,12 +116,12 @@ impl Outgoing {
         self.is_confirmed |= self.state_end > 0 && self.applied >= self.state_end;
     }
 
-    /// Returns the number of bytes unpublished, or not applied by the peer.
+    /// Returns the number of bytes that are unpublished, or that the peer has not applied.
     pub(super) fn unapplied(&self) -> usize {
         self.unapplied + self.open.len()
     }
 
-    /// Returns the part of [`unapplied`](Self::unapplied) that is items of tunnels.
+    /// Returns the part of [`unapplied`](Self::unapplied) that consists of tunnel items.
     pub(super) fn unapplied_tunnels(&self) -> usize {
         self.unapplied_tunnels + self.open_tunnels
     }
@@ -129,8 +129,8 @@ impl Outgoing {
     /// Appends an item to the frame being collected, sealing frames as they fill up.
     pub(super) fn push(&mut self, item: &Item<'_>, sealing: &Sealing) {
         let max = sealing.max_frame();
-        // An item larger than a frame starts a new frame so that as few parts as possible are
-        // needed.
+        // An item larger than a frame starts a new frame, and is therefore split into as few parts
+        // as possible.
         if self.open.len() > HEAD_MAX && self.open.len() + item.encoded_len() > max {
             self.seal(sealing);
         }
@@ -147,7 +147,7 @@ impl Outgoing {
             let rest = self.open.split_off(max);
             let part = std::mem::replace(&mut self.open, rest);
             self.seal_frame(part, true, sealing);
-            // The rest starts with the item's bytes, so insert space for the head in front of them.
+            // The rest starts with the item's bytes, so insert space for a head in front of it.
             self.open.splice(..0, [0; HEAD_MAX]);
         }
     }
@@ -157,7 +157,7 @@ impl Outgoing {
         let Some((rooms, senders)) = self.missed.as_ref().and_then(Origins::listed) else {
             return self.push(&Item::Begin { lost: Lost::All, uptime_ms }, sealing);
         };
-        // Copy it, because `push` modifies the stream that the list is borrowed from.
+        // Copy the rooms, because `push` modifies the stream from which the list is borrowed.
         let rooms: Vec<Box<str>> = rooms.to_vec();
         let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
         let senders: Vec<[u8; 16]> = senders.iter().map(ConnId::to_bytes).collect();
@@ -170,8 +170,8 @@ impl Outgoing {
         self.push(&Item::End, sealing);
         self.seal(sealing);
         self.state_end = self.sealed;
-        // The member list does not count; otherwise, a node with many members could never start
-        // a stream.
+        // The member list does not count towards the backlog; otherwise, a node with many members
+        // could never start a stream.
         self.backlog = 0;
     }
 
@@ -190,7 +190,7 @@ impl Outgoing {
         Head { cluster: sealing.cluster, from: sealing.me, kind }.encode(&mut head);
         // A stream frame's head always has the maximum length.
         frame[..HEAD_MAX].copy_from_slice(&head);
-        // A split item is lost if any part is, so each part lists its origins.
+        // A split item is lost if any part is lost, so each part lists the item's origins.
         let origins = match more {
             true => self.open_origins.clone(),
             false => std::mem::take(&mut self.open_origins),
@@ -214,14 +214,14 @@ impl Outgoing {
     /// Returns the next frame to publish.
     pub(super) fn next_frame(&mut self, sealing: &Sealing) -> Option<Bytes> {
         if let Some((first, _)) = self.again {
-            // Retransmissions go first, because the peer holds back all later frames.
+            // Retransmissions go first, because the peer holds all later frames.
             match self.index(first) {
                 Some(index) => return Some(self.journal[index].frame.clone()),
                 None => self.again = None,
             }
         }
         if self.published == self.sealed {
-            // Seal as late as possible so that a slow broker receives fewer and larger frames.
+            // Seal as late as possible so that a slow broker receives fewer but larger frames.
             self.seal(sealing);
         }
         let index = self.index(self.published + 1)?;
@@ -244,7 +244,7 @@ impl Outgoing {
     pub(super) fn resend(&mut self, demand: Demand) -> bool {
         let last = demand.last.min(self.published);
         if demand.first > last {
-            return true; // They are about to be published for the first time.
+            return true; // The frames are about to be published for the first time.
         }
         if self.index(demand.first).is_none() {
             return false;
@@ -284,7 +284,8 @@ impl Outgoing {
             let is_old = now.saturating_sub(entry.at) > config.journal_time;
             let is_needed =
                 number > self.applied && !is_old && self.journal_bytes <= config.journal_bytes;
-            // An unpublished frame is kept, however old it is, because the peer cannot have received it.
+            // Keep an unpublished frame, however old it is, because the peer cannot have received
+            // it.
             if number > self.published || is_needed {
                 break;
             }
@@ -298,11 +299,11 @@ impl Outgoing {
         true
     }
 
-    /// Returns the origins of all messages after the peer's applied position, or `None` (unknown)
-    /// if the journal no longer has every frame after it.
+    /// Returns the origins of all messages after the peer's applied position. `None` (unknown) if
+    /// the journal no longer contains every frame after it.
     pub(super) fn origins_after(&self, applied: StreamPosition) -> Option<Origins> {
-        // The peer has applied nothing from this stream, so it has missed all of it, besides what
-        // it had missed before.
+        // The peer has applied nothing from this stream, so it has missed all of it, in addition to
+        // the messages that it had missed before.
         let is_unused = applied == self.after && applied.stream != self.stream;
         if !is_unused && (applied.stream != self.stream || applied.number < self.state_end) {
             return None;

@@ -10,22 +10,22 @@ use super::outgoing::Outgoing;
 use super::reasons::GoneReason;
 use crate::keys::PeerKey;
 
-/// How long a peer's earlier deaths are taken into account.
+/// How long a peer's earlier deaths count, so that a peer that dies repeatedly is readmitted later.
 const FLAP_MEMORY: Duration = Duration::from_secs(60);
 
-/// The maximum number of heartbeats required from a peer that has died repeatedly, before it is
+/// The maximum number of heartbeats that a peer that has died repeatedly must send before it is
 /// readmitted.
 const MAX_PROBATION: u32 = 30;
 
-/// The timeout for a node replaced by a restarted node with the same name.
+/// The silence timeout for a node that a restarted node with the same name has replaced.
 const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 
-/// The maximum pause of senders because of one peer.
+/// The maximum time for which senders pause because of one peer.
 const MAX_HOLD: Duration = Duration::from_secs(1);
-/// The minimum time between such pauses.
+/// The minimum time between two such pauses.
 const HOLD_PAUSE: Duration = Duration::from_secs(10);
 
-/// A peer that sends this many bad frames within `BAD_WINDOW` is banned.
+/// The number of bad frames within `BAD_WINDOW` after which a peer is banned.
 const MAX_BAD: usize = 10;
 /// The time window in which bad frames are counted.
 const BAD_WINDOW: Duration = Duration::from_secs(60);
@@ -50,24 +50,25 @@ pub(super) struct Peer {
     pub(super) liveness: Liveness,
     /// The time of the last death or revival.
     since: Duration,
-    /// The number of deaths in quick succession.
+    /// The number of deaths in quick succession ([`FLAP_MEMORY`]).
     deaths: u32,
-    /// How long requests for members have been unsuccessful.
+    /// How long the peer has been alive while its stream was not live.
     pub(super) stale: Duration,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Option<Outgoing>,
     /// The number of the last stream started for the peer, even if that stream has ended.
     pub(super) started: u32,
     pub(super) has_other_settings: bool,
-    /// The number of the last ordered message that arrived from the peer, or belongs to an earlier
-    /// stream.
+    /// The number of the peer's last ordered message that has arrived or was sent before the
+    /// current stream.
     pub(super) ordered: u64,
-    /// The time at which the current pause of senders because of the peer began.
+    /// The time at which the current pause of senders because of the peer began; `None` without a
+    /// pause.
     congested_since: Option<Duration>,
     /// The time until which senders are not paused again, because the peer did not recover
     /// during the last pause.
     ignored_until: Duration,
-    /// True after the first heartbeat, which contains the peer's name.
+    /// True once the first heartbeat, which contains the peer's name, has arrived.
     pub(super) has_beat: bool,
     /// True if the peer was reported as live.
     pub(super) is_announced: bool,
@@ -77,14 +78,14 @@ pub(super) struct Peer {
     pub(super) has_tunnels: bool,
     /// The times of recent frames that could not be decoded or exceeded a limit.
     bad: VecDeque<Duration>,
-    /// When the ban for bad frames ends.
+    /// The time at which the ban for bad frames ends.
     banned_until: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Liveness {
     Alive,
-    /// No frame arrived before the timeout. Readmitted after this many heartbeats.
+    /// No frame arrived before the timeout. The peer is readmitted after this many heartbeats.
     Dead {
         probation: u32,
     },
@@ -195,11 +196,11 @@ impl Peer {
     /// Returns true and starts a ban if the peer has sent too many bad frames.
     pub(super) fn is_banned(&mut self, now: Duration) -> bool {
         let is_recent = |at: &Duration| now.saturating_sub(*at) < BAD_WINDOW;
-        // Only the last ten times are kept, so the oldest one determines whether ten were
-        // within a minute.
+        // Only the last ten times are kept, so the oldest of them shows whether ten bad frames
+        // arrived within a minute.
         let is_banned = self.bad.len() >= MAX_BAD && self.bad.front().is_some_and(is_recent);
         if is_banned {
-            // Otherwise, the first bad frame after the ban could trigger the next one.
+            // Otherwise, the first bad frame after the ban could trigger another ban.
             self.bad.clear();
             self.banned_until = now + BAN;
         }
@@ -207,8 +208,8 @@ impl Peer {
     }
 
     /// Returns true if senders should pause because the peer has not applied `window` bytes. A
-    /// pause lasts at most one second, with at least ten seconds between pauses. Afterwards,
-    /// frames that the peer cannot keep up with are lost.
+    /// pause lasts at most one second, and pauses are at least ten seconds apart. Frames that the
+    /// peer cannot keep up with are eventually lost.
     pub(super) fn is_congested(&mut self, now: Duration, window: usize) -> bool {
         let unapplied = self.outgoing.as_ref().map_or(0, Outgoing::unapplied);
         if unapplied < window || now < self.ignored_until {
@@ -216,7 +217,7 @@ impl Peer {
             return false;
         }
         let since = *self.congested_since.get_or_insert(now);
-        // A peer that does not recover must not block the clients of this node for long.
+        // A peer that does not recover must not block this node's clients for long.
         if now.saturating_sub(since) > MAX_HOLD {
             self.ignored_until = now + HOLD_PAUSE;
         }
@@ -261,7 +262,7 @@ impl Peer {
                 *probation -= 1;
                 false
             }
-            // This heartbeat has a common version, so the frame that made the peer foreign was
+            // The heartbeat has a common version, so the frame that made the peer foreign was
             // damaged or forged.
             Liveness::Foreign => {
                 self.liveness = Liveness::Alive;
@@ -273,11 +274,12 @@ impl Peer {
     }
 
     /// Declares the peer dead. After its first death, one heartbeat is enough for readmission. Each
-    /// further death in quick succession doubles the number of heartbeats.
+    /// further death in quick succession doubles the number of heartbeats required.
     pub(super) fn declare_dead(&mut self, now: Duration) {
         let is_again = self.deaths > 0 && now.saturating_sub(self.since) < FLAP_MEMORY;
         self.deaths = if is_again { self.deaths + 1 } else { 1 };
-        // `deaths` is at least 1 here. Shifts by 32 or more fail, but are far above the maximum.
+        // `deaths` is at least 1 here. Shifts by 32 or more fail, but would be far above the
+        // maximum.
         let probation = 1_u32.checked_shl(self.deaths - 1).unwrap_or(MAX_PROBATION);
         self.liveness = Liveness::Dead { probation: probation.min(MAX_PROBATION) };
         self.since = now;
@@ -285,11 +287,11 @@ impl Peer {
         self.stale = Duration::ZERO;
         self.outgoing = None;
         self.is_announced = false;
-        // `PeerGone` removes the guests, so a later stream must start from nothing.
+        // The hub removes the guests, so a later stream must start from nothing.
         self.incoming.reset();
     }
 
-    /// Restarts a dead peer's probation, after it missed a heartbeat.
+    /// Restarts a dead peer's probation after it has missed a heartbeat.
     pub(super) fn missed_beat(&mut self) {
         if let Liveness::Dead { probation } = &mut self.liveness
             && *probation > 1
@@ -303,15 +305,16 @@ impl Peer {
     /// Returns true if the peer has been dead for so long that its state can be discarded.
     pub(super) fn is_forgettable(&self, now: Duration) -> bool {
         !self.is_alive()
-            // Do not discard it earlier, or a peer that dies repeatedly would always count as a new
-            // one.
+            // Do not discard the state earlier, or a peer that dies repeatedly would always count
+            // as a new one.
             && now.saturating_sub(self.since) > FLAP_MEMORY
             && self.silence > self.silence_limit
     }
 
     /// Shortens the timeout, because another node has started under the peer's name.
     pub(super) fn is_replaced(&mut self) {
-        // Do not shorten it to zero: the older node may be alive, and only share the name.
+        // Do not shorten the timeout to zero: the older node may be alive and merely share the
+        // name.
         self.silence_limit = self.silence_limit.min(REPLACED_AFTER);
     }
 
@@ -321,7 +324,7 @@ impl Peer {
             None
         } else if self.silence >= self.silence_limit {
             Some(GoneReason::Silent)
-        // The peer sends heartbeats but no members, so its guests would be outdated forever.
+        // The peer sends heartbeats but not its members, so its guests would stay outdated.
         } else if self.stale >= dead_after && self.key.is_some() {
             Some(GoneReason::NoState)
         } else {

@@ -12,7 +12,8 @@ use crate::keys::RoomKey;
 use crate::tables::Tables;
 
 impl Cluster {
-    /// Counts a join to a room with full presence. The connection's first such join reports its profile.
+    /// Counts a connection's join to a room with full presence. Reports its profile at the first
+    /// join.
     pub(super) fn report_profile_of(&mut self, tables: &Tables, id: ConnId) {
         match self.profiles.get_mut(&id) {
             Some(seats) => *seats += 1,
@@ -20,8 +21,8 @@ impl Cluster {
         }
     }
 
-    /// Counts a leave from a room with full presence. The connection's last such leave
-    /// withdraws its profile.
+    /// Counts a connection's leave from a room with full presence. Withdraws its profile at the
+    /// last leave.
     pub(super) fn release_profile_of(&mut self, id: ConnId) {
         let Some(seats) = self.profiles.get_mut(&id) else { return };
         *seats -= 1;
@@ -34,7 +35,7 @@ impl Cluster {
     /// Reports a changed profile, if the connection is in a room with full presence.
     pub(super) fn profile_changed(&mut self, tables: &Tables, id: ConnId) {
         let seats = match self.profiles.get(&id) {
-            // The profile is known, so the seats have already been counted.
+            // The profile has been reported, so the seats have already been counted.
             Some(seats) => *seats,
             None => full_seats(tables, &id),
         };
@@ -49,7 +50,7 @@ impl Cluster {
         let Item::Profile { info, user, .. } = item else { return };
         if !(info.is_empty() && user.is_empty()) {
             self.profiles.insert(&id, self.hash.profile(&id, info, user), seats);
-        // The profile has become empty: peers receive it once, and keep nothing.
+        // The profile has become empty. Peers receive the empty profile once, and then keep none.
         } else if self.profiles.get(&id).is_some() {
             self.profiles.remove(&id);
         } else {
@@ -73,8 +74,8 @@ impl Cluster {
         };
         let is_within = profiles.add(&self.hash, &self.config, profile)?;
         let id = profile.0;
-        // During a transfer, the hub still shows the previous stream's members. `finish` applies
-        // the differences.
+        // During a transfer, the hub still shows the members from the previous stream. `finish`
+        // applies the differences.
         if let Some(peer) = key.filter(|_| !is_transfer) {
             let profile = profiles.profile(&id);
             self.effects.push(Effect::GuestProfile { peer, id, profile });

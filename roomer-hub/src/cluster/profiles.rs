@@ -1,6 +1,6 @@
 //! Tables of the info and users reported by a node to its peers.
 //!
-//! Both ends of a stream maintain the hash sum over all reported profiles, so the next
+//! Both ends of a stream maintain a sum of the hashes of all reported profiles, so the next
 //! heartbeat reveals a difference.
 
 use std::collections::BTreeMap;
@@ -23,11 +23,12 @@ pub(super) struct Profiles<T> {
     digest: u64,
 }
 
-/// The profiles of this node's connections, each with the number of the connection's seats in rooms
-/// with full presence, at least one.
+/// The profiles of this node's connections. The value is the number of the connection's seats in
+/// rooms with full presence, at least one.
 pub(super) type OwnProfiles = Profiles<u32>;
 
-/// The profiles of a peer's connections; `None` if every part of a profile exceeds its limit.
+/// The profiles of a peer's connections. The value is `None` if every part of a profile exceeds its
+/// limit.
 pub(super) type GuestProfiles = Profiles<Option<Arc<Profile>>>;
 
 impl<T> Default for Profiles<T> {
@@ -55,7 +56,7 @@ impl<T> Profiles<T> {
 
     pub(super) fn insert(&mut self, id: &ConnId, hash: u64, value: T) {
         let before = self.known.insert(id.to_bytes(), (hash, value));
-        // The hash of a replaced profile no longer counts.
+        // Subtract the hash of the profile that is replaced.
         let before = before.map_or(0, |(hash, _)| hash);
         self.digest = self.digest.wrapping_sub(before).wrapping_add(hash);
     }
@@ -67,7 +68,7 @@ impl<T> Profiles<T> {
 }
 
 impl OwnProfiles {
-    /// Appends all profiles at the start of a stream.
+    /// Appends all profiles, as needed at the start of a stream.
     pub(super) fn send(&self, tables: &Tables, config: &Config, out: &mut Outgoing, how: &Sealing) {
         for id in self.known.keys().map(|id| ConnId::from_bytes(*id)) {
             let profile = tables.find_conn(id.as_str()).and_then(|conn| tables.profile(conn));
@@ -81,8 +82,8 @@ impl GuestProfiles {
         self.get(id).cloned().flatten()
     }
 
-    /// Adds a profile reported by the peer. Returns false if a part of it exceeds a limit and
-    /// was dropped.
+    /// Adds a profile reported by the peer. Returns false if a part of the profile exceeds a limit
+    /// and was dropped.
     pub(super) fn add<'a>(
         &mut self,
         hash: &Digest,
@@ -93,18 +94,19 @@ impl GuestProfiles {
             self.remove(&id);
             return Ok(true);
         }
-        // Each profile belongs to a seat, so a correct peer never has more profiles than seats.
+        // Each profile belongs to a connection with seats, so a correct peer never has more
+        // profiles than seats.
         if self.len() >= config.max_seats && self.get(&id).is_none() {
             return Ok(false);
         }
-        // Check the lengths before parsing, since a frame may be megabytes long. Only an overlong
-        // part is dropped.
+        // Check the lengths before parsing, since a frame may be megabytes long. Only a part that
+        // is too long is dropped.
         let within = |text: &'a str, most| if text.len() <= most { text } else { "" };
         let (shown, named) = (within(info, config.max_info), within(user, config.max_name));
         let profile = Profile::from_json(shown, named).map_err(|_| ResetReason::Malformed)?;
         let profile = (!profile.is_empty()).then(|| Arc::new(profile));
-        // Hash what the peer sent, even if a part was dropped, because the peer's digest includes
-        // it.
+        // Hash the profile as the peer sent it, even if a part was dropped, because the peer's
+        // digest includes that part.
         self.insert(&id, hash.profile(&id, info, user), profile);
         Ok(shown.len() == info.len() && named.len() == user.len())
     }

@@ -17,8 +17,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 pub struct SessionProof(pub [u8; 16]);
 
 impl SessionProof {
-    /// Computes the proof for the session of connection `id`, as reported by node `from`. `user` is
-    /// the client's user on that node.
+    /// Computes the proof that node `from` sends for the session of connection `id`. `user` is the
+    /// client's user on node `from`.
     #[must_use]
     pub fn new(secret: &[u8; 16], id: &ConnId, from: NodeId, user: Option<&str>) -> Self {
         // Use the stronger SipHash variant, because this is a message authentication code, not a
@@ -32,9 +32,10 @@ impl SessionProof {
         SessionProof(hasher.finish128().as_bytes())
     }
 
-    /// Combines the secret of the session's next token with a keyed hash, so that only the node of the
-    /// client's socket can read it in a frame. `presented` is the secret of the token with which the
-    /// client returned, `opener` and `number` name the tunnel. Applied twice, it returns the secret.
+    /// Combines the secret of the session's next token with a keyed hash, so that in a frame only
+    /// the node that has the client's socket can read it. `presented` is the secret of the token
+    /// that the client presented to resume the session; `opener` and `number` identify the tunnel.
+    /// Applying the function again restores the secret.
     #[must_use]
     pub fn mask(
         next: [u8; 16],
@@ -45,7 +46,8 @@ impl SessionProof {
         let mut hasher = SipHasher24::new_with_key(presented);
         hasher.write(id.as_ref());
         hasher.write(&opener.0.to_be_bytes());
-        // Neither value of a proof's byte at this place, so that a proof never reveals the mask.
+        // At this place, a proof has the byte 0 or 1. A different byte keeps a proof from revealing
+        // the mask.
         hasher.write(&[2]);
         hasher.write(&number.to_be_bytes());
         let mask = hasher.finish128().as_bytes();

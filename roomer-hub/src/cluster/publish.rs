@@ -9,15 +9,15 @@ use super::Cluster;
 use super::outgoing::Sealing;
 
 impl Cluster {
-    /// Publishes frames until `send` returns false, which leaves that frame queued.
+    /// Publishes frames until `send` returns false. The frame that it rejected stays queued.
     ///
     /// Call this when the broker accepts frames again, and when
-    /// [`wants_to_publish`](Self::wants_to_publish) becomes true. Calling it later lets more
-    /// messages share a frame.
+    /// [`wants_to_publish`](Self::wants_to_publish) becomes true. A later call combines more
+    /// messages into one frame.
     pub fn publish(&mut self, now: Duration, mut send: impl FnMut(Subject, &Bytes) -> bool) {
         self.now = now;
         if !self.is_up {
-            // Heartbeats and requests would be outdated when the link is up again.
+            // Heartbeats and requests would be outdated by the time the link is up again.
             self.control.clear();
             return;
         }
@@ -29,8 +29,8 @@ impl Cluster {
             }
             is_sent
         };
-        // Publish these before the streams: a late heartbeat looks like a dead node, and a late
-        // request prolongs a hole.
+        // Publish control frames before the streams: a late heartbeat looks like a dead node, and a
+        // late request prolongs a hole.
         while let Some((subject, frame)) = self.control.front() {
             if !send(*subject, frame) {
                 return;
@@ -39,7 +39,7 @@ impl Cluster {
         }
         let sealing =
             Sealing { now, cluster: self.hash.cluster, me: self.me, max_payload: self.max_payload };
-        // Take turns among the streams so that a long one does not delay the others.
+        // Publish one frame per stream in turn so that a long stream does not delay the others.
         loop {
             let mut has_sent = false;
             let turn = self.turn;
@@ -58,7 +58,7 @@ impl Cluster {
                     continue;
                 }
                 if !send(Subject::Node(node), &frame) {
-                    // The next call starts with the interrupted peer.
+                    // The next call continues with this peer.
                     self.turn = node;
                     return;
                 }
@@ -69,7 +69,7 @@ impl Cluster {
                 break;
             }
         }
-        // Reached only after a round without a frame to publish.
+        // The last round had no frame to publish.
         self.is_dirty = false;
     }
 
@@ -99,8 +99,8 @@ impl Cluster {
         self.is_dirty = true;
     }
 
-    /// Queues [`Item::Bye`] for all peers, after everything else. The driver publishes what is
-    /// queued; the state machine ignores all further inputs.
+    /// Queues [`Item::Bye`] for all peers, after everything else. The driver publishes the queued
+    /// frames; the state machine ignores all further inputs.
     pub(super) fn stop(&mut self) {
         self.push_to_all(&Item::Bye);
         self.is_stopped = true;

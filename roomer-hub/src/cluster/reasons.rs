@@ -27,9 +27,9 @@ pub enum ResetReason {
     Missing,
     /// The held frames exceeded [`Config::held_bytes`](super::Config::held_bytes).
     HeldBytes,
-    /// The peer has restarted, or has abandoned the stream.
+    /// The peer has restarted, or has abandoned its stream.
     Stream,
-    /// The members differ although no frame is missing, which indicates a bug in roomer.
+    /// The members differ although no frame is missing, which means that there is a bug in roomer.
     Divergence,
     /// A frame in the stream could not be decoded.
     Malformed,

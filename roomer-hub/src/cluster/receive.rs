@@ -29,8 +29,8 @@ impl Cluster {
                 return self.report(Event::Refused { reason: RefusedReason::Malformed(error) });
             }
         };
-        // Check this before recording anything about the sender, because two clusters may share a
-        // broker and a prefix.
+        // Check the cluster before recording anything about the sender, because two clusters may
+        // share a broker and a prefix.
         if head.cluster != self.hash.cluster {
             return self.report(Event::Refused { reason: RefusedReason::OtherCluster });
         }
@@ -38,7 +38,7 @@ impl Cluster {
             return; // An echo from the broker.
         }
         if self.ended.contains_key(&head.from) {
-            return; // Too late: the node will not return under this id.
+            return; // The node has stopped, and will not return under this id.
         }
         self.statistics.frames_in += 1;
         self.statistics.bytes_in += frame.len() as u64;
@@ -51,7 +51,7 @@ impl Cluster {
                 let (mut profiles, mut tunnels) = (None, false);
                 for item in Items::new(body) {
                     match item {
-                        // The digest belongs to the next heartbeat in the same frame.
+                        // The digest belongs to the heartbeat that follows in the same frame.
                         Ok(Item::Profiles { digest }) => profiles = Some(digest),
                         Ok(Item::Tunnels) => tunnels = true,
                         Ok(Item::Beat(beat)) => {
@@ -70,7 +70,7 @@ impl Cluster {
                 self.stream_frame(tables, head.from, (stream, number), frame);
             }
         }
-        // One bad frame is only dropped, but a peer that sends many of them is dropped too.
+        // One bad frame is only dropped, but a peer that sends many is itself dropped.
         let (from, now) = (head.from, self.now);
         let peer = self.peers.get_mut(&from).filter(|peer| peer.is_alive());
         if peer.is_some_and(|peer| peer.is_banned(now)) {
@@ -94,7 +94,7 @@ impl Cluster {
                 match outgoing.map(|outgoing| outgoing.resend(demand)) {
                     Some(true) => self.is_dirty = true,
                     Some(false) | None => {
-                        // The frames are no longer in the journal or belong to an earlier
+                        // The frames are no longer in the journal, or they belong to an earlier
                         // stream. The peer will request a new stream.
                         let (stream, number) = (demand.stream, demand.first);
                         let missing = Item::Missing { stream, number };
@@ -104,7 +104,7 @@ impl Cluster {
             }
             Item::Missing { stream, number } => {
                 let applied = self.peers.get(&from).map(|peer| peer.incoming.applied());
-                // The missing frame may have arrived since the request was sent.
+                // The missing frame may have arrived after the request was sent.
                 let is_missing =
                     |applied: StreamPosition| applied.stream == stream && applied.number < number;
                 if stream != 0 && applied.is_some_and(is_missing) {
@@ -135,18 +135,18 @@ impl Cluster {
     fn start_stream(&mut self, tables: &Tables, from: NodeId, stream: u32, after: StreamPosition) {
         let (sealing, uptime_ms) = (self.sealing(), self.uptime_ms());
         let Some(peer) = self.peer_for_want(from) else { return };
-        // The request was delayed, or repeats one for a stream that has since been dropped. The
-        // peer would mistake new frames for a continuation of that stream.
+        // The request was delayed, or it repeats one whose stream has since been dropped. The peer
+        // would mistake new frames for a continuation of that stream.
         if stream <= peer.started {
             return;
         }
         peer.started = stream;
-        // The peer may have missed items of the previous stream.
+        // The peer may have missed tunnel items of the previous stream.
         self.lose_tunnels(from);
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let before = peer.outgoing.take();
-        // The previous stream determines which messages the peer has missed; without it, any
-        // may be missing.
+        // The previous stream determines which messages the peer has missed. Without one, any
+        // message may be missing.
         let missed = before.and_then(|before| before.origins_after(after));
         let mut outgoing = Outgoing::new(stream, after, missed);
         outgoing.begin(uptime_ms, &sealing);
@@ -175,7 +175,8 @@ impl Cluster {
         let mut next = Some(frame);
         while let Some(frame) = next {
             if let Err(reason) = self.apply(tables, from, &frame) {
-                // Other reasons may result from lost frames, so they do not count as bad frames.
+                // Errors for other reasons may result from lost frames, so they do not count as bad
+                // frames.
                 let peer = self.peers.get_mut(&from).filter(|_| reason == ResetReason::Malformed);
                 peer.into_iter().for_each(|peer| peer.record_bad(now));
                 return self.reset(from, reason);
@@ -194,7 +195,7 @@ impl Cluster {
         self.repair(from);
     }
 
-    /// Sends a peer the due request, if any.
+    /// Sends a peer the request that is due, if there is one.
     pub(super) fn repair(&mut self, from: NodeId) {
         let (now, wait) = (self.now, self.config.repair_wait);
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_alive()) else { return };
@@ -217,7 +218,7 @@ impl Cluster {
 
     pub(super) fn want(&mut self, node: NodeId) {
         let now = self.now;
-        // The lost frames may have contained places for messages submitted to this peer.
+        // The lost frames may have contained places for messages that were submitted to this peer.
         self.order_stream_lost(node);
         self.lose_tunnels(node);
         let Some(peer) = self.peers.get_mut(&node) else { return };
@@ -234,14 +235,14 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.declare_dead(now);
         let (key, name) = (peer.key.take(), peer.name.clone());
-        // A stopped node returns under a new id. A silent one may return under the same id.
+        // A stopped node returns under a new id, but a silent one may return under the same id.
         if reason == GoneReason::Bye {
             self.peers.remove(&node);
             self.ended.insert(node, now);
         }
         if let Some(peer) = key {
-            // The key can be reused immediately, since the hub receives `PeerGone` before any
-            // later input that uses it.
+            // The key can be reused immediately, since the hub receives `PeerGone` before any later
+            // input that uses the key.
             self.keys[peer.index()] = None;
             self.effects.push(super::Effect::PeerGone { peer });
         }

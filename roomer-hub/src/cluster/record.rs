@@ -18,10 +18,10 @@ use crate::tables::Tables;
 impl Cluster {
     /// Records a change made by a hub input. `tables` are the hub's tables after that input.
     ///
-    /// Changes are reported in the order in which they are recorded. This only copies bytes;
+    /// Changes are reported in the order in which they are recorded. This method only copies bytes;
     /// [`publish`](Self::publish) forms the frames. Messages and commands above
-    /// [`Config::max_packet`] or [`Config::max_name`], which peers would reject, are dropped
-    /// and counted ([`Statistics::unsendable`]).
+    /// [`Config::max_packet`] or [`Config::max_name`], which peers would reject, are dropped and
+    /// counted ([`Statistics::unsendable`]).
     pub fn record(&mut self, now: Duration, tables: &Tables, change: Change<'_>) {
         self.now = now;
         if !self.may_send(&change) {
@@ -57,12 +57,12 @@ impl Cluster {
         }
     }
 
-    /// Returns true if the sender of a message to these peers should pause, because one of them
-    /// has fallen behind by half of [`Config::backlog_bytes`].
+    /// Returns true if the sender of a message to these peers should pause, because one of them has
+    /// fallen behind by half of [`Config::backlog_bytes`].
     pub fn is_congested(&mut self, peers: Peers<'_>) -> bool {
         let (now, window) = (self.now, self.config.backlog_bytes / 2);
         let nodes = peers.iter().filter_map(|peer| self.keys.get(peer.index()).copied().flatten());
-        // Do not short-circuit: each peer must record when its congestion began.
+        // Do not stop at the first congested peer: each peer must record when its congestion began.
         nodes.fold(false, |is_congested, node| {
             let peer = self.peers.get_mut(&node);
             peer.is_some_and(|peer| peer.is_congested(now, window)) || is_congested
@@ -77,24 +77,24 @@ impl Cluster {
     }
 
     /// Returns false if a message or command exceeds the limits of peers. Clients cannot cause
-    /// this, but an application can.
+    /// this, but the application can.
     fn may_send(&self, change: &Change<'_>) -> bool {
         let item = match *change {
-            // The hub has validated the names.
+            // The hub has already validated the names.
             Change::Joined { .. }
             | Change::Left { .. }
             | Change::Profile { .. }
             | Change::Away { .. }
             | Change::Elsewhere { .. }
-            // The driver keeps to the limits of tunnels.
+            // The driver observes the limits of tunnels.
             | Change::Tunnel { .. } => return true,
             Change::Broadcast { except, packet, .. } => Item::Broadcast { except, packet },
             Change::Direct { packet, .. } => Item::Direct { packet },
             Change::Command { id, command, .. } => Item::Command { id, command },
             Change::User { user, command } => Item::User { user, command },
         };
-        // A packet within its limit always fits into an item, but a command's reason has no
-        // separate limit.
+        // A packet within its own limit always fits into an item, but a command's reason has no
+        // limit of its own.
         let fits = || item.encoded_len() <= max_item_len(&self.config);
         if let Change::User { command: UserCommand::Send { packet }, .. } = change
             && is_built_in(packet.event)
@@ -113,26 +113,28 @@ impl Cluster {
             self.report_profile_of(tables, id);
             self.push_to_all(&Item::Joined { id, room });
             if is_away(tables, &id) {
-                // Peers may not have known this connection before.
+                // Peers may not know this connection yet.
                 self.push_to_all(&Item::Away { id, is_away: true });
             }
         } else if self.counted.insert(room.into()) {
-            // Report the first member immediately so that messages for it do not wait for a tick.
+            // Report the first member immediately so that messages for that member do not wait for
+            // a tick.
             self.report_count(tables, room);
         } else {
-            // Report it at the next tick so that a large room does not cause a report for every
-            // join.
+            // Report the new count at the next tick so that a large room does not cause a report
+            // for each join.
             self.recount.insert(room.into());
         }
     }
 
     fn left(&mut self, tables: &Tables, id: ConnId, room: &str) {
-        // Check what was reported, because the last leave removes the room from the tables.
+        // Check how the room was reported, because the last leave removes it from the tables.
         if !self.counted.contains(room) {
             self.digest = self.digest.wrapping_sub(self.hash.seat(room, &id));
             self.push_to_all(&Item::Left { id, room });
             self.release_profile_of(id);
-        // Report it immediately so that peers stop sending messages for the room to this node.
+        // Report the count immediately so that peers stop sending messages for the room to this
+        // node.
         } else if count(tables, room) == 0 {
             self.counted.remove(room);
             self.report_count(tables, room);
@@ -142,7 +144,7 @@ impl Cluster {
     }
 
     fn report_count(&mut self, tables: &Tables, room: &str) {
-        // It is reported here, so the next tick need not repeat it.
+        // The count is reported here, so the next tick need not repeat it.
         self.recount.remove(room);
         self.push_to_all(&Item::Count { members: count(tables, room), room });
     }
@@ -188,19 +190,20 @@ fn push(
     item: &Item<'_>,
     sealing: &Sealing,
 ) {
-    // Without a stream, nothing needs to be sent: the next one starts with the current members, and
-    // counts all earlier messages as missed.
+    // Without a stream, nothing needs to be sent: the peer's next stream starts with the current
+    // members, and counts all earlier messages as missed.
     let Some(outgoing) = &mut peer.outgoing else { return };
     outgoing.push(item, sealing);
     if !outgoing.trim(sealing.now, config) {
-        // The next heartbeat shows the peer that the stream has ended, and it requests a new one.
+        // The next heartbeat shows the peer that the stream has ended. The peer then requests a new
+        // one.
         peer.outgoing = None;
         statistics.overflows += 1;
     }
 }
 
 fn is_away(tables: &Tables, id: &ConnId) -> bool {
-    // If no room announces it, do not search the table of ids at each join.
+    // If no room announces away members, do not search the table of ids at each join.
     !tables.away_rooms.is_empty()
         && tables.find_conn(id.as_str()).is_some_and(|conn| tables.is_away(conn))
 }

@@ -23,19 +23,19 @@ pub struct Statistics {
     pub repaired: u64,
     /// Restarted streams, by reason.
     pub resets: BTreeMap<ResetReason, u64>,
-    /// Reported losses of a node's messages, each for one room ([`Event::Gap`]).
+    /// Reported losses of messages from a node, each for one room ([`Event::Gap`]).
     pub gaps: u64,
     /// Dropped peers, by reason.
     pub gone: BTreeMap<GoneReason, u64>,
     /// Dropped frames, by [reason](super::RefusedReason::name).
     pub refused: BTreeMap<&'static str, u64>,
-    /// Streams dropped because too many bytes were unpublished.
+    /// Streams dropped because too many of their bytes were unpublished.
     pub overflows: u64,
     /// Messages to rooms with a total order that were dropped because too many bytes were waiting
     /// for their places ([`Config::backlog_bytes`](super::Config::backlog_bytes)).
     pub unplaced: u64,
     /// Messages and commands from this node's application that were not sent, because peers would
-    /// reject their size or a protocol event.
+    /// reject them as too large or because of a protocol event.
     pub unsendable: u64,
 }
 

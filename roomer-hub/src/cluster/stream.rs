@@ -17,7 +17,7 @@ use super::{Cluster, Config, Loss};
 use crate::keys::PeerKey;
 use crate::tables::Tables;
 
-/// The maximum size of an item besides its packet: lengths, names and ids.
+/// The maximum size of an item without its packet: lengths, names and ids.
 const ITEM_OVERHEAD: usize = 64 * 1024;
 
 impl Cluster {
@@ -30,14 +30,14 @@ impl Cluster {
     ) -> Result<(), ResetReason> {
         let max_item = max_item_len(&self.config);
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
-        // This is in range: the header of a stream frame always has this length, and was decoded on
-        // arrival.
+        // In range: the head of a stream frame always has this length, and was decoded when it
+        // arrived.
         let mut body = frame.slice(HEAD_MAX..);
-        // Decode again, because held frames are stored as bytes.
+        // Decode the head again, because held frames are stored as bytes.
         let kind = Head::decode(frame).map(|(head, _)| head.kind);
         let is_part = matches!(kind, Ok(FrameKind::Stream { more: true, .. }));
         let partial = &mut peer.incoming.partial;
-        // An item larger than a frame arrives in parts. The limit is checked before a part is stored.
+        // An item larger than a frame arrives in parts. Check the limit before storing a part.
         if is_part || !partial.is_empty() {
             if partial.len() + body.len() > max_item {
                 self.report(Event::Refused { reason: RefusedReason::TooLarge });
@@ -47,7 +47,7 @@ impl Cluster {
             if is_part {
                 return Ok(());
             }
-            // Join them into one buffer so that names and packets can be slices of it.
+            // Use a single buffer for all parts so that names and packets can be slices of it.
             body = std::mem::take(partial).into();
         }
         let mut items = Items::new(&body);
@@ -64,7 +64,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Applies one item. The item ends at the end of `bytes`.
+    /// Applies one item. `bytes` ends with the item.
     fn item(
         &mut self,
         tables: &Tables,
@@ -92,17 +92,17 @@ impl Cluster {
         }
         if let Item::Profile { id, info, user } = *item {
             let (is_transfer, key) = (peer.incoming.transfer.is_some(), peer.key);
-            // Outside a transfer, profiles are valid only in a live stream.
+            // Outside a transfer, a profile is valid only in a live stream.
             if !is_transfer && (key.is_none() || !peer.incoming.is_live()) {
                 return Err(ResetReason::Malformed);
             }
             return self.profile_item(from, (id, info, user));
         }
-        // Until `End`, a stream contains only members, profiles, counts and order state.
+        // Before `End`, a stream contains only members, profiles, counts and order state.
         if let Some(transfer) = &mut peer.incoming.transfer {
             return match item {
                 Item::Order(order) => self.order_state(from, order),
-                // Check this before adding the item, so the limit is exceeded by one item at most.
+                // Check the limit before adding the item, so one item at most exceeds it.
                 Item::Members { room, ids } if transfer.len() < self.config.max_seats => {
                     transfer.add_members(&name(bytes, room), *ids);
                     Ok(())
@@ -122,7 +122,7 @@ impl Cluster {
             return Err(ResetReason::Malformed);
         };
         if !is_within(item, &self.config) {
-            // Only this item is dropped: a peer with larger limits must not cause a reset.
+            // Drop only this item: a peer with larger limits must not cause a reset.
             self.bad_frame(from, RefusedReason::TooLarge);
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl Cluster {
         match live_item((from, key), item, bytes) {
             Some(mut effect) => {
                 if let Effect::GuestJoined { id, profile, .. } = &mut effect {
-                    // The profile item precedes the join, and is kept for later rooms.
+                    // The connection's profile item precedes the join, and is kept for later rooms.
                     *profile = peer.incoming.profiles.profile(id);
                 }
                 let hash = &self.hash;
@@ -169,7 +169,7 @@ impl Cluster {
                 key
             }
         };
-        // No messages can be missing from a peer whose members were not visible before.
+        // If the peer's members were not visible before, no messages can be missing.
         let gaps = if was_shown { transfer.gaps(tables) } else { Vec::new() };
         let loss = self.config.loss;
         if loss == Loss::Close && was_shown {
@@ -257,7 +257,7 @@ pub(super) fn is_within(item: &Item<'_>, config: &Config) -> bool {
             room.len() <= max_name
         }
         Item::Broadcast { packet, .. } | Item::Direct { packet } => {
-            // The limit applies to what a client sent; the server has added `src`.
+            // The limit applies to the packet that the client sent, before the server added `src`.
             packet.encoded_len() <= max_packet + packet.src.len()
         }
         Item::Order(order) => match order {

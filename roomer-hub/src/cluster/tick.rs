@@ -1,4 +1,4 @@
-//! Periodic work: requests, peer timeouts, counts and heartbeats.
+//! Periodic work: repeated requests, peer timeouts, counts and heartbeats.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::tables::Tables;
 /// The interval between ticks.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The maximum time that one tick adds to a peer's silence, so that a suspended node does not
-/// declare its peers dead.
+/// The maximum time that one tick adds to a peer's silence, so that a node does not declare its
+/// peers dead after it was itself suspended.
 const MAX_SILENCE: Duration = TICK.saturating_mul(2);
 
 /// How long frames from a stopped node may still be in flight.
@@ -39,7 +39,7 @@ impl Cluster {
             self.report_counts(tables);
             self.age_orders(tables, passed);
         }
-        // Do this between ticks too, because `wake_at` includes the deadlines of requests.
+        // Repair between ticks too, because `wake_at` includes the deadlines of requests.
         let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         for node in nodes {
             self.repair(node);
@@ -59,8 +59,8 @@ impl Cluster {
             peer.stale = if is_stale { peer.stale + passed } else { Duration::ZERO };
             gone.extend(peer.gone_reason(config.dead_after).map(|reason| (*node, reason)));
             if peer.silence >= config.beat * 2 {
-                // Allow two intervals so that a slightly late heartbeat does not restart the
-                // probation.
+                // A dead peer has missed a heartbeat, so restart its probation. Allow two intervals
+                // so that a slightly late heartbeat does not count as missed.
                 peer.missed_beat();
             }
             trim(peer, now, config);
@@ -76,7 +76,7 @@ impl Cluster {
 fn trim(peer: &mut Peer, now: Duration, config: &Config) {
     let outgoing = &mut peer.outgoing;
     if outgoing.as_mut().is_some_and(|outgoing| !outgoing.trim(now, config)) {
-        // The next heartbeat reports no stream, and the peer then requests a new one.
+        // The next heartbeat reports that there is no stream, and the peer then requests a new one.
         *outgoing = None;
     }
 }

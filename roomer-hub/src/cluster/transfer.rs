@@ -19,7 +19,7 @@ use crate::tables::Tables;
 /// The maximum number of ids per item.
 const IDS_PER_ITEM: usize = 2048;
 
-/// Appends the members of this node's rooms to a stream, and ends its initial state.
+/// Appends the members of this node's rooms to a stream, and ends the stream's initial state.
 pub(super) fn send_members(
     tables: &Tables,
     outgoing: &mut Outgoing,
@@ -32,7 +32,7 @@ pub(super) fn send_members(
         if members.is_empty() {
             continue; // The room has only guests.
         }
-        // The room shows no names, so only the number of members is sent.
+        // Members are not notified of each other in such a room, so only send their number.
         if tables.presence(key) != Some(Presence::Full) {
             let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
             outgoing.push(&Item::Count { members, room }, sealing);
@@ -58,7 +58,8 @@ pub(super) fn send_members(
 /// A peer's members, collected while they arrive.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    /// The messages that may be missing since the previous stream; `None` means any message.
+    /// The messages that may be missing since the previous stream; `None` if any message may be
+    /// missing.
     lost: Option<Missed>,
     seats: Vec<(ByteString, [u8; 16])>,
     counts: Vec<(ByteString, u32)>,
@@ -88,8 +89,8 @@ impl Transfer {
         Transfer { lost, seats, counts, profiles, away: BTreeSet::new() }
     }
 
-    /// Returns the number of entries of rooms. Connections that are away are counted separately, since
-    /// they have a seat already.
+    /// Returns the number of entries for rooms. Connections that are away are counted separately,
+    /// since they already have a seat.
     pub(super) fn len(&self) -> usize {
         self.seats.len() + self.counts.len()
     }
@@ -116,7 +117,7 @@ impl Transfer {
         self.lost.as_ref().is_none_or(is_missed)
     }
 
-    /// Returns the affected rooms in which this node has members; `None` stands for direct
+    /// Returns the affected rooms that have members on this node; `None` stands for direct
     /// messages, or for any message.
     pub(super) fn gaps(&self, tables: &Tables) -> Vec<Option<Box<str>>> {
         let Some(missed) = &self.lost else { return vec![None] };
@@ -141,9 +142,9 @@ impl Transfer {
         effects.extend(rooms.into_iter().map(|room| Effect::Close { room: Some(room.into()) }));
     }
 
-    /// Compares the members with the guests visible in the hub, and appends effects that remove the
-    /// differences. With `rejoin`, guests whose messages may be missing leave and rejoin. Returns
-    /// the seats' digest, and the profiles.
+    /// Compares the members with the guests that are visible in the hub, and appends effects that
+    /// remove the differences. With `rejoin`, guests whose messages may be missing leave and
+    /// rejoin. Returns the digest of the seats, and the profiles.
     pub(super) fn finish(
         mut self,
         tables: &Tables,
@@ -157,7 +158,7 @@ impl Transfer {
         // The hub returns guests in no particular order.
         shown.sort_unstable();
         self.seats.sort_unstable();
-        // A repeated entry is the peer's fault, and would cause a second join.
+        // A repeated entry is an error by the peer, and would cause a second join.
         self.seats.dedup();
         let digest = self.seats.iter().fold(0_u64, |sum, (room, id)| {
             sum.wrapping_add(hash.seat(room, &ConnId::from_bytes(*id)))
@@ -202,8 +203,8 @@ impl Transfer {
             let profile = self.profiles.profile(&id);
             Effect::GuestJoined { peer, room: room.clone(), id, profile }
         }));
-        // Apply these after the joins, since a guest must be in a room. The hub ignores states that
-        // it already has.
+        // Append these after the joins, since a guest must be in a room. The hub ignores states
+        // that it already has.
         let is_back = |id: &ConnId| !self.away.contains(&id.to_bytes());
         let back = tables.guests_away(peer).filter(is_back).map(|id| (id, false));
         let away = self.away.iter().map(|id| (ConnId::from_bytes(*id), true));

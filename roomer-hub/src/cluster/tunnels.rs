@@ -1,7 +1,8 @@
 //! Tunnels with peers: which peers accept them, how much they may send, and when they are lost.
 //!
-//! A tunnel's items are part of the stream to a peer, so they arrive once and in order, or the stream
-//! restarts. The bytes of tunnels share the stream with everything else, and must not make it overflow.
+//! A tunnel's items are part of the stream to a peer. They arrive once and in order, or the stream
+//! restarts. The bytes of tunnels share the stream with everything else, and must not make it
+//! overflow.
 
 use roomer_proto::cluster::{NodeId, TunnelItem};
 
@@ -10,24 +11,26 @@ use super::effect::Effect;
 use super::outgoing::Outgoing;
 use crate::keys::PeerKey;
 
-/// The part of [`Config::backlog_bytes`](super::Config::backlog_bytes) that tunnels have in the stream
-/// to a peer, whatever else is in it. Senders pause at half of the backlog, which tunnels alone must
-/// not cause, so both together leave a quarter.
+/// The divisor that yields the tunnels' share of
+/// [`Config::backlog_bytes`](super::Config::backlog_bytes) in the stream to a peer, which they may
+/// use whatever else is in it. Senders pause at half of the backlog, which tunnels alone must not
+/// cause. Both together leave a quarter of the backlog free.
 const SHARE: usize = 4;
 
 impl Cluster {
-    /// Sets whether this node accepts tunnels, which its heartbeats report. Initially it does not.
+    /// Sets whether this node accepts tunnels, which its heartbeats report. Initially, it does not.
     pub fn accept_tunnels(&mut self, accepts: bool) {
         if self.accepts_tunnels != accepts {
             self.accepts_tunnels = accepts;
-            // Reported at once, since a node that no longer accepts them has to refuse each.
+            // Report the change immediately: a node that no longer accepts tunnels must refuse each
+            // one.
             self.beat_at = self.now;
         }
     }
 
-    /// Returns the node of a peer if it accepts tunnels, both streams are complete, and the stream to it
-    /// is not nearly full. A request may use more of it than
-    /// [`tunnel_room`](Self::tunnel_room), since the bytes of earlier tunnels must not refuse it.
+    /// Returns the node of a peer if the peer accepts tunnels, both streams are complete, and the
+    /// stream to the peer is not nearly full. A request to open a tunnel may exceed
+    /// [`tunnel_room`](Self::tunnel_room): bytes of other tunnels must not prevent it.
     #[must_use]
     pub fn tunnel_to(&self, peer: PeerKey) -> Option<NodeId> {
         let node = self.peer_node(peer)?;
@@ -37,8 +40,8 @@ impl Cluster {
         (self.room_below_limit(outgoing) > 0).then_some(node)
     }
 
-    /// Returns how many bytes of tunnels may be recorded for a peer, so that its stream does not
-    /// overflow. `None` if there is no stream to the peer, which loses its tunnels.
+    /// Returns the number of tunnel bytes that may be recorded for a peer without its stream
+    /// overflowing. `None` if there is no stream to the peer; its tunnels are then lost.
     #[must_use]
     pub fn tunnel_room(&self, node: NodeId) -> Option<usize> {
         let outgoing = self.peers.get(&node)?.outgoing.as_ref()?;
@@ -47,7 +50,7 @@ impl Cluster {
         Some(own.min(self.room_below_limit(outgoing)))
     }
 
-    /// Returns the number of bytes that a stream takes before it is nearly full.
+    /// Returns the number of bytes that may be added to a stream before it is nearly full.
     fn room_below_limit(&self, outgoing: &Outgoing) -> usize {
         let share = self.config.backlog_bytes / SHARE;
         self.config.backlog_bytes.saturating_sub(share).saturating_sub(outgoing.unapplied())
@@ -64,7 +67,7 @@ impl Cluster {
         self.effects.push(Effect::Tunnel { from, item: encoded.into() });
     }
 
-    /// Reports that items of tunnels with a peer may be missing, in either direction.
+    /// Reports that tunnel items between this node and a peer may be missing, in either direction.
     pub(super) fn lose_tunnels(&mut self, node: NodeId) {
         let peer = self.peers.get_mut(&node);
         if peer.is_some_and(|peer| std::mem::take(&mut peer.has_tunnels)) {

@@ -1,4 +1,4 @@
-//! Commands for all of a user's connections, issued by a peer's application.
+//! Owned copies of commands for all of a user's connections, issued by a peer's application.
 
 use bytes::Bytes;
 use roomer_proto::cluster::UserCommand;
@@ -38,8 +38,8 @@ pub enum OwnedUserCommand {
 }
 
 impl OwnedUserCommand {
-    /// Copies the command from a peer's item, which ends at the end of `bytes`. Returns `None`
-    /// if its info is not valid JSON.
+    /// Copies the command from a peer's item. `bytes` ends with the item. Returns `None` if the
+    /// command's info is not valid JSON.
     pub(super) fn new(command: &UserCommand<'_>, bytes: &Bytes) -> Option<Self> {
         Some(match *command {
             UserCommand::Send { packet } => {
@@ -56,8 +56,8 @@ impl OwnedUserCommand {
         })
     }
 
-    /// Returns the command for one of the user's connections, whose id is `id`; `None` if the
-    /// command does not apply to it.
+    /// Returns the command for the user's connection `conn`, whose id is `id`; `None` if the
+    /// command does not apply to that connection.
     #[must_use]
     pub fn for_conn<'a>(
         &'a self,
@@ -69,13 +69,14 @@ impl OwnedUserCommand {
             OwnedUserCommand::Send { packet } => {
                 let PacketRef { event, payload, .. } = PacketRef::decode(packet).ok()?;
                 if is_built_in(event) {
-                    return None; // The hub rejects such events from peers too.
+                    return None; // The hub also rejects such events from peers.
                 }
                 Command::Send { from: None, dst: id.as_str(), room: ROOT, event, payload }
             }
             OwnedUserCommand::Leave { room } => {
                 let key = tables.find_room(room)?;
-                // A connection that is not in the room would otherwise receive a `leave_ack`.
+                // Skip a connection that is not in the room, because it would receive a
+                // `leave_ack`.
                 tables.is_member(conn, key).then_some(Command::Leave { conn, room })?
             }
             OwnedUserCommand::Close { code, reason } => {

@@ -1,4 +1,4 @@
-//! Delivering ordered messages by place, and giving up lost ones.
+//! Delivering ordered messages in the order of their places, and giving up lost ones.
 
 use std::time::Duration;
 
@@ -19,9 +19,10 @@ impl Cluster {
             self.deliver_placed(&name);
             self.place_submitted(&name);
             self.submit_waiting(&name);
-            // As the home, this node may have just placed its own messages.
+            // If this node is the home, it may have just placed its own messages.
             self.deliver_placed(&name);
-            // `room_mut` has marked the room dirty again, but the changes have been handled.
+            // `room_mut` has marked the room dirty again, but the changes have already been
+            // handled.
             self.orders.dirty.remove(&name);
         }
     }
@@ -43,13 +44,13 @@ impl Cluster {
             room.places.pop_front();
             room.term = place.term;
             let message = if is_passed { None } else { room.remove(place.node, place.number) };
-            // This message, or a later one from its node, has already been delivered or given up,
-            // so it cannot be delivered in order.
+            // This message or a later one from its node has already been delivered or given up, so
+            // it cannot be delivered in order anymore.
             if is_passed {
                 self.lose(name, place.node, place.number);
             }
             let room = self.orders.room_mut(name);
-            // A node's messages are delivered in its send order, so earlier ones are lost.
+            // A node's messages are delivered in its send order, so earlier ones are now lost.
             for number in room.numbers_of(place.node, place.number) {
                 self.lose(name, place.node, number);
             }
@@ -60,7 +61,7 @@ impl Cluster {
         }
     }
 
-    /// Returns true if a message that already has a place is still in flight.
+    /// Returns true if a message that already has a place may still arrive.
     fn is_to_come(&self, place: Place) -> bool {
         let peer = self.peers.get(&place.node).filter(|peer| peer.is_alive());
         peer.is_some_and(|peer| peer.ordered < place.number) && place.age < self.config.dead_after
@@ -71,7 +72,7 @@ impl Cluster {
         let key = self.peers.get(&node).and_then(|peer| peer.key);
         self.effects.push(match key {
             Some(peer) => Effect::Broadcast { peer, except, packet },
-            // The sender is this node itself, or a peer that has since stopped.
+            // The sender is this node itself, or a peer that has stopped since then.
             None => Effect::Ordered { except, packet },
         });
     }
@@ -89,16 +90,16 @@ impl Cluster {
         };
         let has_ended = node != self.me && !self.peers.contains_key(&node);
         match self.config.loss {
-            // Its members have left, which already shows the loss.
+            // The members of the stopped node have left, which already shows the loss.
             Loss::Rejoin if has_ended => {}
             Loss::Rejoin => {
-                // A message without a sender came from the server, so no member can show its loss.
+                // A message without a sender is from the server, so no member can show its loss.
                 let src = ConnId::parse(decode(&message.packet).src);
                 let room = || name.into();
                 self.effects.extend(src.map(|id| Effect::Renewed { id, room: room() }));
             }
-            // This applies to stopped peers too: not every room shows who leaves, and applications
-            // are not members.
+            // Close connections for stopped peers too: not every room shows who leaves, and the
+            // application is not a member.
             Loss::Close => self.effects.push(Effect::Close { room: Some(name.into()) }),
             Loss::Count => {}
         }
@@ -107,7 +108,7 @@ impl Cluster {
     }
 
     /// Advances the age of messages and places. Drops messages whose place did not arrive in time,
-    /// and removes the state of rooms without members.
+    /// and removes the state of unused rooms.
     pub(in crate::cluster) fn age_orders(&mut self, tables: &Tables, passed: Duration) {
         let (me, dead_after) = (self.me, self.config.dead_after);
         let mut lost = Vec::new();
@@ -121,7 +122,7 @@ impl Cluster {
             }
             for ((node, number), message) in &mut room.messages {
                 message.age += passed;
-                // A placed message waits only for earlier ones, which arrive or are given up.
+                // A placed message only waits for earlier messages, which arrive or are given up.
                 if message.age >= dead_after && !message.is_placed {
                     lost.push((name.clone(), *node, *number));
                 }
@@ -140,7 +141,7 @@ impl Cluster {
         let peers = &self.peers;
         for room in self.orders.rooms.values_mut() {
             let is_known = |node: &NodeId, _: &mut u64| *node == me || peers.contains_key(node);
-            // Dropped nodes no longer send anything, since a restarted node has a new id.
+            // A dropped node sends nothing more, since a restarted node has a new id.
             room.delivered.retain(is_known);
             room.placed.retain(is_known);
             room.promised.retain(|node, _| peers.contains_key(node));

@@ -13,18 +13,20 @@ use crate::cluster::outgoing::Outgoing;
 struct Maturity {
     /// The minimum age in heartbeats.
     age: u32,
-    /// A node may become a home from its start if no other node is older by this many heartbeats.
+    /// Nodes whose age is within this many heartbeats of the oldest node's may become a home from
+    /// their start.
     founders: u32,
 }
 
-/// Two thresholds, for a room without a known home: the age at which the current home yields to
-/// a node, and the age at which others submit to it. Their difference exceeds the typical error
-/// in estimating another node's age, so usually only one node starts the first term.
+/// For a room without a known home: the conditions under which the current node yields to another
+/// one. The difference between these ages and those of [`CHOSEN`] exceeds the typical error in
+/// estimating another node's age, so usually only one node starts the first term.
 const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
+/// For a room without a known home: the conditions under which other nodes submit to a node.
 const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
 
-/// How long a home may be silent, in heartbeats, before a node stops submitting to it until the
-/// next frame arrives.
+/// How long a home may be silent, in heartbeats. After that, a node submits nothing to it until
+/// another frame arrives from it.
 const QUIET_BEATS: u32 = 2;
 
 impl Cluster {
@@ -41,7 +43,8 @@ impl Cluster {
         if is_there { home } else { self.preferred(name, CHOSEN) }
     }
 
-    /// Returns the node that should assign places in a room instead of this one, if any.
+    /// Returns the other node that should assign places in a room instead of this one, if there is
+    /// one.
     pub(super) fn successor(&self, name: &str) -> Option<NodeId> {
         let home = self.orders.known(name).home;
         if self.has_other_home(home) {
@@ -51,7 +54,7 @@ impl Cluster {
         (preferred != self.me && !self.is_quiet(preferred)).then_some(preferred)
     }
 
-    /// Returns the node with the highest hash among those old enough.
+    /// Returns the node with the highest hash among the nodes that are old enough.
     fn preferred(&self, room: &str, maturity: Maturity) -> NodeId {
         let (beat, now) = (self.config.beat, self.now);
         let others = self.peers.iter().filter(|(_, peer)| peer.is_alive() && peer.key.is_some());
@@ -79,11 +82,11 @@ impl Cluster {
     }
 
     /// Returns true if a place would reach all these nodes. A place sent before the start of a
-    /// stream is lost. `age` is the message's age, which bounds the wait.
+    /// stream would be lost. `age` is the message's age, which bounds the wait.
     pub(super) fn reaches(&self, nodes: &[NodeId], age: Duration) -> bool {
         let mut others = nodes.iter().filter(|node| **node != self.me);
         others.all(|node| match self.peers.get(node) {
-            // The peer may be too new to be known here.
+            // The peer may be so new that this node does not know it yet.
             None => self.ended.contains_key(node) || age >= self.config.beat,
             Some(peer) if !peer.is_alive() || self.is_quiet(*node) => true,
             Some(peer) => {
@@ -94,7 +97,7 @@ impl Cluster {
     }
 
     /// Records a term that a peer has announced. If the term is new, announces it to all peers,
-    /// promising to assign no more places in earlier terms.
+    /// which promises that this node will assign no more places in earlier terms.
     pub(super) fn record_term(&mut self, name: &str, from: NodeId, term: Term) {
         let room = self.orders.room_mut(name);
         let promised = room.promised.entry(from).or_default();
@@ -155,8 +158,8 @@ impl Cluster {
         self.push_to_all(&Item::Order(OrderItem::Term { room, epoch, home }));
     }
 
-    /// Returns true if places of an earlier term may still be in flight to this node, because a
-    /// peer that could have assigned them has not announced `term` or a later one. `age` is the
+    /// Returns true if places of a term before `term` may still be in flight to this node, because
+    /// a peer that could have assigned them has not announced `term` or a later term. `age` is the
     /// time for which a place of `term` has waited.
     pub(super) fn may_have_earlier(&self, room: &Room, term: Term, age: Duration) -> bool {
         if term == room.term {
@@ -165,7 +168,8 @@ impl Cluster {
         self.peers.iter().any(|(node, peer)| {
             let promised = room.promised.get(node).copied().unwrap_or_default();
             let may_give = *node != term.home && self.has_other_home(*node) && promised < term;
-            // A node that was never the home has most likely assigned nothing.
+            // A node that was not the home most likely assigned no places, so wait for it less
+            // long.
             let is_likely = *node == room.term.home || peer.incoming.has_hole();
             let wait = if is_likely { self.config.dead_after } else { self.config.beat };
             may_give && !self.is_quiet(*node) && age < wait

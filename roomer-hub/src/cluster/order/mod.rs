@@ -19,36 +19,37 @@
 //!
 //! Without a fault, this rejection must never occur, however the homes change. Each node therefore
 //! announces every term that it learns of to all others. The announcement is a promise to assign no
-//! more places in earlier terms, and it follows all earlier places in the node's stream. Before
+//! more places in earlier terms, and in the node's stream it follows all such places. Before
 //! delivering the first place of a term, a node waits until every live node has made this promise.
 //! After that, no place of an earlier term can arrive, whichever nodes considered themselves the
 //! home, and however long frames take. The wait is bounded, in case a node hangs.
 //!
-//! Streams start with the known terms. After a node has discarded the state of a room that had
-//! no members for some time, it starts its next term above all epochs that it has discarded.
+//! A stream starts with the terms that the sender knows. If a node has discarded the state of a
+//! room that had no members for some time, it starts its next term above all epochs that it has
+//! discarded.
 //!
 //! # The home
 //!
-//! The home is the one in the highest known term, as long as that node is alive. Otherwise, it is
-//! the node with the highest hash of room and node among the live nodes that are old enough. If a
-//! home finds that another node should be the home, it *yields*: it starts a term for that node,
+//! The home in the highest known term stays the home while it is alive. Otherwise, the home is the
+//! node with the highest hash of room and node among the live nodes that are old enough. If a home
+//! finds that another node should be the home, it *yields*: it starts a term for that node,
 //! announces the term, and returns submissions.
 //!
 //! # At most one place
 //!
-//! A submission is held by one node at a time. Its node submits it elsewhere only if the holder
-//! has returned it, or if the holder has announced its stop (after which it assigns no places)
-//! and no frame that might contain the place is missing. If a home dies, its submissions are
-//! lost, since another home could assign them a second, conflicting place.
+//! A submission is held by one node at a time. The sender's node submits the message elsewhere only
+//! if the holder has returned it, or if the holder has announced its stop (after which it assigns
+//! no places) and no frame that might contain the place is missing. If a home dies, its submissions
+//! are lost, since another home could assign them a second, conflicting place.
 //!
 //! One node's messages are placed in its send order. A node that returns a submission therefore
-//! also returns all later ones made before the sending node knew of the return, as shown by the
-//! submission's term. The sending node does not resubmit a message while a later one is held by the
-//! old home, and does not submit a new message in a different term than those still waiting for an
+//! also returns all later ones that the sender's node made before it knew of the return, which
+//! their terms show. The sender's node does not resubmit a message while the old home holds a later
+//! one, and does not submit a new message in a different term than those still waiting for an
 //! answer.
 //!
-//! A place reaches a node only within a stream whose start that node has acknowledged. A home
-//! therefore assigns no place before all receivers have acknowledged their streams.
+//! A place reaches a node only within a stream whose start that node has acknowledged. Therefore, a
+//! home assigns a place only once all receivers have acknowledged their streams.
 //!
 //! # Losses
 //!
@@ -80,9 +81,9 @@ pub(super) struct Orders {
     number: u64,
     rooms: BTreeMap<Box<str>, Room>,
     /// The highest epoch among rooms whose state was discarded. Other nodes may still use it, so
-    /// new terms start above it.
+    /// this node starts new terms above it.
     forgotten: u64,
-    /// The rooms with possible work.
+    /// The rooms that may have work to do.
     dirty: BTreeSet<Box<str>>,
 }
 
@@ -100,8 +101,8 @@ impl Default for Term {
     }
 }
 
-/// The state of one room, kept while the room has members on any node, and afterwards for as
-/// long as places may be in flight.
+/// The state of one room, kept while the room has members on any node, and then until no places can
+/// be in flight.
 #[derive(Debug, Default)]
 struct Room {
     /// The last delivered place's term.
@@ -112,11 +113,11 @@ struct Room {
     yielded: Term,
     /// The highest term announced by each peer.
     promised: BTreeMap<NodeId, Term>,
-    /// Submissions from peers that have no place yet.
+    /// Submissions from peers that do not have a place yet.
     submissions: VecDeque<Submission>,
     /// Messages not delivered yet, by node and number.
     messages: BTreeMap<(NodeId, u64), Message>,
-    /// The total packet size in `messages`.
+    /// The total size of the packets in `messages`.
     bytes: usize,
     /// Places not delivered yet, in order.
     places: VecDeque<Place>,
@@ -128,7 +129,7 @@ struct Room {
     unused: Duration,
 }
 
-/// A message waiting for its place, or for messages placed before it.
+/// A message that waits for its place, or for messages placed before it.
 #[derive(Debug)]
 struct Message {
     /// The time since the message arrived, not counting suspensions of this node.
@@ -150,10 +151,10 @@ struct Own {
     holder: Option<NodeId>,
     /// The highest known term when the message was submitted.
     term: Term,
-    /// The home named by the last holder when it returned the submission.
+    /// The home named by the last holder when that holder returned the submission.
     hint: Option<NodeId>,
-    /// True if the holder's stream has restarted since the submission, which may have lost the
-    /// message's place.
+    /// True if the holder's stream has restarted since the submission. The message may then have a
+    /// place that this node has not received.
     may_have_place: bool,
 }
 
@@ -170,7 +171,7 @@ struct Submission {
     age: Duration,
 }
 
-/// A place waiting for its message, for earlier places, or for the end of an earlier term.
+/// A place that waits for its message, for earlier places, or for the end of an earlier term.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     term: Term,
@@ -192,8 +193,8 @@ impl Orders {
         first.is_some_and(|(_, order)| *order == Order::Room)
     }
 
-    /// Appends the state for the start of a stream: the last message number in earlier streams, and
-    /// the known terms. The terms keep homes in two halves of a partitioned network from
+    /// Appends the state for the start of a stream: the known terms, and the last message number in
+    /// earlier streams. The terms keep homes in two halves of a partitioned network from
     /// contradicting each other.
     pub(super) fn send_state(&self, outgoing: &mut Outgoing, sealing: &Sealing) {
         let terms = self.rooms.iter().map(|(name, room)| (name, room.known));
@@ -233,7 +234,7 @@ impl Orders {
 
 impl Room {
     fn insert(&mut self, node: NodeId, number: u64, mut message: Message) {
-        // The place may have arrived first, since it takes a different path, through the home.
+        // The place may have arrived first, since it takes a different path (through the home).
         message.is_placed = self.places.iter().any(|place| place.is_of(node, number));
         self.bytes += message.packet.len();
         self.messages.insert((node, number), message);
@@ -247,13 +248,13 @@ impl Room {
 
     /// Returns the numbers of a node's pending messages below `below`.
     fn numbers_of(&self, node: NodeId, below: u64) -> Vec<u64> {
-        // Copy them, because the caller removes the messages.
+        // Copy the numbers, because the caller removes the messages.
         self.messages.range((node, 0)..(node, below)).map(|((_, number), _)| *number).collect()
     }
 
     /// Records that a node's messages up to this number will no longer be delivered.
     fn pass(&mut self, node: NodeId, number: u64) {
-        // The number must never decrease, in whichever order messages are dropped.
+        // Never decrease the number, because messages may be dropped in any order.
         let passed = self.delivered.entry(node).or_default();
         *passed = number.max(*passed);
     }
@@ -262,7 +263,7 @@ impl Room {
         self.delivered.get(&node).is_some_and(|passed| number <= *passed)
     }
 
-    /// Returns true if nothing is pending.
+    /// Returns true if no places, messages or submissions are pending.
     fn is_empty(&self) -> bool {
         self.places.is_empty() && self.messages.is_empty() && self.submissions.is_empty()
     }

@@ -10,7 +10,7 @@ use crate::cluster::slice::last_packet;
 use crate::cluster::{Cluster, GoneReason, ResetReason};
 
 impl Cluster {
-    /// Applies an order item from a peer's stream. The item ends at the end of `bytes`.
+    /// Applies an order item from a peer's stream. `bytes` ends with the item.
     pub(in crate::cluster) fn order_item(
         &mut self,
         from: NodeId,
@@ -31,7 +31,7 @@ impl Cluster {
                 };
                 let room = self.orders.room_mut(packet.room);
                 let is_late = room.is_passed(from, number);
-                // Insert it even if late, since `lose` reports only what it removes.
+                // Insert a late message too, since `lose` reports only messages that it removes.
                 room.insert(from, number, message);
                 if is_late {
                     self.lose(packet.room, from, number);
@@ -49,7 +49,7 @@ impl Cluster {
                 let place = Place { term, node, number, age: Duration::ZERO };
                 self.record_term(name, from, term);
                 if !self.enqueue(name, place) {
-                    // The message will not get a place from another home.
+                    // The message will not get a place from another home, so it is lost.
                     self.lose(name, node, number);
                     self.orders.room_mut(name).pass(node, number);
                 }
@@ -65,7 +65,7 @@ impl Cluster {
             OrderItem::Term { room: name, epoch, home } => {
                 self.record_term(name, from, Term { epoch, home });
             }
-            // This kind of item may only occur at the start of a stream.
+            // The other kinds of items are valid only at the start of a stream.
             _ => return Err(ResetReason::Malformed),
         }
         Ok(())
@@ -90,15 +90,16 @@ impl Cluster {
         Ok(())
     }
 
-    /// Places a room's pending submissions, in order, or returns them if another node is the home.
+    /// Assigns places to a room's pending submissions in order, or returns them if another node
+    /// should be the home.
     pub(super) fn place_submitted(&mut self, name: &str) {
         loop {
             let Some(room) = self.orders.rooms.get(name) else { return };
             let Some(first) = room.submissions.front() else { return };
             let (node, number, term) = (first.node, first.number, first.term);
             let is_placed = room.placed.get(&node).is_some_and(|placed| number <= *placed);
-            // An earlier submission from the same node was returned, but the node had not received
-            // it back yet.
+            // An earlier submission from the same node was returned, and the node had not received
+            // it yet when it made this one.
             let is_behind = term < room.yielded;
             let successor = match is_behind {
                 true => Some(room.known.home),
@@ -110,7 +111,7 @@ impl Cluster {
             }
             let room = self.orders.room_mut(name);
             let Some(Submission { to, .. }) = room.submissions.pop_front() else { return };
-            // A repeated request has already been answered.
+            // This is a repeated request, which has already been answered.
             if is_placed {
                 continue;
             }
@@ -136,28 +137,29 @@ impl Cluster {
         if let Some(message) = room.messages.get_mut(&(place.node, place.number)) {
             message.is_placed = true;
         }
-        // Late places from an earlier term precede those from the term waiting for them.
+        // Late places from an earlier term precede those of the term that waits for them.
         let at = room.places.partition_point(|other| other.term <= place.term);
         room.places.insert(at, place);
         true
     }
 
-    /// Handles the restart of a peer's stream, after which the places in lost frames are unknown.
+    /// Handles the restart of a peer's stream. Places in lost frames are unknown afterwards.
     pub(in crate::cluster) fn order_stream_lost(&mut self, node: NodeId) {
         let messages = self.orders.rooms.values_mut().flat_map(|room| room.messages.values_mut());
         let own = messages.filter_map(|message| message.own.as_mut());
         own.filter(|own| own.holder == Some(node)).for_each(|own| own.may_have_place = true);
     }
 
-    /// Handles a dropped peer, after its members have left. If it announced its stop, its pending
-    /// messages may still get places, and it has not placed any submission that it held as a home.
+    /// Handles a dropped peer after its members have left. If the peer announced its stop, its
+    /// pending messages may still get places, and it has not placed the submissions that it held as
+    /// a home.
     pub(in crate::cluster) fn order_peer_gone(&mut self, node: NodeId, reason: GoneReason) {
         let me = self.me;
         let names: Vec<Box<str>> = self.orders.rooms.keys().cloned().collect();
         for name in names {
             let room = self.orders.room_mut(&name);
             if reason != GoneReason::Bye {
-                // Do not call `lose`: the members of a dead node leave, which already shows the
+                // Do not call `lose`: the members of the dead node leave, which already shows the
                 // loss.
                 for number in room.numbers_of(node, u64::MAX) {
                     room.remove(node, number);

@@ -16,8 +16,8 @@ use crate::tables::Tables;
 
 impl Cluster {
     /// Returns true if a broadcast caused by a client or the application is a message to a room
-    /// with a total order, not a notice. The driver must pass it to [`submit`](Self::submit)
-    /// instead of sending it to the members.
+    /// with a total order, and not a notice. The driver must pass such a message to
+    /// [`submit`](Self::submit) instead of sending it to the members.
     #[must_use]
     pub fn is_ordered_message(&self, packet: &PacketRef<'_>) -> bool {
         let is_notice = is_built_in(packet.event) || packet.event == MEMBERS;
@@ -39,11 +39,11 @@ impl Cluster {
     /// Sends one of this node's messages to a room with a total order. `tables` are the hub's
     /// tables; `except` is a connection that should not receive the message.
     ///
-    /// Returns true if this node is the room's home and nothing is pending there, in which case
-    /// the driver must send the message to this node's members immediately. Otherwise, an
-    /// [`Effect::Ordered`](crate::cluster::Effect::Ordered) follows once the message has its
-    /// place. A message above [`Config::max_packet`], which peers would reject, is dropped and
-    /// counted ([`Statistics::unsendable`](crate::cluster::Statistics::unsendable)).
+    /// Returns true if this node is the room's home and nothing is pending there: the driver must
+    /// then send the message to this node's members immediately. Otherwise, an
+    /// [`Effect::Ordered`](crate::cluster::Effect::Ordered) follows once the message has its place.
+    /// A message above [`Config::max_packet`], which peers would reject, is dropped and counted
+    /// ([`Statistics::unsendable`](crate::cluster::Statistics::unsendable)).
     pub fn submit(
         &mut self,
         now: Duration,
@@ -56,13 +56,13 @@ impl Cluster {
             self.statistics.unsendable += 1;
             return false;
         }
-        // All rooms share one counter, from which a receiver can tell which messages in a stream
-        // have passed.
+        // All rooms share one counter, so a receiver can tell which messages in a stream it has
+        // already passed.
         self.orders.number += 1;
         let number = self.orders.number;
         let name = packet.room;
-        // Send it immediately, even if the message cannot be submitted yet: if it never gets a
-        // place, receivers can report the loss.
+        // Send the message immediately, even if it cannot be submitted yet: if it never gets a
+        // place, the receivers can report the loss.
         let to = self.receivers(tables, name);
         for node in &to {
             self.push_to(*node, &Item::Order(OrderItem::Message { number, except, packet }));
@@ -104,7 +104,7 @@ impl Cluster {
         !has_own && room.places.is_empty() && !self.may_have_earlier(room, term, Duration::ZERO)
     }
 
-    /// Returns the peers that have members in a room and a stream from this node.
+    /// Returns the peers that have members in a room and receive a stream from this node.
     fn receivers(&self, tables: &Tables, name: &str) -> Vec<NodeId> {
         let peers = tables.find_room(name).map(|room| tables.peers(room));
         let nodes =
@@ -114,8 +114,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Submits this node's messages to a room that have no holder, in order, as far as currently
-    /// possible.
+    /// Submits this node's messages to a room that are not held by any node, in order, as far as
+    /// currently possible.
     pub(super) fn submit_waiting(&mut self, name: &str) {
         let me = self.me;
         loop {
@@ -132,22 +132,23 @@ impl Cluster {
                 own.holder.is_none()
             });
             let Some((number, own_message)) = next else { return };
-            // The old home has not returned all of them yet.
+            // The old home has not returned all the messages that it holds.
             if own.any(|(_, own)| own.holder.is_some()) {
                 return;
             }
             let age =
                 room.messages.get(&(me, number)).map_or(Duration::ZERO, |message| message.age);
             let hint = own_message.hint;
-            // A named home that has since died cannot assign a place.
+            // If the named home has died since then, it cannot assign a place.
             let named = hint.filter(|hint| self.has_other_home(*hint) || *hint == me);
             let target = named.unwrap_or_else(|| self.home(name));
-            // As the home, this node must return its own messages too.
+            // A home that yields must return its own messages too.
             let successor = self.successor(name).filter(|_| hint.is_none() && target == me);
             let is_final = hint.is_some() || successor.is_some();
             let target = successor.unwrap_or(target);
-            // Two homes could place one sender's messages in either order. A home returns this
-            // message together with earlier ones only if all were submitted in the same term.
+            // Two homes could place one sender's messages in either order. If a home returns an
+            // earlier message, it also returns this one only if both were submitted in the same
+            // term.
             let submitted = (target, room.known);
             if pending.iter().any(|before| *before != submitted || successor.is_some()) {
                 return;
@@ -195,8 +196,8 @@ impl Cluster {
                 return;
             };
             let unplaced = room.messages.iter().filter(|(_, message)| !message.is_placed);
-            // Among messages of the same age, take the first one from its node, since dropping a
-            // message also drops those before it.
+            // Among messages of the same age, take the first from its node, since dropping a
+            // message also drops the ones before it.
             let oldest =
                 unplaced.max_by_key(|((_, number), message)| (message.age, Reverse(*number)));
             let Some(((node, number), _)) = oldest else { return };
