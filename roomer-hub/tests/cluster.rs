@@ -19,7 +19,7 @@ fn rooms_span_all_nodes() {
     for node in 0..3 {
         assert_eq!(net.view(node, "root"), net.ids(&[(0, 1), (1, 2)]), "node {node}");
     }
-    // Each connection joined before its node knew the other node.
+    // Each connection joined before its node had received the join of the other connection.
     for ((node, conn), other) in [((0, 1), net.nodes[1].id(2)), ((1, 2), net.nodes[0].id(1))] {
         assert_eq!(net.received(node, conn), [format!("new_member root {other}")]);
     }
@@ -116,7 +116,7 @@ fn messages_that_are_gone_show_as_leave_and_return_of_the_members_of_their_rooms
     }
     net.run(10);
     net.received(1, 2);
-    // Retransmitted frames are lost too.
+    // Lose retransmitted frames too.
     net.lose = Box::new(|from, _, _| from == 0);
     net.say(0, 1, "lobby", "chat", "lost");
     net.run(2000);
@@ -204,7 +204,7 @@ fn a_message_of_the_application_above_the_limit_is_not_sent_to_peers_and_harms_n
     net.say(0, 1, "root", "chat", "behind them");
     net.run(3000);
     let lens: Vec<usize> = net.received(1, 2).iter().map(String::len).collect();
-    // A direct message contains one more id, so the longest message exceeds the limit.
+    // A direct message also contains the receiver's id, so the longest message exceeds the limit.
     assert_eq!(lens, ["news root ".len() + most, "chat root behind them".len()]);
     assert_eq!(net.nodes[0].cluster.statistics().unsendable, 5);
     let statistics = net.nodes[1].cluster.statistics();

@@ -64,8 +64,8 @@ fn a_node_that_is_cut_off_shows_who_is_away_when_it_is_back() {
     assert!(list.ends_with(&format!(r#"],"away":["{ann}"]}}"#)), "{list}");
 }
 
-/// Each change is in a frame whose remaining items are dropped, so only the next stream contains
-/// it.
+/// The frame with each change contains a damaged item in front of it, so the change is dropped.
+/// Only the next stream contains it.
 #[test]
 fn a_stream_that_begins_anew_shows_who_is_away_and_who_is_back() {
     let (mut net, ann) = two_nodes(Loss::Count);
@@ -92,7 +92,7 @@ fn a_stream_that_begins_anew_shows_who_is_away_and_who_is_back() {
     assert_eq!(resets.iter().collect::<Vec<_>>(), [(&ResetReason::Malformed, &2)]);
 }
 
-/// A list of members within the limit is accepted, whether or not they are away.
+/// Members that are away do not need a second seat, so the list is within the limit.
 #[test]
 fn members_that_are_away_do_not_count_as_seats() {
     let mut net = Net::configured(2, |config| config.max_seats = 2);

@@ -67,7 +67,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     net.set_info(0, 1, Some("Eve"));
     net.say(0, 1, "root", "chat", "as Eve");
     net.set_info(0, 1, None);
-    // A plain client that had no info changes it.
+    // Set the info of a plain client that had none.
     net.set_info(0, 3, Some("Zoe"));
     net.run(10);
     let changed = |entry: String| format!(r#"roomer:members root {{"changed":[{entry}]}}"#);
@@ -80,7 +80,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     ];
     assert_eq!(net.received(1, 2), expected);
 
-    // A node that the others had declared dead sends the current info when it returns.
+    // A node that the others have declared dead sends its current info when it returns.
     net.nodes[0].is_up = false;
     net.run(6000);
     net.set_info(0, 1, Some("Fay"));
@@ -92,7 +92,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     assert_eq!((net.resets(0), net.resets(1)), (vec![], vec![]));
 }
 
-/// Nodes with earlier releases skip these items, and do not send any.
+/// A node with an earlier release skips these items, and does not send them.
 #[test]
 fn with_a_node_of_an_earlier_release_members_are_shown_without_info() {
     let mut net = Net::new(2);

@@ -15,7 +15,7 @@ fn configure(config: &mut Config) {
     config.backlog_bytes = 400;
 }
 
-/// Creates nodes connected for some time, each with a member in the room.
+/// Creates nodes that have been connected for some time, each with a member in the room.
 fn nodes(count: u64) -> Net {
     let mut net = Net::configured(count, configure);
     net.run(6000);
@@ -41,7 +41,7 @@ fn losses(net: &Net, node: usize) -> usize {
 #[test]
 fn too_many_bytes_that_wait_cost_the_first_messages_alone() {
     let mut net = nodes(2);
-    // The home starts its term with the first message.
+    // The home starts its term when it places the first message.
     net.say(0, 1, ROOM, "chat", "first");
     net.run(1000);
     assert_eq!(messages(&mut net, 1, 1), ["first"]);
@@ -51,17 +51,18 @@ fn too_many_bytes_that_wait_cost_the_first_messages_alone() {
         net.say(node, 2, ROOM, "join", "");
         for text in &texts {
             net.say(node, 1, ROOM, "chat", text);
-            // Frames do not wait for the broker; only messages wait for their places.
+            // Publish each frame immediately so that messages wait only for their places, not for
+            // the broker.
             net.publish();
         }
     }
-    // The home delivers its own messages immediately, so only the other node has pending ones.
+    // The home delivers its own messages immediately, so only the other node has messages waiting.
     let from = (0..2).find(|node| net.nodes[*node].cluster.waiting_messages() > 0);
     let from = from.expect("a node that is not the home");
     net.run(2000);
     assert_eq!(messages(&mut net, 1 - from, 1), texts, "those of the other node");
     assert_eq!(messages(&mut net, from, 1), texts, "those of the home");
-    // The second member receives both nodes' messages.
+    // The second member receives the messages of both nodes.
     let heard = messages(&mut net, from, 2);
     let lost = 2 * texts.len() - heard.len();
     assert!((1..texts.len()).contains(&lost), "{heard:?}");

@@ -27,7 +27,7 @@ fn after_a_loss(loss: Loss) -> (Net, Vec<String>) {
     net.run(10);
     net.received(1, 2);
     net.nodes[1].events.clear();
-    // Retransmitted frames are lost too.
+    // Lose retransmitted frames too.
     net.lose = Box::new(|from, _, frame| from == 0 && is_numbered(frame));
     net.say(0, 1, "lobby", "chat", "lost");
     net.run(3000);
@@ -73,7 +73,8 @@ fn a_loss_closes_the_members_of_its_rooms_if_so_chosen() {
     assert_eq!(received, [""; 0]);
     assert_eq!(gaps(&net), [gap(&net, Some("lobby"), Some(1))]);
     assert_eq!(net.nodes[1].closes, [Some("lobby".to_owned())]);
-    // If a dead peer returns, the leaves have already shown the loss.
+    // If a dead peer returns, no connections are closed: its members' leaves have already shown the
+    // loss.
     net.nodes[1].closes.clear();
     net.nodes[0].is_up = false;
     net.run(6000);
@@ -139,7 +140,7 @@ fn the_tenth_bad_frame_within_a_minute_makes_its_peer_dead_for_thirty_seconds() 
         let now = net.now;
         net.nodes[1].handle(now, Input::Frame(frame.clone()));
     }
-    // After a minute, the first nine no longer count.
+    // After a minute, the first nine bad frames no longer count.
     net.run(60_000);
     for _ in 0..9 {
         let now = net.now;
@@ -168,7 +169,7 @@ fn bad_frames_of_a_stream_count_as_well() {
     net.open(1, 2);
     net.run(1500);
     net.nodes[1].events.clear();
-    // Every stream frame is cut off within an item.
+    // Cut off every stream frame within an item.
     net.change = Box::new(|from, frame| {
         let keep = frame.len() - usize::from(from == 0 && is_numbered(frame));
         frame.slice(..keep)
@@ -194,7 +195,7 @@ fn a_peer_is_reported_once_with_its_name_and_again_when_it_returns() {
         names
     };
     assert_eq!(live(&net), ["node 1", "node 3"]);
-    // A restart of the stream does not count as a return.
+    // A restart of the stream is not reported as a return of the peer.
     net.open(0, 1);
     net.lose = Box::new(|from, _, frame| from == 0 && is_numbered(frame));
     net.run(3000);

@@ -1,4 +1,4 @@
-//! Items of tunnels between nodes: their order, and what is lost.
+//! Tunnel items between nodes: their order, and the reports of lost tunnels.
 
 #[path = "support/net.rs"]
 mod net;
@@ -35,7 +35,7 @@ fn data(number: u64, bytes: &[u8]) -> TunnelItem<'_> {
     TunnelItem::Data { number, is_opener: true, bytes }
 }
 
-/// Returns what a node has received, and forgets it.
+/// Returns the tunnel items that a node has received, and clears them.
 fn received(net: &mut Net, index: usize) -> Vec<Bytes> {
     let from = node(net, 1 - index);
     let items = std::mem::take(&mut net.nodes[index].tunnels);
@@ -48,7 +48,7 @@ fn encoded(item: TunnelItem<'_>) -> Bytes {
     bytes.into()
 }
 
-/// Returns the node that accepts a tunnel for connection 1 of another one.
+/// Returns the node at `index` if the node at `from` may open a tunnel to it for connection 1.
 fn tunnel_to(net: &Net, from: usize, index: usize) -> Option<NodeId> {
     let id = net.nodes[index].id(1);
     let Net { nodes, .. } = net;
@@ -81,7 +81,7 @@ fn a_stream_that_restarts_loses_the_tunnels_at_both_ends() {
     send(&mut net, 0, data(1, b"one"));
     net.run(10);
     assert_eq!(received(&mut net, 1), [encoded(data(1, b"one"))]);
-    // The frames of one direction are lost for longer than they are kept.
+    // Lose the frames in one direction for longer than the journal keeps them.
     net.lose = Box::new(|from, _, _| from == 0);
     send(&mut net, 0, data(1, b"two"));
     net.run(100);
@@ -94,7 +94,7 @@ fn a_stream_that_restarts_loses_the_tunnels_at_both_ends() {
     net.run(12_000);
     net.lose = Box::new(|_, _, _| false);
     net.run(12_000);
-    // An empty item means that the tunnels are lost. What follows comes over the new stream.
+    // An empty item means that the tunnels are lost. The items after it arrive over the new stream.
     send(&mut net, 0, data(2, b"four"));
     net.run(10);
     let at_receiver = received(&mut net, 1);
@@ -124,7 +124,7 @@ fn only_a_live_node_that_accepts_tunnels_gets_them() {
     net.run(1500);
     assert_eq!(tunnel_to(&net, 0, 1), None);
     assert_eq!(tunnel_to(&net, 1, 0), Some(node(&net, 0)));
-    // An earlier release says nothing about tunnels.
+    // A node with an earlier release does not report that it accepts tunnels.
     let net = Net::new(2);
     assert_eq!(tunnel_to(&net, 0, 1), None);
 }
@@ -164,7 +164,7 @@ fn other_traffic_leaves_tunnels_their_part_until_the_stream_is_nearly_full() {
         }
     };
     let all = room(&net);
-    // Nothing is published meanwhile. Two of four MiB pause senders.
+    // Publish nothing meanwhile, so that bytes accumulate. Senders pause at two of the four MiB.
     say(&mut net, 2);
     assert!(net.nodes[0].cluster.is_any_congested());
     assert!(room(&net) >= all - 64 * 1024, "{} of {all}", room(&net));

@@ -1,4 +1,4 @@
-//! Sessions whose clients reconnect to another node, and commands for users.
+//! Sessions whose clients reconnect to another node, and commands for all of a user's connections.
 
 #[path = "support/net.rs"]
 mod net;
@@ -10,7 +10,7 @@ use roomer_proto::{ConnId, NEW_MEMBER, PacketRef, ROOT};
 
 use net::Net;
 
-/// Returns a formed cluster with connection 1 on the first node.
+/// Returns a formed cluster of three nodes, with connection 1 on the first node.
 fn net() -> Net {
     let mut net = Net::new(3);
     net.open(0, 1);
@@ -23,8 +23,8 @@ fn record(net: &mut Net, node: usize, change: Change<'_>) {
     node.cluster.record(now, node.hub.tables(), change);
 }
 
-/// Reports that a session's client has connected to `node`, to the node identified by the tag of
-/// `id`.
+/// Reports that the client of the session `id` has connected to `node`. The report goes to the
+/// session's node, identified by the tag of `id`.
 fn report(net: &mut Net, node: usize, id: ConnId, secret: [u8; 16]) {
     let tables = net.nodes[node].hub.tables();
     let peer = tables.peers_of(id.as_str()).next().expect("the node of the id");
@@ -147,7 +147,7 @@ fn a_message_to_a_user_with_an_event_of_the_protocol_is_neither_sent_nor_deliver
     net.run(10);
     assert!(net.nodes[0].users.is_empty());
     assert_eq!(net.nodes[1].cluster.statistics().unsendable, 1);
-    // A faulty peer might send the packet anyway.
+    // A faulty peer might send such a packet anyway.
     let mut bytes = Vec::new();
     packet.encode(&mut bytes).expect("a packet");
     let (id, conn) = (net.nodes[0].id(1), net.nodes[0].key(1));
@@ -165,7 +165,8 @@ fn a_peer_that_sends_an_info_that_is_not_json_starts_over() {
     assert_eq!(net.nodes[0].cluster.statistics().resets.len(), 1);
 }
 
-/// Earlier releases skip unknown items, just as this release skips later releases' items.
+/// Earlier releases skip items that they do not know, just as this release skips items that later
+/// releases added.
 #[test]
 fn an_unknown_item_in_a_stream_does_not_end_it() {
     let mut net = net();

@@ -9,7 +9,7 @@ use roomer_proto::cluster::VERSION;
 
 use net::{Net, Node};
 
-/// Returns the same frame, marked as a later version.
+/// Returns the same frame, marked as one of a later version.
 fn later(frame: &Bytes) -> Bytes {
     let mut frame = frame.to_vec();
     frame[2] = VERSION + 1;
@@ -52,8 +52,8 @@ fn a_frame_of_another_version_during_the_transfer_of_members_does_not_exclude_a_
     net.nodes.push(Node::new(2, net.now, Loss::Rejoin));
     net.nodes[1].handle(net.now, Input::Up { max_payload: 1 << 20 });
     net.open(1, 2);
-    // The first frame, a heartbeat, is delivered unchanged. The next two, with the members, are
-    // not.
+    // Deliver the first frame, a heartbeat, unchanged. Mark the next two, which contain the
+    // members, as a later version.
     let mut frames = 0;
     net.change = Box::new(move |from, frame| {
         frames += usize::from(from == 1);

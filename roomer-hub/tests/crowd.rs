@@ -55,7 +55,7 @@ impl Crowd {
         self.seats.retain(|seat| seat.1 != conn);
     }
 
-    /// Returns the next pseudo-random number below `end`, by xorshift, so that all runs are the
+    /// Returns the next pseudo-random number below `end`, by xorshift, so that every run is the
     /// same.
     fn random(&mut self, end: usize) -> usize {
         self.state ^= self.state << 13;
@@ -104,7 +104,7 @@ fn the_tables_stay_consistent_while_a_crowd_opens_moves_and_closes() {
     check::tables(&crowd.hub, &crowd.conns, &crowd.rooms);
     assert!(crowd.seats.len() > CROWD, "too few seats are left");
 
-    // Close all connections in random order: some leave all rooms first, others just end.
+    // Close all connections in random order. Some leave all rooms first, and others simply end.
     let mut open: Vec<usize> = (0..CROWD).collect();
     while !open.is_empty() {
         let at = crowd.random(open.len());

@@ -1,4 +1,4 @@
-//! Guests: members of rooms that are connections on other nodes.
+//! Guests, which are members of rooms on this node with connections on other nodes.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 #[path = "support/node.rs"]
@@ -35,7 +35,7 @@ fn a_message_is_sent_to_the_peers_with_members_in_its_room() {
     assert_eq!(node.broadcast(ann, ROOT), ["to peer2: root chat src=01 "]);
     node.count(0, ROOT, 5);
     assert_eq!(node.broadcast(ann, ROOT), ["to peer2 peer0: root chat src=01 "]);
-    // The room has no members on this node.
+    // The room `lobby` has no members on this node, only guests.
     let command = |except_guest| {
         let (from, except, room, event, payload) = (None, None, "lobby", "news", &b""[..]);
         Input::Command(Command::Broadcast { from, except, except_guest, room, event, payload })
@@ -142,7 +142,7 @@ fn a_room_that_a_guest_opens_has_the_presence_of_its_name() {
     assert_eq!(node.join(ann, "lobby"), ["joined 01 lobby", "ack to 01 of lobby: 01 07"]);
 }
 
-/// Adds and removes members and guests across the chunk boundaries of both runs in the snapshot.
+/// Adds and removes members and guests across the chunk boundaries of both parts of the snapshot.
 #[test]
 fn a_snapshot_of_hundreds_equals_its_members_and_guests() {
     let mut node = Node::new(Config::default());
@@ -153,7 +153,7 @@ fn a_snapshot_of_hundreds_equals_its_members_and_guests() {
     for number in 0..230 {
         node.guest_joined(0, ROOT, guest(number));
     }
-    // Guests leave from the first and the last chunk, until one chunk is left.
+    // Guests leave from all chunks, until the rest fill less than one chunk.
     for number in (0..230).step_by(3).chain((1..230).step_by(3)) {
         node.guest_left(0, ROOT, guest(number));
         let tables = node.0.tables();

@@ -24,8 +24,8 @@ fn open(node: &mut Node, number: u8, extended: bool) -> ConnKey {
     opened.unwrap()
 }
 
-/// Describes how the hub sends a message: its audience and `dst`, `forwarded` if peers receive it,
-/// and the number for its sender.
+/// Describes how the hub sends a message: each audience with the packet's `dst`, `forwarded` if
+/// peers receive the message, and the message number that its sender receives.
 fn sent(node: &mut Node, input: Input<'_>) -> Vec<String> {
     let actions = node.0.handle(Duration::ZERO, input).map(|action| match action {
         Action::Broadcast { audience, packet, peers, except_guest, .. } => {
@@ -73,7 +73,7 @@ fn each_kind_of_member_gets_a_message_once_and_so_does_each_peer() {
     };
     assert_eq!(sent(&mut node, command(None)), ["All #6 forwarded"]);
     assert_eq!(sent(&mut node, command(Some(guest(7)))), ["All #7 forwarded except"]);
-    // Without extended members, messages are still numbered.
+    // Without extended members, messages are still numbered, although no number is sent.
     node.leave(ann, ROOM);
     node.join(bob, ROOM);
     assert_eq!(sent(&mut node, say(bob)), ["All  forwarded"]);

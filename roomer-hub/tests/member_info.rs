@@ -1,4 +1,4 @@
-//! Member lists with info, around the chunk boundaries of the cached text.
+//! Member lists with info, with changes around the chunk boundaries of the cached text.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ struct Room {
 }
 
 impl Room {
-    /// Opens connections; only the first one is extended.
+    /// Opens connections. Only the first one is extended.
     fn new(count: u8) -> Self {
         let mut room = Room { hub: Hub::new(Config::default(), HashKey([1; 16])), conns: vec![] };
         for number in 0..count {
@@ -43,7 +43,7 @@ impl Room {
 fn a_chunk_is_made_again_after_its_last_member_has_moved() {
     for leaver in [0, 50, 99, 100, 150, 199] {
         let mut room = Room::new(200);
-        // A repeated join is answered with all members, in two full chunks.
+        // A repeated join is answered with a list of all members, in two full chunks.
         room.send(0, "join");
         let leaver = if leaver == 0 { 1 } else { leaver };
         room.send(leaver, "leave");

@@ -1,4 +1,4 @@
-//! Peers' inputs that a hub accepts, and the routes of messages between nodes.
+//! Inputs about peers that a hub accepts or rejects, and the routes of messages between nodes.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 #[path = "support/node.rs"]
@@ -68,7 +68,7 @@ fn a_peer_that_is_gone_leaves_no_trace() {
 #[test]
 fn an_id_has_one_owner_in_the_cluster() {
     let mut node = Node::new(Config::default());
-    // Tags may collide, but the remaining bits of an id do not.
+    // The tags of two peers may collide, but the remaining bits of an id do not.
     node.run(Input::PeerUp { peer: peer(1), tag: TAG });
     node.run(Input::PeerUp { peer: peer(2), tag: [0x11; 4] });
     node.open(1);
@@ -143,7 +143,7 @@ fn an_input_about_a_peer_that_is_not_up_is_rejected() {
     assert_eq!(node.guest_joined(9, ROOT, id_of_9).len(), 1);
     node.run(Input::PeerGone { peer: peer(9) });
     attempts(&mut node);
-    // The key can now be used for another peer.
+    // The key of a dropped peer can be used for another peer.
     node.run(Input::PeerUp { peer: peer(9), tag: [0x98; 4] });
     assert_eq!(node.guest_joined(9, ROOT, id_of_9), NOTHING);
     assert_eq!(node.guest_joined(9, ROOT, id(0x98, 1)).len(), 1);
@@ -174,14 +174,14 @@ fn a_message_is_forwarded_to_each_peer_with_the_tag() {
     node.run(Input::PeerUp { peer: peer(4), tag: TAG });
     assert_eq!(node.direct(ann, guest(7)), to_both("01", "root", "chat"));
     assert_eq!(node.send(guest(7).as_str()), to_both("", "x", "news"));
-    // Only complete ids are forwarded.
+    // Only messages to complete ids are forwarded.
     for dst in ["aaaaaaaa", &guest(7).as_str()[..35], &guest(7).as_str().to_uppercase()] {
         assert_eq!(node.send(dst), NOTHING);
         let packet = PacketRef { room: ROOT, event: "chat", dst, ..PacketRef::default() };
         assert_eq!(node.run(Input::Packet { conn: ann, packet }), NOTHING);
     }
     assert_eq!(node.0.rejected_packets().unknown_dst, 3);
-    // A connection on this node takes precedence, even if its id has a peer's tag.
+    // A connection on this node takes precedence, even if its id starts with a peer's tag.
     let same_tag = guest(9);
     node.run(Input::Open { id: same_tag, extended: false });
     assert_eq!(node.direct(ann, same_tag), ["send to 09: root chat src=01 "]);
@@ -213,7 +213,7 @@ fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
     node.0.set_presence("hall", Presence::Count);
     let ann = node.open(1);
     let to_guest = ["forward to 0: root chat src=01 "];
-    // This is not a violation, because a connection unknown to this node may have just left.
+    // This is not a violation, because a guest that this node does not know may have just left.
     assert_eq!(node.direct(ann, guest(7)), NOTHING);
     node.join(ann, "hall");
     node.count(0, "hall", 1);
@@ -228,7 +228,8 @@ fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
     node.guest_left(0, "lobby", guest(7));
     assert_eq!(node.direct(ann, guest(7)), NOTHING);
     assert_eq!(node.0.rejected_packets().no_shared_room, 2);
-    // The rule applies neither to the server nor to messages that a peer has already checked.
+    // The rule does not apply to messages from the server, or to messages that the peer has already
+    // checked.
     assert_eq!(node.send(guest(7).as_str()).len(), 1);
     assert_eq!(node.peer_sends(0, "chat", guest(8).as_str(), id(0x11, 1).as_str()).len(), 1);
 }

@@ -28,11 +28,11 @@ fn a_request_to_the_server_is_answered_once() {
     assert_eq!(it.answer(ann, ":8", OK), NOTHING);
     assert_eq!(it.answer(ann, ":7", OK), ["@a: root roomer:reply dst=:7 src= 5"]);
     assert_eq!(it.answer(ann, ":7", OK), NOTHING);
-    // The tag can be used again.
+    // After the answer, the tag can be used again.
     assert_eq!(it.send(ann, "add", ":7"), called);
     let error = Answer::Error { code: ErrorCode::Failed, message: "no" };
     assert_eq!(it.answer(ann, ":7", error), ["@a: root roomer:error dst=:7 src= \"failed\""]);
-    // Without a tag, it is a message for the message handler.
+    // Without a tag, the packet is a message, and is passed to the message handler.
     assert_eq!(it.send(ann, "add", ""), ["call for @a"]);
     assert_eq!(it.hub.tables().exchange_count(), 0);
 }
@@ -86,7 +86,7 @@ fn a_client_asks_another_and_only_that_one_can_answer() {
     it.send(ann, "where", "@b:x1");
     assert_eq!(it.send(bob, "roomer:error", "@a:x1"), ["@a: root roomer:error dst=@a:x1 src=@b ?"]);
     assert_eq!(it.hub.rejected_packets().unasked, 3);
-    // A client may send a request to itself, like a direct message.
+    // A client may send a request to itself, as it may send itself a direct message.
     assert_eq!(it.send(ann, "where", "@a:1"), ["@a: root where dst=@a:1 src=@a ?"]);
     assert_eq!(it.send(ann, "roomer:reply", "@a:1"), ["@a: root roomer:reply dst=@a:1 src=@a ?"]);
 }
@@ -153,7 +153,7 @@ fn requests_are_bounded_in_each_direction() {
     assert_eq!(it.send(ann, "where", "@b:3"), ["@a: root roomer:error dst=@a:3 src= \"busy\""]);
     assert_eq!([0, 1].map(|number| it.request(ann, number).len()), [1, 1]);
     assert_eq!(it.request(ann, 2), ["unanswered 2: busy"]);
-    // A minute-old request is dropped for a new one.
+    // A request that is a minute old is dropped for a new one.
     it.now = Duration::from_secs(59);
     assert_eq!(it.send(ann, "where", "@b:3"), ["@a: root roomer:error dst=@a:3 src= \"busy\""]);
     it.now = Duration::from_secs(60);
@@ -238,7 +238,7 @@ fn a_shared_room_is_needed_before_a_clients_protocol_is_revealed() {
     }
     assert_eq!(it.send(ann, "where", "@c:1"), ["@a: root roomer:error dst=@a:1 src= \"plain\""]);
     it.send(ann, "where", "@b:1");
-    // An answer to an open request passes, even if the clients no longer share a room.
+    // An answer to an open request is delivered, even if the clients no longer share a room.
     it.send_in("hall", ann, "leave", "");
     assert_eq!(it.send(bob, "roomer:reply", "@a:1"), ["@a: root roomer:reply dst=@a:1 src=@b ?"]);
 }
@@ -262,7 +262,7 @@ fn refused_packets_are_answered_sixteen_times_a_second() {
     it.now = Duration::from_millis(500);
     let told: usize = (0..50).map(|_| it.send_in("hall", ann, "chat", "").len()).sum();
     assert_eq!(told, 8);
-    // Requests are still answered, whatever the error rate.
+    // Errors that answer requests are not limited by the error rate.
     assert_eq!(it.send(ann, "mul", ":1").len(), 1);
 }
 
@@ -312,14 +312,14 @@ fn requests_cross_nodes_and_only_the_receiver_answers() {
     let reply = ["@a: root roomer:reply dst=@a:1 src=@G ?"];
     assert_eq!(it.peer_sends("roomer:reply", "@G", "@a:1"), reply);
     assert_eq!(it.peer_sends("roomer:reply", "@G", "@a:1"), NOTHING, "twice");
-    // The receiver's server answers if the receiver has disconnected.
+    // If the receiver has disconnected, its server answers in its place.
     it.send(ann, "where", "@G:2");
     assert_eq!(
         it.peer_sends("roomer:error", "", "@a:2"),
         ["@a: root roomer:error dst=@a:2 src= ?"]
     );
     assert_eq!(it.hub.rejected_peer_inputs().unasked, 3);
-    // Send a request in the opposite direction.
+    // Send a request in the opposite direction, from the peer's guest.
     assert_eq!(it.peer_sends("where", "@G", "@b:1"), ["@b: root where dst=@b:1 src=@G ?"]);
     assert_eq!(
         it.send(bob, "roomer:reply", "@G:1"),

@@ -37,7 +37,7 @@ use std::path::Path;
 
 use interpreter::Interpreter;
 
-/// Declares a test for each file, and one that checks that every file has a test.
+/// Declares a test for each transcript, and one that checks that every transcript has a test.
 macro_rules! transcripts {
     ($($name:ident)*) => {
         $(#[test]
@@ -120,8 +120,8 @@ fn replay(name: &str) {
     );
 }
 
-/// Returns all lines, with a prefix on those that only one side has. Uses the longest common
-/// subsequence so that one missing line does not mark all later ones.
+/// Returns all lines, with a prefix on the lines that only one side has. Uses the longest common
+/// subsequence so that one missing line does not mark all later lines as different.
 fn difference(expected: &str, actual: &str) -> String {
     let expected: Vec<&str> = expected.lines().collect();
     let actual: Vec<&str> = actual.lines().collect();

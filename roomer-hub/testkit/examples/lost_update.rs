@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use roomer_engine::{Builder, Server};
 use roomer_testkit::{World, find, run};
 
-/// Reads in one message and writes in a later one, without checking whether the value has changed.
+/// Builds a server whose clients read the counter with one message and write it with a later one,
+/// without checking whether it has changed in between.
 fn careless(count: &Arc<AtomicU64>) -> Builder {
     let (get, set) = (count.clone(), count.clone());
     Server::builder()
@@ -28,7 +29,8 @@ fn careless(count: &Arc<AtomicU64>) -> Builder {
         })
 }
 
-/// Adds `swap`, a compare-and-swap: a client whose value is stale receives the new one and retries.
+/// Adds `swap`, a compare-and-swap. A client whose value is stale receives the current one and
+/// retries.
 fn careful(count: &Arc<AtomicU64>) -> Builder {
     let set = count.clone();
     careless(count).on("swap", move |conn, message| {

@@ -7,7 +7,7 @@ use super::world::World;
 use roomer_engine::{HandlerFailure, HandlerMonitor, PendingHandler};
 use roomer_hub::ConnId;
 
-/// The message in tokio's panic outside a runtime.
+/// The message with which tokio panics outside its runtime.
 const NO_TOKIO: &str = "there is no reactor running";
 
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(super) struct Application {
     pub(super) monitor: HandlerMonitor,
     may_panic: bool,
     may_wait: bool,
-    /// True if a runtime drives this world and may wake its tasks from outside.
+    /// True if a runtime drives this world, and may wake the world's tasks from outside.
     pub(super) has_driver: bool,
     panics: RefCell<Vec<HandlerFailure>>,
     errors: RefCell<Vec<HandlerFailure>>,
@@ -42,15 +42,15 @@ impl Application {
 
 impl World {
     /// Allows the application to panic. The test can then inspect [`panics`](Self::panics).
-    /// Otherwise, the first panic in a handler, a rule or a hook fails the test with its message
-    /// and the seed, although the server catches it.
+    /// Otherwise, the first panic in a handler, a rule or a hook fails the test with the panic
+    /// message and the seed, although the server catches it.
     pub fn allow_panics(&mut self) {
         self.application.may_panic = true;
     }
 
     /// Allows handlers, rules and hooks to wait forever, or for another thread. Otherwise, the test
-    /// fails if one of them waits for an event that can no longer happen, or for one outside this
-    /// world, whose order the seed does not determine.
+    /// fails if one of them waits for an event that can no longer happen, or for an event outside
+    /// this world, whose order the seed does not determine.
     pub fn allow_waiting(&mut self) {
         self.application.may_wait = true;
     }
@@ -81,7 +81,7 @@ impl World {
         self.application.errors.borrow().clone()
     }
 
-    /// Returns the handlers, rules and hooks that have started and not completed, in the order in
+    /// Returns the handlers, rules and hooks that have started but not completed, in the order in
     /// which they started. They are also printed if the test fails.
     #[must_use]
     pub fn waiting(&self) -> Vec<PendingHandler> {
@@ -94,7 +94,7 @@ impl World {
         if let Some(panic) = self.application.record() {
             self.fail_for(&panic);
         }
-        // Take the wakes even where they are allowed so that they do not accumulate.
+        // Take the foreign wakeups even if they are allowed so that they do not accumulate.
         let outsiders = self.application.monitor.take_foreign_wakes();
         if !(self.application.may_wait || self.application.has_driver)
             && let Some((part, conn)) = outsiders.first()
@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    /// Fails the test if a callback waits and nothing can wake it.
+    /// Fails the test if a callback is waiting and nothing can wake it.
     pub(super) fn check_waiting(&self) {
         if self.application.may_wait {
             return;
@@ -138,13 +138,13 @@ impl World {
         self.fail(&format!("{name} panicked: {}{hint}", panic.message));
     }
 
-    /// Names a callback and the client that it runs for, as in a world's failure messages: ``the
-    /// handler of `save`, for client 0,``.
+    /// Describes a callback and the client that it runs for, as in a world's failure messages:
+    /// ``the handler of `save`, for client 0,``.
     #[must_use]
     pub fn describe(&self, part: &str, conn: Option<ConnId>) -> String {
         let Some(conn) = conn else { return part.to_owned() };
         let has = |id: &str| self.clients().iter().position(|client| client.id() == id);
-        // Identify a client that has not received its id yet by the last poll.
+        // If the client has not received its id yet, identify it as the one that was last polled.
         let last_polled =
             || self.last_polled.filter(|number| self.clients()[*number].id().is_empty());
         match has(conn.as_str()).or_else(last_polled) {
@@ -155,8 +155,8 @@ impl World {
 }
 
 impl Drop for World {
-    /// Fails the test if a callback has panicked since the last step. If the test is failing
-    /// already, prints errors and pending callbacks, which may be the cause.
+    /// Fails the test if a callback has panicked since the last step. If the test is already
+    /// failing, prints errors and pending callbacks instead, which may be the cause.
     fn drop(&mut self) {
         let panic = self.application.record();
         // A second panic would abort the process and hide the first.

@@ -18,10 +18,10 @@ use super::view::View;
 
 /// A client of a [`World`](super::World). Cheap to clone: clones refer to the same client.
 ///
-/// The bytes that it sends are in flight until the world runs ([`settle`](super::World::settle),
-/// [`advance`](super::World::advance)). It answers pings and close frames automatically, as every
-/// WebSocket client does, and checks every received packet against roomer's contract. A violation
-/// panics with the seed.
+/// Bytes that the client sends are in flight until the world runs
+/// ([`settle`](super::World::settle), [`advance`](super::World::advance)). The client answers pings
+/// and close frames automatically, as every WebSocket client does. It checks every received packet
+/// against roomer's contract, and a violation panics with the seed.
 #[derive(Clone)]
 pub struct Client(pub(super) Rc<RefCell<State>>);
 
@@ -29,9 +29,9 @@ pub struct Client(pub(super) Rc<RefCell<State>>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
-    /// The code in the server's close frame; `None` if the stream ended without one.
+    /// The code in the server's close frame; `None` if the stream ended without a close frame.
     pub code: Option<u16>,
-    /// The reason in the close frame; may be empty.
+    /// The reason in the close frame, which may be empty.
     pub reason: String,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct State {
     pub(super) task: usize,
     /// Bytes in flight to the server.
     pub(super) in_flight: VecDeque<u8>,
-    /// How the stream ends after those bytes: cleanly, or with an error.
+    /// How the stream ends after the bytes in flight: cleanly, or with an error.
     pub(super) end: Option<Result<(), ErrorKind>>,
     pub(super) is_reading: bool,
     pub(super) is_lost: bool,
@@ -53,7 +53,7 @@ pub(super) struct State {
     pub(super) status: Option<u16>,
     pub(super) subprotocol: Option<String>,
     pub(super) view: View,
-    /// Present if the client uses the extended protocol.
+    /// Present if the client uses the extended protocol. Its state survives a lost connection.
     pub(super) session: Option<Session>,
     pub(super) messages: Vec<Packet>,
     pub(super) raw: Vec<Bytes>,
@@ -114,8 +114,8 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// Panics if the id is empty because the other client has not received its id yet. Such a
-    /// message would address the whole room.
+    /// Panics if the id is empty because the other client has not received its id yet. A message
+    /// without a receiver would address the whole room.
     pub fn send_to(&self, id: &str, event: &str, payload: impl AsRef<[u8]>) {
         assert!(!id.is_empty(), "the receiver has no id yet: settle the world first");
         let payload = payload.as_ref();
@@ -177,7 +177,7 @@ impl Client {
     }
 
     /// Calls `reaction` for each message of `event` received from any room, after the message has
-    /// been recorded. Data that the reaction sends is in flight like any other.
+    /// been recorded. Bytes that the reaction sends are in flight like any other bytes.
     pub fn on(&self, event: &str, reaction: impl Fn(&Client, &Packet) + 'static) {
         self.state_mut().reactions.push((event.into(), Rc::new(reaction)));
     }
@@ -198,20 +198,21 @@ impl Client {
         state.peer.set_space(usize::MAX);
     }
 
-    /// Closes the sending direction and keeps receiving: the server reads the bytes in flight, then
-    /// the end of the stream.
+    /// Closes the sending direction, but keeps receiving. The server reads the bytes in flight,
+    /// then the end of the stream.
     pub fn half_close(&self) {
         self.state_mut().end.get_or_insert(Ok(()));
     }
 
-    /// Loses the connection with an error that the server sees immediately. Data in flight is lost.
+    /// Loses the connection with an error that the server notices immediately. Bytes in flight are
+    /// lost.
     pub fn reset(&self) {
         self.vanish();
         self.notify();
     }
 
-    /// Loses the connection silently, as with an unplugged cable: the server's writes are never
-    /// read, and no more bytes arrive.
+    /// Loses the connection silently, as when a cable is unplugged: the client no longer reads, and
+    /// no more bytes arrive at the server.
     pub fn vanish(&self) {
         let mut state = self.state_mut();
         state.is_lost = true;
@@ -222,7 +223,7 @@ impl Client {
         state.closed.get_or_insert(Closed { code: None, reason: String::new() });
     }
 
-    /// Makes the server's socket report the lost connection.
+    /// Makes the server's socket report that the connection was lost.
     pub(super) fn notify(&self) {
         let state = self.state();
         state.peer.end_stream(Err(ErrorKind::ConnectionReset));
@@ -269,7 +270,7 @@ impl Client {
         self.state().messages.iter().filter(|packet| packet.room == room).cloned().collect()
     }
 
-    /// Returns the payloads received for an event in a room, in order, as text.
+    /// Returns the payloads received with an event in a room, in order, as text.
     #[must_use]
     pub fn texts(&self, room: &str, event: &str) -> Vec<String> {
         let state = self.state();
@@ -277,7 +278,7 @@ impl Client {
         received.map(|packet| String::from_utf8_lossy(&packet.payload).into_owned()).collect()
     }
 
-    /// Returns all text messages, and the binary messages that are not packets, which handlers send
+    /// Returns all text messages, and all binary messages that are not packets. Handlers send those
     /// with [`Conn::send_raw`](roomer_engine::Conn::send_raw).
     #[must_use]
     pub fn raw(&self) -> Vec<Bytes> {
@@ -343,7 +344,7 @@ impl Client {
                     let state = self.state();
                     let due = state.reactions.iter().filter(|(event, _)| packet.event == **event);
                     let due: Vec<Reaction> = due.map(|(_, reaction)| reaction.clone()).collect();
-                    // Release the borrow before the reactions, which may use this client.
+                    // Release the borrow before running the reactions, which may use this client.
                     drop(state);
                     due.iter().for_each(|reaction| reaction(self, &packet));
                 }

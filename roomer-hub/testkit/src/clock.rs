@@ -45,14 +45,15 @@ impl Clock {
         Duration::from_nanos(self.0.nanos.load(Ordering::Relaxed))
     }
 
-    /// Advances the time, and wakes all due sleepers. An earlier time has no effect.
+    /// Advances the time to `time`, and wakes all sleepers that are due. An earlier `time` has no
+    /// effect.
     pub fn advance_to(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        // `Environment` requires that the time never decreases.
+        // `Environment` requires that the time never decreases, so ignore an earlier time.
         self.0.nanos.fetch_max(nanos, Ordering::Relaxed);
         let now = self.now();
         let due: Vec<_> = self.sleepers().waiting.extract_if(.., |(at, ..)| *at <= now).collect();
-        // Wake after the unlock: a woken task may go to sleep again immediately.
+        // Wake after releasing the lock: a woken task may go to sleep again immediately.
         due.into_iter().for_each(|(_, _, waker)| waker.wake());
     }
 
@@ -104,7 +105,7 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let mut sleepers = self.clock.sleepers();
-        // Keep one entry per sleep, with the newest waker.
+        // Keep one entry per `Sleep`, with the newest waker.
         sleepers.waiting.retain(|(_, serial, _)| *serial != self.serial);
         sleepers.waiting.push((self.until, self.serial, cx.waker().clone()));
         Poll::Pending

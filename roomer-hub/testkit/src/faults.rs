@@ -3,7 +3,8 @@
 use super::rng::Rng;
 
 /// The faults that a [`World`](super::World)'s network injects automatically, at moments that the
-/// seed determines. The methods of [`Client`](super::Client) inject the same faults manually.
+/// seed determines. Methods of [`Client`](super::Client) inject stalls, half-closes and lost
+/// connections manually.
 ///
 /// ```
 /// # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
@@ -16,44 +17,45 @@ use super::rng::Rng;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Faults {
-    /// Bytes arrive split at any position, or several messages arrive together.
+    /// Bytes arrive split at arbitrary positions, or several messages arrive together.
     pub split: bool,
-    /// Sockets accept few bytes at a time and are sometimes full. Some calls are interrupted, and
-    /// some sockets report that they are writable when they are not.
+    /// Sockets accept few bytes at a time, and are sometimes full. Some calls are interrupted, and
+    /// some sockets report that they are writable although they are not.
     pub short_writes: bool,
-    /// Tasks are polled without having been woken, as the contract of futures allows.
+    /// Tasks are polled without having been woken, which the contract of futures permits.
     pub spurious_polls: bool,
     /// Clients stop reading for up to ten seconds.
     pub stalls: bool,
-    /// Clients lose their connection, with any part of the data in flight. The server sees the loss
-    /// immediately, later, or never.
+    /// Clients lose their connection, along with some or all data in flight. The server notices the
+    /// loss immediately, later, or never.
     pub resets: bool,
-    /// Clients close the sending direction and keep receiving.
+    /// Clients close the sending direction, but keep receiving.
     pub half_closes: bool,
 }
 
 impl Faults {
-    /// Returns no faults: data arrives whole, in an order that the seed determines.
+    /// Disables all faults: data arrives whole, in an order that the seed determines.
     #[must_use]
     pub fn none() -> Self {
         Faults::default()
     }
 
-    /// Returns all faults that lose no data. Every server guarantee must hold under them unchanged.
-    /// The default for [`World::new`](super::World::new).
+    /// Enables all faults that lose no data. Every guarantee of the server must hold under them.
+    /// This is the default for [`World::new`](super::World::new).
     #[must_use]
     pub fn gentle() -> Self {
         Faults { split: true, short_writes: true, spurious_polls: true, ..Faults::default() }
     }
 
-    /// Returns all faults. Any client may lose its connection at any time.
+    /// Enables all faults. Any client may lose its connection at any time.
     #[must_use]
     pub fn harsh() -> Self {
         Faults { stalls: true, resets: true, half_closes: true, ..Faults::gentle() }
     }
 
-    /// Keeps a random subset of the enabled faults, chosen by the seed. Some faults hide others, so
-    /// different subsets find more bugs over many seeds than all faults at once.
+    /// Keeps a random subset of the enabled faults, chosen by the seed. Some faults hide the
+    /// effects of others, so different subsets find more bugs over many seeds than all faults at
+    /// once.
     #[must_use]
     pub fn subset(mut self, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x00fa_0175);
@@ -65,7 +67,8 @@ impl Faults {
             &mut self.resets,
             &mut self.half_closes,
         ] {
-            // Draw for disabled faults too so that later draws do not depend on them.
+            // Draw for disabled faults too so that the results for later faults do not depend on
+            // them.
             *fault &= rng.chance(60);
         }
         self

@@ -1,7 +1,7 @@
-//! A second implementation of client-side WebSocket framing (RFC 6455). Because it shares no code
-//! with the server, an error in one of them shows as a difference.
+//! A second implementation of client-side WebSocket framing (RFC 6455). It shares no code with the
+//! server, so an error in either implementation shows as a difference.
 
-/// First bytes of frames: the FIN bit and the opcode.
+/// The first bytes of frames, which consist of the FIN bit and the opcode.
 pub mod first_byte {
     /// A continuation frame that is not the last of its message.
     pub const CONTINUATION: u8 = 0x00;
@@ -60,7 +60,7 @@ pub enum Frame<'a> {
 }
 
 /// Parses the frame at the start of `bytes`. Returns the frame and its size in bytes, or `None` if
-/// it is incomplete.
+/// the frame is incomplete.
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     let &[start, second, ref rest @ ..] = bytes else {
         return Ok(None);
     };
-    // The mask bit, which servers must not set (RFC 6455 section 5.1).
+    // The mask bit is set. Servers must not mask frames (RFC 6455 section 5.1).
     if second & 0x80 != 0 {
         return Err("the server masks a frame".into());
     }
@@ -82,7 +82,8 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
         (126 | 127, _) => return Ok(None),
         (short, rest) => (u64::from(short), rest),
     };
-    // Check the length before the payload arrives: a wrong one may announce bytes that never come.
+    // Check the length before the payload has arrived: a wrong length may announce bytes that never
+    // arrive.
     let shortest = match length {
         0..=125 => second < 126,
         126..=0xffff => second == 126,
@@ -133,7 +134,7 @@ pub const REQUEST_HEADERS: &[(&str, &str)] = &[
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 
-/// Returns a client's upgrade request. `extra` holds additional header lines, each with its line
+/// Returns a client's upgrade request. `extra` contains additional header lines, each with its line
 /// ending.
 #[must_use]
 pub fn request(target: &str, extra: &str) -> Vec<u8> {
@@ -149,8 +150,8 @@ pub const SWITCHING_PROTOCOLS: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// Returns the subprotocol in a response head that accepts [`request`]. The head must equal
-/// [`SWITCHING_PROTOCOLS`], with at most one more header for the subprotocol.
+/// Returns the subprotocol in a response head that accepts [`request`]. Except for that one header,
+/// which may be missing, the head must equal [`SWITCHING_PROTOCOLS`].
 ///
 /// # Errors
 ///
@@ -172,11 +173,11 @@ pub fn accepted_subprotocol(head: &[u8]) -> Result<Option<String>, String> {
 }
 
 /// Parses the HTTP response at the start of `bytes`. Returns its status and its size, including the
-/// body, or `None` if it is incomplete.
+/// body, or `None` if the response is incomplete.
 ///
 /// # Errors
 ///
-/// Returns a description of the response's invalid part.
+/// Returns a description of the part of the response that is invalid.
 pub fn read_response(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
     let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
         return Ok(None);

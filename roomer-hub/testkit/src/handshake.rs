@@ -87,9 +87,9 @@ impl Handshake {
     /// Adds a value to the request's extensions, as middleware does:
     /// [`Claims`](roomer_engine::Claims), which become the connection's claims, or values of your
     /// own types, which the `authorize` hook finds in
-    /// [`HandshakeRequest::head`](roomer_engine::HandshakeRequest::head). The request then goes through
-    /// [`Server::upgrade_async`], as in a framework that mounts the server, so the framework does
-    /// the routing.
+    /// [`HandshakeRequest::head`](roomer_engine::HandshakeRequest::head). A request with extensions
+    /// goes through [`Server::upgrade_async`], as in a framework that mounts the server, so the
+    /// server does not check the path.
     pub fn extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         self.extensions.insert(value);
         self

@@ -6,8 +6,8 @@ use roomer_proto::{JOIN, PacketRef};
 use super::client::Client;
 
 impl Client {
-    /// Requests to join a room and to receive the messages missed there, which are recorded like
-    /// others.
+    /// Requests to join a room with history and to receive its missed messages, which are recorded
+    /// like other messages.
     pub fn join_and_recall(&self, room: &str, recall: Recall) {
         let at = recall.at.map(|at| format!("\"at\":{at}"));
         let last = recall.last.map(|last| format!("\"last\":{last}"));

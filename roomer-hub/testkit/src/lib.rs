@@ -37,13 +37,13 @@
 //!
 //! # What is random, and what is checked
 //!
-//! Wherever several things can happen next, the seed determines the order: which bytes arrive first,
-//! how they are split, which connection is polled. With [`Faults`] the network also loses
-//! connections, stalls, and fills its buffers. The same seed gives the same run.
+//! Wherever several things can happen next, the seed determines the order: which bytes arrive
+//! first, how they are split, and which connection is polled. With [`Faults`], the network also
+//! loses connections, stalls, and fills its buffers. The same seed produces the same run.
 //!
-//! A world always checks each client's view of each room against roomer's contract (a `join_ack`
-//! first, then only what is consistent with it), each frame against RFC 6455, and the server's
-//! tables and queues against each other. Your test asserts the rest.
+//! A world always checks each client's view of each room against roomer's contract (first a
+//! `join_ack`, and then only packets that are consistent with it), each frame against RFC 6455, and
+//! the server's tables and queues against each other. Your test asserts the rest.
 //!
 //! # A tutorial: a lost update
 //!
@@ -191,10 +191,10 @@
 //!
 //! # Network faults
 //!
-//! An invariant is worth more if it holds under every fault, and not only on a perfect network.
-//! Run a scenario under [`Faults::harsh`] for a while, then [`calm`](World::calm) the world and
-//! assert on the remaining state. [`Faults::subset`] enables different faults for each seed, which
-//! finds more bugs over many seeds than all faults at once.
+//! A test proves more if it passes under every fault, and not only on a perfect network. Run a
+//! scenario under [`Faults::harsh`] for a while, then [`calm`](World::calm) the world and assert on
+//! the resulting state. [`Faults::subset`] enables different faults for each seed, which finds more
+//! bugs over many seeds than all faults at once.
 //!
 //! ```
 //! use std::time::Duration;

@@ -14,7 +14,7 @@ pub(super) struct RoomView {
     pub(super) profiles: BTreeMap<String, Member>,
     /// The ids of the away members.
     pub(super) away: BTreeSet<String>,
-    /// The number of members, in a room with counts instead of lists.
+    /// The number of members, in a room that sends counts instead of lists.
     pub(super) count: Option<u64>,
 }
 
@@ -23,14 +23,14 @@ pub(super) struct RoomView {
 pub(super) struct Numbers {
     /// The last message's position, or the position in the `join_ack`.
     pub(super) at: Position,
-    /// True until the first message.
+    /// True until the first message has arrived.
     is_first: bool,
     pub(super) has_recovered: bool,
 }
 
 impl Client {
-    /// Returns the info of a room's member as JSON, from the packets received so far; `None` if the
-    /// member has none. For extended clients only.
+    /// Returns the info of a room's member as JSON, from the packets received so far. Returns
+    /// `None` if the member has no info. For extended clients only.
     #[must_use]
     pub fn member_info(&self, room: &str, id: &str) -> Option<String> {
         let state = self.state();
@@ -44,8 +44,8 @@ impl Client {
         self.state().view.extended.get(room)?.profiles.get(id)?.user.clone()
     }
 
-    /// Returns true if this extended client's view shows a room's member as away: without a socket,
-    /// but able to resume its session. Only rooms that announce this show it
+    /// Returns true if a room's member is away in this extended client's view: it has no socket,
+    /// but can still resume its session. Only rooms that announce away members show this
     /// ([`Builder::announce_away`](roomer_engine::Builder::announce_away)).
     #[must_use]
     pub fn is_member_away(&self, room: &str, id: &str) -> bool {
@@ -53,7 +53,7 @@ impl Client {
         state.view.extended.get(room).is_some_and(|room| room.away.contains(id))
     }
 
-    /// Returns the member count in a room that sends counts instead of lists
+    /// Returns the number of members of a room that sends counts instead of lists
     /// ([`Presence::Count`](roomer_engine::Presence)). For extended clients only.
     #[must_use]
     pub fn member_count(&self, room: &str) -> Option<u64> {
@@ -83,7 +83,7 @@ impl View {
             }
         }
         for id in members.away.iter().map(ToString::to_string) {
-            // The receiver has a socket, so it is not away itself.
+            // The receiver has a socket, so the list must not show it as away.
             if id == self.id || !room.profiles.contains_key(&id) || !room.away.insert(id) {
                 return Err(wrong());
             }
@@ -103,7 +103,7 @@ impl View {
     }
 
     fn begin_numbers(&mut self, room: &str, members: &Members) {
-        // A room without a history has no position.
+        // Discard the old position, since a room without a history has none.
         self.numbers.remove(room);
         if let Some(at) = members.at {
             let numbers = Numbers { at, is_first: true, has_recovered: members.recovered };
@@ -118,7 +118,8 @@ impl View {
         let number: u64 = packet.dst[1..].parse().map_err(|_| wrong())?;
         let Some(numbers) = self.numbers.get_mut(packet.room) else { return Err(wrong()) };
         let next = numbers.at.number + 1;
-        // Missed messages come first, up to the position in the `join_ack`.
+        // The first message may have a lower number: missed messages precede new ones, up to the
+        // position in the `join_ack`.
         let is_next = number == next || (numbers.is_first && (1..next).contains(&number));
         (numbers.at.number, numbers.is_first) = (number, false);
         if is_next { Ok(()) } else { Err(wrong()) }
@@ -169,7 +170,7 @@ impl View {
         Ok(())
     }
 
-    /// Copies the ids of a room's members into the plain view.
+    /// Copies the ids of a room's members into the part of the view that plain clients also have.
     fn update_ids(&mut self, room: &str) {
         let ids = self.extended.get(room).map(|view| view.profiles.keys().cloned().collect());
         self.rooms.insert(room.into(), ids.unwrap_or_default());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::world::{Scheduled, World};
 
 impl World {
-    /// Delivers some bytes that a client has in flight.
+    /// Delivers some of the bytes that a client has in flight to the server.
     pub(super) fn deliver(&mut self, number: usize) {
         self.idle_polls = 0;
         let client = self.clients[number].clone();
@@ -36,7 +36,7 @@ impl World {
         self.record(&bytes);
     }
 
-    /// Transfers bytes from the socket, where the server has written them, to the client.
+    /// Transfers bytes that the server has written from the socket to the client.
     pub(super) fn take(&mut self, number: usize) {
         self.idle_polls = 0;
         let client = self.clients[number].clone();
@@ -63,12 +63,12 @@ impl World {
         }
     }
 
-    /// Notifies clients that the server has ended the stream, once they have read all bytes before
-    /// it.
+    /// Notifies each client whose stream the server has ended, once the client has read all bytes
+    /// before the end.
     pub(super) fn deliver_stream_ends(&mut self) {
         for client in &self.clients {
             let state = client.state();
-            // A task that has completed has dropped its socket.
+            // A completed task has dropped its socket, which ends the stream.
             let is_shut = state.peer.is_shut_down() || self.tasks.is_done(state.task);
             let has_ended = is_shut && state.peer.available() == 0 && state.is_reading;
             let knows = state.end.is_some() && state.has_ended();
@@ -91,7 +91,7 @@ impl World {
             return;
         }
         let late = Duration::from_millis(self.rng.below(10_000) as u64);
-        // Faults are rare so that clients make progress between them.
+        // Inject faults rarely so that clients make progress between them.
         match self.rng.below(600) {
             0 if faults.stalls => {
                 client.stall(self.rng.below(200));

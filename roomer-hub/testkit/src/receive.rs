@@ -6,7 +6,7 @@ use roomer_proto::Packet;
 use super::client::{Closed, State};
 use super::frames::{self, Frame};
 
-/// A received item that the client may have to answer.
+/// Received data that the client may have to answer.
 pub(super) enum Received {
     Ping(Vec<u8>),
     Close(Vec<u8>),
@@ -18,7 +18,7 @@ pub(super) enum Received {
 
 impl State {
     pub(super) fn receive_one(&mut self) -> Result<Option<Received>, String> {
-        // Take the buffer out of `self`, since a frame borrows it while `self` changes.
+        // Take the buffer out of `self`, because a frame borrows it while `self` is modified.
         let incoming = std::mem::take(&mut self.incoming);
         let result = self.read(&incoming);
         let size = result.as_ref().map_or(0, |read| read.as_ref().map_or(0, |(_, size)| *size));
@@ -27,7 +27,8 @@ impl State {
         Ok(result?.map(|(received, _)| received))
     }
 
-    /// Parses the frame or response at the start of `bytes`. Returns it with its size.
+    /// Parses the frame or response at the start of `bytes`. Returns the received item with its
+    /// size.
     fn read(&mut self, bytes: &[u8]) -> Result<Option<(Received, usize)>, String> {
         if bytes.is_empty() {
             return Ok(None);
@@ -51,7 +52,8 @@ impl State {
         };
         let received = match frame {
             Frame::Binary(data) => self.receive_binary(data)?,
-            // Text is not part of the room protocol: the server echoes it, or a handler sent it.
+            // Text is not part of the room protocol. The server has echoed it, or a handler has
+            // sent it.
             Frame::Text(data) => {
                 self.raw.push(Bytes::copy_from_slice(data));
                 Received::Other

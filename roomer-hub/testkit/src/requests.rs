@@ -48,7 +48,7 @@ impl Client {
         state.requests += 1;
         let tag = Tag::from_number(state.requests).as_str().to_owned();
         drop(state);
-        // A request's `dst` holds the receiver's id, or none for the server, and the tag.
+        // A request's `dst` contains the receiver's id, which is empty for the server, and the tag.
         let dst = format!("{id}:{tag}");
         self.send_packet(&PacketRef { room, event, dst: &dst, src: "", payload });
         tag

@@ -8,7 +8,7 @@ impl Rng {
     /// Creates a generator with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        // Adjacent seeds must not produce correlated sequences.
+        // Scramble the seed, because adjacent seeds must not produce correlated sequences.
         let mut rng = Rng(seed ^ 0x5851_f42d_4c95_7f2d);
         rng.next();
         rng
@@ -26,11 +26,11 @@ impl Rng {
 
     /// Returns a number below `end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        // Multiply instead of rejecting draws so that each call consumes exactly one draw.
+        // Multiply instead of rejecting values so that each call consumes exactly one value.
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 
-    /// Returns true with a probability of `percent` in a hundred.
+    /// Returns true with a probability of `percent` percent.
     pub fn chance(&mut self, percent: u32) -> bool {
         self.below(100) < percent as usize
     }

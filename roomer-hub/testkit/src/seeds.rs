@@ -5,14 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::application::panic_message;
 
-/// The environment variable that makes [`run`] use one seed only.
+/// The environment variable that makes [`run`] use only the seed that it contains.
 pub const SEED_VARIABLE: &str = "ROOMER_SEED";
 
-/// A seed for which a scenario fails, and the panic message.
+/// A seed for which a scenario fails, with the panic message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The failing seed, which reproduces the failure every time.
+    /// The failing seed, with which the failure can be reproduced.
     pub seed: u64,
     /// The panic message.
     pub message: String,
@@ -23,8 +23,8 @@ pub struct Failure {
 ///
 /// # Panics
 ///
-/// Panics if the scenario does for any seed. The message names the first such seed and explains how
-/// to reproduce the failure.
+/// Panics if the scenario panics for any seed. The message names the first such seed and explains
+/// how to reproduce the failure.
 pub fn run(seeds: Range<u64>, scenario: impl Fn(u64)) {
     let given = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok());
     let seeds = given.map_or(seeds, |seed: u64| seed..seed.saturating_add(1));
@@ -37,7 +37,7 @@ pub fn run(seeds: Range<u64>, scenario: impl Fn(u64)) {
 #[must_use]
 pub fn find(seeds: Range<u64>, scenario: impl Fn(u64)) -> Option<Failure> {
     for seed in seeds {
-        // Each scenario creates its own world, so a panic cannot leave shared state half updated.
+        // Each scenario creates its own world, so a panic cannot leave shared state inconsistent.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
             return Some(Failure { seed, message: panic_message(&*panic) });
         }

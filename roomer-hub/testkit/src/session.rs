@@ -10,21 +10,21 @@ use super::handshake::Handshake;
 use super::view::View;
 use super::world::World;
 
-/// A client acknowledges after receiving this many packets.
+/// The number of received packets after which a client sends an acknowledgement.
 const ACK_AFTER: u64 = 16;
 
 /// The state that a client needs to resume its session.
 #[derive(Clone)]
 pub(super) struct Session {
     handshake: Handshake,
-    /// The token in the last `hello`; empty before the first.
+    /// The token in the last `hello`; empty before the first `hello`.
     token: String,
     /// The number of packets received from the server in this session.
     received: u64,
     acknowledged: u64,
-    /// Packets not yet acknowledged by the server.
+    /// Packets that the server has not acknowledged.
     sent: VecDeque<Vec<u8>>,
-    /// The number of packets acknowledged by the server.
+    /// The number of packets that the server has acknowledged.
     confirmed: u64,
     /// True once `hello` has arrived on this connection.
     is_open: bool,
@@ -33,8 +33,8 @@ pub(super) struct Session {
 
 impl World {
     /// Adds an extended client, whose session outlives its connection (see
-    /// [`reconnect`](Self::reconnect)). Packets that it sends before the server's first packet are
-    /// queued.
+    /// [`reconnect`](Self::reconnect)). Packets that the client sends before the server's first
+    /// packet are queued.
     ///
     /// # Panics
     ///
@@ -56,9 +56,9 @@ impl World {
     }
 
     /// Adds a client that resumes another client's session with the same request, whether that
-    /// client's connection is lost or still looks open. The new client starts with a copy of that
-    /// client's view, and retransmits the packets that the server has not received. If the server
-    /// no longer has the session, the client starts a new one.
+    /// client's connection is lost or still looks open. The new client starts with a copy of the
+    /// other client's view, and retransmits the packets that the server has not received. If the
+    /// server no longer has the session, the new client starts a new session.
     ///
     /// # Panics
     ///
@@ -68,8 +68,8 @@ impl World {
         self.reconnect_with(before, handshake.unwrap_or_default())
     }
 
-    /// Adds a client as [`reconnect`](Self::reconnect) does, with another request, such as one with
-    /// a new login.
+    /// Adds a client as [`reconnect`](Self::reconnect) does, but with another request, for example
+    /// with a new login.
     ///
     /// # Panics
     ///
@@ -93,14 +93,14 @@ impl World {
         (session.is_open, session.is_resumed) = (false, false);
         let mut state = client.state_mut();
         (state.session, state.view) = (Some(session), view);
-        // Sending borrows the state.
+        // Release the borrow before sending, which borrows the state.
         drop(state);
         client
     }
 }
 
 impl Client {
-    /// Returns true if the server has continued this client's session on its current connection.
+    /// Returns true if the server has resumed this client's session on its current connection.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
         self.state().session.as_ref().is_some_and(|session| session.is_resumed)
@@ -112,7 +112,7 @@ impl Client {
         self.state().session.as_ref().is_some_and(|session| session.is_open)
     }
 
-    /// Returns the token for resuming the session next time; empty without a session.
+    /// Returns the token with which the session can be resumed next time; empty without a session.
     #[must_use]
     pub fn session_token(&self) -> String {
         self.state().session.as_ref().map(|session| session.token.clone()).unwrap_or_default()
@@ -147,7 +147,8 @@ impl Client {
         let mut state = self.state_mut();
         let Some(session) = &mut state.session else { return };
         if &*packet.event == HELLO {
-            // Packets that the server has received were removed when its count was applied.
+            // The packets that the server has received were removed when the count in `hello` was
+            // applied.
             let sent: Vec<_> = session.sent.iter().cloned().collect();
             drop(state);
             sent.iter().for_each(|bytes| self.send_binary(bytes));
@@ -165,15 +166,15 @@ impl Client {
 
 impl State {
     /// Records a packet that the client sends. Returns true if it must be sent now, and false if it
-    /// waits for `hello`.
+    /// must wait for `hello`.
     pub(super) fn record_sent(&mut self, bytes: &[u8]) -> bool {
         let Some(session) = &mut self.session else { return true };
-        // Keep waiting packets too: `hello` sends all of them.
+        // Keep a waiting packet too: when `hello` arrives, the client sends all packets in `sent`.
         session.sent.push_back(bytes.to_vec());
         session.is_open
     }
 
-    /// Applies a packet to the session. Returns true if it is about the session itself.
+    /// Applies a packet to the session. Returns true if the packet is about the session itself.
     pub(super) fn receive_for_session(&mut self, packet: &PacketRef<'_>) -> Result<bool, String> {
         let Some(session) = &mut self.session else {
             return Ok(false);
@@ -194,8 +195,8 @@ impl State {
                 session.is_resumed = text.contains("\"resumed\":true");
                 if !session.is_resumed {
                     let is_first = session.received == 0 && session.confirmed == 0;
-                    // Before the first `hello`, packets are queued for it. Later, queued packets
-                    // belong to the lost session.
+                    // Packets sent before the first `hello` wait for it. Packets sent before a
+                    // later `hello` belong to the lost session.
                     if !is_first {
                         session.sent.clear();
                     }
@@ -207,7 +208,7 @@ impl State {
             _ => text,
         };
         let count = parse_count(count.as_bytes()).ok_or_else(wrong)?;
-        // Borrow again, since the view was replaced above.
+        // Borrow the session again, since the view was replaced above.
         let Some(session) = &mut self.session else { return Ok(true) };
         // A count must never decrease.
         let new = count.checked_sub(session.confirmed).ok_or_else(wrong)?;

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use roomer_engine as server;
 
-/// Creates a socket for [`Server::connect`](roomer_engine::Server::connect) and its far end. All
-/// bytes are delivered immediately unless configured otherwise.
+/// Creates a socket for [`Server::connect`](roomer_engine::Server::connect) and its far end. Bytes
+/// are delivered immediately and completely unless configured otherwise.
 #[must_use]
 pub fn socket() -> (Socket, Peer) {
     let channel = Arc::new(Mutex::new(Channel {
@@ -38,7 +38,7 @@ pub fn socket() -> (Socket, Peer) {
 #[derive(Debug)]
 pub struct Socket(Arc<Mutex<Channel>>);
 
-/// The client's end, with controls for the network in between.
+/// The client's end of an in-memory socket, with controls for the network in between.
 #[derive(Debug)]
 pub struct Peer(Arc<Mutex<Channel>>);
 
@@ -55,7 +55,7 @@ impl fmt::Debug for DuringWrite {
 struct Channel {
     /// Delivered bytes that the server has not read.
     inbound: VecDeque<u8>,
-    /// The server's read result after `inbound`: end of stream, or an error.
+    /// The result of the server's read after `inbound`: the end of the stream, or an error.
     end: Option<Result<(), ErrorKind>>,
     read: u64,
     max_read: usize,
@@ -87,7 +87,7 @@ impl Peer {
     /// Ends the stream after the delivered bytes: cleanly, or with an error.
     pub fn end_stream(&self, end: Result<(), ErrorKind>) {
         let mut channel = lock(&self.0);
-        // A stream ends once; later calls have no effect.
+        // A stream ends only once, so later calls have no effect.
         channel.end.get_or_insert(end);
         wake(channel, |channel| channel.reader.take());
     }
@@ -104,12 +104,12 @@ impl Peer {
         wake(channel, |channel| channel.writer.take());
     }
 
-    /// Limits the bytes that one read returns; at least one.
+    /// Limits the number of bytes that one read returns. The limit is at least one.
     pub fn max_read(&self, bytes: usize) {
         lock(&self.0).max_read = bytes.max(1);
     }
 
-    /// Limits the bytes that one write accepts; at least one.
+    /// Limits the number of bytes that one write accepts. The limit is at least one.
     pub fn max_write(&self, bytes: usize) {
         lock(&self.0).max_write = bytes.max(1);
     }
@@ -124,13 +124,13 @@ impl Peer {
         }
     }
 
-    /// Makes the next writes fail with [`ErrorKind::Interrupted`], so the server must retry
+    /// Makes the next `times` writes fail with [`ErrorKind::Interrupted`], so the server must retry
     /// them.
     pub fn interrupt(&self, times: u32) {
         lock(&self.0).interrupts = times;
     }
 
-    /// Runs a closure during the next write, before any byte is accepted. It simulates another
+    /// Runs a closure during the next write, before any byte is accepted. This simulates another
     /// thread that runs during the system call.
     pub fn during_write(&self, happens: impl FnOnce() + Send + 'static) {
         lock(&self.0).during_write = Some(DuringWrite(Box::new(happens)));
@@ -175,7 +175,8 @@ impl Peer {
         lock(&self.0).outbound.len()
     }
 
-    /// Returns true if the server has found the socket full and it has not become writable since.
+    /// Returns true if the server has found the socket full, and the socket has not become writable
+    /// since.
     #[must_use]
     pub fn is_full(&self) -> bool {
         lock(&self.0).is_full
@@ -209,12 +210,12 @@ impl Channel {
         if self.is_shut {
             return Err(ErrorKind::BrokenPipe.into());
         }
-        // Check this before the limits: an interrupted call accepts no bytes.
+        // Check for interrupts before the limits: an interrupted call accepts no bytes.
         if let Some(left) = self.interrupts.checked_sub(1) {
             self.interrupts = left;
             return Err(ErrorKind::Interrupted.into());
         }
-        // Callers stop once `taken` reaches the maximum, so the subtraction cannot underflow.
+        // Cannot underflow: callers stop once `taken` reaches the maximum.
         let size = bytes.len().min(self.room).min(self.max_write - taken);
         if size == 0 && !bytes.is_empty() {
             self.is_full = true;
@@ -222,7 +223,7 @@ impl Channel {
         }
         self.outbound.extend_from_slice(&bytes[..size]);
         self.written += size as u64;
-        // `usize::MAX` means no limit.
+        // With `usize::MAX`, the space is unlimited.
         if self.room != usize::MAX {
             self.room -= size;
         }
@@ -255,7 +256,7 @@ impl server::Transport for Socket {
                 }
             };
         }
-        // Bytes that wrap around the end of the ring are read in one call, as from a kernel buffer.
+        // Read bytes that wrap around the end of the ring in one call, as from a kernel buffer.
         let (front, back) = channel.inbound.as_slices();
         let first = front.len().min(size);
         buf[..first].copy_from_slice(&front[..first]);
@@ -286,8 +287,8 @@ impl server::Transport for Socket {
                     }
                 }
                 Err(error) if taken == 0 => return Err(error),
-                // As with a system call, the bytes before the error count, and the next write
-                // reports it.
+                // As with a system call, return the bytes written before the error. The next write
+                // reports the error.
                 Err(_) => break,
             }
         }

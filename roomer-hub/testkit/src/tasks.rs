@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Tasks, numbered in order of [`spawn`](Tasks::spawn), and the list of woken tasks.
+/// Tasks, numbered in the order of [`spawn`](Tasks::spawn), and the list of woken tasks.
 #[derive(Default)]
 pub struct Tasks {
     slots: Vec<Slot>,
     woken: Arc<Mutex<Woken>>,
 }
 
-/// The list of woken tasks, and the waker to call when a task is added.
+/// The list of woken tasks, and the waker to wake when a task is added to it.
 #[derive(Default)]
 struct Woken {
     tasks: Vec<usize>,
@@ -27,7 +27,7 @@ struct Slot {
     waker: Waker,
 }
 
-/// Adds its task to the list of woken tasks, at most once.
+/// A task's waker, which adds the task to the list of woken tasks at most once.
 struct TaskWaker {
     task: usize,
     is_woken: AtomicBool,
@@ -58,7 +58,7 @@ impl Tasks {
         Tasks::default()
     }
 
-    /// Adds a task, initially woken. Returns its number.
+    /// Adds a task, which counts as woken. Returns the task's number.
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         let task = self.slots.len();
         let (is_woken, woken) = (AtomicBool::new(false), self.woken.clone());
@@ -69,14 +69,14 @@ impl Tasks {
         task
     }
 
-    /// Returns the number of tasks woken and not polled since.
+    /// Returns the number of tasks that have been woken and not polled since.
     #[must_use]
     pub fn woken_count(&self) -> usize {
         lock(&self.woken).tasks.len()
     }
 
-    /// Completes when a task has been woken. For a runtime that drives these tasks and must wait
-    /// for wakes from its own events.
+    /// Completes when a task has been woken. For a runtime that drives these tasks, and must wait
+    /// for wakeups caused by its own events.
     pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut woken = lock(&self.woken);
         if woken.tasks.is_empty() {
@@ -96,25 +96,26 @@ impl Tasks {
             }
             woken.tasks.remove(nth)
         };
-        // Clear the flag before the poll: a wake during it must put the task on the list again.
+        // Clear the flag before the poll: a wakeup during the poll must put the task on the list
+        // again.
         self.slots[task].flag.is_woken.store(false, Ordering::Relaxed);
         self.poll(task);
         Some(task)
     }
 
-    /// Polls a task whether or not it has been woken, which the contract of futures allows.
+    /// Polls a task whether or not it has been woken, which the contract of futures permits.
     ///
     /// # Panics
     ///
     /// Panics if there is no such task.
     pub fn poll(&mut self, task: usize) {
-        // Slots are never removed, so a number stays valid.
+        // Slots are never removed, so a task's number stays valid.
         let slot = &mut self.slots[task];
         if let Some(future) = &mut slot.future
             && let Poll::Ready(()) = future.as_mut().poll(&mut Context::from_waker(&slot.waker))
         {
-            // Drop the future immediately, as runtimes do: a connection's socket closes with its
-            // task.
+            // Drop the future immediately, as runtimes do: a connection's socket is closed when its
+            // task completes.
             slot.future = None;
         }
     }

@@ -1,4 +1,4 @@
-//! A client's view of its rooms, with the part of the contract that a single client can check.
+//! A client's view of its rooms, and checks of the part of the contract that one client can check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,9 +16,9 @@ pub(super) struct View {
     pub(super) rooms: BTreeMap<String, BTreeSet<String>>,
     /// True if the client uses the extended protocol.
     pub(super) is_extended: bool,
-    /// The members of these rooms, with the details that extended clients receive.
+    /// The members of each room, with the details that only extended clients receive.
     pub(super) extended: BTreeMap<String, RoomView>,
-    /// Message numbers, for rooms with a history.
+    /// The message numbers of rooms with a history.
     pub(super) numbers: BTreeMap<String, Numbers>,
 }
 
@@ -48,7 +48,7 @@ impl View {
                 }
                 self.notice_extended(packet)?;
             }
-            // Notices have no sender; a packet with a sender comes from a handler.
+            // Notices from the server have no sender. A packet with a sender comes from a handler.
             NEW_MEMBER | MEMBER_LEFT if packet.src.is_empty() && packet.dst.is_empty() => {
                 if self.is_extended {
                     return Err(format!("{packet:?} is sent to an extended client"));
@@ -66,7 +66,7 @@ impl View {
                     self.number(packet)?;
                     return Ok(packet.event != NUMBER);
                 }
-                // Requests and answers append a tag to the id.
+                // The `dst` of a request or an answer is an id followed by a tag.
                 let receiver = split_tag(packet.dst).map_or(packet.dst, |(id, _)| id);
                 if !receiver.is_empty() && receiver != self.id {
                     return Err(format!("{packet:?} is for another client"));
@@ -108,7 +108,7 @@ impl View {
         if ConnId::parse(&about).is_none() || about == self.id {
             return Err(format!("{packet:?} is about {about:?}"));
         }
-        // In compatibility mode, a repeated join is announced again, so the id may already be
+        // In compatibility mode, members are notified of a repeated join, so the id may already be
         // present.
         if packet.event == NEW_MEMBER {
             members.insert(about);
@@ -123,7 +123,7 @@ impl View {
 pub(super) fn snapshot(payload: &[u8]) -> Result<BTreeSet<String>, String> {
     let text = std::str::from_utf8(payload).map_err(|_| "a snapshot that is not UTF-8")?;
     let wrong = || format!("a snapshot that is not a list of ids: {text:?}");
-    // Parse as text instead of with a JSON parser: the exact form is part of the contract.
+    // Parse the text without a JSON parser, because its exact form is part of the contract.
     let list = text.strip_prefix("[\"").and_then(|text| text.strip_suffix("\"]"));
     let mut members = BTreeSet::new();
     for id in list.ok_or_else(wrong)?.split("\",\"") {

@@ -17,11 +17,11 @@ use super::socket::socket;
 use super::tasks::Tasks;
 use roomer_engine::{Builder, Server};
 
-/// The maximum number of steps in one `settle`. More indicate an endless loop.
+/// The maximum number of steps in one `settle`. More steps indicate an endless loop.
 const MAX_STEPS: u64 = 10_000_000;
 
-/// The maximum number of consecutive polls that move no byte. More indicate a handler that keeps
-/// waking itself.
+/// The maximum number of consecutive polls that move no byte. More polls indicate a handler that
+/// keeps waking itself.
 const MAX_IDLE_POLLS: u64 = 100_000;
 
 /// A real server, scripted clients and a network between them, in virtual time on one thread. The
@@ -38,7 +38,7 @@ pub struct World {
     pub(super) tasks: Tasks,
     pub(super) clients: Vec<Client>,
     pub(super) faults: Faults,
-    /// Faults that will end at a later time, with their client.
+    /// Changes to injected faults that are due later, each with its client's number.
     pub(super) scheduled: Vec<(Duration, usize, Scheduled)>,
     step_count: u64,
     /// The client whose connection was last polled.
@@ -55,7 +55,7 @@ pub(super) enum Scheduled {
     Notify,
 }
 
-/// A currently possible step.
+/// A step that is currently possible.
 #[derive(Clone, Copy)]
 enum StepKind {
     Poll(usize),
@@ -92,12 +92,13 @@ impl World {
         let mut tasks = Tasks::new();
         let (timers, timer_clock) = (server.clone(), clock.clone());
         tasks.spawn(async move { timers.run_timers(|wait| timer_clock.sleep(wait)).await });
-        // Run a worker so that large flushes are shared as on a runtime with several threads.
+        // Run a worker so that large flushes are shared as they are on a runtime with several
+        // threads.
         let worker = server.clone();
         tasks.spawn(async move { worker.run_flush_worker().await });
         World {
             seed,
-            // Use a sequence different from the clock's so that ids do not depend on the order of
+            // Use a different sequence than the clock so that ids do not depend on the order of
             // steps.
             rng: Rng::new(seed ^ 0x0077_6f72_6c64),
             clock,
@@ -119,8 +120,9 @@ impl World {
         self.connect_to("/ws", "")
     }
 
-    /// Adds a client with another path and query, and additional header lines, each with its
-    /// `\r\n`. [`connect_with`](Self::connect_with) encodes them for you.
+    /// Adds a client with another path and query, and with additional header lines, each ending
+    /// with `\r\n`. [`connect_with`](Self::connect_with) encodes the query and the header lines for
+    /// you.
     pub fn connect_to(&mut self, target: &str, headers: &str) -> Client {
         self.connect_raw(frames::request(target, headers))
     }
@@ -162,7 +164,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// Panics if a client receives data that the contract excludes, if the server's tables
+    /// Panics if a client receives data that violates the contract, if the server's tables
     /// contradict each other, or if the world does not become idle. The message contains the seed.
     pub fn settle(&mut self) {
         let before = self.step_count;
@@ -171,10 +173,10 @@ impl World {
                 "the server does not become idle".into()
             });
         }
-        // Check this only now: since no byte moves, nothing in this world can still wake the
-        // callback.
+        // Check for waiting callbacks only now: no byte can move anymore, so nothing in this world
+        // can still wake them.
         self.check_waiting();
-        // If other threads may send, the server may be idle only briefly.
+        // If other threads may send, the server may be idle only for a moment.
         let is_at_rest = !self.application.has_driver;
         if let Err(error) = self.server.audit(is_at_rest) {
             self.fail(&error);
@@ -190,7 +192,7 @@ impl World {
         let end = self.now() + span;
         loop {
             self.settle();
-            // Look up the next timer in each iteration, since the steps so far may have set an
+            // Look up the next timer in each iteration, since the last steps may have set an
             // earlier one.
             let Some(due) = self.next_due().filter(|due| *due <= end) else {
                 break;
@@ -214,7 +216,7 @@ impl World {
         [self.clock.next_deadline(), scheduled].into_iter().flatten().min()
     }
 
-    /// Completes when a task has been woken, for a runtime that drives this world with
+    /// Completes when a task has been woken. For a runtime that drives this world with
     /// [`step`](Self::step) and [`jump`](Self::jump).
     pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.tasks.poll_woken(cx)
@@ -237,8 +239,8 @@ impl World {
             {
                 possible.push(StepKind::Deliver(number));
             }
-            // Read from a full socket even if no bytes are available, since a read gives it space
-            // again.
+            // Read from a full socket even if no bytes are available, since a read makes space in
+            // the socket.
             if state.is_reading && (state.peer.available() > 0 || state.peer.is_full()) {
                 possible.push(StepKind::Take(number));
             }
@@ -300,7 +302,7 @@ impl World {
         self.faults = faults;
     }
 
-    /// Ends all faults, then settles. Stalled clients read again, and the server sees every lost
+    /// Ends all faults, then settles. Stalled clients read again, and the server notices every lost
     /// connection.
     ///
     /// # Panics
@@ -308,7 +310,7 @@ impl World {
     /// Panics as [`settle`](Self::settle) does.
     pub fn calm(&mut self) {
         self.faults = Faults::none();
-        // The loop below ends these faults.
+        // Discard scheduled changes, since the loop below ends these faults now.
         self.scheduled.clear();
         for client in &self.clients {
             let is_lost = client.state().is_lost;
@@ -319,8 +321,8 @@ impl World {
         self.settle();
     }
 
-    /// Returns a hash over all steps: the order of polls, and the bytes that arrived and were
-    /// received. Equal for equal seeds and scripts.
+    /// Returns a hash of all steps: the order of polls, and the bytes delivered to the server and
+    /// to clients. Equal seeds and scripts have equal hashes.
     #[must_use]
     pub fn trace(&self) -> u64 {
         self.trace
@@ -354,7 +356,7 @@ impl World {
         for (_, number, what) in due {
             let client = &self.clients[number];
             match what {
-                // The client's connection was lost while it did not read.
+                // The client lost its connection while it was stalled, so it stays lost.
                 Scheduled::Resume if client.state().is_lost => {}
                 Scheduled::Resume => client.resume(),
                 Scheduled::Notify => client.notify(),
@@ -362,9 +364,9 @@ impl World {
         }
     }
 
-    /// Polls a woken task. A task spawned by the test may panic.
+    /// Polls the woken task at position `nth`. Fails the test if the task panics.
     fn poll_woken_task(&mut self, nth: usize) -> Option<usize> {
-        // Catch the panic to report it with the seed.
+        // Catch the panic so that the failure message contains the seed.
         match catch_unwind(AssertUnwindSafe(|| self.tasks.poll_nth_woken(nth))) {
             Ok(task) => {
                 let is_its = |client: &Client| Some(client.state().task) == task;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use roomer_hub::{Action, ConnId, ConnKey, Hub, Input, RoomKey};
 use roomer_proto::{JOIN, NEW_MEMBER, PacketRef};
 
-/// Checks that the tables are consistent, for all connections and rooms that have ever existed.
+/// Checks that the tables are consistent. `conns` and `rooms` are all that have ever existed.
 pub(crate) fn tables(hub: &Hub, conns: &[(ConnId, ConnKey)], rooms: &[RoomKey]) {
     let tables = hub.tables();
     let is_open = |conn: ConnKey| tables.conn_id(conn).is_some();
@@ -52,7 +52,8 @@ pub(crate) fn tables(hub: &Hub, conns: &[(ConnId, ConnKey)], rooms: &[RoomKey]) 
     }
 }
 
-/// Checks that a repeated join of each room is answered with its members in order, and changes nothing.
+/// Checks that a repeated join of each room is answered with the room's members in order, and
+/// changes nothing.
 pub(crate) fn snapshots(hub: &mut Hub, rooms: &[RoomKey]) {
     for &room in rooms {
         let tables = hub.tables();
@@ -80,7 +81,7 @@ pub(crate) fn snapshots(hub: &mut Hub, rooms: &[RoomKey]) {
     }
 }
 
-/// Returns the ids in a `join_ack`, in order.
+/// Returns the ids listed in a `join_ack`, in order.
 pub(crate) fn read_snapshot(payload: &[u8]) -> Vec<ConnId> {
     let text = std::str::from_utf8(payload).unwrap();
     let inside = text.strip_prefix("[\"").and_then(|rest| rest.strip_suffix("\"]"));

@@ -1,4 +1,4 @@
-//! A hub whose connections exchange requests, and whose actions are formatted as lines.
+//! A hub whose connections exchange requests, with its actions formatted as lines.
 #![allow(dead_code)] // not every test file uses all of it
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use roomer_proto::{PacketRef, ROOT};
 
 pub(crate) const NOTHING: [&str; 0] = [];
 
-/// The tag in the peer's ids.
+/// The tag that the peer's ids start with.
 pub(crate) const PEER_TAG: [u8; 4] = [0xaa; 4];
 
 pub(crate) struct Exchanges {
@@ -18,7 +18,7 @@ pub(crate) struct Exchanges {
     pub(crate) now: Duration,
 }
 
-/// Returns the id of the connection with this name, or of a guest if the name is in upper case.
+/// Returns the id of the connection with this name. An upper-case name is that of a guest.
 pub(crate) fn id(name: char) -> ConnId {
     let mut bytes = [name as u8; 16];
     if name.is_ascii_uppercase() {
@@ -27,7 +27,7 @@ pub(crate) fn id(name: char) -> ConnId {
     ConnId::from_random_bytes(bytes)
 }
 
-/// Replaces `@x` with the id of `x`.
+/// Replaces each `@x` with the id of the connection named `x`.
 pub(crate) fn with_ids(text: &str) -> String {
     let mut parts = text.split('@');
     let mut out = parts.next().unwrap_or_default().to_owned();
@@ -39,7 +39,7 @@ pub(crate) fn with_ids(text: &str) -> String {
     out
 }
 
-/// Replaces ids with `@` and their names.
+/// Replaces each id with `@` and the name of its connection.
 fn short(text: &str) -> String {
     let mut text = text.to_owned();
     for name in ('a'..='z').chain('A'..='Z') {
@@ -67,7 +67,8 @@ impl Exchanges {
         self.hub.tables().find_conn(id(name).as_str()).unwrap()
     }
 
-    /// Sends a packet in `root`. `@x` in `dst` is replaced by the id of `x`.
+    /// Sends a packet in `root`. Each `@x` in `dst` is replaced with the id of the connection named
+    /// `x`.
     pub(crate) fn send(&mut self, conn: ConnKey, event: &str, dst: &str) -> Vec<String> {
         self.send_in(ROOT, conn, event, dst)
     }

@@ -177,7 +177,7 @@ impl Interpreter {
 }
 
 impl Names {
-    /// Returns the id for a name. It is always the same, and contains letters.
+    /// Returns the id for a name. The same names always have the same ids, which contain letters.
     fn make_id(&mut self, name: &str) -> ConnId {
         if let Some(known) = self.ids.iter().find(|known| known.0 == name) {
             return known.1;
@@ -187,7 +187,7 @@ impl Names {
         id
     }
 
-    /// Returns the latest key of a connection, which may be stale.
+    /// Returns the key of the last connection with this name. The key may be stale.
     fn key(&self, name: &str) -> ConnKey {
         let id = self.ids.iter().find(|known| known.0 == name).map(|known| known.1);
         let of = |id| self.keys.iter().rev().find(|key| key.0 == id);
@@ -200,7 +200,7 @@ impl Names {
         &id.and_then(name).unwrap_or_else(|| panic!("an unknown key: {conn:?}")).0
     }
 
-    /// Replaces names by ids, in `X` and in payloads.
+    /// Replaces names by ids: a whole word that is a name, and `$name` within text.
     fn with_ids(&self, word: &str) -> String {
         let mut text = String::from(word);
         for (name, id) in &self.ids {
@@ -214,7 +214,7 @@ impl Names {
         text
     }
 
-    /// Replaces ids with names, in `X` and in payloads.
+    /// Replaces ids by names, as the inverse of `with_ids`.
     fn with_names(&self, text: &str) -> String {
         let mut shown = String::from(text);
         for (name, id) in &self.ids {
@@ -228,7 +228,7 @@ impl Names {
         format!("{shown:?}")
     }
 
-    /// Returns a room's name, with a number appended if an earlier room had the same name.
+    /// Returns a room's name. Appends a number if an earlier room had the same name.
     fn label(&mut self, tables: &Tables, room: RoomKey) -> &str {
         let known = self.rooms.iter().position(|known| known.0 == room);
         let at = known.unwrap_or_else(|| {

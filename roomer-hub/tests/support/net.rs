@@ -23,13 +23,14 @@ pub(crate) struct Node {
     /// The event, room and payload of each `join_ack`, with the connection that received it.
     pub(crate) acks: Vec<(ConnId, String)>,
     pub(crate) events: Vec<Event>,
-    /// The rooms whose members should be closed.
+    /// The rooms whose members the driver was asked to close; `None` for all connections.
     pub(crate) closes: Vec<Option<String>>,
-    /// The sessions whose clients, according to other nodes, have connected elsewhere.
+    /// The sessions whose clients have connected to another node, as reported by that node.
     pub(crate) elsewhere: Vec<(NodeId, ConnId, SessionProof)>,
-    /// The commands for users.
+    /// The commands for all of a user's connections, with the user.
     pub(crate) users: Vec<(String, OwnedUserCommand)>,
-    /// The items of tunnels by their node; an empty item if its tunnels are lost.
+    /// The tunnel items received, with the peer's id. An empty item means that the peer's tunnels
+    /// are lost.
     pub(crate) tunnels: Vec<(NodeId, Bytes)>,
     pub(crate) is_up: bool,
 }
@@ -118,7 +119,8 @@ impl Node {
                 } => {
                     let is_ordered = is_own && cluster.is_ordered_message(&packet);
                     let out = except.and_then(|conn| tables.conn_id(conn));
-                    // True if this node is the room's home and nothing is pending there.
+                    // `submit` returns true if this node is the home and nothing is pending: the
+                    // message is then sent now.
                     if is_ordered && !cluster.submit(now, tables, out, packet) {
                         continue;
                     }
@@ -257,7 +259,7 @@ impl Net {
         }
     }
 
-    /// Advances the time by some milliseconds, delivering frames meanwhile.
+    /// Advances the time by `ms` milliseconds, and delivers frames at each step.
     pub(crate) fn run(&mut self, ms: u32) {
         let end = self.now + MS * ms;
         loop {

@@ -1,4 +1,4 @@
-//! A hub with peers, whose actions are formatted as lines.
+//! A hub with peers, with its actions formatted as lines.
 #![allow(dead_code)] // not every test file uses all of it
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) fn peer(index: u16) -> PeerKey {
     PeerKey::new(index)
 }
 
-/// Returns an id for the peer with [`TAG`].
+/// Returns an id of a guest on the peer with [`TAG`].
 pub(crate) fn guest(number: u8) -> ConnId {
     id(0xaa, number)
 }
@@ -84,7 +84,8 @@ impl Node {
         self.run(Input::Command(Command::Send { from: None, dst, room, event, payload }))
     }
 
-    /// Passes a peer's message to `root`, or to `dst`, to the hub.
+    /// Passes a message from a peer to the hub, addressed to `dst`, or to the members of `root` if
+    /// `dst` is empty.
     pub(crate) fn peer_sends(&mut self, of: u16, event: &str, src: &str, dst: &str) -> Vec<String> {
         let (peer, packet) = (peer(of), PacketRef { room: ROOT, event, dst, src, payload: b"" });
         match dst {
@@ -112,7 +113,7 @@ impl Node {
     }
 }
 
-/// Returns the last two digits of an id, which are its number.
+/// Returns the last two digits of an id, which are its number in hexadecimal.
 fn short(id: &str) -> &str {
     id.get(34..).unwrap_or(id)
 }

@@ -1,4 +1,4 @@
-//! Tests of away members, in rooms that announce absences.
+//! Tests of away members, in rooms that announce them.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -44,7 +44,8 @@ fn members_are_away_until_they_return() {
     world.settle();
     assert!(bob.is_member_away("team", &ann.id()));
     assert!(!bob.is_member_away(ROOT, &ann.id()), "root does not announce it");
-    // Connect a new member. Also repeat a join, whose list is compared with the changes so far.
+    // Connect a new member. Also repeat a join: the client compares its list with the changes so
+    // far.
     let [eve] = &enter(&mut world, 1, &["team"])[..] else { panic!() };
     assert!(eve.is_member_away("team", &ann.id()));
     bob.join("team");
@@ -79,7 +80,7 @@ fn a_client_that_changes_its_network_is_never_away() {
     let clients = enter(&mut world, 2, &["team"]);
     let [ann, bob] = &clients[..] else { panic!() };
     let changes = changes(bob);
-    // The old socket still looks open.
+    // Reconnect while the old socket still looks open.
     let again = world.reconnect(ann);
     world.settle();
     assert!(again.is_resumed());
@@ -110,7 +111,7 @@ fn a_client_that_is_put_into_a_room_while_it_is_away_is_away_there() {
     assert!(bob.is_member_away("team", &ann.id()));
     let again = world.reconnect(ann);
     world.settle();
-    // Ann must not be away in the lists that she receives, which her view checks.
+    // The lists that Ann receives must not show her as away, which her view checks.
     assert_eq!(again.members("team").unwrap().len(), 2);
     assert!(!bob.is_member_away("team", &ann.id()));
 }

@@ -11,7 +11,8 @@ const HOME: ([u8; 4], u16) = ([192, 0, 2, 1], 50_000);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct User(u32);
 
-/// Accepts a known user, identified by query and header or by the middleware's extension.
+/// Builds a server that accepts a known user, identified by query, header and address or by the
+/// extension that the middleware set.
 fn strict() -> Builder {
     Server::builder().path("/rooms").authorize(|request| {
         let is_known = request.query("name").as_deref() == Some("ann & bob=?")
@@ -54,7 +55,7 @@ fn extensions_come_through_a_framework() {
         let mut world = World::new(seed, strict());
         let seven = world.connect_with(Handshake::new().extension(User(7)));
         let eight = world.connect_with(ann().extension(User(8)));
-        // Frames may follow the request immediately, as with any client.
+        // Frames may follow the request immediately, as with a client that has its own socket.
         seven.send("root", "chat", "hello");
         world.settle();
         assert_eq!((seven.status(), eight.status()), (Some(101), Some(401)));
@@ -84,7 +85,7 @@ fn claims_of_a_middleware_become_the_connection_s_claims() {
     world.server().user("ann").send("mail", "from bob");
     world.settle();
     assert_eq!(known.texts("root", "mail"), ["from bob"]);
-    // The claims also expire in virtual time.
+    // The claims expire in virtual time, too.
     world.advance(MINUTE);
     assert_eq!(known.closed().unwrap().code, Some(code::POLICY));
     assert!(unknown.is_open());

@@ -61,7 +61,7 @@ fn the_application_reads_what_a_room_remembers() {
     assert_eq!(read(&world, 2), [two.clone(), three.clone()]);
     assert_eq!(read(&world, 1), std::slice::from_ref(&three));
     assert!(read(&world, 0).is_empty() && world.server().history("x", 9).is_empty());
-    // The first message has expired, although the room was not used in between.
+    // The first message has expired, although the room was not used in the meantime.
     world.advance(5 * SECOND);
     assert_eq!(read(&world, 9), [two, three]);
 }
@@ -74,7 +74,7 @@ fn a_client_that_joins_again_gets_the_missed_messages() {
     bob.send("chat/1", "say", "1");
     world.settle();
     assert_eq!((texts(&ann), number(&ann), number(&bob)), (vec!["1".into()], 1, 1));
-    // The sender receives only its own message's number.
+    // The sender receives only the number of its own message.
     assert!(texts(&bob).is_empty() && bob.texts("chat/1", NUMBER).is_empty());
     ann.close(1000, "");
     world.settle();
@@ -89,7 +89,7 @@ fn a_client_that_joins_again_gets_the_missed_messages() {
     bob.send("chat/1", "say", "4");
     world.settle();
     assert_eq!(texts(&again), ["2", "3", "4"]);
-    // The client receives only its own message's number.
+    // The client receives only the number of its own message.
     let at = Some(Position { number: 2, ..again.position("chat/1").unwrap() });
     bob.leave("chat/1");
     world.settle();

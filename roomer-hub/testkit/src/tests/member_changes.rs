@@ -9,9 +9,8 @@ use roomer_engine::{Builder, Info, Server};
 
 const ROOMS: [&str; 2] = ["lobby", "hall"];
 
-/// Sets a client's info to a number and sends the number to the room. Each receiver must see that
-/// number as the sender's info when the message arrives, unless the sender has already set a later
-/// one.
+/// Builds a server whose handler sets a client's info to a number and then sends the number to the
+/// room. When the message arrives, a receiver must already have that number as the sender's info.
 fn numbered() -> Builder {
     Server::builder().on("say", |conn, message| {
         conn.set_info(Info::new(message.text()?)?)?;
@@ -20,7 +19,7 @@ fn numbered() -> Builder {
     })
 }
 
-/// Fails unless a message is preceded by exactly the info changes made before it.
+/// Fails the test if a message arrives while its sender's info is not the number in the message.
 fn watch(client: &Client, seed: u64) {
     client.on("said", move |client, packet| {
         let said = String::from_utf8_lossy(&packet.payload).into_owned();

@@ -14,7 +14,7 @@ fn info(text: &str) -> Info {
     Info::new(text).expect("JSON")
 }
 
-/// Takes each client's user and info from its request.
+/// Builds a server that takes each client's user and info from the query of its request.
 fn named() -> Builder {
     Server::builder().authorize(|request| {
         let mut claims = Claims::new();
@@ -176,7 +176,7 @@ fn changes_during_an_absence_are_sent_on_return() {
         bob.send(ROOT, "chat", value.to_string());
         assert_eq!(world.server().set_info(ann.id(), info(&value.to_string())), Ok(true));
         world.settle();
-        // Other clients receive the new info of a detached member.
+        // Other clients receive the new info of a member without a connection.
         assert_eq!(bob.member_info(ROOT, &ann.id()).unwrap(), value.to_string());
     }
     let eve = world.connect_extended(Handshake::new());
@@ -249,7 +249,7 @@ fn rooms_without_full_presence_tell_the_number_or_nothing() {
     world.settle();
 }
 
-/// This test's packets are the examples in `EXTENDED.md`.
+/// The packets in this test are the examples in `EXTENDED.md`.
 #[test]
 fn the_payloads_of_the_page_are_read() {
     let members = |text: &str| Members::parse(text.as_bytes()).expect("a payload of members");
@@ -274,8 +274,8 @@ fn the_payloads_of_the_page_are_read() {
 
 #[test]
 fn a_plain_member_gets_the_same_packets_as_before() {
-    // The bytes that the first (plain) client receives must not depend on whether the second is
-    // plain or extended.
+    // The bytes that the first client, a plain one, receives must not depend on whether the second
+    // client is plain or extended.
     let bytes_of_first = |is_extended: bool| {
         let mut world = World::with_faults(7, Faults::none(), named());
         let first = world.connect();

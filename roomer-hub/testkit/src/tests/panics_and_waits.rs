@@ -7,7 +7,7 @@ use std::thread;
 use super::*;
 use roomer_engine::HandlerResult;
 
-/// Builds a server whose callbacks panic if the client's query selects them.
+/// Builds a server in which the client's query selects the callback that panics.
 fn panicking_server() -> Builder {
     let may_panic = |conn: &roomer_engine::Conn, what: &str| {
         assert!(!conn.claims().is_some_and(|claims| claims.contains_key(what)), "panic in {what}");
@@ -123,7 +123,7 @@ fn with(handler: impl AsyncHandler) -> (World, Client) {
     (world, ann)
 }
 
-/// A handler of any kind that can register itself with a builder.
+/// A type of handler that can register itself with a builder.
 trait AsyncHandler {
     fn of(self, builder: Builder) -> Builder;
 }
@@ -227,7 +227,7 @@ fn a_message_after_a_slow_handler_has_the_whole_time() {
     ann.send_bytes(second);
     world.settle();
     assert_eq!(bob.texts("root", "chat"), ["late"]);
-    // The next handler call has the same time limit.
+    // The timeout also applies to the next message.
     ann.send_bytes(first);
     world.advance(Duration::from_millis(5100));
     assert!(!ann.is_open());
@@ -236,7 +236,7 @@ fn a_message_after_a_slow_handler_has_the_whole_time() {
 #[test]
 fn a_handler_that_another_thread_wakes_is_named() {
     let handler = || {
-        // Wake it from another thread, as a thread pool or a reactor does.
+        // Wake the task from another thread, as a thread pool or a reactor does.
         poll_fn(|cx| {
             let waker = cx.waker();
             thread::scope(|scope| drop(scope.spawn(|| waker.wake_by_ref())));

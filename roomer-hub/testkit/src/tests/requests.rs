@@ -19,7 +19,7 @@ use roomer_engine::{
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Creates an error with a code and a text.
+/// Returns the expected answer for an error with this code and message.
 fn failed(code: &str, message: &str) -> Option<Result<bytes::Bytes, (String, String)>> {
     Some(Err((code.into(), message.into())))
 }
@@ -31,7 +31,7 @@ fn replied(text: &'static str) -> Option<Result<bytes::Bytes, (String, String)>>
 /// The results of requests that the server has sent.
 type Outcomes = Arc<Mutex<Vec<Result<String, RequestError>>>>;
 
-/// Adds an `ask` handler that sends a `where` request back to the caller, with a 10 s timeout.
+/// Adds an `ask` request handler, which sends a `where` request to the caller and waits up to 10 s.
 fn asking(builder: Builder) -> (Builder, Outcomes) {
     let outcomes = Outcomes::default();
     let log = outcomes.clone();
@@ -72,7 +72,7 @@ fn a_handler_answers_and_only_reply_errors_are_shown() {
     assert_eq!(world.server().stats().handler_errors, 3, "a ReplyError is an answer");
 }
 
-/// An application's error, of which one variant is for clients.
+/// An application's error type, in which only one variant is intended for clients.
 #[derive(Debug)]
 enum AppError {
     NoSuchUser(String),
@@ -127,7 +127,7 @@ fn handlers_wait_beside_each_other_and_answer_when_they_are_done() {
     let log = gate.clone();
     let builder = Server::builder().on_request_async("wait", async move |conn: Conn, message| {
         log.lock().unwrap().push(message.text()?.to_owned());
-        // The client's own answer ends the wait. It follows the requests that the client sends
+        // The client's answer ends the wait. It follows any requests that the client sends
         // meanwhile.
         conn.request("go", &message.payload, LIMIT).await?;
         Ok(message.payload)
@@ -181,7 +181,7 @@ fn clients_ask_each_other_and_forged_answers_do_not_arrive() {
     world.settle();
     let (as_ann, eves) = (ann.id(), eve.clone());
     bob.on("where", move |bob, packet| {
-        // Eve also receives the request, and answers first with a guessed tag.
+        // Eve also acts when Bob receives the request: she answers first, with a guessed tag.
         let dst = format!("{as_ann}:1");
         let forged = PacketRef { room: "root", event: REPLY, dst: &dst, src: "", payload: b"hell" };
         eves.send_packet(&forged);
@@ -216,7 +216,7 @@ fn the_server_asks_and_each_way_to_fail_has_its_error() {
     let mut world = World::new(
         1,
         builder.on("tell", |conn, _| {
-            // The request is sent even if its future is never polled. The answer is dropped.
+            // The request is sent even though its future is never polled. The answer is dropped.
             drop(conn.request("where", "", LIMIT));
         }),
     );
@@ -246,8 +246,7 @@ fn the_server_asks_and_each_way_to_fail_has_its_error() {
     world.settle();
     let rejected = world.server().stats().rejected_packets;
     assert_eq!((rejected.late, rejected.unasked), (2, 0));
-    // Requests fail to a plain client, to a closed one, and to a client with too many pending
-    // requests.
+    // Requests fail if the client is plain, is closed, or has too many pending requests.
     let plain = world.connect();
     world.settle();
     let conn = |client: &Client| world.server().conn(client.id()).unwrap();
@@ -287,7 +286,7 @@ fn requests_in_both_directions_survive_the_socket() {
     world.settle();
     assert_eq!(*outcomes.lock().unwrap(), [Ok("back".to_owned())]);
     assert_eq!((again.answer_of(&tag), bob.answer_of(&of_bob)), (replied("back"), replied("back")));
-    // If the client never resumes the session, its requests end with it.
+    // If the client never resumes the session, requests to it end with the session.
     let tag = bob.request_to(&ann.id(), "silent", "?");
     again.reset();
     world.advance(Duration::from_secs(29));
@@ -341,8 +340,8 @@ fn a_busy_server_gives_extended_clients_a_time_to_reconnect() {
         client.send_bytes(&[0x82, 0xfe, 0x10, 0, 1, 2, 3, 4, 5]);
     }
     world.advance(Duration::from_secs(4));
-    // Deliver a byte occasionally: otherwise the connection counts as lost, and Ann's session
-    // stays.
+    // Deliver a byte occasionally: otherwise, the connections count as lost, and Ann's session is
+    // kept.
     [&ann, &bob].iter().for_each(|client| client.send_bytes(&[6]));
     world.advance(Duration::from_secs(2));
     let closed = |client: &Client| client.closed().map(|it| (it.code, it.reason));

@@ -72,7 +72,7 @@ fn a_client_whose_old_socket_looks_open_returns_to_a_full_server() {
         world.settle();
         assert!(again.is_resumed());
         assert_eq!(stranger.status(), Some(503));
-        // A detached session does not count towards the connection limit.
+        // A detached session does not count towards the limit on connections.
         bob.reset();
         world.settle();
         let carol = world.connect_extended(Handshake::new());
@@ -82,7 +82,7 @@ fn a_client_whose_old_socket_looks_open_returns_to_a_full_server() {
         assert_eq!((carol.status(), late.status()), (Some(101), Some(503)));
         let stats = world.server().stats();
         assert_eq!((stats.connections, stats.sessions.detached), (3, 1));
-        // The session is still waiting for its client.
+        // The session still waits for its client.
         carol.close(1000, "");
         world.settle();
         let late = world.reconnect(&bob);
@@ -169,7 +169,7 @@ fn random_losses_lose_and_double_nothing() {
                     sent[from] += 1;
                 }
                 (3, 0 | 1) => {
-                    // A client abandons one connection attempt before it starts another.
+                    // The client abandons one connection attempt before it starts another.
                     let is_connected = clients[from].0.is_connected();
                     match world.rng().below(4) {
                         0 => clients[from].0.vanish(),
@@ -180,8 +180,8 @@ fn random_losses_lose_and_double_nothing() {
                     }
                     (0..world.rng().below(8)).for_each(|_| _ = world.step());
                     let next = world.reconnect(&clients[from].0);
-                    // The client has acknowledged everything it received, and stops reading from
-                    // that socket.
+                    // The client has acknowledged everything it received, and no longer reads from
+                    // the old socket.
                     clients[from].0.stall(usize::MAX);
                     let (old, received) = &mut clients[from];
                     received.extend(log(old));
@@ -232,13 +232,11 @@ fn a_request_that_comes_late_does_not_end_the_session() {
     (0..3).for_each(|_| bob.send("root", "chat", "hello"));
     world.settle();
     assert_eq!(second.texts("root", "chat").len(), 3);
-    // The third socket presents the same token as the second, before the second has confirmed that
-    // its new token arrived.
+    // The third socket presents the token that the second one received.
     second.vanish();
     let third = world.reconnect(&second);
     world.settle();
-    // The delayed request was sent together with the second socket's, with the same token and
-    // count.
+    // This request presents the same token and count as the second socket's, but arrives late.
     let late = world.reconnect(&ann);
     world.settle();
     assert!(third.is_resumed() && third.is_open() && !late.is_resumed());

@@ -35,7 +35,7 @@ fn a_session_survives_its_socket_without_loss_in_either_direction() {
     ann.send("lobby", "chat", "0");
     world.settle();
     ann.reset();
-    // Ann no longer receives messages; the server keeps those from Bob for her.
+    // Ann's socket is lost, so the server keeps messages from Bob for her.
     ann.send("lobby", "chat", "1");
     bob.send("lobby", "chat", "1");
     bob.send_to(&id, "chat", "direct");
@@ -52,7 +52,7 @@ fn a_session_survives_its_socket_without_loss_in_either_direction() {
     assert_eq!(ann.texts("lobby", "chat"), ["1", "2"], "the first came before");
     assert_eq!(ann.texts("root", "chat"), ["direct"]);
     assert_eq!(bob.texts("lobby", "chat"), numbers(0..3));
-    // No member has left: Bob sees the same two throughout.
+    // No member has left: Bob sees both members throughout.
     assert_eq!(bob.members("lobby").map(|members| members.len()), Some(2));
     assert_eq!(bob.members("root").map(|members| members.len()), Some(2));
     let stats = world.server().stats();
@@ -64,7 +64,7 @@ fn a_session_survives_its_socket_without_loss_in_either_direction() {
 fn a_client_is_back_before_its_old_socket_is_known_to_be_lost() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) = two(&mut world);
-    // As with a phone that switches networks, there is neither an end of the stream nor a reset.
+    // As with a phone that switches networks, the stream neither ends nor is reset.
     ann.vanish();
     bob.send("lobby", "chat", "0");
     world.settle();
@@ -72,7 +72,7 @@ fn a_client_is_back_before_its_old_socket_is_known_to_be_lost() {
     world.settle();
     assert!(again.is_resumed());
     assert_eq!(again.texts("lobby", "chat"), ["0"]);
-    // This socket works, but the client abandons it too.
+    // This socket works, but the client abandons it anyway.
     let last = world.reconnect(&again);
     world.settle();
     assert!(last.is_resumed() && last.texts("lobby", "chat").is_empty());
@@ -301,14 +301,14 @@ fn a_token_of_another_a_wrong_one_and_a_used_one_open_new_sessions() {
     world.settle();
     let token = ann.session_token();
     let refused = |world: &World| world.server().stats().sessions.refused;
-    // Another user's login neither resumes Ann's session nor ends it.
+    // A login as another user neither resumes Ann's session nor ends it.
     let eve = Handshake::new().query("user", "eve");
     let eve = eve.query("session", &token).query("received", "1");
     let eve = world.connect_extended(eve);
     world.settle();
     assert!(eve.is_open() && !eve.is_resumed() && ann.is_open());
     assert_eq!(refused(&world).other_user, 1);
-    // The token differs only in one digit.
+    // This token differs only in its last digit.
     let last = if token.ends_with('0') { "1" } else { "0" };
     let wrong = format!("{}{last}", &token[..token.len() - 1]);
     for bad in [wrong.as_str(), "", "x", &token.to_uppercase()] {
@@ -338,7 +338,7 @@ fn a_socket_lost_before_hello_arrives_does_not_cost_the_session() {
     bob.send("lobby", "chat", "0");
     world.settle();
     for _ in 0..3 {
-        // The server has issued a new token, which never arrives at the client.
+        // The server issues a new token, which never reaches the client.
         let lost = world.reconnect(&ann);
         lost.stall(0);
         world.settle();
