@@ -118,7 +118,7 @@ pub enum Action<'a> {
     },
     /// A connection went away or came back ([`Tables::is_away`]). The driver must inform the peers.
     AwayChanged {
-        /// The connection.
+        /// The connection that went away or came back.
         conn: ConnKey,
     },
     /// Run an event's handler. Its commands arrive as later inputs

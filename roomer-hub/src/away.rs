@@ -28,7 +28,8 @@ impl Hub {
         !self.tables.away_rooms.is_empty()
     }
 
-    /// Records whether a connection is away, and notifies the other extended members in its rooms.
+    /// Records whether a connection is away. In its rooms that announce this, notifies the other
+    /// extended members.
     pub(crate) fn set_away<'a>(&mut self, conn: ConnKey, is_away: bool) -> Context<'a> {
         let context = Context::of(conn, PacketRef::default());
         if !self.announces_away() {
@@ -59,7 +60,8 @@ impl Hub {
         context
     }
 
-    /// Records whether a guest is away, and notifies the extended members in its rooms.
+    /// Records whether a guest is away. In its rooms that announce this, notifies the extended
+    /// members.
     pub(crate) fn set_guest_away(&mut self, peer: PeerKey, id: ConnId, is_away: bool) {
         if self.tables.guest_tables.tag(peer).is_none() {
             self.rejected_peer_inputs.wrong_peer += 1;

@@ -68,7 +68,7 @@ mod errors;
 mod exchange;
 mod guest_tables;
 mod guests;
-// Its scenarios need the complete server, so roomer-conformance runs them.
+// The scenarios on this page need the complete server, so roomer-conformance runs them.
 #[cfg_attr(not(doctest), doc = include_str!("../guide/contract.md"))]
 pub mod contract {}
 mod hash;

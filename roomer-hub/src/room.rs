@@ -104,7 +104,7 @@ pub(crate) struct Room {
     pub(crate) presence: Presence,
     /// True if the room has a history.
     pub(crate) has_history: bool,
-    /// True if extended members are notified when others go away or come back.
+    /// True if extended members are notified when other members go away or come back.
     pub(crate) announces_away: bool,
     /// The number of members that use the extended protocol.
     extended: u32,
@@ -264,7 +264,8 @@ impl Room {
     #[cold]
     fn drop_entries(&mut self, index: usize) {
         let last = self.members.len() - 1;
-        // Only extended members need the entries. They are rebuilt when another one joins.
+        // Only extended members need the entries. They are rebuilt when another extended member
+        // joins.
         if self.extended == 0 {
             self.entries = None;
             if let Some(guests) = &mut self.guests {

@@ -116,7 +116,7 @@ impl MemberList {
 pub struct Snapshot<'a> {
     full: &'a [Bytes],
     tail: &'a [u8],
-    /// The guest list.
+    /// The list of guests, which follows the members.
     rest: Option<&'a MemberList>,
     end: &'a [u8],
 }

@@ -51,7 +51,7 @@ fn a_report_follows_earlier_items_of_its_node() {
     net.open(2, 2);
     let (id, new) = (net.nodes[0].id(1), net.nodes[2].id(2));
     report(&mut net, 2, id, [9; 16]);
-    net.nodes[0].is_up = false; // The journal delivers what is sent to it meanwhile, in order.
+    net.nodes[0].is_up = false; // Frames sent meanwhile stay in the journal, in order.
     net.run(300);
     net.nodes[0].is_up = true;
     net.run(1500);

@@ -14,9 +14,9 @@ pub const LEAVE_ACK: &str = "leave_ack";
 pub const NEW_MEMBER: &str = "new_member";
 /// Server to the other members: a connection has left, and the payload is its id.
 pub const MEMBER_LEFT: &str = "member_left";
-/// Only inside the JavaScript client: a room was joined.
+/// Emitted only inside the JavaScript client: a room was joined.
 pub const OPEN: &str = "open";
-/// Only inside the JavaScript client: a room was left.
+/// Emitted only inside the JavaScript client: a room was left.
 pub const CLOSE: &str = "close";
 
 /// Returns true if only a server or the client library may originate `event`: `join_ack`,

@@ -39,7 +39,8 @@ fn field(word: &str) -> Option<Field> {
     }
 }
 
-/// Checks that both types decode `frame` into `packet`, and encode it to exactly `frame`.
+/// Checks that `PacketRef` and `Packet` decode `frame` into `packet`, and encode it to exactly
+/// `frame`.
 fn assert_both_ways(name: &str, packet: PacketRef<'_>, frame: &[u8]) {
     // Do not use `assert_eq`, which would print 16 MiB.
     assert!(packet.to_bytes() == frame, "{name}: PacketRef encodes");

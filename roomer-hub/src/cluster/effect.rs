@@ -110,7 +110,7 @@ pub enum Change<'a> {
     Tunnel {
         /// The id of the peer.
         to: NodeId,
-        /// The item.
+        /// The tunnel item to send.
         item: TunnelItem<'a>,
     },
 }
@@ -123,7 +123,7 @@ pub enum Effect {
     PeerUp {
         /// The peer's key in the hub.
         peer: PeerKey,
-        /// The first 4 bytes of its connection ids.
+        /// The first four bytes of the peer's connection ids.
         tag: NodeTag,
     },
     /// Pass [`Input::PeerGone`](crate::Input::PeerGone) to the hub.

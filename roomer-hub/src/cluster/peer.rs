@@ -22,7 +22,7 @@ const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 
 /// The maximum time for which senders pause because of one peer.
 const MAX_HOLD: Duration = Duration::from_secs(1);
-/// The minimum time between two such pauses.
+/// The minimum time between two pauses of senders because of one peer.
 const HOLD_PAUSE: Duration = Duration::from_secs(10);
 
 /// The number of bad frames within `BAD_WINDOW` after which a peer is banned.

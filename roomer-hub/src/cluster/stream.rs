@@ -30,8 +30,8 @@ impl Cluster {
     ) -> Result<(), ResetReason> {
         let max_item = max_item_len(&self.config);
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
-        // In range: the head of a stream frame always has this length, and was decoded when it
-        // arrived.
+        // The slice is in range: the head of a stream frame always has this length, and was decoded
+        // when it arrived.
         let mut body = frame.slice(HEAD_MAX..);
         // Decode the head again, because held frames are stored as bytes.
         let kind = Head::decode(frame).map(|(head, _)| head.kind);

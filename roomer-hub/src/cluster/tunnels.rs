@@ -1,4 +1,4 @@
-//! Tunnels with peers: which peers accept them, how much they may send, and when they are lost.
+//! Tunnels with peers: the peers that accept tunnels, limits on tunnel bytes, and lost tunnels.
 //!
 //! A tunnel's items are part of the stream to a peer. They arrive once and in order, or the stream
 //! restarts. The bytes of tunnels share the stream with everything else, and must not make it

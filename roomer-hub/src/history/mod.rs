@@ -302,7 +302,7 @@ mod tests {
         assert_eq!((histories.get("a").is_none(), histories.len()), (true, 2));
         let len = |histories: &Histories, room| histories.get(room).unwrap().bytes();
         let (b, c) = (len(&histories, "b"), len(&histories, "c"));
-        // After that, only the growing room loses messages.
+        // Once all such histories are discarded, only the growing room loses messages.
         fill(&mut histories, "c");
         assert_eq!(len(&histories, "b"), b);
         assert!(b > 9_000 && c > 8_000, "{b} {c}");

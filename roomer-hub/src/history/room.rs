@@ -20,7 +20,6 @@ pub(super) struct RoomHistory {
     bytes: usize,
 }
 
-/// A stored message.
 #[derive(Debug)]
 struct StoredMessage {
     at: Duration,

@@ -72,7 +72,7 @@ impl Hub {
         }
         let Some(recall) = Recall::parse(packet.payload) else { return };
         // Above the rate, handle the join as an ordinary one: a few received bytes must not
-        // repeatedly cause the server to send many.
+        // repeatedly cause the server to send many bytes.
         if let Some(rate) = self.config.recall_rate
             && !self.tables.buckets_mut(conn).take_recall(rate, now)
         {

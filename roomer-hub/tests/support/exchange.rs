@@ -1,5 +1,5 @@
 //! A hub whose connections exchange requests, with its actions formatted as lines.
-#![allow(dead_code)] // not every test file uses all of it
+#![allow(dead_code)] // each test file uses only some of the items
 
 use std::time::Duration;
 

@@ -20,7 +20,8 @@ mod with {
     pub(in super::super) struct Compression {
         /// Packets of at least this many bytes are compressed.
         threshold: usize,
-        // Both are allocated on first use, because together they take hundreds of kilobytes.
+        // The compressor and decompressor are allocated on first use, since they take about 350
+        // KiB.
         deflater: Option<Deflater>,
         inflater: Option<Inflater>,
     }

@@ -97,8 +97,8 @@ impl Client {
     }
 
     /// Sets the client's info, which the server sends to the members of its rooms; `None` removes
-    /// it. The info is sent again in each new session, and ignored by plain servers. If the server
-    /// rejects it, the client reports [`Event::Error`].
+    /// the info. The client sends it again in each new session. Plain servers ignore it. If the
+    /// server rejects the info, the client reports [`Event::Error`].
     pub fn set_info(&mut self, now: Duration, info: Option<Info>) {
         // Keep the info for new sessions, which start without it. A resumed session still has it.
         self.info = Some(Box::new(info));

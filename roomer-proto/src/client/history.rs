@@ -11,7 +11,7 @@ use crate::ConnId;
 use crate::extended::{self, Position};
 
 impl Client {
-    /// Joins a room with history. Requests its last `last` messages on the first join, and again
+    /// Joins a room with history. Requests the `last` latest messages on the first join, and again
     /// whenever the server no longer has all the messages that the client missed. They arrive as
     /// messages with a [number](super::Message::number). Only the first call for a room sets
     /// `last`.

@@ -321,8 +321,8 @@ impl Client {
         // If the machine was suspended, the driver must first read the bytes that have arrived.
         // Allow a quarter of the timeout for this, however long the suspension was.
         let slack = answer / 4;
-        // `is_extended` permits this only once, so that a loaded machine cannot postpone the
-        // timeout forever.
+        // `is_extended` permits this extension only once, so that a loaded machine cannot postpone
+        // the timeout forever.
         if now > socket.due + slack && !socket.is_extended {
             (socket.is_extended, socket.due) = (true, now + slack);
             return;

@@ -31,7 +31,7 @@ pub(super) const PROBE_DELAY: Duration = Duration::from_secs(1);
 pub(super) const FIRST_PACE: Duration = Duration::from_millis(125);
 /// The longest interval between packets.
 pub(super) const SLOWEST_PACE: Duration = Duration::from_secs(2);
-/// How long the client sends at this pace before the interval is halved.
+/// How long the client sends at one pace before the interval between packets is halved.
 pub(super) const RELAX_TIME: Duration = Duration::from_secs(60);
 /// The additional delay before the next attempt after a close with `rate`.
 pub(super) const RATE_DELAY: Duration = Duration::from_secs(1);

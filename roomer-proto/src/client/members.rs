@@ -118,7 +118,7 @@ impl Members {
         let extended::Members { left, joined, changed, away, back, count, .. } = changes;
         let mut made = Vec::new();
         made.extend(left.into_iter().filter(|id| self.remove(id)).map(|id| (id, Change::Left)));
-        // Report such a member once, even if it has joined or changed and is also away.
+        // Report a member only once, even if it has joined or changed and is also away.
         let mut seen = BTreeSet::new();
         let mut report = |id: ConnId, change: Option<Change>| {
             made.extend(change.filter(|_| seen.insert(id)).map(|change| (id, change)));
@@ -175,7 +175,8 @@ impl Members {
             }
             is_same
         });
-        // `collect` grows the vector by doubling, and a client may keep many such lists for hours.
+        // `collect` grows the vector by doubling, and a client may keep many member lists for
+        // hours.
         self.list.shrink_to_fit();
     }
 
@@ -216,7 +217,8 @@ impl Members {
     /// number from a plain server that only counts members. Anything else yields an empty list.
     pub(super) fn parse(payload: &[u8]) -> Self {
         let mut members = Members::default();
-        // This depends on the payload, not on the protocol: a plain server never sends an object.
+        // Choose the format by the payload, not by the protocol: a plain server never sends an
+        // object.
         if let Some(extended) = extended::Members::parse(payload) {
             members.set_all(extended.members.into_iter().flatten().map(entry_of));
             for id in &extended.away {

@@ -19,7 +19,6 @@ use super::limits::{
 };
 use crate::PacketRef;
 
-/// An outgoing packet.
 #[derive(Clone)]
 pub(super) struct Item {
     pub(super) room: ByteString,
@@ -219,8 +218,8 @@ impl Outbox {
             return None;
         }
         if !self.fits(limits) {
-            // Only a confirmation can free space. If nothing was sent since one was last requested,
-            // that request is still pending.
+            // Only a confirmation can free space. If nothing was sent since the last request for a
+            // confirmation, that request is still pending.
             self.must_ask |= self.unprobed > 0;
             return None;
         }

@@ -14,7 +14,7 @@ pub struct StreamEnd {
     pub to: NodeId,
     /// The number of the stream; 0 if there is no stream.
     pub stream: u32,
-    /// The number of the last frame sent; 0 before the first one.
+    /// The number of the last frame sent; 0 before the first frame.
     pub last: u64,
     /// The last applied frame from the stream in the opposite direction.
     pub applied: StreamPosition,

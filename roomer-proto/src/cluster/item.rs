@@ -129,7 +129,7 @@ pub enum Item<'a> {
     User {
         /// The user's name.
         user: &'a str,
-        /// The command to apply to each of them.
+        /// The command to apply to each connection.
         command: UserCommand<'a>,
     },
     /// A client has lost its socket but may still resume its session, or has resumed it. If a

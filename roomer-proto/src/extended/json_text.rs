@@ -110,7 +110,7 @@ impl<'a> Scanner<'a> {
         self.skip_spaces();
         let start = self.at;
         match self.peek()? {
-            // This also bounds the recursion, since the text may come from a client.
+            // This limit also bounds the recursion, since the text may come from a client.
             b'{' | b'[' if depth == MAX_DEPTH => return None,
             b'{' => self.list(depth, b'}', true)?,
             b'[' => self.list(depth, b']', false)?,

@@ -40,7 +40,7 @@ impl Display for Position {
 pub struct Recall {
     /// The last position that the client has seen. The server sends the messages after it.
     pub at: Option<Position>,
-    /// How many of the latest messages to send if the client has not seen any, or if the messages
+    /// The number of latest messages to send if the client has not seen any, or if the messages
     /// after its position are no longer complete.
     pub last: Option<u32>,
 }

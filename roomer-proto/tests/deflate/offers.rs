@@ -1,4 +1,4 @@
-//! Compression offers: which ones a server accepts (RFC 7692 sections 5.1 and 7.1), and its
+//! Compression offers that a server accepts or declines (RFC 7692 sections 5.1 and 7.1), and its
 //! responses.
 
 use proptest::prelude::*;
