@@ -19,7 +19,7 @@ pub enum Input<'a> {
         /// Without [`Config::extended`](crate::Config::extended), all clients count as plain.
         extended: bool,
     },
-    /// A connection with info or a user was opened. Handled like [`Input::Open`] otherwise.
+    /// A connection with info or a user was opened. Otherwise handled like [`Input::Open`].
     OpenWithProfile {
         /// The connection's id.
         id: ConnId,

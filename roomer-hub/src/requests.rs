@@ -220,8 +220,8 @@ impl Hub {
         }
     }
 
-    /// Handles a direct message from a peer to an id without a local connection. It is a
-    /// request, an answer, or a message that arrived too late.
+    /// Handles a direct message from a peer to an id without a local connection. The message is a
+    /// request, an answer, or an ordinary message that arrived too late.
     #[cold]
     #[inline(never)]
     pub(crate) fn peer_to_unknown(&mut self, peer: PeerKey, packet: &PacketRef<'_>) {

@@ -108,7 +108,7 @@ pub enum Change<'a> {
     /// A tunnel item for a peer. [`Cluster::tunnel_room`](super::Cluster::tunnel_room) limits the
     /// number of bytes in such items.
     Tunnel {
-        /// The id of the peer.
+        /// The peer's id.
         to: NodeId,
         /// The tunnel item to send.
         item: TunnelItem<'a>,
@@ -235,14 +235,14 @@ pub enum Effect {
     },
     /// Handle a tunnel item from a peer.
     Tunnel {
-        /// The id of the peer.
+        /// The peer's id.
         from: NodeId,
         /// The encoded [`TunnelItem`].
         item: Bytes,
     },
     /// Drop all tunnels with a peer, since tunnel items may be missing.
     TunnelsLost {
-        /// The id of the peer.
+        /// The peer's id.
         peer: NodeId,
     },
     /// Close the connections on this node that may have missed messages from a peer

@@ -34,7 +34,7 @@ const BAN: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// The key in the hub, assigned after the first complete transfer.
+    /// The peer's key in the hub, assigned after the first complete transfer.
     pub(super) key: Option<PeerKey>,
     pub(super) name: Box<str>,
     pub(super) uptime_ms: u64,
@@ -200,7 +200,8 @@ impl Peer {
         // arrived within a minute.
         let is_banned = self.bad.len() >= MAX_BAD && self.bad.front().is_some_and(is_recent);
         if is_banned {
-            // Otherwise, the first bad frame after the ban could trigger another ban.
+            // Clear the times: otherwise, the first bad frame after the ban could trigger another
+            // ban.
             self.bad.clear();
             self.banned_until = now + BAN;
         }

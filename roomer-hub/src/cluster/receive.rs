@@ -175,7 +175,7 @@ impl Cluster {
         let mut next = Some(frame);
         while let Some(frame) = next {
             if let Err(reason) = self.apply(tables, from, &frame) {
-                // Errors for other reasons may result from lost frames, so they do not count as bad
+                // Only malformed frames count as bad frames: other errors may result from lost
                 // frames.
                 let peer = self.peers.get_mut(&from).filter(|_| reason == ResetReason::Malformed);
                 peer.into_iter().for_each(|peer| peer.record_bad(now));

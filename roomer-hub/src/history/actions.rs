@@ -43,7 +43,7 @@ impl<'a> Actions<'a> {
     pub(crate) fn missed(&self, room: RoomKey, back: u32) -> Action<'a> {
         let (to, name) = (self.context.conn, &*self.tables.rooms[room].name);
         let message = self.tables.histories.as_ref().and_then(|all| all.message(name, back));
-        // Always present: the hub discards no messages between an input and its actions.
+        // The message is always present: the hub discards none between an input and its actions.
         let message = message.unwrap_or_default();
         // The client sent this message itself, and receives only its number to keep the client's
         // position up to date.

@@ -158,7 +158,7 @@ impl Histories {
     }
 
     fn drop_history(&mut self, name: &str) {
-        // The caller has already removed its entry from `idle`.
+        // The caller has already removed the room's entry from `idle`.
         if let Some(entry) = self.rooms.remove(name) {
             self.bytes -= entry.history.bytes();
         }

@@ -171,8 +171,8 @@ impl Tables {
         };
         let mut unanswered = Vec::with_capacity(askers.len());
         for asker in askers {
-            // Always present: when a requester is removed, its entries in the lists of others are
-            // removed too.
+            // The entry is always present: when a requester is removed, it is also removed from the
+            // lists of requesters.
             let Some(exchange) = self.exchanges.get_mut(&asker) else { continue };
             // Take the oldest request first. A requester with several requests is listed several
             // times.

@@ -59,7 +59,7 @@ impl Handshake {
         }
     }
 
-    /// Sets the path.
+    /// Sets the request's path.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self

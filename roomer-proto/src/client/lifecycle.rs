@@ -57,7 +57,8 @@ pub enum Need {
 pub struct Client {
     pub(super) options: Box<Options>,
     pub(super) state: State,
-    /// Boxed: a map allocates space for eleven entries up front, and most clients join few rooms.
+    /// Rooms are boxed: a map allocates space for eleven entries up front, and most clients join
+    /// few.
     pub(super) rooms: BTreeMap<ByteString, Box<Room>>,
     pub(super) outbox: Outbox,
     pub(super) requests: Option<Box<Requests>>,

@@ -323,7 +323,7 @@ impl Outbox {
         let is_right = self.confirm(now, count);
         // Do this after `confirm`, which compares the count with what the last connection wrote.
         (self.written, self.window) = (0, Some(FIRST_WINDOW));
-        // Start above zero while packets are unconfirmed, so that `next` requests a confirmation
+        // Set this above zero while packets are unconfirmed, so that `next` requests a confirmation
         // once the window is full.
         self.unprobed = self.sent.len() * PACKET_BYTES;
         self.probe_at = (!self.sent.is_empty()).then_some(now + PROBE_DELAY);

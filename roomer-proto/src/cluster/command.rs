@@ -18,7 +18,7 @@ pub enum PeerCommand<'a> {
         /// The room's name.
         room: &'a str,
     },
-    /// Move the connection from one room to another atomically, if it is in the first one.
+    /// Move the connection from one room to another atomically, if it is in the room to leave.
     Move {
         /// The name of the room to leave.
         from: &'a str,

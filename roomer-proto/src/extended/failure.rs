@@ -102,8 +102,8 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
     for &byte in text.as_bytes() {
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            // Written byte by byte: in UTF-8, all bytes of non-ASCII characters are above 0x7f,
-            // and JSON does not require escaping them.
+            // Write byte by byte: in UTF-8, all bytes of non-ASCII characters are above 0x7f, and
+            // JSON does not require escaping them.
             0..0x20 => {
                 out.extend_from_slice(b"\\u00");
                 out.extend([byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]));

@@ -74,7 +74,7 @@ fn text_has_the_same_limit() {
     assert_eq!(read_chunks(&limits, [&over[..]]), [TOO_BIG]);
 }
 
-/// A frame's header alone suffices to reject a message above the limit.
+/// Any frame's header alone suffices to reject a message above the limit.
 #[test]
 fn the_limit_is_checked_before_the_payload_is_received() {
     let limits = limits(1000, 1024);

@@ -138,7 +138,7 @@ struct Message {
     packet: Bytes,
     /// True if the message's place is known.
     is_placed: bool,
-    /// Set if the message is this node's own.
+    /// The additional state of a message from this node; `None` for a message from a peer.
     own: Option<Own>,
 }
 
