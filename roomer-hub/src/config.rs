@@ -14,7 +14,7 @@ pub struct Config {
     /// from a non-member is dropped and counted. The Go original delivers it.
     pub members_only: bool,
     /// True if events that start with `roomer:` belong to the extended protocol
-    /// ([`roomer_proto::extended`]), so that other packets with such events are rejected. Default
+    /// ([`roomer_proto::extended`]). Other packets with such events are then rejected. Default
     /// `true`. The Go original does not have the extended protocol.
     pub extended: bool,
     /// True if the other members are notified again when a member repeats its join. Default

@@ -34,20 +34,21 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Disables all faults: data arrives whole, in an order that the seed determines.
+    /// Creates a configuration without faults: data arrives whole, in an order that the seed
+    /// determines.
     #[must_use]
     pub fn none() -> Self {
         Faults::default()
     }
 
-    /// Enables all faults that lose no data. Every guarantee of the server must hold under them.
-    /// This is the default for [`World::new`](super::World::new).
+    /// Creates a configuration with all faults that lose no data. Every guarantee of the server
+    /// must hold under them. This is the default for [`World::new`](super::World::new).
     #[must_use]
     pub fn gentle() -> Self {
         Faults { split: true, short_writes: true, spurious_polls: true, ..Faults::default() }
     }
 
-    /// Enables all faults. Any client may lose its connection at any time.
+    /// Creates a configuration with all faults. Any client may lose its connection at any time.
     #[must_use]
     pub fn harsh() -> Self {
         Faults { stalls: true, resets: true, half_closes: true, ..Faults::gentle() }

@@ -23,7 +23,7 @@ pub(super) const PROBE_BYTES: usize = 64 * 1024;
 /// The number of bytes that each packet counts as at least, towards [`PROBE_BYTES`].
 pub(super) const PACKET_BYTES: usize = 1024;
 /// How long after a packet a plain server is asked for a confirmation at the latest. Also the
-/// interval between requests to an extended server, except while a backlog is being sent.
+/// minimum interval between requests to an extended server, except while a backlog is being sent.
 pub(super) const PROBE_DELAY: Duration = Duration::from_secs(1);
 
 /// The minimum interval between packets after the server has first closed the connection with
