@@ -173,7 +173,7 @@ impl Outbox {
         self.sent_bytes <= limits.bytes && self.window.is_none_or(|window| self.sent.len() < window)
     }
 
-    /// Returns true if the queue has space for a message of this length; an empty queue always has.
+    /// Returns true if the queue accepts a message of this length; an empty queue accepts any.
     pub(super) fn accepts(&self, bytes: usize, limits: Limits) -> bool {
         let fits = self.queue.is_empty() || self.queued_bytes + bytes <= limits.bytes;
         fits && self.queue.len() < limits.messages

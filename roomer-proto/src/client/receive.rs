@@ -210,7 +210,8 @@ impl Client {
             // An acknowledgement forged by a peer has a receiver, or its sender is that peer.
             JOIN_ACK | LEAVE_ACK => {
                 let Some(id) = ConnId::parse(src).filter(|_| dst.is_empty()) else { return };
-                // A peer has forged this for another connection, and the Go original has forwarded
+                // A peer has forged this acknowledgement for another connection, and the Go
+                // original has forwarded it.
                 // it.
                 if self.id.is_some_and(|own| own != id) {
                     return;
