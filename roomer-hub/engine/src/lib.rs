@@ -24,7 +24,7 @@
 //! a system call, a wake-up or a handler.
 //!
 //! `server/` and the handles in `app/` are the public API. Behind them, `shared/` contains the
-//! state shared by the tasks of one server, and each part uses only what it needs.
+//! state shared by the tasks of one server.
 //!
 //! A connection that reads more slowly than messages arrive accumulates a backlog. Up to
 //! [`max_backlog`](Builder::max_backlog) this has no effect. Above it, the server briefly pauses

@@ -126,7 +126,7 @@ where
             self.publish(cx);
             let is_written = self.carrier.poll_flush(cx).is_ready();
             if self.is_over(is_written) {
-                // Close it within this poll, since nothing may wake the task later.
+                // Close the link within this poll, since nothing may wake the task later.
                 self.is_closing = true;
                 continue;
             }
@@ -139,8 +139,8 @@ where
         Poll::Pending
     }
 
-    /// Handles the broker's events and the machine's deadlines. Returns true if there may be more
-    /// events.
+    /// Handles the broker's events, and the deadlines of the cluster's machine. Returns true if
+    /// there may be more events.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         // Collect the broker's events before taking the lock so that many frames cost one lock and
         // one flush.
@@ -169,8 +169,8 @@ where
         if !has_more && state.is_some_and(|state| state.machine.wake_at() <= now) {
             core.apply_cluster(now, Input::Tick);
         }
-        // The node stops only after all connections have ended so that its peers receive the leaves
-        // before the last frame.
+        // The node stops only after all its connections have ended, so that its peers receive the
+        // leaves before the last frame.
         let stops =
             self.goodbye.is_none() && shared.is_closing() && core.outbound.writers.is_empty();
         // Send the tunnels' data before counting the tunnels, since nothing wakes the task after
@@ -230,7 +230,7 @@ where
         state.link = Some(cx.waker().clone());
     }
 
-    /// Returns true if the node's last frame was published, or can no longer be.
+    /// Returns true if the node's last frame was published, or can no longer be published.
     fn is_over(&self, is_written: bool) -> bool {
         let Some(deadline) = self.goodbye else { return false };
         let core = self.shared.core();
@@ -260,7 +260,7 @@ where
         at.is_some_and(|at| self.is_past(at, cx))
     }
 
-    /// Returns true if the time `at` has passed; otherwise sets the timer for it.
+    /// Returns true if the time `at` has passed. Otherwise sets the timer for it.
     fn is_past(&mut self, at: Duration, cx: &mut Context<'_>) -> bool {
         let now = self.shared.now();
         if at <= now {
@@ -278,7 +278,8 @@ where
     }
 }
 
-/// Converts an event into an input for the cluster's machine and a report for the operator.
+/// Converts a carrier's event into an input for the cluster's machine and a report for the
+/// operator.
 fn read(event: CarrierEvent) -> (Option<Input>, Option<Report>) {
     match event {
         CarrierEvent::Up { max_payload } => (Some(Input::Up { max_payload }), Some(Report::Up)),
@@ -288,7 +289,7 @@ fn read(event: CarrierEvent) -> (Option<Input>, Option<Report>) {
     }
 }
 
-/// A report to the operator or the application, made without the lock.
+/// A report to the operator or to the application, delivered without holding the lock.
 enum Report {
     Up,
     Down(String),

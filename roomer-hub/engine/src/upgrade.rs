@@ -58,13 +58,13 @@ impl Server {
     /// are kept with the connection ([`Conn::extension`](crate::Conn::extension)); a
     /// [`Claims`](crate::Claims) among them becomes the connection's claims. If the server also has
     /// an [`authorize`](crate::Builder::authorize) hook, both apply: the hook finds the
-    /// middleware's claims in [`HandshakeRequest::head`](crate::HandshakeRequest::head), and its own claims take
-    /// precedence where both have the same name.
+    /// middleware's claims in [`HandshakeRequest::head`](crate::HandshakeRequest::head), and its
+    /// own claims take precedence where both have the same name.
     ///
     /// # Errors
     ///
-    /// Returns the response to send instead: an error caused by this request, 503 or 429 if the server
-    /// is full or shuts down, or 500 if it was built with
+    /// Returns the response to send instead: an error caused by this request, 503 or 429 if the
+    /// server is full or shutting down, or 500 if it was built with
     /// [`authorize_async`](crate::Builder::authorize_async), which requires
     /// [`upgrade_async`](Self::upgrade_async).
     #[allow(

@@ -218,7 +218,7 @@ fn handlers_return_errors_of_the_type_set_in_the_builder() {
 }
 
 /// A handler body that compiles in both kinds of handlers, and passes on parts of a message in
-/// every way.
+/// every supported way.
 macro_rules! body {
     ($conn:ident, $message:ident) => {{
         let text = $message.text()?.to_owned();

@@ -37,9 +37,9 @@ use crate::{Server, Upgrade, connect_upgraded};
 /// - [`SocketAddr`]: the client's address, for [`HandshakeRequest::peer`](crate::HandshakeRequest::peer),
 ///   [`trust_proxy`](crate::Builder::trust_proxy) and
 ///   [`max_connections_per_address`](crate::Builder::max_connections_per_address). With the
-///   `axum` feature, axum's `ConnectInfo<SocketAddr>` too, which is present if the application is served
-///   with `into_make_service_with_connect_info::<SocketAddr>()`. For other places use
-///   [`peer_from`](Mount::peer_from).
+///   `axum` feature, axum's `ConnectInfo<SocketAddr>` is used too, which is present if the
+///   application is served with `into_make_service_with_connect_info::<SocketAddr>()`. To take the
+///   address from elsewhere, use [`peer_from`](Mount::peer_from).
 ///
 /// If an option needs the client's address and a request has none, the response is 500, and a
 /// [warning](crate::Builder::on_warning) describes the remedy.
@@ -119,7 +119,7 @@ impl<B> Service<http::Request<B>> for Mount {
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         // Take the upgrade first: hyper stores it in the request's extensions, which become the
-        // connection's.
+        // connection's extensions.
         let stream = hyper::upgrade::on(&mut request);
         // Drop the body, since an upgrade request must not have one.
         let (head, _) = request.into_parts();

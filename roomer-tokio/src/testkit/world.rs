@@ -316,7 +316,7 @@ impl fmt::Debug for TokioWorld {
 }
 
 /// Runs many of the world's tasks within one tokio poll, without the cooperative budget. The budget
-/// is meant for a single task: once it were exhausted, all the world's other tasks would stay
+/// is meant for a single task: once it is exhausted, all the world's other tasks would stay
 /// pending.
 async fn without_budget<T>(mut run: impl FnMut() -> T) -> T {
     unconstrained(poll_fn(|_| Poll::Ready(run()))).await

@@ -79,10 +79,11 @@ impl Claims {
         self
     }
 
-    /// Sets the info that extended members of the connection's rooms receive with its id, such as a
-    /// display name: one JSON value of at most [`max_info`](crate::Builder::max_info) bytes. Without an
-    /// info, those members receive only the id and the user. [`Conn::set_info`](crate::Conn::set_info)
-    /// changes the info later. A client that resumes its session keeps its current info.
+    /// Sets the info that extended members of the connection's rooms receive together with the
+    /// connection's id, such as a display name: one JSON value of at most
+    /// [`max_info`](crate::Builder::max_info) bytes. Without an info, those members receive only
+    /// the id and the user. [`Conn::set_info`](crate::Conn::set_info) changes the info later. A
+    /// client that resumes its session keeps its current info.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -106,8 +107,9 @@ impl Claims {
         self
     }
 
-    /// Merges `other` into these claims. Where both have the same name, the same type, a user or an
-    /// info, `other` takes precedence. The login is valid for the shorter of the two times.
+    /// Merges `other` into these claims. If both contain the same name, a value of the same type, a
+    /// user or an info, `other` takes precedence. The login is valid for the shorter of the two
+    /// times.
     pub(crate) fn merge(&mut self, other: Claims) {
         let Claims { names, extensions, user, info, good_for } = other;
         self.names.extend(names);
@@ -181,8 +183,8 @@ impl Credentials {
         mut extensions: Extensions,
         now: Duration,
     ) -> Result<Option<Arc<Self>>, Expired> {
-        // The middleware's claims have been merged into `claims`; handlers must not find the unmerged
-        // version.
+        // Remove the middleware's claims, which have been merged into `claims`: handlers must not
+        // find the unmerged version.
         extensions.remove::<Claims>();
         let mut expires = None;
         if let Some(claims) = &mut claims {

@@ -9,7 +9,7 @@ pub enum DisconnectReason {
     /// The client closed the connection, with this code if its close frame contained one.
     ByPeer(Option<u16>),
     /// The connection ended without a close frame because the client or its network failed. In a
-    /// cluster, also if the session's client now has a session on another node.
+    /// cluster, this is also the reason if the session's client now has a session on another node.
     Lost,
     /// The server closed the connection with this code (RFC 6455 section 7.4), because of a
     /// protocol error, a limit, a panic in a handler, an application call, or a shutdown.

@@ -10,13 +10,13 @@ use roomer_proto::PacketRef;
 
 use roomer_hub::ConnId;
 
-/// A message received from a client, as passed to handlers and rules.  Synchronous handlers
+/// A message received from a client, as passed to handlers and rules. Synchronous handlers
 /// ([`on`](crate::Builder::on)) borrow it from the connection's read buffer: names are `&str`, the
 /// payload is `&[u8]`, and no byte is copied. Asynchronous handlers
 /// ([`on_async`](crate::Builder::on_async)) own it, as an [`OwnedMessage`]: names are
-/// [`ByteString`](https://docs.rs/bytestring), the payload is [`Bytes`], which are cheap to clone
-/// and dereference to the same types. Both kinds have the same fields and methods, so the body of a
-/// handler compiles unchanged as either:
+/// [`ByteString`](https://docs.rs/bytestring) and the payload is [`Bytes`], both of which are cheap
+/// to clone and dereference to the borrowed types. Both kinds of messages have the same fields and
+/// methods, so the body of a handler compiles unchanged as either:
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;

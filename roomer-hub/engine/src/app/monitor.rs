@@ -152,7 +152,7 @@ mod recorder {
         }
 
         /// Removes and returns the functions whose futures were woken by a thread other than the
-        /// polling one, together with the connections that they ran for.
+        /// one that had polled them, together with the connections for which they ran.
         #[must_use]
         pub fn take_foreign_wakes(&self) -> Vec<(String, Option<ConnId>)> {
             std::mem::take(&mut self.record_lock().foreign_wakes)

@@ -21,9 +21,10 @@ pub enum RequestError {
     /// The client has answered with an error.
     #[error("the client failed: {code}: {message}")]
     Failed {
-        /// The client's code: `unknown` if it has no handler for the event, otherwise usually `failed`.
+        /// The error code from the client: `unknown` if the client has no handler for the event,
+        /// otherwise usually `failed`.
         code: String,
-        /// The client's text.
+        /// The error text from the client.
         message: String,
     },
 }

@@ -74,7 +74,8 @@ impl<E> Builder<E> {
     /// Default: only `roomer`, which the Go original does not select. A client offers it together
     /// with its token, written as `token.` followed by the token's UTF-8 in URL-safe Base64 without
     /// padding, so that the token does not appear in URLs and in the logs of proxies.
-    /// [`HandshakeRequest::token`] returns it. Names that begin with `token.` are never selected.
+    /// [`HandshakeRequest::token`] returns the token. Names that begin with `token.` are never
+    /// selected.
     pub fn subprotocol(mut self, name: &str) -> Self {
         if !self.options.handshake.subprotocols.add(name) {
             self.fail(BuildError::Subprotocol(name.into()));

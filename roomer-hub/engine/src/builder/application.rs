@@ -51,8 +51,8 @@ impl<E> Builder<E> {
     /// The future is dropped when the connection ends.
     ///
     /// The handler is cloned for each message so that an `async move` closure may use a captured
-    /// pool or sender without cloning it explicitly. Captured values must be [`Clone`] (put others
-    /// into an [`Arc`](std::sync::Arc)), and the future must be [`Send`].
+    /// pool or sender without cloning it explicitly. Captured values must be [`Clone`] (wrap others
+    /// in an [`Arc`](std::sync::Arc)), and the future must be [`Send`].
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -189,9 +189,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the rule that decides whether a client may send a direct message to the connection with the id
-    /// [`dst`](Message::dst). If the rule returns false, the message is dropped and counted. A
-    /// panic closes the sender's connection with 1011.
+    /// Sets the rule that decides whether a client may send a direct message to the connection with
+    /// the id [`dst`](Message::dst). If the rule returns false, the message is dropped and counted.
+    /// A panic closes the sender's connection with 1011.
     pub fn may_send<F>(mut self, rule: F) -> Self
     where
         F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,

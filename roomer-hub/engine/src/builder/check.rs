@@ -35,7 +35,7 @@ fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
         ("max_connections_per_address", connections.per_address == 0),
         ("max_connections_per_user", options.max_connections_per_user == 0),
         ("drain", drain.deadline.is_zero() || drain.per_second == 0),
-        // Check this first, since the default of `ping_interval` depends on it.
+        // Check `pong_timeout` first, since the default of `ping_interval` depends on it.
         ("pong_timeout", options.pong_timeout.is_zero()),
         ("ping_interval", options.ping_interval.is_zero()),
         ("write_timeout", options.write_timeout.is_zero()),

@@ -11,8 +11,8 @@ use crate::env::Environment;
 use crate::options::{LONGEST, Options};
 
 impl<E> Builder<E> {
-    /// Calls `hook` when another [cluster](Self::cluster) node's members become visible, and when
-    /// that node has left.
+    /// Calls `hook` when the members of another [cluster](Self::cluster) node become visible, and
+    /// when that node has left.
     ///
     /// The hooks `on_peer` and `on_gap` run one at a time, in event order, in the broker link's
     /// task, so they should return quickly. A panic is only counted.

@@ -30,7 +30,7 @@ pub enum BuildError {
     /// A limit or a timeout is zero, which would reject every client.
     #[error("{option} must not be zero: leave it out to use its default")]
     Zero {
-        /// The builder's method.
+        /// The name of the builder method that sets the limit or the timeout.
         option: &'static str,
     },
     /// The maximum for a single connection exceeds the memory budget.
@@ -79,7 +79,7 @@ pub enum BuildError {
          raise the second"
     )]
     PerAddress {
-        /// The builder's method that sets the total.
+        /// The name of the builder method that sets the total.
         option: &'static str,
         /// The limit per address.
         per_address: usize,

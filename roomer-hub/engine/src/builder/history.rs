@@ -32,8 +32,8 @@ impl<E> Builder<E> {
     /// ```
     ///
     /// Messages are kept in this process's memory, so each cluster node has its own history. After
-    /// the last member has left, they are kept until they reach the history's age. A room that
-    /// matches a pattern of [`Cluster::order`](crate::Cluster::order) with
+    /// the last member has left a room, its messages are kept until they reach the history's
+    /// maximum age. A room that matches a pattern of [`Cluster::order`](crate::Cluster::order) with
     /// [`Order::Room`](crate::Order::Room) has no history.
     pub fn history(mut self, pattern: impl Into<String>, history: History) -> Self {
         self.histories.push((pattern.into(), history));

@@ -55,8 +55,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Never closes a connection because of violations. Of this and
-    /// [`violation_rate`](Self::violation_rate), the last call applies.
+    /// Never closes a connection because of violations. If both this and
+    /// [`violation_rate`](Self::violation_rate) are called, the last call applies.
     pub fn unlimited_violations(mut self) -> Self {
         self.config.violation_rate = None;
         self

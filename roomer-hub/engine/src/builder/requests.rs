@@ -12,7 +12,8 @@ impl<E> Builder<E> {
     /// Registers a handler for requests whose event is `event`. Its return value is sent as the
     /// reply. Only clients that use the extended protocol send requests. The rules for messages to
     /// rooms apply to requests too ([`may_publish`](Self::may_publish), and by default membership).
-    /// Other messages with the same event are passed to the handler of [`on`](Self::on).
+    /// A message with the same event that is not a request is passed to the handler registered with
+    /// [`on`](Self::on).
     ///
     /// The handler returns a payload or a result; see [`IntoReply`]. An error is reported to
     /// [`on_error`](Self::on_error), and the client receives the code `failed` without its text, or

@@ -12,10 +12,10 @@ use crate::server::conn::Conn;
 const RENEWALS: (&str, &str) = ("renew_login", "renew_login_async");
 
 impl<E> Builder<E> {
-    /// Sets whether clients that request the extended protocol (`roomer=2` in the URL's query) get it.
-    /// Default true, and false with [`compat`](Self::compat). If disabled, that query parameter is
-    /// ignored, and events that begin with `roomer:` are ordinary ones. Plain clients are not affected,
-    /// except that they may not send such events.
+    /// Sets whether clients that request the extended protocol (`roomer=2` in the URL's query) get
+    /// it. Default true, and false with [`compat`](Self::compat). If disabled, that query parameter
+    /// is ignored, and events that begin with `roomer:` are ordinary ones. If enabled, plain
+    /// clients are not affected, except that they may not send such events.
     pub fn extended(mut self, enabled: bool) -> Self {
         self.extended = Some(enabled);
         self
@@ -76,8 +76,9 @@ impl<E> Builder<E> {
     /// earlier ones. If the hook returns a rejection, or another user's claims, the login expires
     /// as before. A panic closes that connection with 1011.
     ///
-    /// Existing handles to the connection keep the earlier claims; handlers get a new one. Plain
-    /// clients are not asked: their login expires, and they reconnect.
+    /// Existing handles to the connection keep the earlier claims; handlers that run later get a
+    /// handle with the new ones. Plain clients are not asked: their login expires, and they
+    /// reconnect.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -96,7 +96,8 @@ impl Room {
         let (shared, name) = (self.shared().clone(), self.name());
         let request = shared.call(|inner, now| {
             let request = inner.machine.request(now, name, event, to, payload, timeout)?;
-            // Insert the slot under the same lock so that no answer can arrive before it.
+            // Insert the slot under the same lock so that no answer can arrive before the slot
+            // exists.
             inner.answers.0.insert(request, Slot::default());
             Ok(request)
         });

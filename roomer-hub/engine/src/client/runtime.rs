@@ -35,9 +35,10 @@ pub trait Runtime: Send + Sync + 'static {
         Box::pin(ready(Err(io::ErrorKind::Unsupported.into())))
     }
 
-    /// Calls `wake` whenever the connection may have been lost unnoticed or may be possible again,
-    /// because the machine was suspended or its network has changed. Stops when the returned value
-    /// is dropped. By default there is no such signal, and `wake` is never called.
+    /// Calls `wake` whenever the connection may have been lost unnoticed, or a new one may have
+    /// become possible, because the machine was suspended or its network has changed. Stops when
+    /// the returned value is dropped. By default, the runtime has no such signal, and `wake` is
+    /// never called.
     fn watch(wake: Arc<dyn Fn() + Send + Sync>) -> Option<Box<dyn Send>> {
         drop(wake);
         None

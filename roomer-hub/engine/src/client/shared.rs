@@ -21,7 +21,7 @@ pub(super) struct Shared {
 
 pub(super) struct Inner {
     pub(super) machine: Machine,
-    /// The driver task's waker.
+    /// The waker of the driver's task, if it has been registered since the last wake-up.
     pub(super) driver: Option<Waker>,
     /// Rejected joins, kept until the room is joined again.
     pub(super) refused: BTreeMap<ByteString, JoinError>,
@@ -107,8 +107,8 @@ impl Inner {
     }
 
     pub(super) fn subscribe(&mut self, room: Option<&str>, capacity: usize) -> Arc<Subscriber> {
-        // Check this now, since a subscription does not receive the event of a room that has
-        // already ended.
+        // The stream of a room that the client is not in ends immediately, since the event that
+        // would end it may already have been dispatched.
         let is_outside = room.is_some_and(|room| !self.machine.rooms().any(|other| other == room));
         let is_over = self.closed.is_some() || is_outside;
         let queue = Queue { is_over, ..Queue::default() };
@@ -234,7 +234,7 @@ mod tests {
         inner.machine.leave(now, "lobby");
         inner.machine.join(now, "lobby").expect("an open client");
         let second = inner.subscribe(Some("lobby"), 9);
-        // Dispatch only now, as when the driver runs after the application's calls.
+        // Dispatch the events only now, as when the driver runs after the application's calls.
         inner.dispatch(&mut Dispatched::default());
         assert!(!is_over(&second), "the event is of the membership before");
     }

@@ -11,7 +11,7 @@ use roomer_proto::client::{Event, Message};
 
 use super::shared::{Shared, Subscriber};
 
-/// A stream's end of its subscription's queue. Dropping it ends the subscription.
+/// The reading end of a subscription's queue. Dropping it ends the subscription.
 struct Subscription {
     shared: Arc<Shared>,
     subscriber: Arc<Subscriber>,
@@ -53,9 +53,9 @@ pub struct Events(Subscription);
 /// The messages of one room since the call to `messages()`, in order. They include messages sent to
 /// this client alone through the room.
 ///
-/// If messages arrive faster than the application reads them, the oldest in the buffer are dropped and
-/// [counted](Self::take_missed). The stream ends when the client has left the room or is closed. A
-/// reconnect does not end it.
+/// If messages arrive faster than the application reads them, the oldest in the buffer are dropped
+/// and [counted](Self::take_missed). The stream ends when the client has left the room, or when the
+/// client is closed. A reconnect does not end it.
 #[must_use]
 pub struct Messages(Subscription);
 

@@ -21,8 +21,8 @@ pub(super) async fn secure(
 ) -> Result<BoxStream, String> {
     let config = match config {
         Some(config) => config,
-        // Load the authorities for each connection, since the system's change and a client connects
-        // rarely.
+        // Load the authorities for each connection, since those of the system may change and a
+        // client connects rarely.
         None => Arc::new(system()?),
     };
     let name = ServerName::try_from(host.to_owned());
@@ -37,7 +37,8 @@ fn explain(error: &io::Error) -> String {
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
             "the server does not use TLS at this port: write ws://, or the port that has TLS".into()
         }
-        // The verifier's own error type belongs to a crate that rustls does not export.
+        // The error's type belongs to a crate that rustls does not export, so search for its name
+        // in the text.
         Some(Error::InvalidCertificate(CertificateError::Other(other)))
             if format!("{other:?}").contains("CaUsedAsEndEntity") =>
         {
@@ -57,8 +58,8 @@ fn system() -> Result<ClientConfig, String> {
     if count == 0 {
         return Err("the system has no certificates of authorities".into());
     }
-    // `ClientConfig::builder` would choose a provider itself, and panics if the application has enabled
-    // a second one.
+    // Do not use `ClientConfig::builder`: it chooses a provider itself, and panics if the
+    // application has enabled a second one.
     let provider = CryptoProvider::get_default().cloned();
     let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
     let builder =

@@ -105,8 +105,8 @@ type Act = Box<dyn FnMut(&Event, &mut State)>;
 struct Socket {
     socket: WebSocket,
     state: Rc<RefCell<State>>,
-    /// Fields are dropped in order: the socket closes before its listeners are removed. No listener
-    /// runs in between, since events are dispatched only after the current task.
+    /// Fields are dropped in order, so the socket closes before its listeners are removed. No
+    /// listener runs in between, since events are dispatched only after the current task.
     _listeners: [Listener; 3],
 }
 

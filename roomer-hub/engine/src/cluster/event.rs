@@ -11,7 +11,7 @@ use roomer_proto::cluster::NodeId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerEvent {
-    /// The node's id, which is new at each start of the node.
+    /// The node's id. Each start of a node draws a new one.
     pub node: NodeId,
     /// The node's name.
     pub name: String,

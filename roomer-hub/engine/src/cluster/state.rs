@@ -28,11 +28,10 @@ pub(crate) struct ClusterState {
     pub(crate) shown: BTreeSet<NodeId>,
     /// Connections to close because they may have missed messages.
     pub(crate) closing: Closing,
-    /// The tunnels of this node: those of its sockets whose sessions are on other nodes, and those
-    /// of its sessions whose sockets are.
+    /// This node's tunnels, for sockets here whose sessions are on other nodes, and for sessions
+    /// here whose sockets are on other nodes.
     pub(crate) tunnels: Tunnels,
-    /// A list for the machine's effects, which is empty between inputs and only keeps its
-    /// allocation.
+    /// A reusable list for the machine's effects. It is empty between inputs.
     pub(crate) effects: Vec<Effect>,
 }
 

@@ -35,12 +35,11 @@ pub(super) struct Closing {
     /// not beyond `latest`.
     until: Duration,
     latest: Duration,
-    /// The writer's count, at the last step, of the times that a full socket has accepted bytes
-    /// again.
+    /// The value of the writer's `relieved` counter at the last step.
     relieved: u32,
     /// True once the write direction is shut down.
     is_shut: bool,
-    /// The number of received bytes that may still be read.
+    /// The number of bytes that may still be read and discarded.
     left: usize,
 }
 

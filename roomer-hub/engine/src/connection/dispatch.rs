@@ -99,8 +99,8 @@ impl<'s> Dispatcher<'_, 's> {
         let (conn, shared) = (self.conn.info.key, self.shared);
         let mut dispatched = Dispatched::default();
         let (mut input, mut packet): (Input<'_>, PacketRef<'_>) = (input, packet);
-        // Call the rule only once, when the packet arrives. If it denies the request, the request
-        // is removed from the join below.
+        // Call the rule for room histories only once, when the packet arrives. If the rule denies
+        // the request, the request is removed from the join below.
         if let Some(rule) = shared.options().rules.recall.as_ref()
             && packet.event == JOIN
             && !packet.payload.is_empty()

@@ -109,8 +109,8 @@ impl Connection {
         }
         let answer = match requesting.tunnel.poll_answer(cx) {
             Poll::Ready(Some(answer)) => answer,
-            // The client has returned on another socket, or the session's node ends. The client
-            // will return.
+            // Either the client has returned on another socket, or the session's node is ending and
+            // the client will reconnect.
             Poll::Ready(None) => return Step::Done,
             Poll::Pending if now < requesting.until => return Step::Wait(requesting.until),
             Poll::Pending => Answer::Refused,

@@ -20,8 +20,8 @@ use crate::server::conn::Conn;
 use crate::shared::Shared;
 use crate::sync::MutexGuard;
 
-/// How long a sender is paused for each [`READ_QUANTUM`] read from it, at most, after it has sent
-/// to a receiver above its high-water mark.
+/// The maximum pause of a sender for each [`READ_QUANTUM`] bytes read from it, if it has sent to a
+/// receiver above its high-water mark.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 
 /// The number of bytes read for which a sender is paused once ([`BACKPRESSURE_PAUSE`]).
@@ -132,8 +132,8 @@ impl<'s> Inbound<'_, 's> {
             Ok(Event::Ping(payload)) => {
                 let mut pong = Vec::new();
                 websocket::pong_frame(payload, &mut pong);
-                // This has no effect above the high-water mark, so a client that does not read its
-                // pongs does not fill its queue with more of them.
+                // `send_control` has no effect above the high-water mark, so a client that does not
+                // read its pongs does not fill its queue with more of them.
                 core.outbound.send_control(self.conn.info.key, pong);
                 (core, None)
             }
@@ -246,7 +246,7 @@ impl<'s> Inbound<'_, 's> {
         self.activity.pause(dispatched.congested, self.writer, self.pause_until);
     }
 
-    /// Continues with the credentials of a renewed login, if the login was renewed.
+    /// If the login was renewed, continues with its new credentials.
     pub(super) fn renewed(&mut self, renewed: Renewed) {
         if let (Renewed::Login(info), Some(session)) = (renewed, &mut self.session_state) {
             session.renewal.schedule(self.now, info.expires(), self.shared.options());
@@ -267,7 +267,7 @@ impl<'s> Inbound<'_, 's> {
         }
     }
 
-    /// Ends the connection if there is a reason.
+    /// Ends the connection if `end` contains a reason.
     fn end(&self, core: &mut Core, end: Option<End>) {
         let key = self.conn.info.key;
         match end {

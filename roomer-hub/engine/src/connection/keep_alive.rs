@@ -9,7 +9,7 @@ use crate::timer::moment::Moment;
 pub(crate) struct KeepAlive {
     /// The last time at which bytes were received, or a full socket accepted some.
     last_received: Moment,
-    /// The writer's count, at that time, of the times that a full socket has accepted bytes again.
+    /// The value of the writer's `relieved` counter at that time.
     relieved: u32,
     last_ping: Moment,
     /// The time at which the first unanswered ping was sent.

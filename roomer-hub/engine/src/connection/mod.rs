@@ -360,8 +360,8 @@ impl Connection {
         if let State::Done = self.state {
             return;
         }
-        // Do this first so that no other task writes to the socket any more, and paused senders are
-        // released.
+        // Discard the output first, so that no other task writes to the socket any more, and paused
+        // senders are released.
         self.abandon_handover();
         if !matches!(self.state, State::HandedOver) {
             self.writer.discard();
@@ -378,8 +378,8 @@ impl Connection {
             }
         }
         self.state = State::Done;
-        // Do this last: when the last socket is no longer counted, a drain completes and the
-        // process may exit.
+        // Leave last: when the last socket is no longer counted, a drain completes and the process
+        // may exit.
         self.shared
             .lifecycle
             .leave(self.place, self.shared.options().handshake.address(self.peer.get()));

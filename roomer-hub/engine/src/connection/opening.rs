@@ -39,7 +39,7 @@ const REJECT_LINGER: Duration = Duration::from_secs(1);
 /// A connection whose handshake was accepted, but which the hub has not opened yet.
 #[derive(Default)]
 pub(crate) struct Opening {
-    /// The response to the request. Empty if the framework has sent it.
+    /// The response to the request. Empty if a framework has sent it.
     pub(crate) response: Vec<u8>,
     pub(crate) compression: Compression,
     pub(crate) credentials: Option<Arc<Credentials>>,
@@ -64,7 +64,7 @@ pub(super) struct Authorizing {
 impl Connection {
     /// Responds before the request is read, because the server has too many sockets.
     pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
-        // The rejection was counted together with the socket.
+        // The rejection has already been counted, together with the socket.
         trace::rejected(self.peer.get(), status.as_u16());
         let handshake = self.shared.handshake();
         handshake.warnings.give(handshake.handshakes_full(status));
@@ -250,7 +250,7 @@ impl Connection {
         let random = shared.env.random();
         let mut core = shared.core();
         let id = core.new_id(random);
-        // Check this under the lock: a shutdown either finds this connection in the hub, or is
+        // Check the phase under the lock: a shutdown either finds this connection in the hub, or is
         // observed here.
         if shared.is_closing() {
             drop(core);

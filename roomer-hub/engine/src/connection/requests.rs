@@ -34,8 +34,8 @@ pub(crate) struct RunningRequest {
 #[derive(Default)]
 pub(crate) struct RunningRequests(Option<Box<RequestList>>);
 
-/// The list of pending request handlers. Allocated only if there are any, since few connections
-/// have some.
+/// The list of pending request handlers. Allocated only while there are any, since few connections
+/// have pending request handlers.
 #[derive(Default)]
 struct RequestList {
     requests: Vec<RunningRequest>,
@@ -110,7 +110,8 @@ impl<'s> Dispatcher<'_, 's> {
         let answer = match &result {
             Ok(payload) => Answer::Reply(payload),
             Err(error) => {
-                // The text of an error not intended for clients may reveal server internals.
+                // An error that is not intended for clients may reveal server internals in its
+                // text.
                 let hidden = (code_of(error), "the handler has failed");
                 let (code, message) =
                     own.map_or(hidden, |error| (error.code, error.message.as_str()));
@@ -176,7 +177,7 @@ impl Established {
                 Err(panic) => dispatcher.panicked(core, &message, panic),
             };
         }
-        // Flush what the handlers that are still pending may have sent, too.
+        // Flush the messages that handlers which are still pending may have sent, too.
         shared.flush_after_input(now, core, &mut self.flush_at);
         self.report_buffered(writer);
     }

@@ -25,7 +25,7 @@ use crate::tunnel::due::TunnelKey;
 /// thread can delay the handover.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A new connection waiting for its client's session.
+/// The state of a new connection that waits for its client's session.
 pub(super) struct Resuming {
     handover: Arc<Handover>,
     opening: Opening,
@@ -57,8 +57,8 @@ impl Connection {
                 }
                 core = self.shared.core();
                 core.sessions.refused.other_node += 1;
-                // Keep the request, with which the other node is notified once the client has a new
-                // session here.
+                // Keep the request. Once the client has a new session here, it serves to notify the
+                // other node.
                 opening.session.iter_mut().for_each(|session| session.resume = Some(request));
             } else {
                 core.sessions.refused.unknown += 1;
@@ -225,7 +225,7 @@ impl Connection {
         Step::Done
     }
 
-    /// Stops waiting for a session. A session already handed over ends.
+    /// Stops waiting for a session. If the session has already been handed over, it ends.
     pub(super) fn abandon_handover(&mut self) {
         let State::Resuming(resuming) = &mut self.state else { return };
         let Some(HandedOver { mut open, writer }) = resuming.handover.abandon() else { return };

@@ -12,9 +12,9 @@ use crate::shared::Shared;
 use crate::tunnel::Arrival;
 
 impl Connection {
-    /// Verifies another node's request for a session. Returns a connection for its client, which is
-    /// counted like a local one, if the limits permit it. Otherwise the client gets a new session
-    /// on the other node.
+    /// Verifies another node's request for a session. If the limits permit it, returns a connection
+    /// for the client, and counts it like a local one. Otherwise the client gets a new session on
+    /// the other node.
     pub(crate) fn returned(shared: &Arc<Shared>, arrival: Arrival) -> Option<Connection> {
         let Arrival { end, item } = arrival;
         let Ok(Some(TunnelItem::Open { request, .. })) = TunnelItem::decode(&item) else {

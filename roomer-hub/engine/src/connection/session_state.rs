@@ -20,13 +20,13 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 /// has no reason to send. Acknowledgements are not passed to the hub, so its rate limits do not
 /// apply to them.
 const MOST_IDLE_ACKS: u8 = 64;
-/// The time after the last acknowledgement from which the next one no longer counts as consecutive.
+/// How long after the last acknowledgement the next one still counts as consecutive.
 const ACK_PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection's session state, without the packets to send.
+/// A connection's session state, without the packets that are kept for the client.
 #[derive(Debug)]
 pub(crate) struct SessionState {
-    /// The client's handled packets, and when to acknowledge them.
+    /// The number of client packets handled, and the time at which to acknowledge them.
     pub(crate) received: AckSchedule,
     /// The time at which the server must send something or, if the session has no socket, the time
     /// at which the session ends.
@@ -45,7 +45,7 @@ pub(crate) struct SessionState {
     pub(crate) renewal: Renewal,
 }
 
-/// A packet's meaning to the session.
+/// The meaning that a packet has for the session.
 pub(crate) enum SessionPacket {
     /// An ordinary packet, for the hub.
     Other,
@@ -146,7 +146,7 @@ impl SessionState {
         self.received.due_at().map_or(heartbeat, |at| at.min(heartbeat))
     }
 
-    /// Returns the frame of an acknowledgement, which the caller must send now.
+    /// Returns the frame of an acknowledgement, which the caller must send immediately.
     pub(crate) fn acknowledge(&mut self, now: Duration) -> Vec<u8> {
         // There may be no socket: this is also called when a handler completes after the socket was
         // lost.

@@ -21,9 +21,9 @@ fn a_connection_does_not_grow() {
     let task = size_of::<Connection>() - size_of::<trace::Span>();
     let writer = size_of::<SocketWriter<Socket>>();
     let sizes = [task, writer, size_of::<ConnInfo>(), size_of::<Established>()];
-    // With 104 bytes added by tokio, the task is rounded up to a multiple of 128 bytes: 256. With the
-    // 16 bytes of its `Arc`, the application's data fits into the gap that glibc leaves between two
-    // blocks aligned to 128 bytes, such as tokio's tasks.
+    // tokio adds 104 bytes to the task, which is then rounded up to a multiple of 128 bytes: 256.
+    // With the 16 bytes of its `Arc`, the application's data fits into the gap that glibc leaves
+    // between two blocks aligned to 128 bytes, such as tokio's tasks.
     let limits = [152, if cfg!(feature = "deflate") { 216 } else { 208 }, 88, 88];
     assert!(
         sizes.iter().zip(limits).all(|(size, limit)| *size <= limit),

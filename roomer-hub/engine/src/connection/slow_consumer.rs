@@ -14,7 +14,7 @@ use crate::outbound::socket_writer::{Pressure, Status};
 const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
 /// The same limits for a connection with more than [`FLOOD_FACTOR`] times `max_backlog` queued.
-/// They bound the memory that it takes in a flood.
+/// They bound the memory that such a connection takes.
 const FLOOD_LIMITS: (Duration, Duration) = (STALL_AFTER, Duration::from_millis(500));
 
 /// The multiple of `max_backlog` above which the queue counts as flooded ([`FLOOD_LIMITS`]).

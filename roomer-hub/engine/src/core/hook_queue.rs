@@ -48,7 +48,7 @@ impl HookQueue {
         HookQueue { has_hooks, ..HookQueue::default() }
     }
 
-    /// Queues an event in a room, if there are hooks.
+    /// Queues a join or a leave, if the application has set hooks.
     pub(crate) fn push(&mut self, info: Option<&Arc<ConnInfo>>, event: impl FnOnce() -> HookEvent) {
         if self.has_hooks {
             // A connection that is being opened has no info yet. `Core::arrived` queues the events

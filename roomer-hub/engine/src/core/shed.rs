@@ -19,8 +19,8 @@ pub(crate) struct Shed {
 }
 
 impl Core {
-    /// Sums up all connections' memory, and closes those with the most until the rest is within the
-    /// budget.
+    /// Sums up all connections' memory. If the sum exceeds the budget, closes the connections with
+    /// the most memory until the rest is within the budget.
     pub(crate) fn shed(&mut self, now: Duration, budget: &MemoryBudget, window: Duration) -> Shed {
         let mut buffers = BufferSet::new();
         let closing: Vec<_> =
@@ -41,7 +41,7 @@ impl Core {
         }
         let is_over = buffers.sum() > budget.limit();
         for (usage, writer) in closing {
-            // Abort connections already closing before closing any open one.
+            // Abort connections that are already closing before closing any open one.
             if is_over {
                 buffers.remove(&usage);
                 writer.abort();

@@ -44,13 +44,13 @@ fn total(meminfo: &str) -> Option<u64> {
 }
 
 /// Returns the files that contain the limits for a control group and its parents, from a line of
-/// `/proc/self/cgroup`. In a container, its own group may be mounted as the root.
+/// `/proc/self/cgroup`. In a container, the process's own group may be mounted as the root.
 fn limit_files(line: &str) -> Option<Vec<String>> {
     // A line is `id:controllers:path`; only the path may contain more colons.
     let mut parts = line.splitn(3, ':').skip(1);
     let (controllers, path) = (parts.next()?, parts.next()?);
     let (root, file) = match controllers {
-        // The line of version 2 has no controllers.
+        // The line for version 2 lists no controllers.
         "" => ("/sys/fs/cgroup", "memory.max"),
         _ if controllers.split(',').any(|name| name == "memory") => {
             ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")

@@ -106,8 +106,8 @@ impl Candidate {
         if let Some(from_hook) = from_hook {
             claims.get_or_insert_default().merge(from_hook);
         }
-        // Check this before `checked`: an expired login, like a rejection by the hook, must hide a
-        // protocol violation.
+        // Check the login before `checked`: an expired login, like a rejection by the hook, must
+        // hide a protocol violation.
         let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
             let rejection = Rejection::unauthorized("the login has expired");
             let status = rejection.status().as_u16();
@@ -188,7 +188,8 @@ impl ServerHandshake<'_> {
         })
     }
 
-    /// Returns the address of the socket that admitting this client would replace.
+    /// Returns the address of the socket that is replaced if this client, whose user is now known,
+    /// is admitted.
     pub(crate) fn replaced(&self, accepted: &Accepted) -> Option<Replaced> {
         let user = accepted.credentials.as_ref().and_then(|credentials| credentials.user());
         self.replaced_by(accepted.session.as_ref(), |of_session| of_session == user)

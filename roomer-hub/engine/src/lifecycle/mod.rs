@@ -27,7 +27,7 @@ struct State {
     since: Option<Duration>,
     /// The number of connections that the drain has closed so far.
     closed_so_far: u64,
-    /// The connections that have ended since the drain began.
+    /// How the connections have ended since the drain began.
     report: DrainReport,
     /// The number of futures waiting for the drain.
     drains: usize,
@@ -57,8 +57,8 @@ impl Lifecycle {
         address: Option<Address>,
         admission: &AdmissionLimits,
     ) -> (SocketKind, Result<(), StatusCode>) {
-        // Check and count under one lock: otherwise, sockets that arrive at the same time could all
-        // be admitted.
+        // Check and count under one lock: otherwise, too many sockets could be admitted if they
+        // arrive at the same time.
         let mut state = lock(&self.state);
         let allowed = state.counts.check(SocketKind::Handshake, address, admission, None);
         let kind = match allowed {

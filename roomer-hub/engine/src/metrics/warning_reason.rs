@@ -77,7 +77,7 @@ pub enum WarningReason {
         proxy: Option<IpAddr>,
     },
     /// A trusted proxy's [PROXY protocol](crate::Builder::proxy_protocol) header names no client
-    /// (`UNKNOWN`, `LOCAL`), so the limit per address does not apply to it.
+    /// (`UNKNOWN`, `LOCAL`), so the limit per address does not apply to that connection.
     UnnamedClient {
         /// The [`Builder`](crate::Builder) method that sets the limit.
         option: &'static str,
@@ -147,7 +147,7 @@ pub enum WarningReason {
     ForeignPeer {
         /// The node's id.
         node: String,
-        /// The version that it uses.
+        /// The protocol version that the node uses.
         version: u8,
     },
 }
@@ -227,7 +227,7 @@ impl fmt::Display for WarningReason {
             WarningReason::Full { option, limit, untrusted_proxy } => {
                 fmt_full(f, option, *limit, *untrusted_proxy)
             }
-            // This text is also the response body.
+            // The response body contains this text too.
             WarningReason::NoAddress { option } => write!(
                 f,
                 "refused a request without the client's address (500), which {option} needs. \

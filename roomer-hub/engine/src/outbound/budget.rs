@@ -65,7 +65,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Records the result of an exact count. If it is above the limit, another count is due
+    /// Records the result of an exact count. If the count is above the limit, another one is due
     /// immediately.
     pub(crate) fn record_counted(&self, counted: usize) {
         let grown = self.grown.load(Ordering::Relaxed);

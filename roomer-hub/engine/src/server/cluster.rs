@@ -39,8 +39,8 @@ impl Server {
 
     /// Runs this node's link to its broker, with the runtime's `sleep`. Spawn the future once. It
     /// completes when the server is closed and the server's last connection has ended. Until then,
-    /// it reconnects whenever the broker is lost and becomes reachable again. The server serves its
-    /// own clients whether or not the link is up.
+    /// it reconnects whenever the broker becomes reachable again after a failure. The server serves
+    /// its own clients whether or not the link is up.
     ///
     /// Without [`Builder::cluster`](crate::Builder::cluster) it completes immediately.
     ///

@@ -60,8 +60,8 @@ impl Server {
     /// [`Builder::retry_window`]), each after its queued messages have been sent, and rejects new
     /// ones. [`drain`](Self::drain) closes them gradually.
     pub fn shutdown(&self) {
-        // Do this first: a connection that opens now either observes the closed phase, or is in the
-        // table that is read below.
+        // Enter the closed phase first: a connection that opens now either observes it, or is in
+        // the table that is read below.
         self.0.lifecycle.close();
         let keys: Vec<ConnKey> = self.0.core().outbound.writers.keys().collect();
         trace::closing(keys.len());

@@ -5,15 +5,15 @@ use std::io::{self, ErrorKind};
 use crate::Server;
 use crate::metrics::warning::WarningReason;
 
-/// The number of descriptors reserved for other uses than connections, such as listeners, the
+/// The number of descriptors reserved for uses other than connections, such as listeners, the
 /// reactor, files and logs.
 const RESERVE: u64 = 64;
 
 impl Server {
     /// Prepares the server for a listener. Called by adapters. `has_addresses` is true if the
-    /// listener knows its clients' addresses, `is_tls` if each connection starts with TLS. Raises
-    /// the process's limit on open descriptors to the number that the server may need, as far as
-    /// the system permits, and warns if that is too low.
+    /// listener knows its clients' addresses, and `is_tls` is true if each connection starts with
+    /// TLS. Raises the process's limit on open descriptors to the number that the server may need,
+    /// as far as the system permits, and warns if the resulting limit is too low.
     ///
     /// # Errors
     ///

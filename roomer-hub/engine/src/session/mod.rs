@@ -25,8 +25,8 @@ use roomer_proto::extended::SessionToken;
 use crate::session::handover::{Handover, HandoverError};
 use crate::session::release::ReleasedSessions;
 
-/// The number of the newest tokens that are kept, in addition to the token that the client
-/// presented, until the client is known to have received one of them.
+/// How many of the newest tokens are kept, in addition to the token that the client presented,
+/// until the client is known to have received one of them.
 const MOST_UNCONFIRMED: usize = 3;
 
 /// The fractional part of the golden ratio, in units of 2^-32.

@@ -10,7 +10,7 @@
 //!
 //! A task releases the server's lock before it writes. In one poll, it writes to at most
 //! [`max_per_poll`](crate::outbound::flush_pool::Flush) connections, so that other tasks can run.
-//! If output is left, the function returns true and the task must continue in its next poll.
+//! If output is left, the flush returns true, and the task must continue in its next poll.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -183,8 +183,8 @@ impl Shared {
         while left > 0
             && let Some(chunk) = job.take()
         {
-            // The last chunk may contain more connections than are left, since chunks are not
-            // divided.
+            // The last chunk may contain more connections than this poll should still write to,
+            // since chunks are not divided.
             left = left.saturating_sub(chunk.len());
             congested.append(&mut write_to(&job.work.writers[chunk]));
         }

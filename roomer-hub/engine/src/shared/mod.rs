@@ -48,7 +48,8 @@ impl Shared {
         (handlers, request_handlers): (Vec<Handler>, Vec<RequestHandler>),
         env: Arc<dyn Environment>,
     ) -> Self {
-        // This cannot underflow: the builder requires the budget to exceed that for histories.
+        // This cannot underflow: the builder requires the memory budget to exceed the histories'
+        // part.
         let budget = options.memory_budget - options.history_budget;
         let budget = Arc::new(MemoryBudget::new(budget, options.water_marks()));
         let flush_pool = FlushPool::new(options.flush.chunk);

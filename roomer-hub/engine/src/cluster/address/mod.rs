@@ -93,7 +93,7 @@ pub enum ParseBrokerAddressError {
     Feature {
         /// The text before `://`.
         scheme: &'static str,
-        /// The feature's name, which is the same in roomer's crates that have it.
+        /// The name of the missing feature, in the engine and in the adapters.
         feature: &'static str,
     },
     /// The addresses belong to different kinds of brokers.

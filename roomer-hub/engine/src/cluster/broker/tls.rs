@@ -32,8 +32,8 @@ fn config(files: &TlsFiles) -> Result<ClientConfig, String> {
         Some(file) => authorities(file)?,
         None => system()?,
     };
-    // `ClientConfig::builder` would choose a provider itself, and panics if the application has enabled
-    // a second one.
+    // Do not use `ClientConfig::builder`: it chooses a provider itself, and panics if the
+    // application has enabled a second one.
     let provider = CryptoProvider::get_default().cloned();
     let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
     let config = ClientConfig::builder_with_provider(provider)

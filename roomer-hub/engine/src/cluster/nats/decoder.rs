@@ -153,7 +153,7 @@ fn operation(line: Bytes) -> Result<Line, DecodeError> {
         b"PING" => Operation::Ping,
         b"PONG" => Operation::Pong,
         b"+OK" => Operation::Ok,
-        // This includes HMSG, which servers send only to clients that announce support for headers.
+        // Reject HMSG too, which servers send only to clients that announce support for headers.
         _ => return Err(unknown(&line)),
     };
     Ok(Line::Whole(operation))

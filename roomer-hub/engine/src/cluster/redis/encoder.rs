@@ -47,7 +47,7 @@ impl Publisher {
     pub(super) fn new(subjects: &Subjects) -> Self {
         let start = |name: &str| format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{name}", name.len());
         let mut node = start(&subjects.name(Subject::Node(NodeId(0))));
-        // Remove the digits of the id, 16 in number. Each frame appends those of its own receiver.
+        // Remove the id's 16 digits. Each frame appends the digits of its receiver's id.
         node.truncate(node.len() - 16);
         Publisher { all: start(&subjects.all()), node }
     }

@@ -41,7 +41,7 @@ impl Core {
         }
     }
 
-    /// Ends a session whose client has a new one on another node, if the proof is valid.
+    /// If the proof is valid, ends a session whose client has a new session on another node.
     pub(super) fn client_is_elsewhere(
         &mut self,
         now: Duration,

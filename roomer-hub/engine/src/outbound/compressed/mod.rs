@@ -16,10 +16,10 @@
 //! | the hub, rooms with history, other nodes of a cluster | packets | each node compresses for its own members |
 //!
 //! Compression therefore runs without the server's lock, in the task that flushes, and only if a
-//! room has a receiver for it. Each frame is compressed independently, since no receiver has all of
-//! the sender's earlier frames. Messages to one connection (direct messages, `join_ack`, replies,
-//! and the part of a batch delivered early to a leaving member) stay plain: compressing them would
-//! benefit a single receiver.
+//! room has a receiver that accepts compressed messages. Each frame is compressed independently,
+//! since no receiver has all of the sender's earlier frames. Messages to one connection (direct
+//! messages, `join_ack`, replies, and the part of a batch delivered early to a leaving member) stay
+//! plain: compressing them would benefit a single receiver.
 //!
 //! Without the `deflate` feature, [`CompressedBatch`] is uninhabited and costs nothing.
 
@@ -53,8 +53,8 @@ pub(crate) struct Saved {
 }
 
 impl Chunk {
-    /// Attaches a batch to a chunk of it. The batch's compressed form is used when the chunk is
-    /// written.
+    /// Attaches a batch's compressed form to this chunk, if the chunk is a slice of that batch. The
+    /// compressed form is then used when the chunk is written.
     pub(crate) fn compressible(mut self, batch: Option<&CompressedBatch>) -> Self {
         // A part copied for a session cannot be located in the compressed form.
         self.compressed = batch.filter(|batch| batch.contains(&self.bytes)).cloned();

@@ -275,8 +275,8 @@ impl SocketWriter {
     /// Returns `Poll::Ready` if the connection is not congested, or has ended. Polled by senders'
     /// tasks.
     pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
-        // Check this under the lock under which the wakers are taken: otherwise, a waker could be
-        // added just after they are taken, and would never be called.
+        // Check for congestion under the lock under which the wakers are taken: otherwise, a waker
+        // could be added just after they are taken, and would never be called.
         let mut state = lock(&self.state);
         if !self.is_congested() || state.outbox.phase() != OutboxPhase::Open {
             return Poll::Ready(());

@@ -41,7 +41,7 @@ struct Pipe<S> {
     pending: Pending,
 }
 
-/// The operation that must complete before the accepted bytes are flushed or the stream is closed.
+/// The operation that the stream must still complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pending {
     Nothing,

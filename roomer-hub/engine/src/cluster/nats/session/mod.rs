@@ -158,7 +158,7 @@ impl Session {
     fn apply(&mut self, operation: Operation) -> Option<SessionEvent> {
         match operation {
             Operation::Info(json) => self.inform(&json),
-            // This includes errors after which a server keeps the link open, such as a missing
+            // End the session even after errors that leave the link open, such as a missing
             // permission. Otherwise, frames would be lost silently.
             Operation::Error(text) => Some(self.down(self.explain(&text))),
             // INFO must come first. A server that sends an error instead explains the reason.
