@@ -27,7 +27,7 @@
 //!
 //! Clients of the extended protocol send requests, which a handler answers with its return value.
 //! The server sends requests to clients with [`Conn::request`]. If a handler returns a
-//! [`ReplyError`], its text is sent to the client; the texts of other errors are not:
+//! [`ReplyError`], its text is sent to the client. The texts of other errors are not sent:
 //!
 //! ```
 //! use std::time::Duration;

@@ -42,7 +42,7 @@ impl Transport for Socket {
                 let size = socket::read(&self.stream, buf)?;
                 if EMPTIES && 0 < size && size < buf.len() {
                     partial = Some(size);
-                    // Returning this error from `try_io` clears tokio's cached readiness.
+                    // This error makes `try_io` clear tokio's cached readiness.
                     return Err(ErrorKind::WouldBlock.into());
                 }
                 Ok(size)

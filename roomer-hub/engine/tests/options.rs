@@ -53,7 +53,7 @@ fn a_limit_per_address_must_not_exceed_the_total() {
     assert_eq!(error.to_string(), text);
     let sound = Server::builder().max_handshakes(10).max_handshakes_per_address(10);
     assert!(sound.build().is_ok());
-    // In this case, the default limits per address are lowered.
+    // A total below a default limit per address lowers that default.
     assert!(Server::builder().max_handshakes(1).max_connections(1).build().is_ok());
 }
 

@@ -70,7 +70,7 @@ impl Established {
         // the client has received its new token.
         let has_received = !bytes.is_empty();
         // Hold the lock while the messages from one read are handled so that their broadcasts form
-        // one batch. Only dispatching a handler releases it.
+        // one batch. It is released only to inflate messages and to run application code.
         let mut core = shared.core();
         core.counts.bytes_in += bytes.len() as u64;
         let (decoder, mut inbound) = self.inbound(shared, writer, bytes.len(), now);

@@ -95,7 +95,7 @@ fn parse_line(line: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
     };
     let words: Vec<&str> = words.collect();
     match (family, &words[..]) {
-        // The specification requires receivers to ignore the rest of such a line.
+        // The specification requires receivers to ignore the rest of a line with `UNKNOWN`.
         ("UNKNOWN", _) => Ok(None),
         ("TCP4" | "TCP6", [source, _, port, _]) => {
             let ip: IpAddr = source.parse().map_err(|_| InvalidProxyHeader)?;

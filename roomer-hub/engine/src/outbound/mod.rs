@@ -238,8 +238,8 @@ impl Outbound {
         true
     }
 
-    /// Queues a close frame for a connection and removes it. Returns the number of bytes written to
-    /// it since the last count.
+    /// Queues a close frame for a connection, and removes the connection's writer. Returns the number
+    /// of bytes written to the connection since the last count.
     pub(crate) fn close(&mut self, conn: ConnKey, code: u16, reason: &str) -> Option<u64> {
         let writer = self.writers.remove(conn)?;
         let written = writer.count_written();
@@ -270,8 +270,8 @@ impl Outbound {
         }
     }
 
-    /// Removes a connection that has ended. Returns the number of bytes written to it since the
-    /// last count.
+    /// Removes the writer of a connection that has ended. Returns the number of bytes written to the
+    /// connection since the last count.
     pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<u64> {
         let writer = self.writers.remove(conn)?;
         self.closing.add(&writer);

@@ -92,7 +92,7 @@ impl SocketWriter {
         self.socket.yield_now(cx);
     }
 
-    /// Lets the socket accept more bytes, and flushes. Called when no further write follows.
+    /// Lets the socket accept more bytes, and flushes. Called once the last bytes are queued.
     pub(crate) fn prepare_final_write(&self) {
         self.socket.prepare_final_write();
         // Unblock explicitly, since the runtime does not report that the socket now accepts more

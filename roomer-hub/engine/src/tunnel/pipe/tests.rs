@@ -31,7 +31,7 @@ fn an_end_accepts_a_window_of_bytes_until_the_other_grants_more() {
     assert_eq!(end.try_write(&bytes).unwrap(), TUNNEL_WINDOW);
     assert_eq!(end.try_write(&bytes).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert!(end.poll_writable(&mut Context::from_waker(Waker::noop())).is_pending());
-    // Credit is limited to the window, including the bytes that are not sent yet.
+    // The sum of the credit and the unsent bytes is limited to the window.
     pipe.grant(u32::MAX);
     assert_eq!(end.try_write(&bytes).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_eq!(sent(&pipe, 0), (vec![], false));
