@@ -70,9 +70,9 @@ impl Claims {
         self
     }
 
-    /// Sets the user that the connection belongs to, for [`Server::user`](crate::Server::user),
+    /// Sets the user that the connection belongs to. [`Server::user`](crate::Server::user),
     /// [`Conn::user`](crate::Conn::user) and
-    /// [`max_connections_per_user`](crate::Builder::max_connections_per_user).
+    /// [`max_connections_per_user`](crate::Builder::max_connections_per_user) refer to this user.
     #[must_use]
     pub fn user(mut self, name: impl AsRef<str>) -> Self {
         self.user = Some(name.as_ref().into());

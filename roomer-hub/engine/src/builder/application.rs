@@ -135,7 +135,7 @@ impl<E> Builder<E> {
     }
 
     /// Like [`may_join`](Self::may_join), for a rule that waits for a database or another service.
-    /// A pending join delays only that connection. The rule is cloned for each join, as an
+    /// A pending join delays only its own connection. The rule is cloned for each join, as an
     /// [`on_async`](Self::on_async) handler is for each message.
     ///
     /// If the rule allows the join, the client joins, whatever has happened since the rule started.

@@ -51,7 +51,7 @@ impl<R: Runtime> Client<R> {
         Client::builder(url)?.connect()
     }
 
-    /// Returns a builder, to set other options.
+    /// Returns a builder, which sets further options before the client starts.
     ///
     /// # Errors
     ///
