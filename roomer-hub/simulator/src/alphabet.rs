@@ -1,12 +1,13 @@
-//! The strings that plans use: rooms, events, ids and payloads. All are `'static`, so a step is
-//! only a few pointers.
+//! The strings that plans use: rooms, events, ids and payloads. All are `'static`, so a step only
+//! contains pointers to them.
 
 use std::sync::LazyLock;
 
 use roomer_hub::ConnId;
 
-/// Room names: an empty one, prefixes of each other, names that differ only in case, spaces or the
-/// encoding of an accent, and names whose lengths in bytes and in characters differ.
+/// Room names: an empty name, prefixes of other names, names that differ only in case, spaces or
+/// the encoding of an accent, and names whose length in bytes differs from their length in
+/// characters.
 pub const ROOMS: [&str; 18] = [
     "root",
     "r",
@@ -48,7 +49,7 @@ pub const EVENTS: [&str; 12] = [
 pub const RESERVED: [&str; 6] =
     ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
 
-/// Close frame reasons.
+/// Reasons for close frames.
 pub const REASONS: [&str; 3] = ["", "bye", "tsch\u{fc}\u{df}"];
 
 /// Returns the index of a room's name in [`ROOMS`].
@@ -59,13 +60,13 @@ pub fn room_number(name: &str) -> Option<u8> {
 /// The number of plain ids, and therefore the maximum number of connections in a plan.
 pub const IDS: usize = 512;
 
-/// The number of peer tags. The ids of a peer's connections begin with its tag.
+/// The number of peer tags. The ids of a peer's connections begin with the peer's tag.
 pub const TAGS: u8 = 4;
 
 /// The number of ids with each tag.
 pub const IDS_PER_TAG: u16 = 64;
 
-/// The number of all ids: the plain ones, followed by the ids with a tag.
+/// The number of all ids: first the plain ids, then those with a tag.
 pub const ALL_IDS: usize = IDS + TAGS as usize * IDS_PER_TAG as usize;
 
 /// Returns a peer's tag: the first bytes of its connections' ids.
@@ -73,7 +74,7 @@ pub fn tag(number: u8) -> [u8; 4] {
     [0xb0, 0xb0, 0xb0, number]
 }
 
-/// Returns the number of a tagged id. The argument counts only tagged ids and wraps around.
+/// Returns the number of the `number`th tagged id. Wraps around after the last one.
 pub fn tagged(number: u16) -> u16 {
     IDS as u16 + number % (u16::from(TAGS) * IDS_PER_TAG)
 }
@@ -83,7 +84,7 @@ pub fn tag_of(id: u16) -> Option<u8> {
     Some((usize::from(id).checked_sub(IDS)? / usize::from(IDS_PER_TAG)) as u8)
 }
 
-/// An id, and similar strings that must not be accepted as this id.
+/// An id's canonical text, and similar texts that must not be parsed as this id.
 pub struct Identity {
     pub id: ConnId,
     pub text: String,
@@ -111,7 +112,7 @@ static IDENTITIES: LazyLock<Vec<Identity>> = LazyLock::new(|| {
     (0..ALL_IDS).map(identity).collect()
 });
 
-/// Returns the identity with a number below [`ALL_IDS`].
+/// Returns the identity with this number, which is below [`ALL_IDS`].
 pub fn identity(number: u16) -> &'static Identity {
     &IDENTITIES[usize::from(number)]
 }
@@ -135,7 +136,7 @@ static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..0x1_0000 + 0x200).map(byte).collect()
 });
 
-/// Returns `len` bytes of payload, with different contents for each `from`.
+/// Returns a payload of `len` bytes, whose contents depend on `from`.
 pub fn noise(from: u8, len: u32) -> &'static [u8] {
     let from = usize::from(from);
     &NOISE[from..from + len as usize]

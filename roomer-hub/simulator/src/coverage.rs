@@ -1,18 +1,18 @@
-//! Coverage marks: named situations that a large run must reach. A mark that is not set means that
-//! the run has not tested its situation.
+//! Coverage marks: named situations that a large run must reach. If no run sets a mark, its
+//! situation is not tested.
 
-/// Declares an enum `Mark`, a list `MARKS` of the marks' names in the same order, and a set `Marks`
-/// of reached marks.
+/// Declares an enum `Mark` of situations, the list `MARKS` of their names in the same order, and
+/// the set `Marks` of those that a run has reached.
 macro_rules! marks {
     ($($mark:ident = $name:literal,)*) => {
         #[allow(dead_code, reason = "some marks are set by position")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Mark { $($mark),* }
 
-        /// All marks' names, in the order of their bits.
+        /// The names of all marks, in the order of their bits.
         pub const MARKS: &[&str] = &[$($name),*];
 
-        /// The marks that a run has reached, one bit each.
+        /// The marks that a run has reached: one bit per mark.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Marks(pub u128);
 

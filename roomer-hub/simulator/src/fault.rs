@@ -1,4 +1,4 @@
-//! Descriptions of failed checks.
+//! Faults: the results of failed checks.
 
 use std::any::Any;
 

@@ -5,16 +5,17 @@
 //!     [--full | --guests | --requests | --members | --cluster | --sessions | --client | --scripted]
 //! ```
 //!
-//! With `--guests`, the hub has peers with members on other nodes; with `--requests`, extended
-//! connections send requests; with `--members`, extended members have info. With `--full`, plans
-//! drive the whole server (sessions, outboxes and handlers) byte by byte instead of the hub alone;
-//! with `--cluster`, several nodes over a model of a broker; with `--sessions`, a server whose
-//! clients lose their sockets and reconnect; with `--client`, the client of `roomer-proto` against
-//! that server, and with `--scripted` against a script that may break the protocol.
+//! By default, plans drive the hub alone. With `--guests`, the hub also has peers, with members on
+//! other nodes; with `--requests`, extended connections send requests; with `--members`, extended
+//! members have info. With `--full`, plans drive the whole server (sessions, outboxes and handlers)
+//! byte by byte; with `--cluster`, several nodes connected by a model of a broker; with
+//! `--sessions`, a server whose clients lose their sockets and reconnect; with `--client`, the
+//! client of `roomer-proto` against that server; with `--scripted`, the client against a script
+//! that may violate the protocol.
 //!
-//! The last line is `N seeds, M steps, R steps/s, F failures`, where R is per thread. The exit status
-//! is 0 only if F is 0. Failing plans are shrunk and printed as tests. With 10,000 seeds or more, a
-//! mark that no seed has reached counts as a failure too.
+//! The last line is `N seeds, M steps, R steps/s, F failures`, where R is the rate per thread. The
+//! exit status is 0 only if F is 0. Failing plans are shrunk and printed as tests. In runs of
+//! 10,000 seeds or more, a mark that no seed has reached also counts as a failure.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line program
 #![allow(clippy::disallowed_methods)] // only here, for the reported speed
 
@@ -42,11 +43,11 @@ const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] \
 /// The maximum number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
 
-/// The minimum number of seeds for a run that must reach all marks.
+/// A run with at least this many seeds must reach all marks.
 const LARGE: u64 = 10_000;
 
-/// A run without progress for this long is stuck in an endless loop, since a seed takes
-/// milliseconds.
+/// A seed takes milliseconds, so a run that completes none for this long must be in an endless
+/// loop.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The number of completed seeds, and the number of failures already explained.
@@ -81,7 +82,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // The runner catches panics in the hub and reports them as faults.
+    // Silence the output of panics, which the runner catches and reports as faults.
     std::panic::set_hook(Box::new(|_| {}));
     match options.mode {
         Mode::Hub => run::<HubPlans>(&options),

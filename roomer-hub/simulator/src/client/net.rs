@@ -17,7 +17,7 @@ pub struct Net {
     pub world: World,
     pub rng: Rng,
     pub ends: Vec<End>,
-    /// False while attempts to connect fail.
+    /// If false, connection attempts fail.
     pub is_up: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct End {
     /// Bytes in flight to the server.
     in_flight: Vec<u8>,
     pub events: Vec<Event>,
-    /// True if the network currently accepts all bytes and delivers none.
+    /// If true, the network accepts all bytes, but delivers none.
     pub is_dark: bool,
     pub attempts: usize,
 }
@@ -71,7 +71,7 @@ impl Net {
         self.ends[number].client.send(now, room, "chat", None, text.as_bytes()).unwrap()
     }
 
-    /// Exchanges bytes until neither side makes progress at the current time.
+    /// Exchanges bytes until neither side makes progress without more time.
     pub fn settle(&mut self) {
         loop {
             self.world.settle();
@@ -85,7 +85,8 @@ impl Net {
         }
     }
 
-    /// Advances the time by `span`, stopping at each timer.
+    /// Advances the time by `span`. Stops at each timer on the way, and exchanges the bytes that
+    /// are then due.
     pub fn advance(&mut self, span: Duration) {
         let end = self.world.now() + span;
         loop {
@@ -101,11 +102,12 @@ impl Net {
         }
     }
 
-    /// Moves some of a client's bytes in both directions. Returns true if any progress was made.
+    /// Moves some of the bytes between a client and the server, in both directions. Returns true if
+    /// any were moved.
     fn exchange(&mut self, number: usize) -> bool {
         let now = self.world.now();
         let mut has_moved = false;
-        // Poll until the client has no more requests, as `poll`'s contract requires.
+        // Poll until the client needs nothing more, as the contract of `poll` requires.
         while let Some(need) = {
             let random = self.rng.next();
             self.ends[number].client.poll(now, random)
@@ -120,7 +122,8 @@ impl Net {
         let end = &mut self.ends[number];
         let rng = &mut self.rng;
         has_moved |= end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
-        // Take the client's bytes and drop them, as when a cable behind a router is cut.
+        // The network still accepts the client's bytes, but drops them, as if a cable behind a
+        // router were cut.
         if end.is_dark {
             end.in_flight.clear();
         }
@@ -130,7 +133,7 @@ impl Net {
                 let size = if some < 4 { end.in_flight.len() } else { some };
                 peer.deliver(&end.in_flight[..size]);
                 end.in_flight.drain(..size);
-                // Report progress for every accepted byte, as a driver does.
+                // Report progress whenever bytes were accepted, as a real driver does.
                 end.client.progressed(now);
                 has_moved = true;
             }
@@ -172,7 +175,8 @@ impl Net {
         end.client.connected(&end.address, random);
     }
 
-    /// Drops a connection at the client's request, after sending its last bytes.
+    /// Drops a connection at the client's request, after delivering the bytes that the client still
+    /// had to send.
     fn drop_connection(&mut self, number: usize) {
         let now = self.world.now();
         let end = &mut self.ends[number];
@@ -183,13 +187,13 @@ impl Net {
                 peer.deliver(&end.in_flight);
                 peer.end_stream(Ok(()));
             }
-            // The server's writes now succeed, but are never read.
+            // From now on the server's writes succeed, but their bytes are never read.
             peer.set_space(usize::MAX);
         }
         end.in_flight.clear();
     }
 
-    /// Cuts a connection. Data in flight is lost in both directions, and both ends notice.
+    /// Cuts a connection, which both ends notice. Data in flight in either direction is lost.
     pub fn cut(&mut self, number: usize) {
         let now = self.world.now();
         let rng = &mut self.rng;
@@ -211,7 +215,8 @@ impl Net {
         end.client.disconnected(now);
     }
 
-    /// Makes the network drop all of a connection's bytes, while it still looks open.
+    /// From now on, drops all of a connection's bytes, while the connection looks open to both
+    /// ends.
     pub fn drop_silently(&mut self, number: usize) {
         self.ends[number].is_dark = true;
     }
@@ -224,7 +229,7 @@ impl Net {
         self.ends[number].client.id().unwrap()
     }
 
-    /// Returns the ids of a room's members as seen by a client, sorted; empty if the client is
+    /// Returns the sorted ids of a room's members, as the client lists them; empty if the client is
     /// not in the room.
     pub fn members(&self, number: usize, room: &str) -> Vec<ConnId> {
         let members = self.ends[number].client.members(room);
@@ -248,7 +253,7 @@ impl Net {
         self.ends[number].events.iter().filter_map(message).collect()
     }
 
-    /// Returns the texts of messages that a client has reported as lost.
+    /// Returns the texts of the messages that a client has reported as lost.
     pub fn lost(&self, number: usize) -> Vec<String> {
         let events = self.ends[number].events.iter();
         let text = |event: &Event| match event {
@@ -269,7 +274,7 @@ fn key(rng: &mut Rng) -> [u8; 4] {
     (rng.next() as u32).to_be_bytes()
 }
 
-/// Returns options for a plain client.
+/// Returns the options of a client that uses the plain protocol.
 pub fn plain() -> Options {
     let mut options = Options::default();
     options.extended = false;

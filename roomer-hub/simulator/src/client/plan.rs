@@ -1,4 +1,5 @@
-//! A client plan as data: the applications' actions, and the connections' faults.
+//! A client plan as data: the actions of the clients' applications, and the faults of their
+//! connections.
 
 use std::time::Duration;
 
@@ -16,14 +17,14 @@ pub const ROOMS: [&str; 2] = ["root", "other"];
 /// The maximum number of steps in a plan.
 const MAX_STEPS: u32 = 120;
 
-/// Which messages clients may lose when their connections break.
+/// The losses that a plan permits when connections break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// No loss: sessions outlast any absence.
+    /// None: sessions outlast any disconnection.
     Sessions,
-    /// Messages sent during disconnections that outlast a session.
+    /// Messages sent during a disconnection that outlasts the session.
     ShortSessions,
-    /// Messages sent during absences, since plain clients do not have sessions.
+    /// Messages sent during any disconnection, since plain clients do not have sessions.
     Plain,
 }
 
@@ -35,10 +36,10 @@ pub enum Step {
     Leave(usize, &'static str),
     /// A connection breaks, and both ends notice.
     Cut(usize),
-    /// A connection still looks open, but the network drops all bytes.
+    /// A connection still looks open to both ends, but the network drops all bytes.
     Darken(usize),
     Advance(Duration),
-    /// The network delivers all data in flight.
+    /// The network delivers all bytes in flight.
     Settle,
     /// Makes connection attempts succeed or fail from now on.
     Reachable(bool),
@@ -53,8 +54,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns true if a client's connection may break. In plans with losses the last client stays
-    /// connected, and so receives everything that the server has received.
+    /// Returns true if a client's connection may break. In plans with losses, the last client stays
+    /// connected, and therefore receives everything that the server has accepted.
     pub fn can_break(kind: Kind, client: usize) -> bool {
         kind == Kind::Sessions || client < CLIENTS - 1
     }
@@ -63,7 +64,8 @@ impl Plan {
 /// Generates a plan.
 pub fn generate(seed: u64, random: &mut Random) -> Plan {
     let kind = random.pick(&[Kind::Sessions, Kind::ShortSessions, Kind::Plain]);
-    // Weights for the kinds of steps. If some are low, the others form longer runs.
+    // Random weights for the kinds of steps. If some weights are low, the other kinds form longer
+    // runs.
     let weights: Vec<u32> = (0..8).map(|_| 1 + random.below(8)).collect();
     let steps = (0..20 + random.below(MAX_STEPS - 20)).map(|_| step(kind, &weights, random));
     let steps = steps.collect();
@@ -85,7 +87,7 @@ fn step(kind: Kind, weights: &[u32], random: &mut Random) -> Step {
         Some(3) if can_break => Step::Cut(client),
         Some(4) if can_break => Step::Darken(client),
         Some(5) => Step::Advance(Duration::from_millis(match kind {
-            // All these waits together are shorter than a session's lifetime.
+            // Even in total, all waits of a plan are shorter than a session's lifetime.
             Kind::Sessions => random.below(200).into(),
             _ if random.one_in(4) => random.below(90_000).into(),
             _ => random.below(1_500).into(),

@@ -1,5 +1,4 @@
-//! Steps for clients with history and requests, and the recorded events about
-//! them.
+//! Adds history and requests to the clients' steps, and reads the events about them.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a simulation is reported as a fault")]
 
@@ -11,7 +10,7 @@ use super::net::{MINUTE, Net};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A request's answer: its text, or the reason why there is none.
+/// The outcome of a request: the answer's text, or the reason why there is no answer.
 pub type Answer = Result<String, RequestError>;
 
 impl Net {
@@ -20,7 +19,7 @@ impl Net {
         self.ends[number].client.join_with_history(now, "lobby", last).unwrap();
     }
 
-    /// Sends each text in its own packet.
+    /// Sends each text as a separate packet.
     pub fn say(&mut self, number: usize, texts: std::ops::Range<usize>) {
         for text in texts {
             self.send(number, "lobby", &text.to_string());
@@ -28,7 +27,7 @@ impl Net {
         }
     }
 
-    /// Ends a client's session, runs `meanwhile`, and reconnects the client.
+    /// Ends a client's session, runs `meanwhile`, and lets the client reconnect.
     pub fn away(&mut self, number: usize, meanwhile: impl FnOnce(&mut Net)) {
         self.is_up = false;
         self.cut(number);
@@ -63,7 +62,7 @@ impl Net {
         self.try_request(number, None, event, payload).unwrap()
     }
 
-    /// Returns the answers that a client has received, in order.
+    /// Returns the outcomes of a client's requests, in the order in which they arrived.
     pub fn answers(&self, number: usize) -> Vec<(RequestId, Answer)> {
         let answer = |event: &Event| match event {
             Event::Answered { request, result } => {

@@ -1,5 +1,6 @@
 //! Runs a plan, and checks the events that clients report to their applications: whatever happens
-//! to connections, no message arrives twice or out of order, and each lost message is reported.
+//! to connections, each message arrives at most once and in order, and each lost message is
+//! reported.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,10 +22,10 @@ use crate::fault::{Fault, ensure, panic_message};
 use crate::simulation::Outcome;
 use crate::trace::Trace;
 
-/// The session lifetime that exceeds all absences in a plan, including pauses between connection
-/// attempts.
+/// A session lifetime that exceeds all disconnections in a plan, including the delays between
+/// connection attempts.
 const LONG_WINDOW: Duration = Duration::from_secs(150);
-/// A session lifetime that is shorter than some absences.
+/// A session lifetime that is shorter than some disconnections.
 const SHORT_WINDOW: Duration = Duration::from_secs(5);
 
 struct Run<'p> {
@@ -32,7 +33,7 @@ struct Run<'p> {
     net: Net,
     /// The texts that each client has sent.
     sent: Vec<Vec<String>>,
-    /// The rooms, besides the lobby, that each client's application wants to be in.
+    /// For each client, the rooms besides the lobby that its application wants to be in.
     wished: BTreeSet<(usize, &'static str)>,
     marks: Marks,
 }
@@ -45,7 +46,7 @@ pub fn run(plan: &Plan) -> Outcome {
     let mut run = Run { plan, net, sent, wished: BTreeSet::new(), marks };
     let ran = catch_unwind(AssertUnwindSafe(|| run.all()));
     let fault = ran.unwrap_or_else(|panic| Err(Fault::new(panic_message(&*panic)))).err();
-    // Hash the events only: the bytes that carry them may change with a release.
+    // Hash only the events: a release may change the bytes that carry them.
     let mut trace = Trace::new();
     for end in &run.net.ends {
         end.events.iter().for_each(|event| trace.bytes(format!("{event:?}").as_bytes()));
@@ -70,7 +71,7 @@ impl Run<'_> {
             self.step(*step);
         }
         self.net.is_up = true;
-        // This exceeds the longest backoff and the longest delay of membership notices.
+        // Longer than the longest backoff, and than the longest delay of membership notices.
         self.net.advance(3 * MINUTE);
         self.mark_events();
         self.check_members()?;
@@ -134,7 +135,8 @@ impl Run<'_> {
         }
     }
 
-    /// Checks that each client is connected and has the right view of each room's members.
+    /// Checks that each client is connected, is in the rooms that its application wants to be in,
+    /// and lists their members correctly.
     fn check_members(&self) -> Result<(), Fault> {
         for number in 0..CLIENTS {
             let state = self.net.state(number);
@@ -145,7 +147,7 @@ impl Run<'_> {
                 let is_in = members.contains(&self.net.id(number));
                 let believes = self.net.ends[number].client.is_in(room);
                 let wishes = room == LOBBY || self.wished.contains(&(number, room));
-                // Each connection joins `root` automatically, whether or not the application wants
+                // The server puts each connection into `root`, whether or not the application wants
                 // it.
                 ensure!(wishes == is_in || room == "root", "client {number} in {room}: {is_in}");
                 ensure!(is_in == believes, "client {number} in {room}: {is_in}, not {believes}");
@@ -171,7 +173,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Checks which messages the last client, which was never disconnected, has received.
+    /// Checks that the last client, which was never disconnected, has received each message that
+    /// its sender has not reported as lost.
     fn check_losses_are_reported(&self) -> Result<(), Fault> {
         let last = CLIENTS - 1;
         for sender in 0..last {
@@ -180,11 +183,11 @@ impl Run<'_> {
             let sent = &self.sent[sender];
             let missing = sent.iter().find(|text| !received.contains(text) && !lost.contains(text));
             ensure!(missing.is_none(), "{missing:?} is missing, and not reported");
-            // Each message must arrive once and in order.
+            // The messages that have arrived must do so once and in order.
             let expected = sent.iter().filter(|text| received.contains(text));
             ensure!(received.iter().eq(expected), "{received:?} of {sender}, sent as {sent:?}");
             let events = &self.net.ends[sender].events;
-            // Unless a connection broke, each message must arrive.
+            // A client whose connection never broke must not lose any message.
             let has_broken = events.iter().any(|event| matches!(event, Event::Suspended(_)));
             ensure!(lost.is_empty() || has_broken, "client {sender} lost {lost:?} while connected");
         }

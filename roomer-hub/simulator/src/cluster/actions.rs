@@ -1,4 +1,4 @@
-//! Actions by clients and by the nodes' applications.
+//! The actions of clients and of the nodes' applications.
 
 use roomer_hub::ConnId;
 use roomer_hub::cluster::Change;
@@ -15,7 +15,7 @@ use super::world::{Target, World};
 use crate::fault::{Fault, ensure};
 
 impl World {
-    /// Performs an action for a client that is connected to a running node.
+    /// Performs an action for a client, if the client is connected and its node is running.
     pub(super) fn with(
         &mut self,
         client: u16,
@@ -37,7 +37,7 @@ impl World {
             return Ok(());
         }
         let mut random = [0; 16];
-        // The client's serial number makes the id unique.
+        // The client's serial number makes its id unique.
         random[8..].copy_from_slice(&(self.clients.len() as u64 + 1).to_be_bytes());
         let id = self.nodes[node].id.tag().id(random);
         let client = Client::new(id, node, self.clients.len(), self.setup);
@@ -89,7 +89,7 @@ impl World {
         self.with(client, |world, node, id| world.send(node, id, packet).map(drop))
     }
 
-    /// Sends a client's packet. Returns true if the hub sent a message because of it.
+    /// Sends a client's packet. Returns true if the hub has sent a message because of the packet.
     pub(super) fn send(
         &mut self,
         node: usize,
@@ -136,7 +136,8 @@ impl World {
         let info = self.clients[&id].info;
         let payload = Numbers { in_room, over_all, node: 0, info }.encode(size);
         self.largest = self.largest.max(payload.len());
-        // Count only messages that were sent: a rejected one must not look like a loss.
+        // Count only messages that the hub has sent: a rejected message must not look like a lost
+        // one.
         if self.send(node, id, PacketRef { payload: &payload, ..packet })? {
             self.said.insert((id, target), in_room);
             self.order.insert(id, over_all);
@@ -164,7 +165,7 @@ impl World {
         let sender = &self.nodes[node];
         let tables = sender.hub.tables();
         let Some(key) = tables.find_room(ROOMS[room]) else { return };
-        // Only peers in the tables of the sender's node can receive the message.
+        // The hub sends the message only to peers that it knows as members of the room.
         let known: Vec<NodeId> =
             tables.peers(key).iter().filter_map(|peer| sender.cluster.peer_node(peer)).collect();
         let is_ordered = self.setup.orders(room);
@@ -175,7 +176,8 @@ impl World {
                 Sender::Client(src) => room >= FULL || client.views[&room].contains(&src),
                 Sender::Server(_) => true,
             };
-            // On the sender's own node, a message may have to wait for its place in the order.
+            // Clients on the sender's own node must receive the message too, but perhaps later,
+            // once it has its place in the order.
             let is_own = client.node == node && Sender::Client(client.id) != from;
             if is_ordered && is_own && !client.has_heard(from, room, number) {
                 client.expect_message(from, Some(room), sender.id, number, false);
@@ -187,7 +189,8 @@ impl World {
         }
     }
 
-    /// Records that a client on another node must receive a direct message.
+    /// Records that a client on another node must receive a direct message, if the sender's node
+    /// knows that node, and the client shows the sender.
     fn expect_direct(&mut self, node: usize, src: ConnId, to: ConnId, number: u32) {
         let sender = &self.nodes[node];
         let mut peers = sender.hub.tables().peers_of(to.as_str());
@@ -200,10 +203,10 @@ impl World {
         }
     }
 
-    /// Checks that a message has reached all members on its sender's node.
+    /// Checks that a message has already reached all members on its sender's node.
     fn check_local(&self, node: usize, src: ConnId, room: usize, number: u32) -> Result<(), Fault> {
         let own = self.clients.values().filter(|client| client.node == node && client.id != src);
-        // In an ordered room, a message waits for its place even on its sender's node.
+        // Skip ordered rooms, where a message waits for its place even on its sender's node.
         let own = own.filter(|client| !client.orders(room));
         for client in own.filter(|client| client.is_in(room)) {
             let last = client.last_of(src, Some(room));
@@ -229,8 +232,8 @@ impl World {
             let client = except.and_then(|id| world.clients.get(&id));
             client.map_or(0, |client| client.last_of_server(numbers.node, room))
         };
-        // Saved for the comparison below: the excluded client must not receive the message, now or
-        // later.
+        // The excluded client's last message, for the comparison below: the client must not receive
+        // this one, now or later.
         let before = heard(self);
         let command = roomer_hub::Command::Broadcast {
             from: None,
@@ -249,7 +252,7 @@ impl World {
         Ok(())
     }
 
-    /// Executes a command from a node's application for a client on any node.
+    /// Executes a command of a node's application for a client, which may be connected to any node.
     pub(super) fn about<'a>(
         &mut self,
         node: usize,
@@ -265,7 +268,8 @@ impl World {
         }
         let Node { hub, cluster, .. } = &mut self.nodes[node];
         let tables = hub.tables();
-        // Two nodes may share a tag, so send to all of them; a node without the client ignores it.
+        // Two nodes may have the same tag, so send the command to both. A node without the client
+        // ignores it.
         for peer in tables.peers_of(id.as_str()) {
             self.marks.mark(true, Mark::RemoteCommand);
             cluster.record(self.now, tables, Change::Command { peer, id, command: at_peer });
@@ -275,7 +279,8 @@ impl World {
         Ok(())
     }
 
-    /// Records that a command must take effect, if the client's node is reachable.
+    /// Records that a command must take effect, if the two nodes know each other and the client is
+    /// in the room.
     fn commanded(&mut self, node: usize, id: ConnId, command: PeerCommand<'_>) {
         let (from, client) = (&self.nodes[node], &self.clients[&id]);
         let (to, tables) = (&self.nodes[client.node], from.hub.tables());
@@ -296,7 +301,7 @@ impl World {
         }
     }
 
-    /// Checks that all commands have taken effect.
+    /// Checks that all commands have taken effect, or that their loss is excused.
     pub(super) fn check_commands(&self) -> Result<(), Fault> {
         for command in &self.commands {
             let client = &self.clients[&command.id];
@@ -309,8 +314,8 @@ impl World {
             ensure!(
                 !client.is_open
                     || is_done
-                    // The stream to the client's node has since been restarted, which may have lost
-                    // commands.
+                    // The client's node has restarted its stream with the command's node since,
+                    // which may have lost the command.
                     || breaks > command.breaks
                     || self.is_lost_to(node, command.from),
                 "{command:?} had no effect"
@@ -320,7 +325,7 @@ impl World {
     }
 }
 
-/// A command that removes another node's client from a room, or closes it.
+/// A command that removes a client on another node from a room, or closes the client.
 #[derive(Debug)]
 pub struct Commanded {
     pub(super) id: ConnId,

@@ -1,5 +1,5 @@
-//! A broker model. It preserves the order of frames from one publisher to one subscriber on one
-//! subject, and guarantees nothing else.
+//! A model of a broker. It preserves the order of frames from one publisher to one subscriber on
+//! one subject, and guarantees nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,8 +15,8 @@ pub struct Delivery {
     pub to: usize,
     pub frame: Bytes,
     pub from: usize,
-    /// The links' numbers when the frame was published. A link that breaks in between loses the
-    /// frame.
+    /// The number of each node's link when the frame was published. If a link breaks before the
+    /// frame arrives, its number changes and the frame may be lost.
     from_link: u64,
     to_link: u64,
     sent_at: Duration,
@@ -29,7 +29,8 @@ pub struct Broker {
     links: Vec<Link>,
     parted: BTreeSet<(usize, usize)>,
     lost_of_thousand: u32,
-    /// When the last frame from one node to another arrives on a subject.
+    /// The time at which the latest frame from one node to another arrives, by subject (true for
+    /// the subject of all nodes).
     last: BTreeMap<(usize, usize, bool), Duration>,
 }
 
@@ -37,7 +38,7 @@ pub struct Broker {
 struct Link {
     is_up: bool,
     number: u64,
-    /// When the subscriptions take effect.
+    /// The time at which the link's subscriptions take effect.
     interest_at: Duration,
     refuses: bool,
 }
@@ -95,13 +96,14 @@ impl Broker {
         self.lost_of_thousand = of_thousand;
     }
 
-    /// Returns a random delay until a task runs, below the given number of milliseconds.
+    /// Returns the random delay after which a task runs. It is at most the given number of
+    /// milliseconds.
     pub fn jitter(&mut self, below: u32) -> Duration {
         Duration::from_micros((self.random.below(below * 1000 + 1)).into())
     }
 
-    /// Publishes a frame from one node to another. Returns its arrival times: one, or two if the
-    /// broker duplicates the frame.
+    /// Publishes a frame from one node to another. Returns its deliveries with their times: none if
+    /// the frame is lost, two if the broker duplicates it.
     pub fn publish(
         &mut self,
         now: Duration,
@@ -119,8 +121,8 @@ impl Broker {
         for _ in 0..copies {
             let delay = self.jitter(self.setup.max_delay);
             let last = self.last.entry((from, to, is_for_all)).or_default();
-            // The frame must not overtake an earlier one by the same publisher on the same subject,
-            // which is the only order that brokers preserve.
+            // The frame must not overtake an earlier one from the same publisher on the same
+            // subject. Brokers preserve no other order.
             *last = (*last).max(now + delay);
             let delivery = Delivery {
                 to,
@@ -135,14 +137,16 @@ impl Broker {
         deliveries
     }
 
-    /// Returns true if a frame that is due is not lost.
+    /// Returns true if a frame that is due arrives, false if it was lost on the way.
     pub fn delivers(&mut self, delivery: &Delivery) -> bool {
         let (from, to) = (self.links[delivery.from], self.links[delivery.to]);
-        // Frames sent before the publisher's link broke may have reached the broker.
+        // If the publisher's link has broken since, the frame may or may not have reached the
+        // broker before that.
         let is_through = from.number == delivery.from_link || self.random.one_in(2);
         to.is_up
             && to.number == delivery.to_link
-            // Frames published before a subscription takes effect do not reach the subscriber.
+            // A subscriber does not receive frames that were published before its subscription took
+            // effect.
             && delivery.sent_at >= to.interest_at
             && is_through
     }

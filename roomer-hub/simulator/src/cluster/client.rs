@@ -1,4 +1,4 @@
-//! Checks the packets that a client receives, as far as its own view allows.
+//! A client, and checks of the packets that it receives, as far as its own view allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,60 +11,64 @@ use super::infos::Infos;
 use super::plan::{ROOMS, Setup};
 use crate::fault::{Fault, ensure};
 
-/// The number of rooms with full presence, whose member lists clients receive.
+/// The number of rooms with full presence. Clients receive the member lists of these rooms.
 pub const FULL: usize = 3;
 
-/// A client, its view of the rooms, and the state for checking received packets.
+/// A client, its view of the rooms, and the state needed to check the packets that it receives.
 #[derive(Debug)]
 pub struct Client {
     pub id: ConnId,
     pub node: usize,
     pub is_open: bool,
-    /// The client's number, in the order of opening.
+    /// The client's serial number among all clients of the plan.
     pub number: usize,
     pub is_extended: bool,
     /// The number of the client's current info.
     pub info: u32,
-    /// True if the client has lost its socket. It still receives everything, as it would on its
-    /// next socket.
+    /// True if the client has lost its socket. The model still passes it all packets, as the real
+    /// server would on its next socket.
     pub is_away: bool,
-    /// The info of other members, if this client is extended.
+    /// If this client is extended, the info of the other members of its rooms.
     pub infos: Infos,
-    /// Each room's away members, as seen by an extended client.
+    /// For each room, the members that this client shows as away, if it is extended.
     pub away: BTreeMap<usize, BTreeSet<ConnId>>,
-    /// The plan's setup: how nodes expose losses, and which rooms are ordered.
+    /// The plan's setup, which determines how nodes report losses and which rooms are ordered.
     setup: Setup,
-    /// The messages received in ordered rooms, one list per membership.
+    /// The messages received in ordered rooms. Each membership of a room has its own list.
     pub sequences: Vec<(usize, Vec<(Sender, u32)>)>,
-    /// True if the sender of the current message may have left the room.
+    /// True if the sender of the message being received may have left the room already.
     pub may_hear_former: bool,
-    /// The client's rooms, with the members from snapshots and notices.
+    /// The rooms that the client is in, with the members according to snapshots and notices.
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
-    /// The number of each sender's last message in each room; direct messages have the key `None`.
+    /// For each sender and room, the number of the last message received; the room is `None` for
+    /// direct messages.
     heard: BTreeMap<(ConnId, Option<usize>), u32>,
     pub expected: Expected,
     /// How many times the client has left each room.
     leaves: BTreeMap<usize, u32>,
-    /// The number of each sender's last message, counted over all its messages.
+    /// For each sender, the number of the last message received, which counts all messages of that
+    /// sender.
     order: BTreeMap<ConnId, u32>,
-    /// The last number of each node's messages to each room.
+    /// For each node and room, the number of the last message that the node's application sent to
+    /// the room.
     servers: BTreeMap<(u64, usize), u32>,
-    /// The last number of each node's messages to this client's user.
+    /// For each node, the number of the last message that the node's application sent to this
+    /// client's user.
     pub to_user: BTreeMap<u64, u32>,
-    /// True once the client has reconnected to another node with its token.
+    /// True once the client has used its token to reconnect to another node.
     pub has_returned: bool,
-    /// Messages from nodes that exclude this client.
+    /// The messages by nodes' applications that must not reach this client.
     excluded: BTreeSet<(u64, usize, u32)>,
 }
 
-/// The numbers in a message's payload: the sender's count in this room, and over all its messages.
+/// The numbers in a message's payload. The sender counts its messages per room, and over all rooms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
     pub in_room: u32,
     pub over_all: u32,
-    /// The node's incarnation, if its application sent the message.
+    /// The id of the node, if its application sent the message; otherwise 0.
     pub node: u64,
-    /// The number of the sender's info when it sent the message.
+    /// The number of the info that the sender had when it sent the message.
     pub info: u32,
 }
 
@@ -100,7 +104,7 @@ impl Client {
         self.setup.orders(room)
     }
 
-    /// Returns true if rooms announce which members are away.
+    /// Returns true if the rooms of this plan announce which members are away.
     pub fn shows_away(&self) -> bool {
         self.setup.has_away
     }
@@ -117,7 +121,7 @@ impl Client {
             "join_ack of {name} names a member twice: {members:?}"
         );
         ensure!(room >= FULL || view.contains(&self.id), "join_ack of {name} without its receiver");
-        // The client must not receive messages between its leave and this join.
+        // The client must not receive the messages sent between its leave and this join.
         self.expected.forget(room);
         members.iter().for_each(|id| self.expected.loss_is_shown(*id, room));
         if self.orders(room) && !self.views.contains_key(&room) {
@@ -157,7 +161,7 @@ impl Client {
         })
     }
 
-    /// Checks a message in a room.
+    /// Checks a message received in a room.
     pub fn message(
         &mut self,
         room: usize,
@@ -167,7 +171,7 @@ impl Client {
         let name = ROOMS[room];
         if self.orders(room) {
             let sender = src.map_or(Sender::Server(numbers.node), Sender::Client);
-            // The last list belongs to the current membership.
+            // The room's last list belongs to the current membership.
             let sequence = self.sequences.iter_mut().rfind(|(of, _)| *of == room);
             sequence.into_iter().for_each(|(_, heard)| heard.push((sender, numbers.in_room)));
         }
@@ -189,7 +193,7 @@ impl Client {
         self.in_order(src, Some(room), numbers)
     }
 
-    /// Checks a direct message.
+    /// Checks a direct message that was received.
     pub fn direct(&mut self, src: ConnId, numbers: Numbers) -> Result<(), Fault> {
         self.in_order(src, None, numbers)
     }
@@ -200,7 +204,8 @@ impl Client {
         room: Option<usize>,
         numbers: Numbers,
     ) -> Result<(), Fault> {
-        // In an ordered room, a sender's messages are not ordered relative to its other messages.
+        // In ordered rooms, a message may be delivered later than messages that its sender sent
+        // after it elsewhere.
         if !room.is_some_and(|room| self.orders(room)) {
             let order = self.order.entry(src).or_default();
             ensure!(
@@ -222,26 +227,28 @@ impl Client {
         self.expected.take(Sender::Client(src), room, numbers.in_room, hides_loss)
     }
 
-    /// Returns a predicate that is true if this client cannot notice a loss. Its argument is true
-    /// if the sender's node was dead.
+    /// Returns a predicate that is true if the loss of a message cannot be noticed by this client.
+    /// The predicate's argument is true if the sender's node was declared dead.
     pub fn hiding(&self, from: Sender, room: Option<usize>) -> impl Fn(bool) -> bool + use<> {
         let is_shown = match (from, room) {
             (Sender::Server(_), _) => false,
             (Sender::Client(_), Some(room)) => room < FULL,
             (Sender::Client(src), None) => self.shows(src),
         };
-        // A client is not closed for lost direct messages whose sender it does not see.
+        // If a direct message is lost and the client does not see its sender, the client is not
+        // closed.
         let is_closed = self.setup.loss == Loss::Close && room.is_some();
         let is_counted = self.setup.loss == Loss::Count;
         move |by_death| is_counted || !(is_shown || (is_closed && !by_death))
     }
 
-    /// Returns true if this client shares a room with full presence with a member.
+    /// Returns true if this client and a member share a room with full presence.
     pub fn shows(&self, id: ConnId) -> bool {
         self.views.iter().any(|(room, view)| *room < FULL && view.contains(&id))
     }
 
-    /// Records that another node has sent a message that must reach this client.
+    /// Records that another node has sent a message that must reach this client, unless
+    /// `may_be_lost`.
     pub fn expect_message(
         &mut self,
         from: Sender,
@@ -253,13 +260,14 @@ impl Client {
         self.expected.add(from, room, node, number, may_be_lost);
     }
 
-    /// Records that this client's node restarts its stream with another node. `has_waiting` is true
-    /// if that node's messages are waiting for their place in an order.
+    /// Records that this client's node restarts its stream with another node, or declares it dead.
+    /// `has_waiting` is true if messages on this client's node are still waiting for their place in
+    /// an order.
     pub fn allow_loss(&mut self, node: NodeId, is_dead: bool, has_waiting: bool) {
         self.expected.allow_loss(node, is_dead);
-        // A member that has left, as this client sees it, may have rejoined and sent messages whose
-        // loss stays invisible. In an ordered room those messages may still be waiting, unless
-        // their node is dead.
+        // In this client's view, a member may have left. If it has rejoined since and sent
+        // messages, their loss stays invisible. In an ordered room, those messages may still be
+        // waiting, unless their node is dead.
         let is_over = |room: usize| is_dead || !has_waiting || !self.setup.orders(room);
         let rooms = self.views.iter().filter(|(room, _)| is_over(**room));
         for (room, view) in rooms.filter(|(room, _)| **room < FULL) {
@@ -267,26 +275,27 @@ impl Client {
         }
     }
 
-    /// Records that this client's node reports a node's messages in a room as lost.
+    /// Records that this client's node reports the messages of a node in a room as lost.
     pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
         self.expected.allow_loss_in(node, room);
-        // For a member that has already left, its departure is the only sign that its last messages
-        // were lost.
+        // If a member has already left, its departure is the only sign that its last messages were
+        // lost.
         let Some(view) = self.views.get(&room).filter(|_| room < FULL) else { return };
         self.expected.loss_is_shown_except(view, room);
     }
 
-    /// Records that a node has shut down cleanly while its messages were waiting.
+    /// Records that a node has shut down cleanly while messages were waiting for their place: its
+    /// messages need not arrive.
     pub fn expect_no_more(&mut self, node: NodeId, room: usize) {
         self.expected.expect_no_more(node, room);
     }
 
-    /// Once the cluster is idle, checks that only messages from lost nodes are missing.
+    /// Once nothing is in flight any more, checks that only messages from lost nodes are missing.
     pub fn check_received_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
         self.expected.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
     }
 
-    /// Records that a node's message to a room excludes this client.
+    /// Records that a message to a room by a node's application must not reach this client.
     pub fn must_not_hear(&mut self, node: u64, room: usize, number: u32) {
         self.excluded.insert((node, room, number));
     }
@@ -295,7 +304,7 @@ impl Client {
         self.leaves.get(&room).copied().unwrap_or_default()
     }
 
-    /// Returns the number of a sender's last message.
+    /// Returns the number of the last message received from a sender.
     pub fn last_of(&self, src: ConnId, room: Option<usize>) -> u32 {
         self.heard.get(&(src, room)).copied().unwrap_or_default()
     }

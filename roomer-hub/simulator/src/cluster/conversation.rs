@@ -1,13 +1,13 @@
-//! Plans with constant traffic from several nodes in ordered rooms, while partitions and nodes that
-//! start, stop or crash move the rooms' homes.
+//! Plans with constant traffic from several nodes in ordered rooms. In the meantime, the rooms'
+//! homes move, because nodes start, stop or crash, or the network is partitioned.
 
 use super::plan::{Op, Setup};
 use crate::random::{Random, Source};
 
-/// Ordered rooms: one with full presence and one with counts.
+/// The numbers of two ordered rooms: one with full presence, one with counts.
 const ROOMS: [u8; 2] = [1, 3];
 
-/// Generates the steps of a conversation, and adapts the setup to it.
+/// Generates the steps of a plan, and adapts its setup to them.
 pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
     let kind =
         random.pick(&[Kind::Orderly, Kind::Orderly, Kind::Parted, Kind::Drowsy, Kind::Faulty]);
@@ -15,13 +15,13 @@ pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
         setup.nodes = random.pick(&[3, 3, 4]);
     }
     if kind == Kind::Orderly {
-        // Messages must not be lost without faults. With long delays, homes change while messages
-        // wait.
+        // Without faults no message may be lost, so delays must not matter. Long delays are
+        // included, since homes then change while messages wait.
         setup.max_delay = random.pick(&[10, 50, 300, 300]);
         setup.late_interest = 0;
     }
     if kind != Kind::Faulty || !random.one_in(4) {
-        // Small limits lose messages, which would hide bugs in the choice of homes.
+        // Small limits cause losses, which would hide bugs in the choice of homes.
         setup.journal_bytes = 1 << 20;
         setup.journal_ms = 10_000;
         setup.backlog_bytes = 4 << 20;
@@ -55,13 +55,13 @@ pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
 /// The kind of faults in a plan.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Nodes start and stop cleanly, without any other fault.
+    /// Nodes start and stop cleanly. There are no other faults.
     Orderly,
-    /// Two nodes cannot reach each other for some time, but both reach other nodes.
+    /// Two nodes cannot reach each other for some time, while both reach the other nodes.
     Parted,
-    /// Nodes are suspended for about as long as the silence timeout.
+    /// Nodes are suspended, some for longer than the silence timeout.
     Drowsy,
-    /// Any fault.
+    /// Any faults.
     Faulty,
 }
 
@@ -70,7 +70,7 @@ struct Conversation {
     rooms: &'static [u8],
     /// The percentage of steps that are faults.
     faults: u32,
-    /// The longest wait in most steps, in milliseconds.
+    /// The longest of the short waits, which are most of the waits, in milliseconds.
     longest: u32,
     kinds: Vec<u32>,
     kind: Kind,
@@ -86,7 +86,7 @@ impl Conversation {
         random.below(self.nodes.into()) as u8
     }
 
-    /// Connects clients to a node, where they join rooms.
+    /// Connects one or two clients to a node, and makes some clients join rooms.
     fn enter(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         for _ in 0..1 + random.below(2) {
             ops.push(Op::Open { node });
@@ -94,7 +94,7 @@ impl Conversation {
         self.join(ops, random);
     }
 
-    /// Makes some open clients join.
+    /// Makes some open clients, on any node, join rooms.
     fn join(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..4 {
             ops.push(Op::Join { client: random.below(1000) as u16, room: random.pick(self.rooms) });
@@ -148,8 +148,7 @@ impl Conversation {
         }
     }
 
-    /// Sends messages right after a fault, and again after nodes may have declared each other
-    /// dead.
+    /// Sends messages right after a fault, and again once nodes may have declared each other dead.
     fn outlast(&self, ops: &mut Vec<Op>, random: &mut Random) {
         self.traffic(ops, random);
         ops.push(Op::Wait(random.pick(&[700, 2500, 4800, 5400, 6500])));
@@ -168,7 +167,7 @@ impl Conversation {
         }
     }
 
-    /// Restarts a node during the conversation.
+    /// Restarts a node that has ended, while messages are sent.
     fn start(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         let wait = random.pick(&[0, 1, 100, 600, 2000, 6000]);
         self.traffic(ops, random);
@@ -181,7 +180,8 @@ impl Conversation {
         }
     }
 
-    /// Sends messages until a restarted node is old enough to become a home; other nodes may stop.
+    /// Sends messages until a restarted node is old enough to become a home. Other nodes may stop
+    /// in the meantime.
     fn grow_up(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..random.below(20) {
             ops.push(Op::Wait(random.pick(&[20, 100, 300, 300, 900])));
@@ -197,7 +197,7 @@ impl Conversation {
         }
     }
 
-    /// Sends messages while a node is suspended, and again after it resumes.
+    /// Sends messages while a node is suspended, and after it resumes.
     fn doze(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         self.traffic(ops, random);
         ops.push(Op::Sleep { node });
@@ -213,7 +213,7 @@ impl Conversation {
         self.traffic(ops, random);
     }
 
-    /// Sends messages while two nodes cannot reach each other, and again once they can.
+    /// Sends messages while two nodes cannot reach each other, and after they can again.
     fn part(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         ops.push(Op::Part { one: node, other: self.node(random) });
         for _ in 0..random.below(16) {
@@ -227,7 +227,7 @@ impl Conversation {
         }
     }
 
-    /// Splits the network into two halves.
+    /// Splits the nodes into two groups; frames from one group to the other are lost.
     fn halve(&self, ops: &mut Vec<Op>, random: &mut Random) {
         let half = random.next_u64();
         let is_in = |node: u8| half >> node & 1 == 1;

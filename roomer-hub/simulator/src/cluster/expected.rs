@@ -1,4 +1,4 @@
-//! The messages that a client must still receive.
+//! The messages that a client must still receive, and which of them may be lost.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,14 +14,14 @@ pub enum Sender {
     Server(u64),
 }
 
-/// The messages that one client must still receive, by sender and room (`None` for direct
-/// messages).
+/// The messages that one client must still receive, by sender and room. The room is `None` for
+/// direct messages.
 #[derive(Debug, Default)]
 pub struct Expected(BTreeMap<(Sender, Option<usize>), Stream>);
 
 #[derive(Debug)]
 struct Stream {
-    /// The sender's node.
+    /// The node to which the sender is connected.
     node: NodeId,
     numbers: VecDeque<Number>,
 }
@@ -29,10 +29,11 @@ struct Stream {
 #[derive(Clone, Copy, Debug)]
 struct Number {
     number: u32,
-    /// True if the receiver's node has restarted its stream with the sender's node since this
-    /// message.
+    /// True if the loss of this message is permitted: since it was sent, the receiver's node has
+    /// restarted its stream with the sender's node, or has reported a loss.
     may_be_lost: bool,
-    /// True if the receiver's node declared the sender's node dead, or did not show it.
+    /// True if the receiver's node declared the sender's node dead, or did not show its members
+    /// when the message was sent.
     by_death: bool,
 }
 
@@ -50,8 +51,8 @@ impl Expected {
         stream.numbers.push_back(Number { number, may_be_lost, by_death: may_be_lost });
     }
 
-    /// Records that the receiver's node restarts its stream with a node or declares it dead. That
-    /// node's messages may then be lost.
+    /// Records that the receiver's node restarts its stream with another node, or (`is_dead`)
+    /// declares it dead. The other node's messages may then be lost.
     pub fn allow_loss(&mut self, node: NodeId, is_dead: bool) {
         let streams = self.0.values_mut().filter(|stream| stream.node == node);
         for number in streams.flat_map(|stream| &mut stream.numbers) {
@@ -60,31 +61,31 @@ impl Expected {
         }
     }
 
-    /// Records that the receiver's node reports a node's messages in a room as lost.
+    /// Records that the receiver's node reports the messages of a node in a room as lost.
     pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
         let streams = self.0.iter_mut().filter(|((_, own), _)| *own == Some(room));
         let streams = streams.map(|(_, stream)| stream).filter(|stream| stream.node == node);
         streams.flat_map(|stream| &mut stream.numbers).for_each(|number| number.may_be_lost = true);
     }
 
-    /// Records that all of a room's clients except these have left, which has revealed a possible
-    /// loss.
+    /// Discards messages that may be lost, if their sender is not one of the room's `members` any
+    /// more: its departure has revealed the loss.
     pub fn loss_is_shown_except(&mut self, members: &BTreeSet<ConnId>, room: usize) {
         for ((from, own), stream) in &mut self.0 {
             let has_left = matches!(from, Sender::Client(id) if !members.contains(id));
             if has_left && *own == Some(room) {
-                // The departure has revealed the possible loss. These messages need not arrive.
+                // These messages need not arrive any more.
                 stream.numbers.retain(|number| !number.may_be_lost);
             }
         }
     }
 
-    /// Records that a node's remaining messages in a room need not arrive.
+    /// Records that the outstanding messages of a node in a room need not arrive.
     pub fn expect_no_more(&mut self, node: NodeId, room: usize) {
         self.0.retain(|(_, own), stream| *own != Some(room) || stream.node != node);
     }
 
-    /// Records that a leave or join has revealed a possible loss of a client's messages.
+    /// Records that a client's leave or join has revealed the possible loss of its messages.
     pub fn loss_is_shown(&mut self, id: ConnId, room: usize) {
         for key in [(Sender::Client(id), Some(room)), (Sender::Client(id), None)] {
             if let Some(stream) = self.0.get_mut(&key) {
@@ -98,8 +99,9 @@ impl Expected {
         self.0.retain(|(_, own), _| *own != Some(room));
     }
 
-    /// Checks an arriving message. Each earlier one must have arrived, unless it may be lost and
-    /// `hides_loss` returns true. The argument of `hides_loss` is true if the node was dead.
+    /// Checks a message that arrives. All earlier messages must have arrived, unless their loss is
+    /// permitted and invisible. `hides_loss` returns true if it is invisible; its argument is true
+    /// if the sender's node was declared dead.
     pub fn take(
         &mut self,
         from: Sender,
@@ -109,7 +111,7 @@ impl Expected {
     ) -> Result<(), Fault> {
         let Some(stream) = self.0.get_mut(&(from, room)) else { return Ok(()) };
         while let Some(first) = stream.numbers.front().copied() {
-            // Later messages may still arrive.
+            // This message may still arrive later.
             if first.number > number {
                 break;
             }
@@ -121,9 +123,10 @@ impl Expected {
         Ok(())
     }
 
-    /// Once the cluster is idle, checks that no message is missing. `hides_loss` returns true for
-    /// senders and rooms whose losses are invisible, depending on whether the node was dead;
-    /// `is_lost` returns true for nodes that ended without a goodbye.
+    /// Once nothing is in flight any more, checks that no message is missing. `hides_loss` returns
+    /// true for a sender and room if the loss of a message is invisible; its last argument is true
+    /// if the sender's node was declared dead. `is_lost` returns true for nodes that have ended
+    /// without a goodbye.
     pub fn at_rest(
         &self,
         is_lost: impl Fn(NodeId) -> bool,

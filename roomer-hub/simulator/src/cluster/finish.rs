@@ -1,4 +1,4 @@
-//! A plan's final checks: after all faults have ended, the nodes must agree.
+//! The final checks of a plan: after all faults have ended, all nodes must show the same members.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use super::plan::ROOMS;
 use super::world::{Target, World};
 use crate::fault::{Fault, ensure};
 
-/// How long nodes may take to agree after the last fault, unless a node was dead.
+/// How long the nodes may take to agree after the last fault, if no node was declared dead.
 const AGREED: Duration = Duration::from_secs(4);
 
-/// The same limit after a death: the silence timeout, and 30 heartbeats for a node that died
-/// often.
+/// How long the nodes may take to agree after a death: the silence timeout, and 30 heartbeats for a
+/// node that has died often.
 const AGREED_AFTER_DEATH: Duration = Duration::from_secs(45);
 
-/// The maximum delivery time for a message.
+/// How long the delivery of a message may take.
 const DELIVERED: Duration = Duration::from_secs(2);
 
 impl World {
-    /// Ends all faults, and checks that all nodes show the same members and that every message
+    /// Ends all faults, and checks that all nodes show the same members, and that every message
     /// arrives.
     pub fn finish(&mut self) -> Result<(), Fault> {
         self.note_trouble();
-        // End all faults at the same time, when the limits below start to count.
+        // End all faults at the same time, since the limits below count from now.
         self.broker.lose(0);
         self.broker.unite();
         for node in 0..self.nodes.len() {
@@ -39,10 +39,11 @@ impl World {
         self.note_trouble();
         self.run(AGREED)?;
         self.check()?;
-        // Giving up a message may close its receivers, which must leave before views are compared.
+        // When a node gives up a message, it may close the receivers. These must have left before
+        // views are compared.
         self.settle_orders()?;
-        // Agreement may take longer only after a death, since a node that has died often is
-        // admitted late.
+        // Only after a death may agreement take longer: a node that has died often is readmitted
+        // late.
         if let Err(fault) = self.agree() {
             if !self.has_death() {
                 return Err(fault);
@@ -62,7 +63,7 @@ impl World {
         Ok(())
     }
 
-    /// Returns true if a node counted as dead, or could by now.
+    /// Returns true if any node was declared dead, or may have been.
     fn has_death(&self) -> bool {
         let has_ended = self.nodes.iter().any(|node| node.state == State::Ended);
         has_ended
@@ -91,7 +92,8 @@ impl World {
             for node in &running {
                 let tables = node.hub.tables();
                 let key = tables.find_room(name);
-                // Counts must agree in every room, lists only in rooms with full presence.
+                // In all rooms the counts must agree. In rooms with full presence, the lists must
+                // agree too.
                 let count = key.map_or(0, |key| tables.member_count(key));
                 ensure!(
                     count == members.len(),
@@ -132,9 +134,10 @@ impl World {
         Ok(())
     }
 
-    /// Sends a message to each room and to each client, all of which must arrive.
+    /// Sends a message to each room and a direct message to each client. All of them must arrive.
     fn probe(&mut self) -> Result<(), Fault> {
-        // Check the probe only: earlier losses have been checked already.
+        // Only the probe's messages are checked here, so compare with the counts from before the
+        // probe.
         let overflows = self.overflows();
         let breaks = self.breaks();
         let mut open = self.open_clients();
@@ -149,14 +152,14 @@ impl World {
         }
         self.run(DELIVERED)?;
         if self.overflows() > overflows {
-            // The plan's limits are so small that messages were lost. `check` has verified that
-            // clients notice the loss.
+            // Because of the plan's small limits, messages were lost. `check` has verified that
+            // clients notice such a loss.
             self.run(AGREED)?;
             return self.agree();
         }
         if let Err(fault) = self.check_probe(&open) {
-            // After a death, nodes may agree before their streams have restarted, in which case
-            // the restart loses the probe.
+            // After a death, nodes may agree before their streams have restarted. The restart then
+            // loses the probe's messages.
             if self.breaks() == breaks || !self.has_death() {
                 return Err(fault);
             }
@@ -164,8 +167,8 @@ impl World {
             return self.probe();
         }
         if self.setup.has_order {
-            // The first message of a term takes several round trips, and is delivered only after
-            // a heartbeat.
+            // The first message in the term of a home takes several round trips, and is delivered
+            // only after a heartbeat.
             self.run(DELIVERED)?;
         }
         self.check()?;
@@ -178,8 +181,8 @@ impl World {
         self.agree()
     }
 
-    /// Checks that each client has received the last message in each of its rooms, and its last
-    /// direct message.
+    /// Checks that each client has received the last message sent to each of its rooms, and the
+    /// last direct message to it.
     fn check_probe(&self, open: &[ConnId]) -> Result<(), Fault> {
         for (at, id) in open.iter().enumerate() {
             let (to, said) = (open[(at + 1) % open.len()], |target| self.said(*id, target));

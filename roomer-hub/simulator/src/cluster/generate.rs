@@ -1,4 +1,4 @@
-//! Generates the plan for a seed. Each seed uses its own mix of steps so that rare combinations of
+//! Generates the plan for a seed. Each seed has its own mix of steps, so that rare combinations of
 //! faults occur.
 
 use roomer_hub::cluster::Loss;
@@ -11,7 +11,7 @@ use crate::random::{Random, Source};
 pub fn plan(seed: u64) -> Plan {
     let random = &mut Random::new(seed);
     let mut setup = setup(random);
-    // Derive these from the seed without a draw so that the rest of each plan stays unchanged.
+    // Do not draw these from the generator: the rest of each seed's plan must stay unchanged.
     setup.has_order = seed % 4 == 3 || seed % 8 == 2;
     setup.has_info = seed % 4 == 1 || seed % 16 == 3;
     setup.has_away = seed % 16 == 9 || seed % 16 == 13;
@@ -30,7 +30,7 @@ pub fn plan(seed: u64) -> Plan {
         let op = if random.below(100) < faults.percent { faults.op(random) } else { usual(random) };
         ops.push(op);
     }
-    // Five out of six plans with ordered rooms consist of a conversation.
+    // This replaces the steps of five out of six plans with ordered rooms.
     if setup.has_order && !setup.has_info {
         ops = conversation::ops(&mut setup, &mut Random::new(seed.rotate_left(16)));
     }
@@ -40,14 +40,14 @@ pub fn plan(seed: u64) -> Plan {
     if setup.has_away {
         insert_aways(&mut ops, &mut Random::new(seed.rotate_left(48)));
     }
-    // Again, derive this from the seed without a draw. These plans have users.
+    // These plans have users. Again, do not draw from the generator.
     if seed % 8 == 5 {
         insert_returns(&mut ops, &mut Random::new(seed.rotate_left(32)));
     }
     Plan { setup, ops }
 }
 
-/// Inserts info changes, from a separate generator.
+/// Inserts steps that change clients' info. They are drawn from a separate generator.
 fn change_infos(ops: &mut Vec<Op>, random: &mut Random) {
     let rate = random.pick(&[2, 4, 10]);
     for op in std::mem::take(ops) {
@@ -58,7 +58,7 @@ fn change_infos(ops: &mut Vec<Op>, random: &mut Random) {
     }
 }
 
-/// Inserts steps that make clients lose their sockets and return.
+/// Inserts steps in which clients lose their sockets and resume their sessions.
 fn insert_aways(ops: &mut Vec<Op>, random: &mut Random) {
     let rate = random.pick(&[2, 4, 10]);
     for op in std::mem::take(ops) {
@@ -70,7 +70,8 @@ fn insert_aways(ops: &mut Vec<Op>, random: &mut Random) {
     }
 }
 
-/// Inserts reconnections to other nodes, and commands that address users.
+/// Inserts steps in which clients reconnect to other nodes, and commands for all of a user's
+/// connections.
 fn insert_returns(ops: &mut Vec<Op>, random: &mut Random) {
     let rate = random.pick(&[4, 8, 20]);
     for op in std::mem::take(ops) {
@@ -120,7 +121,7 @@ fn setup(random: &mut Random) -> Setup {
     }
 }
 
-/// Generates a client's or an application's operation.
+/// Generates a step of a client or an application.
 fn usual(random: &mut Random) -> Op {
     let client = random.below(1000) as u16;
     let to = random.below(1000) as u16;
@@ -149,7 +150,8 @@ fn size(random: &mut Random) -> u32 {
     }
 }
 
-/// A seed's faults: a subset of all kinds, so that no kind hides the others.
+/// The kinds of faults in a seed's plan. It contains only some of all kinds, since one kind may
+/// hide the bugs of another.
 struct Faults {
     percent: u32,
     kinds: Vec<u32>,

@@ -1,7 +1,8 @@
-//! Member info: extended clients receive the info of their rooms' members.
+//! Members' info, which extended clients receive for the members of their rooms.
 //!
-//! Each change increments the number of a client's info, and each message carries the number at the
-//! time of sending: a receiver that shows the sender must show that info.
+//! Each change increments the number of a client's info, and each message contains the number at
+//! the time of sending. A receiver that lists the sender must therefore show the info with that
+//! number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,24 +13,25 @@ use super::client::{Client, FULL};
 use super::plan::ROOMS;
 use crate::fault::{Fault, ensure};
 
-/// The size limit for info on every node. One of the values below exceeds it.
+/// The maximum size of info that nodes send to each other. One of the values below exceeds it.
 pub const MAX_INFO: usize = 900;
 
-/// Members' info and user as seen by an extended client, as one text each.
+/// By room, the info and user of each member as an extended client knows them, formatted as one
+/// text.
 pub type Infos = BTreeMap<usize, BTreeMap<ConnId, String>>;
 
 /// Returns the info with this number.
 pub fn info(number: u32) -> Option<Info> {
     Some(match number % 8 {
         0 => return None,
-        // Two long values: one exceeds a small frame, the other exceeds the peers' limit.
+        // Two long values: one exceeds a small frame, the other exceeds the limit for peers.
         1 => Info::string(&format!("{number}{}", "x".repeat(MAX_INFO - 20))),
         2 => Info::string(&format!("{number}{}", "y".repeat(MAX_INFO))),
         _ => Info::string(&number.to_string()),
     })
 }
 
-/// Returns this client's user.
+/// Returns the user of a client, given the client's number.
 pub fn user(client: usize) -> Option<&'static str> {
     match client % 3 {
         0 => None,
@@ -43,7 +45,7 @@ pub fn profile(client: usize, number: u32) -> Profile {
     Profile::new(info(number), user(client))
 }
 
-/// Returns the profile that members on the same node, or on another one, receive.
+/// Returns the formatted profile that a member on the same node, or on another node, receives.
 fn known(client: usize, number: u32, is_local: bool) -> String {
     let info = info(number).filter(|info| is_local || info.as_str().len() <= MAX_INFO);
     text(info.as_ref(), user(client))
@@ -54,7 +56,7 @@ fn text(info: Option<&Info>, user: Option<&str>) -> String {
 }
 
 impl Client {
-    /// Parses the list of a room's members in a `join_ack`.
+    /// Parses a `join_ack`'s member list, and stores the info in it. Returns the ids.
     pub fn list(&mut self, room: usize, payload: &[u8]) -> Result<Vec<ConnId>, Fault> {
         let parsed = Members::parse(payload).unwrap_or_default();
         let (members, away) = (parsed.members, parsed.away);
@@ -68,7 +70,7 @@ impl Client {
         Ok(ids)
     }
 
-    /// Applies a membership notice with info.
+    /// Applies a membership notice of the extended protocol.
     pub fn change(&mut self, room: usize, payload: &[u8]) -> Result<(), Fault> {
         let changes = Members::parse(payload);
         let changes = changes.ok_or_else(|| Fault::new("a change of nothing".into()))?;
@@ -102,7 +104,8 @@ impl Client {
         Ok(())
     }
 
-    /// Checks that the receiver shows the info that the sender had when it sent the message.
+    /// Checks that the receiver of a message shows the info that the sender had when it sent the
+    /// message.
     pub fn check_info(
         &self,
         src: ConnId,
@@ -112,7 +115,8 @@ impl Client {
         let rooms = self.infos.iter().filter(|(of, _)| room.is_none_or(|room| room == **of));
         for (room, members) in rooms {
             let Some(shown) = members.get(&src) else { continue };
-            // Peers omit info above their size limit, although the sender's own node allows it.
+            // A node does not send info above the size limit to its peers. Members on the sender's
+            // node receive it.
             let due = known(index, number, node == self.node);
             ensure!(
                 *shown == due,
@@ -124,7 +128,8 @@ impl Client {
         Ok(())
     }
 
-    /// Once the cluster is idle, checks the info and away state shown for a room's members.
+    /// Once nothing is in flight any more, checks which info this client shows for a room's
+    /// members, and which of them it shows as away.
     pub fn check_infos(&self, room: usize, others: &super::node::Clients) -> Result<(), Fault> {
         if !self.is_extended || !self.is_in(room) {
             return Ok(());

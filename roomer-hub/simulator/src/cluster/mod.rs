@@ -1,18 +1,19 @@
-//! Plans for clusters: real hubs and cluster state machines over a model of a broker, in virtual
-//! time.
+//! Plans for clusters: real hubs and cluster state machines, connected by a model of a broker, in
+//! virtual time.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and its generation from a seed |
-//! | `conversation` | plans with constant traffic while the rooms' homes change |
+//! | `conversation` | plans with constant traffic while the rooms' homes move |
 //! | `world`, `ops`, `actions` | run a plan: nodes, broker, clients |
-//! | `receive` | dispatches the packets that clients receive |
+//! | `receive` | passes packets to the clients that receive them |
 //! | `node` | one node: a real hub and a real cluster state machine |
-//! | `broker` | a broker model with delays, losses, duplicates and partitions |
-//! | `client`, `expected` | checks of received packets, and the messages that must still arrive |
-//! | `pairs` | disturbances between pairs of nodes, which may excuse a loss or a death |
-//! | `finish` | final checks: all nodes agree, and every message arrives |
-//! | `infos` | extended clients, which receive members' info |
+//! | `broker` | a model of a broker with delays, losses, duplicates and partitions |
+//! | `client`, `expected` | check the packets that clients receive, and the messages that must
+//! still arrive |
+//! | `pairs` | records disturbances between pairs of nodes, which may excuse a loss or a death |
+//! | `finish` | the final checks: all nodes agree, and every message arrives |
+//! | `infos` | members' info, which extended clients receive |
 //! | `order` | ordered rooms, whose messages arrive in the same order on all nodes |
 //! | `users` | clients that reconnect to another node, and commands that address users |
 //! | `marks` | coverage marks |

@@ -1,4 +1,4 @@
-//! A node: a real hub, a real cluster state machine, and the node's clients.
+//! A node of the cluster: a real hub and a real cluster state machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use super::plan::{ORDERED, ROOMS, Setup};
 use super::receive::{client, deliver, receive, room_number};
 use crate::fault::{Fault, ensure};
 
-/// The nodes' cluster name.
+/// The name of the nodes' cluster.
 pub const CLUSTER: &str = "simulated";
 
 /// The event of a message to a room.
 pub const MESSAGE: &str = "m";
 /// The event of a direct message.
 pub const DIRECT: &str = "d";
-/// The event of a message to all of a user's connections.
+/// The event of a message by an application to all of a user's connections.
 pub const TO_USER: &str = "u";
 
 pub type Clients = BTreeMap<ConnId, Client>;
@@ -34,27 +34,30 @@ pub struct Node {
     pub hub: Hub,
     pub cluster: Cluster,
     pub state: State,
-    /// When the node started to run without a suspension.
+    /// The time since which the node has been running without a suspension.
     pub awake_since: Duration,
-    /// When the node last resumed after a suspension.
+    /// The time at which the node last resumed after a suspension.
     pub woke_at: Duration,
-    /// When the node last dropped messages because too many were waiting for a place.
+    /// The time at which the node last dropped messages because too many were waiting for a place
+    /// in an order.
     pub crowded_at: Duration,
-    /// True if the node has shut down cleanly with no pending output.
+    /// True if the node has shut down cleanly and published all of its output.
     pub has_said_all: bool,
     /// Inputs that arrived while the node was suspended.
     pub backlog: Vec<Input>,
     pub publishes: bool,
     pub events: Vec<Event>,
-    /// How many times the node has restarted its stream with each other node or declared it dead.
+    /// For each other node: how many times this node has restarted its stream with that node, or
+    /// declared it dead.
     pub breaks: BTreeMap<NodeId, u32>,
     /// The nodes from which a goodbye has arrived.
     pub byes: BTreeSet<NodeId>,
-    /// The number of the application's last message to each room.
+    /// For each room, the number of messages that the node's application has sent to it.
     pub said: BTreeMap<usize, u32>,
-    /// The number of the application's last message to each user.
+    /// For each user, the number of messages that the node's application has sent to them.
     pub said_to_user: BTreeMap<&'static str, u32>,
-    /// The number of reports about reconnected clients, with and without a valid proof.
+    /// The number of reports received about clients that have reconnected elsewhere: with a valid
+    /// proof, and without.
     pub reports: (u32, u32),
     /// True if the node has closed clients because of lost messages.
     pub closed_lossy: bool,
@@ -70,8 +73,8 @@ pub enum State {
 
 impl Node {
     pub fn new(setup: &Setup, index: usize, incarnation: u32, now: Duration) -> Self {
-        // The first half of a node's number is its tag. Random tags may collide, so some plans
-        // force a collision.
+        // The first half of a node's number is its tag. Since random tags may collide, some plans
+        // make two nodes share a tag.
         let tag = match setup.shares_tag && index < 2 {
             true => 0xfeed_0000 | incarnation,
             false => (incarnation << 8) + index as u32 + 1,
@@ -131,7 +134,7 @@ impl Node {
         self.hub.tables().find_conn(id.as_str())
     }
 
-    /// Passes an input to the state machine and applies its effects.
+    /// Passes an input to the cluster state machine, and applies the effects.
     pub fn handle(
         &mut self,
         now: Duration,
@@ -144,12 +147,14 @@ impl Node {
         if self.cluster.statistics().unplaced > unplaced {
             self.crowded_at = now;
         }
-        // Record events before applying the effects, whose checks depend on the permitted losses.
+        // Record all losses before applying any effect: the checks depend on which losses are
+        // permitted.
         for effect in &effects {
             let Effect::Event(event) = effect else { continue };
             let lost = match event {
                 Event::Reset { node, .. } => Some(*node),
-                // Messages sent before a goodbye arrive before it.
+                // After a goodbye nothing is missing, since all earlier messages have arrived
+                // before it.
                 Event::PeerGone { node, reason, .. } if *reason != GoneReason::Bye => Some(*node),
                 _ => None,
             };
@@ -195,7 +200,7 @@ impl Node {
         Ok(())
     }
 
-    /// Closes a room's members, or all of this node's clients.
+    /// Closes the members of a room, or all of this node's clients.
     fn close(
         &mut self,
         now: Duration,
@@ -242,8 +247,8 @@ impl Node {
         }
     }
 
-    /// Passes an input to the hub, and its actions to the clients and the state machine. Returns
-    /// true if the hub sent a message.
+    /// Passes an input to the hub. Passes the hub's actions to the clients, and to the cluster
+    /// state machine. Returns true if the hub has sent a message.
     pub fn hub(
         &mut self,
         now: Duration,
@@ -253,12 +258,14 @@ impl Node {
         self.steps += 1;
         let Node { hub, cluster, .. } = self;
         use roomer_hub::Input as In;
-        // Messages from peers already have their place, and must not be submitted again.
+        // Messages from peers already have their place in the order, and must not be submitted
+        // again.
         let is_own = matches!(input, In::Packet { .. } | In::Allowed { .. } | In::Command(_));
         let mut actions = hub.handle(now, input);
         let (tables, subject) = (actions.tables(), actions.subject());
         let mut has_message = false;
-        // A connection that this input has closed is no longer in the tables; its id is `subject`.
+        // If this input has closed a connection, the connection is no longer in the tables, but
+        // `subject` is its id.
         let id_of = |conn: ConnKey| tables.conn_id(conn).or(subject);
         for action in actions.by_ref() {
             let change = match action {
@@ -302,7 +309,8 @@ impl Node {
                     has_message |= packet.event == MESSAGE;
                     if is_own && cluster.is_ordered_message(&packet) {
                         let out = except.and_then(|conn| tables.conn_id(conn));
-                        // True if this node is the room's home and no earlier message is waiting.
+                        // `submit` returns true if the message can be delivered now: this node is
+                        // the room's home, and no earlier message is waiting.
                         if !cluster.submit(now, tables, out.or(except_guest.copied()), packet) {
                             continue;
                         }

@@ -1,4 +1,4 @@
-//! Executes a plan's steps, including those that start and stop nodes.
+//! Executes the steps of a plan, including those that start and stop nodes.
 
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ impl World {
             }
             Op::Move { client, from, to } => self.with(client, |world, node, id| {
                 let (from, to) = (usize::from(from), usize::from(to));
-                // As in the server, the move has no effect if the client is not in the first room.
+                // As on a real server, the move has no effect unless the client is in the first
+                // room.
                 if !world.clients[&id].is_in(from) {
                     return Ok(());
                 }
@@ -183,7 +184,7 @@ impl World {
         self.input(node, Input::Stop)?;
         self.publish(node)?;
         self.marks.mark(self.broker.takes(node), Mark::Stop);
-        // Frames in flight still arrive, since the node's link does not break.
+        // The node's link stays up, so frames in flight still arrive.
         let ended = &mut self.nodes[node];
         ended.has_said_all = self.broker.takes(node) && !ended.cluster.wants_to_publish();
         ended.state = State::Ended;
@@ -194,7 +195,8 @@ impl World {
         use roomer_proto::cluster::{FrameKind, Head, Item};
         let mut frame = Vec::new();
         let from = STRANGER;
-        // A frame of another version counts as a peer's only if it names the same cluster.
+        // A frame of another version counts as a frame from a peer only if it names the same
+        // cluster.
         let cluster = if kind == 3 { settings_hash(CLUSTER) } else { 12345 };
         Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
         Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
@@ -206,7 +208,7 @@ impl World {
         self.marks.mark(true, Mark::Noise);
         self.input(node, Input::Frame(frame.into()))?;
         if kind == 3 {
-            // A peer with another version requests a stream, which must not be answered.
+            // The peer with the other version also requests a stream. The node must not answer it.
             let mut frame = Vec::new();
             Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
             Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);

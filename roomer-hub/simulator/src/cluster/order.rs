@@ -1,4 +1,5 @@
-//! Checks ordered rooms: no two members may receive two messages in different orders.
+//! Checks ordered rooms: if two members receive the same two messages, they must receive them in
+//! the same order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,12 +9,12 @@ use super::plan::ROOMS;
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
-/// The maximum time that a message waits for its place, plus the time that a place waits for its
+/// How long a message may wait for its place in the order, plus how long a place may wait for its
 /// message.
 const SETTLED: Duration = Duration::from_secs(6);
 
 impl World {
-    /// Waits until messages without a place are given up.
+    /// If messages are waiting for their place, waits until they are delivered or given up.
     pub fn settle_orders(&mut self) -> Result<(), Fault> {
         match self.nodes.iter().any(|node| node.cluster.waiting_messages() > 0) {
             true => self.run(SETTLED),
@@ -21,8 +22,8 @@ impl World {
         }
     }
 
-    /// Checks that a single order is consistent with the messages that all clients have received,
-    /// and that no message is still waiting for its place.
+    /// Checks that one order exists that agrees with what all clients have received, and that no
+    /// message is still waiting for its place.
     pub fn check_order(&self) -> Result<(), Fault> {
         for room in (0..ROOMS.len()).filter(|room| self.setup.orders(*room)) {
             self.check_order_in(room)?;
@@ -34,8 +35,8 @@ impl World {
         Ok(())
     }
 
-    /// Checks for cycles by topological sorting: a message follows another one if some client has
-    /// received them in that order.
+    /// Checks by topological sorting that there is no cycle. A message precedes another if some
+    /// client has received them one directly after the other.
     fn check_order_in(&self, room: usize) -> Result<(), Fault> {
         type Message = (Sender, u32);
         let mut next: BTreeMap<Message, BTreeSet<Message>> = BTreeMap::new();
@@ -69,7 +70,8 @@ impl World {
         Ok(())
     }
 
-    /// Records that a node stops, and that its messages without a place may therefore be lost.
+    /// Records that a node stops. If messages on it are still waiting for their place, messages of
+    /// this node may be lost.
     pub fn expect_no_waiting(&mut self, node: usize) {
         if self.nodes[node].cluster.waiting_messages() == 0 {
             return;

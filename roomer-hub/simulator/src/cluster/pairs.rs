@@ -1,4 +1,5 @@
-//! Records disturbances between pairs of nodes. A death or loss without one is a bug.
+//! Records disturbances between pairs of nodes. If one node declares the other dead or loses its
+//! messages without such a disturbance, it is a bug.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,23 +12,25 @@ use super::node::{Node, State};
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
-/// How long after a disturbance nodes may still lose each other because of it.
+/// How long after a disturbance a node may still declare the other dead, or restart its stream,
+/// because of it.
 const AFTERMATH: Duration = Duration::from_secs(15);
 
-/// How long a peer that has died several times may wait for readmission.
+/// How long after its last death a peer may still be kept out because it has died several times.
 const FLAP_MEMORY: Duration = Duration::from_secs(100);
 
-/// How long after a disturbance a node may lack another node's members.
+/// How long after a disturbance a node may still not show the members of another node.
 const REUNITED: Duration = Duration::from_secs(7);
 
-/// The maximum duration of a stream restart.
+/// How long the restart of a stream may take.
 const STARTED_OVER: Duration = Duration::from_secs(2);
 
-/// A gap is closed unless a frame is lost and three requests or their answers are lost too.
+/// The number of frames that must be lost for a gap to stay open: one frame, and three requests for
+/// it or their answers.
 const LOST_FOR_A_HOLE: usize = 4;
 const HOLE_WINDOW: Duration = Duration::from_secs(4);
 
-/// The maximum frame delay, in milliseconds, that allows three requests to be answered in time.
+/// The maximum delay of a frame, in milliseconds, at which three requests can be answered in time.
 const QUICK: u32 = 50;
 
 #[derive(Debug, Default)]
@@ -35,28 +38,28 @@ pub struct Pairs(BTreeMap<(usize, usize), Pair>);
 
 #[derive(Debug, Default)]
 struct Pair {
-    /// When frames last could not pass or were lost.
+    /// The last time at which frames could not pass between the two nodes.
     trouble: Duration,
-    /// When frames last could not pass, apart from starts and clean stops.
+    /// The same, but without the nodes' initial start and clean stops.
     harm: Duration,
-    /// For each of the two nodes, when it last could not receive any frame from the other. The
-    /// node's own suspensions do not count.
+    /// For each of the two nodes, the last time at which it could not receive any frame from the
+    /// other. The node's own suspensions do not count.
     silent: BTreeMap<usize, Duration>,
     lossy: Duration,
     deaths: Vec<(usize, Duration)>,
-    /// When either node last restarted its stream. A node keeps its previous view of the other's
-    /// rooms until the new one is complete.
+    /// The last time at which either node restarted its stream. Until the new view of the other
+    /// node's rooms is complete, a node keeps the previous one.
     reset_at: Duration,
     lost: VecDeque<Duration>,
 }
 
 impl Pairs {
     fn pair(&mut self, one: usize, other: usize) -> &mut Pair {
-        // One entry serves both directions, since trouble in either affects both streams.
+        // One entry serves both directions: trouble in either direction affects both streams.
         self.0.entry((one.min(other), one.max(other))).or_default()
     }
 
-    /// Records that a frame was lost.
+    /// Records that a frame from one node to another was lost.
     pub fn lost(&mut self, now: Duration, from: usize, to: usize) {
         if from == to {
             return; // an echo
@@ -69,14 +72,14 @@ impl Pairs {
         pair.lossy = now;
     }
 
-    /// Clears recorded harm, since the nodes' initial start is not a disturbance.
+    /// Clears the recorded harm: the nodes' initial start does not count as a disturbance.
     pub fn start(&mut self) {
         self.0.values_mut().for_each(|pair| pair.harm = Duration::ZERO);
     }
 }
 
 impl World {
-    /// Records which pairs of nodes are currently disturbed.
+    /// Records the pairs of nodes between which frames cannot currently pass.
     pub fn note_trouble(&mut self) {
         let now = self.now;
         for one in 0..self.nodes.len() {
@@ -111,12 +114,14 @@ impl World {
         self.nodes.iter().position(|other| other.id == node)
     }
 
-    /// Checks that a node has a legitimate reason to give up a peer or its stream.
+    /// If an event reports the death of a peer, a stream restart or a loss, checks that a
+    /// disturbance justifies it.
     pub fn check_event(&mut self, index: usize, event: &Event) -> Result<(), Fault> {
         let (now, setup) = (self.now, self.setup);
         match event {
             Event::PeerGone { node, reason, .. } if *reason != GoneReason::Bye => {
-                // A restarted node has a new number. Events about its old one are legitimate.
+                // A restarted node has a new number. Events about its previous number need no
+                // reason.
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };
                 let awake = self.nodes[index].awake_since;
                 let overflows = self.overflows();
@@ -143,7 +148,7 @@ impl World {
                 pair.reset_at = now;
                 let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
                 let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
-                // After such a disturbance any cause is legitimate.
+                // After such a disturbance, the stream may restart for any reason.
                 if is_recent(pair.trouble) || has_died || has_overflow {
                     return Ok(());
                 }
@@ -152,8 +157,8 @@ impl World {
                     "node {index} starts over with node {peer} without need: {reason:?}"
                 );
                 let lost = pair.lost.iter().filter(|at| now - **at < HOLE_WINDOW).count();
-                // In every fifth seed, links accept three frames at a time, so a request may be
-                // delayed.
+                // In the plans of every fifth seed, the broker accepts three frames at a time, so a
+                // request may be delayed.
                 let is_quick = setup.max_delay <= QUICK && !setup.seed.is_multiple_of(5);
                 let is_kept = journal >= 1 << 20 && setup.journal_ms >= 2000;
                 ensure!(
@@ -181,7 +186,7 @@ impl World {
                 });
                 let mut nodes = self.nodes.iter();
                 let is_allowed = nodes.any(|node| {
-                    // A message that one node gives up counts as lost on the others only later.
+                    // When one node gives up a message, the others report the loss only later.
                     is_recent(node.woke_at) || is_recent(node.crowded_at)
                 });
                 let has_stopped = self.left_waiting.contains(node);
@@ -197,15 +202,16 @@ impl World {
         Ok(())
     }
 
-    /// Checks that nodes show each other's members after they could reach each other for some time.
+    /// Checks that nodes which have been able to reach each other for some time show each other's
+    /// members.
     pub fn check_pairs(&self) -> Result<(), Fault> {
-        // The plan's limits are so small that streams restart constantly.
+        // Streams restart constantly in this plan, because its limits are so small.
         if self.overflows() > 0 {
             return Ok(());
         }
         for ((one, other), pair) in &self.pairs.0 {
             let trouble = pair.trouble.max(pair.lossy);
-            // With a slow broker, a large message looks like a gap for some time.
+            // While a slow broker transfers a large message, the receiving node may see a gap.
             let is_calm = self.now.saturating_sub(trouble) > REUNITED
                 && self.now.saturating_sub(pair.reset_at) > STARTED_OVER;
             let deaths = |of: usize| pair.deaths.iter().filter(|(at, _)| *at == of).count();
@@ -237,8 +243,8 @@ impl World {
         })
     }
 
-    /// Returns true if `from` has ended without sending `node` a goodbye, so `node` may not have
-    /// noticed.
+    /// Returns true if the node `from` has ended and `node` has not received its goodbye, in which
+    /// case it may not have noticed.
     pub fn is_lost_to(&self, node: &Node, from: NodeId) -> bool {
         let is_there = self.index_of(from).is_some_and(|at| self.nodes[at].state != State::Ended);
         !is_there && !node.byes.contains(&from)

@@ -2,24 +2,24 @@
 
 use roomer_hub::cluster::Loss;
 
-/// A cluster's setup, and a run's steps.
+/// The setup of a cluster, and the steps of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub setup: Setup,
     pub ops: Vec<Op>,
 }
 
-/// A run's configuration, which its steps do not change.
+/// The configuration of a run, which its steps do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// The seed for the broker's delays and losses.
+    /// The seed for the delays and losses at the broker.
     pub seed: u64,
     pub nodes: u8,
     /// The maximum delay of a frame, in milliseconds.
     pub max_delay: u32,
-    /// The number of frames in a thousand that the broker delivers twice.
+    /// How many frames in a thousand the broker delivers twice.
     pub repeated: u32,
-    /// The maximum time until a subscription takes effect, in milliseconds.
+    /// The maximum time in milliseconds until a subscription takes effect.
     pub late_interest: u32,
     pub journal_bytes: usize,
     pub journal_ms: u32,
@@ -27,9 +27,10 @@ pub struct Setup {
     pub held_bytes: usize,
     pub max_payload: usize,
     pub loss: Loss,
-    /// True if some rooms are ordered: all nodes deliver their messages in the same order.
+    /// True if some rooms are ordered: on all nodes, their messages are delivered in the same
+    /// order.
     pub has_order: bool,
-    /// True if clients have changing info, which extended clients receive.
+    /// True if clients have info that changes, and some clients are extended and receive it.
     pub has_info: bool,
     /// True if all rooms announce which members are away.
     pub has_away: bool,
@@ -37,7 +38,7 @@ pub struct Setup {
     pub shares_tag: bool,
 }
 
-/// One step. Node and client numbers are taken modulo the existing ones.
+/// A step. Numbers of nodes and clients are taken modulo the number that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Advances the clock by this many milliseconds.
@@ -74,18 +75,19 @@ pub enum Op {
         client: u16,
         is_away: bool,
     },
-    /// A client sends a message to a room; `size` bytes follow the message's numbers.
+    /// A client sends a message to a room. In the payload, `size` bytes follow the message's
+    /// numbers.
     Say {
         client: u16,
         room: u8,
         size: u32,
     },
-    /// A client sends a direct message to another one.
+    /// A client sends a direct message to another client.
     Direct {
         client: u16,
         to: u16,
     },
-    /// A node's application sends a message to a room, excluding one client.
+    /// A node's application sends a message to a room, except to one client.
     ServerSay {
         node: u8,
         room: u8,
@@ -97,19 +99,19 @@ pub enum Op {
         client: u16,
         room: u8,
     },
-    /// A node's application closes a client.
+    /// A node's application closes a client's connection.
     Disconnect {
         node: u8,
         client: u16,
     },
-    /// A client loses its socket and reconnects to a node, where it gets a new session.
+    /// A client loses its socket and reconnects to a node, where it starts a new session.
     Return {
         client: u16,
         node: u8,
         token: Token,
     },
-    /// A node's application sends to all of a user's connections, removes them from a room, or
-    /// closes them.
+    /// A node's application sends a message to all of a user's connections, removes them from a
+    /// room, or closes them.
     ToUser {
         node: u8,
         user: u8,
@@ -119,15 +121,15 @@ pub enum Op {
     Cut {
         node: u8,
     },
-    /// A node's link to the broker is restored.
+    /// The link between a node and the broker is restored.
     Mend {
         node: u8,
     },
-    /// The broker crashes and loses its frames; all nodes' links break.
+    /// The broker crashes and loses the frames in it. The links of all nodes break.
     BrokerDown,
     /// All nodes' links are restored.
     BrokerUp,
-    /// Frames between two nodes are lost until [`Unite`](Op::Unite).
+    /// From this step until [`Unite`](Op::Unite), frames between two nodes are lost.
     Part {
         one: u8,
         other: u8,
@@ -147,7 +149,7 @@ pub enum Op {
     Crash {
         node: u8,
     },
-    /// A node that has ended restarts under its old name.
+    /// A node that has ended starts again under its previous name.
     Restart {
         node: u8,
     },
@@ -163,14 +165,15 @@ pub enum Op {
     Stop {
         node: u8,
     },
-    /// A node receives a frame from another cluster or version, or bytes that are not a frame.
+    /// A node receives a frame from another cluster, a frame of another version, or bytes that are
+    /// not a frame.
     Noise {
         node: u8,
         kind: u8,
     },
 }
 
-/// The token that a reconnecting client presents.
+/// The token with which a client reconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
     /// The client's own token, with its own user.
@@ -189,14 +192,15 @@ pub enum ToUser {
     Close,
 }
 
-/// The plans' rooms: the first three have full presence, the others counts or none.
+/// The plans' rooms. The first three have full presence; of the others, one has counts and one has
+/// no presence.
 pub const ROOMS: [&str; 5] = ["root", "a", "b", "count", "off"];
 
-/// The patterns for rooms that may be ordered: `a` and `count`.
+/// Patterns that match the rooms that may be ordered: `a` and `count`.
 pub const ORDERED: [&str; 2] = ["a", "co*"];
 
 impl Setup {
-    /// Returns true if all nodes deliver a room's messages in the same order.
+    /// Returns true if the messages of a room are delivered in the same order on all nodes.
     pub fn orders(&self, room: usize) -> bool {
         self.has_order && matches!(ROOMS[room], "a" | "count")
     }

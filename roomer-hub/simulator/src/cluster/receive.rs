@@ -1,4 +1,5 @@
-//! Dispatches the packets that clients receive, and parses the numbers in their messages.
+//! Passes packets to the clients that receive them, and encodes and decodes the numbers in
+//! messages.
 
 use roomer_hub::ConnId;
 use roomer_proto::extended::{ERROR, MEMBERS};
@@ -19,7 +20,7 @@ pub(super) fn room_number(name: &str) -> Result<usize, Fault> {
     number.ok_or_else(|| Fault::new(format!("the unknown room {name:?}")))
 }
 
-/// Handles a packet sent to a room, for one receiver.
+/// Passes a packet that was sent to a room to one of its receivers.
 pub(super) fn deliver(
     clients: &mut Clients,
     to: Option<ConnId>,
@@ -27,14 +28,14 @@ pub(super) fn deliver(
 ) -> Result<(), Fault> {
     let room = room_number(packet.room)?;
     let src = ConnId::parse(packet.src).and_then(|src| clients.get(&src));
-    // In an ordered room, a member's last messages may arrive after its leave.
+    // In an ordered room, a member's last messages may be delivered after the member has left.
     let may_have_left = src.is_some_and(|src| !src.is_in(room) || src.leaves_of(room) > 0);
     let client = client(clients, to)?;
     client.may_hear_former = may_have_left && client.orders(room);
     receive(clients, to, packet)
 }
 
-/// Handles a packet sent to one client.
+/// Passes a packet to the client that receives it.
 pub(super) fn receive(
     clients: &mut Clients,
     to: Option<ConnId>,
@@ -58,12 +59,13 @@ pub(super) fn receive(
             Ok(())
         }
         MEMBERS if client.is_extended => client.change(room_number(packet.room)?, packet.payload),
-        // The server rejected one of this client's packets. It does not notify plain
-        // clients.
+        // Reports that the server has rejected one of this client's packets, of which plain clients
+        // are not notified.
         ERROR if client.is_extended => Ok(()),
         MESSAGE => {
             let (room, numbers) = (room_number(packet.room)?, Numbers::decode(packet.payload)?);
-            // In an ordered room messages wait for their place, but notices do not.
+            // Skip ordered rooms: their messages wait for their place, while changes of info do
+            // not.
             if let Some(((number, node), src)) = sender.zip(src).filter(|_| !client.orders(room)) {
                 client.check_info(src, (numbers.info, number, node), Some(room))?;
             }

@@ -1,7 +1,7 @@
-//! Clients that reconnect to another node, and commands that address users.
+//! Clients that reconnect to another node, and commands for all of a user's connections.
 //!
-//! On the other node, a client gets a new session. Its old node keeps the detached connection for a
-//! while, and must end it when the other node reports the new session.
+//! A client that reconnects to another node starts a new session there. Its previous node keeps the
+//! old session for a while, but must end it when the other node reports the new session.
 
 use std::time::Duration;
 
@@ -23,17 +23,18 @@ use crate::fault::{Fault, ensure};
 const USERS: [&str; 2] = ["ann", "b\"ob\\"];
 
 impl World {
-    /// Reconnects a client to a node. Has no effect on the client's current node.
+    /// Reconnects a client to a node. Has no effect if the client is already connected to that
+    /// node.
     pub(super) fn return_to(&mut self, node: usize, id: ConnId, token: Token) -> Result<(), Fault> {
         let old = &self.clients[&id];
-        // A token is valid for one reconnection.
+        // A token can be used for one reconnection only.
         if old.node == node || old.has_returned || !self.nodes[node].runs() {
             return Ok(());
         }
         let (own, mut secret) = (user(old.number), old.secret());
         self.open(node)?;
         let from = self.nodes[node].id;
-        // The new client's number determines its user.
+        // A client's number determines its user.
         let as_user = if token == Token::OtherUser { user(self.clients.len() - 1) } else { own };
         if token == Token::Forged {
             secret[0] ^= 1;
@@ -52,8 +53,7 @@ impl World {
             let (from, client) = (&self.nodes[node], &self.clients[&id]);
             let to = &self.nodes[client.node];
             let is_known = peers.iter().any(|peer| from.cluster.peer_node(*peer) == Some(to.id));
-            // If the condition is false, the report may be lost, and the old connection ends by its
-            // timeout.
+            // Otherwise the report may be lost, and the old connection ends only by its timeout.
             if is_known && to.shows(from.id) {
                 self.must_happen(node, id, None);
             }
@@ -62,7 +62,8 @@ impl World {
         Ok(())
     }
 
-    /// Records that a node's report or command must make a client leave a room, or close it.
+    /// Records that a report or command from a node must end a client's connection, or (with a
+    /// room) remove the client from the room.
     fn must_happen(&mut self, node: usize, id: ConnId, room: Option<usize>) {
         let (from, client) = (self.nodes[node].id, &self.clients[&id]);
         let breaks = self.nodes[client.node].breaks.get(&from).copied().unwrap_or_default();
@@ -70,7 +71,7 @@ impl World {
         self.commands.push(Commanded { id, from, room, leaves, breaks });
     }
 
-    /// Executes a command from a node's application for all of a user's connections.
+    /// Executes a command of a node's application for all of a user's connections.
     pub(super) fn command_users(
         &mut self,
         node: usize,
@@ -95,7 +96,7 @@ impl World {
             ToUser::Leave { room } => Some(usize::from(room)),
             ToUser::Send | ToUser::Close => None,
         };
-        // Record the expectations for other nodes before the command is published.
+        // Record the effects that the command must have on other nodes before it is published.
         let of_user = self.clients.values().filter(|client| client.has_user(name));
         let far: Vec<ConnId> =
             of_user.filter(|client| client.node != node).map(|client| client.id).collect();
@@ -126,8 +127,8 @@ impl World {
         if what == ToUser::Send {
             said_to_user.insert(name, number);
         }
-        // Other nodes get the command through the state machine, but this node's clients get it
-        // directly.
+        // The other nodes receive the command through the state machine. The clients of this node
+        // receive it directly, below.
         cluster.record(*now, hub.tables(), Change::User { user: name, command });
         let owned = match what {
             ToUser::Send => {
@@ -155,7 +156,8 @@ impl World {
 }
 
 impl Node {
-    /// Handles a peer's report that one of this node's clients has a new session there.
+    /// Handles a report from another node, where one of this node's clients has started a new
+    /// session.
     pub(super) fn elsewhere(
         &mut self,
         now: Duration,
@@ -177,7 +179,7 @@ impl Node {
         self.hub(now, clients, roomer_hub::Input::Gone { conn }).map(drop)
     }
 
-    /// Executes a command on all of a user's connections to this node.
+    /// Executes a command on those of a user's connections that belong to this node.
     pub(super) fn command_user(
         &mut self,
         now: Duration,
@@ -210,7 +212,7 @@ impl Client {
         self.is_open && user(self.number) == Some(name)
     }
 
-    /// Checks a message to this client's user.
+    /// Checks a message that was sent to this client's user.
     pub(super) fn message_to_user(
         &mut self,
         packet: &PacketRef<'_>,

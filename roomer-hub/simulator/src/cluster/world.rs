@@ -1,4 +1,4 @@
-//! Runs a plan with nodes, broker and clients in virtual time.
+//! The nodes, the broker and the clients of a plan, and the virtual time in which they run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,10 +19,12 @@ use super::plan::{Op, Plan, Setup};
 use crate::fault::{Fault, ensure};
 use crate::trace::Trace;
 
-/// How long a running node may show a crashed node's members: the silence timeout and two ticks.
+/// How long a running node may still show the members of a node that has crashed: the silence
+/// timeout and two ticks.
 pub const CRASH_SEEN: Duration = Duration::from_millis(6000);
 
-/// The number of a foreign node, which uses another cluster name or frame version.
+/// The number of a node that does not belong to the cluster: its frames have another cluster name
+/// or version.
 pub const STRANGER: NodeId = NodeId(0x7777_7777_0000_0001);
 
 pub struct World {
@@ -34,18 +36,19 @@ pub struct World {
     pub broker: Broker,
     events: BTreeMap<(Duration, u64), Event>,
     serial: u64,
-    /// How many messages each sender has sent to each target.
+    /// How many messages each client has sent to each target.
     pub said: BTreeMap<(ConnId, Target), u32>,
-    /// How many messages each sender has sent in total.
+    /// How many messages each client has sent in total.
     pub order: BTreeMap<ConnId, u32>,
-    /// For each crash: its time, the node's clients, and the nodes already checked for them.
+    /// For each node that has ended: the time, the node's clients, and the nodes that have been
+    /// checked for these clients.
     pub crashed: Vec<(Duration, Vec<ConnId>, Vec<usize>)>,
     pub pairs: Pairs,
     /// The nodes that have shut down while their messages were waiting for a place.
     pub left_waiting: BTreeSet<NodeId>,
-    /// Commands that must take effect on clients of other nodes.
+    /// Commands that must take effect on clients of another node.
     pub commands: Vec<Commanded>,
-    /// The size of the largest message.
+    /// The size of the largest message so far, in bytes.
     pub largest: usize,
     pub marks: Marks,
     pub trace: Trace,
@@ -65,7 +68,7 @@ enum Event {
 
 impl World {
     pub fn new(plan: &Plan) -> Self {
-        // Start above zero so that earlier times can be represented.
+        // Start above zero, so that times before the start can be represented.
         let now = Duration::from_secs(100);
         let count = usize::from(plan.setup.nodes);
         let nodes = (0..count).map(|index| Node::new(&plan.setup, index, 1, now)).collect();
@@ -84,7 +87,7 @@ impl World {
             pairs: Pairs::default(),
             left_waiting: BTreeSet::new(),
             commands: Vec::new(),
-            // Large info may be sent in parts, like a large message.
+            // Like large messages, large info may be sent in parts.
             largest: if plan.setup.has_info { MAX_INFO + 100 } else { 0 },
             marks: Marks::default(),
             trace: Trace::default(),
@@ -108,11 +111,12 @@ impl World {
 
     fn at(&mut self, at: Duration, event: Event) {
         self.serial += 1;
-        // The serial number keeps events with equal times in order.
+        // The serial number preserves the order of events at the same time.
         self.events.insert((at, self.serial), event);
     }
 
-    /// Passes an input to a node's state machine, or queues it while the node is suspended.
+    /// Passes an input to a node's state machine. If the node is suspended, queues the input until
+    /// it resumes.
     pub(super) fn input(&mut self, node: usize, input: Input) -> Result<(), Fault> {
         let World { nodes, clients, now, .. } = self;
         match nodes[node].state {
@@ -127,7 +131,7 @@ impl World {
         Ok(())
     }
 
-    /// Executes one step of a plan, with its checks.
+    /// Executes a step of a plan, and records the disturbances before and after it.
     pub fn step(&mut self, op: Op) -> Result<(), Fault> {
         self.note_trouble();
         self.op(op)?;
@@ -135,13 +139,13 @@ impl World {
         Ok(())
     }
 
-    /// Schedules a publish if a node has pending output.
+    /// If a node has pending output, schedules the task that publishes it.
     pub(super) fn touched(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         if node.runs() && node.cluster.wants_to_publish() && !node.publishes {
             node.publishes = true;
-            // The publishing task runs a little later. A restarted node has a new incarnation and
-            // new tasks.
+            // The task runs a little later. If the node restarts before that, the incarnation
+            // differs, and the task has no effect.
             let (at, incarnation) = (self.now + self.broker.jitter(3), self.incarnations[index]);
             self.at(at, Event::Publish { node: index, incarnation });
         }
@@ -163,7 +167,7 @@ impl World {
         self.input(node, Input::Down)
     }
 
-    /// Advances the time and processes all events that become due.
+    /// Advances the time, and processes all events that become due in that time.
     pub fn run(&mut self, time: Duration) -> Result<(), Fault> {
         let end = self.now + time;
         loop {
@@ -171,8 +175,8 @@ impl World {
             let awake = self.nodes.iter().filter(|node| node.runs());
             let tick = awake.map(|node| node.cluster.wake_at()).min();
             let never = end + Duration::from_millis(1);
-            // A node that has just resumed may be behind its own deadlines, so never go back in
-            // time.
+            // A node that has just resumed may have deadlines in the past, but time must not go
+            // backwards.
             let next = event.into_iter().chain(tick).min().unwrap_or(never).max(self.now);
             if next > end {
                 self.now = end;
@@ -189,7 +193,7 @@ impl World {
                 if self.nodes[node].runs() && self.nodes[node].cluster.wake_at() <= next {
                     self.input(node, Input::Tick)?;
                     self.look_for_the_dead(node)?;
-                    // If this failed, a real node's driver would spin.
+                    // Otherwise a real node's driver would call the node in an endless loop.
                     let is_later = self.nodes[node].cluster.wake_at() > next;
                     ensure!(is_later, "node {node} wants a tick at the time of its tick");
                 }
@@ -208,7 +212,7 @@ impl World {
             }
             Event::Deliver(delivery) => {
                 if !self.broker.delivers(&delivery) {
-                    // A loss justifies the reactions of both nodes.
+                    // The loss of this frame may justify what the two nodes do next.
                     self.pairs.lost(self.now, delivery.from, delivery.to);
                     return Ok(());
                 }
@@ -219,13 +223,13 @@ impl World {
         }
     }
 
-    /// Publishes as many of a node's frames as the broker accepts.
+    /// Publishes the frames of a node, as many as the broker accepts.
     pub(super) fn publish(&mut self, index: usize) -> Result<(), Fault> {
         if !self.broker.takes(index) || !self.nodes[index].runs() {
             return Ok(());
         }
         let mut frames = Vec::new();
-        // In some plans the broker accepts only a few frames at a time, and the rest stays queued.
+        // In some plans the broker accepts only a few frames at a time. The others stay queued.
         let mut room = if self.setup.seed.is_multiple_of(5) { 3 } else { usize::MAX };
         self.nodes[index].cluster.publish(self.now, |subject, frame: &Bytes| {
             if room == 0 {
@@ -240,8 +244,8 @@ impl World {
             ensure!(subject != Subject::Node(STRANGER), "node {index} talks to a stranger");
             for to in 0..self.nodes.len() {
                 let is_for_all = subject == Subject::All;
-                // Some brokers echo a node's own messages, which it must ignore. The model does so
-                // in a third of the plans.
+                // Some brokers send a node's messages back to the node, which must ignore them. The
+                // model does so in a third of the plans.
                 let is_echo = to == index && !self.setup.seed.is_multiple_of(3);
                 if is_echo || !(is_for_all || subject == Subject::Node(self.nodes[to].id)) {
                     continue;
@@ -259,12 +263,12 @@ impl World {
         Ok(())
     }
 
-    /// Checks that a node does not show a crashed node's members for too long.
+    /// Checks that a node does not show the members of a node that crashed long ago.
     pub(super) fn look_for_the_dead(&mut self, index: usize) -> Result<(), Fault> {
         let (now, node) = (self.now, &self.nodes[index]);
         for (at, ids, asked) in &mut self.crashed {
             if now.saturating_sub(*at) < CRASH_SEEN
-                // A suspended node has not had time to detect the silence.
+                // A node that was suspended until recently has not had time to detect the silence.
                 || now.saturating_sub(node.awake_since) < CRASH_SEEN
                 || asked.contains(&index)
             {
@@ -283,7 +287,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks the invariants that hold at any time.
+    /// Checks the invariants that must hold at any time.
     pub fn check(&self) -> Result<(), Fault> {
         for node in self.nodes.iter().filter(|node| node.state != State::Ended) {
             node.hub.tables().audit().map_err(Fault::new)?;

@@ -1,5 +1,5 @@
-//! Passes inputs to the real hub, and compares its actions with the model and with the clients'
-//! views.
+//! Passes inputs to the real hub. Compares the hub's actions with those that the model expects, and
+//! with the clients' views.
 
 use std::time::Duration;
 
@@ -25,24 +25,25 @@ pub struct CheckedHub {
     pub checker: Checker,
 }
 
-/// Checks one hub, based on its actions and public tables, not on its internals.
+/// Checks a hub by its actions and its public tables, without access to its internals.
 #[derive(Debug)]
 pub struct Checker {
     pub model: Model,
     pub clients: Clients,
     pub trace: Trace,
-    /// The connections' keys, by client number.
+    /// The keys of the connections, by client number.
     pub keys: Vec<ConnKey>,
-    /// The rooms' keys, by room number.
+    /// The keys of the rooms, by room number.
     pub rooms: Vec<RoomKey>,
-    /// The last input's actions in readable form, if a report needs them.
+    /// The actions of the last input as text. `None` unless a report needs them.
     pub log: Option<Vec<String>>,
     pub(super) numbers: KeyMap<ConnKey, u16>,
     pub(super) now: Duration,
-    /// True if a command imitates a built-in event, which the clients must not interpret.
+    /// True if the last input is a command that imitates a built-in event, which the clients must
+    /// not interpret as a notice.
     pub(super) imitates_built_in: bool,
     pub(super) is_command: bool,
-    /// The guests that leave with the last input, because their peer was removed.
+    /// The guests that leave because the last input removes their peer.
     pub(super) leaving: IdSet,
     pub(super) receivers: Vec<u16>,
     pub(super) wire: Vec<u8>,
@@ -50,7 +51,8 @@ pub struct Checker {
 }
 
 impl CheckedHub {
-    /// Builds the hub from a plan, and checks handler registration and defaults.
+    /// Builds the hub for a plan. Also checks the registration of handlers, and the default
+    /// configuration.
     pub fn new(plan: &Plan, key: HashKey) -> Result<Self, Fault> {
         check_defaults()?;
         check_id_parsing(identity(plan.key % IDS as u16))?;
@@ -63,18 +65,19 @@ impl CheckedHub {
         Ok(CheckedHub { hub, checker: Checker::new(plan, events) })
     }
 
-    /// Passes an input to the model and to the hub, and compares effects and actions.
+    /// Passes an input to the model and to the hub, and compares the hub's actions with the effects
+    /// that the model expects.
     pub fn input(&mut self, now: Duration, op: Op) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
-        // Run the model first so that each action is compared immediately, and a report lists all
-        // expected effects.
+        // Run the model first, so that each action can be compared immediately, and a report can
+        // list all expected effects.
         checker.begin(now, op);
         let actions = hub.handle(now, checker.hub_input(op));
         let (tables, mut left) = (actions.tables(), actions.len());
         checker.learn_rooms(tables)?;
         let closes = matches!(checker.model.effects.last(), Some(Effect::Close { .. }));
         let mut expected = Expected::new(closes || matches!(op, Op::Gone { .. }));
-        // A peer's guests, and therefore their leaves, may come in any order.
+        // The guests of a peer leave in any order.
         if let Op::Peer { op: PeerOp::Gone, .. } = op {
             expected.by_content = Some(vec![false; checker.model.effects.len()]);
         }
@@ -93,14 +96,15 @@ impl CheckedHub {
         ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
         let (counted, expected) = (hub.rejected_peer_inputs(), checker.model.peers.rejected);
         ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
-        // This check is cheap enough to run after each input. The tables are audited less often.
+        // This check is cheap enough to run after each input. A full audit of the tables runs less
+        // often.
         let rooms = hub.tables().room_count();
         ensure!(rooms == checker.model.rooms.len(), "{rooms} rooms");
         Ok(())
     }
 }
 
-/// Checks that the defaults are the documented ones.
+/// Checks that the default configuration is as documented.
 fn check_defaults() -> Result<(), Fault> {
     let defaults = [Config::default(), Config::compat()];
     let limits = defaults.map(|config| (config.max_name, config.max_rooms));
@@ -114,7 +118,7 @@ fn check_defaults() -> Result<(), Fault> {
     Ok(())
 }
 
-/// Registers the handlers. Duplicate, reserved and empty events must be rejected.
+/// Registers the plan's handlers. Checks that duplicate, reserved and empty events are rejected.
 fn register(hub: &mut Hub, events: &[&str]) -> Result<(), Fault> {
     for (number, event) in events.iter().enumerate() {
         let handler = hub.register(event).map(|handler| handler.index());
@@ -131,11 +135,11 @@ fn register(hub: &mut Hub, events: &[&str]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Checks that only an id's canonical form is parsed.
+/// Checks that an id is parsed from its canonical form only.
 fn check_id_parsing(identity: &Identity) -> Result<(), Fault> {
     let parsed = ConnId::parse(&identity.text);
     ensure!(parsed == Some(identity.id), "{} is parsed as {parsed:?}", identity.text);
-    // Other texts for the same id, and part of it, must be rejected.
+    // Other forms of the same id, and a part of it, must be rejected.
     for other in [&identity.upper, &identity.padded, &identity.cut] {
         let parsed = ConnId::parse(other);
         ensure!(parsed.is_none(), "{other:?} is parsed as {parsed:?}");
@@ -143,14 +147,15 @@ fn check_id_parsing(identity: &Identity) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The expected effects that have already been matched with an action.
+/// Tracks which of the expected effects have been matched with an action.
 pub(super) struct Expected {
-    /// A bitmap with one bit for each matched effect.
+    /// One bit for each effect, set if the effect has been matched.
     taken: u128,
-    /// True if a connection was closed: it leaves its rooms in any order, so only the effects
-    /// within a room are ordered.
+    /// True if the input closes a connection. The connection leaves its rooms in any order, so
+    /// effects are ordered only within a room.
     any_order: bool,
-    /// For each effect, true if it was matched. Present if all effects may come in any order.
+    /// For each effect, true if it has been matched. `None` unless the effects may come in any
+    /// order.
     by_content: Option<Vec<bool>>,
 }
 
@@ -159,7 +164,7 @@ impl Expected {
         Expected { taken: 0, any_order, by_content: None }
     }
 
-    /// Returns the first effect that no action has matched.
+    /// Returns the first effect that no action has matched yet.
     fn missing<'a>(&self, expected: &'a [Effect]) -> Option<&'a Effect> {
         if let Some(matched) = &self.by_content {
             return expected
@@ -168,11 +173,13 @@ impl Expected {
                 .find(|(_, is_matched)| !**is_matched)
                 .map(|(effect, _)| effect);
         }
-        // The matched effects form a block of low bits, which ends at the first unmatched one.
+        // Matched effects form a block of low bits, so the first unmatched effect follows that
+        // block.
         expected.get(self.taken.trailing_ones() as usize)
     }
 
-    /// Returns the next expected effect, or this room's next one if rooms are unordered.
+    /// Returns the next expected effect. If rooms are unordered, returns the next effect of the
+    /// same room.
     pub(super) fn next<'a>(
         &mut self,
         expected: &'a [Effect],
@@ -227,7 +234,7 @@ impl Checker {
         }
     }
 
-    /// Returns the number of the client with this key, open or closed.
+    /// Returns the number of the client with this key, which may be open or closed.
     pub fn client(&self, conn: ConnKey) -> Option<u16> {
         self.numbers.get(conn).copied()
     }
@@ -244,7 +251,7 @@ impl Checker {
         (self.now, self.leaving) = (now, self.model.leaving_guests(op));
         self.model.input(now, op);
         self.log.as_mut().map(Vec::clear);
-        // A command's broadcast may come from outside the room, and excludes at most one member.
+        // A broadcast by a command may come from outside the room. It excludes at most one member.
         let is_message =
             matches!(op, Op::Peer { op: PeerOp::Broadcast { .. } | PeerOp::Direct { .. }, .. });
         self.is_command = is_message || matches!(op, Op::Broadcast { .. } | Op::Send { .. });
@@ -252,8 +259,8 @@ impl Checker {
             Op::Broadcast { event, .. } | Op::Send { event, .. } => is_built_in(event),
             _ => false,
         };
-        // Mark the client as ended before the hub processes the input: any later output to it is a
-        // fault.
+        // Mark the client as closed before the hub handles the input: from now on, any output to
+        // the client is a fault.
         if let Op::Gone { client } = op {
             self.clients.end(client);
         }

@@ -1,5 +1,5 @@
-//! The clients' views, derived only from received packets. Each client tracks its rooms as the
-//! protocol specifies, and each packet must be consistent with its view.
+//! The clients' views of their rooms, derived only from received packets as the protocol specifies.
+//! Each packet must be consistent with the view of its receiver.
 
 use roomer_hub::Presence;
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
@@ -9,14 +9,14 @@ use super::op::IdSet;
 use crate::alphabet::{id_number, identity, room_number};
 use crate::fault::{Fault, ensure};
 
-/// Bytes of one id in a snapshot: a separator, two quotes and the id.
+/// The length in bytes of an entry in a snapshot: a separator, two quotes and the id.
 pub const ENTRY_LEN: usize = 39;
 
 /// All clients that were ever opened, by number.
 #[derive(Debug)]
 pub struct Clients {
     all: Vec<Client>,
-    /// True if a repeated join is announced again.
+    /// True if the hub announces a join again when a member repeats it.
     announces_rejoins: bool,
     /// True if only members can send to a room.
     members_only: bool,
@@ -29,8 +29,8 @@ struct Client {
     rooms: Vec<View>,
 }
 
-/// The view of a joined room: `snapshot + new_member - member_left`. Without presence, it contains
-/// only the client itself.
+/// A client's view of a room that it is in: `snapshot + new_member - member_left`. Without
+/// presence, the view contains only the client itself.
 #[derive(Debug)]
 struct View {
     room: u8,
@@ -46,7 +46,7 @@ impl Clients {
         self.all.push(Client { id, is_connected: true, rooms: Vec::new() });
     }
 
-    /// Marks a client as closed so that any later output to it is a fault.
+    /// Marks a client as closed. From now on, any output to it is a fault.
     pub fn end(&mut self, client: u16) {
         let client = &mut self.all[usize::from(client)];
         client.is_connected = false;
@@ -57,7 +57,7 @@ impl Clients {
         self.all[usize::from(client)].id
     }
 
-    /// Checks a direct packet. `shows` is the room's presence mode, used for a `join_ack`.
+    /// Checks a packet to one client. For a `join_ack`, `shows` is the room's presence mode.
     pub fn direct(
         &mut self,
         to: u16,
@@ -79,7 +79,8 @@ impl Clients {
                 };
                 ensure!(members.contains(client.id), "a join_ack without the joiner: {members:?}");
                 let room = number(packet.room)?;
-                // A repeated join must confirm the view, since all earlier notices have arrived.
+                // Since all earlier notices have arrived, the snapshot for a repeated join must
+                // equal the view.
                 let Some(view) = client.view(room) else {
                     client.rooms.push(View { room, members });
                     return Ok(());
@@ -107,9 +108,9 @@ impl Clients {
         Ok(())
     }
 
-    /// Checks a broadcast. Each receiver must be in the room and receive it once. The members in
-    /// the receivers' views must be the receivers, the excluded sender and the guests (`abroad`),
-    /// which receive it on another node. A command may send from outside the room.
+    /// Checks a broadcast. Each receiver must be in the room, and receive it once. In the
+    /// receivers' views, the other members must be the excluded sender, and the guests (`abroad`)
+    /// that receive the broadcast on another node. A command may broadcast from outside the room.
     pub fn broadcast(
         &mut self,
         to: impl Iterator<Item = u16>,
@@ -135,23 +136,24 @@ impl Clients {
         for client in to {
             let client = &mut self.all[usize::from(client)];
             ensure!(reached.insert(client.id), "{shown} twice for {}", identity(client.id).text);
-            // A command may exclude a client other than the sender, or none.
+            // A command may exclude any client, or none, not only the sender.
             let is_own = src == Some(client.id) && !is_command || notice == Some(client.id);
             ensure!(!is_own, "{} receives its own {shown}", identity(client.id).text);
             let members = client.receive(room, packet, notice, self.announces_rejoins)?;
             if is_full {
-                // All receivers got the same notices before this packet, so their views are equal.
+                // Up to this packet all receivers have had the same notices, so their views must be
+                // equal.
                 let seen = *common.get_or_insert(members);
                 ensure!(seen == members, "some clients see {seen:?}, others {members:?}");
             }
         }
         let Some(mut others) = common else { return Ok(()) };
-        // Check this before the guests are subtracted: the sender may be one of them.
+        // Check this before the guests are subtracted, since the sender may be a guest.
         let was_in = src.or(notice).is_some_and(|id| others.contains(id));
         others.subtract(abroad);
         if is_command {
-            // The packet does not name the excluded member, so check only the number here; the
-            // model checks the member.
+            // The packet does not contain the excluded member. Only the number of excluded members
+            // is checked here; the model checks which member it is.
             let missed = others.len() - reached.len();
             ensure!(missed <= 1, "{shown} reaches {reached:?}, but {others:?} are in the room");
             return Ok(());
@@ -160,15 +162,15 @@ impl Clients {
             others.remove(left_out);
             let from_outside = notice.is_none() && !self.members_only;
             let has_left = packet.event == MEMBER_LEFT;
-            // The receivers have applied the notice: their views contain a new member by now, and
-            // no longer contain one that has left.
+            // The receivers have already applied the notice: a new member is in their views by now,
+            // and a member that has left is not.
             ensure!(was_in != has_left || from_outside, "{shown} from outside");
         }
         ensure!(reached == others, "{shown} reaches {reached:?}, but {others:?} are in the room");
         Ok(())
     }
 
-    /// Compares a client's rooms and members with the model, at the end of a plan.
+    /// At the end of a plan, compares a client's rooms and their members with the model.
     pub fn agrees(&mut self, client: u16, truth: &[(u8, IdSet)]) -> Result<(), Fault> {
         let client = &mut self.all[usize::from(client)];
         let (own, open) = (&identity(client.id).text, client.rooms.len());
@@ -182,8 +184,8 @@ impl Clients {
 }
 
 impl Client {
-    /// Applies a room's packet, which may be a membership notice. Returns the members in the
-    /// client's view.
+    /// Applies a packet to a client's view of its room, if it is a membership notice. Returns the
+    /// members in the view.
     fn receive(
         &mut self,
         room: u8,
@@ -226,10 +228,11 @@ fn subject(packet: &PacketRef<'_>) -> Result<u16, Fault> {
     subject.ok_or_else(|| Fault::new(format!("a notice about an unknown id: {shown}")))
 }
 
-/// Parses the ids of a `join_ack`: a JSON array of unique strings without spaces.
+/// Parses the ids in a `join_ack`: a JSON array of unique strings, without spaces.
 fn read_snapshot(payload: &[u8]) -> Result<IdSet, Fault> {
     let mut members = IdSet::default();
-    // Split by the fixed length of an entry: a JSON parser would also accept blanks and escapes.
+    // Split by the fixed length of an entry, because a JSON parser would also accept spaces and
+    // escapes.
     let mut is_array = payload.last() == Some(&b']');
     let entries = payload.chunks_exact(ENTRY_LEN);
     is_array &= entries.remainder().len() == 1 && entries.len() > 0;

@@ -1,4 +1,4 @@
-//! Matches the hub's actions with the effects that the model expects.
+//! Compares the hub's actions with the effects that the model expects.
 
 use roomer_hub::{Action, ConnKey, Members, Presence, RoomKey, Snapshot, Tables};
 use roomer_proto::{JOIN_ACK, PacketRef};
@@ -12,7 +12,7 @@ use crate::alphabet::{id_number, identity};
 use crate::fault::{Fault, ensure};
 
 impl Checker {
-    /// Matches an action with the next expected effect.
+    /// Compares an action with the next expected effect.
     pub(super) fn action(
         &mut self,
         tables: &Tables,
@@ -23,7 +23,7 @@ impl Checker {
         match action {
             Action::Broadcast { members, except, room: key, peers, packet, .. } => {
                 self.receive(members, except)?;
-                // The model omits messages without receivers.
+                // The model does not list messages that have no receivers.
                 if self.receivers.is_empty() && peers.is_empty() {
                     return Ok(());
                 }
@@ -34,8 +34,8 @@ impl Checker {
         }
         let room = match room {
             Some(key) => {
-                // Search from the end, since most actions concern recent rooms. A closed room keeps
-                // its number, so that its last actions can be resolved.
+                // Search from the end, since most actions concern recent rooms. The number of a
+                // closed room is kept, since its last actions refer to it.
                 let number = self.rooms.iter().rposition(|known| *known == key);
                 ensure!(number.is_some(), "an action about an unknown room");
                 number.map(|number| number as u32)
@@ -55,7 +55,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Collects the receivers of a broadcast.
+    /// Collects the clients that receive a broadcast.
     fn receive(&mut self, members: Members<'_>, except: Option<ConnKey>) -> Result<(), Fault> {
         self.receivers.clear();
         for conn in members.iter().filter(|&conn| Some(conn) != except) {
@@ -69,7 +69,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Returns true if an action equals an effect, and checks the action against the clients'
+    /// Returns true if an action equals an effect. Also checks the action against the clients'
     /// views.
     fn compare(
         &mut self,
@@ -98,7 +98,7 @@ impl Checker {
                 Action::Close { conn, code, reason },
                 Effect::Close { client, code: expected, reason: why },
             ) => {
-                // Every action is hashed, so any change to the output changes the run's hash.
+                // Hash every action, so that any change in the output changes the run's hash.
                 self.trace.number(u64::from(code) << 16 | u64::from(client));
                 self.trace.bytes(reason.as_bytes());
                 self.clients.end(client);
@@ -139,7 +139,7 @@ impl Checker {
                 Ok(fits && fits_abroad && self.broadcast(room, &packet)?)
             }
             (Action::Forward { peer, packet }, Effect::Forward { peer: to, packet: expected }) => {
-                // The first number separates the kinds of actions in the trace.
+                // In the trace, the upper bits separate the kinds of actions.
                 self.encode(1 << 40 | u64::from(to), &packet)?;
                 Ok(peer == guests::op::key(to) && packet == expected)
             }
@@ -161,13 +161,14 @@ impl Checker {
         }
     }
 
-    /// Compares a join, which may have created its room. Returns true if the room's key is right.
+    /// Compares a join with its effect. If the join has created the room, records the room's key.
+    /// Returns true if they agree.
     fn joined(&mut self, room: RoomKey, name: &str, effect: &Effect) -> Result<bool, Fault> {
         let Effect::Joined { room: number, name: expected, .. } = *effect else {
             return Ok(false);
         };
         ensure!(name == expected, "{name:?} is joined instead of {expected:?}");
-        // Rooms are numbered in the order of creation, so this one is new.
+        // Rooms are numbered in the order of creation, so the next number means a new room.
         if number as usize == self.rooms.len() {
             ensure!(!self.rooms.contains(&room), "a room's key is used again");
             self.rooms.push(room);
@@ -178,15 +179,15 @@ impl Checker {
     /// Checks a packet sent to a single client.
     fn sent(&mut self, client: u16, packet: &PacketRef<'_>) -> Result<bool, Fault> {
         self.encode(u64::from(client), packet)?;
-        // Clients would mistake the application's imitated notice for a real one, which would
-        // corrupt their views.
+        // The receiver would mistake a notice that the application imitates for a real one, and its
+        // view would become wrong.
         if !self.imitates_built_in {
             self.clients.direct(client, packet, Presence::Full)?;
         }
         Ok(true)
     }
 
-    /// Returns the ids that the broadcast reaches, which must be unique.
+    /// Returns the ids of the clients that the broadcast reaches. They must be unique.
     fn reached(&self) -> Result<IdSet, Fault> {
         let mut reached = IdSet::default();
         for &client in &self.receivers {
@@ -212,12 +213,13 @@ impl Checker {
         Ok(true)
     }
 
-    /// Records a new connection. Its key must never have been used.
+    /// Records a connection that was opened. Its key must be new.
     fn open(&mut self, tables: &Tables, conn: ConnKey, client: u16) -> Result<(), Fault> {
-        // Compare with all keys ever used: a reused one would make a stale key valid again.
+        // Compare with all earlier keys: if a key were used again, a stale copy of it would become
+        // valid.
         let is_new = !self.keys.contains(&conn) && conn != ConnKey::default();
         ensure!(is_new, "a connection's key is used again");
-        // The tables store 64 bits of nanoseconds, which suffice for 584 years.
+        // The tables store the time as 64 bits of nanoseconds, which suffice for 584 years.
         let nanos = u64::try_from(self.now.as_nanos()).unwrap_or(u64::MAX);
         let opened_at = Some(std::time::Duration::from_nanos(nanos));
         ensure!(tables.opened_at(conn) == opened_at, "opened at {:?}", tables.opened_at(conn));
@@ -229,7 +231,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Compares a snapshot with the expected members, and its order with the hub's.
+    /// Compares a snapshot with the expected members. Its order must be that of the hub's list.
     fn join_ack(
         &mut self,
         tables: &Tables,
@@ -238,7 +240,7 @@ impl Checker {
         snapshot: &Snapshot<'_>,
         (shows, expected, count): (Presence, IdSet, u64),
     ) -> Result<bool, Fault> {
-        // Keep the buffer between inputs, since each join needs a snapshot.
+        // Keep the buffer between inputs, because each join needs it.
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         for run in snapshot.runs() {
@@ -269,8 +271,8 @@ impl Checker {
         Ok(is_equal)
     }
 
-    /// Returns the ids in a snapshot, which must be in the order of the hub's members. Returns
-    /// `None` if a member is unknown.
+    /// Returns the ids in a snapshot, whose order must be that of the hub's members. Returns `None`
+    /// if an id is unknown.
     fn listed(&self, tables: &Tables, room: &str, text: &[u8]) -> Result<Option<IdSet>, Fault> {
         let members = tables.find_room(room).map(|room| tables.members(room));
         let mut listed = IdSet::default();
@@ -279,8 +281,8 @@ impl Checker {
             let Some(id) = self.id(conn) else { return Ok(None) };
             let entry = entries.next().and_then(|entry| entry.get(2..ENTRY_LEN - 1));
             let is_next = entry == Some(identity(id).text.as_bytes());
-            // The snapshot must follow the table's order, since the hub keeps its list parallel to
-            // the table.
+            // The hub keeps the snapshot parallel to its table of members, so their order must be
+            // equal.
             ensure!(is_next && listed.insert(id), "a snapshot in another order than its room");
         }
         for guest in tables.find_room(room).into_iter().flat_map(|room| tables.guests(room)) {
@@ -292,12 +294,12 @@ impl Checker {
                 "a snapshot without {guest}"
             );
         }
-        // Only the closing bracket may remain.
+        // Nothing but the closing bracket may remain.
         ensure!(entries.len() == 1, "a snapshot with more entries than members and guests");
         Ok(Some(listed))
     }
 
-    /// Encodes a packet and adds it to the run's trace.
+    /// Encodes a packet and adds its bytes to the run's trace.
     fn encode(&mut self, to: u64, packet: &PacketRef<'_>) -> Result<(), Fault> {
         self.wire.clear();
         let encoded = packet.encode(&mut self.wire);

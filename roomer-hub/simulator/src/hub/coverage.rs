@@ -1,4 +1,4 @@
-//! Coverage of the hub plans: sets the marks that a run reaches.
+//! Coverage of the hub plans: sets a mark when a run reaches its situation.
 
 use roomer_hub::{ConnKey, Presence, RejectedPackets};
 use roomer_proto::PacketRef;
@@ -10,29 +10,29 @@ use super::op::{Effect, Op};
 use super::token_bucket::Quota;
 use crate::alphabet::{ROOMS, id_number, room_number};
 
-/// The number of members in a full chunk of a snapshot.
+/// The number of members in a complete chunk of a snapshot.
 const CHUNK_MEMBERS: u32 = 100;
 
 #[derive(Debug, Default)]
 pub struct Coverage {
     pub marks: Marks,
-    /// The index of each room's name, by room number.
+    /// For each room by its number, the index of its name.
     names: Vec<u8>,
     /// The names of rooms that have closed, as a bit set.
     closed: u32,
     /// The names of rooms that closed in the last input, as a bit set.
     just_closed: u32,
-    /// The slot in the hub's connection table that the last input freed.
+    /// The slot that the last input has freed in the hub's connection table.
     freed: Option<u32>,
     emptied: bool,
-    /// True if no time has passed since a connection was opened.
+    /// True if no time has passed since a connection was last opened.
     opened_now: bool,
-    // The state before the current input.
+    // The following fields describe the state before the current input.
     was_in: bool,
     rooms_before: usize,
     ids_before: usize,
     rejected_before: RejectedPackets,
-    /// True for each of the sender's buckets that was empty.
+    /// For each of the sender's four token buckets, true if it was empty.
     empty_before: [bool; 4],
 }
 
@@ -42,7 +42,7 @@ impl Coverage {
         self.opened_now &= millis == 0;
     }
 
-    /// Marks a handler's command before its execution.
+    /// Marks the situation of a handler's command, before the command is executed.
     pub fn command(&mut self, model: &Model, op: Op, caller: u16, packet: &PacketRef<'_>) {
         let is_connected = model.is_connected(caller);
         match op {
@@ -65,7 +65,8 @@ impl Coverage {
         }
     }
 
-    /// Marks the application's decision on a packet before it is passed to the hub.
+    /// Marks the situation in which the application decides on a packet, before the decision is
+    /// passed to the hub.
     pub fn answer(&mut self, is_connected: bool, is_allowed: bool, is_join: bool) {
         self.marks.mark(!is_connected, Mark::AnswerTooLate);
         self.marks.mark(is_connected && is_allowed, Mark::AskedAndAllowed);
@@ -96,7 +97,7 @@ impl Coverage {
             if !model.is_connected(client) {
                 self.marks.mark(true, Mark::Stale);
                 self.marks.mark(matches!(op, Op::Gone { .. }), Mark::GoneTwice);
-                // A stale key is interesting if another connection now occupies its slot.
+                // A stale key is interesting only if another connection now has its slot.
                 let place = place(checker.keys[usize::from(client)]);
                 let here = checker.keys.iter().enumerate().skip(usize::from(client));
                 let mut here = here.filter(|(client, _)| model.is_connected(*client as u16));
@@ -108,7 +109,7 @@ impl Coverage {
         }
     }
 
-    /// Marks the situations shown by an input and its effects.
+    /// Marks the situations that an input and its effects show.
     pub fn after(&mut self, checker: &Checker, op: Op) {
         let closes = self.effects(checker);
         self.input(checker, op, closes);
@@ -126,7 +127,8 @@ impl Coverage {
         }
     }
 
-    /// Marks the effects of the last input. Returns true if a room has closed.
+    /// Marks the situations shown by the effects of the last input. Returns true if a room has
+    /// closed.
     fn effects(&mut self, checker: &Checker) -> bool {
         let model = &checker.model;
         let just_closed = std::mem::take(&mut self.just_closed);
@@ -167,7 +169,7 @@ impl Coverage {
         closes
     }
 
-    /// Marks the situation when an input occurs, given its effects.
+    /// Marks the situations in which an input occurs. `closes` is true if its effects close a room.
     fn input(&mut self, checker: &Checker, op: Op, closes: bool) {
         let model = &checker.model;
         let expected = &model.effects[..];
@@ -203,7 +205,7 @@ impl Coverage {
         }
     }
 
-    /// Marks how rates and violations are used.
+    /// Marks the situations in which rates and violations count.
     fn limits(&mut self, model: &Model, op: Op) {
         for withdrawal in &model.withdrawals {
             let (over, last) = match withdrawal.of {
@@ -252,7 +254,7 @@ impl Coverage {
         }
     }
 
-    /// Marks a direct message in `shared_room_only` mode.
+    /// Marks the situations of a direct message in `shared_room_only` mode.
     fn direct_with_shared_room(&mut self, model: &Model, client: u16, to: u16, passes: bool) {
         let is_common = model.share_a_room(client, to);
         self.marks.mark(passes && is_common && client != to, Mark::ToRoommate);
@@ -387,7 +389,7 @@ impl Coverage {
     }
 }
 
-/// Returns a connection's slot in the hub's table, which is the lower half of its key.
+/// Returns a connection's slot in the hub's table, which is the lower half of the connection's key.
 fn place(key: ConnKey) -> u32 {
     key.as_u64() as u32
 }

@@ -1,4 +1,5 @@
-//! Formats the hub's actions and the model's effects in the same way, for reports.
+//! Formats the hub's actions and the model's effects for reports. An action and its effect have the
+//! same format.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use super::guests::op::PeerOp;
 use super::op::{Effect, Op};
 use crate::alphabet::identity;
 
-/// The maximum number of payload bytes that are printed.
+/// The maximum number of bytes printed of a payload.
 const SHOWN: usize = 120;
 
 pub fn action(action: &Action<'_>) -> String {
@@ -52,7 +53,7 @@ pub fn effect(effect: &Effect) -> String {
     }
 }
 
-/// Formats a packet in readable form.
+/// Formats a packet.
 pub struct PacketText<'a>(pub &'a PacketRef<'a>);
 
 impl fmt::Display for PacketText<'_> {
@@ -69,7 +70,7 @@ fn payload(bytes: &[u8]) -> String {
     }
 }
 
-/// Formats an input in readable form.
+/// Formats an input.
 pub fn op(op: &Op) -> String {
     match op {
         Op::Open { id } => format!("Open with the id {}", identity(*id).text),

@@ -1,5 +1,5 @@
-//! Explores all orders of a few clients' steps in a few rooms, breadth first. Each of the hub's
-//! states is visited once, and each transition from it is checked like any other input.
+//! Explores all orders of steps by a few clients in a few rooms, breadth first. Each state of the
+//! hub is visited once, and each transition is checked like any other input.
 
 use std::collections::BTreeSet;
 
@@ -9,16 +9,16 @@ use super::run::Run;
 use crate::alphabet::{IDS_PER_TAG, id_number, identity, room_number, tagged};
 use crate::fault::Fault;
 
-/// An exploration's bounds.
+/// The bounds of an exploration.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     pub mode: Mode,
-    /// How many clients are open at the same time.
+    /// The maximum number of clients that are open at the same time.
     pub clients: u8,
     /// The rooms, including `root`.
     pub rooms: &'static [&'static str],
     pub max_rooms: usize,
-    /// The maximum number of steps from the empty hub.
+    /// The maximum length of a path, in steps from the empty hub.
     pub depth: usize,
     /// The number of peers.
     pub peers: u8,
@@ -26,36 +26,36 @@ pub struct Scope {
     pub guests: u8,
 }
 
-/// The size and completeness of the explored state space.
+/// The result of an exploration: its size, and whether it is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Explored {
     pub states: usize,
-    /// The number of checked transitions between states.
+    /// The number of transitions between states that were checked.
     pub transitions: usize,
-    /// The number of steps to the farthest state.
+    /// The number of steps to the state that is farthest from the empty hub.
     pub depth: usize,
-    /// True if the exploration ended before the depth limit, and therefore covers all orders of any
+    /// True if the exploration ended before the depth limit. It then covers all orders of any
     /// number of steps.
     pub is_complete: bool,
 }
 
-/// A state, represented by the last step on the shortest path to it.
+/// A state that was reached, represented by the last step of the shortest path to it.
 struct Node {
     from: usize,
     step: Step,
     depth: usize,
 }
 
-/// Explores all states.
+/// Explores all states within the scope.
 ///
 /// # Errors
 ///
-/// Returns the shortest plan that leads to a fault, and the fault.
+/// Returns a fault together with the shortest plan that leads to it.
 pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
     let steps = possible_steps(scope);
     let (mut nodes, mut known) = (Vec::<Node>::new(), BTreeSet::new());
     let mut explored = Explored { states: 1, transitions: 0, depth: 0, is_complete: true };
-    // This is the empty hub's state.
+    // The encoded state of the empty hub is an empty vector.
     known.insert(Vec::new());
     let mut plan = empty_plan(scope);
     let mut next = 0; // 0 is the empty hub, 1 the first node
@@ -68,15 +68,14 @@ pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
             continue;
         }
         for &step in &steps {
-            // Run the path from the start for each transition: a hub cannot be cloned, and paths
-            // are short.
+            // For each transition, run the whole path from the empty hub: a hub cannot be cloned,
+            // and the paths are short.
             steps_to(&nodes, here, &mut plan.steps);
             plan.steps.push(step);
             explored.transitions += 1;
             let state = match state(&plan, scope) {
                 Ok(state) => state,
-                // The search is breadth first, so this is one of the shortest plans with this
-                // fault.
+                // Because the search is breadth first, no shorter plan has this fault.
                 Err(fault) => return Err(Box::new((plan, fault))),
             };
             if known.insert(state) {
@@ -89,15 +88,15 @@ pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
     Ok(explored)
 }
 
-/// Returns all steps that are possible in any state.
+/// Returns all steps that the scope allows, some of which have no effect in some states.
 fn possible_steps(scope: &Scope) -> Vec<Step> {
     let mut steps = Vec::new();
     let payload = Payload(0, 1);
     for slot in 0..scope.clients {
         let client = ClientRef::Slot(slot);
         steps.push(Step::Open { slot });
-        // Reuse the id of the slot's last connection. The hub rejects it while that connection is
-        // open.
+        // Reuse the id of the last connection in this slot. While that connection is open, the hub
+        // rejects the id.
         steps.push(Step::OpenAs { slot, like: client });
         steps.push(Step::Gone { client });
         steps.push(Step::Close { client, code: 1000, reason: "" });
@@ -117,7 +116,7 @@ fn possible_steps(scope: &Scope) -> Vec<Step> {
     for &room in scope.rooms {
         steps.push(Step::Broadcast { from: None, except: None, room, event: "chat", payload });
     }
-    // The first connection may be closed and its slot reused.
+    // The number of the first connection, which may be closed and whose slot may be reused.
     let client = ClientRef::Numbered(0);
     steps.extend([Step::Gone { client }, Step::Join { client, room: "root" }]);
     steps_of_peers(scope, &mut steps);
@@ -143,7 +142,7 @@ fn steps_of_peers(scope: &Scope, steps: &mut Vec<Step>) {
     }
 }
 
-/// Returns a guest's number among the ids with tags.
+/// Returns the number of a guest among all ids.
 fn guest_of(peer: u8, number: u8) -> u16 {
     u16::from(peer) * IDS_PER_TAG + u16::from(number)
 }
@@ -172,7 +171,7 @@ fn empty_plan(scope: &Scope) -> Plan {
     }
 }
 
-/// Collects the steps that lead to a node.
+/// Collects the steps on the path to a node.
 fn steps_to(nodes: &[Node], mut at: Option<usize>, steps: &mut Vec<Step>) {
     steps.clear();
     while let Some(node) = at.map(|at| &nodes[at]) {
@@ -182,8 +181,8 @@ fn steps_to(nodes: &[Node], mut at: Option<usize>, steps: &mut Vec<Step>) {
     steps.reverse();
 }
 
-/// Returns the state that a plan leads to: open clients, the rooms' members, and the order of both
-/// in the tables.
+/// Returns the state to which a plan leads: the open clients, the members of the rooms, and the
+/// order of both in the tables.
 fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
     let mut run = Run::new(plan)?;
     run.run_steps_only()?;
@@ -192,7 +191,8 @@ fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
     if checker.keys.is_empty() && scope.peers == 0 {
         return Ok(state);
     }
-    // Two of the steps name the first connection, so its liveness is part of the state.
+    // Two of the possible steps refer to the first connection, so whether it is open is part of the
+    // state.
     state.push((!checker.keys.is_empty() && checker.model.is_connected(0)).into());
     for slot in 0..scope.clients {
         let Some(client) = run.in_slot(slot) else {

@@ -1,6 +1,6 @@
-//! Generates plans by swarm testing: each plan has its own weights, so some kinds of steps are
-//! frequent, some rare and some absent, and uses few names and slots. Plans therefore differ, and
-//! each explores one corner of the state space in depth.
+//! Generates plans by swarm testing: each plan has its own weights for the kinds of steps, so some
+//! kinds are frequent, some rare and some absent, and it uses only a few names and slots. Plans
+//! therefore differ from each other, and each explores one corner of the state space in depth.
 
 use roomer_hub::Presence;
 
@@ -11,7 +11,7 @@ use super::token_bucket::RateSpec;
 use crate::alphabet::{EVENTS, REASONS, RESERVED, ROOMS};
 use crate::random::Source;
 
-/// The kinds of steps, each named after the generated step rather than its effects.
+/// The kinds of steps. They are named after the step that is generated, not after its effects.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Open,
@@ -30,13 +30,13 @@ enum Kind {
     CommandJoin,
     CommandLeave,
     Close,
-    /// Two clients join a room, one sends to the other and leaves.
+    /// Two clients join a room; one of them sends to the other, and leaves.
     MeetAndLeave,
 }
 
 use Kind::*;
 
-/// All kinds with their default weights.
+/// All kinds, with their default weights.
 const KINDS: [(Kind, usize); 16] = [
     (Open, 8),
     (Join, 12),
@@ -56,20 +56,20 @@ const KINDS: [(Kind, usize); 16] = [
     (Close, 2),
 ];
 
-/// The weights for a crowd, where other kinds of steps would take too long.
+/// The weights in a plan with a crowd, where steps of other kinds would take too long.
 const CROWD: [(Kind, usize); 6] =
     [(Open, 6), (Join, 12), (Leave, 12), (Message, 1), (Gone, 4), (Close, 1)];
 
-/// How many slots at the end of a crowd are preferred.
+/// In a crowd, the number of slots at the end that are preferred.
 const LAST_SLOTS: u32 = 10;
 
-/// The choices available to one plan.
+/// The random choices that apply to a whole plan.
 struct Swarm {
     kinds: Vec<Kind>,
     rooms: Vec<&'static str>,
     events: Vec<&'static str>,
     slots: u32,
-    /// In one of this many cases, another client is chosen instead of the slot's occupant.
+    /// One in this many times, a client is chosen by its number instead of by its slot.
     numbered: u32,
 }
 
@@ -84,7 +84,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     let (key, mut swarm) = (source.below(1 << 16) as u16, swarm(source));
     let mut authorize = [(); 3].map(|()| source.one_in(4));
     if shared_room_only {
-        // The rule is about direct messages, which would otherwise be too rare.
+        // The rule concerns direct messages, so make these more frequent.
         swarm.kinds.extend([[Direct; 4], [MeetAndLeave; 4]].concat());
         authorize[2] |= source.one_in(2);
     }
@@ -109,26 +109,26 @@ pub fn plan(source: &mut impl Source) -> Plan {
     for _ in 0..source.below(4) {
         let event = source.pick(&swarm.events);
         let is_new = plan.handlers.iter().all(|handler| handler.event != event);
-        // Skip registrations that the hub would reject, since such a plan would test nothing.
+        // Skip registrations that the hub would reject, since the plan would then test nothing.
         if is_new && !event.is_empty() {
             let commands = (0..source.below(4)).map(|_| swarm.command(source, true)).collect();
             plan.handlers.push(Handler { event, commands });
         }
     }
-    // A crowd takes much longer than any other plan, so generate it rarely.
+    // Generate crowds rarely, since such a plan takes much longer than any other.
     if source.one_in(96) {
         crowd(source, &mut plan);
         return plan;
     }
     let length = source.pick(&[120, 250, 400, 60, 20]);
-    // Once a fuzzer's bytes are exhausted, every choice would be the same.
+    // When a fuzzer's bytes are exhausted, all further choices would be the same.
     while plan.steps.len() < length && !source.is_exhausted() {
         swarm.step(source, &mut plan.steps);
     }
     plan
 }
 
-/// Generates rates. They are small, so plans reach them. Most plans have none, and therefore reach
+/// Generates rate limits, small enough to be reached. Most plans have none, and therefore reach
 /// other situations.
 fn rates(source: &mut impl Source) -> [Option<RateSpec>; 4] {
     let mut rates = DEFAULT_RATES;
@@ -157,7 +157,7 @@ fn presence_rules(source: &mut impl Source) -> Vec<(&'static str, Presence)> {
 fn swarm(source: &mut impl Source) -> Swarm {
     let mut kinds = Vec::new();
     for (at, (kind, weight)) in KINDS.into_iter().enumerate() {
-        // Without connections, joins and messages, a plan tests little.
+        // Without connections, joins and messages, a plan would test little.
         let weight = match source.below(4) {
             0 if at > 3 => 0,
             1 => weight * 3,
@@ -172,7 +172,7 @@ fn swarm(source: &mut impl Source) -> Swarm {
     Swarm { kinds, rooms, events, slots, numbered }
 }
 
-/// Generates a room whose snapshot has about one or two chunks.
+/// Generates the steps that fill a room until its snapshot has about one or two chunks.
 fn crowd(source: &mut impl Source, plan: &mut Plan) {
     // With smaller limits, no client could join.
     plan.max_name = plan.max_name.max(4);
@@ -250,8 +250,8 @@ impl Swarm {
             }
             Gone => Step::Gone { client: self.client(source, false) },
             Clock => {
-                // Times within and beyond a second, thirds of a second, steps back, and a time
-                // beyond 64 bits of nanoseconds.
+                // Steps of less and more than a second, thirds of a second, backward steps, and a
+                // time that exceeds 64 bits of nanoseconds.
                 let shifts = [1, 0, 54_000, -1, -90_000_000, 1 << 45, 333, 334, 500, 1000, 1, -400];
                 Step::Clock { millis: source.pick(&shifts) }
             }
@@ -266,7 +266,7 @@ impl Swarm {
         Step::Packet { client, room, event, dst: Address::Nothing, src: Address::Nothing, payload }
     }
 
-    /// Generates an application or handler command.
+    /// Generates a command by the application or by a handler.
     fn command(&self, source: &mut impl Source, in_handler: bool) -> Step {
         let kind = source.pick(&[Broadcast, Send, CommandJoin, CommandLeave, Close]);
         self.command_of_kind(source, kind, in_handler)
@@ -277,7 +277,8 @@ impl Swarm {
             Broadcast => {
                 let (from, room) = (self.from(source, in_handler), source.pick(&self.rooms));
                 let (event, payload) = (self.command_event(source), self.payload(source));
-                // Usually exclude the sender, as the original does, and sometimes another member.
+                // Usually exclude the sender, as the original does, but sometimes exclude another
+                // member.
                 let except = if source.one_in(3) { self.from(source, in_handler) } else { from };
                 Step::Broadcast { from, except, room, event, payload }
             }
@@ -301,7 +302,7 @@ impl Swarm {
         }
     }
 
-    /// Returns any event, since the application may send all of them, including reserved ones.
+    /// Returns any event, reserved ones included, since the application may send all of them.
     fn command_event(&self, source: &mut impl Source) -> &'static str {
         if source.one_in(16) { source.pick(&RESERVED) } else { source.pick(&self.events) }
     }
@@ -312,7 +313,7 @@ impl Swarm {
 
     fn slot(&self, source: &mut impl Source) -> u8 {
         if self.slots > 2 * LAST_SLOTS && source.one_in(3) {
-            // In a crowd, prefer the members in the last chunk.
+            // In a crowd, prefer the members in the last chunk of the snapshot.
             return (self.slots - 1 - source.below(LAST_SLOTS)) as u8;
         }
         source.below(self.slots) as u8

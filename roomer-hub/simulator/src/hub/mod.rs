@@ -1,12 +1,13 @@
-//! Plans for the pure hub, checked after each input.
+//! Plans for the hub alone, which is checked after each input.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], [`generate`] | a plan as data, and its generation from a seed |
-//! | [`op`] | an input and its effects, with numbers in place of keys |
+//! | [`op`] | the hub's inputs and their effects, with numbers in place of keys |
 //! | [`model`], [`token_bucket`] | the naive model, which predicts the effects of each input |
-//! | [`clients`] | the clients' views, derived from the packets that they receive |
-//! | [`checker`], `compare`, `tables` | compares the hub's actions and tables with the model and the clients |
+//! | [`clients`] | the clients' views of their rooms, derived from the packets that they receive |
+//! | [`checker`], `compare`, `tables` | compare the hub's actions and tables with the model and the
+//! clients' views |
 //! | [`run`] | runs a plan |
 //! | [`guests`] | plans with peers: members on other nodes |
 //! | `coverage`, `marks` | sets the marks that a run reaches |

@@ -1,4 +1,4 @@
-//! Compares the hub's tables of guests, and its actions about them, with the model.
+//! Compares the hub's tables of guests, and the hub's actions concerning guests, with the model.
 
 use roomer_hub::{ConnId, Peers, RoomKey, Tables};
 
@@ -10,7 +10,7 @@ use crate::hub::model::Room;
 use crate::hub::op::IdSet;
 
 impl Checker {
-    /// Records the key of a room that the input has created, unless a client's join reports it.
+    /// If the input has created a room without a client's join, records the room's key.
     pub(crate) fn learn_rooms(&mut self, tables: &Tables) -> Result<(), Fault> {
         if self.rooms.len() >= self.model.rooms_made as usize || !self.model.peers.are_used {
             return Ok(());
@@ -19,7 +19,7 @@ impl Checker {
         let Some(room) = self.model.rooms.iter().find(|room| room.number == number) else {
             return Ok(());
         };
-        // If a client has created the room, the action for its join reports the key.
+        // If a client's join has created the room, the action for the join reports the key.
         if room.members.is_empty() {
             let key = tables.find_room(room.name);
             ensure!(key.is_some(), "no room {:?} for a guest", room.name);
@@ -30,7 +30,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Returns true if a broadcast goes to the expected peers and excludes the expected guest.
+    /// Returns true if a broadcast is sent to the expected peers, and excludes the expected guest.
     pub(crate) fn sent_abroad(
         &mut self,
         peers: Peers<'_>,
@@ -47,7 +47,7 @@ impl Checker {
     }
 }
 
-/// Collects the peers of an action, which must be known and unique.
+/// Collects the peers of an action. They must be known and unique.
 fn peer_set(peers: Peers<'_>) -> Result<PeerSet, Fault> {
     let mut named = PeerSet::default();
     for key in peers.iter() {
@@ -60,7 +60,7 @@ fn peer_set(peers: Peers<'_>) -> Result<PeerSet, Fault> {
 }
 
 impl CheckedHub {
-    /// Compares a room's guests and counts with the model.
+    /// Compares the guests and counts of a room with the model.
     pub(crate) fn audit_guests(&self, room: &Room, key: RoomKey) -> Result<(), Fault> {
         let (tables, name, abroad) = (self.hub.tables(), room.name, &room.abroad);
         let mut guests = IdSet::default();
@@ -76,7 +76,7 @@ impl CheckedHub {
         Ok(())
     }
 
-    /// Compares each peer's entries in the tables with the model.
+    /// For each peer, compares its entries in the tables with the model.
     pub(crate) fn audit_peers(&self) -> Result<(), Fault> {
         let (tables, model) = (self.hub.tables(), &self.checker.model);
         if !model.peers.are_used {
@@ -109,7 +109,7 @@ impl CheckedHub {
             .for_each(|guest| _ = all.insert(guest.1));
         let count = tables.guest_count();
         ensure!(count == all.len() as usize, "{count} guests instead of {}", all.len());
-        // Check a sample, since looking up every id in each audit would be slow.
+        // Check only a sample: looking up every id in each audit would be slow.
         for id in (usize::from(tagged(0))..ALL_IDS).step_by(31) {
             let text = &identity(id as u16).text;
             let (peer, expected) = (tables.peer_of(text), model.peers_of(text));

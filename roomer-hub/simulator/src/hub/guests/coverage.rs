@@ -1,4 +1,4 @@
-//! Coverage of the plans with peers: sets the marks that a run reaches.
+//! Coverage of the plans with peers: sets a mark when a run reaches its situation.
 
 use roomer_hub::Presence;
 use roomer_proto::PacketRef;
@@ -11,13 +11,13 @@ use crate::hub::checker::Checker;
 use crate::hub::model::{Model, Room};
 use crate::hub::op::{Effect, IdSet, Op};
 
-/// The number of members in a full chunk of a snapshot.
+/// The number of members in a complete chunk of a snapshot.
 const CHUNK_MEMBERS: usize = 100;
 
 #[derive(Debug, Default)]
 pub struct GuestCoverage {
     pub marks: Marks,
-    /// Each peer's last tag.
+    /// For each peer, the tag with which it was last connected.
     last_tags: [Option<u8>; PEERS],
     /// The guests whose peers have been removed.
     lost: IdSet,
@@ -30,18 +30,18 @@ pub struct GuestCoverage {
 #[derive(Debug, Default)]
 struct Before {
     tag: Option<u8>,
-    /// The peer's guests without duplicates.
+    /// The guests of the input's peer, each listed once.
     guests: IdSet,
-    /// The number of rooms for which the peer has reported counts.
+    /// The number of rooms for which the input's peer has reported counts.
     counts: usize,
-    /// True if one of the peer's rooms also has another peer's guests.
+    /// True if one of the peer's rooms also contains guests of another peer.
     is_shared: bool,
-    /// True if the input's room exists.
+    /// True if the room of the input exists.
     exists: bool,
     has_members: bool,
     had_guests: bool,
     count: u32,
-    /// True if the guest was in the room.
+    /// True if the guest of the input was in the room.
     was_in: bool,
     rejected: roomer_hub::RejectedPeerInputs,
     unknown_dst: u64,
@@ -92,7 +92,7 @@ impl GuestCoverage {
         self.before = before;
     }
 
-    /// Marks the situations involving peers that an input and its effects show.
+    /// Marks the situations with peers that an input and its effects show.
     pub fn after(&mut self, checker: &Checker, op: Op) {
         let model = &checker.model;
         for effect in &model.effects {
@@ -288,7 +288,7 @@ impl GuestCoverage {
         self.set(is_received && is_handled, Mark::FromPeerHandled);
     }
 
-    /// Marks a client's direct message to a guest.
+    /// Marks the situations of a client's direct message to a guest.
     fn packet(&mut self, model: &Model, client: u16, packet: PacketRef<'_>) {
         if packet.dst.is_empty() || matches!(packet.event, "join" | "leave") {
             return;

@@ -1,5 +1,4 @@
-//! Generates plans with peers: the steps of a plan without peers, interleaved with steps about
-//! peers.
+//! Generates plans with peers, by mixing steps about peers into a plan without peers.
 
 use crate::alphabet::{EVENTS, IDS_PER_TAG, RESERVED, ROOMS, TAGS, identity, tagged};
 use crate::hub::generate;
@@ -21,7 +20,8 @@ enum Kind {
     ServerToGuest,
     ExceptGuest,
     OpenTagged,
-    /// A client and a guest join a room, the client sends to the guest, and one of them leaves.
+    /// A client and a guest join a room, the client sends a message to the guest, and one of the
+    /// two leaves.
     Meet,
 }
 
@@ -43,7 +43,7 @@ const KINDS: [(Kind, usize); 12] = [
     (Meet, 2),
 ];
 
-/// The choices available to one plan.
+/// The random choices that apply to a whole plan.
 struct Swarm {
     kinds: Vec<Kind>,
     rooms: Vec<&'static str>,
@@ -55,11 +55,12 @@ struct Swarm {
 pub fn plan(source: &mut impl Source) -> Plan {
     let mut plan = generate::plan(source);
     if source.one_in(8) {
-        // Without this rule, few messages to guests would be subject to the check for shared rooms.
+        // Without this setting, few messages to guests would be subject to the check for a shared
+        // room.
         plan.shared_room_only = true;
     }
     let swarm = swarm(source, &plan);
-    // Keep the original plan's steps in order.
+    // The steps of the plan without peers keep their order.
     let own = std::mem::take(&mut plan.steps);
     let is_crowd = source.one_in(32);
     for peer in 0..PEERS as u8 {
@@ -80,7 +81,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// Brings a peer up, usually with the tag of its own number.
+/// Connects a peer, usually with the tag that has the peer's number.
 fn up(source: &mut impl Source, peer: u8) -> Step {
     let other = source.below(TAGS.into()) as u8;
     Step::PeerUp { peer, tag: if source.one_in(6) { other } else { peer } }
@@ -110,18 +111,19 @@ fn swarm(source: &mut impl Source, plan: &Plan) -> Swarm {
     Swarm { kinds, rooms, events, guests }
 }
 
-/// Returns one of a tag's ids, which are few to make collisions likely.
+/// Returns a guest's id number. Each tag has only a few ids, which makes collisions likely.
 fn any_guest(source: &mut impl Source) -> u16 {
     let tag = source.below(TAGS.into()) as u16;
     tag * IDS_PER_TAG + source.below(3) as u16
 }
 
-/// Returns a guest's id.
+/// Returns the id of a guest.
 fn id(guest: u16) -> Address {
     Address::Word(&identity(tagged(guest)).text)
 }
 
-/// Generates a room with about one chunk of two peers' guests, which leave in random order.
+/// Fills a room with guests of two peers, about one chunk of a snapshot. Some of them then leave
+/// and rejoin.
 fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     let count = 96 + source.below(10) as u16;
     let guest = |number: u16| Step::GuestJoined {
@@ -131,7 +133,7 @@ fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     };
     let tags = [Step::PeerUp { peer: 0, tag: 0 }, Step::PeerUp { peer: 1, tag: 1 }];
     let fresh = [Step::PeerGone { peer: 0 }, Step::PeerGone { peer: 1 }];
-    // Earlier steps may have brought the peers up with other tags.
+    // Earlier steps may have connected the peers with other tags.
     steps.extend(fresh);
     steps.extend(tags);
     steps.push(Step::Open { slot: 0 });
@@ -143,12 +145,12 @@ fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
         let peer = (number / IDS_PER_TAG) as u8;
         let left = Step::GuestLeft { peer, room: "root", guest: number };
         steps.push(if source.one_in(2) { guest(number) } else { left });
-        // Repeat the join after each change so that a `join_ack` shows the list.
+        // Repeat the join after each change: its `join_ack` contains the list of members.
         steps.push(join);
     }
 }
 
-/// Returns a guest's number that is away from both ends of its chunk.
+/// Returns the number of a guest that is neither near the start nor near the end of its chunk.
 fn middle(number: u16) -> u16 {
     number / 2 + 7
 }
@@ -213,13 +215,13 @@ impl Swarm {
         if source.one_in(12) { any_guest(source) } else { source.pick(&self.guests) }
     }
 
-    /// Returns the peer for a guest: usually the one whose number equals the guest's tag.
+    /// Returns a peer for a guest: usually the peer with the number of the guest's tag.
     fn peer(&self, source: &mut impl Source, guest: u16) -> u8 {
         let other = source.below(PEERS as u32) as u8;
         if source.one_in(8) { other } else { (guest / IDS_PER_TAG) as u8 }
     }
 
-    /// Returns a guest's id, or an invalid form of it.
+    /// Returns the id of a guest, or an invalid form of it.
     fn to(&self, source: &mut impl Source, guest: u16) -> Address {
         match source.below(8) {
             0 => Address::Word(&identity(tagged(guest)).upper),

@@ -1,16 +1,17 @@
-//! Plans for a hub with peers: members on a cluster's other nodes.
+//! Plans for a hub with peers, the other nodes of a cluster, which have members of the same rooms.
 //!
-//! These plans drive only the hub, with interleaved inputs about peers, and are checked like others.
-//! Plans without peers do not use this module, so their hashes stay unchanged.
+//! These plans drive only the hub. They contain inputs about peers among the others, and are
+//! checked in the same way. Plans without peers do not use this module, so their hashes do not
+//! depend on it.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`op`] | an input about a peer, and sets of peers |
-//! | `model` | the part of the naive model for peers and guests |
-//! | `check` | compares the hub's tables and actions about guests with the model |
+//! | [`op`] | the inputs about peers, and sets of peers |
+//! | `model` | the part of the naive model that concerns peers and guests |
+//! | `check` | compares the hub's tables and actions concerning guests with the model |
 //! | [`generate`] | generates plans with peers from seeds |
 //! | `coverage`, [`marks`] | sets the marks that a run reaches |
-//! | [`steps`] | a plan's steps about peers |
+//! | [`steps`] | resolves a plan's steps about peers |
 //! | [`report`] | the plans as a simulation |
 
 pub mod check;

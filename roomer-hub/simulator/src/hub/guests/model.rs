@@ -1,5 +1,5 @@
-//! The naive model's part for peers and guests. Each room has a list of guests and the peers'
-//! counts; no other state is stored.
+//! The part of the naive model that concerns peers and guests. For each room, it stores a list of
+//! guests, and the counts that peers have reported; it has no other state.
 
 use roomer_hub::{Permission, Presence, RejectedPeerInputs};
 use roomer_proto::PacketRef;
@@ -11,20 +11,20 @@ use crate::hub::op::{Effect, IdSet, Op};
 
 type Packet = PacketRef<'static>;
 
-/// The model's state for all peers.
+/// The state that belongs to peers rather than to rooms.
 #[derive(Debug, Default)]
 pub struct Peers {
-    /// The tag of each connected peer.
+    /// For each peer, its tag while it is connected.
     pub tags: [Option<u8>; PEERS],
     pub rejected: RejectedPeerInputs,
-    /// True if any peer was ever connected.
+    /// True if any peer has ever been connected.
     pub are_used: bool,
 }
 
-/// A room's members on other nodes.
+/// The members of a room on other nodes.
 #[derive(Debug, Default)]
 pub struct Abroad {
-    /// The guests, each with its peer.
+    /// The guests in the room, each with its peer.
     pub guests: Vec<(u8, u16)>,
     pub counts: [u32; PEERS],
 }
@@ -34,7 +34,7 @@ impl Abroad {
         self.guests.is_empty() && self.counts == [0; PEERS]
     }
 
-    /// Returns the peers with members in the room.
+    /// Returns the peers that have members in the room.
     pub fn peers(&self) -> PeerSet {
         let has = |peer: &u8| {
             self.counts[usize::from(*peer)] > 0 || self.guests.iter().any(|guest| guest.0 == *peer)
@@ -53,7 +53,7 @@ impl Abroad {
 }
 
 impl Model {
-    /// Returns the peer of a guest that is in at least one room.
+    /// Returns the peer of a guest. `None` if the guest is not in any room.
     pub fn peer_of_guest(&self, id: u16) -> Option<u8> {
         let mut guests = self.rooms.iter().flat_map(|room| &room.abroad.guests);
         guests.find(|guest| guest.1 == id).map(|guest| guest.0)
@@ -64,7 +64,7 @@ impl Model {
         self.rooms.iter().filter(|room| room.abroad.ids().contains(id)).count()
     }
 
-    /// Returns the guests that leave with an input, because it removes their peer.
+    /// Returns the guests that leave because the input removes their peer.
     pub fn leaving_guests(&self, op: Op) -> IdSet {
         let Op::Peer { peer, op: PeerOp::Gone } = op else { return IdSet::default() };
         let guests = self.rooms.iter().flat_map(|room| &room.abroad.guests);
@@ -115,7 +115,7 @@ impl Model {
                     self.after_guest(room, Some(guest));
                 }
             }
-            // A count of 0 must not create a room.
+            // A count of 0 must not create the room.
             PeerOp::Count { room, members } if members > 0 || self.room(room).is_some() => {
                 self.room_or_new(room).abroad.counts[index] = members;
                 self.after_guest(room, None);
@@ -156,7 +156,7 @@ impl Model {
         }
     }
 
-    /// Removes a guest from a room. Returns false if it was not a member.
+    /// Removes a guest from a room. Returns false if the guest was not in the room.
     fn take_guest(&mut self, name: &str, guest: (u8, u16)) -> bool {
         let Some(room) = self.rooms.iter_mut().find(|room| room.name == name) else { return false };
         let before = room.abroad.guests.len();
@@ -164,7 +164,7 @@ impl Model {
         room.abroad.guests.len() < before
     }
 
-    /// Closes a room that is now empty. Otherwise notifies its members if a guest has left.
+    /// Closes the room if it is empty now. Otherwise, if a guest has left, notifies the members.
     fn after_guest(&mut self, name: &'static str, left: Option<u16>) {
         if let Some(at) = self.rooms.iter().position(Room::is_empty) {
             let room = self.rooms.remove(at).number;
@@ -182,7 +182,7 @@ impl Model {
         }
     }
 
-    /// Returns true if a peer with this tag may send this packet.
+    /// Returns true if the peer with this tag may send this packet.
     fn admits(&mut self, tag: u8, packet: Packet) -> bool {
         let built_in = ["join", "leave", "join_ack", "leave_ack", "new_member", "member_left"];
         let built_in = [&built_in[..], &["open", "close"]].concat();
@@ -196,25 +196,26 @@ impl Model {
         is_true
     }
 
-    /// Returns the peers with an id's tag.
+    /// Returns the peers whose tag is that of the id `dst`.
     pub fn peers_of(&self, dst: &str) -> PeerSet {
         let tag = id_number(dst.as_bytes()).and_then(tag_of);
         let tagged = (0..PEERS as u8).filter(|&peer| self.peers.tags[usize::from(peer)] == tag);
         tagged.filter(|_| tag.is_some()).collect()
     }
 
-    /// Forwards a message to the peers with the tag of its `dst`. Returns false if there are none.
+    /// Forwards a message to all peers whose tag is that of the message's `dst`. Returns false if
+    /// there are none.
     pub(crate) fn forward(&mut self, packet: Packet) -> bool {
         let peers = self.peers_of(packet.dst);
         let of = |peer: &u8| peers.contains(*peer);
-        // The hub forwards in the order of the peers' keys.
+        // The hub forwards messages in the order of the peers' keys.
         let mut numbers: Vec<u8> = (0..PEERS as u8).filter(of).collect();
         numbers.sort_by_key(|&peer| super::op::key(peer).index());
         self.effects.extend(numbers.iter().map(|&peer| Effect::Forward { peer, packet }));
         !peers.is_empty()
     }
 
-    /// Handles a client's message to an id without a local connection.
+    /// Handles a message that a client sends to an id without a connection on this node.
     pub(crate) fn message_abroad(&mut self, client: u16, packet: Packet, is_allowed: bool) {
         let id = id_number(packet.dst.as_bytes());
         let guest = id.filter(|&id| self.peer_of_guest(id).is_some());

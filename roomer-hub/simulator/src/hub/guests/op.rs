@@ -1,4 +1,4 @@
-//! Inputs about peers, with numbers in place of keys and ids.
+//! The inputs about peers. They contain numbers in place of keys and ids.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::alphabet::{identity, tag};
 /// The number of peers in a plan.
 pub const PEERS: usize = 4;
 
-/// The indices of the peers' keys, which need not be adjacent.
+/// For each peer by number, the index in its key. Indices need not be adjacent.
 const KEYS: [u16; PEERS] = [0, 1, 5, 2];
 
 /// Returns a peer's key.
@@ -18,12 +18,12 @@ pub fn key(peer: u8) -> PeerKey {
     PeerKey::new(KEYS[usize::from(peer)])
 }
 
-/// Returns the number of the peer with this key; `None` if there is none.
+/// Returns the number of the peer with this key. `None` if there is no such peer.
 pub fn number(key: PeerKey) -> Option<u8> {
     KEYS.iter().position(|known| usize::from(*known) == key.index()).map(|at| at as u8)
 }
 
-/// An input about a peer. Guests are given by the numbers of their ids.
+/// An input about a peer. A guest is represented by the number of its id.
 #[derive(Clone, Copy, Debug)]
 pub enum PeerOp {
     Up { tag: u8 },
@@ -79,7 +79,7 @@ impl PeerSet {
         self.0.count_ones()
     }
 
-    /// Returns the set as bits.
+    /// Returns the set as bits, one per peer.
     pub fn bits(self) -> u8 {
         self.0
     }

@@ -1,4 +1,4 @@
-//! Resolves a plan's steps about peers.
+//! Resolves the steps about peers to inputs for the hub.
 
 use roomer_proto::PacketRef;
 
@@ -7,7 +7,7 @@ use crate::alphabet::{TAGS, id_number, noise, tagged};
 use crate::hub::op::Op;
 use crate::hub::plan::{Address, Payload, Step};
 
-/// Resolves a step to an input. Returns `None` if it does not concern peers.
+/// Resolves a step to an input. Returns `None` if the step does not concern peers.
 pub fn resolve(step: Step, address: &dyn Fn(Address) -> &'static str) -> Option<Op> {
     let message = |room, event, dst, src, Payload(from, len): Payload| {
         let (dst, src, payload) = (address(dst), address(src), noise(from, len));
