@@ -1,26 +1,26 @@
-//! The simulator: seeded plans that drive the real hub or the whole server, with checks after every
-//! step.
+//! The simulator: plans generated from seeds drive the real hub or the whole server, and checks run
+//! after every step.
 //!
-//! A seed generates a plan, which is plain data. Running the plan uses no randomness, so a plan that
-//! fails can be shrunk and kept as a test. README.md describes the checks.
+//! A plan is plain data, and its run uses no randomness. A plan that fails can therefore be shrunk
+//! and kept as a test. README.md describes the checks.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`hub`] | plans for the pure hub, checked after each input |
 //! | [`members`] | plans for a hub with extended and plain members |
 //! | [`client`] | plans for the client against the whole server |
-//! | [`cluster`] | plans for several nodes over a broker model |
+//! | [`cluster`] | plans for several nodes, connected by a model of a broker |
 //! | [`scripted`] | plans for the client against a scripted server |
 //! | [`server`] | plans for the whole server, checked byte by byte |
 //! | [`sessions`] | plans for sessions that outlive their sockets |
 //! | [`runner`] | runs many seeds on all cores |
 //! | [`simulation`] | the trait that the runner uses to run a seed and explain a failure |
-//! | [`random`] | the source of a plan's choices: a seed, or a fuzzer's bytes |
-//! | [`shrink`] | delta debugging |
-//! | `coverage` | marks: situations that a large run must reach |
+//! | [`random`] | the source of the choices in a plan: a seed, or a fuzzer's bytes |
+//! | [`shrink`] | delta debugging, which makes failing plans short and simple |
+//! | `coverage` | coverage marks: situations that a large run must reach |
 //! | [`alphabet`] | the names, ids and payloads that plans use |
 //! | [`trace`] | a hash of all output |
-//! | [`fault`] | descriptions of failed checks |
+//! | [`fault`] | the results of failed checks |
 //!
 //! The binary `sim`, the tests and the fuzz targets share these modules.
 #![allow(

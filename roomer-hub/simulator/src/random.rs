@@ -1,16 +1,16 @@
-//! Sources for a plan's choices: a seed, or a fuzzer's bytes.
+//! Sources for the choices in a plan: a seed, or a fuzzer's bytes.
 
-/// A source of choices.
+/// A source of random choices.
 pub trait Source {
     /// Returns a number below `end`, which must not be 0.
     fn below(&mut self, end: u32) -> u32;
 
-    /// Returns true if no more choices are available.
+    /// Returns true if the source has no more choices to offer.
     fn is_exhausted(&self) -> bool {
         false
     }
 
-    /// Returns true in one of `times` cases.
+    /// Returns true once in `times` cases, on average.
     fn one_in(&mut self, times: u32) -> bool {
         self.below(times) == times - 1
     }
@@ -21,13 +21,14 @@ pub trait Source {
     }
 }
 
-/// A source determined by a seed (SplitMix64), equal on all platforms and in all versions.
+/// A generator (SplitMix64) that depends only on its seed: its numbers are equal on all platforms
+/// and in all versions.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        // Adjacent seeds must not give shifted copies of the same sequence.
+        // Without this, adjacent seeds would yield shifted copies of the same sequence.
         let mut first = Random(seed ^ 0x5bf0_3635_dca5_9c21);
         Random(first.next_u64())
     }
@@ -47,8 +48,8 @@ impl Source for Random {
     }
 }
 
-/// A source that consumes bytes. A small change in the bytes is a small change in the plan.
-/// Beyond their end, all bytes are 0.
+/// A source that consumes a fuzzer's bytes: a small change in the bytes is a small change in the
+/// plan. After the last byte, it yields zeros.
 #[derive(Clone, Debug)]
 pub struct ByteSource<'a>(pub &'a [u8]);
 

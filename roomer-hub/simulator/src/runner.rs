@@ -9,18 +9,19 @@ use super::simulation::Simulation;
 /// The number of seeds that a thread takes at a time.
 const BATCH: u64 = 64;
 
-/// The number of failures that are kept with a description. All failures are counted.
+/// The maximum number of failures that are kept with their descriptions. Further failures are only
+/// counted.
 const MAX_EXAMPLES: usize = 8;
 
 /// The combined outcomes of many seeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub steps: u64,
-    /// The hashes of all seeds, combined independently of their order.
+    /// The hashes of all seeds, combined in a way that does not depend on their order.
     pub hash: u64,
     pub marks: u128,
     pub failures: u64,
-    /// The lowest failing seeds, with descriptions.
+    /// The lowest seeds that have failed, each with a description.
     pub examples: Vec<(u64, String)>,
 }
 
@@ -33,19 +34,19 @@ impl Summary {
 
     fn add(&mut self, other: Summary) {
         self.steps += other.steps;
-        // Use a sum, since threads finish their seeds in any order.
+        // Use a sum, since threads complete their seeds in any order.
         self.hash = self.hash.wrapping_add(other.hash);
         self.marks |= other.marks;
         self.failures += other.failures;
         self.examples.extend(other.examples);
-        // Keep the lowest seeds so that the result does not depend on the threads' speed.
+        // Keep the lowest seeds, so that the result does not depend on the speed of the threads.
         self.examples.sort();
         self.examples.truncate(MAX_EXAMPLES);
     }
 }
 
-/// Runs `count` seeds, beginning with `start`. Calls `progress` with the numbers of completed and
-/// failed seeds.
+/// Runs `count` seeds, the first of which is `start`. Calls `progress` with the numbers of
+/// completed and failed seeds so far.
 pub fn run_seeds<S: Simulation>(
     start: u64,
     count: u64,
@@ -55,7 +56,7 @@ pub fn run_seeds<S: Simulation>(
     let (next, sum) = (AtomicU64::new(0), Mutex::new((0, Summary::default())));
     let work = || {
         loop {
-            // Relaxed is sufficient, since this counter does not publish other memory.
+            // Relaxed ordering suffices, since the counter does not publish any other memory.
             let first = next.fetch_add(BATCH, Ordering::Relaxed);
             if first >= count {
                 return;
@@ -68,12 +69,12 @@ pub fn run_seeds<S: Simulation>(
             let Ok(mut sum) = sum.lock() else { return };
             sum.1.add(batch);
             sum.0 += last - first;
-            // Report under the lock so that the numbers never decrease.
+            // Call `progress` under the lock, so that its numbers never decrease.
             progress(sum.0, sum.1.failures);
         }
     };
     thread::scope(|scope| {
-        // Use the calling thread as a worker too.
+        // The calling thread is a worker too.
         (1..threads).for_each(|_| drop(scope.spawn(work)));
         work();
     });
@@ -84,7 +85,7 @@ fn run_seed<S: Simulation>(seed: u64) -> Summary {
     let outcome = S::run(seed);
     let failures = u64::from(outcome.fault.is_some());
     let examples = outcome.fault.into_iter().map(|fault| (seed, fault)).collect();
-    // Weight each hash by its seed so that swapped hashes are detected.
+    // Weight each hash with its seed, so that the sum changes if two seeds swap their hashes.
     let hash = outcome.hash.wrapping_mul(2 * seed + 1);
     Summary { steps: outcome.steps, hash, marks: outcome.marks, failures, examples }
 }

@@ -1,7 +1,8 @@
-//! A naive model of the rules for rooms: vectors and linear search, without derived state. It was
-//! written from the protocol's text, not from the hub's code.
+//! A naive model of the rules for rooms. It consists of vectors and linear search, and stores no
+//! derived state. It was written from the protocol's text, not from the hub's code.
 //!
-//! Connections are numbered in order of opening, rooms in order of creation.
+//! Connections are numbered in the order in which they open, rooms in the order in which they are
+//! created.
 
 use std::time::Duration;
 
@@ -21,14 +22,15 @@ pub struct Model {
     pub clients: Vec<Client>,
     pub rooms: Vec<Room>,
     pub rejected_packets: RejectedPackets,
-    /// The presence modes other than `Full`, by name or `prefix*`.
+    /// The presence modes that differ from `Full`, each with the pattern of its rooms: a name, or
+    /// `prefix*`.
     pub presence_rules: Vec<(&'static str, Presence)>,
-    /// The last input's effects, without messages that have no receivers.
+    /// The effects of the last input. Messages that have no receivers are omitted.
     pub effects: Vec<Effect>,
-    /// A connection's rates, in the order messages, bytes, joins, violations.
+    /// The rates of a connection, in the order: messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
-    /// The last input's attempts to take tokens.
+    /// The attempts of the last input to take tokens.
     pub withdrawals: Vec<Withdrawal>,
     pub peers: Peers,
     pub rooms_made: u32,
@@ -78,7 +80,7 @@ impl Model {
         }
     }
 
-    /// Replaces the effects with those of an input.
+    /// Replaces the effects with those of the next input.
     pub fn input(&mut self, now: Duration, op: Op) {
         self.effects.clear();
         self.withdrawals.clear();
@@ -177,7 +179,8 @@ impl Model {
         chosen.map_or(Presence::Full, |chosen| chosen.1)
     }
 
-    /// Takes tokens from a connection's bucket. Returns true if it held enough.
+    /// Takes tokens from a connection's bucket. Returns true if the bucket contained enough of
+    /// them.
     fn take(&mut self, now: Duration, client: u16, of: Quota, count: usize) -> bool {
         let Some(spec) = self.rates[of as usize] else { return true };
         let slot = &mut self.clients[usize::from(client)].buckets[of as usize];
@@ -186,9 +189,10 @@ impl Model {
         withdrawal.is_granted()
     }
 
-    /// Returns true if a connection's rates admit this packet now. Otherwise closes the connection.
+    /// Returns true if a connection's rates permit this packet now. Otherwise closes the
+    /// connection.
     fn has_enough(&mut self, now: Duration, client: u16, packet: Packet) -> bool {
-        // The encoded length: five length prefixes of four bytes each, plus the fields.
+        // The encoded length: the fields, and a prefix of four bytes for each of the five.
         let PacketRef { room, event, dst, src, payload } = packet;
         let bytes = 20 + room.len() + event.len() + dst.len() + src.len() + payload.len();
         let is_granted = self.take(now, client, Quota::Messages, 1)
@@ -227,7 +231,7 @@ impl Model {
             let is_new = !self.is_in(client, packet.room);
             let fits = packet.room.len() <= self.config.max_name
                 && self.rooms_of(client) < self.config.max_rooms;
-            // A rejected or repeated join does not need permission.
+            // The application is not asked about joins that are repeated or rejected anyway.
             if authorize && is_new && fits {
                 return self.authorize(client, Permission::Join, packet);
             }
@@ -287,8 +291,8 @@ impl Model {
         receiver.is_some()
     }
 
-    /// Sends a packet into a room. If `to_peers` is present, the packet also goes to the room's
-    /// peers, excluding the guest in it.
+    /// Sends a packet to a room's members. If `to_peers` is `Some`, also sends it to the peers with
+    /// members in the room, except to the guest in `to_peers`.
     pub(crate) fn broadcast(
         &mut self,
         except: Option<u16>,
@@ -375,7 +379,8 @@ impl Model {
     }
 
     fn after_leaving(&mut self, client: u16, name: &'static str) {
-        // At most one room is empty, since each input closes its empty room before the next input.
+        // Only the room that was just left can be empty, since rooms that an earlier input emptied
+        // were closed then.
         if let Some(at) = self.rooms.iter().position(Room::is_empty) {
             let room = self.rooms.remove(at).number;
             return self.effects.push(Effect::RoomClosed { room });
@@ -394,7 +399,7 @@ impl Model {
             return;
         }
         let payload = self.id(Some(about)).as_bytes();
-        // Peers are not notified: each node notifies its own members.
+        // Do not notify the peers: each node notifies its own members.
         self.broadcast(Some(about), PacketRef { room, event, dst: "", src: "", payload }, None);
     }
 }

@@ -8,7 +8,8 @@ use roomer_proto::PacketRef;
 use super::guests::op::{PeerOp, PeerSet};
 use crate::alphabet::{ALL_IDS, identity};
 
-/// A complete input. Clients are numbered in order of opening.
+/// An input for the hub, complete with its arguments. Clients are numbered in the order in which
+/// they open.
 #[derive(Clone, Copy, Debug)]
 pub enum Op {
     Open {
@@ -33,7 +34,7 @@ pub enum Op {
     Broadcast {
         from: Option<u16>,
         except: Option<u16>,
-        /// A guest that does not receive the broadcast.
+        /// A guest to which the broadcast is not sent.
         except_guest: Option<u16>,
         room: &'static str,
         event: &'static str,
@@ -65,7 +66,8 @@ pub enum Op {
     },
 }
 
-/// An input's expected effect. Rooms are numbered in order of creation; receivers are sets of ids.
+/// An effect that an input must have. Rooms are numbered in the order of creation, and receivers
+/// are sets of ids.
 #[derive(Clone, Copy, Debug)]
 pub enum Effect {
     Opened {
@@ -125,7 +127,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns the effect's room, if effects of different rooms may come in any order.
+    /// Returns the effect's room, if it may be reordered with effects in other rooms.
     pub fn room(&self) -> Option<u32> {
         match *self {
             Effect::Left { room, .. }
@@ -162,7 +164,7 @@ impl IdSet {
         self
     }
 
-    /// Removes all of another set's ids.
+    /// Removes the ids that are in another set.
     pub fn subtract(&mut self, other: IdSet) {
         self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word &= !other);
     }

@@ -1,7 +1,7 @@
-//! A plan for the hub: configuration and steps, as plain data. Running it uses no randomness, it
-//! can be shrunk step by step, and its `Debug` form is valid Rust.
+//! A plan for the hub: a configuration and a list of steps, as plain data. Its run uses no
+//! randomness, it can be shrunk step by step, and its `Debug` form is valid Rust.
 //!
-//! Clients are identified by slot so that a plan stays meaningful when steps are removed.
+//! Steps refer to clients by slot, so a plan stays meaningful when steps are removed.
 
 use roomer_hub::{Config, HashKey, Presence, Rate};
 
@@ -12,23 +12,24 @@ pub struct Plan {
     pub mode: Mode,
     pub max_name: usize,
     pub max_rooms: usize,
-    /// A connection's rates, in the order messages, bytes, joins, violations.
+    /// The rates of a connection, in the order: messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
-    /// For each kind, true if the application authorizes it: joins, messages to rooms, direct
-    /// messages.
+    /// True for each kind of packet that the application must authorize: joins, messages to rooms,
+    /// direct messages.
     pub authorize: [bool; 3],
-    /// The application's answers, one bit each, reused in a cycle.
+    /// The decisions of the application, one bit each. They are reused in a cycle.
     pub answers: u8,
-    /// The number of steps until each answer is given.
+    /// The number of steps between a question to the application and its decision.
     pub answer_delay: u8,
-    /// The presence modes other than `Full`, by name or `prefix*`.
+    /// The presence modes that differ from `Full`, each with the pattern of its rooms: a name, or
+    /// `prefix*`.
     pub presence_rules: Vec<(&'static str, Presence)>,
     pub handlers: Vec<Handler>,
     pub steps: Vec<Step>,
     pub ending: Ending,
-    /// The seed for the key of the hub's tables. It must not change the output, but it
-    /// determines which names collide.
+    /// The seed for the key of the hub's hash tables. The key determines which names collide, but
+    /// must not affect the output.
     pub key: u16,
 }
 
@@ -38,29 +39,30 @@ pub enum Mode {
     Compat,
 }
 
-/// A handler, and the commands that it issues, in order, when it is called.
+/// A handler, and the commands that it issues, in order, whenever it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handler {
     pub event: &'static str,
     pub commands: Vec<Step>,
 }
 
-/// What happens to the last connections after all checks.
+/// How the connections that are left end, after all other checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Gone,
     Closed,
-    /// The connections leave all rooms first, and stay open.
+    /// The connections leave all of their rooms, and stay open.
     Left,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Opens a connection with a new id, or with the id of the slot's occupant if it is open.
+    /// Opens a connection with a new id. If the slot's connection is still open, uses the id of
+    /// that connection.
     Open {
         slot: u8,
     },
-    /// Opens a connection with the id of an earlier one, open or closed.
+    /// Opens a connection with the id of an earlier one, which may be open or closed.
     OpenAs {
         slot: u8,
         like: ClientRef,
@@ -107,7 +109,7 @@ pub enum Step {
         slot: u8,
         id: u16,
     },
-    /// A peer connects, with a tag.
+    /// A peer connects with a tag.
     PeerUp {
         peer: u8,
         tag: u8,
@@ -115,7 +117,7 @@ pub enum Step {
     PeerGone {
         peer: u8,
     },
-    /// A guest joins a room. Guests are numbers of tagged ids.
+    /// A guest joins a room. A guest is the number of one of the tagged ids.
     GuestJoined {
         peer: u8,
         room: &'static str,
@@ -150,7 +152,7 @@ pub enum Step {
         src: Address,
         payload: Payload,
     },
-    /// A command's broadcast that excludes a connection on a peer.
+    /// The application's broadcast to a room, which excludes a connection on a peer.
     BroadcastExceptGuest {
         from: Option<ClientRef>,
         guest: u16,
@@ -158,7 +160,7 @@ pub enum Step {
         event: &'static str,
         payload: Payload,
     },
-    /// Moves the clock forward or back.
+    /// Moves the clock forward or backward.
     Clock {
         millis: i64,
     },
@@ -166,11 +168,11 @@ pub enum Step {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientRef {
-    /// The last client in this slot, open or closed.
+    /// The latest client in this slot, which may be open or closed.
     Slot(u8),
-    /// The client with this number, modulo the number of clients opened so far.
+    /// The client with this number, taken modulo the number of clients opened so far.
     Numbered(u16),
-    /// In a handler: the client that called it.
+    /// The client whose packet called the handler; only in a handler's commands.
     Caller,
 }
 
@@ -185,12 +187,12 @@ pub enum Address {
     Word(&'static str),
 }
 
-/// The payload as an offset into the noise and a length.
+/// A payload, given as an offset in the noise and a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload(pub u8, pub u32);
 
 impl Plan {
-    /// Returns the real hub's configuration.
+    /// Returns the configuration for the real hub.
     pub fn config(&self) -> Config {
         let mut config = match self.mode {
             Mode::Default => Config::default(),
@@ -210,7 +212,7 @@ impl Plan {
         HashKey([low, high, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7])
     }
 
-    /// Returns the model's configuration, which states the documented defaults explicitly.
+    /// Returns the configuration for the model. It contains the documented defaults explicitly.
     pub fn model_config(&self) -> Config {
         let mut config = Config::default();
         config.members_only = self.mode == Mode::Default;
@@ -221,7 +223,7 @@ impl Plan {
     }
 }
 
-/// Sets the limits that differ from the defaults.
+/// Sets the limits, as far as they differ from the defaults.
 pub fn set_limits(config: &mut Config, rates: [Option<RateSpec>; 4], shared_room_only: bool) {
     let rate = |(per_second, burst)| Rate::new(per_second, burst);
     if rates != DEFAULT_RATES {

@@ -1,4 +1,4 @@
-//! The hub plans as a [`Simulation`], and the report on a failing plan.
+//! The hub plans as a [`Simulation`], and reports about failing plans.
 
 use std::fmt::Write;
 
@@ -39,7 +39,7 @@ pub fn run(plan: &Plan) -> Outcome {
     run_with(plan, |run| run.marks().0)
 }
 
-/// Runs a plan, with the marks that `marks` extracts from the run.
+/// Runs a plan. `marks` extracts the reached marks from the run.
 pub fn run_with(plan: &Plan, marks: impl Fn(&Run<'_>) -> u128) -> Outcome {
     match Run::new(plan) {
         Ok(mut run) => {
@@ -62,14 +62,14 @@ pub fn must_hold(plan: &Plan) {
 }
 
 /// Shrinks a failing plan and returns a report: the fault, the input that caused it, the expected
-/// and the actual output, and the plan as a test.
+/// and the actual actions, and the plan as a test.
 pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
     let (mut text, mut plan) = (String::new(), plan.clone());
     let before = plan.steps.len();
     shrink(&mut plan);
     let _ = writeln!(text, "{title}: {before} steps, shrunk to {}", plan.steps.len());
     let Some(mut run) = strict_run(&plan) else { return text + "the run does not start\n" };
-    // Logging each action would slow down other runs, so enable it only here.
+    // Log actions only for the report, since this would slow down other runs.
     run.checked.checker.log = Some(Vec::new());
     let Err(Fault(what)) = run.run_to_end() else { return text + "it does not fail again\n" };
     let _ = writeln!(text, "fault: {what}");
@@ -120,7 +120,8 @@ pub fn as_test(plan: &Plan, name: &str) -> String {
     text + "        ],\n    });\n}\n"
 }
 
-/// Creates a run that audits the tables after every input, so that a fault shows at its cause.
+/// Creates a run that audits the tables after every input, so that a fault is found where it is
+/// caused.
 fn strict_run(plan: &Plan) -> Option<Run<'_>> {
     let mut run = Run::new(plan).ok()?;
     run.audit_interval = 1;
@@ -147,7 +148,7 @@ fn shrink(plan: &mut Plan) {
     }
 }
 
-/// Removes steps, handlers and handler commands.
+/// Removes steps, handlers and handlers' commands without which the plan still fails.
 fn shrink_lists(plan: &mut Plan) {
     let mut other = plan.clone();
     shorten(&mut plan.steps, |steps| {
@@ -168,7 +169,7 @@ fn shrink_lists(plan: &mut Plan) {
     }
 }
 
-/// Resets each option to its default in turn, if the plan still fails.
+/// Sets each option to its default, if the plan still fails then.
 fn shrink_setup(plan: &mut Plan) {
     let simplifications: [fn(&mut Plan); 14] = [
         |plan| plan.rates = DEFAULT_RATES,
@@ -195,7 +196,7 @@ fn shrink_setup(plan: &mut Plan) {
     }
 }
 
-/// Returns the possible replacements of a step, the simplest first.
+/// Returns simpler steps that may replace a step, the simplest first.
 fn simpler_steps(step: &Step) -> Vec<Step> {
     let mut found = Vec::new();
     let mut add = |other: Step| {

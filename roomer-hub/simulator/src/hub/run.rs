@@ -1,4 +1,5 @@
-//! Runs a plan: passes each step to the hub and the checkers, then checks the final state.
+//! Runs a plan: resolves each step to an input for the hub and its checker, and checks the final
+//! state.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -17,33 +18,33 @@ use super::plan::{Address, ClientRef, Ending, Payload, Plan, Step};
 use crate::alphabet::{IDS, Identity, identity, noise, tagged};
 use crate::fault::{Fault, ensure, panic_message};
 
-/// The number of inputs between audits of the tables. It grows with the number of connections.
+/// The number of inputs between two audits of the tables, while there are few connections.
 const AUDIT_INTERVAL: u64 = 32;
 
 /// The number of slots.
 const SLOTS: usize = 256;
 
-/// A running plan.
+/// A plan while it runs.
 #[derive(Debug)]
 pub struct Run<'p> {
     plan: &'p Plan,
     pub checked: CheckedHub,
     coverage: Coverage,
     guest_coverage: GuestCoverage,
-    /// The last client in each slot.
+    /// For each slot, the latest client in it.
     slots: [Option<u16>; SLOTS],
     /// The number of ids that have been used.
     ids: u16,
     now: Duration,
-    /// The pending question for the application.
+    /// The packet about which the application must decide, and its client.
     pending_answer: Option<(u16, PacketRef<'static>)>,
-    /// The number of steps until the application answers.
+    /// The number of steps until the application decides.
     answer_in: u8,
     answers: u32,
     pub steps: u64,
-    /// The number of inputs between audits of the tables, before scaling by the connections.
+    /// The number of inputs between two audits of the tables, while there are few connections.
     pub audit_interval: u64,
-    /// The last input, and the index of its step in the plan.
+    /// The last input, and the index of the plan's step that caused it.
     pub last: Option<(Op, Option<usize>)>,
 }
 
@@ -52,11 +53,11 @@ impl<'p> Run<'p> {
         Run::with_key(plan, plan.hash_key())
     }
 
-    /// Creates a run with a hash key other than the plan's.
+    /// Creates a run with the given hash key instead of the plan's.
     pub fn with_key(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
         let checked = CheckedHub::new(plan, key)?;
         let (coverage, slots, now) =
-            // Start far above zero, because steps may turn the clock back.
+            // Start the clock far above zero, because steps may set it back.
             (Coverage::default(), [None; SLOTS], Duration::from_secs(1 << 20));
         Ok(Run {
             plan,
@@ -75,7 +76,7 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Runs all steps and the final checks. A panic in the hub is a fault.
+    /// Runs all steps and the final checks. A panic in the hub counts as a fault.
     pub fn run_to_end(&mut self) -> Result<(), Fault> {
         caught(|| {
             self.steps()?;
@@ -83,7 +84,7 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Runs the plan's steps and audits the tables, without the final checks.
+    /// Runs the plan's steps, with audits of the tables, but without the final checks.
     pub fn run_steps_only(&mut self) -> Result<(), Fault> {
         caught(|| {
             self.steps()?;
@@ -92,7 +93,7 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Returns the last client in a slot, open or closed.
+    /// Returns the latest client in a slot, which may be open or closed.
     pub fn in_slot(&self, slot: u8) -> Option<u16> {
         self.slots[usize::from(slot)]
     }
@@ -105,7 +106,7 @@ impl<'p> Run<'p> {
         self.coverage.marks
     }
 
-    /// Returns the marks for plans with peers.
+    /// Returns the marks that a plan with peers has reached.
     pub fn guest_marks(&self) -> u128 {
         self.guest_coverage.marks.0
     }
@@ -122,7 +123,7 @@ impl<'p> Run<'p> {
             let far = Duration::from_millis(millis.unsigned_abs());
             let moved =
                 if millis < 0 { self.now.checked_sub(far) } else { self.now.checked_add(far) };
-            // A clock that would go out of range restarts at zero.
+            // If a step would set the clock out of range, restart it at zero.
             self.now = moved.unwrap_or_default();
             self.coverage.clock(millis);
             return Ok(());
@@ -130,7 +131,8 @@ impl<'p> Run<'p> {
         let Some(op) = self.resolve(step, None) else { return Ok(()) };
         self.input(op, Some(at))?;
         self.apply_effects(step, at)?;
-        // Check this before decrementing so that a delay of 0 answers after the same step.
+        // Check this before decrementing the counter: with a delay of 0, the decision follows in
+        // the same step.
         let is_due = self.answer_in == 0;
         self.answer_in = self.answer_in.saturating_sub(1);
         match self.pending_answer.take_if(|_| is_due) {
@@ -142,7 +144,7 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Passes the application's answer to the hub.
+    /// Passes the application's decision about a packet to the hub.
     fn answer(&mut self, client: u16, packet: PacketRef<'static>, at: usize) -> Result<(), Fault> {
         let is_allowed = self.plan.answers >> (self.answers % 8) & 1 == 1;
         self.answers += 1;
@@ -153,7 +155,8 @@ impl<'p> Run<'p> {
         self.input(op, Some(at))
     }
 
-    /// Executes what follows from the last input: a handler's commands, or a question.
+    /// Handles the effects that need a reaction: runs handlers, and notes questions to the
+    /// application.
     fn apply_effects(&mut self, step: &Step, at: usize) -> Result<(), Fault> {
         let opened = self.checked.checker.model.effects.first();
         match (step, opened) {
@@ -162,13 +165,14 @@ impl<'p> Run<'p> {
                 Some(&Effect::Opened { client }),
             ) => {
                 self.slots[usize::from(*slot)] = Some(client);
-                // Only fresh ids count, since the other steps reuse an existing id.
+                // Count only new ids: other steps reuse an id.
                 self.ids += u16::from(matches!(step, Step::Open { .. }));
             }
             (_, Some(&Effect::Call { client, handler, packet })) => {
                 self.call(client, handler, packet, at)?
             }
-            // One question is pending at a time; questions in between stay unanswered.
+            // Only one question is pending at a time. Questions asked in the meantime are never
+            // answered.
             (_, Some(&Effect::Authorize { client, packet, .. }))
                 if self.pending_answer.is_none() =>
             {
@@ -180,7 +184,7 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// Runs a handler, whose commands follow all effects of the packet itself.
+    /// Runs a handler. Its commands come after all effects of the packet that called it.
     fn call(
         &mut self,
         caller: u16,
@@ -197,7 +201,7 @@ impl<'p> Run<'p> {
                     | Step::Leave { .. }
                     | Step::Close { .. }
             );
-            // Accept only commands: a shrunk or fuzzed plan may contain any step here.
+            // Skip steps that are not commands: a shrunk or fuzzed plan may contain any step here.
             if let Some(op) = self.resolve(step, Some(caller)).filter(|_| is_command) {
                 self.coverage.command(&self.checked.checker.model, op, caller, &packet);
                 self.input(op, Some(at))?;
@@ -209,7 +213,7 @@ impl<'p> Run<'p> {
     fn input(&mut self, op: Op, step: Option<usize>) -> Result<(), Fault> {
         self.steps += 1;
         self.last = Some((op, step));
-        // The marks to reach depend on whether the plan has peers.
+        // Plans with peers have their own marks.
         if self.checked.checker.model.peers.are_used {
             self.guest_coverage.before(&self.checked.checker, op);
             self.checked.input(self.now, op)?;
@@ -219,19 +223,21 @@ impl<'p> Run<'p> {
             self.checked.input(self.now, op)?;
             self.coverage.after(&self.checked.checker, op);
         }
-        // An audit takes time proportional to the connections, so audit a crowd less often.
+        // The time for an audit grows with the number of connections, so audit less often if there
+        // are many.
         let many = self.checked.hub.tables().conn_count() as u64 / 8 + 1;
         let audit_interval = self.audit_interval * many;
         if self.steps.is_multiple_of(audit_interval) { self.checked.audit_tables() } else { Ok(()) }
     }
 
-    /// Resolves slots and addresses to an input. Returns `None` if a slot was never used.
+    /// Resolves a step with its slots and addresses to an input. Returns `None` if it refers to a
+    /// slot that was never used.
     fn resolve(&self, step: &Step, caller: Option<u16>) -> Option<Op> {
         let model = &self.checked.checker.model;
         let client = |client: ClientRef| match client {
             ClientRef::Slot(slot) => self.slots[usize::from(slot)],
             ClientRef::Numbered(_) if model.clients.is_empty() => None,
-            // Wrap around the existing clients to keep a plan valid when its steps are removed.
+            // Use the remainder, so that the step stays valid when others are removed.
             ClientRef::Numbered(number) => Some((usize::from(number) % model.clients.len()) as u16),
             ClientRef::Caller => caller,
         };
@@ -262,8 +268,8 @@ impl<'p> Run<'p> {
             },
             Step::OpenAs { slot, like } => {
                 let like = client(like)?;
-                // A slot with an open client stays unchanged, unless the id is in use and the hub
-                // must reject it.
+                // If the slot's client is open, ignore the step, unless the id is in use, so that
+                // the hub must reject the input.
                 let is_free = here(slot).is_none() || model.is_connected(like);
                 Op::Open { id: is_free.then(|| id(like))? }
             }
@@ -301,14 +307,14 @@ impl<'p> Run<'p> {
     }
 
     /// Checks the final state: the clients' views are right, a probe reaches every member of each
-    /// room, and the tables are empty after all clients have left.
+    /// room, and after all clients have left, the tables are empty.
     fn finish(&mut self) -> Result<(), Fault> {
         self.checked.audit_tables()?;
         self.checked.compare_views()?;
         let rooms: Vec<&'static str> =
             self.checked.checker.model.rooms.iter().map(|room| room.name).collect();
         for &room in &rooms {
-            // Probe with a server broadcast, which each member must receive whatever the rules are.
+            // A server broadcast reaches every member, whatever the plan's rules are.
             let (event, payload) = ("probe", noise(1, 9));
             let (from, except, except_guest) = (None, None, None);
             self.input(Op::Broadcast { from, except, except_guest, room, event, payload }, None)?;

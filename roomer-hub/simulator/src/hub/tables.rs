@@ -7,12 +7,12 @@ use super::op::IdSet;
 use crate::alphabet::{id_number, identity, room_number};
 use crate::fault::{Fault, ensure};
 
-/// How many of the latest rooms have their keys checked even if the rooms are closed.
+/// The number of latest rooms whose keys are checked, including those of closed rooms.
 const CHECKED_CLOSED_ROOMS: usize = 8;
 
 impl CheckedHub {
     /// Checks the hub's tables against each other ([`Tables::audit`](roomer_hub::Tables::audit))
-    /// and against the model. Takes at least a microsecond, so it does not run after each input.
+    /// and against the model. It takes at least a microsecond, so do not call it after each input.
     pub fn audit_tables(&self) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
         let tables = hub.tables();
@@ -22,7 +22,7 @@ impl CheckedHub {
             let key = checker.rooms[room.number as usize];
             ensure!(tables.room_name(key) == Some(room.name), "{:?} has another name", room.name);
             let members = tables.members(key);
-            // With equal sizes, checking each member is enough for equal sets.
+            // The sizes are equal, so the sets are equal if each member is found.
             ensure!(members.len() == room.members.len(), "{:?} has {members:?}", room.name);
             for conn in members.iter() {
                 let client = checker.client(conn);
@@ -55,7 +55,8 @@ impl CheckedHub {
             }
         }
         ensure!(tables.conn_count() == connections, "{} connections", tables.conn_count());
-        // A recreated room may use the slot of a closed one, whose key must stay stale.
+        // A new room may use the slot of a closed one, but the key of the closed room must stay
+        // invalid.
         for (number, &key) in checker.rooms.iter().enumerate().rev().take(CHECKED_CLOSED_ROOMS) {
             let is_connected = model.rooms.iter().any(|room| room.number as usize == number);
             let has_guests = tables.guests(key).len() > 0 || tables.member_count(key) > 0;
@@ -66,7 +67,7 @@ impl CheckedHub {
         Ok(())
     }
 
-    /// Compares each client's view with the hub's tables.
+    /// Compares each client's view of its rooms with the hub's tables.
     pub fn compare_views(&mut self) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
         let tables = hub.tables();

@@ -1,14 +1,15 @@
-//! A textbook token bucket, for the naive model.
+//! A textbook token bucket, which the naive model uses.
 
 use std::time::Duration;
 
-/// The refill in tokens per second, and the bucket's capacity.
+/// The refill rate in tokens per second, and the capacity in tokens.
 pub type RateSpec = (u32, u32);
 
-/// One token. Each nanosecond adds one unit per token per second.
+/// The units of one token. A bucket gains one unit per nanosecond for each token per second of its
+/// rate.
 const TOKEN: i128 = 1_000_000_000;
 
-/// A connection's limits. The values are indices into [`Plan::rates`](super::plan::Plan).
+/// The kinds of rates. The values are the indices in [`Plan::rates`](super::plan::Plan).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
     Messages = 0,
@@ -27,15 +28,15 @@ pub struct Bucket {
 #[derive(Clone, Copy, Debug)]
 pub struct Withdrawal {
     pub of: Quota,
-    /// The missing amount in billionths of a token; 0 if there were enough.
+    /// The amount that was missing, in billionths of a token; 0 if there was enough.
     pub missing: i128,
-    /// True if exactly the available tokens were taken.
+    /// True if the bucket contained exactly as many tokens as were wanted.
     pub is_exact: bool,
-    /// True if there were enough only because of a refill.
+    /// True if the bucket contained enough only because it had been refilled.
     pub by_refill: bool,
-    /// True if the bucket was refilled beyond its capacity.
+    /// True if the refill exceeded the bucket's capacity.
     pub overflowed: bool,
-    /// True if the bucket was refilled because the clock had gone back.
+    /// True if the bucket was filled completely because the clock had been set back.
     pub clock_went_back: bool,
 }
 
@@ -44,19 +45,20 @@ impl Withdrawal {
         self.missing == 0
     }
 
-    /// Returns true if less than a token was missing, and true if exactly one token was missing.
+    /// Returns two flags: whether less than one token was missing, and whether exactly one was
+    /// missing.
     pub fn is_close(&self) -> (bool, bool) {
         ((1..TOKEN).contains(&self.missing), self.missing == TOKEN)
     }
 }
 
 impl Bucket {
-    /// Returns true if the bucket does not contain a whole token.
+    /// Returns true if the bucket contains less than one token.
     pub fn is_empty(&self) -> bool {
         self.left < TOKEN
     }
 
-    /// Takes tokens from a bucket. An unused bucket is full.
+    /// Takes tokens from a bucket. A bucket that was never used is full.
     pub fn take(
         slot: &mut Option<Bucket>,
         of: Quota,
@@ -66,15 +68,16 @@ impl Bucket {
     ) -> Withdrawal {
         let capacity = i128::from(burst) * TOKEN;
         let before = slot.unwrap_or(Bucket { left: capacity, at: now });
-        // Use signed numbers, since the clock may go back. `Duration::MAX` is below 2^94
+        // Use signed numbers, since the clock may have been set back. `Duration::MAX` is below 2^94
         // nanoseconds.
         let passed = now.as_nanos() as i128 - before.at.as_nanos() as i128;
         let refilled = before.left + passed * i128::from(per_second);
-        // A small step back is not detectable if the stored tokens make up for it.
+        // If the bucket contains enough tokens to make up for it, a small step of the clock
+        // backward is not detected.
         let clock_went_back = refilled < 0;
         let there = if clock_went_back { capacity } else { refilled.min(capacity) };
         let wanted = count as i128 * TOKEN;
-        // A rejected packet takes no tokens.
+        // If the tokens do not suffice, none are taken.
         let left = if wanted <= there { there - wanted } else { there };
         *slot = Some(Bucket { left, at: now });
         Withdrawal {

@@ -1,4 +1,4 @@
-//! The model's part for members that are away.
+//! The part of the model that concerns members that are away.
 
 use roomer_hub::Presence;
 
@@ -24,9 +24,9 @@ impl Model {
         }
     }
 
-    /// Handles a client that loses its socket or returns.
+    /// Handles a client's loss of its socket, or its return.
     pub fn away(&mut self, client: usize, is_away: bool) {
-        // Without rooms that announce absences, the hub does not track them.
+        // If no room announces who is away, the hub does not track it.
         if self.plan.away_rooms.is_none()
             || std::mem::replace(&mut self.clients[client].is_away, is_away) == is_away
         {
@@ -54,7 +54,7 @@ impl Model {
         }
     }
 
-    /// Handles a guest that loses its socket or returns.
+    /// Handles a guest's loss of its socket, or its return.
     pub fn guest_away(&mut self, guest: usize, is_away: bool) {
         if !self.is_guest(guest)
             || std::mem::replace(&mut self.guests[guest].is_away, is_away) == is_away

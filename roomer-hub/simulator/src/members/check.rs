@@ -1,4 +1,4 @@
-//! Compares received packets and clients' views with the model.
+//! Compares the packets that clients receive, and the clients' views, with the model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,17 +14,18 @@ use super::run::Run;
 use super::view::RoomView;
 use crate::fault::{Fault, ensure};
 
-/// The number of inputs between audits of the tables and comparisons of all views.
+/// The number of inputs between two audits of the tables, in which all views are also compared.
 const AUDIT_INTERVAL: u64 = 8;
 
 /// A packet as received by a client.
 type Got = Due;
 
 impl Run<'_> {
-    /// Passes an input to the hub, and compares each client's packets with the model.
+    /// Passes an input to the hub, and compares the packets that each client receives with the
+    /// model. With `is_any_order`, their order does not matter.
     pub(super) fn input(&mut self, input: Input<'_>, is_any_order: bool) -> Result<(), Fault> {
         self.steps += 1;
-        // The caller has already passed the input to the model.
+        // The caller has already passed the input to the model, which now contains the packets due.
         let due = std::mem::take(&mut self.model.due);
         let now = Duration::from_millis(self.model.now);
         let questions = self.model.questions.len();
@@ -43,8 +44,8 @@ impl Run<'_> {
             match action {
                 Action::Opened { conn } => keys.push(conn),
                 Action::Joined { conn, name, .. } => {
-                    // Track the memberships by the actions alone, which checks the actions against
-                    // the packets even where the model would miss an error.
+                    // Derive the memberships from the actions alone. Actions and packets are
+                    // thereby compared with each other, in addition to the model.
                     let is_new = seats.insert((number(keys, conn)?, name.into()));
                     ensure!(is_new, "a member of {name} joins it");
                 }
@@ -54,7 +55,8 @@ impl Run<'_> {
                 }
                 Action::JoinAck { to, id, room, snapshot } => {
                     let to = number(keys, to)?;
-                    // The join must come first, or messages between the two actions would be lost.
+                    // The client must join before its `join_ack`, or it would miss messages between
+                    // the two.
                     ensure!(seats.contains(&(to, room.into())), "join_ack before the join");
                     let text = snapshot.to_vec();
                     ensure!(snapshot.len() == text.len(), "{} bytes", snapshot.len());
@@ -62,7 +64,7 @@ impl Run<'_> {
                         PacketRef { room, event: "join_ack", dst: "", src: id, payload: &text };
                     got.push((to, received(&packet)?));
                 }
-                // Other plans check the contents of errors.
+                // The plans with requests check the contents of errors.
                 Action::Send { to, packet } if packet.event == ERROR => {
                     let to = number(keys, to)?;
                     ensure!(
@@ -94,8 +96,8 @@ impl Run<'_> {
                         }
                     }
                     ensure!(
-                        // `Plain` and `Extended` promise that the room has both kinds of members.
-                        // With `All`, a driver need not check each member's kind.
+                        // `Plain` and `Extended` are used only if the room has both kinds of
+                        // members. With `All`, a driver need not look up each member's kind.
                         audience == Audience::All || plain > 0 && extended > 0,
                         "{audience:?} of {plain} plain and {extended} extended members"
                     );
@@ -162,13 +164,12 @@ impl Run<'_> {
             }
             actual.entry(client).or_default().push(packet);
         }
-        // Packets are ordered within a room; packets of different rooms may come in any order.
+        // Only packets of the same room are ordered; sort the others.
         for packets in expected.values_mut().chain(actual.values_mut()) {
             packets.sort_by_key(|packet| packet.room);
         }
         if is_any_order {
-            // The guests of a removed peer leave in any order, so the counts in between
-            // differ.
+            // The guests of a removed peer leave in any order, so ignore the counts in between.
             for packets in expected.values_mut().chain(actual.values_mut()) {
                 packets.retain(|packet| !is_count(packet));
                 packets.sort_by_key(|packet| format!("{packet:?}"));
@@ -184,7 +185,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Returns the list of a room's members in the order of the hub's tables.
+    /// Returns a room's member list as the receiver must get it, in the order of the hub's tables.
     fn list(&mut self, name: &str, extended: bool, receiver: usize) -> Result<String, Fault> {
         let tables = self.hub.tables();
         let Some((key, room)) = tables.find_room(name).zip(self.model.room(name)) else {
@@ -192,8 +193,8 @@ impl Run<'_> {
         };
         let mut members = Vec::new();
         for conn in tables.members(key) {
-            // The hub's tables and the model have different orders, so follow the tables and
-            // compare as a set.
+            // The order of the hub's tables differs from the model's. Use the order of the tables,
+            // and compare the members as sets.
             members.extend(self.keys.iter().position(|known| *known == conn));
         }
         let mut sorted = (members.clone(), room.members.clone());
@@ -245,7 +246,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Compares the views of one extended client, or of all of them, with the model.
+    /// Compares the view of one extended client, or of every one, with the model.
     pub(super) fn compare_views(&self, one: Option<usize>) -> Result<(), Fault> {
         for (number, client) in self.model.clients.iter().enumerate() {
             if !client.is_open || !client.extended || one.is_some_and(|one| one != number) {
@@ -278,7 +279,7 @@ impl Run<'_> {
                         let count = Some(self.model.count(room.name));
                         RoomView { count, ..RoomView::default() }
                     }
-                    // Without presence, the view contains only the client itself.
+                    // Without presence, a view contains only the client itself.
                     _ => {
                         let entries = [(client.id.clone(), client.entry())].into();
                         RoomView { entries, ..RoomView::default() }

@@ -1,4 +1,4 @@
-//! Coverage of the plans with info: sets the marks that a run reaches.
+//! Coverage of the plans with info: sets a mark when a run reaches its situation.
 
 use roomer_hub::Presence;
 

@@ -1,11 +1,12 @@
-//! Generates plans with info by swarm testing: each has its own weights, few rooms and few clients.
+//! Generates plans with info by swarm testing: each plan has its own weights, and few rooms and
+//! clients.
 
 use roomer_hub::Presence;
 
 use super::plan::{INFOS, INVALID, Plan, ROOMS, Step, USERS};
 use crate::random::Source;
 
-/// All kinds of steps with their default weights.
+/// All kinds of steps, with their default weights.
 const KINDS: [(Kind, usize); 20] = [
     (Kind::Open, 10),
     (Kind::Join, 14),
@@ -53,10 +54,10 @@ enum Kind {
     Wait,
 }
 
-/// The choices available to one plan.
+/// The random choices that apply to a whole plan.
 struct Swarm {
     kinds: Vec<Kind>,
-    /// One client in this many is plain.
+    /// One client in this many uses the plain protocol.
     plain: u32,
     clients: u32,
     rooms: u32,
@@ -81,7 +82,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     let mut kinds = Vec::new();
     for (at, (kind, weight)) in KINDS.into_iter().enumerate() {
         let weight = match source.below(4) {
-            // Never drop the first three kinds: without opens, joins and leaves, a plan tests
+            // Never omit the first three kinds: without opens, joins and leaves, a plan would test
             // little.
             0 if at > 2 => 0,
             1 => weight * 3,
@@ -102,7 +103,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// Generates a room whose list has about one chunk, and changes at the chunk's edges.
+/// Fills a room until its member list has about one chunk, and changes members at the edges of the
+/// chunk.
 fn crowd(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
     let around = source.pick(&[96, 96, 96, 196]) + source.below(9) as u8;
     let size = if source.one_in(3) { 100 } else { around };
@@ -110,7 +112,7 @@ fn crowd(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
         let extended = number == 0 || source.one_in(8);
         steps.push(Step::Open { extended, info: number % 8, user: number % 3 });
     }
-    // A repeated join returns the member list.
+    // Repeat the join: its `join_ack` contains the member list.
     steps.push(Step::Join { client: 0, room: 0 });
     for _ in 0..60 {
         let any = source.below(size.into()) as u8;

@@ -1,4 +1,4 @@
-//! The model's part for guests, and for members that are only counted.
+//! The part of the model that concerns guests, and members that are only counted.
 
 use roomer_hub::Presence;
 
@@ -6,7 +6,7 @@ use super::model::{Guest, Model};
 use super::plan::{INFOS, ROOMS, USERS};
 
 impl Model {
-    /// Handles a guest's join. `profile` is ignored if the guest is already in another room.
+    /// Handles a guest's join. If the guest is already in another room, `profile` is ignored.
     pub fn guest_joined(&mut self, guest: usize, name: &'static str, profile: (u8, u8)) {
         if !self.is_peer_up || self.room(name).is_some_and(|room| room.guests.contains(&guest)) {
             return;
@@ -32,7 +32,7 @@ impl Model {
         guest.user = USERS[usize::from(user) % USERS.len()].1;
     }
 
-    /// Changes a guest's profile. Returns true if other members are notified.
+    /// Changes a guest's profile. Returns true if members must be notified.
     pub fn guest_profile(&mut self, guest: usize, profile: (u8, u8)) -> bool {
         if !self.is_guest(guest) {
             return false;

@@ -1,17 +1,17 @@
-//! Plans for a hub with extended and plain members, with info and users.
+//! Plans for a hub with extended and plain members, which have info and users.
 //!
-//! The other plans have plain clients only, so their hashes stay unchanged. A separate naive model
-//! predicts every packet that each of these plans' clients receives. The clients' views, which are
-//! the `join_ack` plus all changes since, must be right after each input.
+//! The other plans contain only plain clients, so their hashes do not depend on these. A separate
+//! naive model predicts every packet that a client in these plans receives. After each input, each
+//! client's view, which consists of its `join_ack` and all changes since, must be right.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`plan`] | a plan as data, and the member info and users that plans use |
+//! | [`plan`] | a plan as data, and the info and users in plans |
 //! | [`generate`] | generates plans from seeds |
 //! | [`model`] | the naive model |
-//! | `away`, `guests` | the parts of the model for members that are away, and for guests |
+//! | `away`, `guests` | the parts of the model that concern members that are away, and guests |
 //! | [`run`] | runs a plan: passes each step to the model and the hub |
-//! | `check` | compares the packets that each client receives with the model |
+//! | `check` | compares the packets that clients receive with the model |
 //! | [`view`] | an extended client's view of its rooms, derived from its packets |
 //! | `coverage`, [`marks`] | sets the marks that a run reaches |
 //! | [`report`] | the plans as a simulation |

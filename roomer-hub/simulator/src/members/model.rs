@@ -1,4 +1,5 @@
-//! The naive model of members with info: lists and linear search, written from the protocol's page.
+//! The naive model of members with info. It consists of lists and linear search, and was written
+//! from the protocol's text.
 
 use roomer_hub::Presence;
 
@@ -16,7 +17,8 @@ pub struct Due {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     Text(String),
-    /// A room's members, in the order of the hub's tables. The client itself is not away.
+    /// The list of a room's members, in the order of the hub's tables. `client`, its receiver, is
+    /// never listed as away.
     List {
         room: &'static str,
         extended: bool,
@@ -32,7 +34,8 @@ pub struct Client {
     pub info: &'static str,
     pub user: &'static str,
     pub is_away: bool,
-    /// The bucket for info changes, in thousandths of a token, and when it was last refilled.
+    /// The token bucket for info changes: its contents in thousandths of a token, and the time of
+    /// its last refill.
     tokens: Option<(u64, u64)>,
 }
 
@@ -61,11 +64,12 @@ pub struct Model {
     pub is_peer_up: bool,
     /// The current time in milliseconds.
     pub now: u64,
-    /// The packets due to clients because of the last input, with their receivers.
+    /// The packets that clients must receive because of the last input, each with its receiver.
     pub due: Vec<(usize, Due)>,
-    /// The info changes waiting for the application's decision, each with its client and payload.
+    /// The info changes about which the application must still decide, each with its client and
+    /// payload.
     pub questions: Vec<(usize, &'static [u8])>,
-    /// True if the last input is rejected. Its client may then receive an error.
+    /// True if the last input was rejected. In that case its client may receive an error.
     pub has_refused: bool,
     pub rejected_info: u64,
     pub rejected_reserved: u64,
@@ -74,14 +78,14 @@ pub struct Model {
 }
 
 impl Client {
-    /// Returns the client's entry in a member list.
+    /// Returns this client's entry in a member list.
     pub fn entry(&self) -> String {
         entry(&self.id, self.info, self.user)
     }
 }
 
 impl Guest {
-    /// Returns the guest's entry in a member list.
+    /// Returns this guest's entry in a member list.
     pub fn entry(&self) -> String {
         entry(&self.id, self.info, self.user)
     }
@@ -194,7 +198,8 @@ impl Model {
         }
     }
 
-    /// Notifies a room's members, each in its own protocol, or with the count if the room counts.
+    /// Notifies the members of a room, each in its own protocol. In rooms with counts, sends only
+    /// the count.
     pub(super) fn notify(
         &mut self,
         name: &'static str,
@@ -202,7 +207,7 @@ impl Model {
         extended: String,
         plain: Option<(&'static str, String)>,
     ) {
-        // A client is notified of its own info changes, but not of its own join.
+        // A client is notified of changes of its own info, but not of its own join.
         let except = about.filter(|_| plain.is_some());
         let presence = self.presence(name);
         let number = format!("{{\"count\":{}}}", self.count(name));
@@ -215,11 +220,12 @@ impl Model {
                 (Presence::Full, false, Some((event, id))) => {
                     self.text(member, name, event, "", id.clone());
                 }
-                // Without presence, a client is still notified of its own info changes.
+                // Without presence, only the client itself is notified of a change of its info.
                 (Presence::Off, true, None) if Some(member) == about => {
                     self.text(member, name, "roomer:members", "", extended.clone());
                 }
-                // An info change leaves the count unchanged.
+                // An info change does not change the count, and is not reported in rooms with
+                // counts.
                 (Presence::Count, true, Some(_)) => {
                     self.text(member, name, "roomer:members", "", number.clone());
                 }
@@ -296,8 +302,8 @@ impl Model {
         }
     }
 
-    /// Returns whether the rate admits an info change now, and whether it admits one after a long
-    /// wait.
+    /// Returns two flags: whether the rate permits an info change now, and whether it would after a
+    /// long wait.
     pub fn may_send(&self, client: usize) -> (bool, bool) {
         let mut one = Model::new(&self.plan, Vec::new());
         one.clients.push(self.clients[client].clone());

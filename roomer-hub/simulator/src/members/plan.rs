@@ -4,10 +4,10 @@ use roomer_hub::Presence;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// True if the application decides on info that clients send.
+    /// True if the application must authorize the info that clients send.
     pub authorize: bool,
     pub max_info: usize,
-    /// The rate limit for info changes: per second, and burst.
+    /// The rate limit for info changes, per second, and its burst.
     pub rate: Option<(u32, u32)>,
     pub presence_rules: Vec<(&'static str, Presence)>,
     /// The pattern for rooms that announce which members are away.
@@ -15,8 +15,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
-/// A step in a plan. Clients are numbered in order of opening, modulo the number of clients so far;
-/// info and users are given by index.
+/// A step of a plan. Clients are numbered in the order in which they open, modulo their number so
+/// far. Info and users are given by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Open {
@@ -32,7 +32,7 @@ pub enum Step {
         client: u8,
         room: u8,
     },
-    /// The application adds a client to a room.
+    /// The application puts a client into a room.
     Add {
         client: u8,
         room: u8,
@@ -41,7 +41,7 @@ pub enum Step {
         client: u8,
         room: u8,
     },
-    /// A client sends a direct message to another one.
+    /// A client sends a direct message to another client.
     Direct {
         from: u8,
         to: u8,
@@ -51,12 +51,12 @@ pub enum Step {
         client: u8,
         info: u8,
     },
-    /// A client sends its info.
+    /// A client sends new info.
     SendInfo {
         client: u8,
         info: u8,
     },
-    /// The application answers the oldest pending question about info.
+    /// The application decides about the oldest pending info change.
     Answer {
         is_allowed: bool,
     },
@@ -105,7 +105,7 @@ pub enum Step {
 
 pub const ROOMS: [&str; 5] = ["root", "r", "ro", "count", "off"];
 
-/// Valid member info: the JSON as set, and the JSON that members receive. The first stands for no
+/// Info values: the JSON that is set, and the JSON that members receive. The first pair means no
 /// info.
 pub const INFOS: [(&str, &str); 8] = [
     ("null", "null"),
@@ -118,10 +118,10 @@ pub const INFOS: [(&str, &str); 8] = [
     ("\"12345678\"", "\"12345678\""),
 ];
 
-/// Payloads that clients send as info although they are not JSON.
+/// Payloads that clients send as info, and that are not valid JSON.
 pub const INVALID: [&[u8]; 8] =
     [b"", b"{", b"1],[2", b"\"\\ud800\"", b"{\"a\":1}}", b"\"\xff\"", b"nul", b"01"];
 
-/// Users, each with its JSON form. The first stands for no user.
+/// Users, each with its JSON form. The first pair means no user.
 pub const USERS: [(&str, &str); 3] =
     [("", ""), ("ann", r#""ann""#), ("a\"b\\\n", r#""a\"b\\\u000a""#)];

@@ -1,4 +1,4 @@
-//! Runs a plan: passes each step to the hub and to the model, which are then compared.
+//! Runs a plan: passes each step to the model and to the hub, which are then compared.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +17,7 @@ use super::view::View;
 use crate::fault::{Fault, ensure, panic_message};
 use crate::trace::Trace;
 
-/// The tag of the peer's ids.
+/// The tag with which the peer's ids begin.
 const TAG: [u8; 4] = [9; 4];
 
 /// The number of guests.
@@ -29,7 +29,7 @@ pub struct Run<'p> {
     pub(super) model: Model,
     pub(super) keys: Vec<ConnKey>,
     pub(super) views: Vec<View>,
-    /// The memberships according to [`Action::Joined`] and [`Action::Left`].
+    /// The memberships, derived from [`Action::Joined`] and [`Action::Left`].
     pub(super) seats: BTreeSet<(usize, String)>,
     pub(super) asked: Vec<(usize, Vec<u8>)>,
     pub trace: Trace,
@@ -61,7 +61,8 @@ impl<'p> Run<'p> {
         let mut config = Config::default();
         (config.authorize_info, config.max_info) = (plan.authorize, plan.max_info);
         config.info_rate = plan.rate.and_then(|(per_second, burst)| Rate::new(per_second, burst));
-        // Other plans check this limit. Here it would close clients whose views are compared.
+        // Disable this limit, which other plans check: it would close clients whose views are
+        // compared.
         config.violation_rate = None;
         let mut hub = Hub::new(config, HashKey([7; 16]));
         for (pattern, presence) in &plan.presence_rules {
@@ -84,7 +85,7 @@ impl<'p> Run<'p> {
     }
 
     pub fn run_to_end(&mut self) -> Result<(), Fault> {
-        // A hub panic counts as a fault. The run is not used after one.
+        // A panic in the hub counts as a fault. The run is not used any more after a panic.
         let run = AssertUnwindSafe(|| {
             for step in &self.plan.steps {
                 self.step(*step)?;
@@ -101,7 +102,7 @@ impl<'p> Run<'p> {
         catch_unwind(run).unwrap_or_else(|panic| Err(Fault(panic_message(&*panic))))
     }
 
-    /// Returns a client, open or closed.
+    /// Returns a client, which may be open or closed.
     fn client(&self, number: u8) -> Option<usize> {
         usize::from(number).checked_rem(self.keys.len())
     }
@@ -184,7 +185,7 @@ impl<'p> Run<'p> {
             }
             Step::Direct { to, .. } => {
                 let to = self.client(to).unwrap_or_default();
-                // Other plans send messages to ids without a connection.
+                // Skip messages to ids without a connection, which other plans send.
                 if !self.model.clients[to].is_open {
                     return Ok(());
                 }
@@ -229,12 +230,12 @@ impl<'p> Run<'p> {
             self.model.set_info(client, value);
         }
         let info = Info::new(given).map_err(|error| Fault::new(error.to_string()))?;
-        // No info and `null` are equivalent.
+        // Setting `null` is equivalent to setting no info.
         let info = Some(&info).filter(|_| value != "null" || given != "null");
         self.input(Input::Command(Command::SetInfo { conn, info }), false)
     }
 
-    /// Ends a connection: its socket is lost, or the server closes it.
+    /// Ends a connection, because its socket is lost or because the server closes it.
     fn end(&mut self, client: usize, step: Step) -> Result<(), Fault> {
         let conn = self.keys[client];
         if self.model.clients[client].is_open {
@@ -260,7 +261,8 @@ impl<'p> Run<'p> {
             return Ok(());
         }
         let (client, payload) = self.model.questions.remove(0);
-        // `input` has checked that both lists contain the same questions in the same order.
+        // `input` has compared the hub's questions with the model's, so the same question can be
+        // removed from both lists.
         self.asked.remove(0);
         let is_open = self.model.clients[client].is_open;
         self.marks.mark(!is_open, Mark::AnswerTooLate);

@@ -1,25 +1,25 @@
-//! An extended client's view of its rooms, derived from its packets alone.
+//! An extended client's view of its rooms, derived only from the packets that it receives.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fault::{Fault, ensure};
 
-/// A room's members by id, each with its entry, and their number if the room has counts.
+/// The members of a room, as entries by id. In rooms with counts, the number of members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomView {
     pub entries: BTreeMap<String, String>,
-    /// The ids of the away members.
+    /// The ids of the members that are away.
     pub away: BTreeSet<String>,
     pub count: Option<u64>,
 }
 
-/// One client's view of all its rooms.
+/// A client's view of all of its rooms.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub rooms: BTreeMap<String, RoomView>,
 }
 
-/// The length of an id.
+/// The length of an id in bytes.
 const ID: usize = 36;
 
 impl View {
@@ -87,7 +87,7 @@ impl View {
     }
 }
 
-/// Splits off the ids of away members, which follow the list of members.
+/// Splits the ids of the members that are away off the end of a list.
 fn split_away(payload: &str) -> (String, BTreeSet<String>) {
     let Some((list, away)) = payload.split_once("],\"away\":[\"") else {
         return (payload.to_owned(), BTreeSet::new());
@@ -96,7 +96,8 @@ fn split_away(payload: &str) -> (String, BTreeSet<String>) {
     (format!("{list}]}}"), away.map(str::to_owned).collect())
 }
 
-/// Splits a list into entries. Every id follows `["`, which the plans' member info never contains.
+/// Splits a list into its entries. Each begins with `["` and the id; no info in the plans contains
+/// `["`.
 fn entries(list: &str) -> Result<BTreeMap<String, String>, Fault> {
     let mut found = BTreeMap::new();
     let starts: Vec<usize> =

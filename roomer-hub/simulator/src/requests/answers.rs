@@ -1,4 +1,5 @@
-//! The model's part for requests between clients, server requests, and answers.
+//! The part of the model that concerns requests between clients, requests by the server, and
+//! answers.
 
 use super::marks::Mark;
 use super::model::{
@@ -8,7 +9,7 @@ use super::model::{
 use super::plan::MAX_NAME;
 
 impl Model {
-    /// Predicts the lines for a client's request to another client.
+    /// Predicts the output lines for a request from one client to another.
     pub(super) fn ask(
         &mut self,
         client: usize,
@@ -38,15 +39,15 @@ impl Model {
         if own.iter().any(|at| self.asks[*at].tag == tag) {
             return Err(WRONG_TAG);
         }
-        // A full list drops its oldest request, but only if that is so old that its sender has
-        // most likely given it up.
+        // If the client has too many pending requests, its oldest one is dropped, but only if it is
+        // so old that the client has most likely given it up.
         let outdated = own.first().filter(|_| own.len() >= most);
         if outdated.is_some_and(|at| now.saturating_sub(self.asks[*at].at) < OLD) {
             self.mark(Mark::AskBusy);
             return Err(TOO_MANY);
         }
-        // Count requests on this node only: each node limits the requests to its own
-        // connections.
+        // Count only the requests to connections on this node: each node limits the requests to its
+        // own.
         let to_receiver = self.asks.iter().filter(|ask| receiver.is_some() && ask.to == to).count();
         if to_receiver >= 16 * most {
             self.mark(Mark::ReceiverBusy);
@@ -77,7 +78,7 @@ impl Model {
         Ok(())
     }
 
-    /// Predicts the lines for a client's answer.
+    /// Predicts the output lines for an answer by a client.
     pub(super) fn client_answers(
         &mut self,
         client: usize,
@@ -96,8 +97,8 @@ impl Model {
         let (to, tag) = tagged.ok_or(WRONG_TAG)?;
         let is_error = *event == "roomer:error";
         if to.is_empty() {
-            // An unused number is a guess. A used number without a pending request is a late
-            // answer.
+            // If the number was never used, the client has guessed it. If it was used but no
+            // request with it is pending, the answer is late.
             let number = (0..self.next).find(|number| number.to_string() == tag);
             let Some(number) = number else {
                 self.mark(Mark::Guessed);
@@ -135,7 +136,7 @@ impl Model {
         Ok(())
     }
 
-    /// Predicts the lines for a handler's answer.
+    /// Predicts the output lines for an answer by a handler.
     pub fn answer(&mut self, client: usize, tag: &'static str, is_error: bool) {
         let Some(at) = self.calls.iter().position(|call| *call == (client, tag)) else {
             return self.mark(Mark::AnsweredTwice);
@@ -147,10 +148,10 @@ impl Model {
         self.send(client, ["root", event, &format!(":{tag}"), "", text]);
     }
 
-    /// Predicts the lines for a request by the server.
+    /// Predicts the output lines for a request by the server.
     pub fn request(&mut self, client: usize) {
         let number = self.next;
-        // The number is used even if the request fails.
+        // The number counts as used even if the request fails.
         self.next += 1;
         let Client { id, extended, open, .. } = self.clients[client];
         let count = self.numbers.iter().filter(|own| own.0 == client).count();
@@ -175,14 +176,15 @@ impl Model {
         self.marks.mark(self.numbers.len() < before, Mark::Withdrawn);
     }
 
-    /// Predicts the lines for the end of a connection.
+    /// Predicts the output lines for the end of a connection.
     pub fn gone(&mut self, client: usize) {
         if !self.clients[client].open {
             return;
         }
         self.clients[client].open = false;
         let id = self.clients[client].id;
-        // Drop its own requests first: a request to itself must not be answered with an error.
+        // First remove the client's own requests: a request to itself must not be answered with an
+        // error.
         self.calls.retain(|call| call.0 != client);
         self.asks.retain(|ask| ask.from != client);
         let mut ended = 0;
@@ -208,8 +210,8 @@ impl Model {
         }
     }
 
-    /// Predicts the lines for a direct message from the peer. `src` is empty if the peer's
-    /// server sent it.
+    /// Predicts the output lines for a direct message from the peer. If `src` is empty, the peer's
+    /// server has sent it.
     pub fn peer(&mut self, event: &'static str, src: &str, dst: &str) {
         let packet = format!("{:?}", ["root", event, dst, src, "?"]);
         if let Some(receiver) = self.find(dst) {

@@ -6,7 +6,7 @@ use crate::random::Source;
 const ROOMS: [&str; 6] = ["root", "root", "root", "hall", "attic", "a long name"];
 const EVENTS: [&str; 8] =
     ["add", "add", "sub", "chat", "unknown", "member_left", "roomer:news", "a long event"];
-/// Client tags, numbers of server requests, and invalid tags.
+/// Tags: some that clients use, numbers of server requests, and invalid ones.
 const TAGS: [&str; 12] =
     ["0", "1", "2", "3", "4", "a", "B", "0123456789abcdef", "01", "", "a-b", "0123456789abcdefg"];
 const SLOTS: u32 = 4;
@@ -22,14 +22,15 @@ pub fn plan(source: &mut impl Source) -> Plan {
         violation_rate: source.pick(&[None, Some((1, 4)), Some((1, 256))]),
         steps: Vec::new(),
     };
-    // Use few tags so that they collide.
+    // Use only a few tags, so that some are used twice.
     let first = source.below(6) as usize;
     let tags = &TAGS[..first + 2];
     for slot in 0..SLOTS as u8 {
         plan.steps.push(Step::Open { slot, extended: !source.one_in(4) });
     }
     if source.one_in(24) {
-        // With a small limit, create more requesters than one receiver may have.
+        // Open more clients than may have pending requests to the same receiver, which needs a
+        // small limit.
         plan.max_requests = 1;
         for slot in 4..24 {
             plan.steps.push(Step::Open { slot, extended: true });
@@ -119,7 +120,7 @@ fn step(source: &mut impl Source, tags: &[&'static str]) -> Step {
     }
 }
 
-/// Usually adds the answer that matches a request, since a random answer seldom matches.
+/// After a request, usually adds the matching answer, since random answers seldom match.
 fn answer(source: &mut impl Source, step: Step, steps: &mut Vec<Step>) {
     let event = source.pick(&["roomer:reply", "roomer:reply", "roomer:error"]);
     match step {

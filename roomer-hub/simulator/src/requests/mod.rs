@@ -1,14 +1,14 @@
-//! Plans with extended connections: requests, answers, and errors for rejected packets.
+//! Plans for a hub with extended connections: requests, answers, and errors for rejected packets.
 //!
-//! The plans drive the pure hub with a few plain and extended clients and one peer. Memberships and
-//! their notices are checked by the [other plans](crate::hub); here they only determine which
-//! packets are rejected.
+//! The plans drive the hub alone, with a few plain and extended clients and one peer. Memberships
+//! and their notices are checked by the [other plans](crate::hub). Here, memberships only determine
+//! which packets are rejected.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and its generation from a seed |
 //! | `model`, `answers` | the naive model: flat lists of requests, searched from the start |
-//! | [`run`] | passes each step to the hub and to the model, and compares every line |
+//! | [`run`] | passes each step to the model and the hub, and compares every output line |
 //! | `marks` | coverage marks |
 
 mod answers;

@@ -1,5 +1,5 @@
-//! The naive model of requests: flat lists, searched from the start, and the output lines that
-//! each step must produce.
+//! The naive model of requests: flat lists that are searched from the start, and the output lines
+//! that each step must produce.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::plan::{HANDLED, MAX_NAME, MAX_ROOMS, Plan, REQUESTS};
 use crate::alphabet::RESERVED;
 use crate::hub::token_bucket::{Bucket, Quota, RateSpec};
 
-/// The minimum age of a request that may be dropped in favour of a new one.
+/// The minimum age at which a pending request may be dropped in favour of a new one.
 pub(super) const OLD: Duration = Duration::from_secs(60);
 const ERRORS: RateSpec = (16, 16);
 
@@ -23,7 +23,7 @@ pub struct Client {
     buckets: [Option<Bucket>; 3],
 }
 
-/// A pending request from one client to another.
+/// A request from one client to another that has not been answered.
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) from: usize,
@@ -32,7 +32,7 @@ pub(super) struct Ask {
     pub(super) at: Duration,
 }
 
-/// A packet whose address is text.
+/// A packet whose receiver is given as text.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub room: &'static str,
@@ -40,7 +40,8 @@ pub struct Message {
     pub dst: String,
 }
 
-/// Why a packet is rejected: the counter, the error's code, and true for a violation.
+/// The reason for rejecting a packet: the counter's name, the error code, and true if it counts as
+/// a violation.
 #[derive(Clone, Copy, Debug)]
 pub struct Reason(pub &'static str, &'static str, bool);
 
@@ -62,25 +63,25 @@ pub struct Model {
     pub(super) plan: Plan,
     pub now: Duration,
     pub clients: Vec<Client>,
-    /// The pending requests to the server, each with its client and tag.
+    /// The requests to the server that have not been answered, each with its client and tag.
     pub(super) calls: Vec<(usize, &'static str)>,
     pub(super) asks: Vec<Ask>,
-    /// The pending server requests, each with its client and number.
+    /// The requests by the server that have not been answered, each with its client and number.
     pub numbers: Vec<(usize, u64)>,
-    /// The number of the server's next request.
+    /// The number that the server's next request will have.
     pub next: u64,
-    /// The number of rejected packets, by counter.
+    /// The number of clients' packets that were rejected, by counter.
     pub rejected: BTreeMap<&'static str, u64>,
-    /// The number of the peer's rejected packets, by counter.
+    /// The number of the peer's packets that were rejected, by counter.
     pub rejected_of_peer: BTreeMap<&'static str, u64>,
-    /// The lines expected for the last input.
+    /// The output lines that the last input must produce.
     pub lines: Vec<String>,
-    /// The packet waiting for the application's decision.
+    /// The packet about which the application must still decide, with its client.
     pub question: Option<(usize, Message)>,
     pub marks: Marks,
 }
 
-/// Parses a tag; `None` if the text is not a valid one.
+/// Parses a tag. Returns `None` if the text is not a valid tag.
 pub(super) fn tag_of(text: &str) -> Option<&'static str> {
     const KNOWN: [&str; 9] = ["0", "1", "2", "3", "4", "a", "B", "0123456789abcdef", "01"];
     KNOWN.into_iter().find(|known| *known == text)
@@ -172,7 +173,7 @@ impl Model {
         }
     }
 
-    /// Reports a rejected packet to an extended client.
+    /// Reports the rejection of a packet to its sender, if that is an extended client.
     fn report(&mut self, client: usize, message: &Message, code: &str) {
         let Client { extended, id, .. } = self.clients[client];
         if !extended {
@@ -192,8 +193,8 @@ impl Model {
         self.mark(Mark::Told);
         let cut = |name: &'static str| &name[..name.len().min(MAX_NAME)];
         let text = format!("{code} {} {}", cut(room), cut(event));
-        // The error must precede the `leave_ack` for a rejected join so that the client already
-        // knows the reason.
+        // If a join is rejected, the error must precede the `leave_ack`, so that the client knows
+        // the reason when it leaves.
         let leave_ack = self.lines.pop_if(|line| line.contains("leave_ack"));
         self.marks.mark(leave_ack.is_some(), Mark::ToldJoin);
         self.send(client, ["root", "roomer:error", "", "", &text]);
@@ -305,7 +306,7 @@ impl Model {
         Ok(())
     }
 
-    /// Predicts the lines for a client's request to the server.
+    /// Predicts the output lines for a client's request to the server.
     fn call(
         &mut self,
         client: usize,
@@ -342,7 +343,7 @@ impl Model {
         Ok(())
     }
 
-    /// Predicts the lines for a packet that the application denies.
+    /// Predicts the output lines for a packet that the application rejects.
     pub fn denied(&mut self, client: usize, message: &Message) {
         if !self.clients[client].open {
             return;

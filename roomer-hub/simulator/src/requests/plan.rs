@@ -1,4 +1,4 @@
-//! A plan with requests: configuration and steps, as plain data.
+//! A plan with requests: a configuration and steps, as plain data.
 
 use roomer_hub::{Config, Rate};
 
@@ -9,22 +9,22 @@ use crate::hub::token_bucket::RateSpec;
 pub struct Plan {
     pub max_requests: usize,
     pub shared_room_only: bool,
-    /// For each kind, true if the application authorizes it: messages to rooms, direct messages.
+    /// True for each kind of message that the application must authorize: to rooms, and direct.
     pub authorize: [bool; 2],
-    /// The application's answers, one bit each, reused in a cycle.
+    /// The decisions of the application, one bit each. They are reused in a cycle.
     pub answers: u8,
     pub message_rate: Option<RateSpec>,
     pub violation_rate: Option<RateSpec>,
     pub steps: Vec<Step>,
 }
 
-/// The maximum length of a name.
+/// The maximum length of a name, in bytes.
 pub const MAX_NAME: usize = 8;
 /// The maximum number of rooms per connection.
 pub const MAX_ROOMS: usize = 3;
 /// The events that have request handlers.
 pub const REQUESTS: [&str; 2] = ["add", "sub"];
-/// The event that has a message handler.
+/// An event that also has a message handler.
 pub const HANDLED: &str = "add";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum Step {
         event: &'static str,
         dst: Dst,
     },
-    /// A handler answers a request.
+    /// A handler answers a pending request.
     Answer {
         slot: u8,
         tag: &'static str,
@@ -56,7 +56,8 @@ pub enum Step {
     Request {
         slot: u8,
     },
-    /// The server withdraws the request that it sent this many requests ago.
+    /// The server withdraws a request: the last one that it has sent if `ago` is 0, the one before
+    /// if it is 1, and so on.
     Withdraw {
         slot: u8,
         ago: u8,
@@ -81,9 +82,9 @@ pub enum Dst {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// The server itself, addressed without an id.
+    /// The server itself: the address has no id.
     Server,
-    /// The last client in this slot.
+    /// The latest client in this slot.
     Slot(u8),
     /// A connection on the peer.
     Guest(u8),
@@ -104,7 +105,7 @@ impl Plan {
     }
 }
 
-/// Returns a guest's id.
+/// Returns the id of a guest.
 pub fn guest(number: u8) -> &'static str {
     &identity(tagged(number.into())).text
 }

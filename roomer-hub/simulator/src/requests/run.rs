@@ -1,4 +1,4 @@
-//! Runs a plan on the real hub, and compares each input's actions with the model.
+//! Runs a plan on the real hub, and compares the actions of each input with the model.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,20 +13,20 @@ use crate::fault::{Fault, ensure, panic_message};
 use crate::simulation::Outcome;
 use crate::trace::Trace;
 
-/// The number of inputs between audits of the tables.
+/// The number of inputs between two audits of the tables.
 const AUDIT_INTERVAL: u64 = 4;
 
 /// The number of slots.
 const SLOTS: usize = 32;
 
-/// The close code that the application uses.
+/// The code with which the application closes connections.
 const CODE: u16 = 4000;
 
 struct Run {
     hub: Hub,
     model: Model,
     keys: Vec<ConnKey>,
-    /// The last client in each slot.
+    /// For each slot, the latest client in it.
     slots: [Option<usize>; SLOTS],
     answers: u8,
     trace: Trace,
@@ -88,8 +88,8 @@ impl Run {
     }
 
     fn step(&mut self, step: Step) -> Result<(), Fault> {
-        // In each case, call the model first: `input` compares the hub's actions with its
-        // expectations.
+        // Call the model first in each case: `input` compares the hub's actions with the lines that
+        // the model expects.
         match step {
             Step::Open { slot, extended } => {
                 if self.in_slot(slot).is_some_and(|at| self.model.clients[at].open) {
@@ -99,7 +99,7 @@ impl Run {
                 self.slots[usize::from(slot)] = Some(self.keys.len());
                 self.model.open(&identity.text, extended);
                 self.input(Input::Open { id: identity.id, extended })?;
-                // `line` skips the action that contains the key.
+                // `line` omits the action that contains the new connection's key, so look it up.
                 let key = self.hub.tables().find_conn(&identity.text);
                 ensure!(key.is_some(), "{} is not open", identity.text);
                 self.keys.extend(key);
@@ -164,12 +164,12 @@ impl Run {
         }
     }
 
-    /// Passes the application's answer to the hub, if a question is pending.
+    /// Passes the application's decision to the hub, if a question is pending.
     fn decide(&mut self) -> Result<(), Fault> {
         let Some((client, message)) = self.model.question.take() else { return Ok(()) };
         self.answers = self.answers.rotate_left(1);
         let (conn, packet) = (self.keys[client], packet(&message));
-        // Each question consumes one bit of the plan's answers, in a cycle.
+        // Each decision consumes one bit of the plan's answers, which are reused in a cycle.
         if self.answers & 1 == 0 {
             self.model.denied(client, &message);
             return self.input(Input::Denied { conn, packet });
@@ -178,7 +178,7 @@ impl Run {
         self.input(Input::Allowed { conn, packet })
     }
 
-    /// Passes an input to the hub, and compares its lines with the model's.
+    /// Passes an input to the hub, and compares the resulting lines with the model's.
     fn input(&mut self, input: Input<'_>) -> Result<(), Fault> {
         self.steps += 1;
         let actions = self.hub.handle(self.model.now, input);
@@ -207,13 +207,13 @@ impl Run {
 
 fn packet(message: &Message) -> PacketRef<'_> {
     let Message { room, event, dst } = message;
-    // The hub must replace this `src`.
+    // The hub must replace this value with the client's id.
     PacketRef { room, event, dst, src: "forged", payload: b"?" }
 }
 
-/// Formats an action as a line. Returns `None` for actions about membership.
+/// Formats an action as an output line. Returns `None` for actions about memberships.
 fn line(keys: &[ConnKey], action: &Action<'_>) -> Option<String> {
-    // Name clients by number, since the model does not use keys.
+    // The lines contain clients' numbers, because the model does not use keys.
     let name = |conn: ConnKey| keys.iter().position(|key| *key == conn).unwrap_or(keys.len());
     let fields =
         |of: &PacketRef<'_>| format!("{:?}", [of.room, of.event, of.dst, of.src, &text(of)]);
@@ -243,7 +243,7 @@ fn line(keys: &[ConnKey], action: &Action<'_>) -> Option<String> {
     })
 }
 
-/// Formats a payload. For a server error, returns its code and the names in it.
+/// Formats a payload. Of an error by the server, only the code and the names in it are shown.
 fn text(packet: &PacketRef<'_>) -> String {
     let text = String::from_utf8_lossy(packet.payload).into_owned();
     let parts: Vec<&str> = text.split('"').collect();

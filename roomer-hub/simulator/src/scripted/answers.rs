@@ -1,6 +1,6 @@
-//! The handshake responses and close frames that a scripted server can send.
+//! Handshake responses and close frames that a scripted server can send.
 
-/// Close codes and reasons as sent by servers, applications and proxies.
+/// Close codes with reasons, as sent by servers, applications and proxies.
 pub const CLOSES: [(Option<u16>, &str); 16] = [
     (None, ""),
     (Some(1000), ""),
@@ -23,7 +23,7 @@ pub const CLOSES: [(Option<u16>, &str); 16] = [
 /// The `Sec-WebSocket-Accept` value for the client's key, `[7; 16]` (RFC 6455 section 4.2.2).
 pub(super) const ACCEPT: &str = "CdXSYUsvsaMthlEXWDNURGWA/1o=";
 
-/// The status lines of handshake responses. The first one accepts the handshake.
+/// The status lines of handshake responses. Only the first one accepts the handshake.
 pub const RESPONSES: [&str; 12] = [
     "101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ACCEPT",
     "101 Switching Protocols\r\nconnection: keep-alive, upgrade\r\nUPGRADE: WebSocket\r\nsec-websocket-accept:ACCEPT",

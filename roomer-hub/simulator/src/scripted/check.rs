@@ -1,4 +1,4 @@
-//! Checks what a client reports to its application, by rules that apply to any server.
+//! Checks the events that a client reports to its application, by rules that apply with any server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,17 @@ use roomer_proto::client::{Client, Event, LostReason, RequestId, State};
 use super::plan::ROOMS;
 use crate::fault::{Fault, ensure};
 
-/// A message that the client has accepted for sending.
+/// A message that the client has accepted from the application.
 #[derive(Debug)]
 pub struct Submitted {
     pub room: usize,
-    /// Messages to a single client may overtake those to their room that wait for its members.
+    /// True for a message to a single client. It may overtake messages to the room, which wait for
+    /// the room's members.
     pub is_direct: bool,
     pub lost: Option<LostReason>,
 }
 
-/// A room's state as derived from the events alone.
+/// The state of a room, derived only from the events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum View {
     #[default]
@@ -27,26 +28,26 @@ pub enum View {
     Away,
 }
 
-/// The application's state, derived from the client's events and the results of its calls.
+/// The state that an application can derive from the client's events and the results of its calls.
 #[derive(Default)]
 pub struct Application {
     pub messages: Vec<Submitted>,
     /// The requests that have not been answered.
     pub requests: BTreeSet<RequestId>,
     pub rooms: BTreeMap<String, View>,
-    /// Each room's members according to the events, where they are known.
+    /// For each room whose members are known, its members according to the events.
     members: BTreeMap<String, BTreeSet<String>>,
-    /// The rooms that the application has left and possibly rejoined, until an event shows the
-    /// result.
+    /// Rooms that the application has left, and perhaps joined again, until an event reports the
+    /// outcome.
     pub left: BTreeSet<String>,
-    /// The client's id. It changes without a membership event.
+    /// The client's id. A change of the id is not reported as a change of members.
     own: Option<ConnId>,
     is_open: bool,
     pub is_closed: bool,
 }
 
 impl Application {
-    /// Checks an event and updates the application's state.
+    /// Checks an event, and updates the state derived from the events.
     pub fn event(&mut self, event: &Event) -> Result<(), Fault> {
         ensure!(!self.is_closed, "{event:?} after the end");
         let view = |app: &mut Self, room: &str| {
@@ -117,7 +118,7 @@ impl Application {
     fn set(&mut self, room: &str, view: View) {
         self.rooms.insert(room.to_owned(), view);
         self.left.remove(room);
-        // The members are known again once the whole batch of events has been applied.
+        // `compare` reads the members again after all events of this batch.
         self.members.remove(room);
     }
 

@@ -1,4 +1,4 @@
-//! Checks that client and server agree at the end of a plan.
+//! At the end of a plan, checks that client and server agree.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,13 +16,13 @@ use super::run::Run;
 use crate::fault::{Fault, ensure};
 
 impl Run<'_> {
-    /// Completes all pending work over a working network, then compares both sides.
+    /// Completes all pending work over a network without faults, and then compares both sides.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
         (self.is_up, self.is_stalled) = (true, false);
         self.server.respond(0);
         for _ in 0..60 {
             self.advance(Duration::from_secs(3))?;
-            // The client may need several round trips.
+            // Handling may take several round trips.
             while self.server.handle(1)? {
                 self.settle()?;
             }
@@ -36,7 +36,7 @@ impl Run<'_> {
                 self.check_rooms()?;
             }
         }
-        // The client must be able to close, whatever the server has sent.
+        // Whatever the server has sent, the client must still be able to close.
         self.client.close(self.now);
         self.advance(Duration::from_secs(60))?;
         ensure!(self.app.is_closed, "not closed: {:?}", self.client.state());
@@ -60,8 +60,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Checks that each accepted message was either handled once or reported as lost, and that the
-    /// messages to each room were handled in order.
+    /// Checks that each accepted message was handled, rejected or reported as lost, and that the
+    /// messages to each room were handled in order and at most once.
     fn check_messages(&self) -> Result<(), Fault> {
         let mut last: BTreeMap<(usize, bool), usize> = BTreeMap::new();
         let mut handled = BTreeSet::new();
@@ -87,8 +87,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Checks that messages arrived at most once and in order. In the last session of an extended
-    /// client, none may be missing.
+    /// Checks that the client has received messages at most once and in order. In the last session
+    /// of an extended client, none may be missing.
     fn check_received(&self) -> Result<(), Fault> {
         let said = self.server.said.iter();
         let all: Vec<(String, String)> =
@@ -101,7 +101,7 @@ impl Run<'_> {
         let is_whole = self.plan.server == Server::Extended && !self.app.is_closed;
         for (session, room, text) in said {
             let has_come = self.received.iter().any(|(_, other)| other == text);
-            // The client drops messages to a room that it is leaving.
+            // The client drops messages in a room that it is leaving.
             let is_left = !self.client.is_in(room);
             ensure!(
                 !is_whole || *session != sessions || has_come || is_left,

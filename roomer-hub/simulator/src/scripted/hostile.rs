@@ -1,4 +1,4 @@
-//! Packets and frames that an honest server never sends, or never sends in this order.
+//! Packets and frames that a correct server never sends, or never sends in this order.
 
 use roomer_proto::PacketRef;
 
@@ -28,7 +28,8 @@ const EVENTS: [&str; 19] = [
     "",
 ];
 
-/// The `dst` fields. `OWN` stands for the client's id, and `OTHER` for another client's.
+/// Values of the field `dst`. `OWN` is replaced by the client's id, and `OTHER` by the id of
+/// another client.
 const RECEIVERS: [&str; 15] = [
     "",
     "",
@@ -84,16 +85,16 @@ pub(super) const PAYLOADS: [&str; 32] = [
     "nothing",
 ];
 
-/// Frames that violate RFC 6455, or are valid but unusual.
+/// Frames that violate RFC 6455, and frames that are valid but unusual.
 pub(super) const FRAMES: [&[u8]; 24] = [
     b"\x82\x81abcd\x00",                         // masked
     b"\xc2\x01a",                                // a reserved bit
     b"\x81\x02hi",                               // text
     b"\x81\x01\xff",                             // text that is not UTF-8
-    b"\x82\x00",                                 // an empty message
+    b"\x82\x00", // an empty message
     b"\x02\x01a",                                // the start of a message
     b"\x00\x01a",                                // a continuation
-    b"\x80\x01a",                                // the end of one
+    b"\x80\x01a", // the end of a message
     b"\x83\x00",                                 // an unknown opcode
     b"\x8b\x00",                                 // an unknown control opcode
     b"\x09\x00",                                 // a control frame in parts
@@ -112,7 +113,7 @@ pub(super) const FRAMES: [&[u8]; 24] = [
     b"\x82",                                     // half a head
 ];
 
-/// Sends a packet whose fields are chosen from the alphabets by index.
+/// Sends a packet. Each number is the index of a field's value in the alphabet of that field.
 pub fn packet(server: &mut ScriptedServer, [room, event, dst, src, payload]: [usize; 5]) {
     let (own, other) = (server.id().unwrap_or_default().to_owned(), other_id(1));
     let fill = |text: &str| text.replace("OWN", &own).replace("OTHER", &other);

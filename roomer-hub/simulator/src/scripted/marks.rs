@@ -1,4 +1,4 @@
-//! Situations that a large run of the plans must reach.
+//! Coverage marks for the plans with a scripted server.
 
 crate::coverage::marks! {
     Opened = "a connection that opens",

@@ -1,5 +1,5 @@
-//! Plans that run the client of `roomer_proto::client` against a script instead of the real server. The
-//! plan determines what the script answers, when, and whether it follows the protocol.
+//! Plans that run the client of `roomer_proto::client` against a script instead of the real server.
+//! The plan determines what the script answers and when, and whether it follows the protocol.
 //!
 //! | module | contents |
 //! |---|---|
@@ -7,11 +7,11 @@
 //! | [`server`] | a minimal server for both protocols, driven by the plan |
 //! | `rooms` | the scripted server's rooms, with kicks, moves and other members |
 //! | [`answers`] | the scripted server's handshake responses and close frames |
-//! | [`hostile`] | packets and frames that break the protocol |
-//! | [`run`] | applies each step to the client or the server, and checks both |
-//! | `finish` | checks that client and server agree at the end of a plan |
-//! | [`check`] | checks of the client's events that hold for any server |
-//! | `marks` | situations that a large run must reach |
+//! | [`hostile`] | packets and frames that violate the protocol |
+//! | [`run`] | applies each step to the client or to the server, and checks both |
+//! | `finish` | at the end of a plan, checks that client and server agree |
+//! | [`check`] | checks the client's events, by rules that apply with any server |
+//! | `marks` | coverage marks |
 
 pub mod answers;
 pub mod check;
@@ -30,7 +30,7 @@ use crate::random::Random;
 use crate::shrink::shorten;
 use crate::simulation::{Outcome, Simulation};
 
-/// The simulation of a client against a scripted server.
+/// The plans with a scripted server as a [`Simulation`].
 pub struct ScriptedPlans;
 
 impl Simulation for ScriptedPlans {
@@ -60,7 +60,7 @@ pub fn report(plan: &Plan) -> String {
     format!("{} steps: {fault}\n{plan:#?}", plan.steps.len())
 }
 
-/// Runs a plan. Panics with a report if it fails.
+/// Runs a plan. If it fails, panics with a report.
 pub fn must_hold(plan: &Plan) {
     assert!(run::run(plan).fault.is_none(), "{}", report(plan));
 }

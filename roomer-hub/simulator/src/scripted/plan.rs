@@ -1,4 +1,4 @@
-//! A plan as data: the application's, the server's and the network's actions.
+//! A plan as data: the actions of the application, of the server and of the network.
 
 use std::time::Duration;
 
@@ -12,28 +12,29 @@ pub const ROOMS: [&str; 3] = ["lobby", "other", "root"];
 /// The maximum number of steps in a plan.
 const MAX_STEPS: u32 = 100;
 
-/// The protocol that the server follows.
+/// The protocol that the server uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     /// The plain protocol.
     Plain,
     /// The extended protocol.
     Extended,
-    /// The extended protocol, plus the arbitrary packets and frames in the plan.
+    /// The extended protocol. In addition, the plan contains arbitrary packets and frames.
     Hostile,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    // Steps by the application.
+    // Steps of the application.
     Join(usize),
-    /// Joins a room and requests this many of its most recent messages.
+    /// Joins a room, and requests this many of its latest messages.
     JoinWithHistory(usize, u32),
     Leave(usize),
     Send(usize),
     /// Sends a message to another client.
     SendTo(usize),
-    /// Sends a request to the server or, if direct, to another client. `limit` is in milliseconds.
+    /// Sends a request to the server or, if `direct`, to another client. `limit` is the time limit
+    /// in milliseconds.
     Request {
         room: usize,
         is_direct: bool,
@@ -47,8 +48,8 @@ pub enum Step {
     SetInfo,
     Wake,
     Close,
-    // Steps by the server.
-    /// Handles up to this many of the client's packets.
+    // Steps of the server.
+    /// Handles at most this many of the client's packets.
     Handle(usize),
     /// Makes the server reject joins to a room from now on, or accept them again.
     Reject(usize, bool),
@@ -56,26 +57,27 @@ pub enum Step {
     Kick(usize),
     /// Puts the client into a room.
     Move(usize),
-    /// Makes another client join a room, or leave it if it is a member.
+    /// Makes another client join a room or, if it is a member, leave it.
     Member(usize, usize),
     /// Makes another client send a message to a room.
     Say(usize),
-    /// Sends an acknowledgement, which may request one in return.
+    /// Sends an acknowledgement, which may request an acknowledgement from the client.
     Ack,
     Ping,
     /// Closes the connection with one of [`CLOSES`].
     CloseWith(usize),
     /// Ends the stream without a close frame.
     End,
-    /// Discards the session and closes the connection, as after a restart.
+    /// Drops the session and closes the connection, as in a restart.
     Forget,
-    /// Answers later handshakes with one of [`RESPONSES`].
+    /// From now on, answers handshakes with one of [`RESPONSES`].
     Respond(usize),
-    /// Sends a packet with arbitrary fields, given as indices into the alphabets in `hostile`.
+    /// Sends a packet with arbitrary fields. Each is given by its index in the field's alphabet in
+    /// `hostile`.
     Packet([usize; 5]),
     /// Sends one of the invalid or unusual frames in `hostile`.
     Frame(usize),
-    // Steps by the network.
+    // Steps of the network.
     /// Makes connection attempts succeed or fail from now on.
     Reachable(bool),
     /// Makes the network stop accepting the client's bytes, or accept them again.
@@ -85,7 +87,8 @@ pub enum Step {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Determines how the network splits the byte streams, and the delays between connection attempts.
+    /// The seed that determines how the network splits the byte streams, and the client's delays
+    /// between connection attempts.
     pub seed: u64,
     pub server: Server,
     /// True if the client requests the extended protocol.
@@ -100,7 +103,7 @@ pub fn generate(random: &mut impl Source) -> Plan {
     let server = random.pick(&[Server::Plain, Server::Extended, Server::Hostile]);
     let is_extended = server == Server::Extended || !random.one_in(4);
     let retries = random.one_in(8).then_some(3);
-    // Each plan weights the kinds of steps differently, so some kinds are rare or missing.
+    // Each plan has different weights for the kinds of steps, so some kinds are rare or missing.
     let weights: Vec<u32> = KINDS.iter().map(|kind| kind.weight * random.below(6)).collect();
     let mut steps = Vec::new();
     for _ in 0..10 + random.below(MAX_STEPS - 10) {
@@ -181,7 +184,7 @@ fn step(kind: Of, random: &mut impl Source) -> Step {
                 Step::Request { room, is_direct: random.one_in(2), limit }
             }
         },
-        // Close the client in few plans, since nothing else can happen afterwards.
+        // In few plans the client is closed, because nothing else can happen afterwards.
         Of::Account if random.one_in(24) => Step::Close,
         Of::Account => random.pick(&[Step::Renew, Step::SetInfo, Step::Wake]),
         Of::Handle => Step::Handle(1 + random.below(6) as usize),
@@ -202,7 +205,8 @@ fn step(kind: Of, random: &mut impl Source) -> Step {
         },
         Of::Respond => Step::Respond(random.below(RESPONSES.len() as u32) as usize),
         Of::Hostile if random.one_in(6) => Step::Frame(random.below(FRAMES.len() as u32) as usize),
-        // The longest of the alphabets; indices into the others wrap around.
+        // All indices are below the length of the longest alphabet. In the other alphabets they
+        // wrap around.
         Of::Hostile => Step::Packet([(); 5].map(|()| random.below(PAYLOADS.len() as u32) as usize)),
         Of::Reachable if random.one_in(2) => Step::Stall(random.one_in(2)),
         Of::Reachable => Step::Reachable(random.one_in(2)),

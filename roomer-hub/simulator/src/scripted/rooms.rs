@@ -1,4 +1,5 @@
-//! The scripted server's rooms: their members, which include simulated other clients, and their messages.
+//! The rooms of the scripted server: their members, including simulated other clients, and their
+//! messages.
 
 use roomer_proto::extended::MEMBERS;
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
@@ -7,13 +8,13 @@ use super::plan::{ROOMS, Server};
 use super::server::{ScriptedServer, other_id};
 
 impl ScriptedServer {
-    /// Sends a built-in event with the client itself as the sender.
+    /// Sends a built-in event whose sender is the client itself.
     pub(super) fn answer(&mut self, room: &str, event: &str, payload: &[u8]) {
         let src = self.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
         self.send(PacketRef { room, event, dst: "", src: &src, payload });
     }
 
-    /// Adds the client to a room, or sends the member list again if it is a member.
+    /// Puts the client into a room. If it is already a member, only sends the member list again.
     pub(super) fn enter(&mut self, room: &'static str) {
         let Some(session) = &mut self.session else { return };
         session.rooms.insert(room);
@@ -21,7 +22,7 @@ impl ScriptedServer {
         let members = self.members(room).into_iter();
         let payload = if is_extended {
             let list: Vec<String> = members.map(|id| format!(r#"["{id}",null]"#)).collect();
-            // A hostile server claims that one room keeps a history, although it has none.
+            // A hostile server claims that one of its rooms keeps a history, which is not true.
             let remembers = self.kind == Server::Hostile && room == ROOMS[0];
             let at = if remembers { format!(r#","at":[1,{}]"#, self.texts) } else { String::new() };
             format!(r#"{{"members":[{}]{at}}}"#, list.join(","))
@@ -45,7 +46,7 @@ impl ScriptedServer {
         was_in
     }
 
-    /// Makes another client join a room, or leave it if it is a member.
+    /// Makes another client join a room or, if it is a member, leave it.
     pub fn member(&mut self, room: usize, other: usize) {
         let others = &mut self.others[room];
         let joins = others.insert(other) || !others.remove(&other);
@@ -63,7 +64,7 @@ impl ScriptedServer {
         self.send(PacketRef { room: ROOMS[room], event, dst: "", src: "", payload });
     }
 
-    /// Makes another client send a message to a room, if the client is a member.
+    /// Makes another client send a message to a room, which the client receives if it is a member.
     pub fn say(&mut self, room: usize) {
         if !self.rooms().contains(ROOMS[room]) {
             return;

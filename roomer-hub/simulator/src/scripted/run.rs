@@ -1,4 +1,4 @@
-//! Runs a plan, and checks the client after each step.
+//! Runs a plan, and checks the client after each of its steps.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ use crate::trace::Trace;
 const QUEUE_BYTES: usize = 4096;
 const MOST_MESSAGE: usize = 64 * 1024;
 
-/// The maximum number of rounds before the clock advances. More indicate an endless loop.
+/// The maximum number of rounds at one point in time. More rounds mean an endless loop.
 const MOST_ROUNDS: usize = 2_000;
 
 pub(super) struct Run<'p> {
@@ -39,7 +39,7 @@ pub(super) struct Run<'p> {
     random: Random,
     pub(super) client: Client,
     pub(super) server: ScriptedServer,
-    /// Bytes sent by the client that have not reached the server.
+    /// The bytes that the client has sent and that have not reached the server.
     in_flight: Vec<u8>,
     is_connected: bool,
     pub(super) is_up: bool,
@@ -47,7 +47,7 @@ pub(super) struct Run<'p> {
     pub(super) app: Application,
     asked: Vec<Request>,
     requested: Vec<RequestId>,
-    /// The room and text of each message that the client has received, in order.
+    /// For each message that the client has received, in order: the room and the text.
     pub(super) received: Vec<(String, String)>,
     marks: Marks,
     trace: Trace,
@@ -137,7 +137,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Applies a step of the plan to the client.
+    /// Applies a step of the plan to the client, the server or the network.
     fn apply(&mut self, step: Step) -> Result<(), Fault> {
         let (now, client) = (self.now, &mut self.client);
         let is_over = matches!(client.state(), State::Closing | State::Closed);
@@ -217,7 +217,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Exchanges bytes until neither side has work left at the current time.
+    /// Exchanges bytes until neither side has anything left to do at this time.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
         for _ in 0..MOST_ROUNDS {
             if !self.exchange()? {
@@ -227,7 +227,8 @@ impl Run<'_> {
         Err(Fault::new("the client does not come to rest".into()))
     }
 
-    /// Advances the clock by `span`, stopping at each of the client's deadlines.
+    /// Advances the clock by `span`. Stops at each deadline of the client, and exchanges bytes
+    /// there.
     pub(super) fn advance(&mut self, span: Duration) -> Result<(), Fault> {
         let end = self.now + span;
         for _ in 0..MOST_ROUNDS {
@@ -242,7 +243,7 @@ impl Run<'_> {
         Err(Fault::new(format!("too many deadlines within {span:?}")))
     }
 
-    /// Moves some bytes in both directions. Returns true if there was any work.
+    /// Moves some bytes in both directions. Returns true if anything happened.
     fn exchange(&mut self) -> Result<bool, Fault> {
         let mut has_moved = false;
         while let Some(need) = {
@@ -300,7 +301,8 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Delivers some of the server's bytes to the client, and the end of the stream after all of them.
+    /// Delivers some of the server's bytes to the client. The end of the stream follows the last
+    /// byte.
     fn downstream(&mut self) -> bool {
         let Some((out, is_ended)) = self.server.out().filter(|_| self.is_connected) else {
             return false;

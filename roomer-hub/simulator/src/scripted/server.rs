@@ -1,5 +1,5 @@
-//! A minimal implementation of both protocols. The plan determines when the server handles packets,
-//! rejects joins, kicks or moves the client, and closes the connection.
+//! A minimal server for both protocols. The plan determines when it handles packets, rejects joins,
+//! kicks or moves the client, and closes the connection.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem::take;
@@ -13,23 +13,24 @@ use super::answers::{ACCEPT, RESPONSES};
 use super::plan::{ROOMS, Server};
 use crate::fault::{Fault, ensure};
 
-/// The number of simulated other clients.
+/// The number of other clients that the server simulates.
 const OTHERS: usize = 3;
 
 pub fn other_id(number: usize) -> String {
     format!("0000000{}-0000-4000-8000-000000000000", number % OTHERS)
 }
 
-/// The server's state for the client. With the extended protocol, it outlives the connection.
+/// The state that the server keeps for the client. With the extended protocol, it outlives the
+/// connection.
 #[derive(Default)]
 pub struct Session {
     pub id: String,
     token: String,
     pub(super) rooms: BTreeSet<&'static str>,
     pub(super) is_extended: bool,
-    /// How many of the client's packets have been handled so far.
+    /// The number of the client's packets that the server has handled in this session.
     handled: u64,
-    /// All packets to the client that count towards its acknowledgements, oldest first.
+    /// All packets to the client that count in its acknowledgements, oldest first.
     log: Vec<Vec<u8>>,
     acknowledged: u64,
 }
@@ -37,13 +38,13 @@ pub struct Session {
 #[derive(Default)]
 struct Connection {
     decoder: Decoder,
-    /// The bytes of the handshake request, until it is answered.
+    /// The bytes of the handshake request, as long as it is not answered.
     request: Vec<u8>,
     is_upgraded: bool,
     inbox: VecDeque<Packet>,
-    /// Pending output to the client.
+    /// Output that the client has not read yet.
     out: Vec<u8>,
-    /// True if the stream ends after `out`.
+    /// True if the stream ends after the bytes in `out`.
     is_ended: bool,
 }
 
@@ -55,20 +56,22 @@ pub struct ScriptedServer {
     rejected: BTreeSet<usize>,
     pub(super) others: [BTreeSet<usize>; ROOMS.len()],
     response: usize,
-    /// The number of sessions so far.
+    /// The number of sessions that the server has started.
     pub(super) sessions: u32,
-    /// The number of messages sent by other clients so far.
+    /// The number of messages that other clients have sent.
     pub(super) texts: u64,
-    /// The texts of the messages handled, in order.
+    /// The texts of the messages that the server has handled, in order.
     pub handled: Vec<String>,
-    /// The texts of the messages rejected with an error.
+    /// The texts of the messages that the server has rejected with an error.
     pub refused: BTreeSet<String>,
-    /// The session number, room and text of each message sent to the client, in order.
+    /// For each message sent to the client, in order: the number of the session, the room and the
+    /// text.
     pub said: Vec<(u32, &'static str, String)>,
 }
 
 impl ScriptedServer {
-    /// Creates a server. Without `greets`, it sends nothing unprompted after a handshake.
+    /// Creates a server. If `greets` is false, the server sends no packets on its own after a
+    /// handshake.
     pub fn new(kind: Server, greets: bool) -> Self {
         ScriptedServer {
             kind,
@@ -91,7 +94,8 @@ impl ScriptedServer {
         self.connection = Some(Connection::default());
     }
 
-    /// Drops the connection with all packets not yet handled. An extended client's session is kept.
+    /// Drops the connection, and all packets on it that were not handled yet. The session of an
+    /// extended client is kept.
     pub fn disconnect(&mut self) {
         self.connection = None;
         if self.session.as_ref().is_some_and(|session| !session.is_extended) {
@@ -104,7 +108,7 @@ impl ScriptedServer {
         self.close(Some(1012), "");
     }
 
-    /// Returns the client's rooms; empty without a session.
+    /// Returns the rooms that the client is in; none if there is no session.
     pub fn rooms(&self) -> BTreeSet<&'static str> {
         self.session.as_ref().map(|session| session.rooms.clone()).unwrap_or_default()
     }
@@ -127,12 +131,13 @@ impl ScriptedServer {
         self.sessions
     }
 
-    /// Returns the pending output, and whether the stream ends after it; `None` if not connected.
+    /// Returns the pending output, and true if the stream ends after it. Returns `None` without a
+    /// connection.
     pub fn out(&mut self) -> Option<(&mut Vec<u8>, bool)> {
         self.connection.as_mut().map(|connection| (&mut connection.out, connection.is_ended))
     }
 
-    /// Reads bytes sent by the client.
+    /// Reads bytes that the client has sent.
     pub fn receive(&mut self, bytes: &mut [u8]) -> Result<(), Fault> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         if !connection.is_upgraded {
@@ -186,7 +191,8 @@ impl ScriptedServer {
         self.begin(is_extended, returns)
     }
 
-    /// Starts a session, or resumes the current one if `returns` matches it.
+    /// Starts a session. If `returns` contains the current session's token, resumes that session
+    /// instead.
     fn begin(&mut self, is_extended: bool, returns: Option<(&str, u64)>) -> Result<(), Fault> {
         let known = self.session.take();
         let resumed = returns.and_then(|(token, received)| {
@@ -225,7 +231,8 @@ impl ScriptedServer {
         self.send(PacketRef { room: ROOT, event: HELLO, dst: "", src: &src, payload: &payload });
     }
 
-    /// Sends a packet to the client, or logs it until the client resumes its session.
+    /// Sends a packet to the client. In the extended protocol, also keeps it in case the client
+    /// must receive it again.
     pub fn send(&mut self, packet: PacketRef<'_>) {
         let bytes = packet.to_bytes().to_vec();
         if let Some(session) = &mut self.session
@@ -244,7 +251,7 @@ impl ScriptedServer {
         }
     }
 
-    /// Appends raw bytes, which need not form a frame.
+    /// Appends arbitrary bytes to the output, which need not form a frame.
     pub fn write_raw(&mut self, bytes: &[u8]) {
         if let Some(connection) = self.connection.as_mut().filter(|c| c.is_upgraded && !c.is_ended)
         {
@@ -289,7 +296,7 @@ impl ScriptedServer {
         };
     }
 
-    /// Handles up to `most` of the client's packets. Returns false if there were none.
+    /// Handles at most `most` of the client's packets. Returns false if there were none.
     pub fn handle(&mut self, most: usize) -> Result<bool, Fault> {
         for done in 0..most {
             let packet = self.connection.as_mut().and_then(|c| c.inbox.pop_front());
@@ -307,7 +314,8 @@ impl ScriptedServer {
             let most = session.log.len() as u64;
             let is_right =
                 count.is_some_and(|count| (session.acknowledged..=most).contains(&count));
-            // A hostile server sends packets that it does not count.
+            // Of a hostile server, the client also counts packets that the server itself does not
+            // count.
             ensure!(is_right || self.kind == Server::Hostile, "acknowledged {count:?} of {most}");
             session.acknowledged = count.unwrap_or_default();
             if *dst == *ACK_NOW {
@@ -319,7 +327,7 @@ impl ScriptedServer {
         let known = ROOMS.iter().position(|name| **name == **room);
         match &**event {
             JOIN => match known {
-                // Repeated joins are never rejected.
+                // A client that is already a member is never rejected.
                 Some(at) if session.rooms.contains(ROOMS[at]) || !self.rejected.contains(&at) => {
                     self.enter(ROOMS[at]);
                 }
@@ -352,7 +360,7 @@ impl ScriptedServer {
         if !dst.is_empty() || session.rooms.contains(&**room) {
             return self.handled.push(text);
         }
-        // The plain protocol does not report rejected messages.
+        // In the plain protocol, the rejection of a message is not reported.
         if session.is_extended {
             let payload = br#"{"code":"refused","message":"not a member"}"#;
             self.send(PacketRef { room: ROOT, event: ERROR, dst: "", src: "", payload });
@@ -360,7 +368,7 @@ impl ScriptedServer {
         }
     }
 
-    /// Acknowledges all packets handled so far.
+    /// Acknowledges all packets that were handled so far.
     pub fn acknowledge(&mut self, dst: &str) {
         let Some(session) = self.session.as_ref().filter(|session| session.is_extended) else {
             return;

@@ -1,4 +1,4 @@
-//! Limits on connections and handshakes, in total and per address.
+//! Limits on the number of connections and of handshakes, in total and per address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -8,11 +8,13 @@ use super::drain::is_in;
 use super::harness::Harness;
 use super::plan::Cap;
 
-/// The engine's `REJECT_LINGER`: how long an early-rejected client has to read the response.
+/// The engine's `REJECT_LINGER`: how long a client that is rejected before its handshake has to
+/// read the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
-/// Returns the client address for a slot, if it has one. Two kinds of addresses share a
-/// limit: an IPv4 address with its IPv6-mapped form, and all hosts of an IPv6 network.
+/// Returns the address of the client in a slot, if it has one. Two different addresses share a
+/// limit if one is an IPv4 address and the other its IPv6-mapped form, or if both are in the same
+/// IPv6 network.
 pub(super) fn address(slot: u8) -> Option<SocketAddr> {
     let v4 = Ipv4Addr::new(10, 0, 0, 7);
     let ip = match slot % 6 {
@@ -24,7 +26,8 @@ pub(super) fn address(slot: u8) -> Option<SocketAddr> {
     Some((ip, 4000 + u16::from(slot)).into())
 }
 
-/// Returns the group of slots that share a limit per address; `None` without an address.
+/// Returns a number that is equal for all slots whose addresses share a limit; `None` if the slot
+/// has no address.
 fn address_group(slot: u8) -> Option<u8> {
     match slot % 6 {
         0 => None,
@@ -34,18 +37,18 @@ fn address_group(slot: u8) -> Option<u8> {
 }
 
 impl Cap {
-    /// Returns the status for rejecting a client in this slot, if a limit is reached. `there` are
-    /// the connections that count towards the limits.
+    /// If a limit is reached, returns the status with which a client in this slot is rejected.
+    /// `there` are the connections that count towards the limits.
     fn rejection<'l>(&self, slot: u8, there: impl Iterator<Item = &'l ConnModel>) -> Option<u16> {
         let (mut all, mut own) = (0, 0);
         for conn in there {
             all += 1;
             own += usize::from(address_group(conn.slot) == address_group(slot));
         }
-        // Clients without an address only count in total.
+        // Clients without an address count only towards the total.
         let is_known = address_group(slot).is_some();
         match self {
-            // Check the total first, as the engine does: if both limits are reached, the status is
+            // As in the engine, check the total first: if both limits are reached, the status is
             // 503.
             cap if cap.total.is_some_and(|most| all >= most) => Some(503),
             cap if is_known && cap.per_address.is_some_and(|most| own >= most) => Some(429),
@@ -55,7 +58,8 @@ impl Cap {
 }
 
 impl Harness<'_> {
-    /// Returns the status for rejecting a connection, if a limit is reached.
+    /// If a limit is reached, or the server is stopping, returns the status with which a connection
+    /// is rejected.
     pub(super) fn rejection(&self, at: usize) -> Option<u16> {
         if self.is_stopping || self.drain.is_some() {
             return Some(503);
@@ -64,8 +68,9 @@ impl Harness<'_> {
         self.plan.setup.caps[0].rejection(self.conns[at].slot, there)
     }
 
-    /// Returns the status for rejecting a socket before its handshake, if the handshake limit is
-    /// reached. Rejected handshakes count until they end.
+    /// If the limit on handshakes is reached, returns the status with which a new socket is
+    /// rejected before its handshake. Sockets rejected in this way do not count; a handshake that
+    /// is rejected later counts until its connection ends.
     pub(super) fn early_rejection(&self, slot: u8) -> Option<u16> {
         let begins = |conn: &&ConnModel| {
             conn.state != State::Ended && conn.client.is_none() && conn.rejected_early.is_none()
@@ -73,7 +78,7 @@ impl Harness<'_> {
         self.plan.setup.caps[1].rejection(slot, self.conns.iter().filter(begins))
     }
 
-    /// Returns true if the connection limit is reached.
+    /// Returns true if the total limit on connections is reached.
     pub(super) fn is_full(&self) -> bool {
         let count = self.conns.iter().filter(|conn| is_in(conn)).count();
         self.plan.setup.caps[0].total.is_some_and(|most| count >= most)

@@ -1,4 +1,5 @@
-//! Checks a connection's state after its task was polled, given its input and the time.
+//! After the task of a connection was polled, checks the connection's state, given its input and
+//! the time.
 
 use std::time::Duration;
 
@@ -7,10 +8,10 @@ use super::harness::Harness;
 use super::marks::Mark;
 use crate::fault::{Fault, ensure};
 
-/// The engine's `SLOW_LIMITS`: how long a reader must have made no progress, or little progress,
-/// before it may be closed.
+/// The engine's `SLOW_LIMITS`: how long a reader must have made no progress, or too little
+/// progress, before it may be closed.
 const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
-/// The engine's `FLOOD_LIMITS`: the same limits for a flooded connection.
+/// The engine's `FLOOD_LIMITS`: the same limits for a connection with a very long queue.
 const FLOOD_LIMITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 impl Harness<'_> {
@@ -23,7 +24,7 @@ impl Harness<'_> {
         if self.conns[at].state == State::Open && !is_done {
             self.settle_pings(at);
             let conn = &mut self.conns[at];
-            // All input that was buffered behind a handler has been handled.
+            // The input that was buffered while a handler was pending has been handled by now.
             if conn.waiting.is_none() && conn.traffic.pending.is_empty() {
                 conn.buffered_from = None;
             }
@@ -33,7 +34,8 @@ impl Harness<'_> {
                 )));
             }
             let has_read_on = conn.waiting.is_some_and(|waiting| conn.read > waiting.read);
-            // Otherwise a client could fill the buffer without limit while its handler is pending.
+            // If the server kept reading, a client could fill the buffer without limit while its
+            // handler is pending.
             ensure!(!has_read_on, "connection {at} reads while its handler is pending");
             self.after_open_poll(at, has_read)?;
         }
@@ -65,10 +67,11 @@ impl Harness<'_> {
         if now >= conn.last_ping + ping {
             self.marks.mark(conn.waiting.is_some(), Mark::PingWhileWaiting);
             conn.last_ping = now;
-            // Only the first unanswered ping counts: later ones do not extend its deadline.
+            // The deadline belongs to the first ping without an answer. Later pings do not extend
+            // it.
             conn.unanswered_ping.get_or_insert(now);
             conn.is_ping_order_unknown |= has_read;
-            // The engine does not queue pings above the high-water mark.
+            // If the queue is above the high-water mark, the engine drops pings.
             match may_be_congested {
                 true => conn.expected.optional_pings += 1,
                 false => conn.expected.pings += 1,
@@ -76,8 +79,8 @@ impl Harness<'_> {
             self.marks.mark(true, Mark::Ping);
         }
         let received = conn.last_received.max(conn.writable.1);
-        // As in the engine's `KeepAlive`: however long the silence, the client had some time to
-        // answer a ping.
+        // As in the engine's `KeepAlive`: even if the client was already silent for long, it had
+        // some time to answer the ping.
         let silent = conn.unanswered_ping.map(|asked| (received + pong).max(asked + pong - ping));
         let is_silent = silent.is_some_and(|at| now >= at) && !conn.is_ping_order_unknown;
         let says_nothing = conn.unanswered_ping.is_some_and(|_| now >= conn.last_received + pong);
@@ -100,7 +103,8 @@ impl Harness<'_> {
             (State::Handshake, _) => self.is_stopping,
             (State::Closing, Some((since, _))) => {
                 let is_late = self.now() >= since + wait;
-                // The server has read the client's close frame, so both sides have closed.
+                // The server has received the client's close frame, so the close handshake is
+                // complete.
                 let hears_close = conn.closes_at.is_some_and(|at| conn.peer.bytes_read() >= at);
                 is_late || hears_close
             }
@@ -108,12 +112,12 @@ impl Harness<'_> {
         }
     }
 
-    /// Checks that a connection really was slow when it was closed for being slow.
+    /// Checks that a connection which was closed for being slow was in fact slow.
     pub(super) fn check_slow(&mut self, at: usize) -> Result<(), Fault> {
         let now = self.now();
         let setup = &self.plan.setup;
         let conn = &self.conns[at];
-        // A ping of two bytes may have been queued before the decision.
+        // Before the engine decided, it may have queued a ping, which has two bytes.
         let may_ping = now >= conn.last_ping + Duration::from_millis(setup.ping);
         let (soft, outstanding) =
             (setup.max_backlog as u64, conn.expected.outstanding() + 2 * u64::from(may_ping));
@@ -130,8 +134,8 @@ impl Harness<'_> {
         let write = Duration::from_millis(setup.write);
         let (stall, trickle) = if outstanding > 3 * soft { FLOOD_LIMITS } else { SLOW_LIMITS };
         let stood = now - conn.taken.1;
-        // The engine does not count the newest message. Its size is unknown here, so exclude the
-        // shortest one: the check must not be stricter than the engine.
+        // The engine does not count the newest message. Its size is not known here, so subtract
+        // that of the shortest one: the check must not be stricter than the engine.
         let newest = match may_ping || conn.expected.pings + conn.expected.optional_pings > 0 {
             true => 0,
             false => conn.expected.items.iter().map(|item| item.output.len()).min().unwrap_or(0),

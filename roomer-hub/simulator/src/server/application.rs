@@ -1,5 +1,5 @@
-//! The application: handlers that perform the plan's actions. Each action is recorded before its
-//! effect.
+//! The application under test: handlers that perform the plan's actions. Each action is recorded
+//! before it takes effect.
 
 use std::future::poll_fn;
 use std::panic::resume_unwind;
@@ -18,32 +18,33 @@ use crate::alphabet::{id_number, identity, noise};
 use crate::hub::plan::{Address, ClientRef};
 use crate::trace::Trace;
 
-/// The application's state, shared with the harness.
+/// The state of the application, which it shares with the harness.
 #[derive(Clone, Debug, Default)]
 pub struct Application(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 pub struct State {
-    /// The handles of connections that have called a handler, indexed by id number.
+    /// By id number, the handles of connections that have called a handler.
     handles: Vec<Option<Conn>>,
-    /// The id number in each slot.
+    /// For each slot, the id number of its connection.
     pub slots: [Option<u16>; 32],
     pub log: Vec<LogEntry>,
-    /// Entries already taken from the engine's journal to determine a position in it.
+    /// Entries that were taken from the engine's journal while the application determined its
+    /// position in it.
     pub journal: Vec<RecordedInput>,
-    /// The number of running slow handlers and rules.
+    /// The number of slow handlers and rules that are running.
     pub running: usize,
-    /// The callers whose handlers or rules were dropped before they completed.
+    /// The callers of slow handlers and rules that were dropped before they completed.
     pub dropped: Vec<u16>,
     /// The slots for which the `authorize` hook was called.
     pub auth_calls: Vec<u8>,
-    /// The slots for which the hook decided after a delay.
+    /// The slots about which the hook decided only after a delay.
     pub auth_decided: Vec<u8>,
-    /// The number of pending hook calls.
+    /// The number of calls to the hook that are pending.
     pub auth_in_progress: usize,
 }
 
-/// An application action. Connections are identified by id number.
+/// An action of the application. A connection is given by its id number.
 #[derive(Clone, Copy, Debug)]
 pub enum LogEntry {
     HandlerCalled {
@@ -81,12 +82,12 @@ pub enum LogEntry {
         code: u16,
         reason: &'static str,
     },
-    /// A handler starts a wait until this time.
+    /// A handler starts to wait until this time.
     Paused {
         until: Duration,
     },
-    /// A waiting handler is polled, at this position in the journal and after this many bytes of
-    /// input.
+    /// A handler that was waiting is polled. The entry contains the length of the journal, and the
+    /// number of bytes received, at that time.
     Resumed {
         by: u16,
         after: usize,
@@ -96,7 +97,7 @@ pub enum LogEntry {
     Returned {
         failed: bool,
     },
-    /// A hook was called when the journal had this length.
+    /// A hook was called. The journal had this length at that time.
     HookCalled {
         by: u16,
         event: HookEvent,
@@ -105,7 +106,7 @@ pub enum LogEntry {
     },
     /// The hook has returned.
     HookReturned,
-    /// A rule was called.
+    /// A permission rule was called.
     RuleCalled {
         by: u16,
         about: Permission,
@@ -116,7 +117,7 @@ pub enum LogEntry {
     },
 }
 
-/// A running slow handler or rule.
+/// A slow handler or rule that is running.
 pub(super) struct SlowCall {
     pub(super) application: Application,
     pub(super) conn: Conn,
@@ -129,15 +130,15 @@ impl Application {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the length of the journal, and the number of bytes received.
+    /// Returns the length of the journal, and the number of bytes that the server has received.
     pub(super) fn journal_position(&self, conn: &Conn) -> (usize, u64) {
         let mut state = self.state();
-        // Take the journal for each entry, to determine the entry's position among the inputs.
+        // Take the journal now, to determine how many inputs precede this entry.
         conn.server().take_journal(&mut state.journal);
         (state.journal.len(), conn.server().stats().bytes_in)
     }
 
-    /// Registers a handler for each script.
+    /// Registers a handler for each of the plan's scripts.
     pub fn register_handlers(
         &self,
         mut builder: Builder,
@@ -150,8 +151,8 @@ impl Application {
                 let clock = clock.clone();
                 builder.on_async(script.event, move |conn, message| {
                     let by = application.record_call(handler, &conn, &message.packet());
-                    // Panic in the call itself, before a future exists: the engine must contain
-                    // both kinds of panics.
+                    // Panic in the call itself, not in the future that it returns: the engine must
+                    // contain both kinds of panics.
                     if let [AppAction::Panic, ..] = *actions {
                         _ = application.run_action(&conn, by, AppAction::Panic);
                     }
@@ -170,12 +171,12 @@ impl Application {
         builder
     }
 
-    /// Records a handler call. Returns the caller's id number.
+    /// Records the call of a handler. Returns the caller's id number.
     fn record_call(&self, handler: usize, conn: &Conn, message: &PacketRef<'_>) -> u16 {
         self.record(conn, |by| LogEntry::HandlerCalled { by, handler, hash: hash(message) })
     }
 
-    /// Records an entry, and keeps its connection's handle.
+    /// Records an entry, and keeps the connection's handle.
     pub(super) fn record(&self, conn: &Conn, what: impl FnOnce(u16) -> LogEntry) -> u16 {
         let by = number(conn);
         let mut state = self.state();
@@ -183,7 +184,7 @@ impl Application {
         if state.handles.len() <= at {
             state.handles.resize(at + 1, None);
         }
-        // Keep the handle so that the plan can use it after the connection has closed.
+        // The plan may use the handle even after the connection has closed.
         state.handles[at] = Some(conn.clone());
         state.log.push(what(by));
         by
@@ -194,7 +195,7 @@ impl Application {
         result
     }
 
-    /// Performs an action. Returns the handler's result if the action completes it.
+    /// Performs an action. If the action completes the handler, returns the handler's result.
     pub(super) fn run_action(
         &self,
         conn: &Conn,
@@ -204,7 +205,7 @@ impl Application {
         match action {
             AppAction::Panic => {
                 self.state().log.push(LogEntry::Panicked);
-                // `panic!` would call the panic hook, which prints a message.
+                // Unlike `panic!`, this does not call the panic hook, which would print a message.
                 resume_unwind(Box::new("a plan's panic"))
             }
             AppAction::Fail => Some(self.record_return(Err("a plan's error".into()))),
@@ -215,9 +216,9 @@ impl Application {
         }
     }
 
-    /// Performs an action through the handle of a slot's connection, outside any handler.
+    /// Performs an action on the connection in a slot, through its handle and outside any handler.
     pub fn outside(&self, slot: u8, action: &AppAction) {
-        // Release the lock, since the action locks the state again to log itself.
+        // Release the lock before the action, which locks the state again to record itself.
         let found = {
             let state = self.state();
             state.handle(slot).map(|(by, conn)| (by, conn.clone()))
@@ -244,8 +245,9 @@ impl Application {
                 let payload = noise(payload.0, payload.1);
                 let at = self.state().log.len();
                 let taken = conn.send_raw(payload);
-                // Insert before later entries: the result was decided before the write, and during
-                // the write the application may act again and the connection may close.
+                // Insert the entry before those recorded during the write. The result was decided
+                // before the write; during it, the application may act again, and the connection
+                // may close.
                 self.state().log.insert(at, LogEntry::Raw { by, payload, taken });
             }
             AppAction::Join { room } => {
@@ -277,7 +279,7 @@ impl State {
         Some((id, self.handles.get(usize::from(id))?.as_ref()?))
     }
 
-    /// Returns an address as text; `caller` replaces [`ClientRef::Caller`].
+    /// Returns an address as text. `caller` takes the place of [`ClientRef::Caller`].
     pub fn address(&self, address: Address, caller: u16) -> &'static str {
         let client = |client| match client {
             ClientRef::Slot(slot) => {
@@ -310,8 +312,8 @@ impl SlowCall {
                 self.pause(&clock, millis).await;
                 continue;
             }
-            // Set this before the action: a panic drops this call immediately, which must not count
-            // as a dropped call.
+            // Set this before the action: a panic drops this call immediately, and it must not be
+            // recorded as dropped too early.
             self.is_finished = matches!(action, AppAction::Fail | AppAction::Panic);
             if let Some(result) = self.application.run_action(&self.conn, self.by, action) {
                 return result;
@@ -342,13 +344,13 @@ impl Drop for SlowCall {
         let mut state = self.application.state();
         state.running -= 1;
         if !self.is_finished {
-            // The future was dropped before it completed, because its connection has ended.
+            // The connection has ended, so the future is dropped before it completes.
             state.dropped.push(self.by);
         }
     }
 }
 
-/// Yields once to other tasks.
+/// Yields to other tasks once.
 pub(super) async fn yield_now() {
     let mut has_waited = false;
     poll_fn(|cx| {
@@ -361,12 +363,12 @@ pub(super) async fn yield_now() {
     .await;
 }
 
-/// Returns a connection's id number, or `u16::MAX` for an unknown id.
+/// Returns the id number of a connection, or `u16::MAX` if its id is unknown.
 fn number(conn: &Conn) -> u16 {
     id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX)
 }
 
-/// Returns a hash of a message as handlers receive it.
+/// Returns a hash of a message in the form in which handlers receive it.
 pub fn hash(message: &PacketRef<'_>) -> u64 {
     let mut trace = Trace::new();
     let PacketRef { room, event, dst, src, payload } = *message;

@@ -1,4 +1,4 @@
-//! The application's `authorize` hook, and handshake checks.
+//! The application's `authorize` hook, and checks of the handshake.
 
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -18,17 +18,17 @@ use crate::fault::{Fault, ensure};
 /// A handshake whose `authorize` hook is pending.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingAuth {
-    /// When the hook will decide.
+    /// The time at which the hook decides.
     pub(super) until: Duration,
-    /// The response's status, unless a limit is reached before the decision.
+    /// The status of the response, if no limit is reached before the hook decides.
     status: u16,
-    /// Where the request ends in the client's bytes.
+    /// The position in the client's bytes at which the request ends.
     pub(super) at: u64,
-    /// The maximum number of bytes that may be read before the hook has decided.
+    /// The maximum number of bytes that the server may read before the hook decides.
     pub(super) most: u64,
 }
 
-/// Counts a hook call while the guard exists.
+/// While the guard exists, its call to the hook is counted as pending.
 struct AuthGuard(Application);
 
 impl Drop for AuthGuard {
@@ -42,7 +42,8 @@ impl AuthHook {
         slots >> (slot % 32) & 1 == 1
     }
 
-    /// Returns a request's final status, given its status without the hook.
+    /// Returns the final status of a request. `status` is the status that it would have without the
+    /// hook.
     fn status(&self, slot: u8, status: u16) -> u16 {
         match self {
             auth_hook if AuthHook::has(auth_hook.admits, slot) => status,
@@ -55,7 +56,7 @@ impl AuthHook {
         match self.status(slot, 101) {
             101 => Ok(Claims::default()),
             401 => Err(Rejection::unauthorized("not today")),
-            // `panic!` would call the panic hook, which prints a message.
+            // Unlike `panic!`, this does not call the panic hook, which would print a message.
             _ => resume_unwind(Box::new("a plan's panic")),
         }
     }
@@ -66,7 +67,7 @@ impl AuthHook {
 }
 
 impl Application {
-    /// Registers the hook, if the plan has one.
+    /// Registers the plan's `authorize` hook, if there is one.
     pub(super) fn register_auth_hook(
         &self,
         builder: Builder,
@@ -82,8 +83,8 @@ impl Application {
                 let slot = application.record_auth_call(&request);
                 application.state().auth_in_progress += 1;
                 let (application, clock) = (application.clone(), clock.clone());
-                // Create the guard in the call and move it into the future, which may be dropped
-                // without a poll.
+                // Create the guard in the call, since the future may be dropped before its first
+                // poll.
                 let knock = AuthGuard(application.clone());
                 async move {
                     let _knock = knock;
@@ -101,7 +102,7 @@ impl Application {
         }
     }
 
-    /// Records a hook call. Returns the client's slot.
+    /// Records a call to the hook. Returns the slot of the client.
     fn record_auth_call(&self, request: &HandshakeRequest) -> u8 {
         let slot = request.header("x-slot").and_then(|slot| slot.parse().ok()).unwrap_or(u8::MAX);
         self.state().auth_calls.push(slot);
@@ -110,17 +111,17 @@ impl Application {
 }
 
 impl Harness<'_> {
-    /// Handles a complete request. Returns the response's status, or `None` while the hook is
-    /// pending.
+    /// Handles a request that the server has read completely. Returns the status of the response,
+    /// or `None` if the hook has not decided yet.
     fn decide(&mut self, at: usize, sent: Sent) -> Result<Option<u16>, Fault> {
         let Meaning::Request(status) = sent.meaning else {
             return Err(Fault::new(format!("{:?} before a request", sent.meaning)));
         };
-        // The hook is not called for a wrong path or method.
+        // A request with a wrong path or method does not reach the hook.
         if matches!(status, 404 | 405) {
             return Ok(Some(status));
         }
-        // In an upgrade request, limits are checked first.
+        // For an upgrade request, the limits are checked before the hook is called.
         if let Some(status) = self.rejection(at) {
             self.mark_full(status);
             return Ok(Some(status));
@@ -137,14 +138,14 @@ impl Harness<'_> {
         self.marks.mark(comes_to == 500, Mark::AuthPanics);
         let Some(wait) = auth_hook.wait(slot) else { return Ok(Some(comes_to)) };
         let until = now + Duration::from_millis(wait.into());
-        // While the hook is pending, the server reads the client's early bytes up to a limit.
+        // While the hook is pending, the server reads further bytes of the client, up to a limit.
         let most = self.conns[at].read.max(sent.at + MAX_HEAD);
         self.conns[at].pending_auth =
             Some(PendingAuth { until, status: comes_to, at: sent.at, most });
         Ok(None)
     }
 
-    /// Returns the pending handshake if the hook has decided in this poll.
+    /// If the hook has decided in this poll, returns the handshake for which it was pending.
     fn take_decision(&mut self, at: usize) -> Result<Option<PendingAuth>, Fault> {
         let auth_decided = std::mem::take(&mut self.application.state().auth_decided);
         if auth_decided.is_empty() {
@@ -161,7 +162,7 @@ impl Harness<'_> {
         Ok(pending_auth)
     }
 
-    /// Checks a connection that opens. Returns where its request ends.
+    /// Checks that a connection may open. Returns the position at which its request ends.
     pub(super) fn check_admitted(&mut self, at: usize) -> Result<u64, Fault> {
         let conn = &mut self.conns[at];
         let (mut status, mut end) = (None, 0);
@@ -180,13 +181,13 @@ impl Harness<'_> {
         Ok(end)
     }
 
-    /// Checks a connection's state after a poll during its handshake.
+    /// Checks the state of a connection whose task was polled during the handshake.
     pub(super) fn after_handshake_poll(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
         let now = self.now();
         let limit = Duration::from_millis(self.plan.setup.handshake);
         let (is_stopping, may_be_cut) = (self.is_stopping, self.may_be_cut());
         let conn = &mut self.conns[at];
-        // The connection was ended from outside, so neither a response nor a decision is expected.
+        // The connection was ended from outside. It gets neither a response nor a decision.
         if conn.is_aborted || (is_done && may_be_cut) {
             conn.pending_auth = None;
             return Ok(());
@@ -202,7 +203,8 @@ impl Harness<'_> {
             return self.reject(at, status);
         }
         if let Some(PendingAuth { status, .. }) = self.take_decision(at)? {
-            // Check again: the last place may have been taken while the hook was pending.
+            // Check the limits again: while the hook was pending, another client may have taken the
+            // last place.
             let rejection = self.rejection(at).filter(|_| status == 101);
             if let Some(rejection) = rejection {
                 self.marks.mark(true, Mark::FullAfterWait);
@@ -215,7 +217,7 @@ impl Harness<'_> {
         let status = match conn {
             _ if is_asking && is_stopping => None,
             _ if is_asking && now >= conn.created + limit => Some(503),
-            // The server has reached the end of the stream, unless it has stopped reading.
+            // Unless it has stopped reading, the server has read the end of the stream.
             _ if conn.is_fully_read() && !conn.is_buffer_full() => None,
             _ if is_stopping => None,
             _ if now >= conn.created + limit => Some(408),
@@ -236,12 +238,12 @@ impl Harness<'_> {
         }
     }
 
-    /// Expects an HTTP error as the response.
+    /// Expects an HTTP error as the response to a handshake.
     fn reject(&mut self, at: usize, status: u16) -> Result<(), Fault> {
         ensure!(status != 101, "connection {at} is not opened");
         let now = self.now();
         let conn = &mut self.conns[at];
-        // An early rejection does not count as a rejected request.
+        // Rejections before the handshake are not counted as rejected requests.
         if conn.rejected_early.is_none() {
             self.counts.refused(status);
         }
@@ -252,7 +254,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Sets the mark for a rejection due to a limit.
+    /// Sets the mark for a rejection because of a limit.
     fn mark_full(&mut self, status: u16) {
         let is_ending = self.is_stopping || self.drain.is_some();
         self.marks.mark(is_ending, Mark::Unavailable);

@@ -1,5 +1,5 @@
-//! Compares each input that the engine passes to its hub with the bytes that it has read, and
-//! updates the model, which computes the expected output.
+//! Checks each input that the engine passes to its hub against the bytes that the engine has read.
+//! Passes it to the model, which computes the expected output.
 
 use std::time::Duration;
 
@@ -17,12 +17,13 @@ use super::traffic::{Meaning, Sent};
 use crate::fault::{Fault, ensure};
 use crate::hub::op::{Effect, Op};
 
-/// The engine's `CLOSE_ALLOWANCE`: a closing connection with more pending output than this may be
-/// aborted to save memory.
+/// The engine's `CLOSE_ALLOWANCE`: if a closing connection has more pending output than this, it
+/// may be aborted to save memory.
 const CLOSE_ALLOWANCE: u64 = 64 * 1024;
 
 impl Harness<'_> {
-    /// Checks the journal's new entries. `polled` is the connection whose task was polled.
+    /// Checks the new entries in the engine's journal. `polled` is the connection whose task was
+    /// polled.
     pub(super) fn check_journal(&mut self, polled: Option<usize>) -> Result<(), Fault> {
         let was_open = polled.is_some_and(|at| self.conns[at].state == State::Open);
         let has_read = polled.is_some_and(|at| self.note_read(at));
@@ -37,12 +38,12 @@ impl Harness<'_> {
             (std::mem::take(&mut state.log), std::mem::take(&mut state.dropped))
         };
         self.check_entries(polled, &inputs, &entries)?;
-        // Put the vectors back to reuse their capacity.
+        // Put the vectors back, so that their capacity is used again.
         inputs.clear();
         self.journal = inputs;
         entries.clear();
         self.application.state().log.append(&mut entries);
-        // Check drops after the inputs, which contain the reason for the drop.
+        // Check the dropped handlers after the inputs, which contain the reason.
         for by in dropped {
             self.check_dropped(by, polled)?;
         }
@@ -61,7 +62,8 @@ impl Harness<'_> {
         }
     }
 
-    /// Records the bytes that a connection has read in this poll. Returns true if it has read any.
+    /// Updates the number of bytes read by a connection. Returns true if it has read any in this
+    /// poll.
     fn note_read(&mut self, at: usize) -> bool {
         let now = self.now();
         let conn = &mut self.conns[at];
@@ -77,7 +79,8 @@ impl Harness<'_> {
         true
     }
 
-    /// Checks the hub inputs and the application's log, in the order in which they were recorded.
+    /// Checks the hub's inputs and the entries in the application's log, in the order in which they
+    /// occurred.
     fn check_entries(
         &mut self,
         polled: Option<usize>,
@@ -87,7 +90,8 @@ impl Harness<'_> {
         let (mut journal, mut log) = (Cursor::new(inputs), Cursor::new(entries));
         loop {
             match log.peek() {
-                // A handler is polled between two inputs, at its recorded position.
+                // A handler that resumes was polled between two inputs, at the position that it has
+                // recorded.
                 Some(LogEntry::Resumed { by, after, bytes_in }) if after == journal.at() => {
                     log.next();
                     self.check_resumed((by, bytes_in), polled, &mut journal, &mut log)?;
@@ -109,7 +113,7 @@ impl Harness<'_> {
             self.trace.number(kind(entry));
             self.check_input(entry, polled, &mut journal, &mut log)?;
         }
-        // Messages sent with `send_raw` outside a handler do not produce an input.
+        // `send_raw` causes no input for the hub, so such messages can be left over in the log.
         while let Some(action) = log.next() {
             let LogEntry::Raw { by, payload, taken } = action else {
                 return Err(Fault::new(format!("an action without an effect: {action:?}")));
@@ -119,14 +123,14 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks a connection's state after its poll.
+    /// Checks the state of a connection after its task was polled.
     fn check_poll(&mut self, at: usize, has_read: bool, was_open: bool) -> Result<(), Fault> {
         let has_resumed = std::mem::take(&mut self.conns[at].has_resumed);
         self.after_poll(at, has_read || has_resumed)?;
         let (now, ping) = (self.now(), Duration::from_millis(self.plan.setup.ping));
         let conn = &mut self.conns[at];
         if was_open && conn.state != State::Open && now >= conn.last_ping + ping {
-            // The ping may have been queued before the connection ended.
+            // The engine may have queued the ping before the connection ended.
             conn.expected.optional_pings += 1;
         }
         Ok(())
@@ -153,7 +157,8 @@ impl Harness<'_> {
                     let sent = conn.traffic.pending.front();
                     return Err(Fault::new(format!("{sent:?} of {at} is taken for a packet")));
                 };
-                // The engine must not handle frames behind the packet that closed the connection.
+                // After a packet that closes the connection, the engine must not handle further
+                // frames.
                 ensure!(!conn.is_closed_by_hub, "a packet after the one that has closed {at}");
                 let Some(client) = conn.client else { return Ok(()) };
                 self.give(Op::Packet { client, packet }, None)?;
@@ -198,14 +203,15 @@ impl Harness<'_> {
         conn.read_at_poll = end;
         conn.expected.push(now, Order::Direct, Output::Response(101), false);
         let slot = usize::from(conn.slot);
-        // A later connection may occupy the slot. If so, the plan's next steps refer to that one.
+        // A later connection may have the slot by now. The plan's further steps then refer to that
+        // connection.
         if self.slots[slot] == Some(at) {
             self.application.state().slots[slot] = Some(id);
         }
         self.give(Op::Open { id }, None)
     }
 
-    /// Records that the hub has closed a connection because of its last packet.
+    /// Records that the hub has closed a connection in response to its last packet.
     pub(super) fn note_closed_by_hub(&mut self, at: usize) {
         let Some(Effect::Close { reason, .. }) = self.model.effects.last() else { return };
         self.marks.mark(*reason == "rate", Mark::ClosedForRate);
@@ -229,7 +235,7 @@ impl Harness<'_> {
         let Some(client) = conn.client else { return Ok(()) };
         if let Some(Meaning::Close(code)) = conn.next() {
             conn.traffic.pending.pop_front();
-            // The server has closed first, so this frame is the client's response.
+            // The server has already sent a close frame, to which this one is the response.
             if conn.state != State::Open {
                 return self.give(Op::Gone { client }, None);
             }
@@ -238,7 +244,7 @@ impl Harness<'_> {
             self.give(Op::Gone { client }, None)?;
             self.expect_hook(client, HookEvent::Gone(DisconnectReason::ByPeer(code)));
             let conn = &mut self.conns[at];
-            // A close that does not fit into the queue replaces queued output.
+            // If the queue has no space for the close frame, the frame replaces queued output.
             conn.expected.may_be_truncated |= conn.expected.may_drop_next();
             let close = Output::Close { code, reason: code.map(|_| "").or(Some("")) };
             conn.expected.push(now, Order::Barrier, close, false);
@@ -259,7 +265,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that the engine has a legitimate reason for closing a connection.
+    /// Checks that the engine has a valid reason for closing a connection.
     fn check_closed(
         &mut self,
         at: usize,
@@ -267,22 +273,23 @@ impl Harness<'_> {
         polled: Option<usize>,
         log: &mut Cursor<'_, LogEntry>,
     ) -> Result<(), Fault> {
-        // Pongs may have filled the queue and so caused the close.
+        // The close may be due to pongs that have filled the queue.
         if code == 1013 && polled == Some(at) {
             self.settle_pings(at);
         }
         if polled.is_none() {
-            // Raw messages are not hub inputs, so check here those that came before this close.
+            // Raw messages are not inputs for the hub. Check those that precede this close now.
             while let Some(LogEntry::Raw { by, payload, taken }) = log.peek() {
                 log.next();
                 self.check_raw(by, payload, taken)?;
             }
         }
-        // When the memory budget is exceeded, any connection may be closed, even in another's poll.
+        // When the memory budget is exceeded, the engine may close any connection, even while it
+        // polls another.
         if code == 1013 && self.may_be_out_of_memory() {
             self.marks.mark(polled != Some(at), Mark::OutOfMemory);
             self.close(at, code, None)?;
-            // The connection's queue is dropped to free memory, except for the close frame.
+            // To free memory, the engine drops the connection's queue, except for the close frame.
             (self.conns[at].expected.may_be_truncated, self.conns[at].is_shed) = (true, true);
             return Ok(());
         }
@@ -304,7 +311,7 @@ impl Harness<'_> {
         self.check_closed_slow(at, code)
     }
 
-    /// Checks a close outside any poll: by the application, a shutdown, or a drain.
+    /// Checks a close that occurs outside a poll: by the application, a shutdown or a drain.
     fn check_closed_outside(
         &mut self,
         at: usize,
@@ -329,11 +336,11 @@ impl Harness<'_> {
         self.close(at, code, Some("server is going away"))
     }
 
-    /// Checks that a closed connection was silent or too slow.
+    /// Checks that a connection which was closed by a timeout was silent or too slow.
     fn check_closed_slow(&mut self, at: usize, code: u16) -> Result<(), Fault> {
         let is_silent = self.may_time_out(at);
         let reason = match (is_silent, self.check_slow(at)) {
-            // Both reasons are possible.
+            // Both reasons are possible, so set no mark.
             (true, Ok(())) => None,
             (true, Err(_)) => Some("no sign of life"),
             (false, Ok(())) => Some("too slow"),
@@ -350,12 +357,12 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if the server may close a connection because it was silent.
+    /// Returns true if the server may close a connection because the client is silent.
     fn may_time_out(&self, at: usize) -> bool {
         let (conn, setup) = (&self.conns[at], &self.plan.setup);
         let pong = Duration::from_millis(setup.pong);
         let pong_margin = Duration::from_millis(setup.pong - setup.ping);
-        // The last bytes may have been read after the decision.
+        // The server may have read the last bytes after it decided to close.
         let is_silent =
             [(conn.last_received, conn.unanswered_ping), conn.before_read].iter().any(|silence| {
                 let (received, Some(asked)) = *silence else { return false };
@@ -385,7 +392,7 @@ impl Harness<'_> {
     }
 
     fn by_key(&self, key: ConnKey) -> Result<usize, Fault> {
-        // Search from the end, since most inputs concern recent connections.
+        // Search from the end, since most inputs concern connections opened recently.
         let found = self.conns.iter().rposition(|conn| conn.key == Some(key));
         found.ok_or_else(|| Fault::new(format!("an unknown key: {key:?}")))
     }

@@ -1,4 +1,4 @@
-//! The client side: bytes that clients send and receive, and bytes that arrive at the server.
+//! The clients' part: the bytes that they send and receive, and the arrival of bytes at the server.
 
 use roomer_proto::PacketRef;
 
@@ -12,9 +12,9 @@ use crate::fault::Fault;
 use crate::hub::plan::Mode;
 
 impl Harness<'_> {
-    /// Sends a frame from a client. Its bytes are now in flight.
+    /// Makes a client send a frame. Its bytes are in flight until they are delivered.
     pub fn send(&mut self, at: usize, frame: ClientFrame) {
-        // A client that has closed or ended its stream ignores steps that send.
+        // After the client has closed, or ended its stream, steps that send are ignored.
         if !self.conns[at].can_send() {
             return;
         }
@@ -61,7 +61,7 @@ impl Harness<'_> {
         conn.ignores_input |= conn.traffic.has_sent_violation();
     }
 
-    /// Returns a payload that fills a queue exactly to its limit, or nearly.
+    /// Returns a payload that fills a client's queue exactly, or nearly, to its soft or hard limit.
     fn payload_for_queue(
         &self,
         slot: u8,
@@ -79,16 +79,16 @@ impl Harness<'_> {
             128..=0x1_0003 => 4,
             _ => 10,
         };
-        // Compute the frame as delivered: with the sender's id in place of the client's `src`.
+        // Compute the size of the frame as it is delivered, with the sender's id in place of `src`.
         let around = head + bare.encoded_len() - bare.src.len() + identity(0).text.len();
         let most = setup.max_message.saturating_sub(bare.encoded_len()).min(0x1_0000);
         noise(8, left.saturating_sub(around).min(most) as u32)
     }
 
-    /// Delivers a client's bytes in flight to the server.
+    /// Delivers the client's bytes in flight, up to the given number, to the server.
     pub fn deliver(&mut self, at: usize, bytes: usize) {
         let conn = &mut self.conns[at];
-        // No bytes arrive after the end of the stream, or over a lost connection.
+        // After the end of the stream, or if the connection is lost, no bytes arrive.
         if conn.end == Some(End::Lost) || conn.end == Some(End::Arrived) {
             return;
         }
@@ -100,14 +100,15 @@ impl Harness<'_> {
             conn.peer.deliver(&back[..size - first]);
             conn.traffic.in_flight.drain(..size);
         }
-        // As in TCP, the end of the stream arrives after the last byte.
+        // As in TCP, the end of the stream follows the last byte.
         if conn.traffic.in_flight.is_empty() && conn.end == Some(End::Sending) {
             conn.peer.end_stream(Ok(()));
             conn.end = Some(End::Arrived);
         }
     }
 
-    /// Reads the bytes that a client has received, and sends its answers.
+    /// Reads the bytes that a client has received, compares them with the expected output, and
+    /// sends the client's answers.
     pub(super) fn receive(&mut self, at: usize) -> Result<(), Fault> {
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.clear();
@@ -117,8 +118,8 @@ impl Harness<'_> {
         self.trace.bytes(&bytes);
         let compat = self.plan.setup.mode == Mode::Compat;
         let ConnModel { expected, view, traffic, is_mute, end, closes_at, id, .. } = conn;
-        // A client that has ended its stream, or that the plan makes mute, sends neither pongs nor
-        // close frames.
+        // A client that has ended its stream, or that is mute in this plan, answers neither pings
+        // nor close frames.
         let (id, is_polite) = (*id, !*is_mute && end.is_none());
         let marks = &mut self.marks;
         let received = expected.receive(&bytes, |received| {
@@ -150,7 +151,7 @@ impl Harness<'_> {
     }
 }
 
-/// Returns a payload that makes the whole packet this size.
+/// Returns a payload with which the whole packet has the given size.
 fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] {
     const MAX: usize = 0x1_0000;
     match size {
@@ -161,7 +162,7 @@ fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] 
             noise(5, length.saturating_sub(bare.encoded_len()).min(MAX) as u32)
         }
         Size::Frame(length) => {
-            // The server replaces the client's `src` with the sender's id.
+            // The server puts the sender's id in place of the client's `src`.
             let around = bare.encoded_len() - bare.src.len() + identity(0).text.len();
             noise(6, (length as usize).saturating_sub(around).min(MAX) as u32)
         }

@@ -1,4 +1,4 @@
-//! A connection's state, as observed from outside the server.
+//! The state of a connection, as far as it can be observed outside the server.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::alphabet::{id_number, room_number};
 use crate::fault::{Fault, ensure};
 use crate::hub::op::IdSet;
 
-/// The engine's limit on the bytes that are read before the upgrade.
+/// The engine's limit on the number of bytes that it reads before the upgrade.
 pub(super) const MAX_HEAD: u64 = 16 * 1024;
 
 #[derive(Debug)]
@@ -22,9 +22,10 @@ pub struct ConnModel {
     pub peer: Peer,
     pub task: usize,
     pub slot: u8,
-    /// The status of an early rejection for too many handshakes in progress.
+    /// If the socket was rejected before its handshake, because too many handshakes were in
+    /// progress, the status.
     pub rejected_early: Option<u16>,
-    /// The pending `authorize` call during the handshake.
+    /// The call to `authorize` that is pending during the handshake.
     pub pending_auth: Option<PendingAuth>,
     pub is_mute: bool,
     pub traffic: Traffic,
@@ -33,85 +34,91 @@ pub struct ConnModel {
     pub state: State,
     pub client: Option<u16>,
     pub key: Option<ConnKey>,
-    /// The connection's id number.
+    /// The number of the connection's id.
     pub id: u16,
     pub created: Duration,
-    /// How many bytes the server had read after the last poll.
+    /// The number of bytes that the server had read after the last poll.
     pub read: u64,
-    /// How many bytes were read by the last poll that read any.
+    /// The number of bytes that were read in the last poll in which any were.
     pub last_read: u64,
     pub last_received: Duration,
-    /// When a full socket has certainly become writable, and when it may have.
+    /// The latest times at which a full socket has certainly become writable again, and at which it
+    /// may have.
     pub writable: (Duration, Duration),
-    /// True if the socket has been full since it last accepted bytes.
+    /// True if the socket was full at some time since it last accepted bytes.
     pub was_full: bool,
-    /// True if the socket may accept fewer bytes than it has space for.
+    /// True if the socket may accept fewer bytes per write than it has space for.
     pub is_narrow: bool,
     /// The values of `last_received` and `unanswered_ping` before the last read.
     pub before_read: (Duration, Option<Duration>),
     pub last_ping: Duration,
     pub unanswered_ping: Option<Duration>,
-    /// True if it is unknown whether the last input came before or after the last ping.
+    /// True if the last input and the last ping occurred in the same poll, so their order is
+    /// unknown.
     pub is_ping_order_unknown: bool,
-    /// How far the end of the client's stream has come.
+    /// What has become of the end of the client's stream; `None` as long as the client has not
+    /// ended it.
     pub end: Option<End>,
-    /// The position after the client's close frame.
+    /// The position in the client's bytes at which its close frame ends.
     pub closes_at: Option<u64>,
-    /// When the server decided to close, and when it was polled next.
+    /// The time at which the server decided to close, and the time of the poll after that.
     pub closed: Option<(Duration, Option<Duration>)>,
-    /// The number of bytes read before the poll that decided to close.
+    /// The number of bytes that had been read before the poll in which the server decided to close.
     pub read_at_close: u64,
-    /// True if the server no longer parses the client's frames.
+    /// True if the server has stopped parsing the client's frames.
     pub ignores_input: bool,
-    /// The first protocol violation in the client's bytes.
+    /// The first violation of the protocol in the client's bytes.
     pub violation: Option<Violation>,
-    /// True if the notice of another connection's close exceeded the queue's hard limit.
+    /// True if the queue exceeded its hard limit by a notice about another connection that was
+    /// closed.
     pub overflowed_by_close: bool,
-    /// True if the hub has closed the connection because of a rate limit or violations.
+    /// True if the hub has closed the connection because the client exceeded a rate or committed
+    /// too many violations.
     pub is_closed_by_hub: bool,
-    /// True if the connection was closed to save memory, and may therefore be aborted with much
-    /// pending output.
+    /// True if the connection was closed to save memory. It may then be aborted although it has
+    /// much pending output.
     pub is_shed: bool,
     pub is_broken: bool,
     pub is_aborted: bool,
-    /// How many bytes the socket had accepted when the server was last idle, and when that last
-    /// changed.
+    /// When the server was last idle: the number of bytes that the socket had accepted, and the
+    /// time at which this number last changed.
     pub taken: (u64, Duration),
-    /// The earliest time when more than half of the queue's limit may have been in use.
+    /// The earliest time since which more than half of the queue may have been in use.
     pub congested_since: Option<Duration>,
     pub was_unread: bool,
-    /// How many bytes had been read when reading was paused, and when it was paused.
+    /// If reading is paused: the number of bytes read before, and the time at which it was paused.
     pub paused: Option<(u64, Duration)>,
-    /// The question that a pending rule must answer.
+    /// The question that a pending permission rule must answer.
     pub pending_rule: Option<(Permission, PacketRef<'static>)>,
-    /// The pending handler or rule that delays further input.
+    /// The pending handler or rule, because of which further input is not handled.
     pub waiting: Option<Waiting>,
-    /// The number of bytes read when the poll began, or when the handshake ended.
+    /// The number of bytes that had been read when the poll began, or when the handshake ended.
     pub read_at_poll: u64,
-    /// Set when a handler or rule has completed. Later input is not parsed until the server has
-    /// received more bytes than this.
+    /// Set when a handler or rule has completed in this poll: the number of bytes that the server
+    /// had received by then. Input after that is parsed only once the server has received more.
     pub parse_resumes_at: Option<u64>,
-    /// The position after the last handled packet.
+    /// The position in the client's bytes after the last packet that was handled.
     pub parsed: u64,
-    /// The position from which the decoder may buffer input after a pending handler.
+    /// The position in the client's bytes from which the decoder may buffer input while a handler
+    /// is pending.
     pub buffered_from: Option<u64>,
-    /// True if a pending handler or rule has completed in this poll.
+    /// True if a pending handler or rule has completed in the current poll.
     pub has_resumed: bool,
-    /// True if both sides have sent close frames.
+    /// True if the connection has ended after a close handshake, in time and without being cut off.
     pub has_closed_cleanly: bool,
-    /// When the socket was first seen full while idle.
+    /// The time at which the socket was first seen full while the server was idle.
     blocked: Duration,
     seen_written: u64,
 }
 
-/// A pending handler or rule.
+/// A handler or rule that has not completed.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
-    /// When the handler or rule completes; `None` before its first poll.
+    /// The time at which the handler or rule completes; `None` before its first poll.
     pub until: Option<Duration>,
-    /// How many bytes had been read when it was called.
+    /// The number of bytes that had been read when it was called.
     pub read: u64,
-    /// The size of the message's payload.
+    /// The size of the payload of the message that called it.
     pub payload: u64,
 }
 
@@ -125,11 +132,11 @@ pub enum State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The client sends no more bytes, but those in flight still arrive.
+    /// The client has ended its stream. The bytes in flight still arrive.
     Sending,
     /// The end of the stream has arrived at the server.
     Arrived,
-    /// The connection is lost, but the server has not noticed.
+    /// The connection is lost, and the server has not noticed it yet.
     Lost,
 }
 
@@ -188,7 +195,8 @@ impl ConnModel {
         }
     }
 
-    /// Records since when a full socket has blocked output, while the server is idle.
+    /// Called while the server is idle. Records since when a full socket has been blocking the
+    /// output; `None` if it is not.
     pub fn is_blocked_since(&mut self, now: Option<Duration>) {
         match now {
             None => self.seen_written = u64::MAX,
@@ -199,7 +207,8 @@ impl ConnModel {
         }
     }
 
-    /// Returns when the socket was first full while idle, if it still is.
+    /// Returns the time at which the socket was first full while the server was idle, if it has not
+    /// accepted bytes since.
     pub fn blocked_since(&self) -> Option<Duration> {
         (self.seen_written == self.taken.0).then_some(self.blocked)
     }
@@ -208,24 +217,24 @@ impl ConnModel {
         self.end.is_none() && self.closes_at.is_none()
     }
 
-    /// Returns true if the server has read all bytes and the end of the stream.
+    /// Returns true if the server has read all of the client's bytes and the end of the stream.
     pub fn is_fully_read(&self) -> bool {
         self.end == Some(End::Arrived) && self.peer.unread() == 0
     }
 
-    /// Returns true if the server stopped reading because `authorize` is pending and the buffer is
-    /// full.
+    /// Returns true if the server has stopped reading, because `authorize` is pending and the
+    /// buffer is full.
     pub fn is_buffer_full(&self) -> bool {
         self.pending_auth.is_some_and(|pending_auth| self.read - pending_auth.at >= MAX_HEAD)
     }
 
-    /// Returns true if the server can notice the end of the stream, which it does not read while a
-    /// handler is pending.
+    /// Returns true if the server has been able to notice the end of the stream. It does not read
+    /// while a handler is pending.
     pub fn is_end_visible(&self) -> bool {
         self.waiting.is_none() && self.is_fully_read()
     }
 
-    /// Returns the next item that the server has read but not handled.
+    /// Returns the next item that the server has read and not handled yet.
     pub fn next(&self) -> Option<Meaning> {
         if self.waiting.is_some() { None } else { self.traffic.peek(self.read) }
     }
@@ -241,7 +250,7 @@ impl ConnModel {
     }
 }
 
-/// A client's rooms and members, derived only from received packets.
+/// A client's view of its rooms and their members, derived only from the packets that it receives.
 #[derive(Debug, Default)]
 pub struct View {
     pub rooms: Vec<(u8, IdSet)>,
@@ -255,7 +264,7 @@ impl View {
                 self.is_in = true;
                 ensure!(members.contains(id), "a snapshot without the receiver");
                 let room = room_number(room).unwrap_or(u8::MAX);
-                // Without presence, the view contains only the client itself.
+                // Without presence, a view contains only the client itself.
                 let own = IdSet::from_iter([id]);
                 let members = if shows == Presence::Full { members } else { own };
                 match self.rooms.iter().find(|(known, _)| *known == room) {
@@ -281,7 +290,8 @@ impl View {
         let subject = id_number(packet.payload);
         match (packet.event, view) {
             ("leave_ack", view) if packet.dst.is_empty() => {
-                // The application may reject a join even to `root`.
+                // The first answer need not be a `join_ack`, since the application may reject even
+                // the join to `root`.
                 self.is_in = true;
                 view.map(|at| self.rooms.remove(at));
             }

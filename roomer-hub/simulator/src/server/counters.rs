@@ -1,4 +1,4 @@
-//! Compares the server's statistics with the run's events.
+//! Compares the server's statistics with the events of the run.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) struct Counts {
     pub(super) closes: BTreeMap<u16, u64>,
     pub(super) closed_by_peer: u64,
     pub(super) lost: u64,
-    /// The number of rejected handshakes by status.
+    /// The number of rejected handshakes, by status.
     pub(super) refused: BTreeMap<u16, u64>,
 }
 
@@ -26,7 +26,7 @@ impl Counts {
 }
 
 impl Harness<'_> {
-    /// Checks the statistics while the server is idle.
+    /// Compares the statistics with the expected counters. Requires an idle server.
     pub(super) fn check_counts(&mut self) -> Result<(), Fault> {
         let stats = self.server.stats();
         let conns = || self.conns.iter().filter(|conn| conn.state != State::Ended);
@@ -55,7 +55,8 @@ impl Harness<'_> {
             refused: stats.rejected_requests,
         };
         ensure!(found == self.counts, "counters are {found:?}, expected {:?}", self.counts);
-        // Handshakes and closing connections add their output to the statistics when they end.
+        // The output of handshakes and closing connections is added to the statistics only when
+        // they end.
         let written = |is_so: fn(&ConnModel) -> bool| -> u64 {
             let conns = self.conns.iter().filter(|conn| is_so(conn));
             conns.map(|conn| conn.peer.bytes_written()).sum()
@@ -64,7 +65,7 @@ impl Harness<'_> {
         let written = written(|_| true);
         let is_so = (counted..=written).contains(&stats.bytes_out);
         ensure!(is_so, "{} bytes out, {counted} to {written} written", stats.bytes_out);
-        // No more bytes are in flight, so the sum is exact.
+        // Without connections no bytes are in flight, so the sum must be exact.
         if conns().count() == 0 {
             let found = (stats.bytes_out, stats.queued_bytes, stats.held_bytes);
             ensure!(found == (written, 0, 0), "{found:?} bytes out and left, {written} written");

@@ -1,5 +1,4 @@
-//! A cursor over the entries from one poll, in the journal or in the application's
-//! log.
+//! A cursor over the entries of one poll, in the engine's journal or in the application's log.
 
 use roomer_engine::RecordedInput;
 
@@ -13,7 +12,7 @@ impl<'a, T: Copy> Cursor<'a, T> {
         Cursor { items, at: 0 }
     }
 
-    /// Returns the number of consumed entries.
+    /// Returns the number of entries that were consumed.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -29,7 +28,7 @@ impl<'a, T: Copy> Cursor<'a, T> {
     }
 }
 
-/// Returns a number for an input's kind, to be hashed in the trace.
+/// Returns the number for the kind of an input, which is hashed in the trace.
 pub(super) fn kind(entry: RecordedInput) -> u64 {
     match entry {
         RecordedInput::Opened(_) => 1,

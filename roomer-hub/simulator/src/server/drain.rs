@@ -1,4 +1,4 @@
-//! The model of a drain: which connections it may close, and when it must end.
+//! A model of a drain: the connections that it may close, and the time at which it must end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::marks::Mark;
 use super::plan;
 use crate::fault::{Fault, ensure};
 
-/// The engine's interval between a drain's closes.
+/// The engine's interval between two rounds of closes in a drain.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The engine's `ABORT_GRACE`: how long aborted connections may take to end.
+/// The engine's `ABORT_GRACE`: how long aborted connections have to end.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// How much longer than the close timeout a drain may take by default, in milliseconds.
+/// By default, how much longer a drain may take than the close timeout, in milliseconds.
 const DEFAULT_SLACK: u64 = 1000;
 
 #[derive(Debug)]
@@ -27,20 +27,20 @@ pub struct Drain {
     per_second: usize,
     /// The number of connections when the drain began.
     there: usize,
-    /// The number of connections that ended before the deadline.
+    /// The number of connections that have ended before the deadline.
     ended: usize,
     /// The number of connections that the drain has closed.
     closed_by_drain: u64,
-    /// True if connections that were still open at the deadline may have been aborted.
+    /// True if the deadline has passed, so connections that are still open may have been aborted.
     may_be_cut: bool,
-    /// True if all remaining connections have been closed. Those that end from now on count as
+    /// True if all remaining connections have been closed. Connections that end after that count as
     /// aborted.
     is_cut: bool,
     cut: usize,
     waiters: Vec<Waiter>,
 }
 
-/// A task waiting for a drain, and its result.
+/// A task that waits for the drain, and the result that the task has received.
 #[derive(Debug)]
 struct Waiter {
     task: usize,
@@ -49,9 +49,9 @@ struct Waiter {
 }
 
 impl Drain {
-    /// Returns the maximum number of connections that the drain may have closed by this time.
+    /// Returns the maximum number of connections that the drain may have closed at this time.
     fn allowed(&self, now: Duration) -> u64 {
-        // Count one interval in advance: the first closes come immediately, not after an interval.
+        // Add one interval, since the first connections are closed immediately.
         let millis = (now + DRAIN_INTERVAL - self.since).as_millis();
         let expected = (self.per_second as u128 * millis).div_ceil(1000);
         expected.try_into().unwrap_or(u64::MAX)
@@ -71,7 +71,7 @@ impl Harness<'_> {
             let drained = server.drain().await;
             *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(drained);
         });
-        // A second drain joins the one in progress, and keeps its deadline.
+        // If a drain is already in progress, join it and keep its deadline.
         let drain = self.drain.get_or_insert(Drain {
             since: now,
             deadline: now + Duration::from_millis(deadline),
@@ -85,12 +85,12 @@ impl Harness<'_> {
             waiters: Vec::new(),
         });
         drain.waiters.push(Waiter { task, is_checked: false, result });
-        // Poll immediately, as the caller's `await` would.
+        // Poll the task immediately, as `await` does.
         self.tasks.poll(task);
         self.observe(Some(task))
     }
 
-    /// Records a poll's effect on the drain.
+    /// Records how a poll has changed the state of the drain.
     pub(super) fn observe_drain(&mut self, task: Option<usize>) -> Result<(), Fault> {
         let (now, is_live) = (self.now(), self.server.is_live());
         let is_empty = !self.conns.iter().any(is_in);
@@ -100,8 +100,8 @@ impl Harness<'_> {
         if let Some(waiter) = drain.waiters.iter_mut().find(|waiter| Some(waiter.task) == task) {
             self.is_drain_poll = true;
             drain.may_be_cut |= now >= drain.deadline && sockets > 0;
-            // If a poll after the deadline closes no connection, all of them were closed already,
-            // and the poll aborts them.
+            // If a poll after the deadline closes no connection, all were closed earlier, and this
+            // poll aborts them.
             drain.is_cut |= drain.may_be_cut && self.journal.is_empty();
             let result = *waiter.result.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(DrainReport { closed, cut, .. }) = result
@@ -110,7 +110,8 @@ impl Harness<'_> {
                 let is_late = now >= drain.deadline + ABORT_GRACE;
                 ensure!(is_late || sockets == 0, "the drain has ended with {sockets} sockets left");
                 let (there, ended) = (drain.there, drain.ended);
-                // Each connection that was open at the start has been closed or aborted.
+                // Each connection that was open when the drain began must be counted as either
+                // closed or aborted.
                 ensure!(closed + cut == there, "drained {closed} and aborted {cut} of {there}");
                 ensure!(closed >= ended, "drained {closed} of {ended}");
                 ensure!(cut >= drain.cut, "{cut} are reported as aborted, {} were", drain.cut);
@@ -127,7 +128,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that the drain is allowed to close a connection in this poll.
+    /// Checks that the drain may close another connection in this poll.
     pub(super) fn closed_by_drain(&mut self) -> Result<(), Fault> {
         let (now, is_stopping) = (self.now(), self.is_stopping);
         let Some(drain) = &mut self.drain else { return Ok(()) };
@@ -141,12 +142,12 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if the remaining connections may have been aborted.
+    /// Returns true if the drain may have aborted the remaining connections.
     pub(super) fn may_be_cut(&self) -> bool {
         self.drain.as_ref().is_some_and(|drain| drain.may_be_cut)
     }
 
-    /// Counts a connection that has ended.
+    /// Counts a connection that has ended during the drain.
     pub(super) fn ended(&mut self) {
         if let Some(drain) = &mut self.drain {
             drain.ended += usize::from(!drain.may_be_cut);
@@ -154,7 +155,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Checks the drain while the server is idle.
+    /// Checks the progress of the drain. Requires an idle server.
     pub(super) fn check_drain(&mut self) -> Result<(), Fault> {
         let (now, is_live) = (self.now(), self.server.is_live());
         let Some(drain) = &self.drain else { return Ok(()) };
@@ -169,8 +170,8 @@ impl Harness<'_> {
             ensure!(sockets > 0, "the drain continues without sockets");
             ensure!(connections > 0 || !is_live, "the server continues without connections");
         }
-        // The drain is polled at least once per interval, so it has closed what was due one
-        // interval ago.
+        // The drain is polled at least once per interval. It must therefore have closed as many
+        // connections as were due an interval ago.
         let expected = drain.allowed(now.saturating_sub(DRAIN_INTERVAL).max(drain.since));
         let is_slow = is_live && open > 0 && drain.closed_by_drain < expected;
         ensure!(!is_slow, "the drain has closed {} of {expected}", drain.closed_by_drain);
@@ -179,7 +180,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns how long a drain at the end of the plan may take.
+    /// Returns how long a drain may take at the end of the plan.
     pub(super) fn drain_wait(&self) -> Duration {
         let setup = &self.plan.setup;
         let deadline = setup.drain.map_or(setup.close + DEFAULT_SLACK, |drain| drain.deadline);
