@@ -1,8 +1,7 @@
 //! A naive model of the rules for rooms. It consists of vectors and linear search, and stores no
 //! derived state. It was written from the protocol's text, not from the hub's code.
 //!
-//! Connections are numbered in the order in which they open, rooms in the order in which they are
-//! created.
+//! Connections are numbered in the order of opening, rooms in the order of creation.
 
 use std::time::Duration;
 
@@ -22,8 +21,7 @@ pub struct Model {
     pub clients: Vec<Client>,
     pub rooms: Vec<Room>,
     pub rejected_packets: RejectedPackets,
-    /// The presence modes that differ from `Full`, each with the pattern of its rooms: a name, or
-    /// `prefix*`.
+    /// The presence modes other than `Full`, each with its rooms' name or `prefix*`.
     pub presence_rules: Vec<(&'static str, Presence)>,
     /// The effects of the last input. Messages that have no receivers are omitted.
     pub effects: Vec<Effect>,
@@ -179,8 +177,7 @@ impl Model {
         chosen.map_or(Presence::Full, |chosen| chosen.1)
     }
 
-    /// Takes tokens from a connection's bucket. Returns true if the bucket contained enough of
-    /// them.
+    /// Takes tokens from a connection's bucket. Returns true if the bucket contained enough.
     fn take(&mut self, now: Duration, client: u16, of: Quota, count: usize) -> bool {
         let Some(spec) = self.rates[of as usize] else { return true };
         let slot = &mut self.clients[usize::from(client)].buckets[of as usize];
@@ -189,8 +186,7 @@ impl Model {
         withdrawal.is_granted()
     }
 
-    /// Returns true if a connection's rates permit this packet now. Otherwise closes the
-    /// connection.
+    /// Returns true if a connection's rates permit this packet. Otherwise closes the connection.
     fn has_enough(&mut self, now: Duration, client: u16, packet: Packet) -> bool {
         // The encoded length: the fields, and a prefix of four bytes for each of the five.
         let PacketRef { room, event, dst, src, payload } = packet;
@@ -379,8 +375,7 @@ impl Model {
     }
 
     fn after_leaving(&mut self, client: u16, name: &'static str) {
-        // Only the room that was just left can be empty, since rooms that an earlier input emptied
-        // were closed then.
+        // At most one room is empty: the one just left. Other empty rooms have been closed.
         if let Some(at) = self.rooms.iter().position(Room::is_empty) {
             let room = self.rooms.remove(at).number;
             return self.effects.push(Effect::RoomClosed { room });

@@ -91,10 +91,10 @@ pub(super) const FRAMES: [&[u8]; 24] = [
     b"\xc2\x01a",                                // a reserved bit
     b"\x81\x02hi",                               // text
     b"\x81\x01\xff",                             // text that is not UTF-8
-    b"\x82\x00", // an empty message
+    b"\x82\x00",                                 // an empty message
     b"\x02\x01a",                                // the start of a message
     b"\x00\x01a",                                // a continuation
-    b"\x80\x01a", // the end of a message
+    b"\x80\x01a",                                // the end of a message
     b"\x83\x00",                                 // an unknown opcode
     b"\x8b\x00",                                 // an unknown control opcode
     b"\x09\x00",                                 // a control frame in parts

@@ -22,8 +22,7 @@ use crate::hub::op::{Effect, Op};
 const CLOSE_ALLOWANCE: u64 = 64 * 1024;
 
 impl Harness<'_> {
-    /// Checks the new entries in the engine's journal. `polled` is the connection whose task was
-    /// polled.
+    /// Checks the journal's new entries. `polled` is the connection whose task was polled.
     pub(super) fn check_journal(&mut self, polled: Option<usize>) -> Result<(), Fault> {
         let was_open = polled.is_some_and(|at| self.conns[at].state == State::Open);
         let has_read = polled.is_some_and(|at| self.note_read(at));
@@ -62,8 +61,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Updates the number of bytes read by a connection. Returns true if it has read any in this
-    /// poll.
+    /// Records the bytes that a connection has read in this poll. Returns true if there are any.
     fn note_read(&mut self, at: usize) -> bool {
         let now = self.now();
         let conn = &mut self.conns[at];
@@ -157,8 +155,7 @@ impl Harness<'_> {
                     let sent = conn.traffic.pending.front();
                     return Err(Fault::new(format!("{sent:?} of {at} is taken for a packet")));
                 };
-                // After a packet that closes the connection, the engine must not handle further
-                // frames.
+                // After a packet that closes the connection, no frames may be handled.
                 ensure!(!conn.is_closed_by_hub, "a packet after the one that has closed {at}");
                 let Some(client) = conn.client else { return Ok(()) };
                 self.give(Op::Packet { client, packet }, None)?;
@@ -284,8 +281,7 @@ impl Harness<'_> {
                 self.check_raw(by, payload, taken)?;
             }
         }
-        // When the memory budget is exceeded, the engine may close any connection, even while it
-        // polls another.
+        // Above the memory budget, any connection may be closed, even in another one's poll.
         if code == 1013 && self.may_be_out_of_memory() {
             self.marks.mark(polled != Some(at), Mark::OutOfMemory);
             self.close(at, code, None)?;
@@ -340,7 +336,7 @@ impl Harness<'_> {
     fn check_closed_slow(&mut self, at: usize, code: u16) -> Result<(), Fault> {
         let is_silent = self.may_time_out(at);
         let reason = match (is_silent, self.check_slow(at)) {
-            // Both reasons are possible, so set no mark.
+            // Both reasons are possible, so accept either.
             (true, Ok(())) => None,
             (true, Err(_)) => Some("no sign of life"),
             (false, Ok(())) => Some("too slow"),
