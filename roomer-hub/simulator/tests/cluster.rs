@@ -1,7 +1,7 @@
 //! Runs the cluster plans for a few seeds. `sim --cluster` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test cluster` runs more seeds;
-//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change to the frames between nodes was
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test cluster` runs more seeds.
+//! `UPDATE_HASHES=1` accepts new hashes: use it only if the change to the frames between nodes was
 //! intended.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
@@ -67,8 +67,8 @@ const SETUP: Setup = Setup {
     loss: Loss::Rejoin,
 };
 
-/// The request for the node's members arrived before its first heartbeat, so the node was not
-/// recognized by name.
+/// The request for the members of the new node arrived before the node's first heartbeat, and
+/// therefore before its name was known.
 #[test]
 fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
     must_hold(&Plan {
@@ -88,7 +88,7 @@ fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
     });
 }
 
-/// Delayed heartbeats repeatedly looked as if the peer had given up the stream.
+/// Delayed heartbeats looked as if the peer had given up the stream.
 #[test]
 fn beats_that_a_stream_has_overtaken_do_not_end_it() {
     must_hold(&Plan {
@@ -112,7 +112,7 @@ fn beats_that_a_stream_has_overtaken_do_not_end_it() {
 }
 
 /// A broken link lost every other frame of a large message. Each loss was requested only after the
-/// previous one had arrived, so the stream was given up repeatedly.
+/// previous one had arrived, so the stream was given up several times.
 #[test]
 fn scattered_losses_are_requested_at_once() {
     must_hold(&Plan {
@@ -141,8 +141,9 @@ fn scattered_losses_are_requested_at_once() {
     });
 }
 
-/// A request that the broker repeated arrived after its stream had been given up, and restarted the
-/// stream with the same number. The peer took the new frames for a continuation of the old ones.
+/// A request that the broker had repeated arrived after its stream had been given up. It restarted
+/// the stream under the same number, so the peer took the new frames for a continuation of the old
+/// ones.
 #[test]
 fn a_repeated_request_does_not_begin_a_stream_again() {
     must_hold(&Plan {
@@ -162,7 +163,8 @@ fn a_repeated_request_does_not_begin_a_stream_again() {
     });
 }
 
-/// A slow broker had to repeat so many frames that new ones behind them arrived too late.
+/// A slow broker had to deliver so many repeated frames that the new ones behind them arrived too
+/// late.
 #[test]
 fn frames_that_come_again_show_that_the_peer_is_at_work() {
     must_hold(&Plan {
@@ -201,8 +203,8 @@ fn frames_that_come_again_show_that_the_peer_is_at_work() {
     });
 }
 
-/// The node had learned that a member had left, but not that it had rejoined and sent a message:
-/// the checker wrongly expected the loss to be visible.
+/// The node knew that a member had left, but not that it had joined again and sent a message. The
+/// checker wrongly expected that the loss would be visible.
 #[test]
 fn a_loss_of_a_second_membership_does_not_show() {
     must_hold(&Plan {

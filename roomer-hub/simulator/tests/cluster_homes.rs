@@ -1,4 +1,4 @@
-//! Plans that once failed in ordered rooms whose homes changed without a fault.
+//! Plans that once failed: in an ordered room, the home changed without a fault.
 
 use roomer_hub::cluster::Loss;
 use roomer_simulator::cluster::must_hold;
@@ -22,8 +22,8 @@ const SETUP: Setup = Setup {
     loss: Loss::Rejoin,
 };
 
-/// The home returned a message to a younger one, which stopped, and then placed the same node's
-/// next message.
+/// The home returned a message to its sender for a younger home, which stopped. It then placed the
+/// next message of the same node.
 #[test]
 fn a_home_that_has_returned_a_message_places_no_later_one() {
     must_hold(&Plan {
@@ -60,7 +60,8 @@ fn a_home_that_has_returned_a_message_places_no_later_one() {
     });
 }
 
-/// A message was submitted again to a home that had already placed a later one.
+/// A message was submitted again to a home that had already placed a later message of the same
+/// node.
 #[test]
 fn a_message_is_submitted_again_when_all_are_returned() {
     must_hold(&Plan {
@@ -89,7 +90,8 @@ fn a_message_is_submitted_again_when_all_are_returned() {
     });
 }
 
-/// The home placed a message for a newly started node before their stream had begun.
+/// The home placed a message for a node that had just started, before the stream between them had
+/// begun.
 #[test]
 fn a_place_waits_for_nodes_that_have_just_started() {
     must_hold(&Plan {
@@ -166,7 +168,7 @@ fn a_place_waits_for_nodes_that_have_just_started() {
     });
 }
 
-/// A node submitted a message in a later term than the previous one, which was then returned.
+/// A node submitted a message in a later term than its previous message, which was then returned.
 #[test]
 fn a_message_waits_for_the_answer_to_those_of_an_earlier_term() {
     must_hold(&Plan {
@@ -215,8 +217,8 @@ fn a_message_waits_for_the_answer_to_those_of_an_earlier_term() {
     });
 }
 
-/// A node returned a message in a term that the sender's node already knew, and then placed the
-/// next one.
+/// A node returned a message in a term that the node of the sender already knew, and then placed
+/// the next one.
 #[test]
 fn a_return_is_in_a_term_that_the_submission_does_not_know() {
     must_hold(&Plan {

@@ -22,9 +22,9 @@ const SETUP: Setup = Setup {
     loss: Loss::Rejoin,
 };
 
-/// The first home died after it had reported its term only to the receivers of the messages it had
-/// placed. The next home had received none, began a lower term, and those receivers rejected its
-/// places.
+/// The first home died after it had announced its term only to the receivers of the messages that
+/// it had placed. The next home had received none of them and began a lower term, so the receivers
+/// rejected the places that it assigned.
 #[test]
 fn the_next_home_knows_the_terms_of_a_dead_one() {
     must_hold(&Plan {
@@ -60,7 +60,7 @@ fn the_next_home_knows_the_terms_of_a_dead_one() {
     });
 }
 
-/// The stream to a node began just before the term, which the node therefore never received.
+/// The stream to a node began just before the home's term, so the node never received the term.
 #[test]
 fn a_home_that_has_just_come_knows_the_terms_before() {
     must_hold(&Plan {
@@ -89,7 +89,8 @@ fn a_home_that_has_just_come_knows_the_terms_before() {
     });
 }
 
-/// When a node became old enough to be the home, the previous home still placed its own messages.
+/// When a node became old enough to be the home, the previous home was still placing its own
+/// messages.
 #[test]
 fn a_home_stops_before_a_younger_one_begins() {
     must_hold(&Plan {
@@ -109,8 +110,8 @@ fn a_home_stops_before_a_younger_one_begins() {
     });
 }
 
-/// A home placed a message in a frame that the sender's node lost, and said goodbye on the next
-/// stream: the next home placed the message again.
+/// A home placed a message in a frame that the sender's node lost, and sent its goodbye on the next
+/// stream. The next home placed the message a second time.
 #[test]
 fn a_message_whose_place_may_be_lost_gets_no_other() {
     must_hold(&Plan {
@@ -183,8 +184,8 @@ fn a_message_whose_place_may_be_lost_gets_no_other() {
     });
 }
 
-/// A node that did not know any peer placed its clients' messages in its own term, and then
-/// rejected the home's places.
+/// A node that did not know any peer placed its clients' messages in a term of its own, and then
+/// rejected the places that the home assigned.
 #[test]
 fn a_node_that_has_just_started_waits_for_the_home() {
     must_hold(&Plan {
@@ -205,8 +206,8 @@ fn a_node_that_has_just_started_waits_for_the_home() {
     });
 }
 
-/// A message was submitted behind members that the home had not confirmed. The home requested the
-/// stream again, and the submission was lost with the first one.
+/// A message was submitted after changes of members that the home had not confirmed. The home
+/// requested the stream again, and the submission was lost together with the first stream.
 #[test]
 fn a_submission_waits_until_the_home_has_the_members() {
     must_hold(&Plan {
@@ -219,8 +220,8 @@ fn a_submission_waits_until_the_home_has_the_members() {
     });
 }
 
-/// A stopped home's heartbeat arrived after its goodbye, so the next home waited for it before
-/// placing a message to its members.
+/// The heartbeat of a stopped home arrived after its goodbye. The next home therefore waited for it
+/// before it placed a message to its members.
 #[test]
 fn a_submission_to_a_home_that_stops_goes_to_the_next() {
     must_hold(&Plan {
@@ -237,8 +238,9 @@ fn a_submission_to_a_home_that_stops_goes_to_the_next() {
     });
 }
 
-/// The home died with an application message, whose node then stopped cleanly. A member's leave
-/// would reveal such a loss. Here no notice did, although receivers must then be closed.
+/// The home died while it had a message of an application, whose node then stopped cleanly. The
+/// leave of a member would reveal such a loss, but here no notice did, and the receivers were not
+/// closed.
 #[test]
 fn a_lost_message_of_an_application_that_has_stopped_closes_its_receivers() {
     must_hold(&Plan {
@@ -273,8 +275,9 @@ fn a_lost_message_of_an_application_that_has_stopped_closes_its_receivers() {
     });
 }
 
-/// Behind a partition a member left, rejoined, sent a message and left again, and its node had not
-/// kept the message: the checker expected a message whose loss nothing could reveal any more.
+/// On the other side of a partition, a member left, joined again, sent a message and left again.
+/// Its node had not kept the message. The checker expected a message whose loss nothing could
+/// reveal any more.
 #[test]
 fn a_membership_that_another_node_never_saw_is_not_missed() {
     must_hold(&Plan {
@@ -316,7 +319,7 @@ fn a_membership_that_another_node_never_saw_is_not_missed() {
     });
 }
 
-/// The same loss in a room without member lists, where no leave can reveal it.
+/// Like the loss above, in a room without member lists, where no leave can reveal it.
 #[test]
 fn a_lost_message_closes_its_receivers_where_no_leave_shows_the_loss() {
     must_hold(&Plan {

@@ -1,8 +1,8 @@
-//! Runs the peer plans with a few seeds. `sim --guests` runs many.
+//! Runs the plans with peers for a few seeds. `sim --guests` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test guests` runs more seeds,
-//! `SIM_DEEP=1` explores more guests and peers, and `UPDATE_HASHES=1` accepts new hashes; use it
-//! only if a change to the hub's output was intended.
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test guests` runs more seeds, and
+//! `SIM_DEEP=1` explores more guests and peers. `UPDATE_HASHES=1` accepts new hashes: use it only
+//! if the change to the hub's output was intended.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::fmt::Write;
@@ -62,7 +62,7 @@ fn the_hash_key_changes_nothing() {
     }
 }
 
-/// The exploration ends only after it has reached all states.
+/// The exploration ends only when it has reached all states.
 #[test]
 fn every_order_of_steps_of_a_client_and_its_peers_passes() {
     let both = &["root", "r"][..];

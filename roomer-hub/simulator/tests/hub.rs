@@ -1,7 +1,7 @@
-//! Runs the hub plans with a few seeds. The binary `sim` runs many.
+//! Runs the hub plans for a few seeds. The binary `sim` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test hub` runs more seeds,
-//! `SIM_DEEP=1` explores more clients, and `UPDATE_HASHES=1` accepts new hashes; use it only if a
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test hub` runs more seeds, and
+//! `SIM_DEEP=1` explores more clients. `UPDATE_HASHES=1` accepts new hashes: use it only if the
 //! change to the hub's output was intended.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
@@ -74,7 +74,7 @@ fn the_hash_key_changes_nothing() {
     }
 }
 
-/// The exploration ends only after it has reached all states, so it covers all orders of any number
+/// The exploration ends only when it has reached all states, so it covers all orders of any number
 /// of steps.
 #[test]
 fn every_order_of_steps_of_two_clients_passes() {
@@ -135,7 +135,7 @@ fn a_list_is_shortened_to_its_necessary_items() {
 
 #[test]
 fn a_plan_is_printed_as_a_test_that_compiles() {
-    // The file tests/regressions.rs contains this text, which proves that it compiles.
+    // tests/regressions.rs contains this text, which proves that it compiles.
     let (client, payload) = (ClientRef::Slot(0), Payload(7, 2));
     let commands = vec![Step::Close { client: ClientRef::Caller, code: 1008, reason: "bye" }];
     let plan = Plan {
@@ -164,7 +164,7 @@ fn a_plan_is_printed_as_a_test_that_compiles() {
     };
     let text = as_test(&plan, "a_sample");
     let file = include_str!("regressions.rs");
-    // Ignore spaces and commas, which rustfmt changes.
+    // Ignore spaces and commas, which rustfmt may change.
     let plain = |text: &str| text.replace([' ', '\n', ','], "");
     assert!(plain(file).contains(&plain(&text)), "{text}");
 }

@@ -1,4 +1,5 @@
-//! Plans that once failed, named after the seeds that found them. The simulator prints them as tests.
+//! Plans that once failed, named after the seeds that generated them. The simulator prints a
+//! failing plan as such a test.
 
 use roomer_hub::Presence;
 use roomer_simulator::hub::plan::ClientRef::*;
@@ -7,7 +8,7 @@ use roomer_simulator::hub::plan::Step::*;
 use roomer_simulator::hub::plan::{Address::*, Ending, Handler, Mode, Payload, Plan};
 use roomer_simulator::hub::report::must_hold;
 
-/// Proves that the printed form of a plan compiles.
+/// Proves that a plan compiles in its printed form.
 #[test]
 fn a_sample() {
     must_hold(&Plan {

@@ -1,7 +1,7 @@
-//! Runs the server plans with a few seeds. `sim --full` runs many.
+//! Runs the server plans for a few seeds. `sim --full` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test server` runs more seeds;
-//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change to the server's output was
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test server` runs more seeds.
+//! `UPDATE_HASHES=1` accepts new hashes: use it only if the change to the server's output was
 //! intended.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
@@ -94,7 +94,7 @@ fn connect_all(slots: std::ops::Range<u8>) -> impl Iterator<Item = Step> {
     })
 }
 
-/// Seed 20582: a room of eight that grew to nine within one poll was not flushed.
+/// Seed 20582: a room grew from eight members to nine within one poll, and was not flushed.
 #[test]
 fn a_room_that_grows_large_within_a_poll_is_flushed() {
     let mut steps: Vec<Step> = connect_all(0..9).collect();
@@ -103,7 +103,8 @@ fn a_room_that_grows_large_within_a_poll_is_flushed() {
     roomer_simulator::server::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
 }
 
-/// Seed 56: the `join_ack` of a repeated join had a snapshot that was ahead of pending notices.
+/// Seed 56: the snapshot in the `join_ack` of a repeated join was ahead of notices that were still
+/// pending.
 #[test]
 fn a_repeated_join_waits_for_the_notices_before_it() {
     let mut steps: Vec<Step> = connect_all(0..10).collect();
@@ -113,8 +114,8 @@ fn a_repeated_join_waits_for_the_notices_before_it() {
     roomer_simulator::server::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
 }
 
-/// Seed 10152477: the room was not flushed if the ninth member joined without a notice, after a
-/// message from outside the room.
+/// Seed 10152477: the ninth member joined without a notice, after a message from outside the room,
+/// and the room was not flushed.
 #[test]
 fn a_room_that_grows_large_without_a_notice_is_flushed() {
     let presence_rules = [Some(("root", Presence::Count)), None];
@@ -125,7 +126,7 @@ fn a_room_that_grows_large_without_a_notice_is_flushed() {
     roomer_simulator::server::must_hold(&Plan { setup, scripts: vec![], steps });
 }
 
-/// Seed 1073926: bytes that were being written did not count against the memory budget.
+/// Seed 1073926: bytes did not count towards the memory budget while they were being written.
 #[test]
 fn bytes_that_are_being_written_count_against_the_memory_budget() {
     let setup = Setup { max_message: 1000, max_backlog: 300, memory_slack: Some(0), ..SETUP };
@@ -157,13 +158,13 @@ fn bytes_that_are_being_written_count_against_the_memory_budget() {
     roomer_simulator::server::must_hold(&Plan { setup, scripts, steps });
 }
 
-/// Adds a waiting handler for `chat`.
+/// Returns scripts with a slow handler for `chat`.
 fn slow(millis: u32) -> Vec<Script> {
     vec![Script { event: "chat", actions: vec![AppAction::Pause { millis }] }]
 }
 
-/// Seed 1231: a close frame behind a message with a pending handler was missed if the connection
-/// was closed meanwhile, and the connection then stayed open until its timeout.
+/// Seed 1231: a close frame after a message with a pending handler was overlooked if the connection
+/// was closed in the meantime. The connection then stayed open until its timeout.
 #[test]
 fn a_close_frame_after_a_slow_handler_is_seen() {
     let mut steps: Vec<Step> = connect_all(0..1).collect();
@@ -174,8 +175,8 @@ fn a_close_frame_after_a_slow_handler_is_seen() {
     roomer_simulator::server::must_hold(&Plan { setup: SETUP, scripts: slow(300), steps });
 }
 
-/// Pauses a connection with a pending handler, because another client does not read. Then performs
-/// the step.
+/// Returns a plan in which the server pauses a connection with a pending handler, because another
+/// client does not read. The step `then` follows.
 fn paused_with_pending_handler(then: Step) -> Plan {
     let mut steps: Vec<Step> = connect_all(0..2).collect();
     steps.extend([Step::RunUntilIdle, Step::SocketSpace { slot: 1, bytes: 0 }]);
@@ -188,20 +189,21 @@ fn paused_with_pending_handler(then: Step) -> Plan {
     Plan { setup: Setup { max_backlog: 1, ..SETUP }, scripts: slow(1000), steps }
 }
 
-/// Seed 5396: a connection paused with a pending handler was woken in a loop.
+/// Seed 5396: a connection that was paused while its handler was pending was woken in a loop.
 #[test]
 fn a_paused_connection_with_a_pending_handler_is_not_woken() {
     roomer_simulator::server::must_hold(&paused_with_pending_handler(Step::RunFor { millis: 60 }));
 }
 
-/// Seed 29108: a connection paused with a pending handler kept a closed connection's socket.
+/// Seed 29108: a connection that was paused while its handler was pending kept the socket of a
+/// closed connection.
 #[test]
 fn a_paused_connection_does_not_keep_the_socket_of_a_closed_one() {
     roomer_simulator::server::must_hold(&paused_with_pending_handler(Step::Reset { slot: 1 }));
 }
 
-/// Seed 2229393: a message that a rule had allowed counted twice against the memory budget once it
-/// was queued.
+/// Seed 2229393: once a message that a rule had allowed was queued, it counted twice towards the
+/// memory budget.
 #[test]
 fn a_message_that_a_rule_has_allowed_counts_once() {
     let answers = RuleAnswers {
@@ -232,8 +234,8 @@ fn a_message_that_a_rule_has_allowed_counts_once() {
     roomer_simulator::server::must_hold(&Plan { setup, scripts: vec![], steps });
 }
 
-/// Seed 9583: without a flush worker, the rest of a large flush was not written if its cause had to
-/// run hooks.
+/// Seed 9583: without flush workers, the rest of a large flush was not written if the task that
+/// caused it had to run hooks.
 #[test]
 fn a_large_flush_that_calls_hooks_is_written_without_workers() {
     let hooks = Hooks { enabled: 15, acting: 0, action: AppAction::Panic };

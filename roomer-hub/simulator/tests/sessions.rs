@@ -1,7 +1,7 @@
-//! Runs the plans for sessions with a few seeds. `sim --sessions` runs many.
+//! Runs the session plans for a few seeds. `sim --sessions` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test sessions` runs more seeds;
-//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change to the server's output was
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test sessions` runs more seeds.
+//! `UPDATE_HASHES=1` accepts new hashes: use it only if the change to the server's output was
 //! intended.
 #![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
@@ -80,15 +80,16 @@ fn come_back(slot: u8, how: How) -> [Step; 2] {
     [Step::Return { slot, how }, Step::Of(slot, Act::Deliver(ALL))]
 }
 
-/// Seed 7962: a handler that completed on a new socket confirmed the token sent on that socket, so
-/// a client whose `hello` was lost could not resume its session.
+/// Seed 7962: a handler that completed on a new socket confirmed the token that was sent on this
+/// socket. If the client had not received the `hello` with the token, it could not resume its
+/// session.
 #[test]
 fn a_handler_that_ends_does_not_confirm_a_token() {
     let mut steps = Vec::from(connect(0));
     steps.push(Step::RunUntilIdle);
     steps.extend([Step::Of(0, Act::Send(Say::Call(4))), Step::Of(0, Act::Deliver(ALL))]);
     steps.push(Step::PollWoken { nth: 0 });
-    // The second socket's `hello` is lost with it.
+    // The `hello` on the second socket is lost with the socket.
     steps.extend(come_back(0, How::Honest));
     steps.extend([Step::Of(0, Act::Read(false)), Step::RunFor { millis: 10 }]);
     steps.push(Step::Of(0, Act::Break(Break::Reset)));
@@ -97,7 +98,7 @@ fn a_handler_that_ends_does_not_confirm_a_token() {
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
 
-/// The client waits too long for its session, and gets a new one. By then, the old one has no
+/// A client that waits too long for its session gets a new one. By then the old session has no
 /// socket.
 #[test]
 fn a_session_whose_client_has_waited_too_long_is_away() {
@@ -107,15 +108,15 @@ fn a_session_whose_client_has_waited_too_long_is_away() {
     }
     steps.push(Step::RunUntilIdle);
     steps.extend(come_back(0, How::Honest));
-    // The client requests the session, and the task that has it is not polled for 6 s.
+    // The client requests its session, but the task that has the session is not polled for 6 s.
     steps.extend([Step::PollWoken { nth: 0 }, Step::Clock { millis: 6000 }]);
     steps.extend([Step::Of(0, Act::Poll), Step::RunUntilIdle]);
     let setup = Setup { announces_away: true, ..SETUP };
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seed 2878: the rest of a flush was lost when a reconnection ended its session, so the members of
-/// a room of more than eight were not notified of the departure.
+/// Seed 2878: the rest of a flush was lost when a reconnection ended its session. In a room of more
+/// than eight, the members were then not notified that the client had left.
 #[test]
 fn a_session_that_ends_by_a_return_leaves_a_large_room_at_once() {
     let mut steps: Vec<Step> = (0..2).flat_map(|_| (0..6).flat_map(connect)).collect();
@@ -125,8 +126,8 @@ fn a_session_that_ends_by_a_return_leaves_a_large_room_at_once() {
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
 
-/// Seed 233: a message that stalled, as the first sign of a lost network, ended its session as if
-/// the client were too slow.
+/// Seed 233: when a network was lost, the first sign was a message that stalled. The session ended
+/// as if the client had been too slow.
 #[test]
 fn a_message_that_stops_in_the_middle_does_not_end_its_session() {
     let mut steps = Vec::from(connect(0));
@@ -138,7 +139,7 @@ fn a_message_that_stops_in_the_middle_does_not_end_its_session() {
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
 
-/// Seed 1017557: on a full server, a reconnection superseded by a later one must not keep the
+/// Seed 1017557: on a full server, a reconnection that a later one has superseded must not keep the
 /// session.
 #[test]
 fn an_overtaken_return_does_not_keep_its_session() {
@@ -152,8 +153,8 @@ fn an_overtaken_return_does_not_keep_its_session() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seeds 1053089 and 1106304: a client whose message stalls has not lost its network if its full
-/// socket accepts bytes, either when its session is closed or shortly before.
+/// Seeds 1053089 and 1106304: the message of a client stalls, but its full socket still accepts
+/// bytes, when its session is closed or shortly before. The client has not lost its network.
 #[test]
 fn a_full_socket_that_accepts_bytes_shows_that_the_network_works() {
     for at_once in [false, true] {
@@ -180,7 +181,8 @@ fn a_full_socket_that_accepts_bytes_shows_that_the_network_works() {
 fn a_return_that_is_rejected_does_not_wait_for_its_session() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
     steps.push(Step::RunFor { millis: 1 });
-    // The first replaces the old socket, which still exists when the second is decided.
+    // The first reconnection replaces the old socket, which still exists when the server decides
+    // about the second.
     steps.extend(come_back(0, How::Honest));
     steps.extend(come_back(0, How::Honest));
     steps.push(Step::Of(0, Act::Space(0)));
@@ -189,8 +191,8 @@ fn a_return_that_is_rejected_does_not_wait_for_its_session() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seed 6989: a reconnection whose session ends while it waits must not occupy a place in addition
-/// to its old socket, which is still closing.
+/// Seed 6989: while a reconnection waits, its session ends. It must then not count as a connection
+/// in addition to its old socket, which is still closing.
 #[test]
 fn a_return_without_its_session_keeps_the_limit_of_connections() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
@@ -204,8 +206,8 @@ fn a_return_without_its_session_keeps_the_limit_of_connections() {
 }
 
 /// Seed 504315: acknowledged frames at the start of a copied buffer count as held until the rest of
-/// the buffer is acknowledged, so a budget without slack is exceeded with fewer unacknowledged
-/// bytes.
+/// the buffer is acknowledged. With a budget without slack, fewer unacknowledged bytes therefore
+/// exceed the budget.
 #[test]
 fn acknowledged_frames_of_a_buffer_in_use_count_as_held() {
     let users = [0, 1, 0, 1, 1, 0];
@@ -238,8 +240,8 @@ fn acknowledged_frames_of_a_buffer_in_use_count_as_held() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seed 974413: the notices of the first connections that a shutdown closes may exceed the memory
-/// budget, which closes later sessions before their turn.
+/// Seed 974413: the notices about the first connections that a shutdown closes may exceed the
+/// memory budget, which closes later sessions before their turn.
 #[test]
 fn a_shutdown_may_come_to_sessions_that_are_out_of_memory() {
     let client = |slot, extended, user| Step::Connect { slot, extended, user };
@@ -271,8 +273,8 @@ fn a_shutdown_may_come_to_sessions_that_are_out_of_memory() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seed 1468172: together with a silent socket the server discards the acknowledgement behind a
-/// packet whose handler completes at this time, and so keeps more packets than the client has
+/// Seed 1468172: with a silent socket, the server discards an acknowledgement that follows a packet
+/// whose handler completes at the same time. It then keeps packets that the client has
 /// acknowledged.
 #[test]
 fn an_acknowledgement_behind_a_slow_handler_may_be_discarded_with_its_socket() {

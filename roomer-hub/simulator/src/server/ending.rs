@@ -1,4 +1,4 @@
-//! Finishes a plan: no more faults, the final checks, and the end of all connections.
+//! Finishes a plan: ends all faults, runs the final checks, and ends all connections.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::hub::op::IdSet;
 use crate::hub::plan::{Address, Payload};
 
 impl Harness<'_> {
-    /// Ends all faults, delivers data in flight, and checks that each client's view is right and
-    /// that a probe reaches every member of each room once. Then ends all connections, and checks
-    /// that no state remains.
+    /// Ends all faults and delivers the data in flight. Checks that each client's view is right,
+    /// and that a probe reaches every member of each room exactly once. Then ends all connections,
+    /// and checks that the server keeps no state.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
         let setup = self.plan.setup;
         for at in 0..self.conns.len() {
@@ -23,7 +23,7 @@ impl Harness<'_> {
             conn.peer.max_read(usize::MAX);
             conn.peer.max_write(usize::MAX);
             conn.peer.interrupt(0);
-            // Now the operating system reports a connection that was lost silently.
+            // By now, the operating system reports the connection that was lost silently.
             if conn.end == Some(End::Lost) {
                 conn.peer.end_stream(Err(std::io::ErrorKind::TimedOut));
                 conn.peer.fail_writes(std::io::ErrorKind::TimedOut);
@@ -33,7 +33,7 @@ impl Harness<'_> {
             }
         }
         self.deliver_all()?;
-        // This exceeds all engine timeouts.
+        // Longer than any of the engine's timeouts.
         let longest = setup.close.max(setup.handshake).max(setup.write).max(1000);
         self.finish_calls(Duration::from_millis(longest + 50))?;
         self.compare_views()?;
@@ -41,7 +41,7 @@ impl Harness<'_> {
         self.end_all()
     }
 
-    /// Delivers data in flight until none is left.
+    /// Delivers the data in flight until there is none left.
     fn deliver_all(&mut self) -> Result<(), Fault> {
         self.run_until_idle()?;
         for _ in 0..1000 {
@@ -49,7 +49,7 @@ impl Harness<'_> {
             for at in 0..self.conns.len() {
                 let conn = &mut self.conns[at];
                 if conn.peer.is_shut_down() && conn.traffic.in_flight.is_empty() {
-                    // A client ends its stream after the server has ended its own.
+                    // When the server ends its stream, the client ends its own.
                     conn.end.get_or_insert(End::Sending);
                 }
                 let can_end = conn.end == Some(End::Sending);
@@ -66,12 +66,12 @@ impl Harness<'_> {
         Err(Fault::new("clients and server do not become idle".into()))
     }
 
-    /// Advances the time while clients answer.
+    /// Advances the time by `span`, while clients answer what they receive.
     fn run_for_answering(&mut self, span: Duration) -> Result<(), Fault> {
         let end = self.now() + span;
         loop {
             self.deliver_all()?;
-            // Stop at each timer so that a jump of the clock cannot skip one.
+            // Stop at each timer, so that no jump of the clock skips one.
             let Some(expected) = self.clock.next_deadline().filter(|expected| *expected <= end)
             else {
                 break;
@@ -86,7 +86,8 @@ impl Harness<'_> {
     /// Advances the time until no handler or rule is pending.
     fn finish_calls(&mut self, span: Duration) -> Result<(), Fault> {
         self.run_for_answering(span)?;
-        // A handler may trigger another handler. The bound turns an endless chain into a failure.
+        // A handler may cause another handler's call. The bound turns an endless chain into a
+        // failure.
         for _ in 0..1000 {
             if self.conns.iter().all(|conn| conn.waiting.is_none()) {
                 return Ok(());
@@ -128,7 +129,7 @@ impl Harness<'_> {
             self.model.rooms.iter().map(|room| (room.name, room.members.clone())).collect();
         for (room, members) in rooms {
             let conns = members.iter().map(|&client| self.conn_of_client[usize::from(client)]);
-            // Skip a room whose members have all ended their streams.
+            // Skip a room in which all members have ended their streams.
             let Some(at) = { conns }.find(|&at| self.conns[at].can_send()) else { continue };
             let payload = Size::Bytes(Payload(77, 3));
             let (dst, src, form) = (Address::Nothing, Address::Nothing, Form::Whole);
@@ -152,7 +153,7 @@ impl Harness<'_> {
         let setup = self.plan.setup;
         match setup.ending {
             Ending::Shutdown | Ending::Drain => {
-                // Connect a client that has sent only half of its request.
+                // Connect another client, which has sent only half of its request.
                 let slot = 31;
                 self.connect(slot, RequestKind::Upgrade);
                 self.step(&Step::Deliver { slot, bytes: 50 })?;
@@ -172,7 +173,7 @@ impl Harness<'_> {
                 }
             }
         }
-        // Start waiting while connections are open: the wait must complete when the last one
+        // Start the wait while connections are still open. It must complete when the last of them
         // ends.
         let waiter = self.server.clone();
         let drained = self.tasks.spawn(async move { waiter.drained().await });

@@ -1,10 +1,10 @@
-//! A connection's expected output, compared with the bytes that its client receives.
+//! The output that a connection must produce, compared with the bytes that its client receives.
 //!
-//! Items are kept in the order of decision. A message for one connection is queued immediately.
-//! Room messages are delivered later, in order within each room. The next frame is therefore the
-//! first direct item, or a room's first item unless a direct item precedes it. A direct message
-//! follows all pending room messages for its receiver, a `leave_ack` those of its room, and a
-//! close frame follows all other output.
+//! Items are stored in the order in which they were decided. A message for one connection is queued
+//! immediately; a message to a room may be queued later, but in order within its room. The next
+//! frame is therefore the first direct item, or the first item of a room unless a direct item
+//! precedes it. A direct message follows all pending room messages to its receiver, a `leave_ack`
+//! follows the pending messages of its room, and a close frame follows all other output.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -22,26 +22,28 @@ use crate::hub::op::IdSet;
 #[derive(Debug, Default)]
 pub struct Expected {
     pub items: VecDeque<ExpectedItem>,
-    /// The number of pings that have been sent, which may arrive between any two items.
+    /// The number of pings that the client must still receive. A ping may arrive between any two
+    /// items.
     pub pings: u32,
-    /// The number of pings that were either sent or dropped because of congestion.
+    /// The number of pings that the client may still receive, unless they were dropped because of
+    /// congestion.
     pub optional_pings: u32,
-    /// The total size of all items so far, including those that may be dropped.
+    /// The total size in bytes of all items so far, including those that may be dropped.
     pub bytes: u64,
-    /// The number of bytes received.
+    /// The number of bytes that the client has received.
     pub received_bytes: u64,
-    /// The queue's hard limit.
+    /// The hard limit on the size of the queue, in bytes.
     pub hard_limit: u64,
-    /// True if room messages may be coalesced and so delivered after a delay.
+    /// True if room messages may be coalesced, and therefore queued only after a delay.
     pub coalesces: bool,
-    /// True if the hard limit may have been exceeded, and later items may therefore be dropped.
+    /// True if the queue may have exceeded its hard limit. Further items may then be dropped.
     pub may_exceed_limit: bool,
     /// True if queued items may have been dropped to make room for a close frame.
     pub may_be_truncated: bool,
     /// True if the close frame or an HTTP error has been received. No bytes may follow.
     pub is_finished: bool,
     incoming: Vec<u8>,
-    /// The received frames in readable form, if a report needs them.
+    /// The frames received so far as text. `None` unless a report needs them.
     pub frame_log: Option<Vec<String>>,
 }
 
@@ -50,15 +52,16 @@ pub struct ExpectedItem {
     pub order: Order,
     pub output: Output,
     pub at: Duration,
-    /// True if the item may have been dropped because of congestion.
+    /// True if the item may be dropped because of congestion.
     pub is_optional: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// A room message, ordered within its room.
+    /// A message to a room. Its place in the order is fixed only relative to other messages of the
+    /// room.
     Room(u32),
-    /// A message for this connection only.
+    /// A message for this connection only, which is queued immediately.
     Direct,
     /// Like `Direct`, but after all of a room's pending messages.
     After(u32),
@@ -79,14 +82,14 @@ pub enum Output {
     },
     Raw(&'static [u8]),
     Pong(&'static [u8]),
-    /// A close frame. Without a reason, any reason is accepted.
+    /// A close frame. If `reason` is `None`, any reason is accepted.
     Close {
         code: Option<u16>,
         reason: Option<&'static str>,
     },
 }
 
-/// A received frame that the client may have to answer.
+/// A frame that the client has received, and may have to answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Received {
     Ping,
@@ -96,12 +99,12 @@ pub enum Received {
 
 impl Expected {
     pub fn push(&mut self, at: Duration, order: Order, what: Output, is_optional: bool) {
-        // Check this before adding the item: the engine drops an item only if the queue already
+        // Check this before the item is added: the engine drops an item only if the queue already
         // exceeds the limit.
         self.may_exceed_limit |= self.outstanding() > self.hard_limit;
         self.bytes += what.len();
         self.items.push_back(ExpectedItem { order, output: what, at, is_optional });
-        // Earlier messages in other rooms may be delivered after this item.
+        // Earlier messages in other rooms may still be queued after this item.
         let is_later = |item: &ExpectedItem| match item.order {
             Order::Room(_) if item.order == order => false,
             Order::Room(_) => item.at == at || self.coalesces,
@@ -111,15 +114,15 @@ impl Expected {
             self.outstanding() > self.hard_limit && self.items.iter().any(is_later);
     }
 
-    /// Returns the number of bytes that are expected but not received, which is an upper bound on
-    /// the queue's size.
+    /// Returns the number of bytes that the client must still receive: an upper bound on the size
+    /// of the queue.
     pub fn outstanding(&self) -> u64 {
         let pings = u64::from(self.pings + self.optional_pings);
         // A ping frame has two bytes.
         (self.bytes + 2 * pings).saturating_sub(self.received_bytes)
     }
 
-    /// Returns true if an item is expected that may not be dropped.
+    /// Returns true if an item that must not be dropped has not been received.
     pub fn is_required_missing(&self) -> bool {
         self.items.iter().any(|item| !item.is_optional)
     }
@@ -129,12 +132,12 @@ impl Expected {
         self.may_exceed_limit || self.outstanding() > self.hard_limit
     }
 
-    /// Returns true if the last received frame is incomplete.
+    /// Returns true if the bytes received so far end within a frame.
     pub fn is_mid_frame(&self) -> bool {
         !self.incoming.is_empty()
     }
 
-    /// Processes received bytes.
+    /// Compares received bytes with the expected output.
     pub fn receive(
         &mut self,
         bytes: &[u8],
@@ -179,14 +182,14 @@ impl Expected {
                 0 => self.optional_pings -= 1,
                 _ => self.pings -= 1,
             }
-            // The ping no longer counts as expected, so add its bytes here.
+            // The ping is no longer counted in `pings`, so add its two bytes to the total.
             self.bytes += 2;
             return Ok(Some((Received::Ping, size)));
         }
         let received = match self.find(&frame) {
             Some(at) => {
                 let item = self.items[at];
-                // All optional items before this one have been dropped.
+                // Optional items before this one were not received, so they have been dropped.
                 let mut number = 0;
                 self.items.retain(|item| {
                     number += 1;
@@ -207,15 +210,16 @@ impl Expected {
         Ok(Some((received, size)))
     }
 
-    /// Returns the index of the item that matches the frame, among those that may arrive next.
+    /// Returns the index of the item that matches a frame. Considers only the items that may be
+    /// received next.
     fn find(&self, frame: &Frame<'_>) -> Option<usize> {
         if let Frame::Close(code, reason) = *frame {
             let at = self.items.len().checked_sub(1)?;
             let Output::Close { code: expected, reason: why } = self.items[at].output else {
                 return None;
             };
-            // A close frame follows all other output, unless output was dropped to make room for
-            // it.
+            // All other output precedes a close frame, unless some of it was dropped to make room
+            // for the frame.
             let early =
                 self.items.iter().take(at).any(|item| !item.is_optional) && !self.may_be_truncated;
             let is_why = why.is_none_or(|why| why.as_bytes() == reason);
@@ -231,7 +235,7 @@ impl Expected {
         }
     }
 
-    /// Describes the expected items, for a report.
+    /// Describes the items that are still expected, for a report.
     pub fn describe(&self) -> String {
         let mut text = String::from("expected, in the order of decision:");
         for item in self.items.iter().take(12) {
@@ -245,14 +249,15 @@ impl Expected {
     }
 }
 
-/// Returns the index of the first item for which `fits` returns true, among those that may arrive
-/// next.
+/// Returns the index of the first item for which `fits` returns true, among those that may be
+/// received next.
 pub fn next_item<T>(
     items: &VecDeque<T>,
     order: impl Fn(&T) -> (Order, bool),
     fits: impl Fn(&T) -> bool,
 ) -> Option<usize> {
-    // Rooms with an earlier message, which must arrive first. Plans have at most 16 rooms.
+    // The rooms that have an earlier message, which must be received first. A plan has at most 16
+    // rooms.
     let mut rooms: [u32; 16] = [u32::MAX; 16];
     let mut seen = 0;
     for (at, item) in items.iter().enumerate() {
@@ -272,9 +277,9 @@ pub fn next_item<T>(
                 seen += 1;
             }
             Order::Room(_) => {}
-            // This item may have been dropped, so the next one may arrive.
+            // The item may have been dropped, so later items may be received next.
             _ if is_optional => {}
-            // A direct item precedes all items decided after it.
+            // A direct item precedes all items that were decided after it.
             _ => return None,
         }
     }
@@ -282,7 +287,7 @@ pub fn next_item<T>(
 }
 
 impl Output {
-    /// Returns the size of the item's frame.
+    /// Returns the size in bytes of the frame for this item.
     pub fn len(&self) -> u64 {
         let framed = |length: usize| match length {
             0..=125 => length + 2,
@@ -291,7 +296,8 @@ impl Output {
         };
         (match *self {
             Output::Response(101) => frames::SWITCHING_PROTOCOLS.len(),
-            // An HTTP error does not count, since it is the connection's only output.
+            // The size of an HTTP error does not matter, since it is the only output of its
+            // connection.
             Output::Response(_) => 0,
             Output::Packet(packet) => framed(packet.encoded_len()),
             Output::JoinAck { room, id, members, shows } => {
@@ -304,7 +310,7 @@ impl Output {
             }
             Output::Raw(bytes) | Output::Pong(bytes) => framed(bytes.len()),
             Output::Close { code: None, .. } => 2,
-            // If the reason is unknown, assume the longest one that fits into a control frame.
+            // If the reason is unknown, assume the longest reason that fits into a control frame.
             Output::Close { reason, .. } => 4 + reason.map_or(123, str::len),
         }) as u64
     }
@@ -340,7 +346,7 @@ impl Output {
     }
 }
 
-/// Parses a snapshot: a JSON array of unique ids, in the hub's exact form.
+/// Parses a snapshot: a JSON array of unique ids, in exactly the form that the hub uses.
 fn snapshot(payload: &[u8]) -> Option<IdSet> {
     let inside = payload.strip_prefix(b"[")?.strip_suffix(b"]")?;
     let mut found = IdSet::default();
@@ -353,7 +359,7 @@ fn snapshot(payload: &[u8]) -> Option<IdSet> {
     Some(found)
 }
 
-/// Compares a packet with encoded bytes without encoding the packet.
+/// Returns true if `data` is the encoding of the packet, without encoding the packet.
 fn is_packet(packet: &PacketRef<'_>, data: &[u8]) -> bool {
     let PacketRef { room, event, dst, src, payload } = *packet;
     let mut rest = data;

@@ -1,4 +1,4 @@
-//! Executes the steps that disturb a connection's socket or task.
+//! Executes the steps that disturb the socket or the task of a connection.
 
 use std::io::ErrorKind;
 
@@ -9,7 +9,7 @@ use super::plan::{AppAction, Step};
 use crate::fault::Fault;
 
 impl Harness<'_> {
-    /// Executes a step about one connection's task or socket.
+    /// Executes a step that concerns the task or the socket of one connection.
     pub(super) fn inject(&mut self, at: usize, step: &Step) -> Result<(), Fault> {
         let task = self.conns[at].task;
         match *step {
@@ -19,7 +19,8 @@ impl Harness<'_> {
             }
             Step::Abort { .. } => {
                 self.conns[at].is_aborted = true;
-                // The connection stays marked as aborted, so no answer is expected from it.
+                // The connection stays marked as aborted, so no output is expected from it any
+                // more.
                 if self.tasks.is_done(task) {
                     return Ok(());
                 }
@@ -58,7 +59,8 @@ impl Harness<'_> {
                 conn.end.get_or_insert(End::Sending);
             }
             Step::Reset { .. } if conn.end != Some(End::Arrived) => {
-                // A reset discards bytes in flight and bytes not yet read, as in TCP.
+                // As in TCP, a reset discards the bytes in flight, and those that were not read
+                // yet.
                 conn.traffic.in_flight.clear();
                 peer.discard_unread();
                 peer.set_space(0);

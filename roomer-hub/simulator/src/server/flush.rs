@@ -1,4 +1,4 @@
-//! Checks large flushes, which their cause and the flush workers share.
+//! Checks large flushes, which the task that causes one shares with the flush workers.
 
 use roomer_engine::RecordedInput;
 
@@ -7,8 +7,8 @@ use super::marks::Mark;
 use crate::fault::Fault;
 
 impl Harness<'_> {
-    /// Checks that no room is flushed twice at the same time, and marks what has changed since the
-    /// last poll.
+    /// Checks that no room is flushed by two tasks independently. Sets marks for what has changed
+    /// since the last poll.
     pub(super) fn observe_flushes(&mut self, task: Option<usize>) -> Result<(), Fault> {
         if self.plan.setup.flush.is_none() {
             return Ok(());

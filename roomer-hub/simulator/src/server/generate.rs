@@ -10,8 +10,8 @@ use crate::alphabet::{EVENTS, RESERVED, ROOMS};
 use crate::hub::plan::{Address, ClientRef, DEFAULT_RATES, Payload};
 use crate::random::Source;
 
-/// The choices available to one plan. Few plans have all of them, because some situations hide
-/// others.
+/// The random choices that apply to a whole plan. Few plans allow everything, since some situations
+/// hide others.
 pub(super) struct Swarm {
     pub(super) slots: u32,
     rooms: usize,
@@ -22,7 +22,7 @@ pub(super) struct Swarm {
     handlers: u32,
     /// True if handlers may wait.
     pub(super) slow: bool,
-    /// True if rates may close connections.
+    /// True if the plan's rates may close connections.
     limited: bool,
 }
 
@@ -33,7 +33,7 @@ pub(super) const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
 
 /// Generates a plan.
 pub fn plan(source: &mut impl Source) -> Plan {
-    // A large flush needs more connections than other situations.
+    // A large flush needs more connections than the other situations do.
     let flush = source.one_in(4).then(|| Flush {
         max_inline: 1 + source.below(8) as usize,
         chunk: source.pick(&[1, 2, 3, 8]),
@@ -57,8 +57,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     setup.flush = flush;
     setup.hooks = source.one_in(5).then(|| hooks(source, &swarm));
     if let Some(hooks) = setup.hooks.as_mut().filter(|_| setup.memory_slack.is_some()) {
-        // Under a memory budget, one connection may close others, which leaves the order of their
-        // hooks and pongs unspecified.
+        // With a memory budget, an input of one connection may close others. The order of their
+        // hooks and pongs is then not specified, so hooks must not act.
         hooks.acting = 0;
     }
     setup.authorize = [(); 3].map(|()| source.one_in(8).then(|| answers(source, &swarm)));
@@ -74,10 +74,10 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// Connects some clients.
+/// Generates steps that connect some clients.
 fn first_steps(source: &mut impl Source, slots: u32) -> Vec<Step> {
     let mut steps = Vec::new();
-    // Without connections, the following steps would have no effect.
+    // Without connections, the steps that follow would have no effect.
     for slot in 0..source.below(slots + 1) {
         let slot = slot as u8;
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });
@@ -89,7 +89,7 @@ fn first_steps(source: &mut impl Source, slots: u32) -> Vec<Step> {
     steps
 }
 
-/// Appends rare situations to a plan, and adapts its configuration to them.
+/// Adds rare situations to a plan, and adapts the plan's configuration to them.
 fn append_scenarios(source: &mut impl Source, plan: &mut Plan) {
     let Plan { setup, steps, .. } = plan;
     if source.one_in(400) {
@@ -111,14 +111,14 @@ fn append_scenarios(source: &mut impl Source, plan: &mut Plan) {
 
 fn weights(source: &mut impl Source, is_large: bool) -> [u32; KINDS] {
     let mut weights = [
-        // connect, send, deliver, poll woken, poll, run until idle
+        // kinds 0 to 5: connect, send, deliver, poll woken, poll, run until idle
         4, 30, 24, 20, 3, 12, //
-        // socket space, limit io, interrupt, spurious writable, half-close, reset, vanish, fail
-        // writes, abort
+        // kinds 6 to 14: socket space, limit io, interrupt, spurious writable, half-close, reset,
+        // vanish, fail writes, abort
         8, 4, 2, 2, 1, 1, 1, 1, 1, //
-        // advance clock, run for, application, shutdown, send and deliver
+        // kinds 15 to 19: advance clock, run for, application, shutdown, send and deliver
         2, 4, 4, 1, 30, //
-        // fill a queue, send during write, a slow handler, a large flush
+        // kinds 20 to 23: fill a queue, send during write, a slow handler, a large flush
         2, 5, 6, 12,
     ];
     for (kind, weight) in weights.iter_mut().enumerate().skip(6) {
@@ -129,7 +129,7 @@ fn weights(source: &mut impl Source, is_large: bool) -> [u32; KINDS] {
     if !is_large {
         weights[23] = 0;
     }
-    // Drop the shutdown from most plans, since it ends nearly all other situations.
+    // Few plans contain a shutdown, since it ends nearly all other situations.
     if !source.one_in(4) {
         weights[18] = 0;
     }
@@ -252,7 +252,7 @@ fn step(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
     steps.push(last);
 }
 
-/// Connects a client, usually with a valid request.
+/// Returns the step that connects a client, usually with a valid request.
 fn connect(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) -> Step {
     let kinds = [
         RequestKind::WrongPath,
@@ -269,7 +269,7 @@ fn connect(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) -> Step {
     Step::Deliver { slot, bytes: if all { u32::MAX } else { source.below(300) } }
 }
 
-/// Draws the number of bytes that arrive together.
+/// Returns the number of bytes that a step delivers at the same time.
 fn delivered(source: &mut impl Source) -> u32 {
     match source.below(3) {
         0 => 1 + source.below(8),
@@ -278,7 +278,7 @@ fn delivered(source: &mut impl Source) -> u32 {
     }
 }
 
-/// Sends one or more frames, which arrive together.
+/// Sends one or more frames, which are delivered together.
 fn send_and_deliver(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -287,7 +287,7 @@ fn send_and_deliver(
 ) -> Step {
     steps.push(Step::Send { slot, frame: client_frame(source, swarm) });
     if swarm.limited && source.one_in(8) {
-        // One of the frames may close the connection, with others after it.
+        // Send more frames after one that may close the connection.
         let more = (0..source.below(4)).map(|_| client_frame(source, swarm));
         let more = more.chain([ClientFrame::Close(1000)]).map(|frame| Step::Send { slot, frame });
         steps.extend(more.collect::<Vec<_>>());

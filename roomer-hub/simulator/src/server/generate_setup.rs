@@ -1,4 +1,4 @@
-//! Generates a plan's configuration and its application's behaviour.
+//! Generates the configuration of a plan, and the behaviour of its application.
 
 use roomer_hub::Presence;
 
@@ -9,10 +9,10 @@ use crate::hub::plan::{DEFAULT_RATES, Mode};
 use crate::hub::token_bucket::RateSpec;
 use crate::random::Source;
 
-/// Generates the configuration, except for the options that depend on the swarm.
+/// Generates the configuration, except for the options that depend on the plan's `Swarm`.
 pub(super) fn setup(source: &mut impl Source) -> Setup {
     let pong = source.pick(&[60_000, 60_000, 2000, 300]);
-    // The builder requires an interval shorter than the pong timeout.
+    // The builder requires a ping interval that is shorter than the pong timeout.
     let ping = source.pick(&[pong / 10 * 9, pong / 2, pong - 1]);
     let max_message = source.pick(&[100, 200, 1000, 70_000, 1 << 20]);
     Setup {
@@ -48,7 +48,7 @@ pub(super) fn setup(source: &mut impl Source) -> Setup {
 fn cap(source: &mut impl Source) -> Cap {
     let total = source.one_in(12).then(|| 1 + source.below(6) as usize);
     let per_address = source.one_in(12).then(|| 1 + source.below(4) as usize);
-    // Above the total, the limit per address would have no effect.
+    // A limit per address that exceeds the total limit would have no effect.
     Cap { total, per_address: per_address.map(|most| most.min(total.unwrap_or(most))) }
 }
 
@@ -68,7 +68,7 @@ fn presence(source: &mut impl Source) -> Option<(&'static str, Presence)> {
     source.one_in(8).then(|| (source.pick(&patterns), source.pick(&modes)))
 }
 
-/// Generates rates. They are small, so plans reach them. Most plans have none, and therefore reach
+/// Generates rate limits, small enough to be reached. Most plans have none, and therefore reach
 /// other situations.
 fn rates(source: &mut impl Source, max_message: u32) -> [Option<RateSpec>; 4] {
     let mut rates = DEFAULT_RATES;

@@ -1,4 +1,5 @@
-//! Compares what handlers, rules and other holders of handles do with the hub inputs.
+//! Compares the actions of handlers, rules and code that holds a connection's handle with the
+//! inputs of the hub.
 
 use roomer_engine::RecordedInput;
 use roomer_hub::Permission;
@@ -16,7 +17,7 @@ use crate::fault::{Fault, ensure};
 use crate::hub::op::{Effect, Op};
 
 impl Harness<'_> {
-    /// Checks the rule or handler call that a packet causes.
+    /// Checks that the rule or handler that a packet must call was called.
     pub(super) fn check_called(
         &mut self,
         at: usize,
@@ -36,8 +37,8 @@ impl Harness<'_> {
                 let after_rule = self.conns[at].pending_rule.take().is_some();
                 self.marks.mark(after_rule, Mark::HandlerAfterRule);
                 let script = &plan.scripts[handler];
-                // A slow handler whose first action is a panic panics in the call, before its
-                // future exists.
+                // If the first action of a slow handler is a panic, the handler panics in the call,
+                // before it returns a future.
                 (script.is_slow() && script.actions[0] != AppAction::Panic, packet)
             }
             Some(&Effect::Authorize { permission: about, packet, .. }) => {
@@ -58,12 +59,13 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         let (read, payload) = (conn.read, packet.payload.len() as u64);
         conn.waiting = Some(Waiting { until: None, read, payload });
-        // Input behind this packet stays in the decoder's buffer until the handler has completed.
+        // The input after this packet stays in the decoder's buffer until the handler has
+        // completed.
         conn.buffered_from.get_or_insert(conn.parsed);
         Ok(())
     }
 
-    /// Checks that a rule's answer is passed to the hub.
+    /// Checks that the engine passes the answer of a rule to the hub.
     fn check_answered(
         &mut self,
         at: usize,
@@ -91,13 +93,13 @@ impl Harness<'_> {
         self.give(op, None)?;
         self.note_closed_by_hub(at);
         self.marks.mark(self.conns[at].is_closed_by_hub, Mark::ClosedByAnswer);
-        // An allowed packet may call a handler, which may be slow too.
+        // A packet that is allowed may call a handler, which may be slow as well.
         self.check_called(at, journal, log)?;
         self.conns[at].pending_rule = None;
         Ok(())
     }
 
-    /// Checks a slow handler's poll, within its connection's poll.
+    /// Checks that a pending handler was polled in the poll of its own connection.
     pub(super) fn check_resumed(
         &mut self,
         (by, bytes_in): (u16, u64),
@@ -109,15 +111,15 @@ impl Harness<'_> {
         let Some(at) = found else {
             return Err(Fault::new(format!("a handler of {by} is polled that was never called")));
         };
-        // Handlers run in their connection's task and therefore end with it.
+        // A handler runs in the task of its connection, and is polled only together with it.
         ensure!(polled == Some(at), "the handler of {at} is polled in the poll of {polled:?}");
         self.check_call(at, journal, log)?;
         let now = self.now();
         let conn = &mut self.conns[at];
         conn.has_resumed = conn.waiting.is_none();
         if conn.has_resumed {
-            // No bytes were read while the handler was pending, so restart the measurement of
-            // silence.
+            // While the handler was pending, the server did not read, so the client's silence
+            // counts from now.
             (conn.last_received, conn.unanswered_ping, conn.is_ping_order_unknown) =
                 (now, None, false);
             (conn.before_read, conn.parse_resumes_at) = ((now, None), Some(bytes_in));
@@ -129,7 +131,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that a panic closes its connection immediately.
+    /// Checks that a panic of application code closes the connection immediately.
     pub(super) fn check_panicked(
         &mut self,
         at: usize,
@@ -142,7 +144,7 @@ impl Harness<'_> {
         self.close(at, 1011, Some(reason))
     }
 
-    /// Checks a handler's actions until it completes or starts to wait.
+    /// Checks the actions of a handler, until it completes or starts to wait.
     fn check_call(
         &mut self,
         at: usize,
@@ -163,7 +165,7 @@ impl Harness<'_> {
                     return self.check_answered(at, allowed, journal, log);
                 }
                 LogEntry::Paused { until } => {
-                    // `check_called` has set `waiting` for slow handlers and rules only.
+                    // `check_called` has set `waiting` only if the handler or rule is slow.
                     let Some(waiting) = &mut self.conns[at].waiting else {
                         return Err(Fault::new(format!("a synchronous handler of {at} waits")));
                     };
@@ -186,7 +188,7 @@ impl Harness<'_> {
                     self.marks.mark(crowd > 2, Mark::PanicInCrowd);
                     return self.check_panicked(at, journal, "handler failed");
                 }
-                // A raw message does not produce an input, so leave the journal unchanged.
+                // A raw message is not an input of the hub, so there is no entry in the journal.
                 LogEntry::Raw { by, payload, taken } => self.check_raw(by, payload, taken)?,
                 action => {
                     let entry = journal.next();
@@ -202,8 +204,8 @@ impl Harness<'_> {
         Err(Fault::new("a handler did not complete".into()))
     }
 
-    /// Checks that a slow handler was dropped in a poll of its connection, because the connection
-    /// ended.
+    /// Checks that a slow handler was dropped because its connection has ended, in a poll of that
+    /// connection.
     pub(super) fn check_dropped(&mut self, by: u16, polled: Option<usize>) -> Result<(), Fault> {
         let found = self.by_id(by).filter(|&at| polled == Some(at));
         let Some(at) = found else {
@@ -225,7 +227,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks a command given outside any handler.
+    /// Checks a command that the application has given outside any handler.
     pub(super) fn check_outside(
         &mut self,
         entry: RecordedInput,
@@ -240,7 +242,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Compares an action with the input that it caused.
+    /// Compares an action with the input that it must cause in the hub.
     pub(super) fn check_action(
         &mut self,
         action: LogEntry,

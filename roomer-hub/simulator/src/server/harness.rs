@@ -1,4 +1,4 @@
-//! Runs a plan step by step: the real server with its sockets and tasks, and the clients.
+//! Runs the steps of a plan: the real server with its sockets and tasks, and the clients.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::fault::{Fault, ensure};
 use crate::hub::model::Model;
 use crate::trace::Trace;
 
-/// The maximum number of polls before the clock advances. More indicate an endless loop.
+/// The maximum number of polls at one point in time. More polls mean an endless loop.
 const MAX_POLLS: u32 = 1_000_000;
 
 /// The maximum number of connections in a plan.
@@ -33,41 +33,42 @@ pub struct Harness<'p> {
     pub server: Server,
     pub tasks: Tasks,
     pub conns: Vec<ConnModel>,
-    /// The last connection in each slot.
+    /// For each slot, the latest connection in it.
     pub slots: [Option<usize>; 32],
     pub application: Application,
     pub model: Model,
-    /// Each client's connection, by client number.
+    /// For each client of the model, its connection.
     pub conn_of_client: Vec<usize>,
     pub journal: Vec<RecordedInput>,
-    /// The number of generated ids.
+    /// The number of ids that have been generated.
     pub ids: Arc<AtomicU32>,
     pub is_stopping: bool,
     pub(super) drain: Option<Drain>,
-    /// True while a task waiting for the drain is polled.
+    /// True while a task that waits for the drain is being polled.
     pub(super) is_drain_poll: bool,
     pub trace: Trace,
-    /// Events whose hooks must still be called, in order.
+    /// The events for which a hook must still be called, in order.
     pub pending_hooks: VecDeque<PendingHook>,
-    /// The number of bytes that the server had received before this poll, if the plan has hooks.
+    /// If the plan has hooks: the number of bytes that the server had received before this poll.
     pub bytes_in: u64,
-    /// True if another connection has sent a message during a write in this poll.
+    /// True if, in this poll, another connection has sent a message while the server was writing.
     pub sent_during_write: bool,
-    /// The number of inputs so far.
+    /// The number of inputs that the hub has received.
     pub input_count: u32,
     pub(super) counts: Counts,
-    /// The number of failed handlers, and the number of callbacks that have panicked.
+    /// The number of handlers that have failed, and of callbacks that have panicked.
     pub failures: (u64, u64),
     /// True if a connection was rejected because of a limit.
     pub(super) was_full: bool,
-    /// The number of flush workers. Their tasks follow the timer task and precede the connections.
+    /// The number of flush workers. In `tasks` they follow the timer task, and precede the
+    /// connections.
     pub(super) workers: usize,
-    /// The number of connections left in each large flush after the last poll.
+    /// For each large flush, the number of connections that were left to write after the last poll.
     pub(super) flushes: Vec<usize>,
     pub steps: u64,
     pub marks: Marks,
     pub verbose: bool,
-    /// The hub inputs in readable form, if a report needs them.
+    /// The inputs of the hub as text, if a report needs them.
     pub history: Vec<String>,
     pub(super) buffer: Vec<u8>,
 }
@@ -86,7 +87,8 @@ impl<'p> Harness<'p> {
         let server = application.register_rules(builder, &setup.authorize, &clock).build();
         let server = server.map_err(|error| Fault::new(error.to_string()))?;
         server.keep_journal();
-        // The timer task comes first and the workers next, so later tasks are connections.
+        // Spawn the timer task and the workers first, so that all later tasks belong to
+        // connections.
         let mut tasks = Tasks::new();
         let (keeper, sleeper) = (server.clone(), clock.clone());
         tasks.spawn(async move { keeper.run_timers(|wait| sleeper.sleep(wait)).await });
@@ -136,7 +138,7 @@ impl<'p> Harness<'p> {
         self.clock.now()
     }
 
-    /// Executes one of the plan's steps.
+    /// Executes a step of the plan.
     pub fn step(&mut self, step: &Step) -> Result<(), Fault> {
         match *step {
             Step::Connect { slot, request } => self.connect(slot, request),
@@ -197,18 +199,18 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
-    /// Returns the last connection in a slot.
+    /// Returns the latest connection in a slot.
     pub fn conn_in_slot(&self, slot: u8) -> Option<usize> {
         *self.slots.get(usize::from(slot))?
     }
 
-    /// Connects a client in a slot, and sends its request.
+    /// Connects a client in a slot and sends its request, which is then in flight.
     pub fn connect(&mut self, slot: u8, request: RequestKind) {
         if self.conns.len() >= MAX_CONNS || usize::from(slot) >= self.slots.len() {
             return;
         }
         let (socket, peer) = socket();
-        // Determine the rejection first, before the new socket counts.
+        // Determine this before the new socket itself counts as a handshake.
         let rejected_early = self.early_rejection(slot);
         let task = self.tasks.spawn(self.server.connect(socket, address(slot)));
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
@@ -226,13 +228,12 @@ impl<'p> Harness<'p> {
             self.marks.mark(is_gone, Mark::SlotReused);
         }
         self.slots[usize::from(slot)] = Some(self.conns.len());
-        // The slot has no id until the connection opens, so actions on it have no effect until
-        // then.
+        // Until the connection opens, it has no id, so the application cannot act on it.
         self.application.state().slots[usize::from(slot)] = None;
         self.conns.push(conn);
     }
 
-    /// Polls woken tasks until none is left, then checks the invariants of an idle server.
+    /// Polls woken tasks until there are none left, then checks the invariants of an idle server.
     pub fn run_until_idle(&mut self) -> Result<(), Fault> {
         let mut polls = 0;
         while let Some(task) = self.tasks.poll_nth_woken(0) {
@@ -244,7 +245,7 @@ impl<'p> Harness<'p> {
         self.check_idle()
     }
 
-    /// Advances the time, stopping at each timer.
+    /// Advances the time by `span`. Stops at each timer, and polls the woken tasks there.
     pub fn run_for(&mut self, span: Duration) -> Result<(), Fault> {
         let end = self.now() + span;
         self.run_until_idle()?;
@@ -256,12 +257,14 @@ impl<'p> Harness<'p> {
         self.run_until_idle()
     }
 
-    /// Checks the effects of a poll or a call: the hub's inputs and the output.
+    /// Checks everything that a poll, or a call from outside, has caused: the hub's inputs, and the
+    /// output.
     pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
-        // The application took these entries during the poll, so they come first.
+        // During the poll, the application has already taken these entries from the engine's
+        // journal, so they precede the rest.
         self.journal.append(&mut self.application.state().journal);
         self.server.take_journal(&mut self.journal);
-        // Tasks and connections are both numbered in order of creation.
+        // Tasks and connections are both numbered in the order of creation.
         let at = |task| self.conns.binary_search_by_key(&task, |conn| conn.task).ok();
         let polled = task.and_then(at);
         self.observe_flushes(task)?;
@@ -272,17 +275,18 @@ impl<'p> Harness<'p> {
             if written != conn.taken.0 {
                 conn.taken = (written, now);
                 if std::mem::take(&mut conn.was_full) {
-                    // The socket has accepted bytes after it was full, so it has become writable.
+                    // A socket that was full has accepted bytes, so it must have become writable
+                    // since.
                     conn.writable = (now, now);
                 } else if conn.is_narrow {
-                    // The engine treats a short write as a sign that the socket is full.
+                    // The engine takes a short write as a sign that the socket is full.
                     conn.writable.1 = now;
                 }
             }
             conn.was_full |= conn.peer.is_full();
         }
-        // Check the journal before clients read so that all output is expected by the time it is
-        // compared.
+        // Check the journal before the clients read, so that the expected output is complete when
+        // it is compared.
         self.check_journal(polled)?;
         for at in 0..self.conns.len() {
             if self.conns[at].peer.available() > 0 {
@@ -292,7 +296,7 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
-    /// Sets the shutdown marks.
+    /// Sets the marks for a shutdown.
     pub(super) fn mark_shutdown(&mut self) {
         let in_handshake = self.conns.iter().any(|conn| conn.state == State::Handshake);
         self.marks.mark(in_handshake, Mark::ShutdownInHandshake);
@@ -300,7 +304,7 @@ impl<'p> Harness<'p> {
         self.marks.mark(self.conns.iter().any(is_stalled), Mark::ShutdownWhileStalled);
     }
 
-    /// Returns a connection's index, given its id number.
+    /// Returns the index of the connection with this id number.
     pub fn by_id(&self, id: u16) -> Option<usize> {
         self.conns.iter().rposition(|conn| conn.id == id && conn.client.is_some())
     }

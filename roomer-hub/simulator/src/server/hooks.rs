@@ -1,5 +1,5 @@
-//! The application's hooks. Each event must be reported once and in order, and a hook may act on
-//! it.
+//! The hooks of the application. Each event must be reported to its hook once and in order, and the
+//! hook may act.
 
 use roomer_engine::{Builder, Conn, DisconnectReason, RecordedInput};
 
@@ -11,7 +11,7 @@ use super::plan::Hooks;
 use crate::alphabet::{ROOMS, room_number};
 use crate::fault::{Fault, ensure};
 
-/// An event that calls a hook.
+/// An event for which a hook is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookEvent {
     Connected,
@@ -36,8 +36,8 @@ impl HookEvent {
 pub struct PendingHook {
     by: u16,
     event: HookEvent,
-    /// The number of the input that caused the event. If one input causes events in several rooms,
-    /// they may come in any order.
+    /// The number of the input that has caused the event. Events that one input causes in several
+    /// rooms may be reported in any order.
     cause: u32,
 }
 
@@ -74,7 +74,7 @@ impl Application {
     }
 
     fn on_hook(&self, hooks: Hooks, conn: &Conn, what: HookEvent) {
-        // Determine the position before the action, whose inputs follow it.
+        // Determine the position in the journal first, since the action adds inputs to it.
         let (after, bytes_in) = self.journal_position(conn);
         let by = self.record(conn, |by| LogEntry::HookCalled { by, event: what, after, bytes_in });
         if hooks.is_acting(by, what) {
@@ -91,7 +91,7 @@ fn known(room: &str) -> &'static str {
 }
 
 impl Harness<'_> {
-    /// Expects a hook call, if the plan registers the hook.
+    /// Records that a hook must be called for an event, if the plan registers this hook.
     pub(super) fn expect_hook(&mut self, client: u16, what: HookEvent) {
         if self.plan.setup.hooks.is_some_and(|hooks| hooks.is_enabled(what)) {
             let by = self.model.clients[usize::from(client)].id;
@@ -99,18 +99,19 @@ impl Harness<'_> {
         }
     }
 
-    /// Consumes the pings that the server answered before a hook was called in this poll.
+    /// Removes the pings that the server has answered in this poll before it called a hook.
     pub(super) fn answer_before_hook(&mut self, at: usize, bytes_in: u64) {
         let conn = &self.conns[at];
         let come = bytes_in - self.bytes_in;
-        // Input behind a message whose handler is pending is parsed after the hooks for the
-        // handler's events.
+        // Input that follows a message with a pending handler is parsed only after the hooks for
+        // the handler's events were called.
         if conn.parse_resumes_at != Some(bytes_in) {
             self.settle_pings_up_to(at, conn.read_at_poll + come);
         }
     }
 
-    /// Checks that a hook is called for the expected event, and checks the effects of its action.
+    /// Checks that a hook was called for the event that is next, and checks the effects of the
+    /// hook's action.
     pub(super) fn check_hook_called(
         &mut self,
         (by, what): (u16, HookEvent),
@@ -118,7 +119,7 @@ impl Harness<'_> {
         log: &mut Cursor<'_, LogEntry>,
     ) -> Result<(), Fault> {
         let first = self.pending_hooks.front().copied();
-        // A closed connection leaves its rooms in unspecified order.
+        // If a connection is closed, it leaves its rooms in any order.
         let place =
             self.pending_hooks.iter().position(|pending| pending.by == by && pending.event == what);
         let may = place.is_some_and(|place| {

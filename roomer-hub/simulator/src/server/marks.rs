@@ -113,7 +113,7 @@ crate::coverage::marks! {
     Closed1013 = "close 1013",
     ClosedWithout = "a close without a code",
     CloseOverflowsOther = "a close whose notice exceeds the limit of another connection",
-    // One mark for each `Violation`, in the same order.
+    // One mark for each `Violation`. Their order must be the same as there.
     BadReservedBits = "reserved bits",
     BadUnmasked = "an unmasked frame",
     BadContinuation = "a continuation without a message",
@@ -134,12 +134,12 @@ crate::coverage::marks! {
 }
 
 impl Marks {
-    /// Marks a violation that has closed a connection.
+    /// Sets the mark for a violation that has closed a connection.
     pub fn violation(&mut self, violation: Violation) {
         self.0 |= 1 << (Mark::BadReservedBits as u8 + violation as u8);
     }
 
-    /// Marks a rule's answer.
+    /// Sets the marks for the answer of a rule.
     pub fn rule(&mut self, about: Permission, is_allowed: bool, has_waited: bool) {
         let denied = match about {
             Permission::Join => Mark::JoinDenied,
@@ -151,7 +151,7 @@ impl Marks {
         self.mark(has_waited, after);
     }
 
-    /// Marks a received item.
+    /// Sets the marks for an item that a client has received.
     pub fn frame(&mut self, item: &ExpectedItem) {
         let mark = match item.output {
             Output::Packet(packet) => match packet.encoded_len() {
@@ -170,7 +170,7 @@ impl Marks {
         self.mark(true, mark);
     }
 
-    /// Marks a received close frame.
+    /// Sets the marks for a close frame that a client has received.
     pub fn close(&mut self, code: Option<u16>) {
         let mark = match code {
             Some(1000) => Mark::Closed1000,

@@ -1,21 +1,24 @@
-//! Plans for the whole server: the real engine over in-memory sockets, checked byte by byte.
+//! Plans for the whole server: the real engine with in-memory sockets, checked byte by byte.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`plan`] | a plan as data |
 //! | `generate`, `generate_setup`, `scenarios` | generate plans from seeds |
-//! | `setup` | the server's configuration |
+//! | `setup` | converts the configuration of a plan to the server's options |
 //! | `harness` | runs a plan: the server, its tasks and its sockets |
-//! | `client_side`, `traffic` | what clients send and receive |
+//! | `client_side`, `traffic` | the bytes that clients send and receive |
 //! | `faults` | executes the steps that disturb a connection |
 //! | `application`, `permissions`, `hooks`, `auth_hook` | the application: handlers, rules, hooks and `authorize` |
-//! | `conn_model` | a connection's state, as observed from outside the server |
-//! | `checker`, `cursor` | compares each input that the engine gives its hub with the bytes that it has read |
-//! | `handler_log` | compares the actions of handlers and handles with the engine's inputs |
-//! | `outputs`, `expected` | the output that the model expects, compared with each byte that the server sends |
-//! | `after_poll` | checks a connection's state after its task was polled |
-//! | `admission`, `drain`, `flush`, `counters` | connection limits, draining, large flushes and statistics |
-//! | `quiescence`, `ending` | invariants while no task is woken, and a plan's final checks |
+//! | `conn_model` | the state of a connection, as far as it can be observed outside the server |
+//! | `checker`, `cursor` | check each input that the engine passes to its hub against the bytes
+//! that it has read |
+//! | `handler_log` | compares the actions of application code with the engine's inputs |
+//! | `outputs`, `expected` | the output that the model expects, and its comparison with the bytes
+//! that the server sends |
+//! | `after_poll` | checks the state of a connection after its task was polled |
+//! | `admission`, `drain`, `flush`, `counters` | check connection limits, draining, large flushes
+//! and statistics |
+//! | `quiescence`, `ending` | check the invariants of an idle server, and the end of a plan |
 //! | `marks` | coverage marks |
 
 mod admission;
@@ -86,10 +89,11 @@ pub fn run(plan: &Plan) -> Outcome {
     Outcome { steps: harness.steps, hash: harness.trace.hash(), marks: harness.marks.0, fault }
 }
 
-/// Runs all steps and the final checks. Returns the index of the failed step, and the reason.
+/// Runs all steps and the final checks. If a check fails, returns the index of the step and the
+/// reason.
 fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
     let mut at = 0;
-    // An engine panic counts as a fault. After one, the harness is only read.
+    // A panic in the engine counts as a fault. After a panic, the harness is only read.
     let result = catch_unwind(AssertUnwindSafe(|| {
         for step in &harness.plan.steps {
             harness.step(step)?;
@@ -115,8 +119,8 @@ pub fn must_hold(plan: &Plan) {
     }
 }
 
-/// Shrinks a failing plan and returns a report: the fault, the hub inputs, the bytes that
-/// each connection received, and the plan as a test.
+/// Shrinks a failing plan and returns a report: the fault, the inputs of the hub, the bytes that
+/// each connection has received, and the plan as a test.
 pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
     let (mut text, mut plan) = (String::new(), plan.clone());
     let before = plan.steps.len();
@@ -191,8 +195,8 @@ fn shrink(plan: &mut Plan) {
     }
 }
 
-/// Removes presence rules, permission rules and the `authorize` hook, if the plan still fails
-/// without them.
+/// Removes presence rules, permission rules and the `authorize` hook, as far as the plan still
+/// fails without them.
 fn shrink_setup(plan: &mut Plan) {
     let simplifications: [fn(&mut Plan); 6] = [
         |plan| plan.setup.presence_rules[0] = None,

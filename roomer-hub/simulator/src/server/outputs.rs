@@ -1,4 +1,4 @@
-//! Converts the model's effects to expected output, and estimates the sizes of queues.
+//! Converts the model's effects to expected output, and estimates the size of queues.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ impl Harness<'_> {
         let now = self.now();
         self.model.input(now, op);
         self.input_count += 1;
-        // Take the effects and restore them later: the checks below borrow the harness mutably.
+        // Take the effects out of the model until the end of this function, since the calls below
+        // borrow the harness mutably.
         let effects = std::mem::take(&mut self.model.effects);
         let is_close = matches!(op, Op::Close { .. });
         let mut left = None;
@@ -77,8 +78,8 @@ impl Harness<'_> {
         self.expect(self.now(), at, Order::After(number), output);
     }
 
-    /// Expects a packet to one client. `left` is the room that a client has left because of the
-    /// same input.
+    /// Expects a packet to one client. `left` is the room that the client leaves because of the
+    /// same input, if any.
     fn expect_packet(&mut self, to: u16, packet: PacketRef<'static>, left: Option<u32>) {
         let at = self.conn_of_client[usize::from(to)];
         let order = match (packet.dst.is_empty(), left) {
@@ -114,10 +115,11 @@ impl Harness<'_> {
         self.expect_hook(client, HookEvent::Gone(DisconnectReason::ByServer(code)));
         *self.counts.closes.entry(code).or_default() += 1;
         let (now, at) = (self.now(), self.conn_of_client[usize::from(client)]);
-        // Output beyond the hard limit is dropped.
+        // The connection's queue may drop output beyond its hard limit.
         let expected = &mut self.conns[at].expected;
         expected.may_be_truncated |= expected.may_drop_next();
-        // The close is required even if the queue is full: the engine always reserves space for it.
+        // The close frame is required even if the queue is full, since the engine always reserves
+        // space for it.
         let close = Output::Close { code: Some(code), reason };
         expected.push(now, Order::Barrier, close, false);
     }
@@ -129,7 +131,7 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         conn.expected.push(now, order, what, false);
         let outstanding = conn.expected.outstanding() as usize;
-        // All of these bytes stay in the queue only if the socket has no space.
+        // If the socket has space, some of these bytes leave the queue immediately.
         if !conn.peer.has_space() {
             self.marks.mark(outstanding == soft, Mark::SoftExactly);
             self.marks.mark(outstanding == hard, Mark::HardExactly);
@@ -139,14 +141,15 @@ impl Harness<'_> {
         }
     }
 
-    /// Consumes the pings and pongs before the next input.
+    /// Removes the pings and pongs that precede the client's next input, and expects the answers to
+    /// the pings.
     pub(super) fn settle_pings(&mut self, at: usize) {
         self.settle_pings_up_to(at, u64::MAX);
     }
 
-    /// Consumes the pings and pongs before the next input, up to this position.
+    /// Like `settle_pings`, but only up to this position in the client's bytes.
     pub(super) fn settle_pings_up_to(&mut self, at: usize, read: u64) {
-        // The server handles frames in order, so frames before the next input have been handled.
+        // The server handles frames in order, so it has handled those that precede the next input.
         while let Some(what @ (Meaning::Ping(_) | Meaning::Pong)) = self.conns[at].next()
             && self.conns[at].traffic.pending.front().is_some_and(|sent| sent.at <= read)
         {
@@ -158,27 +161,31 @@ impl Harness<'_> {
                 let sent_during_write = self.sent_during_write;
                 let expected = &mut self.conns[at].expected;
                 expected.push(now, Order::Direct, Output::Pong(payload), is_optional);
-                // The pong may have been queued during the write of the message.
+                // The pong may have been queued while the message sent during the write occupied
+                // the queue.
                 expected.may_exceed_limit |= sent_during_write && expected.may_drop_next();
                 self.marks.mark(true, Mark::Pong);
             }
         }
     }
 
-    /// Returns true if the queue may have been so full that raw messages were rejected.
+    /// Returns true if a connection's queue may be above its high-water mark, where raw messages
+    /// are rejected.
     pub(super) fn may_be_congested(&self, at: usize) -> bool {
         let soft = self.plan.setup.max_backlog as u64;
         self.conns[at].expected.outstanding() > soft / 2
     }
 
-    /// Returns true if the server may exceed its memory budget. A buffer for an incomplete message,
-    /// or for input after a pending handler, may be twice as large as its contents.
+    /// Returns true if the server may exceed its memory budget. The buffer for an incomplete
+    /// message, or for input after a pending handler, may be twice as large as its contents.
     pub(super) fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
         let most = self.plan.setup.max_message as u64 + 100;
-        // These are upper bounds: a plan must not fail because the engine holds less than it may.
+        // Use upper bounds: the plan must not fail because the engine needs less memory than it may
+        // use.
         let held = self.conns.iter().filter(|conn| conn.state != State::Ended).map(|conn| {
-            // Even complete messages may have been read in several parts.
+            // A message that is complete by now may have arrived in several parts, and have
+            // occupied a buffer until now.
             let is_whole =
                 conn.traffic.pending.front().is_none_or(|sent| sent.at <= conn.read_at_poll);
             let unfinished = if is_whole { 0 } else { 2 * most.min(conn.read) };
@@ -189,7 +196,7 @@ impl Harness<'_> {
         held.sum::<u64>() > budget
     }
 
-    /// Returns true if a connection may be congested enough to pause senders.
+    /// Returns true if an open connection may be so congested that senders are paused.
     pub(super) fn may_pause_senders(&self) -> bool {
         (0..self.conns.len())
             .any(|at| self.conns[at].state == State::Open && self.may_be_congested(at))

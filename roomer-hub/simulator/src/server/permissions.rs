@@ -1,5 +1,5 @@
-//! The application's permission rules, which answer as the plan defines, immediately or after a
-//! delay.
+//! The permission rules of the application. They answer as the plan specifies, immediately or after
+//! a delay.
 
 use roomer_engine::{Builder, Conn};
 use roomer_hub::Permission;
@@ -11,7 +11,8 @@ use super::plan::RuleAnswers;
 
 const QUESTIONS: [Permission; 3] = [Permission::Join, Permission::Publish, Permission::Direct];
 
-/// Returns a hash of a question. Rules for joins receive only the room.
+/// Returns a hash of a question to a rule. For joins, it contains only the room, since the rule
+/// receives nothing else.
 pub(super) fn digest(about: Permission, packet: &PacketRef<'_>) -> u64 {
     match about {
         Permission::Join => hash(&PacketRef { room: packet.room, ..PacketRef::default() }),
@@ -20,7 +21,7 @@ pub(super) fn digest(about: Permission, packet: &PacketRef<'_>) -> u64 {
 }
 
 impl RuleAnswers {
-    /// Returns true if a set of kinds contains the kind of this question.
+    /// Returns true if the set `kinds` contains the kind of the question with this hash.
     fn has(kinds: u8, digest: u64) -> bool {
         kinds >> (digest % 8) & 1 == 1
     }
@@ -31,7 +32,7 @@ impl RuleAnswers {
 }
 
 impl Application {
-    /// Registers the plan's rules.
+    /// Registers the permission rules of the plan.
     pub(super) fn register_rules(
         &self,
         mut builder: Builder,
@@ -51,7 +52,7 @@ impl Application {
     fn quick_rule(&self, builder: Builder, about: Permission, answers: RuleAnswers) -> Builder {
         let application = self.clone();
         let rule = move |conn: &Conn, packet: PacketRef<'_>| {
-            // The answer depends only on the question, so the checker can compute it.
+            // The answer depends only on the question, so that the checker can compute it.
             let digest = digest(about, &packet);
             let by = application.record_question(about, digest, conn);
             application.answer(&answers, digest, conn, by)
@@ -83,7 +84,8 @@ impl Application {
                 if RuleAnswers::has(answers.waits, digest) {
                     call.pause(&clock, wait).await;
                 }
-                // Set this before answering, since the answer's action may panic.
+                // Set this before the rule answers: the action may panic, which must not count as a
+                // dropped call.
                 call.is_finished = true;
                 call.application.answer(&answers, digest, &call.conn, by)
             }
@@ -101,7 +103,7 @@ impl Application {
         }
     }
 
-    /// Records a rule call. Returns the connection's id number.
+    /// Records the call of a rule. Returns the id number of the connection.
     fn record_question(&self, about: Permission, digest: u64, conn: &Conn) -> u16 {
         self.record(conn, |by| LogEntry::RuleCalled { by, about, digest })
     }

@@ -1,8 +1,8 @@
 //! A plan for the whole server, as plain data: the frames that clients send, the order of
-//! deliveries and polls, and the faults. Running it uses no randomness, and it can be shrunk step
-//! by step.
+//! deliveries and polls, and the faults. Its run uses no randomness, and it can be shrunk step by
+//! step.
 //!
-//! Connections are identified by slot so that a plan stays meaningful when steps are removed.
+//! Steps refer to connections by slot, so a plan stays meaningful when steps are removed.
 
 use roomer_hub::Presence;
 
@@ -16,23 +16,25 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
-/// The server's configuration. Times are in milliseconds.
+/// The configuration of the server. All times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
     pub mode: Mode,
     pub max_name: usize,
     pub max_rooms: usize,
-    /// A connection's rates, in the order messages, bytes, joins, violations.
+    /// The rates of a connection, in the order: messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
     pub max_message: usize,
     pub max_backlog: usize,
-    /// The permission rules for joins, messages to rooms, and direct messages.
+    /// The behaviour of the permission rules for joins, messages to rooms, and direct messages.
     pub authorize: [Option<RuleAnswers>; 3],
     pub hooks: Option<Hooks>,
-    /// The presence modes other than `Full`, by name or `prefix*`.
+    /// The presence modes that differ from `Full`, each with the pattern of its rooms: a name, or
+    /// `prefix*`.
     pub presence_rules: [Option<(&'static str, Presence)>; 2],
-    /// The memory budget beyond one connection's limit; `None` means the default budget.
+    /// The memory budget, as the amount above the minimum for one connection. `None` means the
+    /// default budget.
     pub memory_slack: Option<usize>,
     pub ping: u64,
     pub pong: u64,
@@ -40,22 +42,22 @@ pub struct Setup {
     pub handshake: u64,
     pub close: u64,
     pub coalesce: u64,
-    /// The limits on connections, and those on handshakes.
+    /// The limits on connections, followed by the limits on handshakes.
     pub caps: [Cap; 2],
-    /// How the `authorize` hook behaves, if there is one.
+    /// The behaviour of the `authorize` hook; `None` if the plan has no hook.
     pub auth_hook: Option<AuthHook>,
-    /// The drain settings; `None` means the defaults.
+    /// The settings for draining; `None` means the defaults.
     pub drain: Option<Drain>,
     /// The settings for large flushes; `None` means the defaults, with one worker.
     pub flush: Option<Flush>,
-    /// The slots of clients that answer neither pings nor close frames, as a bit set.
+    /// A bit set of the slots whose clients answer neither pings nor close frames.
     pub mute: u32,
-    /// How the last connections end.
+    /// How the connections that are left at the end of the plan end.
     pub ending: Ending,
 }
 
-/// How a permission rule behaves. Questions are divided into eight kinds by their hash; sets of
-/// kinds are bitmaps.
+/// The behaviour of a permission rule. Questions are divided into eight kinds by their hash, and a
+/// set of kinds is a bitmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleAnswers {
     pub allows: u8,
@@ -67,7 +69,7 @@ pub struct RuleAnswers {
     pub waits: u8,
 }
 
-/// A total limit and a limit per address.
+/// Limits on a number, in total and per client address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cap {
     pub total: Option<usize>,
@@ -78,43 +80,44 @@ impl Cap {
     pub const NONE: Cap = Cap { total: None, per_address: None };
 }
 
-/// How the `authorize` hook behaves. Sets of slots are bitmaps.
+/// The behaviour of the `authorize` hook. A set of slots is a bitmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthHook {
     pub admits: u32,
-    /// The slots for which it panics instead of rejecting.
+    /// The rejected slots for which the hook panics instead.
     pub panics: u32,
     /// The delay of a slow hook in milliseconds, followed by the slots that are delayed.
     pub wait: Option<u32>,
     pub waits: u32,
 }
 
-/// Drain settings.
+/// The settings for draining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// The deadline in milliseconds.
+    /// The time limit for the drain, in milliseconds.
     pub deadline: u64,
     pub per_second: usize,
 }
 
-/// Settings for large flushes.
+/// The settings for large flushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flush {
-    /// The maximum number of connections that one poll writes to. A flush to more is a large one.
+    /// The maximum number of connections to which one poll writes. A flush to more connections is
+    /// large.
     pub max_inline: usize,
-    /// The number of connections that a worker takes at a time.
+    /// The number of connections that a task takes from a large flush at a time.
     pub chunk: usize,
-    /// The number of flush workers; may be 0, as on a single-threaded runtime.
+    /// The number of flush workers. It may be 0, as on a single-threaded runtime.
     pub workers: usize,
 }
 
-/// How the `on_connect`, join, leave and disconnect hooks behave.
+/// The behaviour of the hooks for connects, joins, leaves and disconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hooks {
-    /// The registered hooks, as a bit set: connect, join, leave, disconnect.
+    /// A bit set of the hooks that are registered: connect, join, leave, disconnect.
     pub enabled: u8,
-    /// The hooks that perform the action, as a bit set: the low four bits for even ids, the high four
-    /// for odd ids.
+    /// A bit set of the hooks that perform the action: the low four bits for connections with even
+    /// id numbers, the high four for odd ones.
     pub acting: u8,
     pub action: AppAction,
 }
@@ -127,7 +130,7 @@ pub enum Ending {
     Drain,
 }
 
-/// A handler for an event, with its actions in order.
+/// A handler for an event, given by the actions that it performs in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
     pub event: &'static str,
@@ -141,7 +144,7 @@ impl Script {
     }
 }
 
-/// An action that application code performs with a connection's handle.
+/// An action that application code performs on a connection, through the connection's handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppAction {
     ToRoom {
@@ -155,7 +158,7 @@ pub enum AppAction {
         payload: Payload,
     },
     Raw(Payload),
-    /// Adds the connection to a room or removes it, without calling a permission rule.
+    /// Adds the connection to a room, or removes it from a room. No permission rule is called.
     Join {
         room: &'static str,
     },
@@ -166,35 +169,35 @@ pub enum AppAction {
         code: u16,
         reason: &'static str,
     },
-    /// Closes the connection in a slot, if it has called a handler before.
+    /// Closes the connection in a slot, provided that it has called a handler before.
     CloseOther {
         slot: u8,
         code: u16,
         reason: &'static str,
     },
-    /// Waits for a time; 0 yields once.
+    /// Waits for this time in milliseconds; 0 yields once.
     Pause {
         millis: u32,
     },
-    /// Returns an error.
+    /// Makes the handler return an error.
     Fail,
     Panic,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Connects a client and sends its request. The slot's previous connection stays open, but no
-    /// further steps refer to it.
+    /// Connects a client in a slot, and sends its request. If the slot has a connection already,
+    /// that connection stays open, but no further steps refer to it.
     Connect {
         slot: u8,
         request: RequestKind,
     },
-    /// Sends a frame. Its bytes are then in flight.
+    /// Makes a client send a frame. The frame's bytes are in flight until they are delivered.
     Send {
         slot: u8,
         frame: ClientFrame,
     },
-    /// Delivers bytes in flight.
+    /// Delivers this many of a client's bytes in flight.
     Deliver {
         slot: u8,
         bytes: u32,
@@ -209,72 +212,72 @@ pub enum Step {
     },
     /// Polls woken tasks until none is left.
     RunUntilIdle,
-    /// Limits the bytes that the socket accepts; `u32::MAX` means unlimited.
+    /// Limits how many bytes the socket accepts from now on; `u32::MAX` removes the limit.
     SocketSpace {
         slot: u8,
         bytes: u32,
     },
-    /// Limits the bytes per read and per write.
+    /// Limits how many bytes one read returns, and one write accepts.
     LimitIo {
         slot: u8,
         read: u32,
         write: u32,
     },
-    /// Interrupts the next write.
+    /// Makes the next write fail as interrupted.
     Interrupt {
         slot: u8,
     },
-    /// Sends three messages to a room during the next write, through the handle of another slot's
-    /// connection.
+    /// During the next write, sends three messages to a room through the handle of the connection
+    /// in another slot.
     SendDuringWrite {
         slot: u8,
         sender: u8,
         room: &'static str,
         payload: Payload,
     },
-    /// Reports the socket as writable, whether or not it is.
+    /// Wakes the task as if the socket were writable, whether or not it is.
     SpuriousWritable {
         slot: u8,
     },
-    /// Closes the client's sending direction.
+    /// Ends the client's stream.
     HalfClose {
         slot: u8,
     },
-    /// Loses the connection and the data in flight, and reports the loss to the server.
+    /// Breaks the connection. The data in flight is lost, and the server is notified.
     Reset {
         slot: u8,
     },
-    /// Loses the connection and the data in flight, without reporting the loss to the server.
+    /// Breaks the connection. The data in flight is lost, and the server is not notified.
     Vanish {
         slot: u8,
     },
-    /// Makes all further writes fail, while reads still succeed.
+    /// Makes all further writes of the server fail, while reads still succeed.
     FailWrites {
         slot: u8,
     },
-    /// Drops the connection's task, as a runtime does when it aborts a task.
+    /// Drops the task of a connection, as a runtime does when it aborts a task.
     Abort {
         slot: u8,
     },
-    /// Advances the clock without polling.
+    /// Advances the clock, and polls no task.
     AdvanceClock {
         millis: u32,
     },
-    /// Advances the clock, stopping at each timer.
+    /// Advances the clock. Stops at each timer, and polls the woken tasks there.
     RunFor {
         millis: u32,
     },
-    /// Performs an action outside any handler.
+    /// Performs an action through the handle of a connection, outside any handler.
     App {
         slot: u8,
         action: AppAction,
     },
     Shutdown,
-    /// Drains the server, or waits for the drain in progress.
+    /// Starts to drain the server. If a drain is in progress, waits for that one.
     Drain,
 }
 
-/// The kind of a client's request.
+/// The request that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
     Upgrade,
@@ -300,7 +303,7 @@ pub enum ClientFrame {
     },
     Ping(u8),
     Pong(u8),
-    /// A close frame; 0 means without a code.
+    /// A close frame with this code; without a code if it is 0.
     Close(u16),
     Violation(Violation),
 }
@@ -308,15 +311,16 @@ pub enum ClientFrame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     Bytes(Payload),
-    /// The size limit plus this difference, which may be negative.
+    /// The maximum size of a message, plus this number, which may be negative.
     Limit(i8),
-    /// The length that fills this slot's queue up to its soft or hard limit, plus this difference.
+    /// The size that fills the queue of this slot's connection up to its soft or hard limit, plus
+    /// `more`.
     Queue {
         slot: u8,
         hard: bool,
         more: i8,
     },
-    /// The length for which the server's frame to another client has this size.
+    /// The size for which the frame that the server sends to another client has this size.
     Frame(u32),
 }
 
@@ -325,11 +329,11 @@ pub enum Form {
     Whole,
     Text,
     Fragmented(u8),
-    /// Fragments, with a ping before the last one.
+    /// Fragments of the message, with a ping before the last of them.
     FragmentedWithPing(u8),
 }
 
-/// A protocol violation.
+/// A violation of the protocol by a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
     ReservedBits,

@@ -1,4 +1,4 @@
-//! Checks the invariants of an idle server.
+//! Checks the invariants of an idle server, in which no task is woken.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use super::harness::Harness;
 use super::marks::Mark;
 use crate::fault::{Fault, ensure};
 
-/// The engine's pause after each [`READ_QUANTUM`] read from a sender, while a receiver is
-/// congested.
+/// The engine's pause of a sender after each [`READ_QUANTUM`], while a receiver is congested.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 
-/// How many bytes are read between two of a sender's pauses ([`BACKPRESSURE_PAUSE`]).
+/// The number of bytes that the engine reads from a sender between two pauses
+/// ([`BACKPRESSURE_PAUSE`]).
 const READ_QUANTUM: u64 = 64 * 1024;
 
-/// The engine's `CLOSE_SCAN_LIMIT`: it does not scan a longer incomplete message for a close frame.
-/// A decoder may buffer up to twice this many bytes.
+/// The engine's `CLOSE_SCAN_LIMIT`: in an incomplete message that is longer, the engine does not
+/// look for a close frame. A decoder may buffer up to twice this many bytes.
 const CLOSE_SCAN_LIMIT: usize = 32 * 1024;
 
-/// The engine's limit on bytes read after a close.
+/// The engine's limit on the number of bytes that it reads after it has closed a connection.
 const MAX_READ_AFTER_CLOSE: u64 = 256 * 1024;
 
 impl Harness<'_> {
-    /// Checks all invariants while no task is woken.
+    /// Checks all invariants. No task may be woken.
     pub(super) fn check_idle(&mut self) -> Result<(), Fault> {
-        // Run the engine's own checks first: they report faults closer to their cause.
+        // Run the engine's own checks first, since they report a fault closer to its cause.
         self.server.audit(true).map_err(Fault::new)?;
         self.check_counts()?;
         self.marks.mark(self.model.rejected_packets.no_shared_room > 0, Mark::NoSharedRoom);
@@ -41,7 +41,7 @@ impl Harness<'_> {
         );
         let state = self.application.state();
         let unasked = state.auth_calls.len() + state.auth_decided.len();
-        // The guard borrows the harness, which the checks below change.
+        // Release the lock, since the checks below need it.
         drop(state);
         ensure!(unasked == 0, "authorize was called, or has decided, {unasked} times too often");
         let is_ready = !self.is_stopping && self.drain.is_none() && !self.is_full();
@@ -64,7 +64,7 @@ impl Harness<'_> {
             let is_waiting = waiting.until.is_some_and(|until| now < until);
             ensure!(is_waiting, "its handler waits until {:?}", waiting.until);
         }
-        // An aborted task cannot write or close, so its connection ends with it.
+        // An aborted task can neither write nor close, so its connection must have ended with it.
         ensure!(conn.state == State::Ended || !conn.is_aborted, "its task was dropped");
         match conn.state {
             State::Handshake => self.check_handshake(at)?,
@@ -73,7 +73,7 @@ impl Harness<'_> {
             State::Ended => return self.check_ended(at),
         }
         let conn = &mut self.conns[at];
-        // The engine may have noticed the close later than the model.
+        // A message to a room may be queued only after the room's delay.
         let is_queued = |item: &ExpectedItem| {
             !matches!(item.order, Order::Room(_)) || now >= item.at + coalesce
         };
@@ -86,7 +86,7 @@ impl Harness<'_> {
         let conn = &self.conns[at];
         ensure!(conn.peer.is_dropped(), "its task has ended, its socket is not dropped");
         let is_missing = conn.expected.is_required_missing() && !conn.expected.is_finished;
-        // Only a clean close guarantees that all output arrives.
+        // Only after a clean close must all output have arrived.
         let is_lost = conn.has_closed_cleanly && is_missing;
         ensure!(!is_lost, "its last output is lost: {}", conn.expected.describe());
         Ok(())
@@ -102,7 +102,7 @@ impl Harness<'_> {
         let is_limited =
             conn.pending_auth.is_none_or(|pending_auth| conn.read <= pending_auth.most);
         ensure!(is_limited, "too much is read during authorize");
-        // Above the limit, reading stops until the hook has decided.
+        // If the buffer is full, the server does not read until the hook has decided.
         let may_wait = conn.is_buffer_full();
         let is_read = conn.peer.unread() == 0 && !conn.is_fully_read();
         ensure!(may_wait || is_read, "a handshake that is not read");
@@ -115,7 +115,8 @@ impl Harness<'_> {
         let millis = Duration::from_millis;
         let conn = &mut self.conns[at];
         ensure!(!self.is_stopping, "it is open after the shutdown");
-        // The queue is within the limit, but delayed room messages may still exceed it.
+        // When the server is idle, the queue is within its limit. With delayed room messages, it
+        // may still exceed the limit later.
         conn.expected.may_exceed_limit &= setup.coalesce > 0;
         let is_late = now >= conn.last_ping + millis(setup.ping);
         ensure!(!is_late, "no ping since {:?}", conn.last_ping);
@@ -128,20 +129,21 @@ impl Harness<'_> {
         self.check_sending(at)
     }
 
-    /// Checks that an open connection reads, unless a handler is pending or senders are paused.
+    /// Checks that the server reads from an open connection, unless a handler is pending or senders
+    /// are paused.
     fn check_reading(&mut self, at: usize) -> Result<(), Fault> {
         let (now, may_pause_senders) = (self.now(), self.may_pause_senders());
         let may_be_congested = self.may_be_congested(at);
         let conn = &mut self.conns[at];
         let unread = conn.peer.unread();
         if conn.waiting.is_some() {
-            // No bytes are read while the handler is pending.
+            // While a handler is pending, the server does not read.
             self.marks.mark(unread > 0, Mark::UnreadBehindSlow);
         } else if unread > 0 || conn.is_fully_read() {
             self.marks.mark(may_pause_senders, Mark::SenderPaused);
             conn.was_unread = true;
             ensure!(may_pause_senders, "bytes have arrived and are not read");
-            // A paused sender still reads a quantum occasionally.
+            // From time to time, the server reads a quantum even from a paused sender.
             let quanta = conn.last_read.div_ceil(READ_QUANTUM).max(1) as u32;
             let (read, since) = *conn.paused.get_or_insert((conn.read, now));
             if read != conn.read {
@@ -158,7 +160,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that an open connection has sent its output, or that its socket is full.
+    /// Checks that an open connection has sent all of its output, unless its socket is full.
     fn check_sending(&mut self, at: usize) -> Result<(), Fault> {
         let (now, setup) = (self.now(), &self.plan.setup);
         let coalesce = Duration::from_millis(setup.coalesce);
@@ -172,8 +174,8 @@ impl Harness<'_> {
             let is_sent = !is_missing && expected.pings == 0;
             ensure!(is_sent, "not sent: {}", expected.describe());
             if !expected.items.iter().any(is_delayed) {
-                // The remaining items are optional and were dropped: otherwise they would have
-                // arrived.
+                // The items that are left are optional. Since the socket has space, they would have
+                // been sent if they had not been dropped.
                 expected.items.clear();
                 expected.may_exceed_limit = false;
                 expected.optional_pings = 0;
@@ -194,7 +196,7 @@ impl Harness<'_> {
     fn check_closing(&mut self, at: usize) -> Result<(), Fault> {
         let (now, close_timeout) = (self.now(), self.close_timeout(at));
         let conn = &mut self.conns[at];
-        // The connection's task has been polled.
+        // The task of the closing connection has been polled by now.
         let polled = *conn.closed.get_or_insert((now, None)).1.get_or_insert(now);
         let is_late = now >= polled.max(conn.writable.1) + close_timeout;
         ensure!(!is_late, "it takes too long to close");
@@ -202,7 +204,7 @@ impl Harness<'_> {
         let is_enough = has_read >= MAX_READ_AFTER_CLOSE;
         let is_read = conn.peer.unread() == 0 && !conn.is_fully_read();
         ensure!(is_enough || is_read, "it is closing, and does not read");
-        // The engine's limit does not count the bytes read in the poll that closed the connection.
+        // The engine does not count the bytes that it read in the poll that closed the connection.
         let is_limited = has_read < 6 * MAX_READ_AFTER_CLOSE;
         ensure!(is_limited, "it is closing, and does not stop reading");
         if conn.peer.has_space() {

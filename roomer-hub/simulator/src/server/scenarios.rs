@@ -1,4 +1,4 @@
-//! Sequences of steps that random choices would rarely produce.
+//! Generates sequences of steps that random choices would rarely produce.
 
 use super::generate::{PAUSES, Swarm, any_address, client_frame, payload, room, time};
 use super::plan::{
@@ -8,15 +8,16 @@ use super::plan::{
 use crate::hub::plan::{Address, ClientRef, DEFAULT_RATES, Mode, Payload};
 use crate::random::Source;
 
-/// Connects clients until a snapshot has several chunks. One of the last clients does not read all
-/// of its snapshot.
+/// Connects so many clients that a snapshot has several chunks. The last clients do not read all of
+/// their snapshots.
 pub(super) fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     let count = 101 + source.below(8);
     for number in 0..count {
-        // Reusing a slot leaves its earlier connection open, but no further steps refer to it.
+        // Slots are used again. The earlier connection in a slot stays open, but no further steps
+        // refer to it.
         let slot = (number % 30) as u8;
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });
-        // The last client's `join_ack` is the longest.
+        // The `join_ack`s of the last clients are the longest.
         if number + 2 > count {
             steps.push(Step::SocketSpace { slot, bytes: 100 + source.below(4500) });
         }
@@ -35,7 +36,8 @@ pub(super) fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     steps.push(Step::RunFor { millis: source.pick(&[100, 1500, 12_000]) });
 }
 
-/// Fills the queue of a client that does not read, exactly to its limit or nearly, and sends more.
+/// Fills the queue of a client that does not read, exactly or nearly to its limit, and then sends
+/// more.
 pub(super) fn fill_queue(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -47,11 +49,11 @@ pub(super) fn fill_queue(
     let mut millis = source.pick(&[20, 60, 60]);
     let waits = swarm.slow && source.one_in(2);
     if waits {
-        // Use another client's handler, called while the server still treats the receiver as
+        // Call the handler of another client, while the server still treats the receiver as
         // congested.
         (from, millis) = ((slot + 1) % swarm.slots as u8, 1);
     }
-    // The application has the client's handle and sends to it.
+    // If the client has called a handler, the application has its handle, and can send to it.
     let known = source.one_in(3);
     if known {
         let (room, event, form, dst) = ("root", "chat", Form::Whole, Address::Nothing);
@@ -75,7 +77,7 @@ pub(super) fn fill_queue(
             steps.push(Step::Send { slot: from, frame });
         }
         steps.push(Step::Deliver { slot: from, bytes: u32::MAX });
-        // Congestion pauses the senders for some time.
+        // Because of the congestion, the server pauses the senders for some time.
         steps.push(Step::RunFor { millis });
     };
     if hard || waits {
@@ -84,7 +86,7 @@ pub(super) fn fill_queue(
         }
     }
     send(Size::Queue { slot, hard, more: source.pick(&[-1, 0, 0, 1]) }, false);
-    // A paused sender may also have a pending handler.
+    // The server may pause a sender while that sender's handler is pending.
     send(Size::Bytes(payload(source)), waits);
     if known {
         steps.push(Step::App { slot, action: AppAction::Raw(payload(source)) });
@@ -92,8 +94,8 @@ pub(super) fn fill_queue(
     Step::RunFor { millis: source.pick(&[1, 300, 1100]) }
 }
 
-/// Makes a rule allow a message after its sender has left the room, when its violation bucket is
-/// empty. The message is rejected, and the connection stays open.
+/// Makes a rule allow a message only after its sender has left the room, while the sender's
+/// violation bucket is empty. The message must be rejected, without closing the connection.
 pub(super) fn answered_too_late(
     source: &mut impl Source,
     setup: &mut Setup,
@@ -101,7 +103,7 @@ pub(super) fn answered_too_late(
 ) {
     let (wait, action) = (Some(source.pick(&PAUSES)), AppAction::Raw(Payload(1, 1)));
     setup.mode = Mode::Default;
-    // One violation is free: the message with the reserved event uses it up.
+    // The bucket contains a single token, which the message with the reserved event takes.
     setup.rates = [None, None, None, Some((1, 1))];
     setup.authorize[1] = Some(RuleAnswers { allows: 0xff, acting: 0, action, wait, waits: 0xff });
     let slot = 30;
@@ -121,8 +123,8 @@ pub(super) fn answered_too_late(
     steps.push(Step::RunFor { millis: source.pick(&[1, 60, 4000]) });
 }
 
-/// While a rule about a client's join is pending, adds the client to the room or removes it from
-/// another, and makes the hook for this event panic.
+/// While the permission rule for a client's join is pending, puts the client into that room, or
+/// removes it from another. The hook for this event panics.
 pub(super) fn moved_while_waiting(
     source: &mut impl Source,
     setup: &mut Setup,
@@ -148,7 +150,8 @@ pub(super) fn moved_while_waiting(
     steps.push(Step::RunFor { millis: source.pick(&[1, 60, 4000]) });
 }
 
-/// Calls a handler or rule that may wait, sends more messages, and causes another event meanwhile.
+/// Calls a handler or rule that may wait. While it is pending, sends more messages and causes
+/// another event.
 pub(super) fn slow_call(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -201,7 +204,8 @@ pub(super) fn slow_call(
     }
 }
 
-/// Sends to more clients than one poll may write to, and causes another event meanwhile.
+/// Sends a message to more clients than one poll writes to. While it is being written, causes
+/// another event.
 pub(super) fn large_flush(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -217,7 +221,8 @@ pub(super) fn large_flush(
     }
     let other = source.below(swarm.slots) as u8;
     if source.one_in(4) {
-        // Only a client that has called a handler can send during a write.
+        // The sender must have called a handler, so that the application can send in its name
+        // during a write.
         steps.push(Step::Send { slot, frame: send("root", "chat", payload(source)) });
         steps.push(Step::Deliver { slot, bytes: u32::MAX });
         steps.push(Step::RunUntilIdle);
@@ -231,7 +236,7 @@ pub(super) fn large_flush(
     }
     steps.push(Step::Send { slot, frame: send("root", "cha", payload(source)) });
     steps.push(Step::Deliver { slot, bytes: u32::MAX });
-    // Poll the task that reads the message, or let the room's delay elapse first.
+    // Either poll the task that reads the message, or let the room's delay elapse first.
     steps.push(if source.one_in(4) {
         Step::AdvanceClock { millis: 2 }
     } else {
@@ -247,13 +252,13 @@ pub(super) fn large_flush(
     if source.one_in(2) { Step::RunUntilIdle } else { Step::PollWoken { nth: 0 } }
 }
 
-/// Returns a packet without addresses.
+/// Returns a packet without `dst` and `src`.
 fn send(room: &'static str, event: &'static str, payload: Payload) -> ClientFrame {
     let (dst, src, form) = (Address::Nothing, Address::Nothing, Form::Whole);
     ClientFrame::Packet { room, event, dst, src, payload: Size::Bytes(payload), form }
 }
 
-/// Appends an event that may affect the connections or the room of a large flush.
+/// Adds an event that may affect the room of a large flush, or the connections in it.
 fn disturb_flush(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -275,13 +280,13 @@ fn disturb_flush(
     }
 }
 
-/// Authorizes two clients from an address that is limited to one connection at the same time, or
-/// drains or stops the server meanwhile.
+/// Lets two clients from one address be authorized at the same time, although the address is
+/// limited to one connection. The server may be drained or stopped in the meantime.
 pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps: &mut Vec<Step>) {
     let wait = Some(source.pick(&[20, 300]));
     setup.auth_hook = Some(AuthHook { admits: u32::MAX, panics: 0, wait, waits: u32::MAX });
     setup.caps[0] = Cap { total: None, per_address: Some(1) };
-    // The limit exceeds the hook's delay, so the handshakes do not time out.
+    // Longer than the hook's delay, so the handshakes do not time out.
     setup.handshake = 10_000;
     for slot in [25, 26] {
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });
@@ -296,13 +301,13 @@ pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps
     steps.push(Step::RunFor { millis: 300 });
 }
 
-/// Starts and completes a large flush in one poll with a large chunk size, and sends a message to
-/// the same room during its writes.
+/// Starts and completes a large flush in one poll, thanks to a large chunk size. During its writes,
+/// sends a message to the same room.
 pub(super) fn input_at_flush_end(source: &mut impl Source, plan: &mut Plan) {
     let Plan { setup, scripts, steps } = plan;
     let workers = source.below(2) as usize;
     setup.flush = Some(Flush { max_inline: 1 + source.below(2) as usize, chunk: 32, workers });
-    // No limit may close a connection, or the flush would have fewer connections.
+    // Set all limits so high that none closes a connection: the flush needs all of them.
     (setup.rates, setup.max_message, setup.memory_slack) = (DEFAULT_RATES, 1000, None);
     (setup.max_name, setup.max_backlog, setup.caps) = (4096, 5000, [Cap::NONE; 2]);
     if scripts.is_empty() {
@@ -331,7 +336,7 @@ pub(super) fn input_at_flush_end(source: &mut impl Source, plan: &mut Plan) {
     }
 }
 
-/// Polls a random number of woken tasks.
+/// Adds steps that poll a random number of woken tasks.
 fn poll_some(source: &mut impl Source, most: u32, steps: &mut Vec<Step>) {
     for _ in 0..source.below(most) {
         steps.push(Step::PollWoken { nth: source.below(6) as u8 });

@@ -1,4 +1,4 @@
-//! Converts the plan's configuration for the engine, the model and the checkers.
+//! Converts the configuration of a plan to options for the engine, the model and the checkers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,8 +10,8 @@ use roomer_testkit::Clock;
 use super::plan::{Drain, Flush, Setup};
 use crate::hub::plan::{DEFAULT_RATES, Mode};
 
-/// An environment with virtual time, which yields the ids from
-/// [`identity`](crate::alphabet::identity) in order.
+/// An environment with virtual time. Its random ids are those of
+/// [`identity`](crate::alphabet::identity), in order.
 pub(crate) struct SimEnvironment {
     pub(crate) clock: Clock,
     pub(crate) ids: Arc<AtomicU32>,
@@ -23,7 +23,7 @@ impl Environment for SimEnvironment {
     }
 
     fn random(&self) -> [u8; 16] {
-        // The first random value is the hash tables' key.
+        // The engine draws the key of its hash tables first, so the second value is the first id.
         let number = self.ids.fetch_add(1, Ordering::Relaxed).wrapping_sub(1);
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&[0xa0, number as u8, (number >> 8) as u8, 7]);
@@ -48,17 +48,17 @@ impl Setup {
         config
     }
 
-    /// Returns the memory budget; `None` means the default.
+    /// Returns the memory budget in bytes; `None` for the default.
     pub(super) fn budget(&self) -> Option<u64> {
         Some((self.hard_limit() + self.memory_slack?) as u64)
     }
 
-    /// Returns a queue's hard limit.
+    /// Returns the hard limit on the size of a queue, in bytes.
     pub(super) fn hard_limit(&self) -> usize {
         self.max_backlog + self.max_message.max(3 * self.max_backlog)
     }
 
-    /// Returns a builder with these options.
+    /// Returns a server builder with the options of the plan.
     pub(super) fn builder(&self) -> Builder {
         let mut builder = Server::builder()
             .max_name(self.max_name)
@@ -70,7 +70,7 @@ impl Setup {
             .write_timeout(millis(self.write))
             .handshake_timeout(millis(self.handshake))
             .close_timeout(millis(self.close))
-            // The checkers do not model this timeout.
+            // The checkers do not model this timeout, so it must not occur.
             .message_timeout(Duration::from_secs(1 << 30))
             .coalesce(millis(self.coalesce));
         builder = self.set_caps(self.set_rates(builder));
@@ -112,7 +112,7 @@ impl Setup {
 
     fn set_caps(&self, builder: Builder) -> Builder {
         let [connections, handshakes] = self.caps;
-        // Clients without an address count only in total.
+        // Clients without an address count only towards the total.
         let mut builder = builder.trust_proxy("unix");
         if let Some(most) = connections.total {
             builder = builder.max_connections(most);

@@ -1,4 +1,4 @@
-//! The frames that clients send as bytes, with each one's effect on the server.
+//! The bytes of the frames that clients send, and the effect of each frame on the server.
 
 use std::collections::VecDeque;
 
@@ -9,21 +9,21 @@ use super::plan::{Form, RequestKind, Setup, Violation};
 use crate::alphabet::noise;
 use crate::hub::plan::Mode;
 
-/// The bytes that a client has sent, and the items in them.
+/// The bytes that a client has sent, and the items that they contain.
 #[derive(Debug, Default)]
 pub struct Traffic {
     pub in_flight: VecDeque<u8>,
-    /// Sent items that the server has not handled yet, in order.
+    /// The items that the server has not handled yet, in the order in which they were sent.
     pub pending: VecDeque<Sent>,
-    /// The total number of bytes sent.
+    /// The number of bytes that the client has sent.
     total: u64,
-    /// The size in bytes of the largest message sent.
+    /// The size in bytes of the largest message that the client has sent.
     pub largest: usize,
     scratch: Vec<u8>,
     masks: u32,
 }
 
-/// An item that the server can handle once it has read the bytes up to this position.
+/// An item that the server can handle once it has read the client's bytes up to the position `at`.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     pub at: u64,
@@ -32,29 +32,29 @@ pub struct Sent {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Meaning {
-    /// A request, with the status of the expected response.
+    /// An upgrade request, with the status that the response must have.
     Request(u16),
     Packet(PacketRef<'static>),
     Ping(&'static [u8]),
     Pong,
     Close(Option<u16>),
-    /// A violation, with the expected close code.
+    /// A violation of the protocol, with the code with which the server must close.
     Violation(u16),
 }
 
 impl Traffic {
-    /// Returns the next item, if the server has read all of it.
+    /// Returns the next item. `None` unless the server has read all of it.
     pub fn peek(&self, read: u64) -> Option<Meaning> {
         self.pending.front().filter(|sent| sent.at <= read).map(|sent| sent.meaning)
     }
 
-    /// Removes the next item, if the server has read all of it.
+    /// Removes and returns the next item. `None` unless the server has read all of it.
     pub fn next(&mut self, read: u64) -> Option<Sent> {
         self.peek(read)?;
         self.pending.pop_front()
     }
 
-    /// Returns true if the client has committed a violation that stops the server's parsing.
+    /// Returns true if the client has committed a violation after which the server stops parsing.
     pub fn has_sent_violation(&self) -> bool {
         let deafens =
             |sent: &Sent| matches!(sent.meaning, Meaning::Violation(code) if code != 1003);
@@ -70,15 +70,17 @@ impl Traffic {
         self.pending.push_back(Sent { at: self.total, meaning: what });
     }
 
-    /// Sends a frame. `header_means` takes effect once the server has read the header.
+    /// Sends a frame. If `header_means` is given, it takes effect as soon as the server has read
+    /// the frame's header.
     fn frame(&mut self, start: u8, payload: &[u8], header_means: Option<Meaning>) {
-        // Use a different mask for each frame without randomness: multiples of the golden ratio.
+        // Each frame needs another mask, but no randomness, so use multiples of the golden ratio.
         self.masks = self.masks.wrapping_add(0x9e37_79b9);
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         frames::write(start, payload, self.masks.to_be_bytes(), &mut scratch);
         if let Some(what) = header_means {
-            // The header is decisive, so the server may react before the payload arrives.
+            // The header alone determines the effect, so the server may react before it has read
+            // the payload.
             let at = self.total + (scratch.len() - payload.len()) as u64;
             self.pending.push_back(Sent { at, meaning: what });
         }
@@ -86,7 +88,7 @@ impl Traffic {
         self.scratch = scratch;
     }
 
-    /// Sends an upgrade request with the slot in a header.
+    /// Sends an upgrade request. One of its headers contains the slot.
     pub fn request(&mut self, kind: RequestKind, slot: u8, mode: Mode) {
         let slot = format!("X-Slot: {slot}\r\n");
         let good = frames::request("/ws", &slot);
@@ -124,7 +126,7 @@ impl Traffic {
         self.push(Meaning::Close(code));
     }
 
-    /// Sends a packet in the given form. All fragments except the last have one byte each.
+    /// Sends a packet in the given form. Each fragment except the last contains one byte.
     pub fn packet(&mut self, packet: PacketRef<'static>, form: Form, setup: &Setup) {
         let message = packet.to_bytes();
         self.largest = self.largest.max(message.len());
@@ -158,9 +160,9 @@ impl Traffic {
     pub fn violation(&mut self, violation: Violation, setup: &Setup) {
         let wrong = Some(Meaning::Violation(1002));
         let binary = first_byte::FINAL | first_byte::BINARY;
-        // The packet itself is valid; only its frame is not.
+        // The packet is valid, but the frame that contains it is not.
         let word = PacketRef { room: "root", event: "cha", ..PacketRef::default() }.to_bytes();
-        // The remaining violations are in the payload.
+        // In the remaining violations, the payload is at fault.
         let (start, payload, code): (u8, &[u8], u16) = match violation {
             Violation::ReservedBits => return self.frame(0x40 | binary, &word, wrong),
             Violation::Unmasked => {
@@ -180,12 +182,12 @@ impl Traffic {
                 let mut head = Vec::new();
                 frames::write_head(binary, 1 << 63, [1, 2, 3, 4], &mut head);
                 self.bytes(&head);
-                // Send no payload, since its announced length of 2^63 bytes is impossible.
+                // Send only the header, which announces a payload of 2^63 bytes.
                 return self.push(Meaning::Violation(1002));
             }
             Violation::Fragments => {
                 self.frame(first_byte::BINARY, b"", None);
-                // Together with the first frame, this exceeds the fragment limit by one.
+                // Together with the first frame, these are one more than the limit on fragments.
                 for _ in 0..1024 {
                     self.frame(first_byte::CONTINUATION, b"", None);
                 }

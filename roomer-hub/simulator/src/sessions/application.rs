@@ -1,5 +1,5 @@
-//! The application: handlers, hooks and `authorize`. One log records their actions together with
-//! the hub inputs, in order of occurrence.
+//! The application under test: handlers, hooks and `authorize`. Their actions are recorded in one
+//! log, together with the inputs of the hub, in the order in which they occur.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use roomer_testkit::Clock;
 use super::plan::{AppAction, ROOMS, Setup};
 use crate::alphabet::{id_number, identity, noise};
 
-/// The handlers' actions, one for each event. Slow handlers wait before they act.
+/// The handlers, one per event, named after their actions. Slow handlers wait before they act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Script {
-    /// Sends a message to the caller.
+    /// Sends a message to the client that called the handler.
     Echo,
     /// Sends a message to the room `root`.
     Announce,
-    /// Adds the caller to a room without a request from the client.
+    /// Adds the client to a room that it has not requested to join.
     MoveIn,
-    /// Closes the caller's connection.
+    /// Closes the client's connection.
     Bye,
     SlowEcho,
     SlowAnnounce,
@@ -36,7 +36,7 @@ pub const SCRIPTS: [(&str, Script); 7] = [
     ("slowbye", Script::SlowBye),
 ];
 
-/// The payload of handlers' messages, as offset and length.
+/// The payload of the messages that handlers send, as an offset in the noise and a length.
 pub const REPLY: (u8, u32) = (9, 5);
 
 impl Script {
@@ -45,7 +45,7 @@ impl Script {
     }
 }
 
-/// A log entry. Connections are given by id number.
+/// An entry in the log. A connection is given by its id number.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
     Input(RecordedInput),
@@ -53,7 +53,7 @@ pub enum Event {
         by: u16,
         script: Script,
     },
-    /// A slow handler starts a wait until this time.
+    /// A slow handler starts to wait until this time.
     Waits {
         by: u16,
         until: Duration,
@@ -74,13 +74,13 @@ pub enum Event {
     Disconnected {
         by: u16,
     },
-    /// The value that was stored with a connection is missing.
+    /// The value that the application has stored with a connection is missing.
     Forgot {
         by: u16,
     },
 }
 
-/// An application action. The next input must be its effect.
+/// An action of the application. It must cause the next input of the hub.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     ToRoom { room: &'static str, payload: &'static [u8] },
@@ -90,7 +90,7 @@ pub enum Action {
     Close(u16),
 }
 
-/// A value that the application stores with each connection: the connection's id number.
+/// The value that the application stores with each connection: the connection's id number.
 struct Stored(u16);
 
 #[derive(Clone, Debug, Default)]
@@ -100,11 +100,11 @@ pub struct Application(Arc<Mutex<State>>);
 pub struct State {
     pub log: Vec<Event>,
     inputs: Vec<RecordedInput>,
-    /// The number of pending calls to `authorize_async`.
+    /// The number of calls to `authorize_async` that are pending.
     pub authorizing: usize,
-    /// The number of completed calls to `authorize` and `authorize_async`.
+    /// The number of calls to `authorize` and `authorize_async` that have completed.
     pub authorized: usize,
-    /// The number of running slow handlers.
+    /// The number of slow handlers that are running.
     pub running: usize,
 }
 
@@ -113,7 +113,7 @@ impl Application {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves the inputs that the hub has received so far to the log.
+    /// Appends the inputs that the hub has received since the last call to the log.
     pub fn collect(&self, server: &Server) {
         let mut state = self.state();
         let State { log, inputs, .. } = &mut *state;
@@ -126,7 +126,7 @@ impl Application {
         self.state().log.push(event);
     }
 
-    /// Records whether the value that `on_connect` stored with the connection is missing.
+    /// If the value that `on_connect` has stored with the connection is missing, records that.
     fn recall(&self, conn: &Conn) {
         let by = number(conn);
         if conn.get().is_none_or(|stored: Arc<Stored>| stored.0 != by) {
@@ -251,7 +251,7 @@ impl AppAction {
     }
 }
 
-/// A running call to a slow handler.
+/// A call to a slow handler that is running.
 struct SlowCall {
     application: Application,
     conn: Conn,
@@ -283,7 +283,7 @@ impl Drop for SlowCall {
     }
 }
 
-/// A pending call to `authorize_async`.
+/// A call to `authorize_async` that is pending.
 struct Authorizing(Application);
 
 impl Authorizing {
@@ -303,7 +303,7 @@ pub fn millis(millis: u32) -> Duration {
     Duration::from_millis(millis.into())
 }
 
-/// Returns a connection's id number, or `u16::MAX` for an unknown id.
+/// Returns the id number of a connection, or `u16::MAX` if its id is unknown.
 fn number(conn: &Conn) -> u16 {
     id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX)
 }

@@ -1,4 +1,4 @@
-//! Notices about clients without a socket, in rooms that announce them.
+//! Checks the notices about clients without a socket, in rooms that announce them.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ use crate::fault::{Fault, ensure};
 use crate::server::expected::Order;
 
 impl Harness<'_> {
-    /// Checks the input for a client that has lost its socket or has returned, and expects the
-    /// notices.
+    /// Checks an input which reports that a client has lost its socket, or has returned. Expects
+    /// the notices to the other members.
     pub(super) fn check_away(
         &mut self,
         key: ConnKey,
@@ -24,7 +24,7 @@ impl Harness<'_> {
         let session = &self.sessions[number];
         ensure!(polled == Some(session.keeper), "session {number} is not that of the task");
         ensure!(session.is_extended && session.is_open(), "session {number} cannot be away");
-        // Members do not notice a client that changes its socket.
+        // If the client is already waiting on another socket, the members must not be notified.
         let is_back = self.is_superseded(number, session.keeper);
         ensure!(!(is_away && is_back), "session {number} is away, and its client is back");
         if session.is_shown_away == is_away {
@@ -56,7 +56,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns the quoted ids of a room's members that a client sees as away.
+    /// Returns the ids, in quotes, of the members of a room that `receiver` sees as away.
     pub(super) fn shown_away(&self, room: &str, receiver: u16) -> BTreeSet<String> {
         let announces = self.plan.setup.announces_away && room != "root";
         let away = self.sessions.iter().filter(|session| {
@@ -68,7 +68,7 @@ impl Harness<'_> {
         away.map(|session| format!("\"{}\"", text(session.id))).collect()
     }
 
-    /// Checks that exactly the sessions without a socket are shown as away.
+    /// Checks that a session is shown as away exactly if it has no socket.
     pub(super) fn check_shown_away(&self, number: usize) -> Result<(), Fault> {
         let session = &self.sessions[number];
         let is_due = session.is_away() && self.plan.setup.announces_away;

@@ -1,4 +1,4 @@
-//! Executes the clients' steps: their requests, packets and acknowledgements.
+//! Executes the steps of clients: requests, packets and acknowledgements.
 
 use roomer_proto::PacketRef;
 use roomer_testkit::frames::first_byte;
@@ -13,7 +13,7 @@ use crate::alphabet::noise;
 use crate::fault::Fault;
 
 impl Harness<'_> {
-    /// Connects a client, which discards its previous session.
+    /// Connects a client. The client drops its previous session, if it has one.
     pub fn connect(&mut self, slot: u8, is_extended: bool, user: u8) {
         let device = &mut self.devices[usize::from(slot) % SLOTS];
         (device.is_extended, device.user) = (is_extended, user);
@@ -22,7 +22,7 @@ impl Harness<'_> {
         self.open_socket(slot, asked);
     }
 
-    /// Reconnects a client to resume its session. A client without a session opens a new one.
+    /// Makes a client reconnect to resume its session. If it has no session, it opens a new one.
     pub fn return_to_session(&mut self, slot: u8, how: How) {
         let device = &self.devices[usize::from(slot) % SLOTS];
         let (is_extended, user) = (device.is_extended, device.user);
@@ -45,7 +45,7 @@ impl Harness<'_> {
                 count = Some(session.read_to);
             }
             How::Ahead => count = Some(session.total() + 1000),
-            // Present an older token, which became invalid when the last one was used.
+            // Present an older token. It became invalid when a newer one was used.
             How::UsedToken => token = tokens[tokens.len().saturating_sub(3)].clone(),
             How::Forged => {
                 let last = if token.ends_with('0') { '1' } else { '0' };
@@ -65,7 +65,7 @@ impl Harness<'_> {
         self.open_socket(slot, Asked { is_extended, user, is_denied, token, how: Some(how) });
     }
 
-    /// Executes a step about one client.
+    /// Executes a step that concerns one client.
     pub fn act(&mut self, slot: u8, act: Act) -> Result<(), Fault> {
         let device = &self.devices[usize::from(slot) % SLOTS];
         let (session, Some(at)) = (device.session, device.socket) else { return Ok(()) };
@@ -135,7 +135,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Sends a client's packet, now or after it has reconnected.
+    /// Makes a client send a packet, either now or after it has reconnected.
     fn send(&mut self, slot: u8, say: Say) {
         let Some(packet) = self.packet(slot, say) else { return };
         let device = &self.devices[usize::from(slot) % SLOTS];
@@ -146,7 +146,8 @@ impl Harness<'_> {
         if is_ready {
             socket.send_packet(number, &packet);
         }
-        // An extended client sends the packet on its next socket; a plain client loses it.
+        // If the socket is not usable, an extended client sends the packet on its next socket, but
+        // for a plain client it is lost.
         if is_ready || is_extended {
             self.sessions[session].sent.push(packet);
         }
@@ -178,7 +179,8 @@ impl Harness<'_> {
         })
     }
 
-    /// Acknowledges what a client has received, or sends a wrong acknowledgement.
+    /// Sends an acknowledgement of the packets that a client has received, or a wrong
+    /// acknowledgement.
     pub fn acknowledge(&mut self, slot: u8, kind: AckKind) {
         let device = &mut self.devices[usize::from(slot) % SLOTS];
         let (Some(session), Some(at)) = (device.session, device.socket) else { return };
@@ -186,7 +188,7 @@ impl Harness<'_> {
         if !device.is_extended || !socket.is_ready() {
             return;
         }
-        // After a rewind, the client has received fewer packets than it has acknowledged.
+        // After a rewind, the client has processed fewer packets than it had acknowledged.
         let honest = session.read_to.max(device.acked);
         let count = match kind {
             AckKind::Late(by) => honest.saturating_sub(by.into()).max(device.acked),

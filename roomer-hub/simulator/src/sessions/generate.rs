@@ -37,7 +37,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
             _ => traffic(source, slot, &mut steps),
         }
     }
-    // Draw this last so that the rest of each plan stays as it is.
+    // Draw this last, so that the other choices of each seed's plan do not change.
     setup.announces_away = source.one_in(3);
     Plan { setup, steps }
 }
@@ -81,14 +81,14 @@ fn how(source: &mut impl Source) -> How {
     }
 }
 
-/// Loses a client's socket, sends messages that the client misses, and reconnects it.
+/// Makes a client lose its socket, sends messages that the client misses, and makes it reconnect.
 fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     match source.below(6) {
         0 | 1 => {
             steps.push(Step::Of(slot, Act::Read(false)));
             traffic(source, slot, steps);
         }
-        // Fill the socket before it fails.
+        // Fill the socket of the server before it fails.
         2 => {
             steps.push(Step::Of(slot, Act::Space(source.pick(&[0, 10]))));
             let other = source.below(SLOTS as u32) as u8;
@@ -113,7 +113,7 @@ fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     few_polls(source, steps);
 }
 
-/// Delivers all or some of a client's bytes in flight.
+/// Delivers all of a client's bytes in flight, or some of them.
 fn arrive(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let bytes = if source.one_in(5) { 1 + source.below(300) } else { u32::MAX };
     steps.push(Step::Of(slot, Act::Deliver(bytes)));
@@ -131,7 +131,7 @@ fn few_polls(source: &mut impl Source, steps: &mut Vec<Step>) {
     }
 }
 
-/// Sends a client's packet, and usually delivers it.
+/// Makes a client send a packet, which is usually delivered immediately.
 fn traffic(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let len = source.pick(&[0, 1, 20, 100, 100, 130, 600, 3000]);
     let say = match source.below(13) {

@@ -1,4 +1,5 @@
-//! Checks handshakes that end without a session, because they are rejected or abandoned.
+//! Checks handshakes that end without a session, because the server rejects them or the client
+//! abandons them.
 
 use roomer_engine::Stats;
 
@@ -8,8 +9,8 @@ use super::socket::Phase;
 use crate::fault::{Fault, ensure};
 
 impl Harness<'_> {
-    /// Checks that the server may reject the polled socket, if it has done so. The statistics
-    /// show the rejection even if a full socket accepts no bytes of the response.
+    /// If the server has rejected the socket that was polled, checks that it was allowed to. The
+    /// statistics count the rejection even if the full socket accepts no bytes of the response.
     pub fn check_rejected(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         let (old, new) = (&before.rejected_requests, &self.stats.rejected_requests);
         let count = |status: &u16| old.get(status).copied().unwrap_or_default();
@@ -24,7 +25,7 @@ impl Harness<'_> {
         let is_late = self.now() >= socket.opened_at + super::HANDSHAKE_TIMEOUT;
         let is_due = match status {
             401 => socket.asked.is_denied,
-            // `authorize` may exceed the time limit.
+            // The time limit may have expired while `authorize` was pending.
             503 => self.is_closing || is_late || self.is_full_for(at, before),
             408 => is_late,
             _ => false,
@@ -37,14 +38,14 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if a connection limit requires rejecting this socket.
+    /// Returns true if this socket must be rejected because a connection limit is reached.
     fn is_full_for(&self, at: usize, before: &Stats) -> bool {
         let most = usize::from(self.plan.setup.max_connections);
         let replaced = self.wanted(at).filter(|&number| self.sessions[number].socket().is_some());
         before.sockets - before.handshakes >= most + usize::from(replaced.is_some())
     }
 
-    /// Checks that a handshake may end without a response.
+    /// Checks that the handshake was allowed to end without a response.
     pub fn check_given_up(&mut self, at: usize) -> Result<(), Fault> {
         let socket = &self.sockets[at];
         let is_replaced = socket.waits_for.is_some_and(|number| {

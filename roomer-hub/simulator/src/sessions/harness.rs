@@ -1,4 +1,4 @@
-//! Runs a plan step by step: the real server, the clients, and the network between them.
+//! Runs the steps of a plan: the real server, the clients, and the network between them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,24 +17,24 @@ use crate::hub::model::Model;
 use crate::server::setup::SimEnvironment;
 use crate::trace::Trace;
 
-/// The maximum number of polls before the clock advances. More indicate an endless loop.
+/// The maximum number of polls at one point in time. More polls mean an endless loop.
 const MAX_POLLS: u32 = 100_000;
 
-/// The maximum number of sockets in a plan. Each uses up to two ids.
+/// The maximum number of sockets in a plan. Each socket uses up to two ids.
 const MAX_SOCKETS: usize = 120;
 
-/// The maximum number of bytes before the payload of `hello`: the HTTP response and the packet's
-/// names.
+/// The maximum number of bytes that precede the payload of `hello`: the HTTP response, and the
+/// names in the packet.
 pub const HANDSHAKE_BYTES: u64 = 300;
 
-/// A client program, with at most one socket and one session at a time.
+/// A client program. It has at most one socket in use and one session at a time.
 #[derive(Debug, Default)]
 pub struct Device {
     pub is_extended: bool,
     pub user: u8,
     pub socket: Option<usize>,
     pub session: Option<usize>,
-    /// The highest count that the client has acknowledged.
+    /// The highest number of packets that the client has acknowledged.
     pub acked: usize,
 }
 
@@ -53,17 +53,17 @@ pub struct Harness<'p> {
     pub is_closing: bool,
     /// True once a shutdown has begun.
     pub is_shut: bool,
-    /// The time to which the clock was last moved without a poll.
+    /// The time up to which a step has advanced the clock without polling.
     pub jumped_at: Duration,
-    /// The server's expected statistics.
+    /// The values that the server's statistics must have.
     pub lost: u64,
     pub closed_by_peer: u64,
     pub closed_by_server: u64,
     pub messages_in: u64,
-    /// The statistics after the last poll.
+    /// The server's statistics after the last poll.
     pub stats: Stats,
-    /// The session that a reconnection has ended in this poll, because packets that the client
-    /// lacks were already discarded.
+    /// The session that a reconnection has ended in this poll, since packets that the client needs
+    /// had been discarded.
     pub incomplete: Option<usize>,
     /// The session whose slow handler has completed in this poll.
     pub completed: Option<usize>,
@@ -124,7 +124,8 @@ impl<'p> Harness<'p> {
         self.clock.now()
     }
 
-    /// Returns the number of the server's last random value, which is an id or a session's secret.
+    /// Returns the number of the last random value that the server has drawn. Such a value is an
+    /// id, or the secret of a session.
     pub fn last_random(&self) -> u16 {
         self.ids.load(Ordering::Relaxed).wrapping_sub(2) as u16
     }
@@ -175,7 +176,7 @@ impl<'p> Harness<'p> {
         }
     }
 
-    /// Opens a socket for a client, and sends its request.
+    /// Opens a socket for a client, and sends the client's request on it.
     pub fn open_socket(&mut self, slot: u8, asked: Asked) {
         if self.sockets.len() >= MAX_SOCKETS {
             return;
@@ -183,7 +184,8 @@ impl<'p> Harness<'p> {
         let (socket, peer) = socket();
         let task = self.tasks.spawn(self.server.connect(socket, None));
         let device = &mut self.devices[usize::from(slot)];
-        // A client has one socket at a time, but the server may notice the end of the old one later.
+        // The client now uses only the new socket, but the server may notice the end of the old one
+        // later.
         if let Some(before) = device.socket.replace(self.sockets.len()) {
             self.sockets[before].is_abandoned = true;
         }
@@ -212,10 +214,9 @@ impl<'p> Harness<'p> {
         }
         socket.is_lost = true;
         socket.in_flight.clear();
-        // Keep frames that have arrived partially, since the server may have read their first
-        // bytes.
+        // Keep the frames that have arrived in part: the server may have read their first bytes.
         let read = socket.peer.bytes_read() + socket.peer.unread() as u64;
-        // A reset discards the bytes that the server has not read.
+        // A reset discards the bytes that have arrived but that the server has not read.
         if how == Break::Reset {
             socket.peer.discard_unread();
         }
@@ -232,7 +233,7 @@ impl<'p> Harness<'p> {
         self.check_idle()
     }
 
-    /// Advances the time, stopping at each timer.
+    /// Advances the time. Stops at each timer, and polls the woken tasks there.
     pub fn run_for(&mut self, span: Duration) -> Result<(), Fault> {
         let end = self.now() + span;
         self.run_until_idle()?;
@@ -244,11 +245,11 @@ impl<'p> Harness<'p> {
         self.run_until_idle()
     }
 
-    /// Checks the effects of a poll or of a call from outside.
+    /// Checks everything that a poll, or a call from outside, has caused.
     pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
         let polled = task
             .and_then(|task| self.sockets.binary_search_by_key(&task, |socket| socket.task).ok());
-        // Collect the inputs first so that the log contains this poll's inputs in order.
+        // Collect the inputs first, so that the log contains all inputs of this poll, in order.
         self.application.collect(&self.server);
         let log = std::mem::take(&mut self.application.state().log);
         let now = self.now();
@@ -258,7 +259,8 @@ impl<'p> Harness<'p> {
             if read > socket.read.0 {
                 socket.read = (read, now);
             }
-            // The server writes to a socket that was full before it decides anything else.
+            // In a poll, the server writes to a socket that was full before it decides anything
+            // else.
             if socket.is_filled && socket.peer.bytes_written() > socket.written.0 {
                 socket.relieved = now;
             }
@@ -268,13 +270,14 @@ impl<'p> Harness<'p> {
         }
         let before = std::mem::replace(&mut self.stats, self.server.stats());
         (self.incomplete, self.completed) = (None, None);
-        // The login's validity begins with the hook's decision, not with the end of the handshake.
+        // A login is valid from the time at which the hook decides, not from the end of the
+        // handshake.
         if std::mem::take(&mut self.application.state().authorized) > 0
             && let Some(at) = polled
         {
             self.sockets[at].accepted_at.get_or_insert(now);
         }
-        // Check this before the log, whose inputs belong to the socket's current session.
+        // Check this before the log: its inputs belong to the session that the socket has now.
         self.check_resumed(&before, polled)?;
         self.check_log(&log, polled)?;
         self.after_poll(&before, polled)?;
@@ -288,19 +291,20 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
-    /// Returns the session on a socket, unless it has been detached, moved or ended.
+    /// Returns the session that is attached to a socket. `None` if it was detached, moved or ended.
     pub fn session_on(&self, at: usize) -> Option<usize> {
         let session = self.sockets[at].session?;
         (self.sessions[session].place == Place::Socket(at)).then_some(session)
     }
 
-    /// Returns the session that the token in a socket's request may resume.
+    /// Returns the session to which the token in a socket's request belongs.
     pub fn target(&self, at: usize) -> Option<usize> {
         let (token, _) = self.sockets[at].asked.token.as_ref()?;
         self.sessions.iter().position(|session| session.accepts(token) != Some(false))
     }
 
-    /// Returns the session that a socket's client may resume.
+    /// Returns the session that the client on a socket may resume: the token, the user and the
+    /// request must be valid.
     pub fn wanted(&self, at: usize) -> Option<usize> {
         let Asked { user, is_denied, ref token, .. } = self.sockets[at].asked;
         let has_count = token.as_ref().is_some_and(|(_, count)| count.is_some());
@@ -308,7 +312,8 @@ impl<'p> Harness<'p> {
         (self.sessions[target].user == user && self.sessions[target].is_open()).then_some(target)
     }
 
-    /// Returns true if another socket's request supersedes this one's wait for the session.
+    /// Returns true if a later request, on another socket, waits for the same session and takes
+    /// precedence.
     pub fn is_superseded(&self, session: usize, except: usize) -> bool {
         (0..self.sockets.len()).any(|at| {
             let socket = &self.sockets[at];
@@ -321,29 +326,29 @@ impl<'p> Harness<'p> {
         })
     }
 
-    /// Records that a client waits for a session on a new socket. Sockets on which it waited
-    /// before no longer qualify.
+    /// Records that a client waits for a session on a new socket. Earlier sockets on which it
+    /// waited no longer get the session.
     pub fn overtake(&mut self, number: usize) {
         let waiting = self.sockets.iter_mut().filter(|socket| socket.waits_for == Some(number));
         waiting.for_each(|socket| socket.is_overtaken = true);
     }
 
-    /// Returns the maximum number of bytes queued for a socket: the frames that the session's
-    /// client has not received, and the bytes before them.
+    /// Returns the maximum number of bytes that may be queued for a socket: the frames that the
+    /// session's client has not processed, and the handshake's response.
     pub fn outstanding(&self, session: usize, at: usize) -> u64 {
         let (session, socket) = (&self.sessions[session], &self.sockets[at]);
         let hello = socket.hello.as_ref().map_or(0, |hello| hello.len() as u64 + HANDSHAKE_BYTES);
         session.bytes_after(session.read_to) + hello
     }
 
-    /// Processes the acknowledgements and pongs that the server has read after its last packet.
-    /// Returns true if the session must be closed because of the next frame.
+    /// Handles the acknowledgements and pongs that the server has read since its last packet.
+    /// Returns true if the next frame is a violation, for which the session must be closed.
     pub fn settle(&mut self, at: usize) -> bool {
         let (now, buffer) = (self.now(), self.plan.setup.buffer);
         let Some(number) = self.session_on(at) else { return false };
         let (socket, session) = (&mut self.sockets[at], &mut self.sessions[number]);
         let read = socket.read.0;
-        // The server detects a violation before the frame is complete.
+        // The server detects a violation before it has read the whole frame.
         let is_read = |sent: &&Sent| match sent.what {
             Meaning::Violation => sent.end - sent.len < read,
             _ => sent.end <= read,

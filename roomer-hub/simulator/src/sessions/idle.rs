@@ -1,4 +1,4 @@
-//! Checks the invariants of an idle server, and finishes a plan.
+//! Checks the invariants of an idle server, and the end of a plan.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::session::{Place, Session};
 use super::socket::{Meaning, Phase};
 use crate::fault::{Fault, ensure};
 
-/// The maximum time without any server output.
+/// The maximum time for which the server sends nothing to a client.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 
 impl Harness<'_> {
@@ -49,7 +49,7 @@ impl Harness<'_> {
             "connections, detached, memberships, rooms: {found:?}, expected {expected:?}"
         );
         ensure!(stats.sockets == tasks - away, "{} sockets, not {}", stats.sockets, tasks - away);
-        // Sockets replaced by a reconnection no longer count.
+        // A socket whose session has moved to another socket no longer counts.
         let (connections, most) =
             (stats.sockets - stats.handshakes, self.plan.setup.max_connections);
         ensure!(most == 0 || connections <= most.into(), "{connections} connections above {most}");
@@ -92,11 +92,12 @@ impl Harness<'_> {
         };
         let socket = &self.sockets[at];
         let is_blocked = socket.full_since.is_some();
-        // The server does not read while a handler is pending or senders are paused.
+        // While a handler is pending or senders are paused, the server does not read, and does not
+        // notice the end of the stream.
         let is_seen = socket.is_broken && !socket.is_lost && socket.peer.unread() == 0;
         let may_pause = self.may_pause();
         ensure!(!is_seen || is_pending || may_pause, "the end of its stream was not seen");
-        // A jump of the clock without a poll must not count as silence.
+        // If a step has advanced the clock without polling, that time does not count as silence.
         let alive_at = socket.read.1.max(socket.written.1).max(socket.waited).max(self.jumped_at);
         let silence = 2 * millis(setup.pong) + millis(setup.write);
         ensure!(is_pending || now < alive_at + silence, "its client is silent");
@@ -106,7 +107,7 @@ impl Harness<'_> {
             "its socket is stuck"
         );
         ensure!(!self.is_superseded(number, at), "its client waits on another socket");
-        // On a working socket with a reading client, all output must have arrived.
+        // If the socket works and the client reads, all output must have arrived.
         if socket.is_reading
             && !socket.is_lost
             && !socket.is_abandoned
@@ -126,18 +127,18 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if all sessions together may exceed the memory budget.
+    /// Returns true if the sessions may together exceed the memory budget.
     pub fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
         let open = self.sessions.iter().filter(|session| session.is_open());
         open.map(Session::most_held).sum::<u64>() > budget as u64
     }
 
-    /// Checks that the server counts no more memory than its sessions and sockets can hold.
+    /// Checks that the server does not count more memory than its sessions and sockets can occupy.
     fn check_held(&self) -> Result<(), Fault> {
         let sockets = self.sockets.iter().enumerate();
         let sockets = sockets.filter(|(_, socket)| !self.tasks.is_done(socket.task));
-        // This is an upper bound: the server may hold less, but must not count more.
+        // Use an upper bound: the server may occupy less memory, but must not count more.
         let around = sockets.map(|(at, socket)| {
             let hello = socket.hello.as_ref().map_or(0, |hello| hello.len() as u64);
             let closed = socket.session.filter(|_| self.session_on(at).is_none());
@@ -150,7 +151,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if a congested receiver may pause senders.
+    /// Returns true if a receiver may be so congested that senders are paused.
     fn may_pause(&self) -> bool {
         self.sessions.iter().any(|session| {
             session.is_open()
@@ -159,15 +160,15 @@ impl Harness<'_> {
         })
     }
 
-    /// Ends all faults: clients reconnect, read and acknowledge, and no packet may be missing. Then
-    /// all sessions end.
+    /// Ends all faults: the clients reconnect, read and acknowledge, after which no packet may be
+    /// missing. Then ends all sessions.
     pub fn finish(&mut self) -> Result<(), Fault> {
         self.run_until_idle()?;
         for slot in 0..SLOTS as u8 {
             self.bring_back(slot)?;
         }
         self.settle_all()?;
-        // This exceeds the 5 s for which an acknowledgement may be delayed.
+        // Longer than the 5 s by which an acknowledgement may be delayed.
         self.run_for(Duration::from_secs(6))?;
         self.settle_all()?;
         for slot in 0..SLOTS as u8 {
@@ -188,14 +189,14 @@ impl Harness<'_> {
         self.end_all()
     }
 
-    /// Returns a client's session, if the client can send packets.
+    /// Returns the session of a client, if the client can send packets.
     fn ready(&self, slot: u8) -> Option<usize> {
         let at = self.devices[usize::from(slot)].socket?;
         let is_ready = self.sockets[at].is_ready() && self.sockets[at].is_reading;
         is_ready.then(|| self.session_on(at)).flatten()
     }
 
-    /// Reconnects a client unless its socket works.
+    /// Makes a client reconnect, unless its socket works.
     fn bring_back(&mut self, slot: u8) -> Result<(), Fault> {
         let Some(at) = self.devices[usize::from(slot)].socket else { return Ok(()) };
         let socket = &mut self.sockets[at];
@@ -210,13 +211,13 @@ impl Harness<'_> {
         self.act(slot, Act::Read(true))
     }
 
-    /// Delivers bytes and runs tasks until no bytes are in flight.
+    /// Delivers bytes and polls tasks until no bytes are in flight.
     fn settle_all(&mut self) -> Result<(), Fault> {
         loop {
             for slot in 0..SLOTS as u8 {
                 self.act(slot, Act::Deliver(u32::MAX))?;
             }
-            // This covers the delay of a slow hook.
+            // Long enough for a slow `authorize` hook.
             self.run_for(Duration::from_millis(u64::from(self.plan.setup.auth_wait.unwrap_or(0))))?;
             let is_flying = |at: usize| {
                 let socket = &self.sockets[at];
@@ -246,7 +247,7 @@ impl Harness<'_> {
         }
         self.settle_all()?;
         for at in 0..self.sockets.len() {
-            // A drain must close the sockets without help.
+            // A drain must close the sockets without these steps.
             if setup.ending != Ending::Drain {
                 self.break_socket(at, Break::Reset);
             }

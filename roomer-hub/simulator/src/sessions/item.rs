@@ -1,4 +1,4 @@
-//! The packets that a client must receive, and their encodings.
+//! The packets that a client must receive, and how they are encoded.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,23 +20,23 @@ pub struct Item {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    /// A packet with the same form for plain and extended clients.
+    /// A packet that has the same form for plain and extended clients.
     Plain(Output),
-    /// A packet for extended clients only: a change in a room's members, or the error for a
-    /// rejected packet.
+    /// A packet that only extended clients receive: a change in the members of a room, or the error
+    /// for a rejected packet.
     Extended { room: &'static str, event: &'static str, payload: String },
-    /// A room's member list, for an extended client.
+    /// The member list of a room, in the form for extended clients.
     Members {
         room: &'static str,
         id: &'static str,
         members: BTreeSet<String>,
-        /// The ids of the away members.
+        /// The ids of the members that are away.
         away: BTreeSet<String>,
     },
 }
 
 impl What {
-    /// Returns the size of the packet's frame.
+    /// Returns the size in bytes of the frame for the packet.
     pub fn len(&self) -> u64 {
         let around = 20;
         match self {
@@ -90,12 +90,12 @@ impl What {
     }
 }
 
-/// Returns a session's token: its id, and the secret with the given number.
+/// Returns the token of a session: the session's id, and the secret with this number.
 pub fn token(id: u16, secret: u16) -> String {
     format!("{}.a0{:02x}{:02x}07{:0>24}", identity(id).text, secret as u8, secret >> 8, "f")
 }
 
-/// Returns the payload of `hello`. `handled` is present if the session is resumed.
+/// Returns the payload of `hello`. `handled` is `Some` if the session is being resumed.
 pub fn hello(setup: &Setup, token: &str, handled: Option<usize>, user: u8) -> String {
     let session = match setup.window {
         0 => "null".to_owned(),

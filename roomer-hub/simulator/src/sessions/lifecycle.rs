@@ -1,5 +1,5 @@
-//! Checks that the server detaches, resumes, rejects and ends sessions when it must, and only when
-//! it may.
+//! Checks that the server detaches, resumes, rejects and ends sessions when it must, and not when
+//! it must not.
 
 use std::time::Duration;
 
@@ -14,19 +14,18 @@ use super::session::Place;
 use super::socket::{Meaning, Phase};
 use crate::fault::{Fault, ensure};
 
-/// The engine's `HANDOVER_TIMEOUT`.
+/// The engine's `HANDOVER_TIMEOUT`: how long a client waits for its session.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The server's `message_timeout`. A message that stalls for longer counts as the loss of its
-/// socket.
+/// The server's `message_timeout`: if a message stalls for longer, its socket counts as lost.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Harness<'_> {
-    /// Checks that a session may end without being closed by the server.
+    /// Checks that a session was allowed to end without being closed by the server.
     pub fn check_gone(&mut self, number: usize, polled: Option<usize>) -> Result<(), Fault> {
         let at = polled.ok_or_else(|| Fault::new(format!("{number} is gone outside a poll")))?;
         let now = self.now();
-        // A resume that comes too late reports the end of its session again.
+        // If a request to resume comes too late, it reports the end of its session a second time.
         if !self.sessions[number].is_open() {
             self.incomplete = Some(number);
             return Ok(());
@@ -43,15 +42,16 @@ impl Harness<'_> {
         let session = &self.sessions[number];
         self.lost += 1;
         let socket = &self.sockets[at];
-        // A reconnection has ended the session: the polled task was waiting for it.
+        // Another task has ended the session: that of a socket whose client was waiting for the
+        // session.
         if session.keeper != at {
             let Some((_, count)) = socket.asked.token.clone() else {
                 return Err(Fault::new(format!("{number} is ended by socket {at}")));
             };
-            // A request may only end the session identified by its token.
+            // A request may end only the session to which its token belongs.
             let is_due = self.wanted(at) == Some(number) || socket.is_aborted;
             ensure!(is_due, "{number} is ended by a request of another session");
-            // The waiting task was aborted, or the session had already discarded packets that its
+            // Either the waiting task was aborted, or the session had discarded packets that its
             // client needs.
             let can = count.is_some_and(|count| session.can_resume(count, self.plan.setup.buffer))
                 && !session.may_have_overflown;
@@ -71,7 +71,8 @@ impl Harness<'_> {
                 let is_kept = self.may_detach(number, at) && !self.is_closing;
                 let is_lost = self.may_lose(number, at) && !is_kept;
                 self.marks.mark(is_lost && session.is_extended, Mark::NotKept);
-                // The session's handler may have sent more than the buffer holds after the loss.
+                // After the loss of the socket, the session's handler may have sent more than the
+                // buffer can keep.
                 let is_full = self.may_lose(number, at) && session.may_lack;
                 is_lost || is_full || socket.is_aborted || self.is_closing
             }
@@ -81,7 +82,7 @@ impl Harness<'_> {
         self.end(number)
     }
 
-    /// Checks that the server may close a session.
+    /// Checks that the server was allowed to close a session.
     pub fn check_closed(
         &mut self,
         number: usize,
@@ -92,12 +93,12 @@ impl Harness<'_> {
         let session = &self.sessions[number];
         let is_own = polled == Some(session.keeper);
         if is_own && !session.is_open() {
-            // The client has sent a violation after the packet that closed the session.
+            // After the packet that closed the session, the client has sent a violation.
             return Ok(());
         }
         if self.is_shut && polled.is_none() && !session.is_open() && code == 1001 {
-            // A shutdown closes all sessions in turn. The first ones' notices may exhaust the
-            // memory, which closes later ones early.
+            // A shutdown closes the sessions one after the other. Notices about the first ones may
+            // exceed the memory budget, and thereby close others before their turn.
             return Ok(());
         }
         let how = match code {
@@ -118,7 +119,7 @@ impl Harness<'_> {
                 let is_slow = outstanding > self.plan.setup.max_backlog.into();
                 let is_kept = self.may_detach(number, at) && !self.is_closing;
                 let is_lost = self.may_lose(number, at) && !is_kept;
-                // A message is still arriving, but too slowly.
+                // A message is arriving without pauses, but takes too long.
                 let is_trickle = self.sockets[at].is_mid_message()
                     && now < self.sockets[at].alive_at() + MESSAGE_TIMEOUT / 2
                     && now >= self.sockets[at].opened_at + MESSAGE_TIMEOUT;
@@ -136,12 +137,12 @@ impl Harness<'_> {
         self.close(number, code, how)
     }
 
-    /// Returns true if the server may treat a session's socket as lost.
+    /// Returns true if the server may consider the socket of a session as lost.
     fn may_lose(&self, number: usize, at: usize) -> bool {
         let (now, setup, socket) = (self.now(), &self.plan.setup, &self.sockets[at]);
         let is_silent = now >= socket.read.1 + millis(setup.pong);
         let outstanding = self.outstanding(number, at);
-        // A receiver with a long queue gets less time.
+        // If the client has a long queue, its socket may accept nothing for a shorter time.
         let write = match outstanding > u64::from(setup.max_backlog) / 2 {
             true => Duration::from_millis(50),
             false => millis(setup.write),
@@ -156,17 +157,18 @@ impl Harness<'_> {
             || self.is_superseded(number, at)
     }
 
-    /// Returns true if the server keeps a lost socket's session.
+    /// Returns true if the server may keep a session whose socket is lost.
     fn may_detach(&self, number: usize, at: usize) -> bool {
         let away = self.sessions.iter().filter(|session| session.is_away()).count();
-        // A session does not count if its client is waiting for it, since it resumes immediately.
+        // If the client is already waiting for the session, it resumes immediately, so the session
+        // does not count.
         let fits = away < self.plan.setup.max_detached.into()
             || self.sessions[number].was_wanted
             || self.is_superseded(number, at);
         self.sessions[number].is_extended && self.plan.setup.window > 0 && !self.is_shut && fits
     }
 
-    /// Checks a poll's effects other than hub inputs.
+    /// Checks the effects of a poll that are not inputs of the hub.
     pub fn after_poll(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         self.check_rejected(before, polled)?;
         let (old, new) = (before.sessions.refused, self.stats.sessions.refused);
@@ -183,7 +185,8 @@ impl Harness<'_> {
         for number in std::mem::take(&mut self.dropped) {
             ensure!(!self.sessions[number].is_open(), "a handler of session {number} is dropped");
         }
-        // To the server, bytes after the request prove that the new token has arrived.
+        // If bytes follow the request, the server takes them as proof that the client has received
+        // the new token.
         if let Some(number) = self.session_on(at)
             && self.sockets[at].read.0 > self.sockets[at].request_len
         {
@@ -207,7 +210,7 @@ impl Harness<'_> {
             if socket.phase == Phase::Handshake {
                 self.check_given_up(at)?;
             }
-            // A task that completes must have detached or ended its session first.
+            // Before a task completes, it must have detached or ended its session.
             let left =
                 self.sessions.iter().position(|session| session.is_open() && session.keeper == at);
             let socket = &mut self.sockets[at];
@@ -219,7 +222,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks why a client did not resume its session.
+    /// If a client did not resume its session in this poll, checks the reason.
     fn check_refused(&mut self, at: usize, refused: [u64; 3]) -> Result<(), Fault> {
         let now = self.now();
         let socket = &self.sockets[at];
@@ -228,14 +231,15 @@ impl Harness<'_> {
             return Ok(());
         };
         let has_opened = socket.phase == Phase::Open && socket.resumed_with.is_none();
-        // Check each socket once, in the poll that gives its client another session.
+        // A socket is checked once: in the poll in which its client gets another session.
         let is_new = has_opened && !socket.is_judged;
         let target = self.target(at).filter(|_| count.is_some());
         let open = target.filter(|&number| self.sessions[number].is_open());
         let is_user = |number: usize| self.sessions[number].user == socket.asked.user;
         let is_late = socket.waits_since.is_some_and(|since| now >= since + HANDOVER_TIMEOUT);
         let is_over = socket.waits_since.is_some() && (is_late || open.is_none());
-        // Of the tokens between the last used one and the newest, the server keeps only some.
+        // Of the tokens between the last one used and the newest, the server keeps only some, so
+        // either result is right.
         let unsure = open.is_some_and(|number| self.sessions[number].accepts(&text).is_none());
         let may_be = [
             open.is_none() || is_over || unsure || self.is_closing,
@@ -265,8 +269,8 @@ impl Harness<'_> {
         } else if self.sockets[at].accepted_at.is_some()
             && self.sockets[at].phase == Phase::Handshake
         {
-            // The client is waiting for the task that has the session, or for `authorize`. If a
-            // later reconnection has superseded this one, its task ends in this poll.
+            // The client is still waiting: for the task that has the session, or for `authorize`.
+            // If a later reconnection has taken precedence, the task of this one ends in this poll.
             let is_done = self.tasks.is_done(self.sockets[at].task);
             if let Some(number) = self.wanted(at).filter(|_| !is_done) {
                 if self.sockets[at].waits_since.is_none() {
@@ -280,7 +284,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that a client is allowed to resume its session, if it has done so in this poll.
+    /// If a client has resumed its session in this poll, checks that it was allowed to.
     pub fn check_resumed(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         let resumed = self.stats.sessions.resumed - before.sessions.resumed;
         if resumed == 0 {
@@ -304,7 +308,7 @@ impl Harness<'_> {
         let setup = self.plan.setup;
         let now = self.now();
         let session = &mut self.sessions[number];
-        // Bytes that did not fit had not been written yet.
+        // The bytes that would have exceeded the buffer had not been written yet.
         (session.may_have_overflown, session.has_overflown) = (false, false);
         self.marks.mark(true, Mark::Resumed);
         self.marks.mark(session.pending.is_some(), Mark::ResumedPending);
@@ -316,7 +320,7 @@ impl Harness<'_> {
         self.marks.mark(!self.sockets[session.keeper].is_broken, Mark::TakenOver);
         self.marks.mark(session.is_unconfirmed, Mark::ReturnedTwice);
         self.marks.mark(session.may_lack, Mark::ResumedFull);
-        // The request's count also acknowledges packets.
+        // The count in the request is also an acknowledgement.
         session.advance_acked(count, setup.buffer);
         let new = token(session.id, random);
         session.renew(presented, new.clone());
@@ -332,7 +336,7 @@ impl Harness<'_> {
         socket.read.1 = now;
     }
 
-    /// Determines whether the polled task's session has lost its socket.
+    /// Checks whether the session of the polled task has lost its socket in this poll.
     fn check_detached(&mut self, at: usize) -> Result<(), Fault> {
         let away = self.sessions.iter().filter(|session| session.is_away()).count();
         let found = self.stats.sessions.detached;
@@ -349,8 +353,9 @@ impl Harness<'_> {
         if self.sessions[number].pending.is_none() {
             let before = self.sessions[number].acks();
             self.settle(at);
-            // If the socket is abandoned in the poll that completes the handler, frames behind
-            // the handler's packet are lost with it, whether or not the server has handled them.
+            // If the socket is abandoned in the same poll in which the handler completes, the
+            // frames after the handler's packet are lost with the socket. The server may or may not
+            // have handled them.
             if self.completed == Some(number) {
                 self.sessions[number].doubt_acks(before);
             }
@@ -365,7 +370,7 @@ impl Harness<'_> {
         self.marks.mark(!socket.incoming.is_empty(), Mark::LostMidFrame);
         (socket.phase, socket.is_counted) = (Phase::Ended, false);
         socket.outgoing.clear();
-        // A message sent to a large room at this time may be written later.
+        // A message that was sent to a large room at this time may not have been written yet.
         let is_unwritten = session.items.iter().any(|item| item.at == now);
         session.may_have_overflown = session.may_lack && is_unwritten;
         let until = now + millis(self.plan.setup.window);
@@ -373,7 +378,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that the server has handled everything that it has read.
+    /// Checks that the server has handled all frames that it has read from a socket.
     fn check_leftover(&mut self, at: usize) -> Result<(), Fault> {
         let Some(number) = self.session_on(at) else { return Ok(()) };
         if self.sessions[number].pending.is_some() {

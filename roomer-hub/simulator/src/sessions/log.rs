@@ -1,4 +1,4 @@
-//! Compares the hub inputs, and the application's actions, with the model.
+//! Compares the log of the application's actions and the hub's inputs with the model.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::hub::op::{Effect, Op};
 use crate::hub::token_bucket::{Bucket, Quota, RateSpec};
 use crate::server::expected::{Order, Output};
 
-/// The rate limit on errors for a client's rejected packets: per second, and burst.
+/// The limit on the rate of errors for a client's rejected packets: per second, and burst.
 const ERRORS: RateSpec = (16, 16);
 
-/// The entries that must come next in the log.
+/// The entries that must follow in the log.
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
     call: Option<(u16, Script)>,
@@ -29,12 +29,12 @@ struct Due {
 }
 
 impl Harness<'_> {
-    /// Checks the log entries since the last poll.
+    /// Checks the entries that were added to the log since the last poll.
     pub fn check_log(&mut self, log: &[Event], polled: Option<usize>) -> Result<(), Fault> {
         let mut due = Due::default();
         for event in log {
             if let Event::Input(input) = *event {
-                // A handler must be called before the hub receives its next input.
+                // A message's handler must be called before the hub gets another input.
                 ensure!(due.call.is_none(), "a handler was not called: {due:?}");
                 match due.action.take() {
                     Some((by, action)) => self.check_action(by, action, input)?,
@@ -80,8 +80,8 @@ impl Harness<'_> {
                 if let Some(Some(until)) = session.pending {
                     let keeper = Some(session.keeper);
                     self.marks.mark(session.is_away() && polled == keeper, Mark::HandlerAway);
-                    // Another application task may act at any time, but the handler only after its
-                    // wait.
+                    // Other tasks of the application may act at any time. The handler itself may
+                    // act only after it has waited.
                     let is_own = polled != keeper || now >= until || polled.is_none();
                     ensure!(is_own, "a handler acts before {until:?}");
                 }
@@ -96,8 +96,8 @@ impl Harness<'_> {
                 if self.sessions[session].pending.take().is_some() {
                     self.completed = Some(session);
                     if let Some(at) = self.sessions[session].socket() {
-                        // No bytes were read while the handler was pending, so the client's silence
-                        // begins now.
+                        // While the handler was pending, the server did not read, so the client's
+                        // silence counts from now.
                         self.sockets[at].waited = self.clock.now();
                     }
                 }
@@ -161,7 +161,7 @@ impl Harness<'_> {
             RecordedInput::Opened(key) => self.check_opened(key, polled),
             RecordedInput::Packet(key) => {
                 let number = self.by_key(key)?;
-                // An input that the model ignores must not leave the previous one's effects behind.
+                // The model may ignore this input, so clear the effects of the previous one.
                 self.model.effects.clear();
                 self.check_packet(number, polled)?;
                 let calls = self.model.effects.iter().find_map(|effect| match effect {
@@ -191,7 +191,7 @@ impl Harness<'_> {
         ensure!(socket.phase == Phase::Handshake && socket.has_asked(), "{at} opens twice");
         ensure!(!socket.asked.is_denied, "a client is admitted that authorize rejects");
         let is_extended = socket.asked.is_extended;
-        // The secret of an extended client's session is generated after its id.
+        // For an extended client, the id is drawn first, and then the secret of its session.
         let id = if is_extended { random - 1 } else { random };
         let number = self.sessions.len();
         let client = self.model.clients.len() as u16;
@@ -213,8 +213,8 @@ impl Harness<'_> {
     }
 
     fn check_packet(&mut self, number: usize, polled: Option<usize>) -> Result<(), Fault> {
-        // Frames that the server read together with the one that closed the session are passed to
-        // the hub, which ignores them.
+        // Frames that the server has read together with the frame that closed the session are still
+        // passed to the hub, which ignores them.
         let is_closed = !self.sessions[number].is_open();
         if let Some(at) = polled.filter(|at| is_closed && self.sessions[number].keeper == *at) {
             let skipped = &mut self.sockets[at].outgoing;
@@ -258,8 +258,8 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Expects an error to an extended client for its rejected packet, unless the error rate is
-    /// exceeded.
+    /// Expects an error to an extended client whose packet was rejected, unless the limit on errors
+    /// is exceeded.
     fn expect_error(&mut self, number: usize, packet: &Packet, code: &str, message: &str) {
         let now = self.now();
         let session = &mut self.sessions[number];
@@ -275,7 +275,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Passes an input to the model, and expects its effects.
+    /// Passes an input to the model, and expects the output for its effects.
     fn give(&mut self, op: Op) -> Result<(), Fault> {
         let now = self.now();
         self.model.input(now, op);
@@ -301,8 +301,8 @@ impl Harness<'_> {
                     self.expect(now, to, Order::After(number), what);
                 }
                 Effect::Send { to, packet } => {
-                    // As in the engine, a direct message follows all pending room messages for its
-                    // receiver, and a `leave_ack` follows those of its room.
+                    // As in the engine, a direct message follows all pending room messages to its
+                    // receiver, and a `leave_ack` follows the pending messages of its room.
                     let order = match (packet.dst.is_empty(), left) {
                         (false, _) => Order::Barrier,
                         (true, Some(room)) => Order::After(room),
@@ -336,7 +336,7 @@ impl Harness<'_> {
             .is_some_and(|s| s.is_extended)
     }
 
-    /// Returns a connection's entry in a member list with info.
+    /// Returns the entry of a connection in a member list with info.
     fn entry(&self, id: u16) -> String {
         let user = self.sessions.iter().rfind(|session| session.id == id).map_or(0, |s| s.user);
         match user {
@@ -345,7 +345,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Returns a membership notice in the form for extended members.
+    /// Returns a membership notice in the form that extended clients receive.
     fn change(&self, packet: Packet) -> What {
         let about = id_number(packet.payload).unwrap_or_default();
         let payload = match packet.event {
@@ -375,7 +375,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Ends a session with a close frame.
+    /// Ends a session and expects a close frame.
     pub fn close(&mut self, number: usize, code: u16, how: &'static str) -> Result<(), Fault> {
         let session = &mut self.sessions[number];
         let client = session.client;

@@ -4,16 +4,18 @@
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and its generation from a seed |
-//! | `harness` | runs a plan: the server, its tasks and sockets |
-//! | `device`, `socket`, `receive` | the clients: their requests, and the packets that they send and receive |
+//! | `harness` | runs a plan: the server, its tasks and its sockets |
+//! | `device`, `socket`, `receive` | the clients: their requests, and the packets that they send
+//! and receive |
 //! | `application` | handlers, hooks and `authorize`, with a log of their actions |
-//! | `item` | a packet that a client must receive |
-//! | `session` | a session's model: the packets that it keeps and expects, and the tokens that it accepts |
-//! | `log` | compares each hub input with the model |
-//! | `away` | notices about clients without a socket |
+//! | `item` | the packets that a client must receive |
+//! | `session` | the model of a session: the packets that it keeps and expects, and the tokens that
+//! resume it |
+//! | `log` | compares the hub's inputs and the application's actions with the model |
+//! | `away` | checks the notices about clients without a socket |
 //! | `handshake` | checks rejected and abandoned handshakes |
-//! | `lifecycle` | checks detached, resumed, rejected and ended sessions |
-//! | `idle` | invariants while no task is woken, and a plan's final checks |
+//! | `lifecycle` | checks when sessions are detached, resumed, rejected and ended |
+//! | `idle` | checks the invariants of an idle server, and the end of a plan |
 //! | `marks` | coverage marks |
 
 mod application;
@@ -77,8 +79,8 @@ pub fn run(plan: &Plan) -> Outcome {
     Outcome { steps: harness.steps, hash: harness.trace.hash(), marks: harness.marks.0, fault }
 }
 
-/// Runs the steps and then the final checks, up to the first fault. Returns the index of the failed
-/// step, and the reason.
+/// Runs the steps and then the final checks, until the first fault. Returns the fault with the
+/// index of its step.
 fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
     let mut at = 0;
     let result = catch_unwind(AssertUnwindSafe(|| {

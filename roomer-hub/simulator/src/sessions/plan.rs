@@ -1,17 +1,17 @@
 //! A plan for sessions, as data.
 
-/// A run's configuration and steps.
+/// A configuration, and the steps of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub setup: Setup,
     pub steps: Vec<Step>,
 }
 
-/// The server's and the application's configuration. Times are in milliseconds; 0 selects an
-/// option's default if it is not a valid value.
+/// The configuration of the server and the application. Times are in milliseconds. Where 0 is not a
+/// valid value for an option, it selects the option's default.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// The `resume_window` option; 0 disables sessions.
+    /// The option `resume_window`; 0 disables sessions.
     pub window: u32,
     /// The `resume_buffer` option.
     pub buffer: u32,
@@ -19,7 +19,7 @@ pub struct Setup {
     pub max_detached: u8,
     /// The `max_connections` option.
     pub max_connections: u8,
-    /// The memory budget above its minimum.
+    /// The memory budget, as the amount above its minimum; `None` means the default budget.
     pub memory_slack: Option<u32>,
     /// The `max_backlog` option.
     pub max_backlog: u32,
@@ -27,27 +27,28 @@ pub struct Setup {
     pub pong: u32,
     /// The `write_timeout` option.
     pub write: u32,
-    /// How long slow handlers wait.
+    /// How long a slow handler waits.
     pub handler_wait: u16,
-    /// How long `authorize_async` waits; `None` uses `authorize`.
+    /// How long `authorize_async` waits. If this is `None`, the application uses `authorize`.
     pub auth_wait: Option<u16>,
     /// How long a login is valid.
     pub good_for: u32,
-    /// A client acknowledges after this many packets; 0 means only on request.
+    /// A client sends an acknowledgement after this many packets. If this is 0, it does so only
+    /// when requested.
     pub ack_every: u8,
-    /// A drain's deadline, and its rate in connections per second.
+    /// The deadline of a drain, and its rate in connections per second.
     pub drain: (u32, u16),
     pub ending: Ending,
     /// True if rooms other than `root` announce which members are away.
     pub announces_away: bool,
 }
 
-/// How a plan ends, once all clients have reconnected.
+/// How a plan ends, after all clients have reconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The clients close their connections.
     Close,
-    /// All sockets are lost, and the sessions expire.
+    /// All sockets are lost, and the sessions expire later.
     Expire,
     Shutdown,
     Drain,
@@ -58,14 +59,14 @@ pub const SLOTS: usize = 6;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// Connects a client with a new session. If it is already connected, it drops its socket
-    /// silently.
+    /// Connects a client, which starts a new session. If the client is connected already, it
+    /// abandons that socket silently.
     Connect {
         slot: u8,
         extended: bool,
         user: u8,
     },
-    /// Resumes a client's session on a new socket, and abandons the old one.
+    /// Makes a client resume its session on a new socket. The client abandons the old one.
     Return {
         slot: u8,
         how: How,
@@ -78,11 +79,11 @@ pub enum Step {
         nth: u8,
     },
     RunUntilIdle,
-    /// Advances the clock without polling.
+    /// Advances the clock, and polls no task.
     Clock {
         millis: u32,
     },
-    /// Advances the time, stopping at each timer.
+    /// Advances the time. Stops at each timer, and polls the woken tasks there.
     RunFor {
         millis: u32,
     },
@@ -90,61 +91,64 @@ pub enum Step {
     Drain,
 }
 
-/// A step about one client or its socket.
+/// A step that concerns one client, or its socket.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
-    /// The client sends a packet; without a socket, it does so after reconnecting.
+    /// The client sends a packet. If it has no socket, it sends the packet after it has
+    /// reconnected.
     Send(Say),
     Ack(AckKind),
     /// The client sends a close frame.
     Close(u16),
-    /// The client sends a frame that violates the WebSocket protocol.
+    /// The client sends a frame that violates RFC 6455.
     Violate,
-    /// This many bytes in flight arrive at the server.
+    /// This many of the client's bytes in flight arrive at the server.
     Deliver(u32),
     /// The client reads this many bytes from the network.
     Take(u32),
-    /// From now on, the client reads all bytes immediately, or leaves them in the network.
+    /// From now on, the client either reads all bytes as they arrive, or leaves them in the
+    /// network.
     Read(bool),
     /// The server's socket accepts this many more bytes; `u32::MAX` removes the limit.
     Space(u32),
-    /// Limits the size of the server's single reads and writes.
+    /// Limits how many bytes one read of the server returns, and one write accepts.
     Limit {
         read: u32,
         write: u32,
     },
     Break(Break),
-    /// The client stops or resumes answering pings.
+    /// The client stops answering pings, or starts again.
     Mute(bool),
     /// The task that serves the client's socket is polled.
     Poll,
-    /// The application performs an action on the client's session, outside any handler.
+    /// The application performs an action on the client's session, through its handle and outside
+    /// any handler.
     App(AppAction),
     /// The task that serves the client's socket is aborted.
     Abort,
 }
 
-/// What a client's resume request contains.
+/// The contents of a client's request to resume its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     Honest,
-    /// The client has lost this many of its most recently received packets.
+    /// The client has lost this many of the packets that it has received last.
     Rewound(u8),
-    /// The client claims more packets than were sent.
+    /// The client claims to have received more packets than were sent.
     Ahead,
-    /// The client presents a token that it has already used.
+    /// The client presents a token that was used before.
     UsedToken,
-    /// The client presents a wrong secret.
+    /// The client presents a token with a wrong secret.
     Forged,
-    /// The client presents the id of another client's session with its own session's secret.
+    /// The client presents the id of another client's session, with the secret of its own.
     Foreign,
-    /// The client presents text that does not parse as a token.
+    /// The client presents a text that is not a token.
     Garbage,
-    /// The client omits the count of received packets.
+    /// The client does not send the number of packets that it has received.
     NoCount,
     /// The client logs in as another user.
     OtherUser,
-    /// The client presents credentials that `authorize` rejects.
+    /// The client sends credentials that `authorize` rejects.
     Denied,
 }
 
@@ -153,7 +157,7 @@ pub enum How {
 pub enum Say {
     Join(u8),
     Leave(u8),
-    /// A message of this many bytes to a room.
+    /// A message to a room, with a payload of this many bytes.
     ToRoom {
         room: u8,
         len: u16,
@@ -163,26 +167,26 @@ pub enum Say {
         slot: u8,
         len: u16,
     },
-    /// An event with a handler. The number identifies the handler's script.
+    /// An event that has a handler, given by the number of the handler's script.
     Call(u8),
-    /// An extended-protocol event, which a plain client may not send.
+    /// An event that belongs to the extended protocol, and that plain clients must not send.
     Forge(u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckKind {
     Honest,
-    /// Acknowledges this many packets fewer than were received.
+    /// Acknowledges all packets received, except for this many of the latest.
     Late(u8),
-    /// Also requests an acknowledgement from the server.
+    /// Acknowledges all packets received, and requests an acknowledgement from the server.
     Ask,
     /// Acknowledges more packets than were sent.
     Beyond,
     /// Acknowledges fewer packets than before.
     Back,
-    /// Sends text that does not parse as a count.
+    /// Sends a text that is not a number.
     Garbage,
-    /// Acknowledges the same packets this many times.
+    /// Sends the same acknowledgement this many times.
     Flood(u8),
 }
 
@@ -191,17 +195,17 @@ pub enum AckKind {
 pub enum Break {
     /// The server's reads and writes fail.
     Reset,
-    /// The client ends its stream cleanly.
+    /// The client ends its stream.
     Fin,
-    /// No more bytes arrive in either direction, without any error.
+    /// No more bytes arrive in either direction, and neither end is notified.
     Vanish,
-    /// The server's writes fail, and its reads stay pending.
+    /// The server's writes fail. Its reads do not, but stay pending.
     FailWrites,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppAction {
-    /// The application sends a message to a room on the client's behalf.
+    /// The application sends a message to a room, with the client as the sender.
     ToRoom {
         room: u8,
         len: u16,

@@ -1,4 +1,4 @@
-//! Compares the packets that clients receive with the model.
+//! Compares the packets that clients receive with those that the model expects.
 
 use roomer_proto::PacketRef;
 use roomer_proto::extended::{ACK, HELLO, parse_count};
@@ -11,7 +11,8 @@ use super::socket::{Meaning, Phase};
 use crate::fault::{Fault, ensure};
 
 impl Harness<'_> {
-    /// Reads from a client's socket. Bytes for a client that already uses another socket are lost.
+    /// Makes a client read from a socket. If the client already uses another socket, the bytes are
+    /// lost.
     pub fn receive(&mut self, at: usize, most: usize) -> Result<(), Fault> {
         let socket = &mut self.sockets[at];
         if socket.is_lost || socket.is_abandoned {
@@ -21,8 +22,8 @@ impl Harness<'_> {
         socket.peer.take(most, &mut socket.incoming);
         let mut incoming = std::mem::take(&mut socket.incoming);
         self.trace.number(at as u64);
-        // Hash only the new bytes, since those at the start of an incomplete frame were hashed
-        // already.
+        // Hash only the new bytes. Those before them, which began an incomplete frame, have been
+        // hashed already.
         self.trace.bytes(&incoming[before..]);
         let mut used = 0;
         while used < incoming.len() {
@@ -130,9 +131,11 @@ impl Harness<'_> {
             (device.session, device.acked) = (Some(number), 0);
             return Ok(());
         }
-        // The client retransmits the packets that the server has not handled.
+        // The client sends again all packets that the server has not handled, according to this
+        // count.
         let confirmed = socket.resumed_with.unwrap_or_default();
-        // The count in `hello` acknowledges packets, which must not be retransmitted.
+        // The count in `hello` is also an acknowledgement: the client must not send those packets
+        // again.
         session.confirmed = session.confirmed.max(confirmed);
         for (number, packet) in session.sent.iter().enumerate().skip(confirmed) {
             socket.send_packet(number, packet);

@@ -1,5 +1,5 @@
-//! A naive model of a session: the packets that its client must receive and the server must keep,
-//! and the tokens that resume it. Written from the protocol's text.
+//! A naive model of a session, written from the protocol's text: the packets that its client must
+//! receive and that the server must keep, and the tokens that resume it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use crate::fault::{Fault, ensure};
 use crate::hub::token_bucket::Bucket;
 use crate::server::expected::next_item;
 
-/// The server keeps the presented token and up to this many newer ones, until the client has
-/// confirmed the newest.
+/// Until the client has confirmed the newest token, the server keeps the token that was presented
+/// last, and up to this many newer ones.
 const MOST_TOKENS: usize = 4;
 
-/// The maximum number of consecutive acknowledgements without new packets, each within a second of
-/// the previous one and without another packet in between.
+/// The maximum number of consecutive acknowledgements that acknowledge nothing new. To be
+/// consecutive, two of them must be less than a second apart, with no other packet between them.
 const MOST_IDLE_ACKS: u32 = 64;
 
-/// The maximum delay of a server acknowledgement.
+/// The maximum time after which the server acknowledges a packet.
 const MAX_ACK_DELAY: Duration = Duration::from_secs(5);
-/// The maximum number of packets that the server handles without an acknowledgement.
+/// The server acknowledges at the latest after it has handled this many packets.
 const MAX_ACK_PACKETS: usize = 64;
-/// The maximum number of bytes that the server handles without an acknowledgement.
+/// The server acknowledges at the latest after it has handled this many bytes.
 const MAX_ACK_BYTES: usize = 64 * 1024;
 
-/// The maximum number of bytes that the server's log copies into one buffer, which is twice the
+/// The maximum number of bytes that the server's log copies into the same buffer: twice the
 /// engine's `MIN_OWN`.
 const MAX_COPIED: u64 = 8 * 1024;
 
@@ -48,69 +48,72 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Session {
     pub key: ConnKey,
-    /// The client's number in the hub's model.
+    /// The number of the client in the hub's model.
     pub client: u16,
-    /// The client's id number.
+    /// The number of the client's id.
     pub id: u16,
     pub is_extended: bool,
     pub user: u8,
     pub place: Place,
-    /// True if others were notified that the client is away.
+    /// True if the other members have been notified that the client is away.
     pub is_shown_away: bool,
     /// The socket whose task keeps the session.
     pub keeper: usize,
-    /// The packets that the client has not received, in queueing order.
+    /// The packets that the client has not received yet, in the order in which they were queued.
     pub items: VecDeque<Item>,
     /// The packets that the client has received, in order.
     pub got: Vec<Vec<u8>>,
-    /// The cumulative size of the frames in `got`, beginning with 0.
+    /// The total size of the first `n` frames in `got`, for each `n` from 0.
     got_bytes: Vec<u64>,
-    /// When each packet in `got` was sent.
+    /// For each packet in `got`, the time at which it was sent.
     got_at: Vec<Duration>,
     item_bytes: u64,
-    /// The number of packets that the client has processed; fewer than `got` after a rewind.
+    /// The number of packets in `got` that the client has processed. It is lower than their number
+    /// after a rewind.
     pub read_to: usize,
-    /// The number of packets whose acknowledgement the server has read.
+    /// The highest count in an acknowledgement that the server has read.
     pub acked: usize,
-    /// The number of packets whose acknowledgement the server has certainly handled. May be lower
-    /// than `acked`, since acknowledgements may be discarded together with a socket.
+    /// The highest count in an acknowledgement that the server has certainly handled. It may be
+    /// lower than `acked`, since the server may discard acknowledgements together with a socket.
     surely_acked: usize,
-    /// The number of packets sent when the server's log was last certainly empty.
+    /// The number of packets that had been sent when the server's log was last certainly empty.
     log_begin: usize,
     idle_acks: (u32, Duration),
-    /// True if the server's log may have overflowed since the last acknowledgement that covers it.
+    /// True if the server's log may have exceeded its limit, and not all of the packets then in it
+    /// have been acknowledged.
     pub may_lack: bool,
-    /// True if the packets sent during the client's absence may exceed the buffer.
+    /// True if the packets sent while the client was away may exceed the buffer.
     pub may_have_overflown: bool,
-    /// True if they certainly exceed it.
+    /// True if the packets sent while the client was away certainly exceed the buffer.
     pub has_overflown: bool,
-    /// All packets that the client sends in this session, in order.
+    /// All packets that the client has to send in this session, in order.
     pub sent: Vec<Packet>,
-    /// The number of packets that the server has handled.
+    /// The number of the packets in `sent` that the server has handled.
     pub handled: usize,
-    /// The number of packets that the server has acknowledged to the client.
+    /// The number of the packets in `sent` that the server has acknowledged.
     pub confirmed: usize,
-    /// When each packet was handled, and its size.
+    /// For each packet that was handled, the time and the packet's size.
     handled_at: Vec<(Duration, usize)>,
-    /// True if the client has requested an acknowledgement.
+    /// True if the client has requested an acknowledgement, and the server has not sent it yet.
     pub is_asked: bool,
-    /// The tokens that resume the session, the newest last.
+    /// The tokens that may resume the session, newest last.
     pub tokens: Vec<String>,
-    /// True until the client has sent a frame on the socket on which it resumed.
+    /// True if the client has resumed the session and has not yet sent a frame on the new socket.
     pub is_unconfirmed: bool,
-    /// All tokens that the client has ever received.
+    /// All tokens that the client has received.
     pub known_tokens: Vec<String>,
     pub expires: Option<Duration>,
-    /// A running slow handler, and when it completes if it has been polled.
+    /// If a slow handler is running: the time at which it completes, or `None` before its first
+    /// poll.
     pub pending: Option<Option<Duration>>,
     pub hooks: (u32, u32),
-    /// True if the client has connected on another socket since the session was last resumed.
+    /// True if the client has requested the session on another socket since it was last resumed.
     pub was_wanted: bool,
-    /// The token bucket for errors about rejected packets.
+    /// The token bucket for the errors about rejected packets.
     pub errors: Option<Bucket>,
 }
 
-/// How the server reacts to an acknowledgement.
+/// The server's reaction to an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckResult {
     Accepted,
@@ -172,33 +175,36 @@ impl Session {
         }
     }
 
-    /// Returns the number of packets sent to the client in this session.
+    /// Returns the number of packets that the client must receive in this session, including those
+    /// it has received.
     pub fn total(&self) -> usize {
         self.got.len() + self.items.len()
     }
 
-    /// Returns the size of all sent frames after the first `count`, which the client has received.
+    /// Returns the total size of the frames in this session after the first `count`, which the
+    /// client has received.
     pub fn bytes_after(&self, count: usize) -> u64 {
         let got = self.got_bytes[self.got.len()] - self.got_bytes[count.min(self.got.len())];
         got + self.item_bytes
     }
 
-    /// Returns the maximum number of bytes that the server holds for the session, including input
-    /// that it has read but not handled, both in the read buffer and as a message.
+    /// Returns the maximum number of bytes that the server holds for the session. This includes
+    /// input that was read but not handled, which it may hold twice: in the read buffer, and as a
+    /// message.
     pub fn most_held(&self) -> u64 {
         let unread = self.sent[self.handled..].iter();
         self.most_kept() + unread.map(|packet| 2 * packet.encoded_len() as u64 + 20).sum::<u64>()
     }
 
-    /// Returns the maximum number of bytes held for packets that the client has not acknowledged:
-    /// in the socket's queue and, since some are copied, in the log.
+    /// Returns the maximum number of bytes that the server holds for packets that the client has
+    /// not acknowledged. They may be in the queue of the socket and, as a copy, in the log.
     fn most_kept(&self) -> u64 {
         2 * self.bytes_after(self.surely_acked.min(self.got.len())) + self.most_pinned()
     }
 
     /// Returns the maximum number of bytes of acknowledged packets that the server's log still
-    /// holds, because they share a buffer with the first kept packet: copied, or sent to the room
-    /// at the same time.
+    /// holds. It holds them if they share a buffer with the first packet that is kept, because they
+    /// were copied into it, or were sent to the room at the same time.
     fn most_pinned(&self) -> u64 {
         let acked = self.surely_acked.min(self.got.len());
         let bytes_from = |begin: usize| self.got_bytes[acked] - self.got_bytes[begin.min(acked)];
@@ -208,13 +214,14 @@ impl Session {
         bytes_from(self.log_begin).min(bytes_from(acked - batch).max(MAX_COPIED))
     }
 
-    /// Adds a packet that the server must send, and keep until it is acknowledged.
+    /// Adds a packet that the server must send to the client, and keep until the client
+    /// acknowledges it.
     pub fn expect(&mut self, item: Item, buffer: u32) {
         self.item_bytes += item.what.len();
         self.items.push_back(item);
         if self.is_extended && self.bytes_after(self.surely_acked) > buffer.into() {
-            // After an overflow on a socket, the log has dropped frames, and their sizes determine
-            // when it overflows again.
+            // If the log overflows while the session has a socket, it drops frames. When it
+            // overflows again then depends on their sizes.
             self.may_have_overflown |= self.is_away();
             let is_certain = !self.may_lack && self.bytes_after(self.acked) > buffer.into();
             self.has_overflown |= self.is_away() && is_certain;
@@ -222,9 +229,11 @@ impl Session {
         }
     }
 
-    /// Checks a packet that the client receives: a retransmitted one, or a new one.
+    /// Checks a packet that the client receives. It must be the next retransmitted packet, or one
+    /// of the new packets.
     pub fn receive(&mut self, data: &[u8]) -> Result<(), Fault> {
-        // After resumption, the server retransmits what the client lacks, byte for byte.
+        // After a resumption, the server must send the packets that the client lacks again, byte
+        // for byte.
         if let Some(again) = self.got.get(self.read_to) {
             ensure!(again == data, "packet {} is another one when it is sent again", self.read_to);
             self.read_to += 1;
@@ -247,7 +256,8 @@ impl Session {
         Ok(())
     }
 
-    /// Applies an acknowledgement that the server has read.
+    /// Handles an acknowledgement that the server has read. `count` is `None` if it is not a
+    /// number.
     pub fn on_ack(&mut self, now: Duration, count: Option<usize>, buffer: u32) -> AckResult {
         let Some(count) = count.filter(|&count| count >= self.acked && count <= self.total())
         else {
@@ -263,7 +273,7 @@ impl Session {
     pub fn advance_acked(&mut self, count: usize, buffer: u32) -> bool {
         let is_new = count > self.acked;
         (self.acked, self.surely_acked) = (count, count);
-        // With no unacknowledged packets the log is empty, whatever its buffers held.
+        // If all packets are acknowledged, the log is empty, and no longer holds any buffer.
         if count == self.total() {
             self.log_begin = count;
         }
@@ -271,25 +281,27 @@ impl Session {
         is_new
     }
 
-    /// Returns the state that `doubt_acks` restores.
+    /// Returns the state of the acknowledgements, for `doubt_acks`.
     pub fn acks(&self) -> (usize, usize, bool) {
         (self.surely_acked, self.log_begin, self.may_lack)
     }
 
-    /// Treats the acknowledgements since this state as possibly discarded by the server.
+    /// Accounts for the possibility that the server has discarded all acknowledgements since `acks`
+    /// returned this state.
     pub fn doubt_acks(&mut self, (acked, log_begin, may_lack): (usize, usize, bool)) {
         (self.surely_acked, self.log_begin) = (acked, log_begin);
         self.may_lack |= may_lack;
     }
 
-    /// Returns true if a client that has received `count` packets can receive the remaining ones.
+    /// Returns true if a client that has received `count` packets can still receive all packets
+    /// after them.
     pub fn can_resume(&self, count: usize, buffer: u32) -> bool {
         let is_count = count >= self.acked && count <= self.total();
         is_count && self.bytes_after(count) <= buffer.into()
     }
 
-    /// Returns true if a client that has received `count` packets may be able to receive the
-    /// others. A message sent to a large room at this time may not have been written yet.
+    /// Like `can_resume`, but also returns true if it depends on messages that were sent to a large
+    /// room at this time, and that may not have been written yet.
     pub fn may_resume(&self, now: Duration, count: usize, buffer: u32) -> bool {
         let unwritten = self.items.iter().filter(|item| item.at == now);
         let unwritten: u64 = unwritten.map(|item| item.what.len()).sum();
@@ -297,37 +309,40 @@ impl Session {
         is_count && self.bytes_after(count) - unwritten <= buffer.into()
     }
 
-    /// Replaces the presented token with a new one. Both stay valid until the client confirms the
-    /// new one.
+    /// Adds a new token. The presented token stays valid until the client has confirmed the new
+    /// one.
     pub fn renew(&mut self, presented: &str, new: String) {
-        // The client no longer uses a token older than the presented one.
+        // The client does not use tokens older than the one that it presented.
         let at = self.tokens.iter().position(|token| token == presented).unwrap_or_default();
         self.tokens.drain(..at);
-        // Keep the presented token at the front, since the client may have lost all newer ones.
+        // Drop tokens after the presented one, which must stay valid: the client may have lost all
+        // newer ones.
         let surplus = self.tokens.len().saturating_sub(MOST_TOKENS);
         self.tokens.drain(1..1 + surplus);
         self.tokens.push(new);
         self.is_unconfirmed = true;
     }
 
-    /// Records that the client has sent a frame on its current socket.
+    /// Records that the client has sent a frame on its current socket, which confirms the newest
+    /// token.
     pub fn confirm(&mut self) {
         if std::mem::take(&mut self.is_unconfirmed) {
-            // The list always contains the newest token, so this does not underflow.
+            // The list always contains at least the newest token, so the subtraction does not
+            // underflow.
             let outdated = self.tokens.len() - 1;
             self.tokens.drain(..outdated);
         }
     }
 
-    /// Records that the server has handled a packet of this size.
+    /// Records that the server has handled a packet of this size, in bytes.
     pub fn on_handled(&mut self, now: Duration, bytes: usize) {
         self.handled += 1;
-        // A packet between two acknowledgements restarts the count of idle ones.
+        // A packet between two acknowledgements means that they are not consecutive.
         self.idle_acks.0 = 0;
         self.handled_at.push((now, bytes));
     }
 
-    /// Records the count in a server acknowledgement or `hello`.
+    /// Handles a count that the server has sent, in an acknowledgement or in `hello`.
     pub fn on_confirmed(&mut self, count: usize) -> Result<(), Fault> {
         let (confirmed, handled) = (self.confirmed, self.handled);
         ensure!(
@@ -338,7 +353,7 @@ impl Session {
         Ok(())
     }
 
-    /// Returns true if the server should have acknowledged more packets by now.
+    /// Returns true if the server should have sent an acknowledgement by now.
     pub fn is_ack_overdue(&self, now: Duration) -> bool {
         let unconfirmed = &self.handled_at[self.confirmed..];
         let is_late = unconfirmed.first().is_some_and(|(at, _)| now >= *at + MAX_ACK_DELAY);
@@ -346,8 +361,9 @@ impl Session {
         is_late || unconfirmed.len() >= MAX_ACK_PACKETS || bytes >= MAX_ACK_BYTES
     }
 
-    /// Returns true if a token resumes the session, false if it does not, and `None` if either is
-    /// allowed: the server keeps only a few tokens between the last used one and the newest.
+    /// Returns true if a token must resume the session, false if it must not, and `None` if both
+    /// are allowed: of the tokens between the last used one and the newest, the server keeps only
+    /// some.
     pub fn accepts(&self, token: &str) -> Option<bool> {
         let at = self.tokens.iter().position(|known| known == token);
         match at {
@@ -358,7 +374,7 @@ impl Session {
     }
 }
 
-/// Returns the size of the frame for a message of this length.
+/// Returns the size in bytes of the frame for a message of this length.
 pub fn frame_len(len: usize) -> u64 {
     (len + match len {
         0..=125 => 2,

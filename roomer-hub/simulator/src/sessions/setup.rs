@@ -1,4 +1,4 @@
-//! The plan's configuration as server options.
+//! Converts the configuration of a plan to server options.
 
 use roomer_engine::{Builder, Server};
 
@@ -10,7 +10,7 @@ use super::plan::Setup;
 pub const MAX_MESSAGE: usize = 8192;
 
 impl Setup {
-    /// Returns the memory budget; `None` means the default.
+    /// Returns the memory budget in bytes; `None` for the default.
     pub fn budget(&self) -> Option<usize> {
         let backlog = self.max_backlog as usize;
         let least = backlog + MAX_MESSAGE.max(3 * backlog);

@@ -1,4 +1,4 @@
-//! A client's socket, with the bytes in flight in both directions.
+//! A socket of a client, with the bytes in flight in both directions.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,13 +11,14 @@ use roomer_testkit::socket::Peer;
 use super::plan::How;
 use super::session::Packet;
 
-/// The contents of a client's upgrade request.
+/// The contents of the upgrade request that a client sends.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub is_extended: bool,
     pub user: u8,
     pub is_denied: bool,
-    /// The token and the count in the request; `None` without a token.
+    /// The session token in the request, and the number of packets received, if the request
+    /// contains it. `None` without a token.
     pub token: Option<(String, Option<usize>)>,
     pub how: Option<How>,
 }
@@ -25,7 +26,7 @@ pub struct Asked {
 /// A frame that the client has sent.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// Where the frame ends in the socket's byte stream.
+    /// The position in the socket's byte stream at which the frame ends.
     pub end: u64,
     pub len: u64,
     pub what: Meaning,
@@ -33,9 +34,10 @@ pub struct Sent {
 
 #[derive(Clone, Debug)]
 pub enum Meaning {
-    /// The packet with this index in the session.
+    /// The packet with this index in the session's `sent`.
     Packet(usize),
-    /// An acknowledgement: the count, if it is valid, and whether it requests one in return.
+    /// An acknowledgement: its count, if that is valid, and whether it requests one from the
+    /// server.
     Ack(Option<usize>, bool),
     Pong,
     Close(u16),
@@ -44,9 +46,9 @@ pub enum Meaning {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The server has not responded to the request.
+    /// The server has not responded to the request yet.
     Handshake,
-    /// The socket has a session, or had one that was detached or moved.
+    /// The socket has a session, or had one that was detached or has moved to another socket.
     Open,
     /// The socket was rejected, closed or lost.
     Ended,
@@ -60,18 +62,18 @@ pub struct Socket {
     pub asked: Asked,
     pub request_len: u64,
     pub phase: Phase,
-    /// The session that the server has attached to this socket.
+    /// The session that the server has attached to this socket, now or earlier.
     pub session: Option<usize>,
-    /// True if the client has abandoned this socket.
+    /// True if the client no longer uses this socket.
     pub is_abandoned: bool,
     pub is_mute: bool,
-    /// True if the client reads arriving bytes immediately.
+    /// True if the client reads bytes as soon as they arrive.
     pub is_reading: bool,
     /// True if the network drops all further bytes.
     pub is_lost: bool,
-    /// True if the client ends its stream after the bytes in flight.
+    /// True if the end of the client's stream follows the bytes in flight.
     pub is_ending: bool,
-    /// True once the server can notice the loss.
+    /// True once the server is able to notice that the socket has failed.
     pub is_broken: bool,
     pub is_aborted: bool,
     pub in_flight: VecDeque<u8>,
@@ -81,43 +83,45 @@ pub struct Socket {
     pub incoming: Vec<u8>,
     pub has_response: bool,
     pub has_hello: bool,
-    /// The expected payload of `hello`, followed by the token in it.
+    /// The payload that `hello` must have.
     pub hello: Option<String>,
     pub token: Option<String>,
-    /// How many of the client's packets the server had handled when the session was resumed here.
+    /// If the session was resumed on this socket: the number of the client's packets that the
+    /// server had handled by then.
     pub resumed_with: Option<usize>,
-    /// The status of the server's rejection.
+    /// The status with which the server has rejected the handshake.
     pub rejection: Option<u16>,
-    /// True once the reason for not resuming the session has been checked.
+    /// True once it has been checked why the client did not resume its session.
     pub is_judged: bool,
-    /// True while the socket counts as a connection.
+    /// True while the server counts the socket as a connection.
     pub is_counted: bool,
     pub opened_at: Duration,
-    /// When `authorize` decided.
+    /// The time at which `authorize` accepted the client.
     pub accepted_at: Option<Duration>,
-    /// When the server began to wait for the session.
+    /// The time since which the server has been waiting for the session.
     pub waits_since: Option<Duration>,
     pub waits_for: Option<usize>,
-    /// True once the client has requested the same session on a later socket, which gets it
-    /// instead.
+    /// True once the client has requested the same session on a later socket. The later socket then
+    /// gets the session.
     pub is_overtaken: bool,
-    /// How many bytes the server has read, and when that last changed.
+    /// The number of bytes that the server has read, and the time at which it last changed.
     pub read: (u64, Duration),
-    /// How many bytes the server has written, and when that last changed.
+    /// The number of bytes that the server has written, and the time at which it last changed.
     pub written: (u64, Duration),
-    /// When the last handler that kept the server from reading ended.
+    /// The time at which the last handler ended during which the server did not read.
     pub waited: Duration,
-    /// When a server write first found the socket full.
+    /// The time at which a write of the server first found the socket full.
     pub full_since: Option<Duration>,
-    /// The maximum number of bytes that a single write accepts.
+    /// The maximum number of bytes that one write accepts.
     pub most_written: u64,
-    /// True if the socket has been full since it last accepted bytes.
+    /// True if the socket was full at some time since it last accepted bytes.
     pub is_filled: bool,
-    /// When the socket last accepted bytes after being full, which shows that the client reads.
+    /// The time at which the socket last accepted bytes after it had been full. It shows that the
+    /// client reads.
     pub relieved: Duration,
-    /// The expected close frame: its code, and its reason or the start of it.
+    /// The close frame that is expected: its code, and the beginning of its reason.
     pub close: Option<(u16, &'static str)>,
-    /// True if frames before the close frame may have been dropped.
+    /// True if frames that precede the close frame may have been dropped.
     pub may_truncate: bool,
     pub is_closed: bool,
 }
@@ -175,7 +179,7 @@ impl Socket {
         !(self.is_lost || self.is_ending || self.is_closed || self.is_abandoned)
     }
 
-    /// Returns true if the client may send packets on this socket.
+    /// Returns true if the client has a session on this socket and can send packets.
     pub fn is_ready(&self) -> bool {
         self.can_send() && self.has_hello && self.phase == Phase::Open
     }
@@ -192,7 +196,7 @@ impl Socket {
         let dst = if asks { ACK_NOW } else { "" };
         let packet =
             PacketRef { room: "root", event: ACK, dst, payload: payload.as_bytes(), src: "" };
-        // The protocol allows one representation of each count, without leading zeros.
+        // The protocol allows only one form of each number, without leading zeros.
         let is_count = payload == "0" || !payload.starts_with('0');
         let count = payload.parse().ok().filter(|_| is_count);
         let meaning = Meaning::Ack(count, asks);
@@ -201,7 +205,7 @@ impl Socket {
 
     pub fn send(&mut self, start: u8, payload: &[u8], what: Meaning) {
         let mut frame = Vec::new();
-        // Any mask works, provided that it differs between frames.
+        // Any mask works, as long as different frames have different masks.
         frames::write(start, payload, [7, self.sent_bytes as u8, 3, 1], &mut frame);
         let len = frame.len() as u64;
         self.sent_bytes += len;
@@ -209,12 +213,12 @@ impl Socket {
         self.outgoing.push_back(Sent { end: self.sent_bytes, len, what });
     }
 
-    /// Sends a frame with reserved bits set.
+    /// Sends a frame whose reserved bits are set, which is a violation.
     pub fn violate(&mut self) {
         self.send(0xf2, &[1, 2], Meaning::Violation);
     }
 
-    /// Delivers bytes in flight to the server.
+    /// Delivers this many of the bytes in flight to the server.
     pub fn deliver(&mut self, bytes: usize) {
         if self.is_lost {
             return;
@@ -222,19 +226,19 @@ impl Socket {
         let size = bytes.min(self.in_flight.len());
         let bytes: Vec<u8> = self.in_flight.drain(..size).collect();
         self.peer.deliver(&bytes);
-        // As in TCP, the end of the stream arrives after the last byte.
+        // As in TCP, the end of the stream follows the last byte.
         if self.is_ending && !self.is_broken && self.in_flight.is_empty() {
             self.peer.end_stream(Ok(()));
             self.is_broken = true;
         }
     }
 
-    /// Records the bytes that the server has written, and whether the socket is full.
+    /// Records how many bytes the server has written, and whether the socket is full.
     pub fn on_written(&mut self, now: Duration) {
         let written = self.peer.bytes_written();
         let accepted = written - self.written.0;
         if accepted > 0 {
-            // If the bytes exceed a single write, the socket must have had space again in between.
+            // The socket had space at some time if it has accepted more than one write can.
             if self.is_filled || accepted > self.most_written {
                 self.relieved = now;
             }
@@ -247,12 +251,12 @@ impl Socket {
         self.is_filled |= self.full_since.is_some();
     }
 
-    /// Returns when the client or its network last showed a sign of life.
+    /// Returns the latest time at which the client or its network showed a sign of life.
     pub fn alive_at(&self) -> Duration {
         self.read.1.max(self.relieved)
     }
 
-    /// Returns the client's next frame, if the server has read all of it.
+    /// Returns the next frame of the client. `None` unless the server has read all of it.
     pub fn front_meaning(&self) -> Option<Meaning> {
         let sent = self.outgoing.front().filter(|sent| sent.end <= self.peer.bytes_read());
         sent.map(|sent| sent.what.clone())
@@ -265,7 +269,7 @@ impl Socket {
         next.is_some_and(|sent| sent.end - sent.len < read)
     }
 
-    /// Returns true if the server has read the whole request.
+    /// Returns true if the server has read the whole upgrade request.
     pub fn has_asked(&self) -> bool {
         self.peer.bytes_read() >= self.request_len
     }

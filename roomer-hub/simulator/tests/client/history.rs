@@ -1,5 +1,5 @@
-//! Tests clients in rooms with a message history: late joiners, and clients that were away for
-//! too long.
+//! Tests clients in rooms with a message history: clients that join late, and clients whose
+//! sessions ended.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use roomer_simulator::client::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Builds a server that keeps this many of `lobby`'s messages and ends sessions after a second.
+/// Builds a server that keeps this many messages of the room `lobby`, and ends a session after one
+/// second without a connection.
 fn remembering(messages: usize) -> Builder {
     Server::builder().history("lobby", History::last(messages)).resume_window(SECOND)
 }
@@ -51,7 +52,7 @@ fn messages_missed_between_two_sessions_arrive_once_and_in_order() {
         net.away(1, |net| net.say(0, 3..7));
         assert_ne!(net.id(1), before);
         net.say(0, 7..8);
-        // The client receives neither the messages that it already had, nor its own.
+        // The client must receive neither the messages that it had already received, nor its own.
         assert_eq!(net.texts(1, "lobby"), numbers(0..8), "seed {seed}");
         net.away(1, |_| ());
         net.say(0, 8..9);
@@ -77,7 +78,7 @@ fn messages_that_the_server_no_longer_remembers_are_reported() {
         let missed = events.iter().position(|event| matches!(event, Event::Missed { .. }));
         assert!(missed.unwrap() < events.iter().position(rejoined).unwrap());
         assert_eq!(net.texts(bob, "lobby"), expected);
-        // From now on, no message is lost.
+        // No message is lost after this point.
         net.take_events(bob);
         net.away(bob, |net| net.say(ann, 10..13));
         assert_eq!(net.texts(bob, "lobby"), numbers(10..13));
@@ -87,7 +88,7 @@ fn messages_that_the_server_no_longer_remembers_are_reported() {
 
 #[test]
 fn another_server_has_another_memory() {
-    // A history's epoch is random, so a second world represents a restarted server.
+    // The epoch of a history is random, so a second world is like a server that was restarted.
     let mut net = Net::new(1, remembering(100));
     let (ann, bob) = (net.add(Options::default()), net.add(Options::default()));
     net.join(ann, "lobby");
@@ -174,11 +175,11 @@ fn a_client_gets_no_past_where_a_rule_forbids_it() {
         net.join_with_history(bob, 4);
         net.ends[bob].client.join_with_history(net.world.now(), "hall", 4).unwrap();
         net.settle();
-        // The client is in both rooms, and receives the history of the one without a rule.
+        // The client is in both rooms, and receives the history of the room that has no rule.
         net.say(ann, 10..12);
         assert_eq!(net.texts(bob, "lobby"), numbers(10..12), "seed {seed}");
         assert_eq!(net.texts(bob, "hall"), ["hall"], "seed {seed}");
-        // Returning with a position does not give access to the history either.
+        // A client that returns with a position in the history does not get access to it either.
         net.away(bob, |net| net.say(ann, 12..14));
         assert_eq!(net.texts(bob, "lobby"), numbers(10..12), "seed {seed}");
         assert!(net.has_missed(bob), "seed {seed}");

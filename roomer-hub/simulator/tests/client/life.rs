@@ -1,4 +1,4 @@
-//! Tests connection attempts, backoff, keep-alive and how connections end.
+//! Tests connection attempts, backoff and keep-alive, and the ways in which connections end.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn delays_grow_with_full_jitter_and_begin_anew_after_a_success() {
             net.is_up = false;
             let ann = net.add(Options::default());
             net.settle();
-            // Wait for the delay after attempt `nth`, and return it.
+            // Let `nth` more attempts fail, and then measure the delay until the next one.
             for _ in 0..nth {
                 let due = net.ends[ann].client.deadline(net.world.now()).unwrap();
                 let now = net.world.now();
@@ -51,7 +51,7 @@ fn a_connection_that_does_not_last_counts_as_a_failure() {
         net.advance(5 * SECOND * attempt);
     }
     assert_eq!(net.ends[ann].attempts, 4);
-    // This connection stays open long enough to reset the backoff.
+    // This connection lasts long enough to reset the backoff.
     net.advance(6 * SECOND);
     net.world.server().disconnect(net.id(ann), 1012, "");
     net.advance(5 * SECOND);
@@ -72,7 +72,7 @@ fn a_connection_that_does_not_last_counts_as_a_failure() {
 fn the_table_of_close_codes_decides() {
     for close in roomer_proto::close::TABLE {
         let (code, reason) = close.frame();
-        // These codes never appear on the wire.
+        // These codes must never be sent.
         if [1005, 1006, 1015].contains(&code) {
             continue;
         }
@@ -206,7 +206,8 @@ fn a_silent_server_is_found_out() {
     for options in [Options::default(), plain()] {
         let mut net = Net::new(1, Server::builder());
         let ann = net.add(options);
-        // An idle connection stays open, due to the server's pings or its answers to the client's.
+        // An idle connection stays open, thanks to the server's pings, or its answers to the
+        // client's.
         net.advance(30 * MINUTE);
         assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 1));
         net.take_events(ann);
@@ -223,8 +224,8 @@ fn a_suspended_program_reads_before_it_judges() {
         let mut net = Net::new(1, Server::builder());
         let ann = net.add(options);
         net.advance(MINUTE);
-        // The machine is suspended for less than the server's timeout, and no timer runs in
-        // between.
+        // The machine is suspended for a shorter time than the server's timeout. No timer runs in
+        // that time.
         net.world.jump(MINUTE + 10 * SECOND);
         let now = net.world.now();
         assert_eq!(net.ends[ann].client.poll(now, 1), None);
@@ -239,7 +240,7 @@ fn an_attempt_has_a_time_limit() {
     let ann = net.add(Options::default());
     let now = net.world.now();
     assert!(net.ends[ann].client.poll(now, 1).is_some());
-    // The driver is asked once and does not answer.
+    // `poll` requests the connection only once; the driver does not answer.
     assert_eq!(net.ends[ann].client.poll(now, 1), None);
     net.advance(11 * SECOND);
     assert_eq!(net.take_events(ann)[0], Event::Suspended(Failure::Timeout));
@@ -295,8 +296,8 @@ fn a_close_writes_queued_messages_and_waits_for_the_answer() {
         let stats = net.world.server().stats();
         assert_eq!((stats.connections, stats.sessions.detached), (1, 0));
 
-        // Without an answer the connection still ends, and the unconfirmed message is reported as
-        // lost.
+        // Without an answer from the server, the connection must still end, and the unconfirmed
+        // message be reported as lost.
         net.drop_silently(bob);
         net.send(bob, "lobby", "uncertain");
         let now = net.world.now();

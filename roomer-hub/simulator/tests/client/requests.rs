@@ -1,4 +1,4 @@
-//! Tests requests in all directions, their errors, and their outcome when connections break.
+//! Tests requests in all directions, their errors, and how they end when connections break.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use roomer_simulator::client::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Builds a server that doubles numbers.
+/// Builds a server whose handler doubles a number.
 fn doubler() -> Builder {
     Server::builder().on_request("double", |_, message| {
         let number: i32 = message.text()?.parse().map_err(|_| ReplyError::invalid("a number"))?;
@@ -176,7 +176,7 @@ fn requests_end_in_time_and_when_they_are_cancelled_or_closed() {
     assert_eq!(net.answers(0), []);
     net.advance(SECOND);
     assert_eq!(net.answers(0), [(late, Err(RequestError::TimedOut))]);
-    // Time limits also expire without a connection.
+    // The time limit of a request also expires without a connection.
     net.is_up = false;
     net.cut(0);
     let waiting = net.request(0, "never", "");
@@ -253,7 +253,7 @@ fn whatever_happens_each_request_ends_once() {
                 }
                 3 => {
                     for request in net.asked(number) {
-                        // Some requests are answered twice, or after their session has ended.
+                        // Some requests are answered twice, and some after their session has ended.
                         let _ = net.reply(number, &request, "me");
                     }
                 }

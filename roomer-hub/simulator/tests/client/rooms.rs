@@ -1,4 +1,4 @@
-//! Tests joins, leaves, members and messages, with both protocols.
+//! Tests joins, leaves, members and messages with both protocols.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use roomer_engine::{Presence, Server};
 use roomer_proto::client::{Event, JoinError, LostReason, Options, SendError, Sent, State};
 use roomer_simulator::client::net::*;
 
-/// Runs a test with both protocols, in several orders of events.
+/// Runs a test with both protocols, and with several seeds.
 fn both(test: impl Fn(u64, Options)) {
     for seed in 0..8 {
         test(seed, Options::default());
@@ -93,7 +93,8 @@ fn rejected_joins_and_removals_are_events() {
         net.settle();
         assert!(net.take_events(0).contains(&Event::Removed { room: "lobby".into() }));
         assert!(net.members(0, "lobby").is_empty());
-        // A removed client may join again, and a client moved by the server need not join.
+        // A client that was removed may join again. A client that the server has moved need not
+        // join.
         net.join(0, "lobby");
         net.world.server().join(net.id(1), "moved");
         net.settle();
@@ -112,7 +113,8 @@ fn the_last_wish_about_a_room_holds_however_fast_it_changes() {
             match net.rng.below(3) {
                 0 => net.join(0, "lobby"),
                 1 => net.leave(0, "lobby"),
-                // The removal crosses packets in flight from the client.
+                // The removal is in flight while the client's packets are in flight in the other
+                // direction.
                 _ => _ = net.world.server().kick(net.id(0), "lobby"),
             }
             if net.rng.chance(30) {
@@ -132,11 +134,12 @@ fn the_last_wish_about_a_room_holds_however_fast_it_changes() {
                 let is_in = net.world.server().members("lobby").contains(&net.id(0));
                 let thinks = net.ends[0].client.is_in("lobby");
                 assert_eq!(thinks, is_in, "seed {seed}, round {round}");
-                // A removal in flight when the client joined may take effect afterwards.
+                // If a removal was in flight when the client joined, it may take effect after the
+                // join.
                 assert!(is_in <= wants, "seed {seed}, round {round}");
             }
         }
-        // Without further removals, every join and leave takes effect.
+        // Without further removals, each join and each leave must take effect.
         for wants in [true, false, true] {
             net.leave(0, "lobby");
             net.join(0, "lobby");
@@ -177,7 +180,7 @@ fn root_can_be_left_for_good() {
         net.settle();
         assert_eq!(net.take_events(0), [Event::Left { room: "root".into() }]);
         assert!(!net.world.server().members("root").contains(&net.id(0)));
-        // A reconnection does not restore the membership.
+        // After a reconnection, the client must not be a member again.
         net.world.server().disconnect(net.id(0), 1012, "");
         net.settle();
         net.advance(MINUTE / 30);
@@ -221,7 +224,7 @@ fn messages_that_cannot_be_sent_are_rejected_at_once() {
     client.leave(now, "lobby");
     net.settle();
     assert_eq!(net.lost(ann).len(), 3);
-    // The server has announced its limit to the client.
+    // The client knows the limit, which the server has announced.
     net.join(ann, "lobby");
     net.settle();
     let client = &mut net.ends[ann].client;
@@ -231,7 +234,7 @@ fn messages_that_cannot_be_sent_are_rejected_at_once() {
     assert_eq!(client.join(now, "lobby"), Err(JoinError::Closed));
 }
 
-/// It would never fit otherwise.
+/// Otherwise such a message could never be sent.
 #[test]
 fn an_empty_queue_accepts_one_message_above_its_limit() {
     both(|seed, options| {

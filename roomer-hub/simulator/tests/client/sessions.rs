@@ -1,4 +1,4 @@
-//! Tests lost connections, with and without a session.
+//! Tests clients that lose their connection, with and without a session.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ fn messages_during_an_absence_are_sent_on_return() {
         net.send(1, "lobby", &number.to_string());
         net.advance(SECOND / 10);
     }
-    // The client detects the loss because the server's pings stop.
+    // The client notices the loss because the server's pings do not arrive.
     net.advance(30 * SECOND);
     assert_eq!(net.texts(0, "lobby"), numbers(0..200));
     assert_eq!(net.world.server().stats().sessions.resumed, 1);
@@ -65,7 +65,7 @@ fn messages_during_an_absence_are_sent_on_return() {
 #[test]
 fn without_a_session_rooms_are_joined_anew_and_losses_are_reported() {
     for (seed, options) in (0..10).flat_map(|seed| [(seed, Options::default()), (seed, plain())]) {
-        // Extended clients reconnect after their sessions have expired.
+        // Extended clients also reconnect when their sessions have expired.
         let mut net = Net::new(seed, Server::builder().resume_window(SECOND));
         two(&mut net, &options);
         let before = net.id(0);
@@ -147,14 +147,14 @@ fn messages_wait_for_others_that_lost_their_connections_too() {
     net.send(0, "lobby", "is Bob here");
     net.advance(5 * SECOND);
     net.is_up = true;
-    // Ann reconnects first, and her message waits for Bob.
+    // Ann reconnects first. Her message must wait for Bob.
     while net.state(0) != State::Open {
         net.advance(SECOND / 10);
     }
     net.advance(30 * SECOND);
     assert_eq!(net.texts(1, "lobby"), ["is Bob here"]);
 
-    // Messages wait for other members only for a limited time.
+    // Messages do not wait for other members without limit.
     net.is_up = false;
     net.cut(0);
     net.cut(1);
@@ -173,7 +173,7 @@ fn messages_wait_for_others_that_lost_their_connections_too() {
 fn counts_are_acknowledged_in_both_directions() {
     let mut net = Net::new(1, Server::builder().resume_buffer(100_000));
     two(&mut net, &Options::default());
-    // This exceeds by far what either end keeps without an acknowledgement.
+    // Far more than either end keeps without an acknowledgement.
     for number in 0..4000 {
         net.send(0, "lobby", &format!("{number:01000}"));
         net.settle();
