@@ -2,8 +2,8 @@
 //! roomer-conformance --bench client`. Linux only.
 //!
 //! The server runs in its own process. Each figure is the median of several rounds, in which the
-//! clients take turns. CPU time is measured for the thread that drives the client; memory is the
-//! process's, divided by the number of clients.
+//! two clients take turns. CPU time is that of the thread that drives the client; memory is that of
+//! the process, divided by the number of clients.
 #![allow(clippy::print_stdout, reason = "a benchmark, whose standard output is its result")]
 
 use std::fs;
@@ -83,7 +83,7 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The kill fails only if the process has already ended.
+        // The kill can only fail because the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -102,16 +102,16 @@ fn start_server() -> Result<(Running, String), Error> {
 async fn serve_here() -> Result<(), Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("ws://{}/ws", listener.local_addr()?);
-    // A list of thousands of members would dominate the memory of an idle client.
+    // The list of thousands of members would otherwise dominate the memory of an idle client.
     let server = Server::builder().presence("root", Presence::Off).build()?;
     Ok(serve(listener, server).await?)
 }
 
-/// Prints the memory in bytes that each of many clients uses when it is idle.
+/// Connects many clients, and prints the memory in bytes that each of them uses when idle.
 async fn idle(kind: &str, url: &str) -> Result<(), Error> {
     let mut clients = Vec::new();
     let mut bare = Vec::new();
-    // Connect some clients first, to exclude the memory that all of them share.
+    // Connect some clients first, so that memory that all clients share is not counted.
     let mut before = 0;
     for number in 0..CLIENTS + 100 {
         if number == 100 {
@@ -131,13 +131,13 @@ async fn idle(kind: &str, url: &str) -> Result<(), Error> {
             clients.push((client, room));
         }
     }
-    // By then, the last clients have finished all work that needs no message.
+    // Wait until the last clients have finished all work that does not depend on messages.
     tokio::time::sleep(Duration::from_secs(6)).await;
     println!("{}", (resident()? - before) as f64 / CLIENTS as f64);
     Ok(())
 }
 
-/// Prints the CPU time for one message that a client sends to itself.
+/// Prints the CPU time for one message, which a client sends to itself.
 async fn echo(kind: &str, url: &str, window: usize) -> Result<(), Error> {
     let payload = [7; 64];
     if kind == "bare" {
@@ -175,7 +175,7 @@ thread_local! {
     static STARTED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// Resets the measurement after some warm-up messages.
+/// After some warm-up messages, restarts the measurement.
 fn warm(number: usize) {
     if number == 1000 {
         STARTED.with(|started| started.set(cpu().unwrap_or_default()));

@@ -1,4 +1,4 @@
-//! NATS servers as child processes on loopback ports, and an interface for all brokers.
+//! NATS servers as child processes on loopback ports, and a trait for brokers of all kinds.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::port::own_port;
 use crate::programs::until;
 use crate::redis::Redis;
 
-/// Paths of NATS servers: the system's, and the newer one that `.ci/test` installs.
+/// Paths of NATS servers: the system's, and the newer version that `.ci/test` installs.
 const PLACES: [&str; 3] = [
     "/usr/sbin/nats-server",
     "/usr/bin/nats-server",
@@ -38,7 +38,7 @@ pub trait Broker {
     /// Starts the server again on its previous port, after [`kill`](Self::kill).
     fn restart(&mut self);
 
-    /// Returns the address with a login. The login is empty or ends with `@`.
+    /// Returns the broker's address, with a login that is empty or ends with `@`.
     fn address(&self, login: &str) -> String;
 
     fn port(&self) -> u16;
@@ -46,7 +46,7 @@ pub trait Broker {
     fn log(&self) -> &Log;
 }
 
-/// A kind of installed broker.
+/// A kind of broker that is installed.
 #[derive(Clone, Debug)]
 pub enum BrokerKind {
     Nats(PathBuf),
@@ -54,7 +54,7 @@ pub enum BrokerKind {
 }
 
 impl BrokerKind {
-    /// Returns the installed brokers: NATS in each version, and Redis.
+    /// Returns all installed brokers: each version of NATS, and Redis.
     pub fn all() -> Vec<BrokerKind> {
         let nats = nats_servers().into_iter().map(BrokerKind::Nats);
         nats.chain([BrokerKind::Redis]).collect()
@@ -77,12 +77,12 @@ impl fmt::Display for BrokerKind {
     }
 }
 
-/// A process's collected output lines.
+/// The output lines of a process, as far as they have been read.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<String>>);
 
 impl Log {
-    /// Reads the output until its end so that the process never blocks on a full pipe.
+    /// Reads the process's output to its end, so that the process never blocks on a full pipe.
     pub fn read(&self, output: impl BufRead + Send + 'static) {
         let log = self.clone();
         thread::spawn(move || {
@@ -98,11 +98,11 @@ impl Log {
         self.0.lock().unwrap().contains(text)
     }
 
-    /// Waits for text in the log. Returns the rest of its line.
+    /// Waits until the log contains a text. Returns the rest of that line.
     pub fn after(&self, text: &str) -> String {
         until("a line of the log is missing", || {
             let lines = self.0.lock().unwrap();
-            // Match only in complete lines.
+            // Consider only complete lines.
             let (line, _) = lines.split_once(text)?.1.split_once('\n')?;
             Some(line.to_owned())
         })
@@ -119,7 +119,7 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Starts a server with these arguments on a free port, and waits until it is ready.
+    /// Starts a server with these arguments on a free port, and waits until it accepts connections.
     pub fn start(program: &Path, args: &[&str]) -> Nats {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let log = Log::default();
@@ -162,7 +162,7 @@ impl Drop for Nats {
     }
 }
 
-/// Starts a process, and waits for the line that reports its readiness. Returns its port.
+/// Starts a process, and waits for the line that says that it is ready. Returns its port.
 fn run(program: &Path, args: &[String], port: u16, all: &Log) -> (Child, u16) {
     let mut command = Command::new(program);
     command.args(["-a", "127.0.0.1", "-p", &port.to_string()]).args(args);
@@ -181,7 +181,8 @@ fn run(program: &Path, args: &[String], port: u16, all: &Log) -> (Child, u16) {
             port = number.trim().parse().ok();
         }
     }
-    // The server's tasks write concurrently, so a line that a test waits for may precede this one.
+    // The server's tasks write concurrently, so this line may follow a line for which a test waits.
+    // Keep the lines before it.
     all.0.lock().unwrap().push_str(&lines);
     all.read(log);
     (child, port.expect("a line with the port"))

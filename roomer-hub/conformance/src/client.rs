@@ -1,6 +1,6 @@
-//! A blocking WebSocket client for tests. A test states the next event that it expects, and fails
-//! on any other. Each received frame is checked against the rules for all server frames
-//! ([`wire::incoming`]), and each message must be binary.
+//! A blocking WebSocket client for tests. A test states which event must be received next, and
+//! fails on any other event. Each received frame is checked against the rules for frames from
+//! servers ([`wire::incoming`]), and each message must be binary.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ use crate::wire::{self, Frame, Packet, PacketView};
 /// How long a test waits for an event that must happen.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A cluster's nodes, which a client waits for after each step, so that tests can be written as if
+/// Waits for all nodes of a cluster after each step of a client, so that tests can be written as if
 /// all clients were connected to one server.
 pub trait Settle: Send + Sync {
     /// Waits until all nodes show a client as a member of a room.
@@ -24,15 +24,16 @@ pub trait Settle: Send + Sync {
     /// Waits until no node shows a client as a member of a room, or of any room.
     fn left(&self, id: &str, room: Option<&str>);
 
-    /// Makes every other node send the event `fence` to a client. Returns how many nodes those are.
+    /// Makes each of the other nodes send the event `fence` to a client. Returns the number of
+    /// these nodes.
     fn fence(&self, id: &str) -> usize;
 }
 
 pub struct Client {
     pub stream: TcpStream,
-    /// The nodes to wait for, if there are several.
+    /// If the client is connected to a node of a cluster, waits for the other nodes.
     pub settle: Option<Arc<dyn Settle>>,
-    /// Bytes read from the socket; those before `at` are consumed.
+    /// Bytes read from the socket. Those before `at` have been consumed.
     inbox: Vec<u8>,
     at: usize,
     is_reset: bool,
@@ -42,7 +43,7 @@ pub struct Client {
     fences: u32,
 }
 
-/// An event on the connection.
+/// An event that a client has received.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
     Packet(Packet),
@@ -55,7 +56,7 @@ pub enum Received {
     Reset,
 }
 
-/// An event, with its payload's position in the inbox.
+/// An event that a client has received, with the position of its payload in the inbox.
 enum Incoming {
     Frame { opcode: u8, start: usize, end: usize },
     End,
@@ -74,8 +75,8 @@ impl Client {
         Client::established(stream)
     }
 
-    /// Completes a handshake whose request has already been sent: reads the response and the first
-    /// `join_ack`.
+    /// Completes a handshake whose request has been sent already: reads the response, and waits for
+    /// the first `join_ack`.
     pub fn established(stream: TcpStream) -> Client {
         let mut client = Client::unread(stream);
         let ack = client.expect_packet();
@@ -84,7 +85,7 @@ impl Client {
         client
     }
 
-    /// Completes a handshake whose request has already been sent, without reading a packet.
+    /// Completes a handshake whose request has been sent already. Reads no packet after it.
     pub fn unread(mut stream: TcpStream) -> Client {
         let (response, inbox) = HttpResponse::read_head(&mut stream);
         assert_eq!(response.status, 101, "{response:?}");
@@ -107,14 +108,15 @@ impl Client {
         self.send(&wire::to_client(dst, room, event, payload));
     }
 
-    /// Joins a room; the `join_ack` must arrive next. Returns its members.
+    /// Joins a room. The `join_ack` must be the next packet. Returns the members in it.
     pub fn join(&mut self, room: &str) -> Vec<String> {
         self.send_to_room(room, "join", b"");
         let ack = self.expect_packet();
         self.snapshot(room, ack)
     }
 
-    /// Leaves `root` at the start, where notices about other clients may arrive before the answer.
+    /// Leaves `root` at the start of a test. Before the answer, notices about other clients may
+    /// arrive.
     pub fn leave_root(&mut self) {
         self.send_to_room("root", "leave", b"");
         loop {
@@ -128,7 +130,7 @@ impl Client {
         }
     }
 
-    /// Leaves a room; the `leave_ack` must arrive next.
+    /// Leaves a room. The `leave_ack` must be the next packet.
     pub fn leave(&mut self, room: &str) {
         self.send_to_room(room, "leave", b"");
         self.expect_left(room);
@@ -142,13 +144,13 @@ impl Client {
         }
     }
 
-    /// Checks every byte of a `join_ack`. Returns its members.
+    /// Checks every byte of a `join_ack`. Returns the members in it.
     pub fn snapshot(&self, room: &str, ack: Packet) -> Vec<String> {
         let names = (&*ack.room, &*ack.event, &*ack.dst, &*ack.src);
         assert_eq!(names, (room, "join_ack", "", &*self.id));
         let json = String::from_utf8(ack.payload).expect("JSON is UTF-8");
         if json.starts_with('{') {
-            // For an extended client, each entry contains more than the member's id.
+            // In an extended client's list, an entry contains more than the member's id.
             let list: serde_json::Value = serde_json::from_str(&json).expect("JSON");
             let ids = list["members"].as_array().expect("members").iter();
             return ids.map(|member| member[0].as_str().expect("an id").into()).collect();
@@ -173,7 +175,7 @@ impl Client {
         members
     }
 
-    /// Expects exactly this packet next.
+    /// Requires that exactly this packet is received next.
     #[track_caller]
     pub fn expect(&mut self, room: &str, event: &str, dst: &str, src: &str, payload: &[u8]) {
         let expected = Packet {
@@ -196,13 +198,13 @@ impl Client {
         self.expect(room, "member_left", "", "", id.as_bytes());
     }
 
-    /// Checks that no event is pending: the client sends a message to itself, which must arrive
-    /// next.
+    /// Checks that no other packet is pending: sends a message to this client itself, which must be
+    /// received next.
     #[track_caller]
     pub fn expect_nothing(&mut self) {
         self.fences += 1;
         let (id, mark) = (self.id.clone(), self.fences.to_be_bytes());
-        // Messages that other nodes sent earlier arrive before their fences.
+        // Messages that other nodes have sent before must arrive before their fences.
         for _ in 0..self.settle.as_ref().map_or(0, |nodes| nodes.fence(&id)) {
             self.expect("root", "fence", &id, "", b"");
         }
@@ -210,7 +212,8 @@ impl Client {
         self.expect("fence", "fence", &id, &id, &mark);
     }
 
-    /// Expects a close frame next, then the end of the stream. Returns the reason.
+    /// Requires that a close frame with this code is received next, and then the end of the stream.
+    /// Returns the reason.
     #[track_caller]
     pub fn expect_close(&mut self, code: u16) -> String {
         let Received::Close(Some(seen), reason) = self.receive() else {
@@ -221,7 +224,7 @@ impl Client {
         reason
     }
 
-    /// Expects the end of the stream next, without a reset.
+    /// Requires that the end of the stream is received next, without a reset.
     #[track_caller]
     pub fn expect_end(&mut self) {
         assert_eq!(self.receive(), Received::End);
@@ -241,12 +244,12 @@ impl Client {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Closes the sending direction.
+    /// Ends the sending direction of the stream.
     pub fn shutdown_write(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Expects a packet next.
+    /// Requires that a packet is received next, and returns it.
     #[track_caller]
     pub fn expect_packet(&mut self) -> Packet {
         match self.receive() {
@@ -255,13 +258,13 @@ impl Client {
         }
     }
 
-    /// Expects a packet next, as [`expect_packet`](Self::expect_packet) does, without a copy.
+    /// Like [`expect_packet`](Self::expect_packet), but does not copy the packet.
     #[track_caller]
     pub fn expect_view(&mut self) -> PacketView<'_> {
         PacketView::decode(self.expect_message())
     }
 
-    /// Expects a message next. Returns its bytes unchecked.
+    /// Requires that a message is received next. Returns its bytes, which are not checked.
     #[track_caller]
     pub fn expect_message(&mut self) -> &[u8] {
         match self.incoming() {
@@ -298,8 +301,8 @@ impl Client {
         }
     }
 
-    /// Returns true if the connection stays open and no bytes arrive for this long. Use it only to
-    /// let time pass: no test may conclude that nothing would have arrived later.
+    /// Lets time pass. Returns true if no bytes arrive for this long and the connection stays open.
+    /// A test must not conclude from this that nothing would have arrived later.
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
         if self.at < self.inbox.len() {
             return false;
@@ -327,14 +330,14 @@ impl Client {
         }
     }
 
-    /// Returns how the stream ended, which must not be within a frame.
+    /// Returns how the stream has ended. It must not end within a frame.
     fn ending(&self) -> Incoming {
         assert_eq!(self.at, self.inbox.len(), "the stream ended within a frame");
         if self.is_reset { Incoming::Reset } else { Incoming::End }
     }
 
-    /// Reads at most this many bytes without parsing them, to simulate a slow link. Returns the
-    /// number of bytes read.
+    /// Reads at most this many bytes without parsing them, as over a slow link. Returns the number
+    /// of bytes read.
     pub fn read_some(&mut self, most: usize) -> usize {
         let size = self.inbox.len();
         self.inbox.resize(size + most, 0);
@@ -366,7 +369,7 @@ impl Client {
     }
 }
 
-/// Makes each client join a new room, and consumes the notices about later ones.
+/// Makes the clients join a new room in order. Consumes the notices about those that join later.
 pub fn join_all(room: &str, members: &mut [Client]) {
     for i in 0..members.len() {
         let snapshot = members[i].join(room);

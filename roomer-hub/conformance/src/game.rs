@@ -1,4 +1,4 @@
-//! A game between two clients on the ticker example, for either runtime.
+//! Tests the ticker example with a game between two clients, on either runtime.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 
-/// Reads a tick: its number and the players' positions.
+/// Receives a tick. Returns its number and the players' positions.
 #[track_caller]
 fn tick(client: &mut Client) -> (u64, BTreeMap<String, Value>) {
     let packet = client.expect_packet();
@@ -18,7 +18,7 @@ fn tick(client: &mut Client) -> (u64, BTreeMap<String, Value>) {
     (tick["tick"].as_u64().unwrap(), players.collect())
 }
 
-/// Reads consecutive ticks until the board is as expected.
+/// Receives ticks with consecutive numbers, until `is_due` returns true for the players' positions.
 #[track_caller]
 fn watch(client: &mut Client, is_due: impl Fn(&BTreeMap<String, Value>) -> bool) {
     let (mut before, mut players) = tick(client);
@@ -46,7 +46,7 @@ pub fn play(addr: SocketAddr) {
     };
     let (a, b) = (ann.id.clone(), bob.id.clone());
     watch(&mut ann, |players| is_at(&a, [0, 0])(players) && is_at(&b, [0, 0])(players));
-    // Each move is one step, whatever its length; other payloads are ignored.
+    // A move is one step, however long its vector is. Other payloads are ignored.
     for input in [&b"[1, 0]"[..], b"[1, 0]", b"north", b"[-900, 7]", b"[0, 1]"] {
         bob.send_to_room("arena", "move", input);
     }
@@ -56,7 +56,7 @@ pub fn play(addr: SocketAddr) {
     }
     bob.reset();
     watch(&mut ann, |players| players.len() == 1 && is_at(&a, [0, -1])(players));
-    // The board shows only members of the room.
+    // The board contains only members of the room.
     ann.send_to_room("arena", "leave", b"");
     while ann.expect_packet().event != "leave_ack" {}
     ann.send_to_room("root", "move", b"[1, 1]");

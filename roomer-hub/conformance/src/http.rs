@@ -1,4 +1,4 @@
-//! The test client's HTTP: writes requests and reads responses.
+//! HTTP for the test client: writes requests, and reads responses.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -7,8 +7,9 @@ use socket2::{Domain, Socket, Type};
 
 use crate::client::TIMEOUT;
 
-/// The key in the example of RFC 6455 section 1.3, and its accept value.
+/// The key in the example of RFC 6455 section 1.3.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+/// The accept value for [`KEY`].
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// A request, built header by header.
@@ -60,7 +61,7 @@ impl HttpRequest {
         self.without(name).add(name, value)
     }
 
-    /// Applies a function to every header's name.
+    /// Changes the name of every header.
     pub fn names(mut self, change: impl Fn(&str) -> String) -> Self {
         for (name, _) in &mut self.headers {
             *name = change(name);
@@ -76,14 +77,14 @@ impl HttpRequest {
         (text + "\r\n").into_bytes()
     }
 
-    /// Sends the request and reads the whole response, which must not be 101.
+    /// Sends the request, and reads the whole response. Its status must not be 101.
     pub fn rejected(&self, addr: SocketAddr) -> HttpResponse {
         let mut stream = dial(addr);
         stream.write_all(&self.bytes()).unwrap();
         HttpResponse::read(&mut stream, self.method == "HEAD")
     }
 
-    /// Sends the request and reads only the response's head.
+    /// Sends the request, and reads only the head of the response.
     pub fn head(&self, addr: SocketAddr) -> HttpResponse {
         let mut stream = dial(addr);
         stream.write_all(&self.bytes()).unwrap();
@@ -99,7 +100,8 @@ pub fn dial(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Dials from this loopback address, which identifies the connection in the server's logs.
+/// Connects from this loopback address, by which the connection can be recognized in the server's
+/// logs.
 pub fn dial_from(from: Ipv4Addr, addr: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
@@ -109,8 +111,8 @@ pub fn dial_from(from: Ipv4Addr, addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Returns a port that refuses connections while the socket exists. The socket is bound, which
-/// keeps other tests from getting the port, but does not listen.
+/// Returns a port that refuses connections as long as the socket exists. The socket does not
+/// listen, but it is bound, so that no other test gets the port.
 pub fn refusing_port() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -127,7 +129,7 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// Reads a response's head, and returns it with the bytes received after it.
+    /// Reads the head of a response. Returns it, and the bytes received after it.
     pub fn read_head(stream: &mut TcpStream) -> (HttpResponse, Vec<u8>) {
         let mut bytes = Vec::new();
         let end = loop {
@@ -136,7 +138,7 @@ impl HttpResponse {
             }
             let mut chunk = [0; 4096];
             let size = match stream.read(&mut chunk) {
-                // The process was stopped and continued.
+                // The process was suspended and resumed.
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 read => read.expect("a response in time"),
             };
@@ -155,7 +157,7 @@ impl HttpResponse {
         (HttpResponse { status, headers: headers.collect(), body: Vec::new() }, rest)
     }
 
-    /// Reads a whole response. The connection must end after it.
+    /// Reads a whole response, after which the connection must end.
     pub fn read(stream: &mut TcpStream, is_head: bool) -> HttpResponse {
         let (mut response, body) = HttpResponse::read_head(stream);
         assert_ne!(response.status, 101, "the upgrade was accepted");

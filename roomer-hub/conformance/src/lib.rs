@@ -1,5 +1,5 @@
 //! The client side of the tests over real sockets. It shares no code with the server under test,
-//! and writes its own bytes, so it can violate any protocol rule.
+//! and assembles the bytes itself, so it can violate any rule of the protocol.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -20,8 +20,8 @@ pub mod proxy;
 pub mod redis;
 pub mod wire;
 
-// Doc tests for pages that need several crates. These pages' own crates cannot run them: the test
-// kit depends on those crates, and the README belongs to no crate.
+// Doc tests for pages that need several crates. The crates to which these pages belong cannot run
+// them: the test kit is below the other crates, and the README does not belong to any crate.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}

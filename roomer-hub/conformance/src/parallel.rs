@@ -1,8 +1,9 @@
-//! Runs a test's cases concurrently, since they mostly wait.
+//! Runs the cases of a test concurrently, since they spend most of their time waiting.
 
 use std::thread::{self, JoinHandle};
 
-/// Runs a test for each case, in a thread with the case's name, which appears in panic messages.
+/// Runs a test for each case, each in a thread that has the case's name. Messages of panics contain
+/// that name.
 pub fn at_once<T: Send + 'static>(
     cases: impl IntoIterator<Item = (String, T)>,
     test: impl Fn(T) + Clone + Send + 'static,

@@ -4,16 +4,17 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The start of the port range. The range lies below the ports that the kernel assigns to sockets
-/// bound to port 0, which other tests use all the time.
+/// The first port of the range. The range lies below the ports that the kernel assigns to sockets
+/// bound to port 0, which other tests use constantly.
 const FIRST: usize = 10_000;
 /// The size of the port range.
 const COUNT: usize = 22_000;
 
-/// The number of ports per process. Concurrent test processes start at different offsets.
+/// The number of ports per process. Test processes that run at the same time start at different
+/// offsets.
 const OWN: usize = 64;
 
-/// Returns an unused loopback port, which stays free while its server is down.
+/// Returns a loopback port that is not in use, and that stays free while the test's server is down.
 pub fn own_port() -> u16 {
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
     loop {

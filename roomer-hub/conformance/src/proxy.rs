@@ -7,11 +7,11 @@ use std::thread;
 
 use socket2::{Domain, Socket, Type};
 
-/// The receive buffer for connections to the server. It is small, so the server soon notices
-/// that its bytes are not read.
+/// The size of the receive buffer for connections to the server. It is small, so that the server
+/// soon notices if its bytes are not read.
 const RECEIVE_BUFFER: usize = 16 * 1024;
 
-/// A TCP proxy. Dropping it closes its connections.
+/// A TCP proxy, which closes its connections when it is dropped.
 pub struct Proxy {
     pub port: u16,
     network: Arc<Network>,
@@ -25,11 +25,11 @@ struct Network {
 
 #[derive(Default)]
 struct State {
-    /// True while the proxy does not read from the server.
+    /// True while the proxy does not read what the server sends.
     is_stalled: bool,
-    /// True while the proxy closes each connection immediately.
+    /// True while the proxy closes each new connection immediately.
     is_cut: bool,
-    /// Both sides of each connection.
+    /// Both sockets of each connection.
     streams: Vec<TcpStream>,
 }
 
@@ -81,7 +81,7 @@ impl Drop for Proxy {
 impl Network {
     fn connect(self: &Arc<Self>, client: TcpStream) {
         let mut state = self.state.lock().unwrap();
-        // While cut, or if the server refuses, drop the client's connection.
+        // If the proxy is cut, or the server refuses the connection, drop the client's socket.
         let Some(server) = (!state.is_cut).then(|| dial(self.server)).flatten() else { return };
         for stream in [&client, &server] {
             stream.set_nodelay(true).unwrap();
@@ -94,7 +94,7 @@ impl Network {
         thread::spawn(move || pass(from_server, to_client, || own.wait()));
     }
 
-    /// Waits while reading from the server is stalled.
+    /// While the proxy is stalled, waits before reading from the server.
     fn wait(&self) {
         let state = self.state.lock().unwrap();
         drop(self.resumed.wait_while(state, |state| state.is_stalled).unwrap());
@@ -108,7 +108,7 @@ fn dial(server: SocketAddr) -> Option<TcpStream> {
     Some(socket.into())
 }
 
-/// Forwards bytes and finally the end of the stream.
+/// Forwards bytes until the end of the stream, and then ends the other stream.
 fn pass(mut from: TcpStream, mut to: TcpStream, wait: impl Fn()) {
     let mut chunk = [0; 16 * 1024];
     loop {

@@ -18,7 +18,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts a server with these arguments on a free port, and waits until it is ready.
+    /// Starts a server with these arguments on a free port, and waits until it accepts connections.
     pub fn start(args: &[&str]) -> Redis {
         Redis::start_with(args, false)
     }
@@ -71,7 +71,7 @@ impl Drop for Redis {
     }
 }
 
-/// Starts a process, and waits for the line that reports its readiness.
+/// Starts a process, and waits for the line that says that it is ready.
 fn run(args: &[String], is_tls: bool, port: u16, rest: &Log) -> Child {
     let mut command = Command::new("redis-server");
     let port = port.to_string();
@@ -79,7 +79,7 @@ fn run(args: &[String], is_tls: bool, port: u16, rest: &Log) -> Child {
         true => command.args(["--port", "0", "--tls-port", &port]),
         false => command.args(["--port", &port]),
     };
-    // Disable all persistence so that the server writes no files.
+    // Disable persistence, so that the server writes no files.
     command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]).args(args);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("redis-server is installed");

@@ -16,7 +16,7 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// A masking key without a repeated byte so that rotation errors are detected.
+/// A masking key in which no byte is repeated, so that a wrongly rotated key is detected.
 const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
 /// Returns the header of a masked frame, with its length in the shortest form.
@@ -69,12 +69,12 @@ pub struct Frame {
     pub payload: Range<usize>,
 }
 
-/// Returns the frame at the start of `bytes`, or `None` if it is incomplete.
+/// Returns the frame at the start of `bytes`; `None` if it is not complete yet.
 ///
 /// # Panics
 ///
-/// Panics if a server must not send such a frame: masked, fragmented, with reserved bits, or with a
-/// length that is not in the shortest form.
+/// Panics if a server must not send the frame: it is masked, fragmented, has reserved bits, or its
+/// length is not in the shortest form.
 pub fn incoming(bytes: &[u8]) -> Option<Frame> {
     let (frame, size) = frames::read(bytes).unwrap_or_else(|error| panic!("{error}"))?;
     let length = match frame {
@@ -88,7 +88,8 @@ pub fn incoming(bytes: &[u8]) -> Option<Frame> {
     Some(Frame { opcode: bytes[0] & 0x0f, payload: size - length..size })
 }
 
-/// Returns bytes that depend on their position, to detect lost, duplicated or swapped bytes.
+/// Returns bytes whose values depend on their position, so that lost, duplicated or swapped bytes
+/// are detected.
 pub fn filler(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
 }
@@ -142,7 +143,7 @@ impl From<PacketView<'_>> for Packet {
     }
 }
 
-/// Abbreviates long names and payloads.
+/// Formats the packet with long names and payloads abbreviated.
 impl fmt::Debug for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Packet { room, event, dst, src, payload } = self;

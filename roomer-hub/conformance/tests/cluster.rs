@@ -1,5 +1,5 @@
-//! Tests rooms across several nodes: real servers on both runtimes, alone and mixed, over each
-//! real broker.
+//! Tests rooms whose members are on several nodes: real servers on each runtime, and on both, over
+//! each real broker.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[allow(dead_code, reason = "the tests of clients need more of it")]
@@ -25,7 +25,7 @@ mod cluster {
     pub(crate) mod versions;
 }
 
-/// Declares tests that run over each broker on each runtime.
+/// Declares tests that run over each broker, with nodes on each runtime.
 macro_rules! on_all_nodes {
     ($($module:ident::$case:ident,)*) => {
         $(#[test] fn $case() {

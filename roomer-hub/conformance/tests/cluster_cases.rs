@@ -1,8 +1,9 @@
-//! Runs the conformance suite's cases over a cluster of two nodes, one on tokio and one on smol.
-//! Each test's clients connect to the nodes in turn.
+//! Runs the cases of the conformance suite on a cluster of two nodes, one on tokio and one on smol.
+//! The clients of each test connect to the nodes in turn.
 //!
-//! Cases about guarantees that apply only to clients of the same node are excluded: the same order
-//! for all of a room's members, and handlers that act before a sender's next request.
+//! Some guarantees apply only to clients of the same node, and their cases are excluded: that all
+//! members of a room receive messages in the same order, and that handlers act before the sender's
+//! next request.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[allow(dead_code, reason = "the other cluster tests use the rest")]

@@ -1,10 +1,10 @@
-//! A soak test for a cluster of processes, whose nodes and broker are killed, suspended and
-//! restarted.
+//! A soak test of a cluster whose nodes are processes. The nodes and the broker are killed,
+//! suspended and restarted.
 //!
-//! Every client checks what it receives: joins and leaves alternate, each sender's messages are in
-//! order, and for each missing one, the sender must have left and rejoined. At the end all nodes
-//! must agree. `ROOMER_CHAOS_SECONDS=60 ROOMER_CHAOS_SEED=8` runs for longer, with another order of
-//! faults.
+//! Every client checks what it receives: joins and leaves alternate, messages of the same sender
+//! are in order, and if a message is missing, its sender has left and rejoined. At the end, all
+//! nodes must agree. `ROOMER_CHAOS_SECONDS=60 ROOMER_CHAOS_SEED=8` runs longer, with the faults in
+//! another order.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "test helpers")]
 
 mod cluster_chaos {
@@ -27,17 +27,17 @@ use roomer_conformance::redis::Redis;
 use roomer_simulator::random::{Random, Source};
 use rustix::process::Signal;
 
-/// The number of clients on each node.
+/// The number of clients of each node.
 const CLIENTS: usize = 3;
 
 /// How long the nodes may take to agree after the last fault. A node that has died many times, as
-/// here, is admitted after 30 heartbeats at one per second, and a missed heartbeat restarts the
-/// count.
+/// in this test, is readmitted after 30 heartbeats, of which there is one per second. If a
+/// heartbeat is missed, the count starts again.
 const ADMISSION: Duration = Duration::from_secs(120);
 
-/// How many bytes a node's memory may grow over its value at the start. Tables and buffers keep
-/// their largest capacity, which is about 1 MiB after ten seconds as well as after sixty. Sixty
-/// seconds' traffic is several times the bound.
+/// How many bytes more than at the start a node may have allocated at the end. Tables and buffers
+/// keep their largest capacity, which is about 1 MiB after ten seconds as well as after sixty. The
+/// traffic of sixty seconds is several times this limit.
 const GROWTH: usize = 2 << 20;
 
 fn nats() -> Nats {
@@ -88,7 +88,7 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
             }
             1 => {
                 nodes[node].signal(Signal::STOP);
-                // Half of these pauses exceed the silence timeout.
+                // Half of these pauses are longer than the silence timeout.
                 thread::sleep(Duration::from_millis((1000 + random.below(7000)).into()));
                 nodes[node].signal(Signal::CONT);
             }
@@ -118,7 +118,7 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
     let checked: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
     println!("{checked} messages checked");
     assert!(checked > 1000, "only {checked} messages were checked");
-    // No stale member may remain.
+    // None of the nodes may still show a stale member.
     for node in &nodes {
         until("members are left", || (Witness::members(node.addr)?.len() == 1).then_some(()));
         println!("{} bytes at the start, {} in the end", idle, node.allocated());
@@ -126,7 +126,7 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
     }
 }
 
-/// Runs a test over each broker with two nodes: both on tokio, both on smol, and one on each.
+/// Runs a test over each broker, with two nodes: both on tokio, both on smol, and one on each.
 fn on_all(test: fn(&dyn Broker, [&'static str; 2])) {
     let runtimes = [["tokio", "tokio"], ["smol", "smol"], ["tokio", "smol"]];
     let cases = BrokerKind::all().into_iter().flat_map(|kind| {
@@ -142,21 +142,21 @@ fn members_of_a_node_that_stands_still_leave_once_and_return_once() {
         let (first, second) = (start(one), start(other));
         let mut a = Client::connect(first.addr);
         let mut b = Client::connect(second.addr);
-        // The notice arrives once the nodes have discovered each other.
+        // The notice arrives when the nodes have discovered each other.
         a.expect_new_member("root", &b.id);
         if !b.root_members.contains(&a.id) {
             b.expect_new_member("root", &a.id);
         }
-        // The suspension exceeds the silence timeout.
+        // The suspension is longer than the silence timeout.
         second.signal(Signal::STOP);
         a.expect_member_left("root", &b.id);
         second.signal(Signal::CONT);
         a.expect_new_member("root", &b.id);
         b.send_to_room("root", "chat", b"awake");
         a.expect("root", "chat", "", &b.id, b"awake");
-        // The node must not count its own suspension as the other one's silence. Messages that it
-        // missed appear as a leave and rejoin, which may also account for messages sent at that
-        // time.
+        // After it resumes, the node must not take its own suspension for the silence of its peer.
+        // Messages that it has missed are reported as a leave and a rejoin of the sender, which may
+        // also account for messages sent at that time.
         let (mut said, mut heard, mut shown) = (0_u8, 0, Vec::new());
         let mut say = |a: &mut Client| {
             said += 1;

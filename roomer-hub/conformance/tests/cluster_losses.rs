@@ -1,4 +1,5 @@
-//! Tests messages that a node loses permanently, over an in-memory carrier that drops frames.
+//! Tests messages that are lost on the way to a node and cannot be repaired, with an in-memory
+//! carrier that drops frames.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -27,8 +28,8 @@ struct Inbox {
 #[derive(Clone, Default)]
 struct Broker(Arc<Mutex<BTreeMap<NodeId, Inbox>>>);
 
-/// A link to the broker. While `loses` is true, it drops the node's numbered frames, but not its
-/// heartbeats.
+/// A link to the broker. While `loses` is true, it drops the numbered frames of its node, but not
+/// the heartbeats.
 struct Link {
     broker: Broker,
     node: NodeId,
@@ -71,7 +72,7 @@ struct Node {
     loses: Arc<AtomicBool>,
 }
 
-/// Starts a node, whose thread ends with the test process.
+/// Starts a node. Its thread ends together with the test process.
 fn start(broker: &Broker, name: &str, loss: Loss, options: impl Fn(Builder) -> Builder) -> Node {
     let cluster = Cluster::named("chat")
         .node(name)
@@ -110,7 +111,7 @@ fn formed(nodes: [&Node; 2]) {
     }
 }
 
-/// Connects a client, and waits until both nodes show it in all its rooms.
+/// Connects a client, and waits until both nodes show the client in all of its rooms.
 fn client(nodes: [&Node; 2], at: usize, rooms: &[&str]) -> Client {
     let mut client = Client::connect(nodes[at].addr);
     rooms.iter().for_each(|room| drop(client.join(room)));
@@ -123,7 +124,7 @@ fn client(nodes: [&Node; 2], at: usize, rooms: &[&str]) -> Client {
     client
 }
 
-/// Permanently loses a message from the first node to `lobby`.
+/// Makes a message from the first node to `lobby` get lost permanently.
 fn lose([from, to]: [&Node; 2], sender: &mut Client) {
     from.loses.store(true, Ordering::SeqCst);
     sender.send_to_room("lobby", "chat", b"lost");
@@ -184,7 +185,7 @@ fn a_loss_closes_the_members_of_its_rooms_and_hooks_are_called() {
         let ends = [("one".to_owned(), None), ("one".to_owned(), Some(GoneReason::Bye))];
         (events == ends).then_some(())
     });
-    // Messages that a hook sends are written immediately.
+    // Messages that a hook sends are written immediately, so this one must have arrived.
     c.expect("root", "news", "", "", b"one");
 }
 

@@ -1,6 +1,6 @@
-//! Checks the rules in CONTRIBUTING.md about the repository itself: file lengths, the language of
-//! comments and pages, imports between modules, the map of folders, and published packages'
-//! contents.
+//! Checks the rules in CONTRIBUTING.md that concern the repository itself: the length of files, the
+//! language of comments and pages, imports between modules, the map of folders, and the contents of
+//! published packages.
 #![allow(clippy::unwrap_used, reason = "a file that cannot be read must fail its test")]
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ mod house {
     pub(crate) mod imports;
 }
 
-/// Phrases that hide the subject of a sentence, or are outdated.
+/// Phrases that hide the subject of a sentence, or that are outdated.
 const PHRASES: [&str; 16] = [
     "nobody",
     "somebody",
@@ -53,7 +53,7 @@ fn prose_and_names_contain_no_discouraged_phrase() {
             continue; // this file lists them
         }
         let text = fs::read_to_string(root().join(&path)).unwrap();
-        // Code on pages may contain any text, such as chat messages.
+        // Code on a page may contain any text, for example chat messages.
         let mut is_code = false;
         for (number, line) in text.lines().enumerate() {
             is_code ^= path.ends_with(".md") && line.trim_start().starts_with("```");
@@ -67,8 +67,9 @@ fn prose_and_names_contain_no_discouraged_phrase() {
     assert!(found.is_empty(), "name the subject, in current English: {found:#?}");
 }
 
-/// Each call of `messages()` or `events()` returns a new stream, so a loop that calls it in its
-/// condition loses what arrives in between. Examples are copied, so they must not contain the shape.
+/// Each call of `messages()` or `events()` returns a new stream. A loop that makes this call in its
+/// condition therefore loses what arrives between two iterations. Examples are copied, so they must
+/// not contain such a loop.
 #[test]
 fn examples_subscribe_once_before_their_loop() {
     let mut found = Vec::new();
@@ -77,7 +78,7 @@ fn examples_subscribe_once_before_their_loop() {
             continue; // tests may ask for a stream only to see that it has ended
         }
         let text = fs::read_to_string(root().join(&path)).unwrap();
-        // A chain of calls may be spread over lines, in code or in a comment.
+        // A chain of calls may span several lines, in code and in comments.
         let text = text.replace("///", "").replace("//!", "");
         let text: String = text.chars().filter(|char| !char.is_whitespace()).collect();
         for shape in [".messages().next()", ".events().next()"] {
@@ -116,7 +117,8 @@ fn modules_with_a_folder_are_its_mod_rs() {
     for path in &sources {
         let folder = path.trim_end_matches(".rs");
         let parent = Path::new(path).parent().unwrap();
-        // The root of a test or example is a file next to the folder with its modules.
+        // If a test or example consists of a file and a folder, the file is next to the folder, and
+        // declares its modules.
         let is_root = !parent.ends_with("src")
             && parent.parent().is_some_and(|it| root().join(it).join("Cargo.toml").exists());
         if !is_root && sources.iter().any(|it| it.starts_with(&format!("{folder}/"))) {
@@ -159,7 +161,7 @@ fn the_map_of_folders_is_the_tree() {
     assert!(differ.is_empty(), "not both in the map and in the tree: {differ:?}");
 }
 
-/// Checks that each program's command line is tested: errors in one line, help, version.
+/// Checks that the command line of each program is tested: errors in one line, help, and version.
 #[test]
 fn each_program_is_in_a_table_of_tested_programs() {
     const TESTS: [&str; 5] = [
@@ -169,8 +171,8 @@ fn each_program_is_in_a_table_of_tested_programs() {
         "roomer-smol/examples/tests/programs.rs",
         "roomer-hub/simulator/tests/program.rs",
     ];
-    /// These programs' command lines are not in the table: the first uses clap and has its own
-    /// tests, and the others have no options, since only the project's own scripts run them.
+    /// Programs whose command lines are not in the table. The first uses clap and has tests of its
+    /// own. The others have no options, since they are run only by the project's own scripts.
     const OTHERS: [&str; 4] = ["roomer", "kit_client", "bindgen", "lost_update"];
     let tests = TESTS.map(|path| fs::read_to_string(root().join(path)).unwrap());
     let mut untested = Vec::new();
@@ -186,7 +188,7 @@ fn each_program_is_in_a_table_of_tested_programs() {
     assert!(untested.is_empty(), "add them to a table of programs: {untested:?}");
 }
 
-/// Returns the names of all of the workspace's examples and other programs.
+/// Returns the names of all examples and other programs in the workspace.
 fn programs() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for manifest in files(&["toml"]).iter().filter(|path| path.ends_with("Cargo.toml")) {
@@ -197,12 +199,12 @@ fn programs() -> BTreeSet<String> {
         };
         let is_named = ["[[bin]]", "[[example]]"];
         for part in is_named.iter().flat_map(|mark| text.split(mark).skip(1)) {
-            // Fuzz targets do not have their own command line.
+            // Fuzz targets do not have a command line of their own.
             if !manifest.starts_with("fuzz/") {
                 found.insert(name(part));
             }
         }
-        // Cargo finds other programs by their paths.
+        // Cargo finds these programs by their paths.
         let folder = Path::new(manifest).parent().unwrap();
         if !text.contains("[[bin]]") && root().join(folder).join("src/main.rs").exists() {
             found.insert(name(&text));
@@ -242,8 +244,8 @@ fn each_published_package_has_the_license_and_a_readme() {
     }
 }
 
-/// Returns the part of a line that is prose. Other code may contain any name, and a program's
-/// output may use any words.
+/// Returns the part of a line that is prose: the rest is code, which may contain any name, and
+/// output, which may use any words.
 fn prose(path: &str, line: &str) -> String {
     let code = line.trim_start();
     let is_rust = path.ends_with(".rs");
@@ -279,8 +281,8 @@ fn discouraged(line: &str) -> impl Iterator<Item = &'static str> {
     PHRASES.into_iter().filter(move |phrase| text.contains(&format!(" {phrase} ")))
 }
 
-/// Returns the paths of all files with these extensions, relative to the root, except for build
-/// output and installed packages.
+/// Returns the paths of all files with these extensions, relative to the repository's root. Build
+/// output and installed packages are excluded.
 fn files(extensions: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];

@@ -1,4 +1,5 @@
-//! Runs the protocol's conformance kit, which drives a client from outside, with the Rust client.
+//! Runs the protocol's conformance kit with the Rust client. The kit tests a client from outside,
+//! case by case.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Tests that everything named on the pages exists: tests, options, dependencies. Otherwise a page
+//! Tests that everything which pages name exists: tests, options and dependencies. Otherwise a page
 //! could promise something that no test checks.
 #![allow(clippy::unwrap_used)] // a page that cannot be read has to fail its test
 
@@ -67,11 +67,11 @@ fn close_row(close: &Close) -> String {
     format!("| {codes} | {reason} | {sender} | {fault} | {client} | {} |", close.means)
 }
 
-/// Checks that the table lists every close code and reason that the server uses. For any other,
-/// clients could not decide whether to reconnect.
+/// Checks that the table contains every close code and reason that the server uses. Of one that is
+/// missing, client authors could not tell whether to reconnect.
 #[test]
 fn the_server_closes_for_nothing_that_is_not_in_the_table() {
-    // These files forward the application's codes.
+    // These files forward codes that the application has chosen.
     let pass =
         ["conn.rs", "control.rs", "hub.rs", "input.rs", "journal.rs", "remote.rs", "user.rs"];
     for path in sources(&at("src"))
@@ -82,14 +82,15 @@ fn the_server_closes_for_nothing_that_is_not_in_the_table() {
         let source = fs::read_to_string(&path).unwrap();
         let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
-        // A client closes too, but answers with the server's code.
+        // These files contain the client. It closes as well, but only answers with the server's
+        // code.
         if name == "tests.rs" || path.parent().unwrap().ends_with("client") {
             continue;
         }
         for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
             let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
             let has_number = words.any(|word| (1001..=1015).any(|code| word == code.to_string()));
-            // A comparison with a code is not a close.
+            // A comparison with a code does not close a connection.
             let has_name =
                 line.contains("code::") && !line.contains("use ") && !line.contains("== ");
             let has_code = has_number || has_name;
@@ -139,7 +140,7 @@ fn each_direct_dependency_is_justified_and_no_other() {
     assert!(differ.is_empty(), "not both used and justified in CONTRIBUTING.md: {differ:?}");
 }
 
-/// Checks that the version is equal in all places that `RELEASING.md` names.
+/// Checks that the version is the same in all places that `RELEASING.md` lists.
 #[test]
 fn all_versions_are_equal() {
     let manifest = read("../Cargo.toml");
@@ -184,7 +185,7 @@ fn pages_link_to_pages_and_headings_that_there_are() {
     let mut count = 0;
     for page in pages {
         let text = read(page);
-        // Links inside code blocks do not count.
+        // Ignore links inside code blocks.
         let prose = text.split("```").step_by(2).flat_map(|part| part.split("](").skip(1));
         for target in prose.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
             let is_elsewhere = target.contains("://") || target.contains("::");
@@ -208,7 +209,7 @@ fn pages_link_to_pages_and_headings_that_there_are() {
     assert!(read("../README.md").contains("](roomer-hub/engine/guide/scope.md)"));
 }
 
-/// Returns the anchor of a heading, in the form that links to it use after the `#`.
+/// Returns the anchor of a heading, as it follows the `#` in links.
 fn anchor(line: &str) -> Option<String> {
     let (_, title) = line.split_once("# ").filter(|(marks, _)| marks.chars().all(|c| c == '#'))?;
     let is_kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
@@ -233,8 +234,8 @@ fn the_page_of_missing_features_has_whole_tables_and_a_date() {
     }
 }
 
-/// Applications depend on an adapter, so examples must import from an adapter instead of the
-/// engine, and only items that both adapters export.
+/// An application depends on an adapter. Examples must therefore import items from an adapter, not
+/// from the engine, and only items that both adapters export.
 #[test]
 fn examples_import_from_the_crate_that_one_uses() {
     let mut imports = 0;
@@ -260,7 +261,7 @@ fn examples_import_from_the_crate_that_one_uses() {
     assert!(imports > 20, "{imports} imports");
 }
 
-/// Checks the servers in the examples that readers copy.
+/// Checks the servers in examples that readers may copy.
 #[test]
 fn servers_on_pages_end_by_a_signal_and_name_what_fails() {
     for page in PAGES_WITH_SERVERS {
@@ -283,7 +284,7 @@ const PAGES_WITH_SERVERS: [&str; 7] = [
     "../roomer-smol/src/lib.rs",
 ];
 
-/// Checks that both adapters export the names in an import.
+/// Checks that both adapters export all names that are imported.
 fn both_export(import: &str) {
     let names = import.trim_matches(['{', '}']).split([',', ' ']).filter(|name| !name.is_empty());
     // Both adapters export the whole `testkit` module.
@@ -297,7 +298,7 @@ fn both_export(import: &str) {
     }
 }
 
-/// Returns the names of a manifest's direct dependencies, including dev-dependencies.
+/// Returns the names of the direct dependencies in a manifest, including dev-dependencies.
 fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     let mut is_in = false;
     manifest.lines().filter_map(move |line| {
@@ -310,13 +311,15 @@ fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the cells of a table row; `None` for the head and for other lines.
+/// Returns the cells of a row in a table. Returns `None` for the table's head, and for lines
+/// outside tables.
 fn row(line: &str) -> Option<Vec<&str>> {
     let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
     Some(cells.split(" | ").collect()).filter(|cells: &Vec<&str>| cells[0] != "threat")
 }
 
-/// Checks the tests that a text names, where each file precedes its tests. Returns their number.
+/// Checks that the tests which a text names exist. In the text, the name of a file precedes the
+/// tests in it. Returns their number.
 fn names_tests(text: &str) -> usize {
     let mut file = None;
     let mut count = 0;
@@ -332,7 +335,7 @@ fn names_tests(text: &str) -> usize {
     count
 }
 
-/// Returns a text's code spans.
+/// Returns the code spans in a text.
 fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -340,7 +343,8 @@ fn spans(text: &str) -> impl Iterator<Item = &str> {
 /// Returns the names of all tests in a file.
 fn tests_in(path: &str) -> BTreeSet<String> {
     let source = read(path);
-    // Cluster tests are listed once for both runtimes; unlisted ones would be dead code.
+    // Tests of the cluster are listed once, for both runtimes. One that is not in the list would be
+    // dead code.
     let mark = if path.contains("/tests/cluster/") { "\npub(crate) " } else { "#[test]" };
     let tests = source.split(mark).skip(1);
     tests

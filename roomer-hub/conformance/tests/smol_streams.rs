@@ -1,5 +1,5 @@
-//! Runs the conformance suite's transport-dependent cases over streams: `connect` serves any
-//! stream as it serves a socket.
+//! Runs the cases of the conformance suite that depend on the transport over streams: `connect`
+//! serves any stream in the same way as a socket.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "cases/mod.rs"]
@@ -30,8 +30,8 @@ pub(crate) struct Adapter {
 }
 
 impl Harness for Adapter {
-    /// The load is lower, since streams add a lock per connection and, on tokio, a task's
-    /// budget, which a flush to a hundred connections exhausts.
+    /// Fewer connections than over sockets. Streams need a lock per connection and, on tokio, a
+    /// flush to a hundred connections uses up the budget of a task.
     const CROWD: usize = 400;
 
     fn start(server: Server) -> Self {
@@ -40,7 +40,7 @@ impl Harness for Adapter {
         let (stop, stopped) = channel::bounded::<()>(1);
         let thread = thread::spawn(move || {
             smol::block_on(async {
-                // Like `serve`, keep answering after the server was closed.
+                // Like `serve`, keep responding to requests after the server was closed.
                 let accept = async |is_stopped: bool| {
                     while !is_stopped || server.is_live() {
                         let (stream, peer) = listener.accept().await.unwrap();
@@ -72,7 +72,7 @@ fn a_narrow_pipe_is_served() {
     smol::block_on(async {
         let (ours, theirs) = UnixStream::pair().unwrap();
         for end in [&ours, &theirs] {
-            // The kernel rounds this up to its minimum.
+            // The kernel replaces this by its minimum.
             SockRef::from(end).set_send_buffer_size(1).unwrap();
         }
         let task = smol::spawn(connect(Async::new(theirs).unwrap(), &server, None));
@@ -86,7 +86,7 @@ fn a_narrow_pipe_is_served() {
     });
 }
 
-/// Returns an upgrade that a framework has read and the server has accepted.
+/// Returns an upgrade whose request a framework has read, and which the server has accepted.
 fn let_in(server: &Server) -> Upgrade {
     let request = Request::get("/")
         .header("Connection", "Upgrade")
@@ -111,7 +111,8 @@ fn a_connection_upgraded_by_a_framework_is_served() {
     });
 }
 
-/// A shutdown may begin between the framework's response and the connection.
+/// A shutdown may begin after the framework has sent the response, and before the connection is
+/// passed to the server.
 #[test]
 fn a_client_upgraded_during_a_shutdown_is_notified() {
     let server = Server::builder().build().unwrap();

@@ -1,4 +1,4 @@
-//! Tests a server mounted as a hyper service, over TCP and other streams.
+//! Tests a server that is mounted as a hyper service, over TCP and over other streams.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod tokio_runtime;
@@ -38,7 +38,7 @@ fn a_connection_s_address_may_be_known_to_its_service() {
     in_time(&runtime, server.drained());
 }
 
-/// Serves one stream with hyper's `http1` or hyper-util's `auto`.
+/// Serves one stream, either with hyper's `http1` or with hyper-util's `auto`.
 fn serve_one<S>(io: S, server: &Server, is_auto: bool)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,

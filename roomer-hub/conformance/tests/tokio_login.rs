@@ -1,4 +1,5 @@
-//! Tests a connection's user, set by middleware and by the server's hook, over real sockets.
+//! Tests the user of a connection, which is set by middleware or by the server's hook, over real
+//! sockets.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ impl TestServer {
         TestServer { addr, _runtime: runtime }
     }
 
-    /// Returns the server's answer to a client that queries its own user.
+    /// Returns the server's answer to a client that asks for its own user.
     fn ask(&self, ask: &HttpRequest) -> String {
         let mut client = Client::upgrade(dial(self.addr), ask);
         client.send_to_room("root", "who", b"");
@@ -56,7 +57,7 @@ fn a_map_that_middleware_leaves_in_a_request_does_not_count_as_claims() {
     let test = TestServer::start(
         |builder| builder.on("who", |conn, _| conn.send("you", format!("{:?}", conn.claims()))),
         |request| {
-            // The client chooses these values, as with query parameters.
+            // The client chooses these values, like those in the query.
             let parameters = BTreeMap::from([("role".to_owned(), "admin".to_owned())]);
             request.extensions_mut().insert(parameters);
         },
@@ -64,7 +65,7 @@ fn a_map_that_middleware_leaves_in_a_request_does_not_count_as_claims() {
     assert_eq!(test.ask(&HttpRequest::upgrade(test.addr)), "None");
 }
 
-/// The user as identified by the middleware.
+/// The user, as the middleware has identified them.
 #[derive(Clone)]
 struct Account {
     name: String,

@@ -1,4 +1,4 @@
-//! Tests a server mounted in an axum application.
+//! Tests a server that is mounted in an axum application.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod tokio_runtime;
@@ -21,7 +21,7 @@ use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
-/// An axum application that contains a server, on its own runtime.
+/// An axum application that contains a server. It runs on its own runtime.
 struct TestServer {
     server: Server,
     addr: SocketAddr,
@@ -139,7 +139,7 @@ fn middleware_and_the_hook_may_both_identify_the_user() {
         builder
             .trust_proxy("127.0.0.1")
             .authorize(|request| {
-                // The hook can read the values that the middleware has added.
+                // The hook can read values that the middleware has added to the request.
                 let earlier = request.head().extensions().get::<Claims>();
                 assert_eq!(earlier.is_some(), request.header("x-name").is_some());
                 let peer = request.peer().map(|peer| peer.ip().to_string());
@@ -247,7 +247,7 @@ fn a_drain_closes_one_by_one_with_only_the_connections_running_timers() {
 #[test]
 fn a_hook_may_take_its_time_but_not_for_ever() {
     let test = TestServer::start(|builder| {
-        // A busy machine may need a while even for hooks that return immediately.
+        // A busy machine may need a while, even for hooks that return immediately.
         let builder = builder.handshake_timeout(Duration::from_secs(3));
         builder.authorize_async(async |request| {
             tokio::task::yield_now().await;
@@ -268,14 +268,15 @@ fn a_hook_may_take_its_time_but_not_for_ever() {
     test.drained();
 }
 
-/// Builds an application as in the README, without middleware, and returns its warnings.
+/// Starts an application like the one in the README, without middleware. Returns the warnings of
+/// its server.
 fn plain_app(
     choose: impl FnOnce(Builder) -> Builder,
     serve: impl FnOnce(&Runtime, TcpListener, Router),
 ) -> (SocketAddr, Runtime, Receiver<String>) {
     let (sender, warnings) = channel();
     let builder = choose(Server::builder()).on_warning(move |warning| match warning.reason {
-        // The descriptor limit depends on the machine, so ignore warnings about it.
+        // Ignore warnings about the limit on descriptors, which depends on the machine.
         WarningReason::Descriptors { .. } => {}
         _ => drop(sender.send(warning.to_string())),
     });
@@ -330,7 +331,7 @@ fn without_addresses_options_that_need_them_are_rejected_with_a_reason() {
             assert!(text.contains(option) && text.contains(remedy), "{text}");
         }
     }
-    // A default limit counts all clients without an address together.
+    // The limits that apply by default count all clients without an address together.
     let (addr, _runtime, warnings) = plain_app(|builder| builder, serve);
     Client::connect(addr).close();
     assert!(warnings.try_recv().is_err());

@@ -1,5 +1,5 @@
-//! Runs the conformance suite's transport-dependent cases over streams: `connect` serves any stream
-//! as it serves a socket.
+//! Runs the cases of the conformance suite that depend on the transport over streams: `connect`
+//! serves any stream in the same way as a socket.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "cases/mod.rs"]
@@ -29,8 +29,8 @@ pub(crate) struct Adapter {
 }
 
 impl Harness for Adapter {
-    /// The load is lower, since streams add a lock per connection and, on tokio, a task's budget,
-    /// which a flush to a hundred connections exhausts.
+    /// Fewer connections than over sockets. Streams need a lock per connection and, on tokio, a
+    /// flush to a hundred connections uses up the budget of a task.
     const CROWD: usize = 400;
 
     fn start(server: Server) -> Self {
@@ -40,7 +40,7 @@ impl Harness for Adapter {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             runtime.block_on(async {
-                // Like `serve`, keep answering after the server was closed.
+                // Like `serve`, keep responding to requests after the server was closed.
                 let accept = async |is_stopped: bool| {
                     while !is_stopped || server.is_live() {
                         let (stream, peer) = listener.accept().await.unwrap();
@@ -70,8 +70,8 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Connects through a pipe with this capacity in each direction. Writes the handshake itself, since
-/// the client library rejects very small reads as an attack.
+/// Connects through a pipe that has this capacity in each direction. Writes the handshake itself,
+/// because the client library takes very small reads for an attack, and rejects them.
 async fn come_in(server: &Server, size: usize) -> (Socket, JoinHandle<()>) {
     let (mut ours, theirs) = duplex(size);
     let task = tokio::spawn(connect(theirs, server, None));
@@ -116,7 +116,7 @@ fn a_server_outlives_the_runtime_that_kept_its_time() {
         let runtime = runtime();
         runtime.block_on(async {
             through_a_pipe(&server, 100).await;
-            // The connection is still open when the runtime is dropped.
+            // When the runtime is dropped, the connection is still open.
             let (socket, _) = come_in(&server, 100).await;
             std::mem::forget(socket);
         });

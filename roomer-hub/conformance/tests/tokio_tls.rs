@@ -27,7 +27,7 @@ impl Adapter {
         })
     }
 
-    /// Runs a server until the channel is closed. Keeps a server error as text.
+    /// Runs a server until the channel is closed. If the server fails, keeps the error as text.
     fn run<F, E>(serve: F) -> Self
     where
         F: AsyncFnOnce(TcpListener, oneshot::Receiver<()>) -> Result<(), E> + Send + 'static,

@@ -1,5 +1,5 @@
-//! The benchmark's bare loop: it writes prepared bytes, and skips received messages by their
-//! length.
+//! The bare loop of the benchmark: it writes bytes prepared in advance, and skips each message that
+//! it receives by its length.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ pub(crate) fn send(port: u16, load: Load) -> End {
         let writes = load.messages / load.in_frame / load.in_write;
         barrier.wait();
         let before = cpu();
-        // Build the bytes for each write, as a node must.
+        // Assemble the bytes of each write, as a node must do.
         let mut bytes = Vec::new();
         for _ in 0..writes {
             bytes.clear();
@@ -50,11 +50,11 @@ pub(crate) fn connect(port: u16) -> TcpStream {
     stream
 }
 
-/// The messages that a subscription receives.
+/// The messages received on a subscription.
 pub(crate) struct Messages {
     pub(crate) stream: TcpStream,
     buffer: Vec<u8>,
-    /// The range of bytes that have been read but not consumed.
+    /// The bytes from here to `to` have been read, but not consumed.
     from: usize,
     to: usize,
 }

@@ -1,5 +1,5 @@
-//! Measures the latency of a message to a member on the same node and on another node, compared
-//! with the latency through the broker alone.
+//! Measures the latency of a message to a member on the same node and to one on another node, and
+//! compares it with the latency of the broker alone.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ pub(crate) fn compare(broker: &Nats) {
     }
 }
 
-/// Sends a direct message. Returns the time until it is read.
+/// Sends a direct message. Returns the time until the receiver has read it.
 fn pass(from: &mut Client, to: &mut Client) -> Duration {
     let dst = to.id.clone();
     let start = Instant::now();
@@ -59,7 +59,7 @@ fn pass(from: &mut Client, to: &mut Client) -> Duration {
     start.elapsed()
 }
 
-/// Starts a node. Its thread ends with the process.
+/// Starts a node, whose thread ends together with the process.
 fn start(name: &str, broker: &str) -> (Server, SocketAddr) {
     let server = Server::builder().cluster(Cluster::named("latency").node(name)).build().unwrap();
     let (own, broker) = (server.clone(), broker.parse().unwrap());

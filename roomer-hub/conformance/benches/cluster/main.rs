@@ -1,10 +1,10 @@
-//! Compares the cost of messages to another node with a bare loop over the same broker in the same
+//! Compares the cost of messages between nodes with a bare loop over the same broker, in the same
 //! run: `cargo bench -p roomer-conformance --bench cluster`. Linux only.
 //!
-//! Each end is a thread, and a figure is that thread's CPU time. The bare loop writes prepared
-//! bytes and skips the payloads that it reads. The sending node handles a client's message up to
-//! the write to the broker, and the receiving node handles a frame up to the members' output. The
-//! ends take turns, and medians are printed.
+//! Each end of a measurement is a thread, and a figure is the CPU time of that thread. The bare
+//! loop writes bytes prepared in advance, and skips the payloads that it reads. The sending node
+//! handles a client's message up to the write to the broker, and the receiving node handles a frame
+//! up to the output for its members. Nodes and bare loop take turns, and medians are printed.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -24,7 +24,8 @@ use roomer_proto::{PacketRef, ROOT};
 
 const ROUNDS: usize = 5;
 
-/// A load: payload bytes, messages per frame, frames per write, and the number of messages.
+/// A load: the payload's bytes, the messages per frame, the frames per write, and the number of
+/// messages.
 #[derive(Clone, Copy, Debug)]
 struct Load {
     payload: usize,
@@ -70,8 +71,8 @@ fn main() {
     latency::compare(&broker);
 }
 
-/// One end of a measurement, which synchronizes with the other at the start and at the end. Returns
-/// the CPU time in nanoseconds.
+/// One end of a measurement. It waits for the other end at the start and at the end, and returns
+/// its CPU time in nanoseconds.
 type End = Box<dyn FnOnce(&Barrier) -> u64 + Send>;
 
 fn both(send: End, receive: End) -> (u64, u64) {

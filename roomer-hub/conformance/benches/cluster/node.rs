@@ -1,4 +1,4 @@
-//! A node as one end of the benchmark: the hub, the cluster state machine and the carrier, without
+//! A node as one end of the benchmark: the hub, the cluster state machine and the carrier, but no
 //! client sockets.
 
 use std::future::poll_fn;
@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 
 use crate::{End, Load, cpu, packet};
 
-/// The number of this measurement's nodes that show the other one.
+/// The number of nodes in this measurement that have discovered the other one.
 pub(crate) static FORMED: AtomicUsize = AtomicUsize::new(0);
 
 pub(crate) fn send(port: u16, round: usize, load: Load) -> End {
@@ -57,7 +57,7 @@ pub(crate) fn receive(port: u16, round: usize, load: Load) -> End {
     })
 }
 
-/// A node with a single connection, which is in `root`.
+/// A node with one connection, which is a member of `root`.
 struct Node {
     hub: Hub,
     cluster: Cluster,
@@ -67,13 +67,13 @@ struct Node {
     received: usize,
 }
 
-/// Runs a node once each of the two nodes shows the other's connection.
+/// Starts a node, waits until both nodes show each other's connection, and then runs `then`.
 fn run<T>(port: u16, round: usize, number: u64, then: impl AsyncFnOnce(&mut Node) -> T) -> T {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut node = Node::new(port, round, number);
         let mut is_formed = false;
-        // Wait until the other node has found this one too.
+        // Wait until the other node shows this node's connection too.
         while FORMED.load(Ordering::SeqCst) < 2 {
             let _ = tokio::time::timeout(Duration::from_millis(20), node.wait()).await;
             node.turn().await;
@@ -116,7 +116,7 @@ impl Node {
         is_live && self.hub.tables().guest_count() == 1
     }
 
-    /// Sends a message as the connection.
+    /// Sends a message in the name of the connection.
     fn say(&mut self, payload: &[u8]) {
         let now = self.start.elapsed();
         let actions =
@@ -134,7 +134,7 @@ impl Node {
         self.cluster.publish(self.start.elapsed(), |to, frame| carrier.publish(to, frame.clone()));
     }
 
-    /// Publishes and writes all pending output, and handles received frames.
+    /// Publishes and writes all pending output, and handles the frames received.
     async fn turn(&mut self) {
         poll_fn(|cx| {
             while let Poll::Ready(event) = self.carrier.poll_event(cx) {
@@ -154,7 +154,7 @@ impl Node {
         .await;
     }
 
-    /// Waits for bytes from the broker, and handles received frames.
+    /// Waits for bytes from the broker, and handles the frames received.
     async fn wait(&mut self) {
         poll_fn(|cx| {
             let Poll::Ready(event) = self.carrier.poll_event(cx) else { return Poll::Pending };
@@ -187,7 +187,7 @@ impl Node {
         for effect in effects {
             let Some(input) = effect.hub_input() else { continue };
             for action in self.hub.handle(now, input) {
-                // Ignore the room's members, which cost the same for any message.
+                // Do not iterate over the members, which costs the same for any message.
                 let is_message = matches!(black_box(&action), Action::Broadcast { packet, .. } if packet.event == "chat");
                 self.received += usize::from(is_message);
             }

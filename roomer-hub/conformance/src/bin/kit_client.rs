@@ -1,5 +1,6 @@
 //! Connects the client of `roomer-proto` to the protocol's conformance kit (`roomer-proto/kit`):
-//! reads commands and writes events, each as a line of JSON. Only commands advance its clock.
+//! reads commands and writes events, each as a line of JSON. The client's clock advances only by
+//! commands.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -33,11 +34,12 @@ struct Program {
     url: String,
     token: Option<String>,
     stream: Option<TcpStream>,
-    /// The current connection's number, to detect late bytes from an earlier one.
+    /// The number of the current connection. Bytes with another number belong to an earlier
+    /// connection, and are ignored.
     number: u32,
-    /// The kit's names for unanswered requests.
+    /// For each unanswered request that this client has sent: the name that the kit has given it.
     asked: BTreeMap<RequestId, String>,
-    /// The received requests; the kit uses their indices as names.
+    /// The requests that this client has received. The kit refers to them by index.
     open: Vec<Request>,
 }
 
@@ -91,7 +93,7 @@ fn main() {
 }
 
 impl Program {
-    /// Executes a command. Returns the details for its answer.
+    /// Executes a command. Returns the fields to add to the answer.
     fn command(&mut self, command: &Value) -> Value {
         let text = |key: &str| command[key].as_str().unwrap_or_default();
         let now = self.now;
@@ -103,7 +105,7 @@ impl Program {
             ("token", _) => self.token = Some(text("token").into()),
             ("connect", _) => {
                 let mut options = Options::default();
-                // The command `token` provides further tokens.
+                // The command `token` provides the further tokens.
                 options.renews_login = true;
                 if let Some(timeout) = command["timeout"].as_u64() {
                     options.answer_timeout = Duration::from_millis(timeout);
@@ -167,7 +169,7 @@ impl Program {
         }
     }
 
-    /// Advances the clock, stopping at each deadline.
+    /// Advances the clock to `until`. Stops at each of the client's deadlines.
     fn advance(&mut self, until: Duration) {
         while let Some(at) = self.client.as_ref().and_then(|client| client.deadline(self.now))
             && at <= until
@@ -178,8 +180,7 @@ impl Program {
         self.now = until;
     }
 
-    /// Performs the actions that the client requests, reports its events, and writes its pending
-    /// output.
+    /// Does what the client requests, reports its events, and writes its pending output.
     fn drive(&mut self) {
         let now = self.now;
         let Some(mut client) = self.client.take() else { return };
@@ -209,13 +210,14 @@ impl Program {
         let mut bytes = Vec::new();
         client.transmit(self.now, &mut bytes, &mut || [1, 2, 3, 4]);
         if let Some(stream) = &mut self.stream {
-            // If the write fails, the stream has ended, which its reader reports.
+            // If the write fails, the stream has ended, and the thread that reads it reports the
+            // end.
             let _ = stream.write_all(&bytes);
         }
         !bytes.is_empty()
     }
 
-    /// Returns the line for an answer, or for a request that this client must answer.
+    /// Returns the line that reports an answer, or a request that this client must answer.
     fn answered(&mut self, event: &Event) -> Option<Value> {
         match event {
             Event::Answered { request, result } => {
@@ -268,7 +270,7 @@ impl Program {
     }
 }
 
-/// Returns the line for an event; `None` for events outside the kit.
+/// Returns the line that reports an event; `None` for events that the kit does not use.
 fn report(event: &Event) -> Option<Value> {
     Some(match event {
         Event::Opened { id, is_resumed } => {

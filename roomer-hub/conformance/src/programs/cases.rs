@@ -1,4 +1,4 @@
-//! Tests that apply to all examples, and tests of single ones.
+//! Tests that all examples must pass, and tests of individual examples.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,8 @@ use crate::http::{HttpRequest, HttpResponse, dial};
 
 const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
-/// Runs an example that must fail. Returns its only output, a line on standard error.
+/// Runs an example that must fail. Returns the line that it writes to standard error, which must be
+/// its only output.
 #[track_caller]
 fn error(example: &str, args: &[&str]) -> String {
     error_of(command(example, args))
@@ -30,12 +31,12 @@ fn error_of(command: Command) -> String {
     assert_eq!((output.status.code(), &*out), (Some(1), ""), "{error}");
     let line = error.strip_suffix('\n').expect("a line");
     assert!(line.starts_with("error: ") && !line.contains('\n'), "{error}");
-    // The line must not contain `Debug` output.
+    // The line must not contain the `Debug` output of an error.
     assert!(!line.contains(" { ") && !line.contains("Os {"), "{error}");
     line.to_owned()
 }
 
-/// Checks that each command-line error is reported in one line.
+/// Checks that every error on the command line is reported in one line.
 pub fn errors_are_reported_in_one_line(examples: &[&str]) {
     for example in examples {
         assert!(error(example, &["--nonsense"]).contains("--nonsense"));
@@ -58,7 +59,7 @@ pub fn help_and_version_are_printed(examples: &[&str]) {
     }
 }
 
-/// Checks the command line of an example that takes an address and a room.
+/// Checks the command line of an example that is a client: it takes an address and a room.
 pub fn a_client_reports_errors_in_one_line(example: &str) {
     for (args, part) in [
         (&["--nonsense"][..], "--nonsense"),
@@ -88,7 +89,7 @@ pub fn an_address_in_use_is_named(examples: &[&str]) {
     }
 }
 
-/// Runs an example like [`error`], with valid files if it requires some.
+/// Runs an example that must fail, like [`error`], with valid files if the example needs some.
 #[track_caller]
 fn error_with_files(example: &str, addr: &str) -> String {
     let files = files(example);
@@ -137,10 +138,10 @@ pub fn files_of_tls_are_named_before_it_listens(example: &str) {
     assert!(error(example, &["cert.pem"]).contains("key.pem"));
 }
 
-/// Checks that the application does not claim to listen before its database is open.
+/// Checks that the application does not report that it listens before its database is open.
 pub fn a_database_is_named_before_it_listens(example: &str) {
     let folder = std::env::temp_dir().join("roomer-programs-database");
-    // A folder is not a database.
+    // A folder cannot be opened as a database.
     fs::create_dir_all(folder.join("permissions.sqlite")).unwrap();
     let files = files(example);
     let mut args = ANYWHERE.to_vec();
@@ -151,8 +152,8 @@ pub fn a_database_is_named_before_it_listens(example: &str) {
     assert!(text.contains("permissions.sqlite"), "{text}");
 }
 
-/// Checks that either signal ends the program with exit code 0, and that clients are closed with
-/// 1001.
+/// Checks that SIGINT and SIGTERM each end the program with exit code 0, after clients were closed
+/// with 1001.
 pub fn a_signal_drains_the_server(examples: &[&str]) {
     for example in examples {
         for signal in [Signal::TERM, Signal::INT] {
@@ -160,7 +161,7 @@ pub fn a_signal_drains_the_server(examples: &[&str]) {
             let mut args = ANYWHERE.to_vec();
             args.extend(files.iter().map(|file| file.to_str().unwrap()));
             let mut process = Process::start(command(example, &args));
-            // These examples need TLS or a token, which are not under test.
+            // Clients of these examples need TLS or a token, neither of which is under test.
             let mut client =
                 (!has_tls(example) && *example != "jwt").then(|| Client::connect(process.addr));
             process.signal(signal);
@@ -185,13 +186,13 @@ fn going_away(client: &mut Client) {
     let _ = client.stream.shutdown(std::net::Shutdown::Both);
 }
 
-/// Checks that a second signal ends the process without waiting for the drain.
+/// Checks that a second signal ends the process immediately, without waiting for the drain.
 pub fn a_second_signal_ends_the_process_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut args = ANYWHERE.to_vec();
         args.extend(["--drain", "600s", "--quiet"]);
         let mut process = Process::start(command("chat", &args));
-        // The client does not answer its close frame, so the drain stays pending.
+        // The client does not answer the close frame, so the drain continues.
         let mut client = Client::connect(process.addr);
         process.signal(Signal::TERM);
         assert!(matches!(client.receive(), Received::Close(Some(1001), _)));
@@ -201,8 +202,8 @@ pub fn a_second_signal_ends_the_process_at_once() {
     }
 }
 
-/// Checks that signals work in a container's first process, for which the kernel has no default
-/// actions.
+/// Checks that signals end a process that is the first in its container. For such a process, the
+/// kernel has no default actions.
 pub fn process_1_ends_on_sigterm() {
     let mut probe = Command::new("unshare");
     probe.args(["--pid", "--fork", "--mount-proc", "true"]).stderr(Stdio::piped());
@@ -246,7 +247,7 @@ pub fn the_chat_names_a_wrong_option() {
     }
 }
 
-/// Checks the chat's warnings, and the memory budget that it prints at startup.
+/// Checks the warnings of the chat, and the memory budget that it prints when it starts.
 pub fn the_chat_warns_with_its_own_flags() {
     let mut args = ANYWHERE.to_vec();
     args.extend(["--auth-token", "s3cret", "--memory-budget", "100663296"]);
@@ -295,7 +296,7 @@ pub fn the_chat_works_behind_a_proxy() {
     assert_eq!(come("PROXY UNKNOWN\r\n", &check).1, 200);
 }
 
-/// Checks that a low soft limit of descriptors is raised, and that a low hard limit is reported
+/// Checks that a low soft limit on descriptors is raised, and that a low hard limit is reported
 /// once.
 pub fn the_descriptor_limit_is_raised_or_reported() {
     let limited = |limits: &str| {

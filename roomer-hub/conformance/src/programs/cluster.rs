@@ -1,4 +1,4 @@
-//! Tests the balancer, and the script that starts it with two chats behind it.
+//! Tests the balancer, and the script that starts it in front of two chats.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,7 +15,8 @@ use crate::broker::nats_servers;
 use crate::client::{Client, Received};
 use crate::http::{dial, refusing_port};
 
-/// Checks that backends are used in turn, and that one that refuses is skipped and reported.
+/// Checks that the backends are used in turn, and that a backend which refuses connections is
+/// skipped and reported.
 pub fn a_balancer_skips_backends_that_refuse() {
     let backends = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [first, second] = backends.each_ref().map(|backend| backend.local_addr().unwrap());
@@ -25,7 +26,7 @@ pub fn a_balancer_skips_backends_that_refuse() {
     let mut args = vec!["--listen", "127.0.0.1:0"];
     args.extend(addresses.iter().map(String::as_str));
     let mut balancer = Process::start(command("balance", &args));
-    // The second connection would go to the refusing backend, so the next backend gets it.
+    // It is the refusing backend's turn for the second connection, so the next backend gets it.
     for backend in [0, 1, 1, 0] {
         let mut client = dial(balancer.addr);
         let (mut server, _) = backends[backend].accept().unwrap();
@@ -52,9 +53,9 @@ pub fn a_balancer_skips_backends_that_refuse() {
     assert!(errors.contains("none of the 3 backends accepts connections"), "{errors}");
 }
 
-/// Checks that two clients of the script's address are on different chats, see each other and
-/// exchange messages. When one chat is killed, its client leaves, and reconnects to the other chat
-/// at the same address.
+/// Checks that two clients that connect to the script's address are on different chats, see each
+/// other and exchange messages. When one chat is killed, its client leaves, and then reconnects to
+/// the other chat through the same address.
 pub fn a_script_starts_a_cluster(script: &str) {
     let mut process = Process::start(script_command(script));
     let mut ann = Client::connect(process.addr);
@@ -73,7 +74,7 @@ pub fn a_script_starts_a_cluster(script: &str) {
     kill_process(chat, Signal::KILL).unwrap();
     assert!(matches!(ann.receive(), Received::End | Received::Reset));
     next(&mut bob, "member_left", &ann.id);
-    // The first of these two connections would go to the killed chat.
+    // It is the killed chat's turn for the first of these two connections.
     for _ in 0..2 {
         let again = Client::connect(process.addr);
         next(&mut bob, "new_member", &again.id);
@@ -97,7 +98,8 @@ pub fn a_script_starts_a_cluster(script: &str) {
     }
 }
 
-/// Checks that each program in the containers accepts the options given there.
+/// Checks that the programs in the containers accept the options with which the containers start
+/// them.
 pub fn containers_use_options_that_there_are(compose: &str) {
     let text = fs::read_to_string(compose).unwrap();
     let commands: Vec<&str> =
@@ -114,11 +116,11 @@ pub fn containers_use_options_that_there_are(compose: &str) {
     }
 }
 
-/// Checks that without a broker the script prints one sentence with the remedy.
+/// Checks that without a broker, the script prints one sentence that says what to install.
 pub fn a_script_names_the_missing_program(script: &str) {
     if Path::new("/usr/sbin/nats-server").exists() || Path::new("/usr/bin/nats-server").exists() {
-        // The script also searches a system folder. This copy does not, and therefore cannot find
-        // the broker.
+        // The script also searches a system folder. In this copy it does not, so that it cannot
+        // find the broker.
         let text = fs::read_to_string(script).unwrap();
         let text = text.replace("PATH=$PATH:/usr/sbin", "PATH=/nowhere");
         let copy = program("run-without-broker", &text);
@@ -137,7 +139,7 @@ fn missing(script: &str) {
     assert_eq!(errors.lines().count(), 1, "{errors}");
 }
 
-/// Returns the command that runs the script with this executable's programs.
+/// Returns the command that runs the script with the programs in this executable.
 fn script_command(script: &str) -> Command {
     let mut command = Command::new(script);
     for (variable, example) in [("ROOMER_CHAT", "chat"), ("ROOMER_BALANCE", "balance")] {
@@ -174,7 +176,8 @@ fn child(parent: u32, arguments: &str) -> Option<Pid> {
     Pid::from_raw(pid.parse().ok()?)
 }
 
-/// Waits for this notice about a member of `root`; an empty id matches any member.
+/// Waits for this notice about a member of `root`. If `id` is empty, the notice may be about any
+/// member.
 #[track_caller]
 fn next(client: &mut Client, event: &str, id: &str) {
     loop {

@@ -1,7 +1,9 @@
-//! Runs the examples as real processes on each runtime, and tests their output and exit.
+//! Runs the examples as real processes on each runtime, and tests their output and their exit
+//! codes.
 //!
-//! The test executable starts itself: with [`PROGRAM`] in its environment, it runs that example
-//! with the given command line. It therefore has no test harness, and calls its tests by name.
+//! The test executable starts itself again: if [`PROGRAM`] is in its environment, it runs that
+//! example with the given command line. It therefore cannot use the test harness, and calls its
+//! tests by name.
 
 pub mod cases;
 pub mod cluster;

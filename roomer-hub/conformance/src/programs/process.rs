@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::PROGRAM;
 use crate::client::TIMEOUT;
 
-/// Returns the command for an example, with the secrets that some examples require, in a folder
-/// where some of them create files.
+/// Returns the command that runs an example. It contains the secrets that some examples need, and
+/// runs in a folder in which some examples create files.
 pub fn command(example: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().expect("the path of this executable"));
     command.env(PROGRAM, example).args(args);
@@ -38,7 +38,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a process and waits for the line with its address.
+    /// Starts a process, and waits for the line that contains its address.
     pub fn start(mut command: Command) -> Process {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -63,7 +63,7 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("a child process");
     }
 
-    /// Waits for the process to exit. Returns its status and its standard error.
+    /// Waits until the process exits. Returns its status, and its standard error.
     pub fn ended(&mut self) -> (ExitStatus, String) {
         let status = until("it does not end", || self.child.try_wait().expect("a child process"));
         let mut rest = String::new();
@@ -84,13 +84,14 @@ impl Drop for Process {
     }
 }
 
-/// Repeats a check until it returns a value: another process cannot notify the test of changes.
+/// Repeats a check until it returns a value. Polling is necessary because another process cannot
+/// notify the test.
 #[track_caller]
 pub fn until<T>(otherwise: &str, ask: impl FnMut() -> Option<T>) -> T {
     until_within(TIMEOUT, otherwise, ask)
 }
 
-/// Repeats a check as [`until`] does, with the given timeout.
+/// Like [`until`], but with the given timeout.
 #[track_caller]
 pub fn until_within<T>(wait: Duration, otherwise: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + wait;

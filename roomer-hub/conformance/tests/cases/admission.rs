@@ -1,5 +1,5 @@
-//! Tests the limits on connections and handshakes, in total and per address, and how clients
-//! above them are rejected.
+//! Tests the limits on connections and handshakes, in total and per address, and how a client that
+//! exceeds one is rejected.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -28,12 +28,12 @@ fn dial_from(source: &str, addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Returns the status that a client receives without having sent a request.
+/// Returns the status of the response that a client receives before it has sent a request.
 fn turned_away(mut stream: TcpStream) -> u16 {
     HttpResponse::read(&mut stream, false).status
 }
 
-/// Repeats a request until its status is no longer `status`.
+/// Repeats a request until the status of the response is not `status`.
 fn until_not(status: u16, mut ask: impl FnMut() -> u16) -> u16 {
     let deadline = Instant::now() + TIMEOUT;
     loop {
@@ -58,7 +58,7 @@ fn handshakes_above_the_limit_are_rejected_with_503_at_once() {
     drop(silent);
     assert_eq!(until_not(503, || HttpRequest::plain(test.addr).rejected(test.addr).status), 400);
     test.wait_for_drain();
-    // An open connection does not count as a handshake.
+    // A connection that is open does not count as a handshake.
     let clients: [Client; 5] = test.roomless_clients();
     assert_eq!(test.server.stats().connections, clients.len());
 }
@@ -83,7 +83,7 @@ fn a_rejected_client_can_read_the_response_while_it_sends() {
     let _silent = dial(test.addr);
     for size in [1, 100, 20_000, 400_000] {
         let mut stream = dial(test.addr);
-        // A reset may stop the write, but only after the response has arrived.
+        // The write may fail because of a reset, but the response must have arrived before that.
         stream.write_all(&vec![b'x'; size]).unwrap();
         assert_eq!(turned_away(stream), 503, "after {size} bytes");
     }
@@ -102,7 +102,8 @@ fn a_rejected_client_that_stays_is_closed() {
         assert!(stream.read(&mut [0]).is_ok_and(|size| size == 1), "the answer begins");
     }
     drop(silent);
-    // The clients neither read nor close, so the server must stop waiting for them.
+    // The clients neither read nor close, so the server must stop waiting for them and close the
+    // sockets.
     test.wait_for_drain();
 }
 
@@ -161,7 +162,7 @@ fn a_trusted_proxy_speaks_for_many_addresses() {
     let test = TestServer::with(|builder| {
         one_each(builder).trust_proxy("127.0.0.1").handshake_timeout(TIMEOUT * 10)
     });
-    // The per-address limit does not apply to a trusted proxy's handshakes.
+    // The limit per address does not apply to handshakes that come from a trusted proxy.
     let _silent = [(); 3].map(|()| dial(test.addr));
     let from = |client: &str| HttpRequest::upgrade(test.addr).add("X-Forwarded-For", client);
     let mut clients = Vec::new();
@@ -171,7 +172,7 @@ fn a_trusted_proxy_speaks_for_many_addresses() {
     for client in ["1.2.3.4", "6.6.6.6, 5.6.7.8", "2001:db8::2"] {
         assert_eq!(from(client).rejected(test.addr).status, 429, "{client}");
     }
-    // Other peers' headers are not trusted.
+    // The same header from another peer is not trusted.
     let mut stranger = dial_from("127.0.0.2", test.addr);
     stranger.write_all(&from("9.9.9.9").bytes()).unwrap();
     clients.push(Client::established(stranger));
@@ -193,12 +194,13 @@ fn after_a_storm_every_count_is_back_where_it_was() {
         let cut = round * 7 % (request.len() + 40);
         let _ = stream.write_all(&request[..cut.min(request.len())]);
     }
-    // The server accepts this connection after all earlier ones.
+    // The server accepts connections in order, so when this one is rejected, it has accepted all
+    // earlier ones.
     let _ = HttpRequest::plain(test.addr).rejected(test.addr);
     test.wait_for_drain();
     assert_eq!(test.server.stats().handshakes, 0);
     for source in ["127.0.0.1", "127.0.0.2"] {
-        // Five handshakes fit again, but not six.
+        // There is room again for five handshakes, but not for six.
         let come = || {
             let mut stream = dial_from(source, test.addr);
             stream.write_all(&request).unwrap();
@@ -240,7 +242,7 @@ fn bytes_of_a_rejected_client_are_not_kept() {
             let mut stream = dial(test.addr);
             stream.write_all(&HttpRequest::plain(test.addr).bytes()).unwrap();
             assert_eq!(HttpResponse::read_head(&mut stream).0.status, 400);
-            // The server reads from the socket for a while, and then stops.
+            // The server reads from the rejected socket for a while, and then stops.
             stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
             assert!(stream.write_all(&frame).is_err(), "all of it was read");
             stream

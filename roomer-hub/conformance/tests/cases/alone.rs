@@ -1,4 +1,4 @@
-//! Runs a test in its own process, to measure the memory that the process allocates.
+//! Runs a test in a process of its own, in order to measure how much memory that process allocates.
 
 use std::alloc::System;
 use std::env;
@@ -6,12 +6,12 @@ use std::process::Command;
 
 use cap::Cap;
 
-/// Counts allocated bytes. Resident memory would not distinguish a leak from memory that the
-/// allocator keeps for reuse.
+/// Counts the bytes that are allocated. Resident memory also contains pages that the allocator
+/// keeps for reuse, which look like a leak.
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// The environment variable that marks a process started for a single test.
+/// The environment variable that is set in a process started for one test.
 const ALONE: &str = "ROOMER_TEST_ALONE";
 
 /// Returns the number of bytes that this process has allocated.
@@ -19,7 +19,8 @@ pub(crate) fn allocated() -> usize {
     ALLOCATOR.allocated()
 }
 
-/// Runs the body of the named test in its own process, where no other test allocates.
+/// Runs `body` in a process of its own, in which no other test allocates memory. `name` is the name
+/// of the test.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {
         return body();

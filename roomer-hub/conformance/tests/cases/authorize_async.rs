@@ -12,7 +12,7 @@ use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::wire;
 
-/// Sends a notification when it is dropped.
+/// A guard that sends a notification when it is dropped.
 struct Last(Sender<()>);
 
 impl Drop for Last {
@@ -21,8 +21,8 @@ impl Drop for Last {
     }
 }
 
-/// A hook that decides by the client's name once the gate is open. It accepts the name `anybody`
-/// immediately.
+/// A hook that decides by the client's name, but only once the gate is open. It accepts the name
+/// `anybody` immediately.
 fn slow(gate: &Gate) -> impl FnOnce(Builder) -> Builder + use<> {
     let gate = gate.clone();
     move |builder| {
@@ -111,7 +111,7 @@ fn the_hook_runs_before_the_other_checks() {
 fn it_has_as_long_as_a_handshake_may_take() {
     let (sender, dropped) = mpsc::channel();
     let test = TestServer::with(|builder| {
-        // A request that arrives later is answered with 408.
+        // If the request arrives after this timeout, the response is 408.
         builder.handshake_timeout(Duration::from_secs(3)).authorize_async(move |_| {
             let last = Last(sender.clone());
             async move {
@@ -163,8 +163,8 @@ fn a_pending_hook_does_not_delay_the_stop() {
     });
     let mut stream = dial(test.addr);
     stream.write_all(&ask(&test, "ann").bytes()).unwrap();
-    // A request that the server reads only after the stop is answered with 503. Its connection may
-    // then stay open until the close timeout.
+    // If the server reads the request only after the stop, the response is 503, and the connection
+    // may stay open until the close timeout.
     calls.recv_timeout(TIMEOUT).unwrap();
     test.stop();
     let mut answer = Vec::new();
@@ -178,7 +178,7 @@ fn bytes_after_the_request_wait_and_are_handled_in_order() {
     let test = TestServer::with(slow(&gate));
     let mut stream = dial(test.addr);
     let mut sent = ask(&test, "ann").bytes();
-    // This exceeds the bytes that the server buffers before authorization.
+    // More than the server buffers before the client is authorized.
     for n in 0..1_000u32 {
         sent.extend(wire::to_room("echo", "join", &wire::filler(50)));
         sent.extend(wire::to_room("echo", "leave", &n.to_be_bytes()));
@@ -201,7 +201,7 @@ fn bytes_received_while_the_hook_runs_are_kept() {
     let mut stream = dial(test.addr);
     stream.write_all(&ask(&test, "ann").bytes()).unwrap();
     for room in ["one", "two", "three"] {
-        // The server handles this client after the other one's earlier bytes.
+        // When the server handles this client, it has handled the other client's early bytes.
         Client::upgrade(dial(test.addr), &ask(&test, "anybody")).close();
         stream.write_all(&wire::to_room(room, "join", b"")).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Tests that a burst to fast readers arrives completely (section 12).
+//! Tests that a burst arrives completely at readers that are fast enough (section 12).
 
 use std::io::Write;
 use std::thread;
@@ -7,7 +7,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Sends all bytes in one write while reading.
+/// Sends all bytes in one write, while `read` runs.
 fn in_one_go(sender: &Client, bytes: Vec<u8>, read: impl FnOnce() + Send) {
     let mut writer = sender.stream.try_clone().unwrap();
     thread::scope(|scope| {

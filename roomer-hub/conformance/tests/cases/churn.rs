@@ -1,5 +1,5 @@
-//! Tests members that join and leave constantly: every view of a room must be right (sections 7
-//! and 12).
+//! Tests members that join and leave all the time: every member's view of the room must be right
+//! (sections 7 and 12).
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -9,7 +9,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Ends a visit in one of four ways.
+/// Makes a client leave in one of four ways. Returns the client if it is still connected.
 fn depart(mut client: Client, way: u32) -> Option<Client> {
     match way % 4 {
         0 => {
@@ -18,8 +18,8 @@ fn depart(mut client: Client, way: u32) -> Option<Client> {
             return Some(client);
         }
         1 => client.reset(),
-        // Joins that are in flight when the connection closes must not leave a stale member
-        // behind.
+        // The connection closes while joins are in flight. They must not leave a stale member in
+        // the room.
         2 => client.send(&wire::to_room("square", "join", b"").repeat(5)),
         _ => client.send(&wire::close(1000, "")),
     }
@@ -38,7 +38,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
                 watcher.members
             })
         });
-        // This client joins repeatedly, and receives a new snapshot each time.
+        // This client joins again and again, and each time gets a new snapshot.
         let commuter = scope.spawn(|| {
             let mut commuter = Member::join(test.roomless_client(), "square");
             for _ in 0..60 {
@@ -64,10 +64,10 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
         });
         visitors.into_iter().for_each(|visitor| visitor.join().unwrap());
         conductor.hear_until("home");
-        // The last visitors may still be joining or leaving.
+        // Clients that have disconnected last may still be joining or leaving.
         test.wait_for_sockets(5, || conductor.catch_up());
         assert_eq!(conductor.members.len(), 5);
-        // A new member's snapshot contains the members in the server's tables.
+        // The snapshot for a new member contains the members in the server's tables.
         let mut newcomer = Member::join(test.roomless_client(), "square");
         conductor.settle(6);
         assert_eq!(newcomer.members, conductor.members);
@@ -84,7 +84,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
 
 #[test]
 fn a_room_that_ends_and_starts_again_loses_no_member() {
-    // Two clients join and leave, so the room is created and removed repeatedly.
+    // Two clients join and leave, so that the room is created and removed again and again.
     let test = TestServer::start();
     thread::scope(|scope| {
         for _ in 0..4 {

@@ -6,7 +6,8 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, CLOSE, FIN};
 
-/// Checks that a close frame is answered with this code, and that the stream then ends.
+/// Requires that the server answers with a close frame with this code, and that the stream then
+/// ends.
 #[track_caller]
 fn answered(client: &mut Client, code: Option<u16>) {
     assert_eq!(client.receive(), Received::Close(code, String::new()));
@@ -103,7 +104,7 @@ fn the_server_ends_the_connection_whether_the_client_does_or_not() {
     let mut rude = test.roomless_client();
     rude.send(b"garbage");
     rude.expect_close(1002);
-    // Neither client closes its socket, so the server must close both.
+    // Neither client closes its socket, so the server must close both sockets.
     test.wait_for_drain();
     drop((polite, rude));
 }

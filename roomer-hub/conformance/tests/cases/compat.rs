@@ -1,4 +1,4 @@
-//! Tests the Go original's rules, which `compat` selects (section 12).
+//! Tests the rules of the original in Go, which the option `compat` selects (section 12).
 
 use super::test_server::TestServer;
 use roomer_conformance::wire::{self, CONTINUATION, FIN, TEXT};
@@ -42,7 +42,7 @@ fn text_is_accepted_like_binary_and_forwarded_as_binary() {
     let [mut a, mut b] = test.clients_in("lobby");
     let packet = wire::packet([b"lobby", "héllo".as_bytes(), b"", b"", "é".as_bytes()]);
     a.send(&wire::frame(FIN | TEXT, &packet));
-    // The client fails on text messages, so this one was forwarded as binary.
+    // The test client fails if it receives a text message, so this message was forwarded as binary.
     b.expect("lobby", "héllo", "", &a.id, "é".as_bytes());
     a.send(&wire::frame(TEXT, &packet[..15]));
     a.send(&wire::frame(FIN | CONTINUATION, &packet[15..]));

@@ -1,4 +1,4 @@
-//! Tests a connection's lifecycle, from its id to its last notice (section 4).
+//! Tests the lifecycle of a connection, from its id to the last notice about it (section 4).
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn an_id_is_a_random_uuid_of_version_4_in_lower_case() {
 #[test]
 fn the_first_packet_is_a_join_ack_of_root_with_all_members() {
     let test = TestServer::start();
-    // `Client::connect` checks that `join_ack` arrives first, with the client's id as `src`.
+    // `Client::connect` checks that a `join_ack` arrives first, whose `src` is the client's id.
     let (a, b, c) = (test.client(), test.client(), test.client());
     assert_eq!(a.root_members, [&*a.id]);
     assert_eq!(sorted(&b.root_members), sorted(&[a.id.clone(), b.id.clone()]));
@@ -51,7 +51,7 @@ fn members_of_root_are_notified_of_new_clients() {
     let mut c = test.client();
     a.expect_new_member("root", &c.id);
     b.expect_new_member("root", &c.id);
-    // A client receives no notice about itself.
+    // No client receives a notice about itself.
     expect_nothing([&mut a, &mut b, &mut c]);
 }
 
@@ -80,8 +80,8 @@ fn a_message_to_a_former_id_reaches_no_client() {
     heirs.iter_mut().for_each(|heir| heir.expect_nothing());
 }
 
-/// Disconnects a member of four rooms in some way. The other members must be notified once per
-/// room.
+/// Disconnects a member of four rooms in the given way. In each room, the other members must be
+/// notified exactly once.
 fn parting(go: impl FnOnce(Client)) {
     let test = TestServer::start();
     let rooms = ["a", "b", "c"];
@@ -93,7 +93,7 @@ fn parting(go: impl FnOnce(Client)) {
         assert_eq!(witness.join(room).len(), 2);
         leaver.expect_new_member(room, &witness.id);
     }
-    // A room is removed without a notice when its only member disconnects.
+    // When its only member disconnects, a room is removed without a notice.
     leaver.join("alone");
     let id = leaver.id.clone();
     go(leaver);

@@ -1,4 +1,4 @@
-//! Tests `Server` methods called outside handlers.
+//! Tests methods of `Server` that are called outside handlers.
 
 use roomer_engine::Claims;
 use roomer_engine::ConnId;
@@ -55,7 +55,7 @@ fn joining_kicking_and_moving_look_like_the_client_s_own_doing() {
     assert!(test.server.kick(id(&b), "lobby"));
     b.expect_left("lobby");
     a.expect_member_left("lobby", &b.id);
-    // A removed client may join again unless a rule denies it.
+    // A client that was removed may join again, unless a rule denies it.
     b.join("lobby");
     a.expect_new_member("lobby", &b.id);
     assert!(test.server.move_to(id(&b), "lobby", "garden"));
@@ -177,8 +177,8 @@ fn delivered_messages_are_counted() {
     a.send_to_room("lobby", "fail", b"");
     expect_nothing([&mut a]);
     let after = test.server.stats();
-    // The server receives the chat message, the failing one and the fence, and sends the first and
-    // the last.
+    // The server has received the chat message, the message whose handler fails, and the fence. It
+    // has sent the first and the last of them.
     assert_eq!(after.messages_in - before.messages_in, 3);
     assert_eq!(after.messages_out - before.messages_out, 2);
     assert_eq!(after.handler_errors, 1);

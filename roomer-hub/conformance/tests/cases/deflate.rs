@@ -1,5 +1,5 @@
-//! Tests permessage-deflate over sockets: negotiation, which messages are compressed, and
-//! violations. The client uses a different compression library from the server.
+//! Tests permessage-deflate over sockets: the negotiation, which messages are compressed, and
+//! violations. The client uses another compression library than the server.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ const OFFER: &str = "permessage-deflate; client_max_window_bits";
 const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 const RSV1: u8 = 0x40;
 
-/// Enables compression in one room, for messages of at least 200 bytes.
+/// Enables compression for messages of at least 200 bytes in the room `room`.
 fn deflating(builder: Builder) -> Builder {
     builder.deflate("secret", usize::MAX).deflate("room", 200).max_message(100_000)
 }
@@ -31,7 +31,7 @@ struct Peer {
     id: String,
 }
 
-/// A received packet, and whether it was compressed.
+/// A packet that was received, and whether its message was compressed.
 #[derive(Debug, PartialEq, Eq)]
 struct Got {
     event: String,
@@ -55,7 +55,7 @@ impl Peer {
         peer
     }
 
-    /// Connects a client and joins a room, after leaving `root`.
+    /// Connects a client that leaves `root` and joins a room.
     fn join(test: &TestServer, room: &str) -> Peer {
         let mut peer = Peer::connect(test, OFFER);
         peer.send(&wire::to_room("root", "leave", b""));
@@ -101,7 +101,7 @@ impl Peer {
         Got { event, payload, is_compressed }
     }
 
-    /// Expects a close frame with this code next.
+    /// Requires that a close frame with this code is received next.
     #[track_caller]
     fn expect_close(mut self, code: u16) {
         let (first, data) = self.frame();
@@ -120,19 +120,19 @@ fn got(event: &str, payload: &[u8], is_compressed: bool) -> Got {
     Got { event: event.into(), payload: payload.into(), is_compressed }
 }
 
-/// Appends the bytes required by RFC 7692 section 7.2.2 and a final block, which this library
-/// requires, and inflates.
+/// Decompresses a message. First appends the four bytes that RFC 7692 section 7.2.2 requires, and a
+/// final block, which this library requires.
 fn inflate(mut data: Vec<u8>) -> Vec<u8> {
     data.extend_from_slice(&[0, 0, 0xff, 0xff, 3, 0]);
     decompress_to_vec_with_limit(&data, 1 << 20).expect("compressed data")
 }
 
-/// Compresses with a final block, followed by the byte from section 7.2.3.4.
+/// Compresses a message with a final block, and appends the byte from RFC 7692 section 7.2.3.4.
 fn deflate(message: &[u8]) -> Vec<u8> {
     [compress_to_vec(message, 9), vec![0]].concat()
 }
 
-/// Returns incompressible bytes (splitmix64).
+/// Returns bytes that cannot be compressed (splitmix64).
 fn noise() -> Vec<u8> {
     let byte = |at: u64| {
         let mixed = at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -170,7 +170,7 @@ fn members_with_and_without_compression_get_the_same_messages() {
     plain.expect_new_member("room", &one.id);
     plain.expect_new_member("room", &two.id);
     assert_eq!(one.got(), got("new_member", two.id.as_bytes(), false));
-    // The room's messages are compressed if they have at least 200 bytes and get shorter.
+    // In this room, a message is compressed if it has at least 200 bytes and becomes shorter.
     let noise = noise();
     for (payload, is_compressed) in
         [(&[b'x'; 500][..], true), (b"short", false), (&noise, false), (&[b'y'; 60_000], true)]
@@ -180,8 +180,8 @@ fn members_with_and_without_compression_get_the_same_messages() {
         assert_eq!(two.got(), got("e", payload, is_compressed));
         let length = |peer: &Peer| peer.inbox.len();
         assert_eq!((length(&one), length(&two)), (0, 0));
-        // The sender does not receive its own compressed message, and each other member receives it
-        // in its own form.
+        // The sender of a compressed message does not receive it. The other members receive it in
+        // the form that each has negotiated.
         one.send(&wire::frame(FIN | RSV1 | BINARY, &deflate(&packet("room", payload))));
         plain.expect("room", "e", "", &one.id, payload);
         assert_eq!(two.got(), got("e", payload, is_compressed));
@@ -222,7 +222,7 @@ fn other_rooms_direct_messages_and_narrow_windows_stay_plain() {
         }
     };
     assert_eq!(message, got("e", &[b'x'; 500], false));
-    // This client may still send compressed messages.
+    // This client, too, may still send compressed messages.
     narrow.send(&wire::frame(FIN | RSV1 | BINARY, &deflate(&packet("room", b"z"))));
     sender.expect("room", "e", "", &narrow.id, b"z");
     narrow.close();
@@ -277,7 +277,7 @@ fn each_violation_has_its_code() {
         peer.send(&frames);
         peer.expect_close(code);
     }
-    // Without negotiation, a compressed message is a violation.
+    // If compression was not negotiated, a compressed message is a violation.
     let mut plain = test.roomless_client();
     plain.send(&wire::frame(FIN | RSV1 | BINARY, &hello));
     plain.expect_close(1002);

@@ -56,7 +56,8 @@ fn dst_must_be_the_id_exactly() {
         "lobby".to_owned(),
         "*".to_owned(),
     ];
-    // In rare cases an id contains no letters, so its upper-case form is the id itself.
+    // It may happen, though rarely, that an id contains no letters. Its upper-case form is then the
+    // id itself.
     for dst in close.iter().filter(|dst| **dst != id) {
         a.send_to_client(dst, "lobby", "whisper", dst.as_bytes());
     }

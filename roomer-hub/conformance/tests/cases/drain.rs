@@ -1,4 +1,4 @@
-//! Tests that the adapter keeps serving during a drain, and then ends. The drain's rate is
+//! Tests that an adapter keeps serving during a drain, and ends after it. The rate of a drain is
 //! tested in virtual time.
 
 use std::io::{Read, Write};
@@ -11,13 +11,13 @@ use super::test_server::{TestServer, block_on};
 use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 
-/// Returns how many connections the drain closed, and how many it cut.
+/// Returns the numbers of connections that the drain has closed and has cut.
 fn told(test: &TestServer) -> (usize, usize) {
     let DrainReport { closed, cut, .. } = block_on(test.server.drain());
     (closed, cut)
 }
 
-/// Reads until the close frame. Returns its code.
+/// Reads until a close frame arrives. Returns the code in it.
 fn dismissed(client: &mut Client) -> Option<u16> {
     loop {
         match client.receive() {
@@ -31,7 +31,8 @@ fn dismissed(client: &mut Client) -> Option<u16> {
 #[test]
 fn during_a_drain_clients_keep_working_and_new_ones_get_503() {
     let mut test = TestServer::with(|builder| {
-        // The last close would take longer than any test waits.
+        // At this rate, it would take longer than any test waits until the last connection is
+        // closed.
         builder.drain(TIMEOUT * 2, 1).health("/live", "/ready").page("/", "text/plain", "page")
     });
     let mut clients: Vec<Client> = (0..40).map(|_| test.roomless_client()).collect();
@@ -40,7 +41,7 @@ fn during_a_drain_clients_keep_working_and_new_ones_get_503() {
     thread::scope(|scope| {
         scope.spawn(|| test.stop());
         assert_eq!(dismissed(&mut clients[0]), Some(1001));
-        // The port stays open, and requests are answered.
+        // During the drain, the port stays open, and requests are answered.
         let status = |target| HttpRequest::plain(addr).target(target).rejected(addr).status;
         assert_eq!(HttpRequest::upgrade(addr).rejected(addr).status, 503);
         assert_eq!((status("/live"), status("/ready"), status("/")), (200, 503, 200));
@@ -62,7 +63,7 @@ fn at_the_deadline_the_rest_is_cut() {
     let mut test = TestServer::with(|builder| {
         builder.close_timeout(TIMEOUT * 10).drain(Duration::from_millis(700), 1)
     });
-    // No client answers its close frame, so only the deadline ends the drain.
+    // None of the clients answers its close frame, so the drain ends only at its deadline.
     let mut clients: [Client; 4] = test.roomless_clients();
     test.stop();
     assert_eq!(told(&test), (0, 4));
@@ -99,7 +100,7 @@ fn a_handshake_completed_during_a_drain_is_rejected_with_503() {
         assert_eq!(HttpResponse::read(&mut late, false).status, 503);
         server.shutdown();
         drop((clients, late));
-        // A client that never sends a request does not delay the end of the drain.
+        // A client that never sends a request must not delay the end of the drain.
         let _ = silent.read_to_end(&mut Vec::new());
     });
     assert_eq!(told(&test), (40, 0));

@@ -1,4 +1,5 @@
-//! Tests clients that exchange a few messages during a flood (sections 7 and 12).
+//! Tests that clients can exchange a few messages while others flood the server (sections 7 and
+//! 12).
 
 use std::io::Write;
 use std::sync::mpsc::{self, TryRecvError};
@@ -8,16 +9,16 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::wire;
 
-/// The number of messages that a flood sends in one write.
+/// The number of messages that the flooding client sends in one write.
 const GO: usize = 100;
 
-/// The maximum number of the flood's bytes in flight.
+/// The maximum number of bytes of the flood that are in flight.
 const AFLOAT: usize = 8 << 20;
 
-/// Makes two clients flood a room, or each other, as fast as the receivers read.
-/// Meanwhile other clients must still be able to connect and talk.
+/// Makes two clients flood a room, or each other, as fast as the receivers read. During the flood,
+/// other clients must be able to connect and exchange messages.
 fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
-    // Limits on slow readers are not under test here.
+    // Set the limits on slow readers, which are not under test, high enough.
     let test =
         TestServer::with(|builder| builder.max_backlog(64 << 20).write_timeout(TIMEOUT * 10));
     let [a, b] = test.clients_in("flooded");
@@ -25,7 +26,7 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
     let floods =
         floods.map(|(client, message)| (client.stream.try_clone().unwrap(), message.repeat(GO)));
     thread::scope(|scope| {
-        // This is dropped at the end of the scope, which stops the flood even after a failure.
+        // Dropping this at the end of the scope stops the flood, even if an assertion fails.
         let mut stops = Vec::new();
         let mut readers = vec![b, a];
         for (mut stream, flood) in floods {
@@ -39,14 +40,14 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
                 }
                 stream.write_all(&wire::to_room("flooded", "end", b"")).unwrap();
             });
-            // Each client receives all of the other's messages.
+            // Each of the two clients receives all messages of the other.
             let mut reader = readers.remove(0);
             scope.spawn(move || {
                 let mut heard = 0;
                 while reader.expect_view().event != b"end" {
                     heard += 1;
                     if heard % GO == 0 {
-                        // This fails if the sender has finished.
+                        // The send fails if the flooding thread has ended.
                         let _ = permit.send(());
                     }
                 }

@@ -7,7 +7,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING, PONG, TEXT};
 
-/// Encodes a message from a client to itself, for the test to split.
+/// Returns the packet of a message from a client to itself, which the test splits into fragments.
 fn to_self(client: &Client, payload: &[u8]) -> Vec<u8> {
     wire::packet([b"r", b"e", client.id.as_bytes(), b"", payload])
 }
@@ -52,7 +52,7 @@ fn control_frames_between_fragments_are_served_at_once() {
     let packet = to_self(&client, b"payload");
     client.send(&wire::frame(BINARY, &packet[..10]));
     client.send(&wire::frame(FIN | PING, b"one"));
-    // The pong arrives before the message is complete.
+    // The pong arrives although the message is not complete yet.
     assert_eq!(client.receive(), Received::Pong(b"one".to_vec()));
     client.send(&wire::frame(CONTINUATION, &packet[10..20]));
     client.send(&wire::frame(FIN | PONG, b"ignored"));
@@ -79,7 +79,7 @@ fn a_continuation_without_a_start_is_1002() {
         client.send(&wire::frame(first, b"x"));
         client.expect_close(1002);
     }
-    // A continuation frame must not follow a complete message.
+    // After a complete message, a continuation frame is a violation.
     let mut client = test.roomless_client();
     client.send(&wire::message(&to_self(&client, b"whole")));
     client.send(&wire::frame(FIN | CONTINUATION, b"x"));

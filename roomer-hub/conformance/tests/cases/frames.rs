@@ -1,7 +1,7 @@
 //! Tests valid and invalid WebSocket frames from clients (section 3).
 //!
-//! The test client also checks each received frame: servers send only unmasked, unfragmented binary
-//! messages.
+//! The test client also checks each frame that it receives: a server may send only binary messages,
+//! without a mask and in one frame.
 
 use std::io::Write;
 
@@ -9,7 +9,8 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 
-/// Sends bytes that violate a rule. A close frame must arrive next, then the end of the stream.
+/// Sends bytes that violate a rule. The server must answer with a close frame that has one of these
+/// codes, and end the stream.
 #[track_caller]
 fn breaks(test: &TestServer, bytes: &[u8], codes: &[u16]) {
     let mut client = test.roomless_client();
@@ -31,7 +32,7 @@ fn messages_of_every_length_form_are_echoed_completely() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let id = client.id.clone();
-    // The frame's payload consists of 20 bytes of lengths, the room, the event, two ids and this
+    // The payload of the frame contains 20 bytes of lengths, the room, the event, two ids, and this
     // payload.
     for whole in [0, 125, 126, 127, 65_535, 65_536, 65_537, 300_000] {
         let payload = wire::filler(usize::saturating_sub(whole, 20 + 1 + 1 + 36 + 36));
@@ -130,7 +131,7 @@ fn unknown_opcodes_are_1002() {
 fn control_frames_above_125_bytes_are_1002() {
     let test = TestServer::start();
     for opcode in [PING, PONG, CLOSE] {
-        // The header alone violates a rule; no byte of the payload is sent.
+        // The header alone is a violation. No byte of the payload is sent.
         breaks(&test, &wire::header(FIN | opcode, 126), &[1002]);
         breaks(&test, &wire::header(FIN | opcode, 65_536), &[1002]);
     }
@@ -179,7 +180,7 @@ fn a_client_that_keeps_sending_after_a_violation_affects_no_other() {
     let [mut witness, mut culprit] = test.clients_in("room");
     culprit.send(&wire::frame(CONTINUATION, b""));
     let flood = wire::to_room("room", "after", &wire::filler(1000)).repeat(1000);
-    // The write may fail, since the server may already have closed the connection.
+    // The server may have closed the connection already, in which case the write fails.
     let _ = culprit.stream.write_all(&flood);
     witness.expect_member_left("room", &culprit.id);
     witness.expect_nothing();

@@ -1,4 +1,5 @@
-//! Tests handlers: when they run, their arguments, and their failures (sections 5, 8 and 12).
+//! Tests handlers: when they are called, their arguments, and their failures (sections 5, 8 and
+//! 12).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -33,7 +34,7 @@ fn a_registered_event_is_handled_and_not_forwarded() {
     assert_eq!(payload, b"\xff!");
     a.expect_nothing();
     b.expect_nothing();
-    // Event names must match exactly.
+    // A handler is called only for events with exactly its name.
     for event in ["Chat", "chat ", "cha"] {
         a.send_to_room("lobby", event, b"");
         b.expect("lobby", event, "", &own, b"");
@@ -146,8 +147,8 @@ fn an_error_without_a_hook_costs_nothing() {
     client.expect_nothing();
 }
 
-/// Checks that a panic in a handler, or in the hook for its error, closes only the calling
-/// connection.
+/// Checks that a panic in a handler, or in the hook that reports handler errors, closes only the
+/// connection of the client that has called it.
 fn panics(choose: impl FnOnce(Builder) -> Builder) {
     let test = TestServer::with(|builder| {
         choose(builder).on("ping", |conn, message| {
@@ -157,7 +158,7 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
     });
     let [mut witness, mut caller] = test.clients_in("lobby");
     for _ in 0..3 {
-        // Messages behind the fatal one in the same read are not handled.
+        // Messages that follow the fatal message in the same read are not handled.
         let mut bytes = wire::to_room("lobby", "before", b"");
         bytes.extend(wire::to_room("lobby", "fatal", b""));
         bytes.extend(wire::to_room("lobby", "after", b""));
@@ -165,7 +166,7 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
         assert!(!caller.expect_close(1011).is_empty());
         witness.expect("lobby", "before", "", &caller.id, b"");
         witness.expect_member_left("lobby", &caller.id);
-        // Other connections' handlers still run.
+        // The handlers of other connections still run.
         let id = witness.id.clone();
         witness.send_to_room("lobby", "ping", b"");
         witness.expect("root", "pong", &id, &id, b"");

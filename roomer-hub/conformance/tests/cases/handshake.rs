@@ -1,4 +1,5 @@
-//! Tests the upgrade: requirements, the order of checks, and responses (section 2).
+//! Tests the upgrade: its requirements, the order in which they are checked, and the responses
+//! (section 2).
 
 use std::io::Write;
 
@@ -62,7 +63,7 @@ fn rejected_by_authorize_is_401_even_for_a_plain_get() {
     });
     let answer = HttpRequest::plain(test.addr).rejected(test.addr);
     assert_eq!((answer.status, &*answer.body), (401, &b"a token, please\n"[..]));
-    // Every later check would reject this request too.
+    // All later checks would reject this request as well.
     let bad = HttpRequest::upgrade(test.addr)
         .set("Sec-WebSocket-Version", "12")
         .set("Sec-WebSocket-Key", "short")

@@ -9,7 +9,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
-/// The hook calls in order, each with its connection's id.
+/// The calls of hooks in order, each with the id of its connection.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<(ConnId, String)>>>);
 

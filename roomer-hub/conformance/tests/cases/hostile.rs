@@ -1,4 +1,4 @@
-//! Tests attackers next to honest clients (sections 3 and 8).
+//! Tests that attackers do not affect the honest clients next to them (sections 3 and 8).
 
 use std::io::Write;
 
@@ -9,7 +9,8 @@ use roomer_conformance::client::Client;
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING, TEXT};
 
-/// Runs attackers in a room. The honest members are notified when they leave, and keep working.
+/// Runs attackers that are members of a room. The honest members must be notified when an attacker
+/// leaves, and must be able to exchange messages after that.
 fn affects_no_other(attackers: impl IntoIterator<Item = Box<dyn FnOnce(Client)>>) {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
@@ -37,8 +38,8 @@ fn evil(act: impl FnOnce(Client) + 'static) -> Box<dyn FnOnce(Client)> {
     Box::new(act)
 }
 
-/// Returns an attacker that sends bytes, of which the server may read only some, and then waits
-/// for the end of the stream or a reset.
+/// Returns an attacker that sends bytes, of which the server may read only a part. The attacker
+/// then waits for the end of the stream, or for a reset.
 fn send(bytes: Vec<u8>) -> Box<dyn FnOnce(Client)> {
     evil(move |mut client| {
         let _ = client.stream.write_all(&bytes);
@@ -46,7 +47,7 @@ fn send(bytes: Vec<u8>) -> Box<dyn FnOnce(Client)> {
     })
 }
 
-/// Returns pseudorandom bytes that are equal in each run.
+/// Returns pseudorandom bytes, which are the same in each run.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -70,7 +71,7 @@ fn garbage_inside_sound_frames() {
 
 #[test]
 fn one_bit_wrong_in_a_sound_conversation() {
-    // Whichever bit changes, other members are notified only of the attacker's leave.
+    // Whichever bit is changed, the other members may be notified only that the attacker has left.
     let talk = wire::to_room("elsewhere", "join", b"").repeat(2);
     let bits = 0..talk.len() * 8;
     affects_no_other(bits.step_by(5).map(|bit| {
@@ -108,7 +109,8 @@ fn announcements_beyond_the_limit() {
         wire::header(FIN | PING, 1 << 32),
         [wire::frame(BINARY, b"x"), wire::header(FIN | CONTINUATION, 16_777_216)].concat(),
     ];
-    // The client neither sends more nor closes, so the header alone must end the connection.
+    // The client sends nothing after the header and does not close, so the server must close
+    // because of the header alone.
     affects_no_other(headers.map(|header| {
         evil(move |mut client: Client| {
             client.send(&header);
@@ -182,7 +184,8 @@ fn clients_that_vanish_after_their_request_leave_nothing() {
         let mut stream = dial(test.addr);
         stream.write_all(&request).unwrap();
     }
-    // The server accepts the next client after all of them, and notices their ends meanwhile.
+    // The server accepts this client after the attackers. In the meantime it notices that they have
+    // ended.
     let client = test.client();
     let members = client.root_members.iter().cloned().collect();
     let mut after = Member { client, room: "root", members };

@@ -1,4 +1,4 @@
-//! Tests with another project's client implementation.
+//! Tests with the client of another project.
 
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::protocol::CloseFrame;
@@ -7,7 +7,7 @@ use futures_util::{AsyncRead, AsyncWrite, StreamExt};
 
 use roomer_conformance::wire::{self, Packet, PacketView};
 
-/// Runs a conversation with a new server with default rules: join, message, ping, close.
+/// Has a conversation with a new server that uses the default rules: join, message, ping, close.
 pub(crate) async fn converse<S>(mut socket: WebSocketStream<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -67,7 +67,7 @@ fn leave_is_acknowledged_and_the_others_are_notified() {
     c.expect_member_left("lobby", &b.id);
     a.send_to_room("lobby", "hello", b"");
     c.expect("lobby", "hello", "", &a.id, b"");
-    // A client receives no notices about itself, and none after it has left.
+    // A client receives no notices about itself, and none about a room that it has left.
     expect_nothing([&mut a, &mut b, &mut c]);
 }
 
@@ -118,7 +118,7 @@ fn root_can_be_left_and_joined_again() {
     a.expect_new_member("root", &b.id);
     a.leave("root");
     b.expect_member_left("root", &a.id);
-    // The connection stays open although it has left `root`.
+    // A client stays connected even if it leaves `root`.
     b.send_to_room("root", "hello", b"1");
     expect_nothing([&mut b, &mut a]);
     assert_eq!(a.join("root").len(), 2);
@@ -185,7 +185,8 @@ fn a_client_may_be_in_many_rooms_and_they_are_apart() {
 
 #[test]
 fn rooms_of_every_size_up_to_thirty_work() {
-    // The engine flushes small and large rooms differently, but clients must see no difference.
+    // The engine flushes small and large rooms in different ways, which clients must not be able to
+    // tell apart.
     let test = TestServer::start();
     let mut members = Vec::new();
     for size in 1..=30 {
@@ -217,12 +218,12 @@ fn snapshots_of_a_room_of_hundreds_are_correct_after_every_leave() {
     let mut asker = Member::join(test.roomless_client(), "lobby");
     let mut others: Vec<Client> = (0..230).map(|_| test.roomless_client()).collect();
     let check = |asker: &mut Member| {
-        // A repeated join is answered with a complete snapshot.
+        // The answer to a repeated join is a complete snapshot.
         let view = std::mem::take(&mut asker.members);
         asker.rejoin();
         assert_eq!(asker.members, view);
     };
-    // All other members leave and join again, in a different order each time.
+    // All other members leave and join again, each time in another order.
     for step in [7, 1, 101] {
         for (n, other) in others.iter_mut().enumerate() {
             other.send_to_room("lobby", "join", b"");

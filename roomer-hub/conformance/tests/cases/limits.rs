@@ -1,4 +1,4 @@
-//! Tests the limits on message size and on rooms (sections 3 and 12).
+//! Tests the limits on the size of messages and the number of rooms (sections 3 and 12).
 
 use std::io::Write;
 use std::thread;
@@ -10,7 +10,8 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN};
 
-/// Returns a message of this total size from the client to itself, and its payload.
+/// Returns a message from the client to itself that has this total size, and the payload of the
+/// message.
 fn sized(client: &Client, whole: usize) -> (Vec<u8>, Vec<u8>) {
     let payload = wire::filler(whole - 20 - 2 - 36);
     (wire::packet([b"r", b"e", client.id.as_bytes(), b"", &payload]), payload)
@@ -50,7 +51,7 @@ fn fragments_are_added_up() {
     client.send(&wire::frame(CONTINUATION, b""));
     client.send(&wire::frame(FIN | CONTINUATION, &packet[600..]));
     expect_back(&mut client, &payload);
-    // The limit applies to each message separately.
+    // The limit applies to each message, not to all of them together.
     client.send(&wire::message(&packet));
     expect_back(&mut client, &payload);
     client.send(&wire::frame(BINARY, &packet[..600]));
@@ -77,18 +78,18 @@ fn the_default_limit_is_16_mib_inclusive() {
 fn an_oversized_message_affects_no_other_client_even_if_it_is_sent_completely() {
     let test = TestServer::with(|builder| builder.max_message(1000));
     let [mut witness, mut culprit] = test.clients_in("room");
-    // The server may reset the connection during the write.
+    // The server may reset the connection while the client is still writing.
     let message = wire::message(&wire::filler(4_000_000));
     let _ = culprit.stream.write_all(&message);
     witness.expect_member_left("room", &culprit.id);
     witness.expect_nothing();
 }
 
-/// After a close the server keeps reading for a while to avoid losing its close frame, and
-/// then stops.
+/// After the server has closed, it keeps reading for a while, so that its close frame is not lost
+/// to a reset. Then it stops.
 #[test]
 fn bytes_read_after_a_close_are_bounded_and_the_close_frame_is_not_lost() {
-    // At the close timeout the server resets the connection, because unread bytes remain.
+    // Because of the unread bytes, the server resets the connection at the close timeout.
     let test = TestServer::with(|builder| builder.max_message(1000).close_timeout(TIMEOUT / 4));
     let mut culprit = test.roomless_client();
     SockRef::from(&culprit.stream).set_send_buffer_size(64 * 1024).unwrap();
@@ -96,7 +97,7 @@ fn bytes_read_after_a_close_are_bounded_and_the_close_frame_is_not_lost() {
     culprit.send(&wire::header(FIN | BINARY, 48 << 20));
     let filler = wire::filler(64 * 1024);
     let mut sent = 0;
-    // Write until the socket has accepted no bytes for a second.
+    // Write until the socket has not accepted any bytes for a second.
     while sent < 48 << 20 && culprit.stream.write_all(&filler).is_ok() {
         sent += filler.len();
     }
@@ -115,7 +116,8 @@ fn joins_above_the_limit_of_rooms_are_answered_with_leave_ack() {
     client.send_to_room("c", "join", b"");
     client.expect_left("c");
     assert_eq!(test.server.stats().rooms, 3, "the refused room was not made");
-    // Joining a room again does not count, and leaving one makes room for another.
+    // Joining the same room again does not count towards the limit. Leaving a room makes room for
+    // another.
     client.join("b");
     client.leave("a");
     client.join("c");

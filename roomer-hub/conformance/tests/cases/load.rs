@@ -1,5 +1,5 @@
-//! Tests with a thousand connections, fewer over streams: no message is lost or duplicated, and no
-//! memory leaks.
+//! Tests with a thousand connections (fewer over streams): no message is lost or duplicated, and no
+//! memory is leaked.
 
 use std::sync::Barrier;
 use std::time::Duration;
@@ -14,24 +14,27 @@ use crate::Adapter;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, PacketView};
 
-/// The number of connections, which is also the number of messages.
+/// The number of connections. The number of messages is the same.
 const CROWD: usize = Adapter::CROWD;
 const MESSAGES: usize = CROWD;
 
-/// The number of client threads.
+/// The number of threads that run the clients.
 const THREADS: usize = 4;
-/// The number of steps in the test, which keep the amount of unread data per client small.
+/// The number of parts into which the test is divided. After each part, all clients read, so that
+/// they never have much unread data.
 const STEPS: usize = 10;
 
-/// The maximum growth of memory per round in bytes: less than the smallest leak per connection.
+/// The maximum growth of memory per round in bytes. It is less than the smallest leak would be, if
+/// each connection had it.
 const MOST_GROWN: usize = CROWD * 24;
 
-/// The number of rounds after the first. A table's capacity follows its largest size so far, which
-/// depends on how many connections close late. Unlike a leak, it does not grow in every round.
+/// The number of rounds after the first. The capacity of a table depends on its largest size so
+/// far, which depends on how many connections close late. Unlike a leak, the capacity does not grow
+/// in every round.
 const ROUNDS: usize = 6;
 
-/// Returns how many connections the descriptor limit permits: each uses two descriptors in this
-/// process.
+/// Returns the number of connections that the limit on descriptors permits. Each connection has two
+/// descriptors in this process.
 fn affordable() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = 2 * CROWD as u64 + 200;
@@ -48,7 +51,8 @@ fn affordable() -> usize {
     crowd
 }
 
-/// A client and its view: the number of members in each room, and the sum of their ids.
+/// A client and its view of two rooms: the number of members in each, and the sum of the members'
+/// ids.
 struct One {
     client: Client,
     root: Known,
@@ -98,7 +102,7 @@ impl One {
         one
     }
 
-    /// Applies one received packet to the view.
+    /// Applies a received packet to the view.
     fn hear(&mut self) {
         let PacketView { room, event, payload, .. } = self.client.expect_view();
         let known = if room == b"root" { &mut self.root } else { &mut self.room };
@@ -117,14 +121,14 @@ impl One {
         }
     }
 
-    /// Reads until both rooms have this many members.
+    /// Reads until both rooms have `count` members.
     fn settle(&mut self, count: usize) {
         while self.root.count != count || self.room.count != count {
             self.hear();
         }
     }
 
-    /// Sends message `n`, which the sender itself does not receive.
+    /// Sends message number `n`. The sender does not receive its own message.
     fn say(&mut self, n: usize) {
         let mut payload = wire::filler(64);
         payload[..4].copy_from_slice(&(n as u32).to_be_bytes());
@@ -146,7 +150,7 @@ impl One {
     }
 }
 
-/// Ends the test's process when a thread panics. The other threads would block on the barrier forever.
+/// Ends the process if a thread panics: the other threads would wait at the barrier forever.
 struct EndsAll;
 
 impl Drop for EndsAll {
@@ -172,7 +176,7 @@ fn round(test: &TestServer, crowd: usize) {
         for step in 0..STEPS {
             let messages = step * MESSAGES / STEPS..(step + 1) * MESSAGES / STEPS;
             for n in messages.clone() {
-                // Spread the senders over all members.
+                // Let a different member send each message.
                 let sender = n * 7 % crowd;
                 if sender % THREADS == thread {
                     own[sender / THREADS].say(n);
@@ -185,8 +189,8 @@ fn round(test: &TestServer, crowd: usize) {
             }
             barrier.wait();
         }
-        // To detect duplicates, require that the next packet is the one that each client sends to
-        // itself.
+        // Each client sends a message to itself and must receive it next. A duplicate of any other
+        // message would come before it.
         own.iter_mut().for_each(|one| one.client.expect_nothing());
         let views: Vec<_> = own.iter().map(|one| (one.root, one.room)).collect();
         barrier.wait();
@@ -214,8 +218,8 @@ fn round(test: &TestServer, crowd: usize) {
 fn a_thousand_connections_and_a_thousand_broadcasts_lose_and_leave_nothing() {
     alone("a_thousand_connections_and_a_thousand_broadcasts_lose_and_leave_nothing", || {
         let crowd = affordable();
-        // Disable pings: on a busy machine a round exceeds their interval, and they are not under
-        // test.
+        // Disable pings, which are not under test: on a busy machine, a round takes longer than
+        // their interval.
         let test = TestServer::with(|builder| {
             builder.write_timeout(Duration::from_secs(60)).pong_timeout(Duration::from_secs(3600))
         });

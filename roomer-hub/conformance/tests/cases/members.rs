@@ -1,11 +1,11 @@
-//! A client's view of a room: `snapshot + new_member - member_left` (section 7).
+//! A member's view of a room: `snapshot + new_member - member_left` (section 7).
 
 use std::collections::BTreeSet;
 
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::Packet;
 
-/// A member that tracks the member list, and fails on a notice that contradicts it.
+/// A member that tracks the other members of a room, and fails if a notice contradicts its list.
 pub(crate) struct Member {
     pub(crate) client: Client,
     pub(crate) room: &'static str,
@@ -22,8 +22,8 @@ impl Member {
         self.members = self.client.join(self.room).into_iter().collect();
     }
 
-    /// Leaves the room, and reads the packets before `leave_ack`. None of the room's packets may
-    /// follow it.
+    /// Leaves the room, and reads all packets until `leave_ack`. After it, no packet of the room
+    /// may arrive.
     pub(crate) fn leave(&mut self) {
         self.client.send_to_room(self.room, "leave", b"");
         loop {
@@ -34,7 +34,7 @@ impl Member {
         }
     }
 
-    /// Reads the next packet. Applies it if it is a notice, and otherwise returns it.
+    /// Reads the next packet. If it is a notice, applies it to the list; otherwise returns it.
     pub(crate) fn hear(&mut self) -> Option<Packet> {
         let packet = self.client.expect_packet();
         let is_new = match &*packet.event {
@@ -63,12 +63,12 @@ impl Member {
         while self.hear().is_none_or(|packet| packet.event != "caught up") {}
     }
 
-    /// Reads until a message with this event arrives.
+    /// Applies notices until a message with this event arrives.
     pub(crate) fn hear_until(&mut self, event: &str) {
         while self.hear().is_none_or(|packet| packet.event != event) {}
     }
 
-    /// Applies notices until the list has this size. No other packet may arrive.
+    /// Applies notices until the list has `size` members. No other packets may arrive.
     pub(crate) fn settle(&mut self, size: usize) {
         while self.members.len() != size {
             let other = self.hear();

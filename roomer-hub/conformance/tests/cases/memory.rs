@@ -1,5 +1,5 @@
-//! Tests the memory budget (`memory_budget`), which closes only the connections that hold the
-//! most memory.
+//! Tests the memory budget (`memory_budget`): when it is exceeded, only the connections that hold
+//! the most memory are closed.
 
 use roomer_engine::Builder;
 use roomer_engine::ConnId;
@@ -22,7 +22,7 @@ fn id(client: &Client) -> ConnId {
     ConnId::parse(&client.id).unwrap()
 }
 
-/// Returns the start of a message that is never completed.
+/// Returns the first bytes of a message that is never completed.
 pub(crate) fn half(size: usize) -> Vec<u8> {
     let mut bytes = wire::to_room("lobby", "half", &wire::filler(size + 1000));
     bytes.truncate(size);
@@ -46,7 +46,7 @@ fn unfinished_messages_stay_within_the_budget_and_the_worst_is_closed_first() {
     assert_eq!(large.expect_close(1013), "out of memory");
     let held = test.server.stats().held_bytes;
     assert!(held <= BUDGET, "{held}");
-    // The connection that holds little memory is still open.
+    // The connection that holds little memory must still be open.
     assert!(test.server.send(id(&small), "still", b"here"));
     let own = small.id.clone();
     small.expect("root", "still", &own, "", b"here");
@@ -75,7 +75,7 @@ fn queues_of_stuck_readers_stay_within_the_budget() {
     assert!(closes.get(&1013).is_some_and(|&count| count > 0), "{closes:?}");
 }
 
-/// If the message counted once per member, it would exceed the budget thirtyfold.
+/// If the message counted once for each member, it would exceed the budget thirtyfold.
 #[test]
 fn a_message_that_many_wait_for_counts_once() {
     let test = TestServer::with(tight);
@@ -91,8 +91,8 @@ fn a_message_that_many_wait_for_counts_once() {
     assert_eq!(test.server.stats().closes.len(), 0);
 }
 
-/// Checks that a connection whose socket is full and cannot receive a close frame is cut,
-/// and that its memory is freed immediately.
+/// Checks that a connection whose socket is too full for a close frame is cut off, and that its
+/// memory is freed immediately.
 #[test]
 fn a_client_that_cannot_take_its_close_frame_is_cut() {
     let test = TestServer::with(tight);

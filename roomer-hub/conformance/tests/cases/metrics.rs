@@ -1,5 +1,5 @@
-//! Tests the Prometheus page (feature `prometheus`): it conforms to the text format and contains
-//! every number in the statistics.
+//! Tests the page for Prometheus (feature `prometheus`): it conforms to the text format, and
+//! contains every number in the statistics.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use roomer_engine::Stats;
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;
 
-/// A page's samples, by name and label.
+/// The samples on a page. The key contains the name and the label.
 type Samples = BTreeMap<String, u64>;
 
-/// Parses a page strictly: each family has one `HELP` and one `TYPE` line, followed only by its
-/// samples, without duplicates.
+/// Parses a page strictly: a family consists of a `HELP` line, a `TYPE` line and its samples,
+/// without duplicates.
 #[track_caller]
 fn read(page: &str) -> Samples {
     assert!(page.ends_with('\n'), "the last line is not ended");
@@ -45,7 +45,7 @@ fn read(page: &str) -> Samples {
     samples
 }
 
-/// Returns the samples that a page must contain for these statistics.
+/// Returns the samples that the page must contain for these statistics.
 fn due(stats: &Stats) -> Samples {
     let rejected_packets = stats.rejected_packets;
     let mut due: Samples = [

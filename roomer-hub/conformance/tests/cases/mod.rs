@@ -1,11 +1,11 @@
-//! The conformance suite for all adapters over real sockets: the rules of the wire protocol and of
-//! the contract.
+//! The conformance suite, which every adapter must pass over real sockets: the rules of the wire
+//! protocol, and the guarantees in the documentation.
 //!
 //! `tests/tokio.rs`, `tests/smol.rs` and their variants for streams include this file as a module
-//! and implement [`Harness`], so every test runs on every adapter and transport. `sockets.rs`
-//! lists the cases that do not depend on the transport, which are not run over streams. The client
-//! side is in the library: it shares no code with the server under test and can violate any rule.
-//! To show that a packet does *not* arrive, a test sends another one after it, which must arrive
+//! and implement [`Harness`], so that every test runs on every adapter and transport. Cases that do
+//! not depend on the transport are in `sockets.rs`, and do not run over streams. The client side is
+//! in the library: it shares no code with the server under test, and can violate any rule. To show
+//! that a packet does *not* arrive, a test sends another packet after it, which must be received
 //! next.
 #![allow(
     clippy::unwrap_used,
@@ -50,17 +50,18 @@ mod waiting;
 
 pub(crate) use independent::converse;
 
-/// A server on the adapter under test.
+/// A server that runs on the adapter under test.
 pub(crate) trait Harness: Send + Sized + 'static {
-    /// The number of connections, and of messages, in the load test.
+    /// The number of connections in the load test. The number of messages is the same.
     const CROWD: usize = 1000;
 
-    /// Serves on a free port of 127.0.0.1 with two threads.
+    /// Serves on a free port of 127.0.0.1, with two threads.
     fn start(server: Server) -> Self;
 
-    /// Returns the address on which the adapter listens.
+    /// Returns the address at which the adapter listens.
     fn addr(&self) -> SocketAddr;
 
-    /// Completes the `stop` future of `serve_until`, and returns once `serve_until` has returned.
+    /// Completes the future `stop` that was passed to `serve_until`. Returns after `serve_until`
+    /// has returned.
     fn stop(self);
 }

@@ -3,7 +3,7 @@
 use super::test_server::TestServer;
 use roomer_conformance::wire;
 
-/// Names that are different but look alike.
+/// Names that look alike, but are different.
 const ALIKE: [&str; 16] = [
     "Lobby",
     "lobby",
@@ -75,7 +75,7 @@ fn the_empty_room_and_the_empty_event_are_ordinary() {
 #[test]
 fn names_of_4096_bytes_work() {
     let test = TestServer::start();
-    // Each character has two bytes, and the limit counts bytes.
+    // The limit counts bytes, and each of these characters has two.
     let name = "é".repeat(2048);
     let [mut a, mut b] = test.clients_in(&name);
     a.send_to_room(&name, &name, b"long");

@@ -1,4 +1,4 @@
-//! Tests the order of messages with many concurrent senders (section 7).
+//! Tests the order of messages if many clients send at the same time (section 7).
 
 use std::io::Write;
 use std::thread;
@@ -8,7 +8,7 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Encodes numbered messages in one buffer, alternately broadcasts and direct messages.
+/// Encodes numbered messages in one buffer: broadcasts and direct messages, alternately.
 fn mixed(room: &str, dst: &str, count: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     for n in 0..count {
@@ -26,7 +26,7 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
     let bytes = mixed("lobby", &id, 500);
     thread::scope(|scope| {
         scope.spawn(|| a.send(&bytes));
-        // The relative order of the two kinds is unspecified.
+        // The order between broadcasts and direct messages is not specified.
         let (mut all, mut one) = (0u32, 0u32);
         for _ in 0..1000 {
             let packet = b.expect_packet();
@@ -44,8 +44,8 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
 
 #[test]
 fn a_direct_message_does_not_overtake_earlier_room_messages() {
-    // The protocol does not specify this order, but the engine guarantees it, and `expect_nothing`
-    // depends on it.
+    // The protocol does not specify this order. The engine guarantees it, and `expect_nothing`
+    // relies on it.
     let test = TestServer::start();
     let mut members: [Client; 20] = test.clients_in("lobby");
     let [a, others @ ..] = &mut members;
@@ -61,10 +61,10 @@ fn a_direct_message_does_not_overtake_earlier_room_messages() {
     }
 }
 
-/// A backlog larger than these tests can fill, since slow readers are not under test.
+/// A backlog that these tests cannot fill, since slow readers are not under test.
 const PLENTY: usize = 64 << 20;
 
-/// Makes half of the members send concurrently, with a large message every ten. All members must
+/// Makes half of the members send at the same time; every tenth message is large. All members must
 /// receive the same messages in the same order.
 fn all_members_receive_the_same<const N: usize>(count: u32, large: usize) {
     let test = TestServer::with(|builder| builder.max_backlog(PLENTY));
@@ -107,7 +107,7 @@ fn all_members_receive_the_same<const N: usize>(count: u32, large: usize) {
         let listeners: Vec<_> = listeners.collect();
         listeners.into_iter().map(|listener| listener.join().unwrap()).collect()
     });
-    // The last member does not send, so it has received every message.
+    // The last member does not send, and therefore receives every message.
     let all = &heard[N - 1];
     for (index, heard) in heard.iter().enumerate() {
         let others: Vec<_> = all.iter().filter(|(src, _)| *src != ids[index]).collect();
@@ -172,7 +172,7 @@ fn notices_and_broadcasts_are_in_one_order_for_all() {
         visitors.into_iter().for_each(|visitor| visitor.join().unwrap());
         end.send_to_room("square", "end", b"");
         let [(one, left), (other, right)] = listeners.map(|listener| listener.join().unwrap());
-        // The visitors left before the last message was sent.
+        // By the time the last message was sent, the visitors had left.
         assert_eq!((left, right), (members.clone().into(), members.into()));
         assert_eq!(one.len(), 4 * 50 * 3);
         assert_eq!(one, other);
@@ -181,7 +181,8 @@ fn notices_and_broadcasts_are_in_one_order_for_all() {
 
 #[test]
 fn a_member_is_announced_before_its_messages_and_removed_after_them() {
-    // `Member::hear` checks that every sender is a member; here the three packets arrive together.
+    // `Member::hear` checks that the sender of each message is a member. Here, the three packets
+    // arrive together.
     let test = TestServer::start();
     let [client, mut visitor] = test.roomless_clients();
     let mut member = Member::join(client, "square");
@@ -200,7 +201,7 @@ fn a_member_is_announced_before_its_messages_and_removed_after_them() {
     }
 }
 
-/// Sends to the room continuously, but stays at most a few messages ahead of those received back.
+/// Sends to the room all the time, but only a few messages more than it has received.
 fn make_noise(mut client: Client) {
     let id = client.id.clone();
     let mut noise = wire::to_room("square", "noise", b"x").repeat(10);
@@ -225,7 +226,8 @@ fn nothing_of_a_room_arrives_before_join_ack_or_after_leave_ack() {
     thread::scope(|scope| {
         let noisy = noisy.map(|client| scope.spawn(|| make_noise(client)));
         for _ in 0..200 {
-            // `rejoin` checks that `join_ack` arrives next, and that no packet follows `leave_ack`.
+            // `rejoin` checks that the next packet is a `join_ack`, and that no packet follows
+            // `leave_ack`.
             guest.rejoin();
             assert!(guest.hear().is_some_and(|packet| packet.event == "noise"));
             guest.leave();

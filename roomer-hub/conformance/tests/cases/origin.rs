@@ -1,4 +1,5 @@
-//! Tests the origin check, which limits the web pages that may connect (sections 2 and 12).
+//! Tests the check of the origin, by which a server limits the web pages that may connect (sections
+//! 2 and 12).
 
 use super::test_server::TestServer;
 use roomer_conformance::http::HttpRequest;

@@ -1,4 +1,4 @@
-//! Tests pages served over plain HTTP on the WebSocket's port.
+//! Tests pages that are served over plain HTTP, on the same port as the WebSocket.
 
 use super::test_server::TestServer;
 use roomer_conformance::http::HttpRequest;

@@ -1,4 +1,4 @@
-//! Tests rooms whose presence mode limits member notices.
+//! Tests rooms with a presence mode that limits notices about members.
 
 use roomer_engine::Presence;
 
@@ -37,7 +37,7 @@ fn count_returns_a_number_and_lists_no_member() {
     c.send_to_room("stadium:1", "join", b"");
     let id = c.id.clone();
     c.expect("stadium:1", "join_ack", "", &id, b"2");
-    // Another room keeps full presence, the default.
+    // The other rooms keep the default, full presence.
     a.join("stadium");
     b.join("stadium");
     a.expect_new_member("stadium", &b.id);

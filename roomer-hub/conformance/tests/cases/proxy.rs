@@ -1,4 +1,5 @@
-//! Tests a client's address behind a proxy: `X-Forwarded-For` and the PROXY protocol.
+//! Tests how a server determines the address of a client behind a proxy: by `X-Forwarded-For` or
+//! the PROXY protocol.
 
 use std::io::Write;
 
@@ -8,7 +9,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 
-/// Returns the address that the server attributes to a client with these headers.
+/// Returns the address that the server assigns to a client that sends these headers.
 fn seen(choose: impl FnOnce(Builder) -> Builder, forwarded: &[&str]) -> String {
     let test = TestServer::with(|builder| {
         choose(builder)
@@ -52,12 +53,13 @@ fn an_untrusted_proxy_is_not_trusted() {
     assert_eq!(seen(elsewhere, &["1.2.3.4"]), "127.0.0.1");
 }
 
-/// Connects with bytes that a proxy sends first. Returns the client's address as reported by the
-/// server.
+/// Connects with bytes that a proxy would send first. Returns the address that the server assigns
+/// to the client.
 fn announced(test: &TestServer, header: &[u8]) -> String {
     let mut stream = dial(test.addr);
     let request = HttpRequest::upgrade(test.addr).bytes();
-    // Send both in one write so that reading beyond the header would be detected.
+    // Send both in one write: if the server read beyond the header, the request would be
+    // incomplete.
     stream.write_all(&[header, &request].concat()).unwrap();
     let mut client = Client::established(stream);
     client.send_to_room("root", "who", b"");
@@ -127,7 +129,7 @@ fn limits_count_the_announced_address() {
     let (first, status) = come("1.2.3.4");
     assert_eq!((status, come("1.2.3.4").1, come("1.2.3.5").1), (101, 429, 101));
     drop(first);
-    // This client has not sent a request yet.
+    // This client has not sent any bytes yet.
     let mut silent = dial(test.addr);
     silent.write_all(b"PROXY TCP4 9.9.9.9 5.6.7.8 99 80\r\n").unwrap();
     let deadline = std::time::Instant::now() + TIMEOUT;

@@ -1,5 +1,5 @@
-//! Tests rate limits per client (messages, bytes, joins, violations), and the close that enforces
-//! them.
+//! Tests the rate limits of a client (messages, bytes, joins, violations), and how the server
+//! closes a client that exceeds one.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
-/// The number of messages in a flood. It exceeds every burst that a test configures.
+/// The number of messages in a flood. It exceeds the burst of every limit in these tests.
 const FLOOD: usize = 500;
 
-/// An environment with a stopped clock, where no rate refills a token.
+/// An environment whose clock stands still, so that no token is refilled.
 struct Frozen;
 
 impl Environment for Frozen {
@@ -29,12 +29,13 @@ impl Environment for Frozen {
     }
 }
 
-/// Sends the same message many times in one write.
+/// Sends the same message `FLOOD` times in one write.
 fn flood(client: &mut Client, message: &[u8]) {
     client.send(&message.repeat(FLOOD));
 }
 
-/// Reads until a close with 1008. Returns the number of messages before it, and its reason.
+/// Reads until the server closes with 1008. Returns the number of messages before that, and the
+/// reason.
 #[track_caller]
 fn until_closed(client: &mut Client) -> (usize, String) {
     let mut count = 0;
@@ -51,9 +52,9 @@ fn until_closed(client: &mut Client) -> (usize, String) {
     }
 }
 
-/// Checks that a flooding client is closed after `burst` messages, plus those for which tokens were
-/// refilled. The room receives these messages and a notice when the client leaves, and keeps
-/// working.
+/// Checks that a client which floods a room is closed after `burst` messages, plus those for which
+/// tokens were refilled. The room must receive these messages and a notice that the client has
+/// left, and must work after that.
 #[track_caller]
 fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
     let test = TestServer::with(choose);
@@ -83,14 +84,14 @@ fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
 
 #[test]
 fn too_many_messages_close_with_1008() {
-    // The client's join was the first of the thirty messages.
+    // The client's join counts as the first of the thirty messages.
     closes(|builder| builder.message_rate(1, 30), 29, "hello");
 }
 
 #[test]
 fn too_many_bytes_close_with_1008() {
     let whole = 20 + "lobby".len() + "hello".len() + "payload".len();
-    // The join counts too, but is shorter than these messages.
+    // The join counts as well, but has fewer bytes than these messages.
     closes(|builder| builder.max_message(100).byte_rate(1, 30 * whole as u32), 29, "hello");
 }
 
@@ -103,7 +104,7 @@ fn too_many_joins_close_with_1008_and_other_messages_do_not() {
         speaker.send(&wire::to_room("lobby", "hello", b""));
     }
     speaker.expect_nothing();
-    // Repeated joins count, since each is answered with a list.
+    // Repeated joins count too, since each of them is answered with a member list.
     flood(&mut joiner, &wire::to_room("garden", "join", b""));
     let (acks, reason) = until_closed(&mut joiner);
     assert_eq!(reason, "rate");
@@ -116,7 +117,7 @@ fn a_burst_is_delivered_completely() {
         builder.max_message(1000).message_rate(1, 102).byte_rate(1, 103 * 1000).join_rate(1, 2)
     });
     let [mut a, mut b] = test.clients_in("lobby");
-    // Each client has already sent two messages, to leave `root` and to join.
+    // Each client has sent two messages already: one to leave `root`, and one to join.
     let message = wire::to_room("lobby", "hello", &wire::filler(900));
     a.send(&message.repeat(99));
     for _ in 0..99 {
@@ -129,7 +130,8 @@ fn a_burst_is_delivered_completely() {
 
 #[test]
 fn time_brings_more() {
-    // A whole burst is refilled within nanoseconds, and several messages may be handled together.
+    // The burst is refilled within nanoseconds, but several messages may be handled at the same
+    // time.
     let test = TestServer::with(|builder| builder.message_rate(u32::MAX, 50));
     let mut client = test.roomless_client();
     for _ in 0..200 {
@@ -291,7 +293,7 @@ fn a_client_may_have_256_violations_at_once() {
     client.expect_nothing();
 }
 
-/// A client that is kicked or moved, or whose receiver leaves, has not been notified when it sends
+/// A client that is kicked or moved, or whose receiver leaves, does not know it yet when it sends
 /// the messages that are already in flight, however many there are.
 #[test]
 fn messages_that_cross_a_removal_do_not_count_as_violations() {
@@ -322,7 +324,7 @@ fn messages_that_cross_a_removal_do_not_count_as_violations() {
     assert_eq!(rejected.violations, 0);
 }
 
-/// A client that returns to a server with a lower limit rejoins all its rooms.
+/// A client may reconnect to a server with a lower limit, and rejoin all of its rooms.
 #[test]
 fn joins_above_the_limit_of_rooms_do_not_count_as_violations() {
     let test = TestServer::with(|builder| builder.violation_rate(1, 1).max_rooms(3));

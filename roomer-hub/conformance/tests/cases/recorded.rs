@@ -1,7 +1,8 @@
-//! Tests that a recorded input gives every connection the same bytes on every runtime.
+//! Tests that the same input gives every connection the same bytes, on every runtime.
 //!
-//! A fixed plan runs on a server with fixed ids, and the bytes that each connection receives are
-//! compared with a record. Since both adapters run the plan, they agree with each other.
+//! A fixed plan runs on a server with fixed ids. The bytes that each connection receives are
+//! compared with a record. Since both adapters must match the record, they also agree with each
+//! other.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,12 +17,13 @@ use super::test_server::TestServer;
 use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::wire;
 
-/// The number of clients. It is so small that every room is flushed in the message's turn.
+/// The number of clients. It is so small that each room is flushed in the poll that reads the
+/// message.
 const CLIENTS: usize = 6;
 const STEPS: usize = 400;
 const ROOMS: [&str; 5] = ["root", "r", "ro", "", "größe🏠"];
 
-/// The length and FNV-1a hash of the bytes that each connection received.
+/// For each connection, the length and the FNV-1a hash of the bytes that it must receive.
 const RECORDED: [(usize, u64); CLIENTS] = [
     (25_491, 0xcccd_6ed9_a701_438e),
     (20_908, 0xcca0_f820_bb89_1abd),
@@ -31,7 +33,7 @@ const RECORDED: [(usize, u64); CLIENTS] = [
     (26_811, 0x82e5_d476_9b75_3d29),
 ];
 
-/// An environment with the system's time and sequential ids.
+/// An environment with the system's clock and consecutive ids.
 struct Counted(SystemEnvironment, AtomicU64);
 
 impl Environment for Counted {
@@ -100,7 +102,7 @@ struct Heard {
 }
 
 impl Heard {
-    /// Waits until these bytes have arrived. Returns their position.
+    /// Waits until these bytes have arrived. Returns the position of the first of them.
     fn wait_for(&self, wanted: &[u8]) -> usize {
         let is_there = |bytes: &Vec<u8>| bytes.windows(wanted.len()).rposition(|w| w == wanted);
         let bytes = self.bytes.lock().unwrap();
@@ -131,7 +133,7 @@ impl Recorder {
                 sink.more.notify_all();
             }
         });
-        // In a `join_ack`, `src` follows an empty `dst`, and the snapshot follows `src`.
+        // In a `join_ack`, an empty `dst` is followed by `src`, and `src` by the snapshot.
         let at = heard.wait_for(b"join_ack\0\0\0\0\0\0\0\x24") + 16;
         heard.wait_for(b"\"]");
         let id = String::from_utf8(heard.bytes.lock().unwrap()[at..at + 36].to_vec()).unwrap();
@@ -142,7 +144,7 @@ impl Recorder {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Returns once the server has handled all messages sent so far.
+    /// Waits until the server has handled all messages that were sent so far.
     fn fence(&mut self, step: usize) {
         let mark = format!("fence {step}.");
         let to_oneself = wire::to_client(&self.id.clone(), "", "fence", mark.as_bytes());

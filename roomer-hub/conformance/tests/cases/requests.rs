@@ -45,7 +45,7 @@ fn a_client_asks_the_server_and_the_server_asks_back() {
     let tag = asked.dst.strip_prefix(&*id).unwrap();
     ann.send_to_client(tag, "root", "roomer:reply", b"\"yes\"");
     ann.expect("root", "roomer:reply", ":3", "", b"ann: yes");
-    // The server's request ends at its timeout.
+    // This request by the server is never answered, and ends at its timeout.
     ann.send_to_client(":4", "root", "wait", b"");
     assert_eq!(&*ann.expect_packet().event, "silent");
     let failed = br#"{"code":"failed","message":"the handler has failed"}"#;

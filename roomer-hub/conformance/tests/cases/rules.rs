@@ -1,5 +1,5 @@
-//! Tests how a client's packets (section 5) and untrusted fields in them (section 12) are handled,
-//! rule by rule.
+//! Tests, rule by rule, how the packets of clients (section 5) and the untrusted fields in them
+//! (section 12) are handled.
 
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;
@@ -123,7 +123,7 @@ fn root_is_an_ordinary_room_to_speak_in() {
 
 #[test]
 fn nothing_but_a_message_is_ever_answered() {
-    // The wire protocol has neither acknowledgements nor errors.
+    // The wire protocol has neither acknowledgements of messages nor errors.
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("nowhere", "hello", b"");

@@ -1,4 +1,4 @@
-//! Tests synchronous and asynchronous rules for joining, publishing and sending.
+//! Tests rules for joining, publishing and sending, both synchronous and asynchronous.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use super::test_server::{TestServer, expect_nothing, join_all};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// A gate that blocks rules until it is opened.
+/// A gate at which rules wait until it is opened.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<Mutex<(bool, Vec<Waker>)>>);
 
@@ -45,11 +45,11 @@ fn a_rejected_join_is_answered_with_leave_ack_and_counted() {
     a.expect_left("cellar");
     assert_eq!(test.server.member_count("cellar"), 0);
     assert_eq!(test.server.stats().rejected_packets.by_application, 1);
-    // The server's own joins call no rule.
+    // The rule is not called when the server itself puts the client into the room.
     assert!(test.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "cellar"));
     let ack = a.expect_packet();
     a.snapshot("cellar", ack);
-    // No rule is called for a room that the client is already in.
+    // The rule is not called if the client is already in the room.
     a.join("cellar");
     expect_nothing([&mut a, &mut b]);
     assert_eq!(test.server.stats().rejected_packets.by_application, 1);
@@ -78,7 +78,7 @@ fn a_message_that_may_not_pass_reaches_neither_members_nor_handlers() {
     b.expect("lobby", "shouted", "", &own, b"hi");
     expect_nothing([&mut a, &mut b]);
     assert_eq!(test.server.stats().rejected_packets.by_application, 2);
-    // The hub rejects a non-member without calling the rule.
+    // If the client is not a member, the hub rejects its message without calling the rule.
     test.roomless_client().send_to_room("lobby", "chat", b"hi");
     expect_nothing([&mut b]);
 }
@@ -135,7 +135,7 @@ fn a_pending_join_holds_up_that_connection_and_no_other() {
     join_all("lobby", &mut members);
     let [mut a, mut b] = members;
     let own = a.id.clone();
-    // Send in one write two joins with pending rules, and a message behind them.
+    // In one write, send two joins whose rules are pending, and a message that follows them.
     let sent = [
         wire::to_room("slow", "join", b""),
         wire::to_room("slower", "join", b""),
@@ -170,7 +170,7 @@ fn the_state_after_the_answer_of_a_rule_counts() {
     });
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("lobby", "chat", b"too late");
-    // The sender's membership ends before the rule has answered.
+    // The sender ceases to be a member before the rule answers.
     let id = roomer_engine::ConnId::parse(&a.id).unwrap();
     assert!(test.server.kick(id, "lobby"));
     a.expect_left("lobby");
@@ -208,7 +208,8 @@ fn a_kick_during_a_pending_join_needs_a_second_check_after_the_join() {
     client.send(&wire::to_room("staff", "join", b""));
     has_started.recv().unwrap();
     is_allowed.store(false, Ordering::SeqCst);
-    // The connection is not a member yet. As `may_join_async` documents, it joins afterwards.
+    // The connection is not a member yet, so the kick does not prevent the pending join, as
+    // `may_join_async` documents.
     assert!(test.server.kick(&client.id, "staff"));
     client.expect_left("staff");
     gate.open();

@@ -1,4 +1,4 @@
-//! Tests sending from handlers and through connection handles (sections 9 and 12).
+//! Tests sending from handlers, and through the handles of connections (sections 9 and 12).
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use super::test_server::{TestServer, expect_nothing, join_all};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Keeps the handle of the last client that sent the event `keep`.
+/// Keeps the handle of the last connection that has sent the event `keep`.
 struct Kept(Arc<Mutex<Option<Conn>>>);
 
 impl Kept {
@@ -24,7 +24,7 @@ impl Kept {
         (test, Kept(kept))
     }
 
-    /// Returns the handle of a client that is a member of this room.
+    /// Returns the handle of a client's connection. The client must be a member of this room.
     fn handle(&self, client: &mut Client, room: &str) -> Conn {
         client.send_to_room(room, "keep", b"");
         client.expect_nothing();
@@ -32,7 +32,7 @@ impl Kept {
     }
 }
 
-/// Builds a server whose handler sends to the room named in the payload.
+/// Starts a server with a handler that sends a message to the room in its payload.
 fn relay() -> TestServer {
     TestServer::with(|builder| {
         builder.on("relay", |conn, message| {
@@ -181,7 +181,7 @@ fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
     let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
     let chunk = wire::filler(50_000);
-    // In addition to the backlog, the kernel buffers at most a few megabytes.
+    // Besides the backlog, the buffers of the kernel accept a few megabytes at most.
     let taken = (0..10_000).take_while(|_| conn.send_raw(&chunk)).count();
     assert!(taken >= 2, "less than the backlog was taken: {taken}");
     assert!(taken < 2_000, "without end");
@@ -189,9 +189,9 @@ fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
     test.wait_for_drain();
 }
 
-/// Builds a client whose handler makes another member send to the lobby. The server handles
-/// this message and the client's next request together. Returns the client, the sender and
-/// the other members.
+/// Starts a server with a handler in which another member sends to the lobby. The server handles
+/// that message together with the calling client's next request. Returns the server, the client,
+/// the sender and the other members.
 fn puppets(others: usize) -> (TestServer, Client, Client, Vec<Client>) {
     let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
     let slot = kept.clone();

@@ -1,4 +1,4 @@
-//! Tests extended sessions over real sockets.
+//! Tests sessions of the extended protocol over real sockets.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use socket2::SockRef;
 
 use super::test_server::TestServer;
 
-/// A client on its current socket, with the payload of its last `hello`.
+/// A client with a session: its current socket, and the payload of its last `hello`.
 pub(super) struct Session {
     pub(super) client: Client,
     hello: Value,
-    /// The number of packets that the client has received in its session.
+    /// The number of packets that the client has received in the session.
     received: u64,
 }
 
@@ -39,7 +39,7 @@ impl Session {
         session
     }
 
-    /// Resumes the session on another socket.
+    /// Resumes the session on a new socket.
     fn resume(self, test: &TestServer) -> Session {
         let (id, token) = (self.client.id.clone(), self.token());
         let next = Session::open(test, &format!("&session={token}&received={}", self.received));
@@ -86,7 +86,7 @@ fn a_session_continues_after_a_reset_a_fin_and_on_a_second_socket() {
     for way in ["reset", "fin", "nothing"].into_iter().cycle().take(9) {
         match way {
             "reset" => {
-                // The assignment drops the socket, which sends a reset.
+                // The assignment below drops the old socket, which sends a reset.
                 SockRef::from(&ann.client.stream).set_linger(Some(Duration::ZERO)).unwrap();
                 ann.client.stream = dial(test.addr);
             }
@@ -103,7 +103,7 @@ fn a_session_continues_after_a_reset_a_fin_and_on_a_second_socket() {
         for sent in number - 20..number {
             ann.expect_chat(&bob.id, sent.to_string().as_bytes());
         }
-        // Bob has received no notice of Ann's absence.
+        // Bob has not received a notice that Ann was away.
         ann.client.send_to_room("lobby", "chat", b"back");
         bob.expect("lobby", "chat", "", &ann.client.id, b"back");
     }

@@ -1,4 +1,4 @@
-//! Tests stopping a server (section 12).
+//! Tests the shutdown of a server (section 12).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -10,14 +10,14 @@ use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
-/// Reads until the server closes the connection with 1001.
+/// Reads until the server closes the connection with 1001, and answers the close frame.
 fn dismissed(client: &mut Client) {
     loop {
         match client.receive() {
             Received::Packet(packet) => assert_eq!(packet.event, "member_left"),
             Received::Close(code, reason) => {
                 assert_eq!(code, Some(1001), "{reason}");
-                // The server waits for this answer up to a time limit.
+                // The server waits for this answer, but not longer than the close timeout.
                 let _ = client.stream.write_all(&wire::close(1001, ""));
                 return client.expect_end();
             }
@@ -59,7 +59,7 @@ fn queued_messages_are_delivered_before_the_close() {
     for n in 0..1000u32 {
         a.send_to_room("lobby", "n", &n.to_be_bytes());
     }
-    // The server has read everything, but the receiver has not read any message yet.
+    // The server has read everything that was sent, but the receiver has not read any message yet.
     a.expect_nothing();
     thread::scope(|scope| {
         scope.spawn(|| test.stop());
@@ -78,11 +78,11 @@ fn unfinished_handshakes_are_ended_and_do_not_hold_up_the_stop() {
     for cut in [0, 1, request.len() / 2, request.len() - 1] {
         let mut late = dial(test.addr);
         late.write_all(&request[..cut]).unwrap();
-        // A client that connected later has been served, so this one has been accepted.
+        // A client that connected later has been served, so the server has accepted `late` as well.
         test.client().close();
         test.stop();
         let mut answer = Vec::new();
-        // Whatever the response, the connection has ended without an upgrade.
+        // Whatever the response is, the connection must have ended without an upgrade.
         let _ = late.read_to_end(&mut answer);
         assert!(!answer.starts_with(b"HTTP/1.1 101"), "{}", answer.escape_ascii());
         test = TestServer::with(|builder| builder.handshake_timeout(TIMEOUT * 10));
@@ -95,8 +95,8 @@ fn clients_that_connect_during_a_stop_are_closed() {
         let mut test = TestServer::with(|builder| builder.close_timeout(TIMEOUT * 2));
         let (addr, request) = (test.addr, HttpRequest::upgrade(test.addr).bytes());
         let come = || {
-            // Connect until the port is closed. Accepted clients are closed, and other requests are
-            // rejected.
+            // Connect until the port is closed. Clients that are accepted must be closed, and the
+            // requests of the others rejected.
             while let Ok(mut stream) = TcpStream::connect(addr) {
                 stream.set_read_timeout(Some(TIMEOUT)).unwrap();
                 let _ = stream.write_all(&request);

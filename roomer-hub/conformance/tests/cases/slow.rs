@@ -1,5 +1,5 @@
-//! Tests clients that read slowly or not at all: they are closed without effects on other clients
-//! (section 12).
+//! Tests clients that read slowly or not at all: they are closed, and other clients are not
+//! affected (section 12).
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ use roomer_conformance::wire::{self, PacketView};
 
 const SIZE: usize = 2000;
 
-/// A client with a small receive buffer.
+/// Connects a client with a small receive buffer.
 pub(crate) fn narrow(test: &TestServer) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
@@ -35,13 +35,14 @@ fn numbered(n: u32) -> Vec<u8> {
     [&n.to_be_bytes(), &FILLER[..]].concat()
 }
 
-/// Returns true if a message has this number. Cheap enough to keep a fast reader fast.
+/// Returns true if a message has this number. It is so cheap that it does not slow down a fast
+/// reader.
 fn is_numbered(payload: &[u8], n: u32) -> bool {
     payload.split_at(4) == (&n.to_be_bytes(), &FILLER[..])
 }
 
-/// Floods a room with one stuck reader and several fast ones. Returns the number of messages that
-/// the stuck reader receives before its close frame, once it reads.
+/// Floods a room that has one stuck reader and several fast ones. Returns the number of messages
+/// that the stuck reader, when it reads at last, receives before its close frame.
 fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
     let mut members = vec![narrow(test), test.roomless_client()];
     members.extend((0..readers).map(|_| test.roomless_client()));
@@ -75,8 +76,8 @@ fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
                 reader.expect_nothing();
             });
         }
-        // The server has closed the stuck reader. When it reads again, it receives some of the
-        // messages without gaps, and then the reason.
+        // By now the server has closed the stuck reader. When it reads again, it receives the first
+        // of the messages without gaps, and then the reason for the close.
         left.recv_timeout(TIMEOUT).expect("the stuck reader is closed");
         let mut n = 0;
         let got = loop {
@@ -117,7 +118,7 @@ fn a_client_that_takes_nothing_for_the_write_timeout_is_closed_though_little_is_
     let test = TestServer::with(|builder| {
         builder
             .max_backlog(64 * 1024 * 1024)
-            // A busy machine may not schedule the other readers for a while.
+            // Long enough for other readers that a busy machine does not run for a while.
             .write_timeout(Duration::from_secs(5))
             .close_timeout(TIMEOUT)
     });
@@ -154,7 +155,7 @@ fn unread_pongs_of_a_client_are_bounded() {
     let mut stuck = narrow(&test);
     let pings = wire::frame(wire::FIN | wire::PING, &wire::filler(125)).repeat(1000);
     for _ in 0..100 {
-        // The server may close the connection while the pings are being sent.
+        // The server may close the connection while the client is still sending pings.
         if stuck.stream.write_all(&pings).is_err() {
             break;
         }
@@ -164,24 +165,25 @@ fn unread_pongs_of_a_client_are_bounded() {
     test.wait_for_sockets(1, || witness.expect_nothing());
 }
 
-/// The client sends no bytes, not even pongs, for several pong timeouts. Its only sign of life is
-/// that its socket accepts bytes.
+/// For several pong timeouts, the client cannot send any bytes, not even pongs. The only sign of
+/// life is that its socket accepts bytes.
 #[test]
 fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
     let test = TestServer::with(|builder| {
-        // The timeout exceeds the longest pause of the reading thread on a busy machine.
+        // On a busy machine, the thread that reads may pause for almost this long.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
-    // Build the payload before the client connects: this may take a second, during which no ping is
-    // answered.
+    // Build the payload before the client connects. It may take a second, during which the client
+    // would not answer pings.
     let payload = wire::filler(3_000_000);
     let mut reader = narrow(&test);
     let id = ConnId::parse(&reader.id).unwrap();
     assert!(test.server.send(id, "state", &payload));
     let (start, mut read) = (Instant::now(), 0);
-    // This takes seven seconds, which is more than three pong timeouts.
+    // Reading takes seven seconds, more than three times the pong timeout.
     while read < 2_800_000 {
-        // Simulate a link of 400 KB per second, even if this thread runs late.
+        // Read as much as a link of 400 KB per second would have delivered by now, even if this
+        // thread was not run for a while.
         while (read as u128) < start.elapsed().as_millis() * 400 {
             read += reader.read_some(16 * 1024);
         }
@@ -198,14 +200,15 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
     assert!(arrived == payload, "it came changed");
 }
 
-/// The client's pongs are queued behind its message.
+/// The client's pongs wait behind the large message that it sends.
 #[test]
 fn a_slowly_received_large_message_is_a_sign_of_life() {
     let test = TestServer::with(|builder| {
-        // The timeout exceeds the longest pause of the writing thread on a busy machine.
+        // On a busy machine, the thread that writes may pause for almost this long.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
-    // Build the payload before the client connects, since no ping is answered meanwhile.
+    // Build the payload before the client connects, because the client does not answer pings while
+    // it does so.
     let payload = wire::filler(400_000);
     let mut sender = test.roomless_client();
     let id = sender.id.clone();
@@ -224,7 +227,7 @@ fn a_slowly_received_large_message_is_a_sign_of_life() {
     assert!(arrived == payload, "it came changed");
 }
 
-/// The server must pause reading from the sender, or the queue would exceed the backlog.
+/// If the server did not pause reading from the sender, the queue would exceed the backlog.
 #[test]
 fn a_reader_whose_socket_is_always_full_gets_everything() {
     let test = TestServer::with(|builder| builder.max_message(4096));

@@ -1,6 +1,6 @@
-//! The cases that do not depend on the transport: effects of packets, handlers and rules. They run
-//! only over sockets. The cases in `mod.rs` also run over streams: they test how bytes are read,
-//! written, queued and limited, timers, and how connections end.
+//! The cases that do not depend on the transport: the effects of packets, handlers and rules. They
+//! run only over sockets. The cases in `mod.rs`, which also run over streams, test how bytes are
+//! read, written, queued and limited, timers, and how connections end.
 
 use crate::conformance::{Harness, members, memory, rules_async, slow, test_server};
 

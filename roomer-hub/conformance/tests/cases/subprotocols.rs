@@ -1,4 +1,4 @@
-//! Tests the selection of subprotocols, and tokens in a client's offer.
+//! Tests the selection of a subprotocol, and tokens among the subprotocols that a client offers.
 
 use roomer_engine::{Builder, Claims, Rejection};
 
@@ -8,7 +8,7 @@ use roomer_conformance::http::{ACCEPT, HttpRequest, dial};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
-/// Returns the subprotocol that the server selects from a client's offer.
+/// Returns the subprotocol that the server selects if a client offers these.
 fn selected(test: &TestServer, offers: &[&str]) -> Option<String> {
     let ask =
         offers.iter().fold(HttpRequest::upgrade(test.addr), |ask, line| ask.add(PROTOCOL, line));
@@ -35,7 +35,7 @@ fn of_those_that_the_server_knows_the_client_s_first_is_selected() {
     assert_eq!(selected(&test, &["CHAT.V1"]), None, "names are case-sensitive");
 }
 
-/// Configures a server that accepts one token and reports the tokens that it receives.
+/// Configures a server that accepts one token, and reports every token that it receives.
 fn guarded(builder: Builder) -> Builder {
     builder
         .authorize(|request| match request.token().as_deref() {

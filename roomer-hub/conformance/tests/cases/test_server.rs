@@ -1,4 +1,4 @@
-//! A server for a single test, and its clients.
+//! A server that runs for one test, and its clients.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::Adapter;
 use roomer_conformance::client::{Client, TIMEOUT};
 pub(crate) use roomer_conformance::client::{expect_nothing, join_all};
 
-/// A running server. It must stop at the end of a test, with no connections left.
+/// A server that is running. When the test ends, it must stop, and no connection may be left.
 pub(crate) struct TestServer {
     pub(crate) server: Server,
     pub(crate) addr: SocketAddr,
@@ -23,20 +23,20 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// Starts a server with default options, except that it sends no pings.
+    /// Starts a server with the default options, except that it practically never sends a ping.
     pub(crate) fn start() -> TestServer {
         TestServer::with(|builder| builder)
     }
 
-    /// Starts a server with the Go original's rules.
+    /// Starts a server with the rules of the original in Go.
     pub(crate) fn compat() -> TestServer {
         TestServer::with(Builder::compat)
     }
 
-    /// Starts a server with options chosen by a closure.
+    /// Starts a server whose options `choose` sets.
     pub(crate) fn with(choose: impl FnOnce(Builder) -> Builder) -> TestServer {
-        // Disable pings, which would arrive between the expected frames of a test that takes a
-        // minute on a busy machine. Tests of pings choose their own intervals.
+        // Disable pings: on a busy machine a test may take a minute, and a ping would arrive
+        // between the frames that it expects. Tests of pings set their own interval.
         let builder = Server::builder().pong_timeout(TIMEOUT * 100);
         let server = choose(builder).build().expect("valid options");
         let adapter = Adapter::start(server.clone());
@@ -48,8 +48,8 @@ impl TestServer {
         Client::connect(self.addr)
     }
 
-    /// Connects a client that has left `root`, and therefore receives no notices about other
-    /// clients there.
+    /// Connects a client that leaves `root`, so that it receives no notices about the clients
+    /// there.
     pub(crate) fn roomless_client(&self) -> Client {
         let mut client = self.client();
         client.leave_root();
@@ -60,7 +60,7 @@ impl TestServer {
         std::array::from_fn(|_| self.roomless_client())
     }
 
-    /// Connects clients that are members of one room only, and consumes its notices.
+    /// Connects clients that are members of one room only, and consumes the notices in it.
     pub(crate) fn clients_in<const N: usize>(&self, room: &str) -> [Client; N] {
         let mut members = self.roomless_clients();
         join_all(room, &mut members);
@@ -73,8 +73,8 @@ impl TestServer {
         assert_eq!(self.server.stats().sockets, 0);
     }
 
-    /// Waits until the engine has at most this many sockets. Calls `poke` repeatedly meanwhile, and
-    /// once at the end.
+    /// Waits until the engine has at most this many sockets. In the meantime, calls `poke` again
+    /// and again, and once more at the end.
     pub(crate) fn wait_for_sockets(&self, sockets: usize, mut poke: impl FnMut()) {
         let deadline = Instant::now() + TIMEOUT;
         while self.server.stats().sockets > sockets {
@@ -84,8 +84,8 @@ impl TestServer {
         poke();
     }
 
-    /// Stops serving, and returns once the adapter has returned, which must be within [`TIMEOUT`].
-    /// Tests set server timeouts far above it if a stop must not depend on them.
+    /// Stops serving. Returns after the adapter has returned, which must happen within [`TIMEOUT`].
+    /// If a stop must not depend on a timeout of the server, the test sets that one much higher.
     pub(crate) fn stop(&mut self) {
         let adapter = self.adapter.take().expect("it runs");
         let (sender, stopped) = mpsc::channel();
@@ -122,7 +122,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs a future that another thread wakes, for at most [`TIMEOUT`].
+/// Runs a future that is woken by another thread, for [`TIMEOUT`] at most.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);

@@ -1,6 +1,5 @@
 //! Tests pings, signs of life and timeouts (sections 3, 8 and 12). Over real sockets, only the
-//! sequence of events is checked; the simulator and the test kit check the durations in virtual
-//! time.
+//! order of events is checked. The simulator and the test kit check the durations, in virtual time.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -16,7 +15,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A pong timeout for clients that answer. A busy machine may not schedule them for a while.
+/// A pong timeout for clients that answer, even if a busy machine does not run them for a while.
 const PATIENCE: Duration = ms(5000);
 
 /// Starts a server that pings often.
@@ -54,7 +53,7 @@ fn a_silent_client_is_closed_after_the_pong_timeout() {
         }
     };
     assert!(pings >= 1, "closed without a ping");
-    // This code stands for a failure that the client did not cause, so the client reconnects.
+    // With this code, a client knows that it is not at fault, and reconnects.
     assert_eq!(code, (Some(1013), "no sign of life".into()));
     silent.expect_end();
     assert_eq!(test.server.stats().connections, 0);
@@ -65,7 +64,7 @@ fn the_others_are_notified_of_a_client_that_falls_silent() {
     let test = lively();
     let mut witness = test.client();
     let silent = test.client();
-    // Besides the notices, each ping interval brings at most one event.
+    // Besides the notices, at most one event arrives per ping interval.
     for _ in 0..200 {
         match witness.receive() {
             Received::Ping(payload) => witness.send(&wire::frame(FIN | PONG, &payload)),
@@ -81,8 +80,9 @@ fn the_others_are_notified_of_a_client_that_falls_silent() {
     panic!("the others are not notified");
 }
 
-/// Answers each ping with a sign of life for longer than the pong timeout. The connection must stay
-/// open. The server pings every 100 ms, so 60 pings take at least 6 seconds.
+/// For longer than the pong timeout, answers each ping with a sign of life, after which the
+/// connection must still be open. The server pings every 100 ms, so 60 pings take at least 6
+/// seconds.
 fn keeps_alive(sign: impl Fn(&mut Client)) {
     let test = lively();
     let mut client = test.client();
@@ -126,7 +126,8 @@ fn a_ping_interval_not_below_the_pong_timeout_is_rejected() {
     }
 }
 
-/// Checks that an incomplete handshake is answered with 408 and closed.
+/// Sends an incomplete request, which the server must answer with 408 before it closes the
+/// connection.
 fn times_out(request: &[u8]) {
     let test =
         TestServer::with(|builder| builder.handshake_timeout(ms(300)).close_timeout(ms(300)));
@@ -156,7 +157,7 @@ fn a_trickled_handshake_times_out() {
     request.truncate(request.len() - 4);
     request.extend(b"\r\nX-Pad: ");
     request.resize(10_000, b'x');
-    // Send one byte every 20 ms, which is far too slow for the whole request.
+    // Send one byte every 20 ms. At this rate, the request does not become complete in time.
     stream.set_read_timeout(Some(ms(20))).unwrap();
     let mut answer = Vec::new();
     for byte in request {
@@ -172,10 +173,10 @@ fn a_trickled_handshake_times_out() {
 
 #[test]
 fn a_handshake_in_time_is_no_longer_bound_by_the_timeout() {
-    // A busy machine may need a while for the handshake.
+    // Long enough for a handshake on a busy machine.
     let test = TestServer::with(|builder| builder.handshake_timeout(ms(3000)));
     let mut client = test.roomless_client();
-    // This takes longer than the handshake timeout.
+    // This takes longer than the timeout of the handshake.
     for _ in 0..40 {
         assert!(client.is_silent_for(ms(100)));
     }
@@ -188,7 +189,7 @@ fn a_client_that_does_not_end_a_closed_connection_is_ended() {
     let mut client = test.roomless_client();
     client.send(b"garbage");
     client.expect_close(1002);
-    // The client neither answers the close frame nor closes its side.
+    // The client neither answers the close frame nor closes its socket.
     test.wait_for_drain();
     drop(client);
 }

@@ -1,5 +1,5 @@
 //! Tests TLS over real sockets. `tests/tokio_tls.rs` and `tests/smol_tls.rs` include this file, and
-//! start and stop the server.
+//! provide functions that start and stop the server.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -27,7 +27,7 @@ const NAME: &str = "chat.example";
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// A server with a self-signed certificate, which its clients trust.
+/// A server with a self-signed certificate that its clients trust.
 struct TestServer {
     server: Server,
     certificate: CertificateDer<'static>,
@@ -55,7 +55,8 @@ impl TestServer {
         stream
     }
 
-    /// Opens a stream that starts a TLS handshake on first use, with these protocol versions.
+    /// Opens a stream that starts a TLS handshake when it is first used. Permits only these
+    /// protocol versions.
     fn secure(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> Stream {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
@@ -91,7 +92,7 @@ fn certify() -> CertifiedKey<KeyPair> {
     generate_simple_self_signed([NAME.to_owned(), "localhost".to_owned()]).unwrap()
 }
 
-/// Tests a server that reads its certificate and key from files.
+/// Tests a server that reads its certificate and its key from files.
 pub(crate) fn try_files(folder: &str, start: impl FnOnce(&Path, &Path) -> Adapter) {
     let CertifiedKey { cert, signing_key } = certify();
     let (cert_file, key_file) = (format!("{folder}/cert.pem"), format!("{folder}/key.pem"));
@@ -136,7 +137,7 @@ impl Client {
         self.socket.send(Message::binary(packet.to_bytes())).unwrap();
     }
 
-    /// Expects a close frame, then the end of TLS, then the end of the stream.
+    /// Requires a close frame with this code, then the end of TLS, then the end of the stream.
     fn expect_close(mut self, code: u16) {
         match self.socket.read().unwrap() {
             Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), code),
@@ -150,7 +151,7 @@ impl Client {
     }
 }
 
-/// Checks that a runtime's client connects only to servers whose certificate authority it was
+/// Checks that the client on a runtime connects only to a server whose certificate authority it was
 /// given.
 pub(crate) fn client_over_tls<R: Runtime>(
     block_on: impl FnOnce(Pin<Box<dyn Future<Output = ()>>>),
@@ -169,7 +170,8 @@ pub(crate) fn client_over_tls<R: Runtime>(
         lobby.send_to(client.id().unwrap(), "chat", vec![7; 300_000]).unwrap();
         assert_eq!(heard.next().await.unwrap().payload.len(), 300_000);
         client.close().await;
-        // The system does not trust this certificate.
+        // Without the option, the client trusts only the system's authorities, and therefore not
+        // this certificate.
         let distrustful = client::Client::<R>::builder(&url).unwrap().retries(0).connect().unwrap();
         let why = distrustful.closed().await;
         assert!(matches!(why, Closing::GaveUp(Failure::Connect(_))), "{why:?}");
@@ -227,7 +229,7 @@ fn a_receiver_that_reads_late_gets_everything() {
     for _ in 0..100 {
         sender.say("large", &late.id, &payload);
     }
-    // The server has read all messages by now, far more than a socket buffers.
+    // By now the server has read all messages, which are far more than a socket buffers.
     let id = sender.id.clone();
     sender.say("fence", &id, b"");
     assert_eq!(PacketRef::decode(&sender.expect_message()).unwrap().event, "fence");
@@ -252,7 +254,7 @@ fn plain_http_is_closed_and_no_other_client_is_affected() {
 #[test]
 fn an_unfinished_tls_handshake_times_out() {
     let test = TestServer::start(|builder| builder.handshake_timeout(Duration::from_millis(300)));
-    // One client sends no bytes, the other the start of a client hello.
+    // One client sends no bytes, and the other one the first bytes of a client hello.
     for bytes in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
         let mut stream = test.dial();
         stream.write_all(bytes).unwrap();
@@ -268,7 +270,7 @@ fn above_the_cap_a_socket_is_closed_before_tls_begins() {
     });
     let silent = test.dial();
     for _ in 0..3 {
-        // The read returns the end of the stream or a reset, but no bytes.
+        // The read must return the end of the stream, or a reset, but no bytes.
         assert!(test.dial().read(&mut [0]).is_ok_and(|size| size == 0));
     }
     assert_eq!(test.server.stats().rejected_requests[&503], 3);
@@ -278,8 +280,8 @@ fn above_the_cap_a_socket_is_closed_before_tls_begins() {
 
 #[test]
 fn a_client_without_a_request_over_tls_gets_408() {
-    // The TLS handshake must complete before the timeout: otherwise the server closes without an
-    // answer.
+    // The TLS handshake must be complete before this timeout. Otherwise the server closes without a
+    // response.
     let test = TestServer::start(|builder| builder.handshake_timeout(Duration::from_secs(3)));
     let mut stream = test.secure(rustls::ALL_VERSIONS);
     stream.write_all(b"GET /ws HTTP/1.1\r\n").unwrap();
@@ -333,7 +335,7 @@ fn a_client_that_cuts_the_connection_is_removed() {
     let (mut witness, client) = (test.client(), test.client());
     assert_eq!(PacketRef::decode(&witness.expect_message()).unwrap().event, "new_member");
     let id = client.id.clone();
-    // The connection ends without a close frame and without the end of TLS.
+    // The client ends its connection without a close frame, and without ending TLS.
     drop(client.socket);
     let left = witness.expect_message();
     let left = PacketRef::decode(&left).unwrap();

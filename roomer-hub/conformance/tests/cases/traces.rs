@@ -1,4 +1,4 @@
-//! Tests events and spans for a `tracing` subscriber.
+//! Tests the events and spans that a `tracing` subscriber receives.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use crate::Adapter;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial, dial_from};
 
-/// A recorded event: its level, message and fields.
+/// An event that was received: its level, message and fields.
 #[derive(Clone, Debug, Default)]
 struct Heard {
     level: String,
@@ -52,10 +52,12 @@ impl Visit for Heard {
     }
 }
 
-/// The listeners of all running tests, which share the process's only subscriber.
+/// The listeners of all running tests. They share the subscriber, since a process can have only
+/// one.
 static LISTENERS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
 
-/// All spans created so far. `ENTERED` holds those that this thread has entered.
+/// All spans that were created so far. The thread-local below contains those that the current
+/// thread has entered.
 static SPANS: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -101,7 +103,7 @@ impl Subscriber for Everything {
     }
 }
 
-/// Receives all events from its creation on.
+/// Receives all events that occur after its creation.
 struct Ear(Receiver<Heard>);
 
 impl Ear {
@@ -113,7 +115,7 @@ impl Ear {
         Ear(heard)
     }
 
-    /// Waits for the next event with this message and this value of a field.
+    /// Waits for the next event that has this message and this value of a field.
     #[track_caller]
     fn wait(&self, field: &str, value: &str) -> Heard {
         loop {
@@ -206,15 +208,15 @@ fn a_rejected_handshake_is_traced() {
         ("nonsense\r\n\r\n", "400"),
         ("GET /nowhere HTTP/1.1\r\nHost: chat.example\r\n\r\n", "404"),
     ] {
-        // Use an address that only this test uses: connections to other tests' servers, whose
-        // events also arrive here, may have the same local port.
+        // Use a local address that no other test uses. Events about other tests' servers also
+        // arrive here, and their clients may have the same port.
         let mut stream = dial_from(Ipv4Addr::new(127, 0, 77, 1), test.addr);
         stream.write_all(request.as_bytes()).unwrap();
         let from = stream.local_addr().unwrap().to_string();
         let refused = ear.wait("peer", &from);
         assert_heard(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
     }
-    // A page does not count as a rejection, so this socket's next event is about its
+    // A request for a page is not a rejection, so the next event about this socket concerns its
     // connection.
     assert_eq!(HttpRequest::plain(test.addr).target("/").rejected(test.addr).status, 200);
     let client = test.client();
@@ -320,7 +322,7 @@ fn connections_closed_for_the_memory_budget_are_traced() {
         client.send(&memory::half(100_000));
         client
     });
-    // Other tests may also exceed their budgets, and the order of events is undefined.
+    // Other tests may exceed their memory budgets as well, and the order of events is not defined.
     let is_own = |heard: &Heard| hoarders.iter().any(|one| one.id == heard.field("conn"));
     let (mut shed, mut closed) = (None, None);
     while shed.is_none() || closed.is_none() {
@@ -354,7 +356,7 @@ fn a_shutdown_is_traced() {
 fn a_drain_is_traced() {
     let test = TestServer::start();
     let ear = Ear::open();
-    // Other tests' servers may be draining too, so the counts identify this one.
+    // Other tests may drain their servers as well. The counts identify the server of this test.
     let clients: [Client; 23] = std::array::from_fn(|_| test.roomless_client());
     thread::scope(|scope| {
         scope.spawn(|| block_on(test.server.drain()));
@@ -366,7 +368,7 @@ fn a_drain_is_traced() {
     });
 }
 
-/// Tests an adapter whose `start` serves on a socket that no longer listens.
+/// Tests an adapter. `start` must serve on a socket that does not listen any more.
 pub(crate) fn a_failing_listener_is_traced_and_retried(start: impl FnOnce(Server) -> Adapter) {
     let server = Server::builder().build().unwrap();
     let ear = Ear::open();

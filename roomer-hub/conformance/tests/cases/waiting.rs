@@ -1,4 +1,4 @@
-//! Tests handlers that are pending for a long time.
+//! Tests handlers that stay pending for a long time.
 
 use std::io::Write;
 use std::time::Duration;
@@ -28,7 +28,8 @@ fn later_messages_wait_and_come_in_order() {
     });
     let [mut a, mut b] = test.clients_in("lobby");
     let own = a.id.clone();
-    // Send complete messages behind the slow one, then half of another, in one write or in parts.
+    // After the message whose handler is slow, send complete messages and then half of another one,
+    // in one write or in parts.
     let mut sent = wire::to_room("lobby", "slow", b"1");
     for n in 0..100u32 {
         sent.extend(wire::to_room("lobby", "chat", &n.to_be_bytes()));
@@ -66,12 +67,14 @@ fn a_waiting_client_is_pinged_and_not_timed_out() {
                 }
             })
     });
-    // The message is sent with the request, so its handler starts long before the pong timeout.
+    // Send the message together with the request, so that its handler starts long before the pong
+    // timeout.
     let mut stream = dial(test.addr);
     let request = HttpRequest::upgrade(test.addr).bytes();
     stream.write_all(&[request, wire::to_room("root", "slow", b"")].concat()).unwrap();
     let mut a = Client::established(stream);
-    // This far exceeds the pong timeout: no ping is answered, nor could the server read an answer.
+    // Much longer than the pong timeout. The client answers no ping, and the server could not read
+    // an answer.
     for _ in 0..5 {
         assert!(matches!(a.receive(), Received::Ping(_)));
     }

@@ -1,5 +1,5 @@
-//! Tests warnings about rejected handshakes: each is one rate-limited line with the reason and the
-//! remedy, without tokens.
+//! Tests the warnings about rejected handshakes. Each is one line with the reason and the remedy;
+//! its rate is limited, and it contains no tokens.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -12,7 +12,7 @@ use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::http::{HttpRequest, HttpResponse, KEY, dial};
 use roomer_conformance::programs::until;
 
-/// A server and the receiver of its warnings.
+/// A server, and the receiver of its warnings.
 struct Watched {
     test: TestServer,
     warnings: Receiver<Warning>,
@@ -23,7 +23,7 @@ impl Watched {
         let (sender, warnings) = channel();
         let test = TestServer::with(|builder| {
             choose(builder).on_warning(move |warning| {
-                // The descriptor limit depends on the machine, so ignore warnings about it.
+                // Ignore warnings about the limit on descriptors, which depends on the machine.
                 if !matches!(warning.reason, WarningReason::Descriptors { .. }) {
                     let _ = sender.send(warning.clone());
                 }
@@ -36,7 +36,7 @@ impl Watched {
         HttpRequest::upgrade(self.test.addr)
     }
 
-    /// Sends a request and checks the response's status. Returns the warning's text.
+    /// Sends a request and checks the status of the response. Returns the text of the warning.
     #[track_caller]
     fn rejected(&self, ask: &HttpRequest, status: u16) -> String {
         assert_eq!(ask.head(self.test.addr).status, status);
@@ -72,7 +72,7 @@ fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
     let page = |origin| watched.upgrade().add("Origin", origin).target("/ws?token=s3cret");
     let text = watched.rejected(&page("http://localhost:5173"), 403);
     assert_says(&text, ["403", &host, "allow_origin(\"http://localhost:5173\")"]);
-    // A repeated warning is reported once.
+    // A warning that is repeated is reported only once.
     for _ in 0..5 {
         assert_eq!(page("http://localhost:5173").head(watched.test.addr).status, 403);
     }
@@ -100,7 +100,7 @@ fn values_chosen_by_a_client_are_escaped_and_truncated() {
 #[test]
 fn an_upgrade_at_another_path_is_answered_with_the_right_path() {
     let watched = Watched::with(|builder| builder.path("/rooms"));
-    // Requests for icons and similar files are not reported.
+    // Requests for icons and similar files cause no warning.
     let icon = HttpRequest::plain(watched.test.addr).target("/favicon.ico");
     assert_eq!(icon.rejected(watched.test.addr).status, 404);
     watched.silent();
@@ -119,7 +119,7 @@ fn an_upgrade_removed_by_a_proxy_is_reported_with_the_proxy_s_setting() {
         let text = watched.rejected(&ask(watched.upgrade()), 400);
         assert_says(&text, ["400", "proxy_set_header Upgrade $http_upgrade", "proxy_http_version"]);
     }
-    // A browser that opens the address as a page is not reported.
+    // A browser that opens the address as a page causes no warning.
     let watched = Watched::with(|builder| builder);
     assert_eq!(HttpRequest::plain(watched.test.addr).rejected(watched.test.addr).status, 400);
     watched.silent();
@@ -153,7 +153,7 @@ fn a_client_rejected_by_authorize_is_reported_without_its_token() {
 #[test]
 fn a_slow_hook_is_reported() {
     let watched = Watched::with(|builder| {
-        // A request that arrives later is answered with 408, without a warning.
+        // If the request arrives after this timeout, the response is 408, and there is no warning.
         let builder = builder.handshake_timeout(std::time::Duration::from_secs(3));
         builder.authorize_async(async |_| std::future::pending().await)
     });
@@ -198,8 +198,8 @@ fn limits_that_are_reached_are_named() {
 fn rejections_during_a_shutdown_are_not_reported() {
     let watched = Watched::with(|builder| builder);
     watched.test.server.shutdown();
-    // A request that arrives slightly later than its connection finds the connection cut, without a
-    // response.
+    // If a request arrives a little later than its connection, the connection may already be cut,
+    // and there is no response.
     let answer = until("no request is answered", || {
         let mut stream = dial(watched.test.addr);
         stream.write_all(&watched.upgrade().bytes()).ok()?;

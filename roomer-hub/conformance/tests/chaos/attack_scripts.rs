@@ -11,9 +11,9 @@ use Step::{Handshake, MustEnd, ReadAll, ReadSlowly, Reset, Send, ShutdownWrite, 
 
 type Script = fn(&Target<'_>, &mut Random) -> Vec<Step>;
 
-/// All scripts, each with a name for the report.
+/// All scripts, each with the name that the report uses.
 pub(super) const SCRIPTS: &[(&str, Script)] = &[
-    // Attacks on the handshake.
+    // Attacks during the handshake.
     ("silent", |_, _| vec![MustEnd]),
     ("connects and vanishes", |_, _| vec![]),
     ("connects and resets", |_, _| vec![Reset]),
@@ -56,7 +56,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
     ("a request, then a reset", |target, _| {
         vec![Send(HttpRequest::upgrade(target.addr).bytes()), Reset]
     }),
-    // Framing violations.
+    // Violations of the framing.
     ("unmasked", |_, _| vec![Handshake, Send(vec![FIN | BINARY, 3, 1, 2, 3]), MustEnd]),
     ("reserved bits", |_, rng| {
         let bit = 0x10 << rng.below(3);
@@ -133,7 +133,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         let cut = rng.below(frame.len() as u32) as usize;
         vec![Handshake, Send(frame[..cut].to_vec()), one(rng, [ShutdownWrite, Reset]), MustEnd]
     }),
-    // Invalid packets and unusual messages.
+    // Invalid packets, and unusual messages.
     ("malformed packets", |_, rng| {
         let packet = noise(rng, 60);
         vec![Handshake, Send(wire::message(&packet)), MustEnd]
@@ -148,11 +148,11 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         vec![Handshake, Send(bytes), ShutdownWrite, MustEnd]
     }),
     ("a huge message", |target, _| {
-        // Use an empty room so that the honest clients need not wait for the packet.
+        // Use a room without members, so that no honest client must receive the large packet.
         let packet = [b"nowhere", &b"join"[..], b"", b"", &vec![1; 4 << 20]];
         vec![Handshake, Send(wire::message(&wire::packet(packet))), poke(target), ReadAll(ms(300))]
     }),
-    // Attacks on rooms and their members.
+    // Attacks on rooms and on their members.
     ("a forged src", |target, rng| {
         let room = room(target, rng);
         let id = target.victim.as_bytes();
@@ -217,7 +217,8 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         vec![Handshake, Send(joins), Sleep(ms(4000))]
     }),
     ("stuck until it is closed", |target, _| {
-        // The attacker neither reads nor sends, so a timeout or limit must close its connection.
+        // The attacker neither reads nor sends, so the server must close it because of a timeout or
+        // a limit.
         let joins: Vec<_> = target.rooms.iter().flat_map(|room| join(room)).collect();
         vec![Handshake, Send(joins), Sleep(ms(12_000)), MustEnd]
     }),
@@ -263,7 +264,7 @@ fn one<T, const N: usize>(rng: &mut Random, of: [T; N]) -> T {
 }
 
 fn noise(rng: &mut Random, most: u32) -> Vec<u8> {
-    // Send no line ends, which could complete the header of a request.
+    // Send no line ends, since they could complete the header of a request.
     (0..=rng.below(most)).map(|_| (rng.next_u64() >> 40) as u8 | 0x10).collect()
 }
 

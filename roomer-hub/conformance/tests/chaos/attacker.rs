@@ -1,4 +1,4 @@
-//! Runs the attackers' scripts, many at the same time.
+//! Runs the scripts of attackers, many at the same time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
@@ -13,31 +13,32 @@ use super::peer::{ReceiveBuffer, dial, is_early, reset};
 use roomer_conformance::http::HttpRequest;
 use roomer_simulator::random::{Random, Source};
 
-/// The maximum number of simultaneous attackers.
+/// The maximum number of attackers at the same time.
 const MAX_ATTACKERS: usize = 60;
 
 /// How long the server may take to close an attacker's connection after a violation.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long an attacker tries to send before its next step, since the server may not read.
+/// How long an attacker tries to send before it continues with its next step. The server may not be
+/// reading.
 const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// One step of a script.
+/// A step of a script.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Sends as many of these bytes as the socket accepts.
+    /// Sends these bytes, as far as the socket accepts them.
     Send(Vec<u8>),
-    /// Sends the bytes one at a time, with a pause before each.
+    /// Sends the bytes one by one, and pauses before each of them.
     Trickle(Vec<u8>, Duration),
-    /// Sends a valid request and waits for the response.
+    /// Sends a valid request, and waits for the response.
     Handshake,
     /// Waits until bytes arrive.
     AwaitData,
-    /// Pauses without reading.
+    /// Pauses. Does not read in the meantime.
     Sleep(Duration),
-    /// Reads all bytes for this long.
+    /// Reads everything that arrives in this time.
     ReadAll(Duration),
-    /// Reads this many bytes every 10 ms, for the given time.
+    /// Reads this many bytes every 10 ms, for this time.
     ReadSlowly(usize, Duration),
     /// Requires that the server closes the connection.
     MustEnd,
@@ -45,16 +46,16 @@ pub(super) enum Step {
     Reset,
 }
 
-/// A script's target: the server and its honest clients.
+/// What a script attacks: the server, and its honest clients.
 pub(super) struct Target<'a> {
     pub(super) addr: SocketAddr,
-    /// The honest clients' rooms.
+    /// The rooms of the honest clients.
     pub(super) rooms: &'a [String],
-    /// An honest client's id.
+    /// The id of an honest client.
     pub(super) victim: String,
 }
 
-/// Some honest clients' ids, for scripts that attack one client.
+/// The ids of some honest clients, for scripts that attack a client.
 pub(super) type Victims = Arc<Mutex<Vec<String>>>;
 
 struct Attacker {
@@ -63,12 +64,12 @@ struct Attacker {
     steps: VecDeque<Step>,
     step: Option<Step>,
     since: Instant,
-    /// When the script continues.
+    /// The time at which the script continues.
     due: Instant,
 }
 
-/// Runs scripts until `stop` is set, then drops all attackers. While `pause_new` is set, starts no
-/// new ones. Returns the number of attackers by kind.
+/// Runs scripts until `stop` is set, and then drops all attackers. Starts no new attackers while
+/// `pause_new` is set. Returns the number of attackers by kind.
 pub(super) fn run_attackers(
     addr: SocketAddr,
     seed: u64,
@@ -79,10 +80,10 @@ pub(super) fn run_attackers(
     let mut rng = Random::new(seed);
     let mut counts: BTreeMap<_, _> = SCRIPTS.iter().map(|(kind, _)| (*kind, 0)).collect();
     let mut attackers: Vec<Attacker> = Vec::new();
-    // The kinds take turns, with random gaps.
+    // All kinds of attackers take turns. Some are skipped at random.
     let mut turn = rng.below(SCRIPTS.len() as u32) as usize;
     while !stop.load(Ordering::Relaxed) {
-        // Start at most four at a time so that no kind dominates.
+        // Start at most four attackers at a time, so that no kind dominates.
         let room =
             if pause_new.load(Ordering::Relaxed) { 0 } else { MAX_ATTACKERS - attackers.len() };
         for _ in 0..room.min(4) {
@@ -106,7 +107,7 @@ pub(super) fn run_attackers(
 }
 
 impl Attacker {
-    /// Runs the script as far as possible. Returns false when it has ended.
+    /// Runs a script as far as possible for now. Returns false if it has ended.
     fn act(&mut self, addr: SocketAddr) -> bool {
         loop {
             let now = Instant::now();
@@ -151,7 +152,7 @@ impl Attacker {
                 }
             };
             if is_pending {
-                // `Trickle` may have set a later time.
+                // If `Trickle` has set a later time, keep that time.
                 self.due = self.due.max(now + Duration::from_millis(10));
                 return true;
             }
@@ -160,7 +161,7 @@ impl Attacker {
     }
 }
 
-/// Sends as many bytes as the socket accepts. Returns true while some remain.
+/// Sends bytes, as far as the socket accepts them. Returns true if some are left.
 fn send(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     match stream.write(bytes) {
         Ok(size) => {
@@ -171,7 +172,8 @@ fn send(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Reads at most this many available bytes. Returns true if the connection has ended.
+/// Reads at most this many of the bytes that have arrived. Returns true if the connection has
+/// ended.
 fn read(stream: &mut TcpStream, most: usize) -> bool {
     let mut chunk = [0; 64 * 1024];
     let mut left = most;

@@ -1,9 +1,9 @@
-//! The honest clients' shared record of messages sent, and of the order in which they were
-//! received.
+//! A record that all honest clients share: the messages that were sent, and the order in which they
+//! were received.
 //!
-//! The reference client is a member of every watched room during the whole test and never sends.
-//! The packets that it receives in a room form the room's log. The packets that another client
-//! receives, from its join to its leave, must be the same section of the log without its own
+//! The reference client never sends, and is a member of every watched room during the whole test.
+//! The packets that it receives in a room are the log of that room. What another client receives
+//! from its join to its leave must be the same section of the log, without that client's own
 //! messages.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 
 use roomer_conformance::wire;
 
-/// A client's index in the log's list of ids.
+/// A client, given by its index in the log's list of ids.
 pub(super) type ClientIndex = u32;
 
-/// A room's index. The index of `root` is 0.
+/// A room, given by its index. The index of `root` is 0.
 pub(super) type Room = usize;
 
-/// The prefix of honest clients' payloads, followed by a number.
+/// The prefix of the payloads that honest clients send. A number follows it.
 const MARK: &[u8; 4] = b"good";
 
-/// The delay before a suspected loss fails the test. If the server has closed the sender, the
-/// report of that close, which contains the reason, fails the test first.
+/// How long a loss must be suspected before the test fails. If the server has closed the sender,
+/// another check fails within this time, and reports the reason for the close.
 const LOSS_GRACE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
@@ -31,21 +31,21 @@ pub(super) struct DeliveryLog {
     ids: HashMap<String, ClientIndex>,
     names: Vec<String>,
     pub(super) rooms: Vec<String>,
-    /// The logs of the watched rooms, by room.
+    /// For each watched room, its log.
     logs: BTreeMap<Room, Log>,
     said: HashMap<(ClientIndex, Room), SentCount>,
     told: BTreeMap<(ClientIndex, ClientIndex), u32>,
-    /// Honest clients that have reset or dropped their connections. Their last messages may be
-    /// lost.
+    /// The honest clients that have reset or dropped their connections. The last messages of these
+    /// clients may be lost.
     cut: HashSet<ClientIndex>,
     close_kinds: HashMap<ClientIndex, &'static str>,
-    /// Ended memberships with packets that the log does not contain yet.
+    /// Memberships that have ended, and whose last packets are not in the log yet.
     unfinished: Vec<(ClientIndex, LogCursor)>,
     suspected_loss: Option<(Instant, String)>,
     pub(super) checked: Checked,
 }
 
-/// Counts of checked packets.
+/// The numbers of packets that were checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Checked {
     pub(super) clients: usize,
@@ -53,52 +53,52 @@ pub(super) struct Checked {
     pub(super) directs: usize,
     pub(super) notices: usize,
     pub(super) acks: usize,
-    /// The number of packets compared with the log.
+    /// The number of packets that were compared with the log.
     pub(super) compared: usize,
 }
 
-/// How many messages an honest client has sent to one room.
+/// The messages that an honest client has sent to one room.
 #[derive(Default)]
 struct SentCount {
     said: u32,
-    /// How many messages were sent before each leave.
+    /// For each leave, the number of messages that were sent before it.
     ends: Vec<u32>,
 }
 
 #[derive(Default)]
 struct Log {
     observed: Vec<Observed>,
-    /// For each client, the positions in the log after its joins.
+    /// For each client, the positions in the log that follow its joins.
     joined_at: HashMap<ClientIndex, Vec<usize>>,
 }
 
-/// A packet received by a member of a room.
+/// A packet that a member of a room has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Observed {
     Joined(ClientIndex),
     Left(ClientIndex),
-    /// A message: its sender and a hash of its contents.
+    /// A message, as its sender and a hash of its contents.
     Broadcast(ClientIndex, u64),
 }
 
 impl Observed {
     pub(super) fn said(by: ClientIndex, event: &[u8], payload: &[u8]) -> Observed {
         let mut hasher = DefaultHasher::new();
-        // The rest is filler, which `number` checks separately.
+        // The rest of the payload is filler, which `number` checks.
         let start = &payload[..payload.len().min(32)];
         (event, start, payload.len()).hash(&mut hasher);
         Observed::Broadcast(by, hasher.finish())
     }
 }
 
-/// One membership's position in the log, from `join_ack` to its end.
+/// The position in the log of one membership, which lasts from `join_ack` to the leave.
 pub(super) struct LogCursor {
     room: Room,
-    /// The number of the client's earlier memberships in this room.
+    /// The number of memberships that the client has had in this room before.
     nth: usize,
-    /// The index of the next log entry, once it is known.
+    /// The index of the next entry in the log. `None` until it is known.
     place: Option<usize>,
-    /// Received packets that the log does not contain yet.
+    /// Packets that the member has received, and that are not in the log yet.
     ahead: VecDeque<Observed>,
 }
 
@@ -129,14 +129,14 @@ impl DeliveryLog {
         room.unwrap_or_else(|| panic!("a packet of an unknown room {}", name.escape_ascii()))
     }
 
-    /// Returns the payload of a client's next message to a room.
+    /// Returns the payload for the client's next message to a room.
     pub(super) fn say(&mut self, who: ClientIndex, room: Room, filler: usize) -> Vec<u8> {
         let count = self.said.entry((who, room)).or_default();
         count.said += 1;
         payload(count.said - 1, filler)
     }
 
-    /// Returns the payload of a client's next direct message to another.
+    /// Returns the payload for the client's next direct message to another client.
     pub(super) fn tell(&mut self, from: ClientIndex, to: ClientIndex, filler: usize) -> Vec<u8> {
         let told = self.told.entry((from, to)).or_default();
         *told += 1;
@@ -149,17 +149,17 @@ impl DeliveryLog {
         count.ends.push(count.said);
     }
 
-    /// Records that a client drops its connection, with messages possibly in flight.
+    /// Records that a client drops its connection, possibly with messages in flight.
     pub(super) fn cut(&mut self, who: ClientIndex) {
         self.cut.insert(who);
     }
 
-    /// Returns true if `next` may be the first message that a member receives from a new member.
+    /// Returns true if a member may receive `next` as the first message from a new member.
     pub(super) fn is_start(&self, who: ClientIndex, room: Room, next: u32) -> bool {
         next == 0 || self.said.get(&(who, room)).is_some_and(|count| count.ends.contains(&next))
     }
 
-    /// Checks that a client did not send message `next` before it left the room.
+    /// Checks that a client has not sent message number `next` before it left the room.
     pub(super) fn check_end(&mut self, who: ClientIndex, room: Room, next: u32) {
         let Some(count) = self.said.get(&(who, room)) else { return };
         if !(count.ends.contains(&next) || self.cut.contains(&who) && next <= count.said) {
@@ -175,20 +175,20 @@ impl DeliveryLog {
         }
     }
 
-    /// Records how a client disconnects, for reports about lost messages.
+    /// Records how a client has disconnected, for reports of lost messages.
     pub(super) fn note(&mut self, who: Option<ClientIndex>, manner: &'static str) {
         self.close_kinds.extend(who.map(|who| (who, manner)));
     }
 
-    /// Fails the test if a loss has been suspected for [`LOSS_GRACE`].
+    /// Fails the test if a loss has been suspected for longer than [`LOSS_GRACE`].
     pub(super) fn check_suspected_loss(&self) {
         if let Some((deadline, suspected_loss)) = &self.suspected_loss {
             assert!(Instant::now() < *deadline, "{suspected_loss}");
         }
     }
 
-    /// Returns the senders of direct messages to a client, with their counts, except for dropped
-    /// senders.
+    /// For each client that has sent direct messages to this one, returns the number of the
+    /// messages. Clients that have dropped their connections are omitted.
     pub(super) fn told(&self, to: ClientIndex) -> impl Iterator<Item = (ClientIndex, u32)> {
         let told = self
             .told
@@ -197,7 +197,7 @@ impl DeliveryLog {
         told.map(|((from, _), count)| (*from, *count))
     }
 
-    /// Appends a packet that the reference client has received to the log.
+    /// Appends a packet to the log. The reference client has received it.
     pub(super) fn monitor(&mut self, room: Room, observed: Observed) {
         let Some(log) = self.logs.get_mut(&room) else { return };
         log.observed.push(observed);
@@ -210,7 +210,7 @@ impl DeliveryLog {
         LogCursor { room, nth, place: None, ahead: VecDeque::new() }
     }
 
-    /// Records a packet that a member has received, and compares it with the log.
+    /// Compares a packet that a member has received with the log.
     pub(super) fn hear(&mut self, who: ClientIndex, cursor: &mut LogCursor, observed: Observed) {
         if self.logs.contains_key(&cursor.room) {
             cursor.ahead.push_back(observed);
@@ -218,7 +218,8 @@ impl DeliveryLog {
         }
     }
 
-    /// Compares received packets with the log, as far as the log contains them.
+    /// Compares the packets that a member has received with the log, as far as they are in the log
+    /// already.
     pub(super) fn follow(&mut self, who: ClientIndex, cursor: &mut LogCursor) {
         let Some(log) = self.logs.get(&cursor.room) else { return };
         if cursor.place.is_none() {
@@ -244,15 +245,15 @@ impl DeliveryLog {
         }
     }
 
-    /// Ends a membership, whose remaining packets must appear in the log later.
+    /// Ends a membership. The packets that remain must appear in the log later.
     pub(super) fn end(&mut self, who: ClientIndex, cursor: LogCursor) {
         if !cursor.ahead.is_empty() {
             self.unfinished.push((who, cursor));
         }
     }
 
-    /// Compares ended memberships again. Returns true if the log lacks at most `ahead` of their
-    /// packets.
+    /// Compares the memberships that have ended with the log. Returns true if at most `ahead` of
+    /// their packets are not in the log yet.
     pub(super) fn settle(&mut self, ahead: usize) -> bool {
         let mut unfinished = std::mem::take(&mut self.unfinished);
         unfinished.iter_mut().for_each(|(who, cursor)| self.follow(*who, cursor));
@@ -263,7 +264,7 @@ impl DeliveryLog {
 }
 
 impl LogCursor {
-    /// Returns true if the log contains all received packets.
+    /// Returns true if all packets that members have received are in the log.
     pub(super) fn is_settled(&self) -> bool {
         self.ahead.is_empty()
     }
@@ -272,14 +273,15 @@ impl LogCursor {
 /// The filler bytes of all payloads.
 static FILLER: LazyLock<Vec<u8>> = LazyLock::new(|| wire::filler(LONGEST));
 
-/// The maximum length of a payload's filler.
+/// The maximum length of the filler in a payload.
 pub(super) const LONGEST: usize = 20_000;
 
 fn payload(number: u32, filler: usize) -> Vec<u8> {
     [MARK, &number.to_be_bytes()[..], &FILLER[..filler]].concat()
 }
 
-/// Returns the number in an honest client's payload; `None` if the payload is damaged.
+/// Returns the number in the payload of an honest client. Returns `None` if the payload was
+/// damaged.
 pub(super) fn number(payload: &[u8]) -> Option<u32> {
     let (number, filler) = payload.strip_prefix(MARK)?.split_first_chunk()?;
     FILLER.starts_with(filler).then_some(u32::from_be_bytes(*number))

@@ -1,4 +1,4 @@
-//! An honest client, which follows the protocol and checks the contract on every received message.
+//! An honest client, which follows the protocol and checks every message that it receives.
 
 use std::net::SocketAddr;
 
@@ -13,11 +13,11 @@ pub(super) struct HonestClient {
     close_state: CloseState,
 }
 
-/// The progress of the closing handshake.
+/// The progress of the close handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CloseState {
     Not,
-    /// The client will close the sending direction once all pending output is sent.
+    /// When all pending output is sent, the client ends the sending direction.
     ShutdownPending,
     ShutdownSent,
     /// The client has sent a close frame.
@@ -43,7 +43,8 @@ impl HonestClient {
         HonestClient { peer: Peer::dial(addr, width), view, close_state: CloseState::Not }
     }
 
-    /// Returns true if the client has joined `root`, has little pending output and is not closing.
+    /// Returns true if the client has joined `root`, does not have much pending output, and is not
+    /// closing.
     pub(super) fn is_ready(&self) -> bool {
         self.view.me.is_some()
             && self.close_state == CloseState::Not
@@ -71,7 +72,8 @@ impl HonestClient {
         self.send(packet);
     }
 
-    /// Sends a message to itself, which must arrive after all messages sent to it earlier.
+    /// Sends a message to the client itself. It must arrive after all messages that were sent to
+    /// the client before.
     pub(super) fn fence(&mut self, log: &DeliveryLog) {
         let packet = self.view.fence(log);
         self.send(Some(packet));
@@ -81,7 +83,7 @@ impl HonestClient {
         packet.iter().for_each(|packet| self.peer.send(packet));
     }
 
-    /// Starts the closing handshake.
+    /// Starts the close handshake.
     pub(super) fn close(&mut self, log: &mut DeliveryLog) {
         self.view.record_leaves(log);
         log.note(self.view.me, "sent a close frame");
@@ -89,14 +91,14 @@ impl HonestClient {
         self.close_state = CloseState::Closing;
     }
 
-    /// Closes the sending direction after the pending output.
+    /// Ends the sending direction after the pending output.
     pub(super) fn shutdown_write(&mut self, log: &mut DeliveryLog) {
         self.view.record_leaves(log);
         log.note(self.view.me, "closed its sending direction");
         self.close_state = CloseState::ShutdownPending;
     }
 
-    /// Drops the connection, with a reset or with unread data.
+    /// Drops the connection, either with a reset or while data is unread.
     pub(super) fn abort(self, log: &mut DeliveryLog, by_reset: bool) {
         if let Some(me) = self.view.me {
             log.cut(me);
@@ -115,7 +117,7 @@ impl HonestClient {
         }
     }
 
-    /// Handles the frames received so far.
+    /// Handles the frames that have been received.
     pub(super) fn process_input(&mut self, log: &mut DeliveryLog) {
         let mut pongs = Vec::new();
         while let Some((opcode, payload)) = self.peer.next() {
@@ -134,14 +136,15 @@ impl HonestClient {
                 _ => panic!("{} gets {opcode}: {}", self.view.name(log), payload.escape_ascii()),
             }
         }
-        // Send no bytes after a close frame: the server would reset the connection, and its close
-        // frame would be lost.
+        // After a close frame, send no more bytes: the server would reset the connection, and its
+        // close frame would be lost.
         if !matches!(self.close_state, CloseState::Closing | CloseState::Closed) {
             self.peer.send(&pongs);
         }
     }
 
-    /// Returns the connection's state. Fails the test unless the client itself has ended it.
+    /// Returns the state of the connection. Fails the test if the connection has ended without the
+    /// client's doing.
     pub(super) fn stage(&self, log: &DeliveryLog) -> Stage {
         let Some(end) = self.peer.end() else { return Stage::There };
         let is_meant = self.close_state == CloseState::Closed

@@ -1,15 +1,16 @@
-//! Tests a server in its own process: a soak test with attackers, a soak test of sessions, and
-//! single attacks.
+//! Tests of a server in a separate process: a soak test with attackers, a soak test with sessions,
+//! and single attacks.
 //!
 //! `tests/tokio_chaos.rs` and `tests/smol_chaos.rs` include this folder as a module and implement
-//! [`Adapter`]. The tests start their own executable again as the server ([`process`], [`serve`]),
-//! and can therefore measure its memory, descriptors and CPU time separately from the clients'.
+//! [`Adapter`]. The test executable starts itself again as the server ([`process`], [`serve`]), so
+//! that the server's memory, descriptors and CPU time can be measured separately from the clients'.
 //!
-//! - [`soak`]: hundreds of clients that check the contract on every message ([`honest_client`],
-//!   [`delivery_log`]), next to dozens of kinds of attackers ([`attacker`]), generated from a seed.
-//!   `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` the seed (default 1).
+//! - [`soak`]: hundreds of clients that check every message ([`honest_client`], [`delivery_log`]),
+//!   next to dozens of kinds of attackers ([`attacker`]). All of their actions are generated from a
+//!   seed. `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` the seed
+//!   (default 1).
 //! - [`returns`]: clients with sessions, behind a proxy that breaks their connections.
-//! - [`attacks`]: one attack at a time, with bounds on its cost.
+//! - [`attacks`]: one attack at a time, with limits on what it may cost.
 //!
 //! The client side is shared with the conformance suite.
 #![allow(
@@ -38,7 +39,7 @@ mod view;
 
 /// The adapter under test.
 pub(crate) trait Adapter {
-    /// Serves on a free port of 127.0.0.1 with two threads and passes the address to `announce`.
-    /// Returns once `serve_until` has returned after SIGTERM.
+    /// Serves on a free port of 127.0.0.1 with two threads, and passes the address to `announce`.
+    /// On SIGTERM, `serve_until` returns, and then this function does.
     fn serve(server: Server, announce: impl FnOnce(SocketAddr)) -> io::Result<()>;
 }

@@ -1,4 +1,4 @@
-//! A non-blocking WebSocket client. One thread drives many of them.
+//! A non-blocking WebSocket client. A single thread can drive many of them.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, Frame};
 
-/// How many bytes are read from one connection before the next one's turn.
+/// The maximum number of bytes that are read from one connection before it is the turn of the next.
 const MAX_READ: usize = 256 * 1024;
 
 /// The size of [`ReceiveBuffer::Small`], in bytes.
@@ -17,7 +17,7 @@ const SMALL_BUFFER: usize = 16 * 1024;
 
 pub(super) struct Peer {
     stream: TcpStream,
-    /// Bytes read from the socket; those before `at` are consumed.
+    /// Bytes read from the socket. Those before `at` have been consumed.
     inbox: Vec<u8>,
     at: usize,
     outbox: Vec<u8>,
@@ -25,7 +25,7 @@ pub(super) struct Peer {
     end: Option<End>,
 }
 
-/// How the server ended the connection.
+/// The way in which the server has ended the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Fin,
@@ -36,11 +36,11 @@ pub(super) enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReceiveBuffer {
     Default,
-    /// A buffer so small that the server often has to wait for the client.
+    /// The buffer is so small that the server often has to wait for the client.
     Small,
 }
 
-/// Opens a non-blocking socket, which may still be connecting.
+/// Opens a non-blocking socket. It may still be connecting when this returns.
 pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("descriptors");
     socket.set_nonblocking(true).unwrap();
@@ -59,12 +59,12 @@ pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> TcpStream
 const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 impl Peer {
-    /// Starts to connect and queues the upgrade request.
+    /// Starts to connect, and queues the upgrade request.
     pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> Peer {
         Peer::dial_at(addr, receive_buffer, "/ws")
     }
 
-    /// Connects like `dial`, with another path and query.
+    /// Like `dial`, with this path and query.
     pub(super) fn dial_at(addr: SocketAddr, receive_buffer: ReceiveBuffer, target: &str) -> Peer {
         let stream = dial(addr, receive_buffer);
         let outbox = HttpRequest::upgrade(addr).target(target).bytes();
@@ -75,12 +75,12 @@ impl Peer {
         self.outbox.extend_from_slice(bytes);
     }
 
-    /// Returns the number of bytes of pending output.
+    /// Returns the number of bytes that are queued but not sent yet.
     pub(super) fn unsent(&self) -> usize {
         self.outbox.len()
     }
 
-    /// Returns the number of bytes read but not parsed.
+    /// Returns the number of bytes that were read but not parsed yet.
     pub(super) fn unread(&self) -> usize {
         self.inbox.len() - self.at
     }
@@ -90,13 +90,13 @@ impl Peer {
             match self.stream.write(&self.outbox) {
                 Ok(size) => drop(self.outbox.drain(..size)),
                 Err(error) if is_early(&error) => return,
-                // The next read reports how the connection ended.
+                // The next read returns how the connection has ended.
                 Err(_) => return self.outbox.clear(),
             }
         }
     }
 
-    /// Reads the available bytes, up to [`MAX_READ`]. Returns true if there were any.
+    /// Reads the bytes that have arrived, up to [`MAX_READ`]. Returns true if there were any.
     pub(super) fn read(&mut self) -> bool {
         if self.at > self.inbox.len() / 2 {
             self.inbox.drain(..std::mem::take(&mut self.at));
@@ -120,7 +120,8 @@ impl Peer {
         total > 0
     }
 
-    /// Returns the next complete frame. The response to the handshake must have the status 101.
+    /// Returns the next complete frame. Requires that the response to the handshake had the status
+    /// 101.
     pub(super) fn next(&mut self) -> Option<(u8, &[u8])> {
         if !self.is_upgraded {
             let head = self.inbox.windows(4).position(|four| four == b"\r\n\r\n")?;
@@ -135,12 +136,12 @@ impl Peer {
         Some((opcode, &self.inbox[at + payload.start..at + payload.end]))
     }
 
-    /// Returns how the connection ended; `None` while it is open.
+    /// Returns how the connection has ended; `None` if it is open.
     pub(super) fn end(&self) -> Option<End> {
         self.end
     }
 
-    /// Closes the sending direction.
+    /// Ends the sending direction of the stream.
     pub(super) fn shutdown_write(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
@@ -151,12 +152,12 @@ impl Peer {
     }
 }
 
-/// Makes the socket send a reset when it is dropped.
+/// Configures a socket so that dropping it sends a reset.
 pub(super) fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-/// Returns true if the operation should be retried later.
+/// Returns true if the operation cannot complete yet, and must be tried again later.
 pub(super) fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::NotConnected)
 }

@@ -1,5 +1,4 @@
-//! The server process, which tests control through pipes and signals and measure through
-//! `/proc`.
+//! The server process. Tests control it through pipes and signals, and measure it through `/proc`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,13 +14,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::serve::{LISTENING, OPTIONS, STATS_LINE};
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// Serializes the tests that keep all cores busy. Running concurrently, they would starve one
-/// another, and time out on a machine with few cores.
+/// A lock for tests that keep all cores busy, so that they run one after another. At the same time,
+/// on a machine with few cores, they would slow each other down and time out.
 static BUSY: Mutex<()> = Mutex::new(());
 
-/// A running server process. Dropping it kills the process.
+/// A server process that is running. It is killed when this is dropped.
 pub(crate) struct Process {
-    /// A busy test's lock.
+    /// The lock that a busy test holds.
     _turn: Option<MutexGuard<'static, ()>>,
     pub(crate) addr: SocketAddr,
     child: Child,
@@ -29,26 +28,26 @@ pub(crate) struct Process {
     output: BufReader<ChildStdout>,
 }
 
-/// The statistics reported by the server process.
+/// The statistics that the server process reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerStats {
     pub(crate) connections: usize,
     pub(crate) rooms: usize,
     pub(crate) memberships: usize,
-    /// The number of sockets, including those in handshakes and closing connections.
+    /// The number of sockets. It includes sockets in handshakes, and closing connections.
     pub(crate) sockets: usize,
     pub(crate) queued: usize,
     pub(crate) bytes_in: usize,
-    /// The number of connections that ended without a close frame.
+    /// The number of connections that have ended without a close frame.
     pub(crate) lost: usize,
-    /// The number of clients that could not resume their sessions, by reason: unknown, another
-    /// node, another user, incomplete.
+    /// The number of clients that could not resume a session, by reason: unknown, another node,
+    /// another user, incomplete.
     pub(crate) refused: [usize; 4],
-    /// The number of connections that the server closed, by close code.
+    /// The number of connections that the server has closed, by close code.
     pub(crate) closes: BTreeMap<u16, usize>,
 }
 
-/// Operating system resources used by the process.
+/// The resources of the operating system that a process uses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resources {
     pub(crate) descriptors: usize,
@@ -57,14 +56,14 @@ pub(crate) struct Resources {
 }
 
 impl Process {
-    /// Starts a server with options for [`serve`](super::serve), as `name=value` separated by
-    /// spaces.
+    /// Starts a server with options for [`serve`](super::serve), given as `name=value` and
+    /// separated by spaces.
     pub(crate) fn start(options: &str) -> Process {
         Process::spawn(options, None)
     }
 
-    /// Starts a server for a test that keeps all cores busy, after waiting for other such tests to
-    /// end.
+    /// Starts a server for a test that keeps all cores busy. Waits until no other such test is
+    /// running.
     pub(crate) fn start_busy(options: &str) -> Process {
         Process::spawn(options, Some(BUSY.lock().unwrap_or_else(PoisonError::into_inner)))
     }
@@ -91,7 +90,7 @@ impl Process {
         process
     }
 
-    /// Waits for the next line with this prefix. Returns the rest of the line.
+    /// Waits for the next line that begins with `beginning`. Returns the rest of that line.
     fn read_line(&mut self, beginning: &str) -> String {
         let mut line = String::new();
         loop {
@@ -135,7 +134,7 @@ impl Process {
         }
     }
 
-    /// Requests the statistics until a condition holds, for at most [`TIMEOUT`].
+    /// Requests statistics until `is_so` returns true for them, for [`TIMEOUT`] at most.
     #[track_caller]
     pub(crate) fn until(&mut self, is_so: impl Fn(&ServerStats) -> bool) -> ServerStats {
         let deadline = Instant::now() + TIMEOUT;
@@ -149,19 +148,19 @@ impl Process {
         }
     }
 
-    /// Waits until no connection is left, and then until descriptors and memory are back at
-    /// `before`, plus the KiB that the allocator may keep.
+    /// Waits until no connection is left, and then until the descriptors and the memory are back at
+    /// `before`, plus the KiB of memory that the allocator may keep (`grant`).
     ///
-    /// The allowance does not depend on a particular allocator. Since an allocator may keep pages
-    /// that the server has freed, each caller chooses an allowance far above what allocators keep
-    /// for its load and far below what the attack would leave behind if the server did not free it.
+    /// The allowance must be valid for any allocator, which may keep pages that the server has
+    /// freed. Each caller therefore chooses an allowance far above what allocators keep after its
+    /// load, and far below what the attack would leave behind if the server did not free it.
     #[track_caller]
     pub(crate) fn recovers(&mut self, before: Resources, grant: usize) {
         let now = self.returns_to(before, grant);
         assert!(now.is_ok(), "it was {before:?} and is {now:?}");
     }
 
-    /// Waits as `recovers` does, but returns the current resources if they stay above the limit.
+    /// Like `recovers`, but returns the current resources as an error if they stay above the limit.
     #[track_caller]
     pub(crate) fn returns_to(&mut self, before: Resources, grant: usize) -> Result<(), Resources> {
         self.until(|numbers| numbers.sockets == 0);
@@ -187,7 +186,7 @@ impl Process {
         Resources { descriptors, memory: self.status("VmRSS:") }
     }
 
-    /// Returns the peak resident memory since [`forget_peak`](Self::forget_peak), in KiB.
+    /// Returns the peak of resident memory since [`forget_peak`](Self::forget_peak), in KiB.
     pub(crate) fn peak(&self) -> usize {
         self.status("VmHWM:")
     }
@@ -196,10 +195,10 @@ impl Process {
         fs::write(self.proc("clear_refs"), "5").expect("a child process");
     }
 
-    /// Returns true if any thread of the process is runnable.
+    /// Returns true if a thread of the process is runnable.
     pub(crate) fn is_runnable(&self) -> bool {
         let threads = fs::read_dir(self.proc("task")).expect("the test needs Linux").flatten();
-        // A thread that has just ended has no file.
+        // If a thread has just ended, its file does not exist any more.
         let stats =
             threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
         stats
@@ -207,10 +206,10 @@ impl Process {
             .any(|is| is)
     }
 
-    /// Returns the process's total CPU time, user and system.
+    /// Returns the CPU time that the process has used in user and in kernel mode.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(self.proc("stat")).unwrap();
-        // The name in parentheses may contain any characters; the times are fields 14 and 15.
+        // The name in parentheses may contain any characters. The times are fields 14 and 15.
         let fields = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().skip(11);
         let ticks: u64 = fields.take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
         Duration::from_secs(ticks) / rustix::param::clock_ticks_per_second() as u32
@@ -230,7 +229,7 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("a child process");
     }
 
-    /// Waits until the process exits. Returns its status.
+    /// Waits until the process has exited. Returns its status.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -242,7 +241,7 @@ impl Process {
         }
     }
 
-    /// Stops the process with SIGTERM. It must exit successfully.
+    /// Ends the process with SIGTERM. The process must exit successfully.
     pub(crate) fn stop(mut self) {
         self.signal(Signal::TERM);
         assert!(self.ended().success(), "the process failed");
@@ -251,13 +250,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // This fails if the process has already exited.
+        // The kill fails if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Pauses between two checks of the server process, which cannot notify the test of changes.
+/// Pauses between two checks. Polling is necessary because the server process cannot notify the
+/// test.
 pub(crate) fn pause() {
     thread::sleep(Duration::from_millis(10));
 }

@@ -1,4 +1,4 @@
-//! Runs the server process: this test executable, started again.
+//! The main function of the server process, for which the test executable starts itself again.
 
 use std::collections::HashSet;
 use std::env;
@@ -15,14 +15,17 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::Adapter;
 use crate::Runtime;
 
-/// The environment variable with the options of [`serve`], as `name=value` separated by spaces.
+/// The environment variable that contains the options of [`serve`], as `name=value` separated by
+/// spaces.
 pub(super) const OPTIONS: &str = "ROOMER_CHAOS_SERVER";
 
-/// Prefixes of the lines that [`serve`] writes to its standard output.
+/// The beginning of the line in which [`serve`] reports its address.
 pub(super) const LISTENING: &str = "listening on ";
+/// The beginning of a line with statistics; see [`answer`].
 pub(super) const STATS_LINE: &str = "numbers ";
 
-/// Not a test: the other tests' server. It exits on SIGTERM, or when its standard input ends.
+/// Not a test: it runs the server for the other tests. It exits on SIGTERM, or at the end of
+/// standard input.
 #[test]
 #[ignore = "the other tests start it as their server"]
 fn serve() {
@@ -48,7 +51,7 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
         "write" => builder.write_timeout(time),
         "close" => builder.close_timeout(time),
         "message" => builder.max_message(number as usize),
-        // Disables notices about members of `root` and of the crowd.
+        // Do not notify clients about members of `root` and of the crowd.
         "quiet" => builder.presence("root", Presence::Off).presence("crowd", Presence::Off),
         "window" => builder.resume_window(time),
         "keep" => builder.resume_buffer(number as usize),
@@ -65,8 +68,8 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
     }
 }
 
-/// Adds handlers for clients with sessions: answers to requests, each of which must be handled
-/// once, and info changes.
+/// Adds handlers for clients with sessions: they answer requests, each of which must be handled
+/// exactly once, and accept info changes.
 fn with_requests(builder: Builder) -> Builder {
     let seen = Arc::new(Mutex::new(HashSet::new()));
     let is_new = move |payload: &[u8]| match seen.lock().unwrap().insert(payload.to_vec()) {
@@ -88,7 +91,7 @@ fn with_requests(builder: Builder) -> Builder {
         })
 }
 
-/// Answers each line of standard input with a line of statistics.
+/// For each line on standard input, prints a line of statistics.
 fn answer(server: &Server) {
     for line in io::stdin().lock().lines() {
         if line.is_err() {
@@ -111,7 +114,7 @@ fn answer(server: &Server) {
         let closes: Vec<_> = closes.collect();
         print(&format!("{STATS_LINE}{} {}", numbers.join(" "), closes.join(" ")));
     }
-    // The test that started this process has ended.
+    // Standard input has ended, so the test that started this process has ended as well.
     process::exit(3);
 }
 

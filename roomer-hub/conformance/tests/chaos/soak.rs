@@ -1,5 +1,5 @@
-//! The soak test with attackers: they run next to honest clients on one server, generated from a
-//! seed.
+//! A soak test with attackers. They run next to honest clients on the same server, and all actions
+//! are generated from a seed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::env;
@@ -17,29 +17,32 @@ use super::view::RoomState;
 use roomer_conformance::client::TIMEOUT;
 use roomer_simulator::random::{Random, Source};
 
-/// The number of honest clients, including the reference client.
+/// The number of honest clients. It includes the reference client.
 const CLIENTS: usize = 200;
 
-/// The number of rooms that the reference client is in, including `root`.
+/// The number of rooms that the reference client is in. It includes `root`.
 const WATCHED: usize = 13;
-/// The number of rooms without the reference client, which end when their last member leaves.
+/// The number of rooms that the reference client is not in. Such a room is removed when its last
+/// member leaves.
 const UNWATCHED: usize = 6;
 
-/// Timeouts short enough to expire many times during the test. The pong timeout allows for a busy
-/// machine: a client that is not scheduled for a while must not be closed.
+/// The timeouts are so short that they expire many times during the test. The pong timeout is
+/// longer, so that a client which a busy machine does not run for a while is not closed.
 const OPTIONS: &str = "handshake=2000 ping=1000 pong=20000 write=8000 close=4000 backlog=4194304";
 
-/// How much memory in KiB the allocator may keep after the second run, in addition to what it keeps
-/// after the first.
+/// How much memory in KiB the allocator may keep after the second run, besides what it keeps after
+/// the first.
 const ALLOCATOR_ALLOWANCE: usize = 40 * 1024;
 
-/// How long the test handles received frames before it reads again.
+/// How long received frames are handled before the test reads again.
 const PROCESSING_SLICE: Duration = Duration::from_millis(20);
 
-/// The maximum number of bytes read but not handled. Above it, the clients stop sending.
+/// The maximum number of bytes that were read and not handled yet. If there are more, the clients
+/// stop sending.
 const MAX_UNPROCESSED: usize = 4 << 20;
 
-/// How many packets honest clients may be ahead of the reference client before they wait for it.
+/// How many packets the honest clients may be ahead of the reference client. If there are more,
+/// they wait.
 const MAX_AHEAD: usize = 20_000;
 
 struct Soak {
@@ -48,10 +51,10 @@ struct Soak {
     seed: u64,
     log: DeliveryLog,
     clients: Vec<HonestClient>,
-    /// The index of the next client whose received bytes are handled.
+    /// The index of the client whose received frames are handled next.
     next: usize,
     victims: Victims,
-    /// True while no new attackers may start.
+    /// While this is true, no new attackers start.
     pause_new: Arc<AtomicBool>,
 }
 
@@ -63,8 +66,8 @@ fn honest_clients_get_all_guarantees_next_to_attackers() {
     let _guide = ReproductionHint(seed, seconds);
     let mut process = Process::start_busy(OPTIONS);
     let start = process.level();
-    // A first run with each kind of attacker shows how much the allocator and the runtime keep. In
-    // the second run, memory must not grow much with any allocator.
+    // The first run, with each kind of attacker, determines how much memory the allocator and the
+    // runtime keep. In the second run, the memory must not grow much more, with any allocator.
     process = Soak::new(process, seed ^ 1).run(Duration::from_secs(2));
     process.recovers(start, usize::MAX / 2);
     let warm = process.level();
@@ -74,7 +77,7 @@ fn honest_clients_get_all_guarantees_next_to_attackers() {
     process.stop();
 }
 
-/// Prints the settings that repeat a failed run.
+/// If the run fails, prints the settings with which it can be repeated.
 struct ReproductionHint(u64, u64);
 
 impl Drop for ReproductionHint {
@@ -101,7 +104,7 @@ impl Soak {
         Soak { process, rng, seed, log, clients, next: 0, victims, pause_new }
     }
 
-    /// Runs the whole test, until no client is left.
+    /// Runs the whole test. At its end, no client is left.
     fn run(mut self, time: Duration) -> Process {
         self.gather();
         let stop = AtomicBool::new(false);
@@ -140,7 +143,8 @@ impl Soak {
         self.process
     }
 
-    /// Connects the reference client, joins it to the watched rooms, and then connects the others.
+    /// Connects the reference client, which joins the watched rooms. Then connects the other
+    /// clients.
     fn gather(&mut self) {
         self.clients.push(HonestClient::connect(self.process.addr, ReceiveBuffer::Default, true));
         self.until("the reference client is connected", |soak| soak.clients[0].view.me.is_some());
@@ -160,8 +164,8 @@ impl Soak {
         });
     }
 
-    /// Reads and writes for all clients. Since checks are slow, input that is not handled within
-    /// [`PROCESSING_SLICE`] waits for the next step, so that no client becomes a slow reader.
+    /// Reads and writes once for each client. Checks are slow: input that was not handled within
+    /// [`PROCESSING_SLICE`] waits until the next turn, so that no client becomes a slow reader.
     fn turn(&mut self) {
         let mut some = false;
         for client in &mut self.clients {
@@ -189,7 +193,7 @@ impl Soak {
         self.log.check_suspected_loss();
     }
 
-    /// Steps until a condition holds, for at most [`TIMEOUT`].
+    /// Runs turns until a condition holds, for [`TIMEOUT`] at most.
     #[track_caller]
     fn until(&mut self, what: &str, is_so: impl Fn(&mut Soak) -> bool) {
         let deadline = Instant::now() + TIMEOUT;
@@ -199,7 +203,7 @@ impl Soak {
         }
     }
 
-    /// Lets a few honest clients act, unless too much input is unhandled.
+    /// Makes a few honest clients act, unless too much input has not been handled.
     fn act_some(&mut self) {
         let unread: usize = self.clients.iter().map(|client| client.peer.unread()).sum();
         let is_behind = unread > MAX_UNPROCESSED;
@@ -233,11 +237,11 @@ impl Soak {
             ..90 if is_in => client.say(log, room, "hello", rng.below(200) as usize),
             ..95 if is_in => client.say(log, room, "hello", rng.below(LONGEST as u32) as usize),
             ..97 if is_in => (0..50).for_each(|_| client.say(log, room, "hello", 30)),
-            // This exceeds what a small receive buffer accepts.
+            // More than a small receive buffer can hold.
             ..98 if is_in => (0..40).for_each(|_| client.say(log, room, "hello", 4000)),
             ..105 if is_in => client.join(log, room),
             ..130 if is_in => client.leave(log, room),
-            // Messages sent directly after a join are sent as a member.
+            // Messages that directly follow a join are sent as a member.
             ..60 => {
                 client.join(log, room);
                 (0..rng.below(3)).for_each(|_| client.say(log, room, "hello", 10));
@@ -263,7 +267,7 @@ impl Soak {
         }
     }
 
-    /// Waits until every client's view is right, after the attackers have stopped.
+    /// Waits until the view of every client is right. Requires that the attackers have stopped.
     fn wait_until_consistent(&mut self) {
         self.until("all requests are answered and all logs agree", |soak| {
             let Soak { clients, log, .. } = soak;
@@ -285,7 +289,7 @@ impl Soak {
         })
     }
 
-    /// Returns each room's members, based on each client's rooms.
+    /// Returns the members of each room, according to the rooms of each client.
     fn truth(&self) -> HashMap<Room, BTreeSet<ClientIndex>> {
         let mut truth: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
         for client in &self.clients {
@@ -296,7 +300,7 @@ impl Soak {
         truth
     }
 
-    /// Sends a message to each room, which must reach every other member exactly once.
+    /// Sends a message to each room. Every other member must receive it exactly once.
     fn probe(&mut self) {
         let Soak { clients, log, .. } = self;
         let mut spoken = HashMap::new();
@@ -327,7 +331,7 @@ impl Soak {
         }
     }
 
-    /// Lets all clients leave all rooms and close, the reference client last.
+    /// Makes all clients leave all rooms and close. The reference client is the last.
     fn leave_all(&mut self) {
         let Soak { clients, log, .. } = self;
         for client in &mut clients[1..] {
@@ -360,13 +364,13 @@ impl Soak {
     }
 }
 
-/// Returns a client's receive buffer. Every fourth one is small so that the server occasionally
-/// waits for it.
+/// Returns the size of a client's receive buffer. Every fourth is small, so that the server has to
+/// wait for these clients now and then.
 fn receive_buffer(index: usize) -> ReceiveBuffer {
     if index.is_multiple_of(4) { ReceiveBuffer::Small } else { ReceiveBuffer::Default }
 }
 
-/// Stops the attackers on drop, even if the honest clients have failed.
+/// Stops the attackers when it is dropped, even if an honest client has failed.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

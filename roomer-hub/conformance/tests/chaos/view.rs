@@ -1,20 +1,20 @@
-//! One client's view of its rooms, updated and checked with every packet.
+//! The view that a client has of its rooms. Every packet updates it, and is checked against it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::delivery_log::{ClientIndex, DeliveryLog, LogCursor, Observed, Room, number};
 use roomer_conformance::wire::{self, PacketView};
 
-/// The room that every client joins when it connects.
+/// The room that each client joins when it connects.
 pub(super) const ROOT: Room = 0;
 
 /// A client's view of its rooms.
 pub(super) struct View {
-    /// The client's own index, known after the first `join_ack`.
+    /// The client's own index. `None` until the first `join_ack`.
     pub(super) me: Option<ClientIndex>,
     pub(super) is_reference: bool,
     pub(super) rooms: BTreeMap<Room, RoomState>,
-    /// How many times the client has joined each room.
+    /// For each room, how many times the client has joined it.
     pub(super) joins: BTreeMap<Room, usize>,
     pub(super) told: HashMap<ClientIndex, u32>,
     pub(super) probes: BTreeMap<Room, usize>,
@@ -29,19 +29,19 @@ pub(super) enum RoomState {
     Leaving(Membership),
 }
 
-/// A client's view of a room that it is in.
+/// The view of a room that the client is in.
 pub(super) struct Membership {
     pub(super) members: BTreeSet<ClientIndex>,
     cursor: LogCursor,
-    /// Each honest member's next message number, as far as it is known.
+    /// For each honest member, the number of its next message, as far as it is known.
     next: HashMap<ClientIndex, Next>,
-    /// The number of repeated joins not yet answered.
+    /// The number of repeated joins that the server has not answered yet.
     pub(super) repeats: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Next {
-    /// The first message after the member's join.
+    /// The first message that follows the member's join.
     Start,
     Is(u32),
 }
@@ -59,7 +59,7 @@ impl View {
         }
     }
 
-    /// Returns a packet for joining a room, or repeating a join.
+    /// Returns the packet that joins a room, or joins it again.
     pub(super) fn join(&mut self, log: &DeliveryLog, room: Room) -> Option<Vec<u8>> {
         match self.rooms.get_mut(&room) {
             None => drop(self.rooms.insert(room, RoomState::Joining)),
@@ -69,7 +69,7 @@ impl View {
         Some(wire::to_room(&log.rooms[room], "join", b""))
     }
 
-    /// Returns a packet for a message to a room that the client has joined or is joining.
+    /// Returns a packet with a message to a room, which the client must have joined or be joining.
     pub(super) fn say(
         &self,
         log: &mut DeliveryLog,
@@ -82,7 +82,7 @@ impl View {
         Some(wire::to_room(&log.rooms[room], event, &payload))
     }
 
-    /// Returns a packet for a direct message to a client.
+    /// Returns a packet with a direct message to a client.
     pub(super) fn tell(
         &self,
         log: &mut DeliveryLog,
@@ -94,7 +94,7 @@ impl View {
         Some(wire::to_client(log.id(to), room, "direct", &payload))
     }
 
-    /// Returns a packet for leaving a room.
+    /// Returns the packet that leaves a room.
     pub(super) fn leave(&mut self, log: &mut DeliveryLog, room: Room) -> Option<Vec<u8>> {
         let me = self.me?;
         let RoomState::In(_) = self.rooms.get(&room)? else { return None };
@@ -105,8 +105,8 @@ impl View {
         Some(wire::to_room(&log.rooms[room], "leave", b""))
     }
 
-    /// Returns a packet for a message from the client to itself, which must arrive after all
-    /// messages sent to it earlier.
+    /// Returns a packet with a message from the client to itself. It must arrive after all messages
+    /// that were sent to the client before.
     pub(super) fn fence(&self, log: &DeliveryLog) -> Vec<u8> {
         let id = log.id(self.me.expect("the first join_ack has arrived"));
         wire::to_client(id, "root", "fence", b"")
@@ -126,7 +126,8 @@ impl View {
         }
     }
 
-    /// Ends the client's memberships, whose packets must still appear in the log.
+    /// Ends the client's memberships. Packets that were received in them must still appear in the
+    /// log.
     pub(super) fn end(self, log: &mut DeliveryLog) {
         let Some(me) = self.me else { return };
         for state in self.rooms.into_values() {
@@ -189,8 +190,8 @@ impl View {
         log.end(me, membership.cursor);
     }
 
-    /// Returns the membership that a packet belongs to. Packets must arrive between `join_ack` and
-    /// `leave_ack`.
+    /// Returns the membership to which a packet belongs. Such a packet must arrive after the
+    /// `join_ack` and before the `leave_ack`.
     fn membership<'m>(
         &'m mut self,
         log: &DeliveryLog,
@@ -254,7 +255,7 @@ impl View {
             };
             assert!(is_next, "{}: {number}, but {expected:?} is next", log.id(by));
         }
-        // Attackers put an honest client's id into both the payload and `src`.
+        // The payload of a forged message is the honest client's id, which must not be in `src`.
         assert!(view.event != b"forged" || view.payload != view.src, "a forged src");
         assert!(!matches!(view.event, b"open" | b"close"), "a reserved event");
         let observed = Observed::said(by, view.event, view.payload);
@@ -283,12 +284,13 @@ impl View {
                 assert_eq!(by, me, "a fence of another client");
                 self.fences += 1;
             }
-            // Do not check the contents of attackers' messages.
+            // This is an attacker's message, whose contents are not checked.
             _ => {}
         }
     }
 
-    /// Returns true if all requests are answered and the log contains all received packets.
+    /// Returns true if all of the client's joins and leaves are answered, and all packets that it
+    /// has received are in the log.
     pub(super) fn is_settled(&mut self, log: &mut DeliveryLog) -> bool {
         let Some(me) = self.me else { return false };
         self.rooms.values_mut().all(|state| match state {
@@ -300,7 +302,7 @@ impl View {
         })
     }
 
-    /// Returns true if all direct messages to the client have arrived.
+    /// Returns true if all direct messages to this client have arrived.
     pub(super) fn has_all_direct(&self, log: &DeliveryLog) -> bool {
         let Some(me) = self.me else { return false };
         log.told(me).all(|(from, told)| self.told.get(&from).copied().unwrap_or(0) == told)

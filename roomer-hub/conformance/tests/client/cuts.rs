@@ -1,4 +1,4 @@
-//! Client streams that a test can cut.
+//! Streams for a client that a test can cut.
 
 use std::io;
 use std::pin::Pin;
@@ -10,16 +10,16 @@ use std::time::Duration;
 use futures_util::{AsyncRead, AsyncWrite};
 use roomer_engine::client::{Address, Client, Runtime};
 
-/// Controls the sockets of all of a client's connections.
+/// Controls the sockets of all connections that a client opens.
 #[derive(Clone, Default)]
 pub(super) struct Cuts(Arc<CutState>);
 
 #[derive(Default)]
 struct CutState {
-    /// The number of the first connection that has not been cut.
+    /// The number of the first connection that was not cut.
     first: AtomicUsize,
     dials: AtomicUsize,
-    /// The number of the connection that drops written bytes, plus one.
+    /// The number, plus one, of the connection on which written bytes are dropped.
     swallowing: AtomicUsize,
     swallowed: AtomicUsize,
     wakers: Mutex<Vec<Waker>>,
@@ -30,7 +30,7 @@ impl Cuts {
         self.client_of(&[url], extended)
     }
 
-    /// Returns a client that connects to these servers in turn.
+    /// Returns a client that connects to these servers, one after another.
     pub(super) fn client_of<R: Runtime>(&self, urls: &[&str], extended: bool) -> Client<R> {
         let addresses: Vec<Address> = urls.iter().map(|url| url.parse().unwrap()).collect();
         let (cuts, url) = (self.clone(), urls[0]);

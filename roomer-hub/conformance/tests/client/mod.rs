@@ -18,13 +18,13 @@ use roomer_engine::{
     Builder, Claims, Conn, HandlerError, OwnedMessage, Rejection, ReplyError, Server,
 };
 
-/// The timeout for requests, which no test reaches.
+/// A timeout for requests that is never reached in these tests.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The number of cases; the timeout for a single test applies to each.
+/// The number of cases. The timeout of a whole run is this many times that of a single test.
 pub(crate) const CASES: u32 = 8;
 
-/// Runs all cases on one runtime. `start` starts a server and returns its address.
+/// Runs all cases on one runtime. `start` starts a server, and returns its address.
 pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
     let serve = |build: fn(Builder) -> Builder| {
         let server = build(Server::builder()).build().unwrap();
@@ -35,8 +35,8 @@ pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
     a_session_continues_on_the_next_connection::<R>(&serve(|builder| builder).1).await;
     let (server, url) = serve(|builder| builder.extended(false));
     losses_are_reported_without_a_session::<R>(&server, &url).await;
-    // This exceeds the case's twelve megabytes, so a reader that is not scheduled for a
-    // second is not closed.
+    // More than the twelve megabytes of this case: a reader that does not run for a second must not
+    // be closed.
     let large = |builder: Builder| builder.message_rate(100_000, 100_000).max_backlog(64 << 20);
     a_large_backlog_arrives::<R>(&serve(large).1).await;
     handles_and_streams_end::<R>(&serve(|builder| builder).1).await;
@@ -96,7 +96,7 @@ async fn rooms_and_messages<R: Runtime>(url: &str) {
 
     bobs.leave();
     assert!(own.next().await.is_none());
-    // A room that was left before the subscription ends it too.
+    // A subscription also ends if the room was left before.
     assert!(bobs.messages().next().await.is_none());
     assert_eq!(bobs.send("chat", "late"), Err(SendError::NotJoined));
     let left = Event::MemberLeft { room: "lobby".into(), id };
@@ -123,7 +123,7 @@ async fn a_session_continues_on_the_next_connection<R: Runtime>(url: &str) {
             cuts.cut();
         }
         if number % 10 == 0 {
-            // Some messages are in flight when the connection breaks.
+            // When the connection breaks, some messages are in flight.
             ann.opened().await.unwrap();
             ann.wake();
         }
@@ -148,7 +148,7 @@ async fn losses_are_reported_without_a_session<R: Runtime>(server: &Server, url:
     lobby.joined().await.unwrap();
     let (before, mut events) = (ann.id().unwrap(), ann.events());
     assert!(!ann.is_extended());
-    // The network accepts the message, but delivers no more bytes.
+    // The network still accepts the message, but delivers no more bytes.
     cuts.swallow();
     lobby.send("chat", "uncertain").unwrap();
     while cuts.swallowed() == 0 {
@@ -198,7 +198,7 @@ async fn handles_and_streams_end<R: Runtime>(url: &str) {
     let bobs = bob.join("lobby");
     bobs.joined().await.unwrap();
     let mut heard = bobs.messages();
-    // The room's handle is the last one.
+    // Drop all handles except that of the room.
     let lobby = ann.join("lobby");
     let (mut events, mut messages) = (ann.events(), lobby.messages());
     lobby.joined().await.unwrap();
@@ -212,7 +212,7 @@ async fn handles_and_streams_end<R: Runtime>(url: &str) {
         last = Some(event);
     }
     assert_eq!(last, Some(Event::Closed(Closing::Application)));
-    // A slow reader misses the oldest messages.
+    // A slow reader misses the oldest of the messages.
     let mut few = bobs.messages_with(2);
     let carl = Client::<R>::connect(url).unwrap();
     let carls = carl.join("lobby");
@@ -236,7 +236,7 @@ async fn failures_are_events<R: Runtime>(url: &str) {
     let builder = Client::<R>::builder(&format!("ws://127.0.0.1:{port}/ws")).unwrap();
     let nowhere = builder.delays(Duration::ZERO, Duration::ZERO).retries(2).connect().unwrap();
     let Closing::GaveUp(Failure::Connect(_)) = nowhere.closed().await else { panic!() };
-    // The server answers another path with 404.
+    // For any other path, the server's response is 404.
     let builder = Client::<R>::builder(&url.replace("/ws", "/other")).unwrap();
     let other = builder.retries(0).connect().unwrap();
     let why = other.closed().await;
@@ -276,7 +276,7 @@ async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
     for greeting in ["hi", "", "panic", "error"] {
         answers.push(lobby.request_to(id, "name", greeting, LIMIT));
     }
-    // The requests survive the loss of both connections.
+    // Both connections are lost, but the requests are still answered.
     cuts.cut();
     let mut texts = Vec::new();
     for answer in answers {
@@ -287,7 +287,7 @@ async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
     }
     let failed = "failed: the handler has failed";
     assert_eq!(texts, ["hi, Bob", "invalid: a greeting, please", failed, failed]);
-    // Ann has no request handlers, and the server has only one.
+    // Ann has no handlers for requests, and the server has only one.
     let unknown = bobs.request_to(ann.id().unwrap(), "name", "hi", LIMIT).await;
     let Err(RequestError::Failed { code, .. }) = unknown else { panic!("{unknown:?}") };
     assert_eq!(code, "unknown");
@@ -309,7 +309,7 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
                 Some("expired") => Err(Rejection::unauthorized("a new token, please")),
                 token => Ok(check(token.unwrap_or_default())),
             })
-            // Every login is due for renewal immediately, but only Ann's is renewed.
+            // All logins must be renewed immediately, but only Ann's can be.
             .renew_login(move |_, token| match token {
                 "ann" => Ok(Claims::new().user("ann").good_for(2 * LIMIT).with(Renewed)),
                 _ => Err(Rejection::unauthorized("a new token, please")),
@@ -320,7 +320,7 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
             })
     });
     let builder = Client::<R>::builder(&url).unwrap().delays(Duration::ZERO, Duration::ZERO);
-    // The rejection of the first token is not final, since there is another.
+    // Since there is another token, the rejection of the first one is not final.
     let is_first = AtomicBool::new(true);
     let token = move || {
         let token = if is_first.swap(false, Ordering::Relaxed) { "expired" } else { "ann" };
@@ -334,7 +334,7 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
     assert_eq!(server.stats().opened, 1, "without a new connection");
 }
 
-/// Fails the test if a future exceeds a timeout.
+/// Runs a future. Fails the test if it takes longer than `limit`.
 pub(crate) async fn within<R: Runtime>(limit: Duration, run: impl Future<Output = ()>) {
     let mut run = std::pin::pin!(run);
     let mut limit = std::pin::pin!(R::sleep(limit));

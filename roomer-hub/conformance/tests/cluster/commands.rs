@@ -1,4 +1,4 @@
-//! Tests application commands for connections to another node.
+//! Tests an application's commands for connections to another node.
 
 use std::sync::{Arc, Mutex};
 
@@ -34,7 +34,7 @@ pub(crate) fn the_application_commands_connections_of_other_nodes(nodes: &mut No
     assert!(server.kick(id(&b), "lobby"));
     b.expect_left("lobby");
     a.expect_member_left("lobby", &b.id);
-    // This node has no member in the room.
+    // On this node, the room has no members.
     b.join("far");
     nodes.shows(&b, "far");
     server.broadcast("far", "news", b"four");
@@ -57,7 +57,7 @@ pub(crate) fn an_unknown_id_is_reported_as_such(nodes: &mut Nodes) {
     assert!(!server.disconnect(stranger, 4000, ""));
     assert!(server.conn(id(&b)).is_none(), "its claims are at its own node");
     assert!(nodes.server(1).conn(id(&b)).is_some());
-    // The other node's name arrives with its first heartbeat, possibly after its members.
+    // The name of the other node arrives with its first heartbeat, which may follow its members.
     let peer = until("no beat comes", || {
         let mut peers = server.cluster()?.peers;
         assert_eq!(peers.len(), 1);
@@ -109,10 +109,10 @@ pub(crate) fn a_message_of_the_application_above_the_limit_is_refused_with_a_war
     server.conn(id(&a)).unwrap().send_to_room("root", "news", &payload);
     assert!(!server.send(id(&b), "news", &payload));
     let taken = std::mem::take(&mut *warnings.lock().unwrap());
-    // Each kind of warning is reported at most once in ten seconds.
+    // The same kind of warning is reported at most once in ten seconds.
     let reason = WarningReason::MessageTooLarge { event: "news".into(), bytes: 1001, limit: 1000 };
     assert_eq!(taken, [reason]);
-    // The limit does not apply to messages that stay on this node.
+    // Messages that stay on this node are not subject to the limit.
     assert!(server.send(id(&a), "news", &payload));
     let own = a.id.clone();
     a.expect("root", "news", &own, "", &payload);

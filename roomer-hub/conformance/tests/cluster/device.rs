@@ -1,4 +1,5 @@
-//! A client that keeps its session over its sockets, and nodes that hand sessions over to each other.
+//! A client that keeps its session over several sockets, and functions that wait for the nodes'
+//! handovers.
 
 use roomer_conformance::client::{Client as RawClient, Received};
 use roomer_conformance::programs::until;
@@ -7,11 +8,11 @@ use roomer_engine::Builder;
 
 use super::nodes::Nodes;
 
-/// A client that keeps its session over its sockets.
+/// A client that keeps its session over several sockets.
 pub(super) struct Device {
     pub(super) client: RawClient,
     pub(super) token: String,
-    /// The number of the session's packets that it has received.
+    /// The number of packets that the client has received in the session.
     pub(super) received: u64,
     pub(super) query: &'static str,
 }
@@ -26,8 +27,8 @@ impl Device {
         &self.client.id
     }
 
-    /// Connects to a node with the token. Returns the number of packets that the server has received,
-    /// and the earlier socket.
+    /// Reconnects to a node with the session's token. Returns the number of packets that the server
+    /// has received, and the previous socket.
     pub(super) fn returns(&mut self, nodes: &Nodes, index: usize) -> (u64, RawClient) {
         let Device { token, received, query, .. } = self;
         let query = format!("{query}&session={token}&received={received}");
@@ -39,7 +40,7 @@ impl Device {
         (hello["received"].as_u64().unwrap(), old)
     }
 
-    /// Connects to a node with the token, which starts a new session.
+    /// Connects to a node with the session's token, where a new session must start.
     pub(super) fn starts_over(&self, nodes: &Nodes, index: usize, query: &str) -> RawClient {
         let Device { token, received, .. } = self;
         let query = format!("{query}&session={token}&received={received}");
@@ -48,7 +49,7 @@ impl Device {
         client
     }
 
-    /// Returns the next packet that is counted.
+    /// Returns the next packet that counts in the session.
     pub(super) fn packet(&mut self) -> Packet {
         loop {
             let packet = self.client.expect_packet();
@@ -77,7 +78,8 @@ pub(super) fn start(nodes: &mut Nodes, count: usize, options: impl Fn(Builder) -
     have_heard(nodes);
 }
 
-/// Waits until each node has received a heartbeat of the others, which says that they accept tunnels.
+/// Waits until each node has received a heartbeat from every other node, which says that the node
+/// accepts tunnels.
 pub(super) fn have_heard(nodes: &Nodes) {
     for node in nodes.nodes.iter().flatten() {
         until("a node sends no heartbeats", || {
@@ -87,12 +89,12 @@ pub(super) fn have_heard(nodes: &Nodes) {
     }
 }
 
-/// Waits for the end of a socket, however it ends.
+/// Waits until a socket has ended, in any way.
 pub(super) fn expect_end(client: &mut RawClient) {
     while let Received::Packet(_) = client.receive() {}
 }
 
-/// Waits until a node has this many sockets whose sessions are on other nodes.
+/// Waits until a node has this many sockets that belong to sessions on other nodes.
 pub(super) fn has_forwarded(nodes: &Nodes, index: usize, sockets: usize) {
     until("a node has other sockets of other nodes' sessions", || {
         (nodes.sessions(index).forwarded == sockets).then_some(())

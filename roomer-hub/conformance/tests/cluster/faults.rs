@@ -1,4 +1,4 @@
-//! Tests broker and node failures, as seen by clients.
+//! Tests failures of brokers and nodes, as clients observe them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use roomer_engine::cluster::{Cluster, PeerState};
 
 use super::nodes::Nodes;
 
-/// Waits until a node's link is up or down.
+/// Waits until the link of a node is up, or down.
 fn link(nodes: &Nodes, index: usize, is_up: bool) {
     until("the link does not change", || {
         (nodes.server(index).cluster()?.is_up == is_up).then_some(())
@@ -49,7 +49,7 @@ pub(crate) fn without_a_broker_each_node_shows_its_own_members(nodes: &mut Nodes
     nodes.broker.kill();
     a.expect_member_left("root", &b.id);
     b.expect_member_left("root", &a.id);
-    // Memberships and messages on one node are not affected.
+    // Memberships and messages on the same node must not be affected.
     let mut c = Client::connect(nodes.nodes[0].as_ref().unwrap().addr);
     a.expect_new_member("root", &c.id);
     assert_eq!(c.root_members.len(), 2);
@@ -77,7 +77,7 @@ pub(crate) fn a_node_that_stops_in_order_takes_its_members_along(nodes: &mut Nod
     nodes.start(2);
     let [mut a, mut b] = nodes.clients([0, 1]);
     b.send_to_room("root", "chat", b"the last word");
-    // After this, the server has read the message.
+    // Wait until the server has read the message.
     b.expect_nothing();
     nodes.stop(1);
     a.expect("root", "chat", "", &b.id, b"the last word");
@@ -104,7 +104,7 @@ pub(crate) fn a_wrong_address_costs_only_a_warning(nodes: &mut Nodes) {
     });
     assert!(text.contains("nats://127.0.0.1:1"), "{text}");
     assert!(!nodes.server(index).cluster().unwrap().is_up);
-    // The stop does not wait for the broker.
+    // The stop must not wait for the broker.
     nodes.stop(index);
     assert_eq!(a.expect_close(1001), "server is going away");
 }
@@ -126,7 +126,7 @@ pub(crate) fn health_can_depend_on_the_broker_and_a_stop_does_not(nodes: &mut No
     let [mut a, mut b] = nodes.clients([index, index]);
     nodes.broker.kill();
     is_ready(nodes, false);
-    // The node still serves its own clients.
+    // The node must still serve its own clients.
     a.send_to_room("root", "chat", b"alone");
     b.expect("root", "chat", "", &a.id, b"alone");
     nodes.broker.restart();
@@ -135,7 +135,8 @@ pub(crate) fn health_can_depend_on_the_broker_and_a_stop_does_not(nodes: &mut No
     link(nodes, index, false);
     nodes.stop(index);
     a.expect_close(1001);
-    // The other node receives no goodbye, so it shows the members until it declares its peer dead.
+    // The other node receives no goodbye. It therefore shows the members until it declares its peer
+    // dead.
     nodes.counts(other, "root", 0);
     let gone = nodes.server(other).stats().cluster.unwrap().gone;
     assert_eq!(gone.into_iter().collect::<Vec<_>>(), [("silent", 1)]);
@@ -154,7 +155,7 @@ pub(crate) fn frames_of_other_clusters_at_the_broker_are_ignored(nodes: &mut Nod
     assert_eq!(nodes.server(other).cluster().unwrap().peers_in(PeerState::Live), 0);
 }
 
-/// Connects clients to the first two nodes, which a third node does not show.
+/// Connects clients to the first two nodes. A third node must not show them.
 fn nodes_clients(nodes: &Nodes) -> [Client; 2] {
     let connect = |index: usize| Client::connect(nodes.nodes[index].as_ref().unwrap().addr);
     let mut a = connect(0);

@@ -1,4 +1,5 @@
-//! Tests of sessions that continue at another node than their own, which copies the bytes.
+//! Tests sessions that continue on a socket to another node, which forwards the bytes to the
+//! session's own node.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +24,7 @@ pub(crate) fn a_session_continues_at_another_node_without_a_loss(nodes: &mut Nod
     let (mut near, mut far) = (nodes.client(0), nodes.client(1));
     near.expect_new_member("root", &far.id);
     nodes.join("lobby", [&mut near, &mut far]);
-    // The notices about both, in `root` and in the lobby.
+    // Skip the notices about both clients, in `root` and in the lobby.
     (0..4).for_each(|_| assert_eq!(ann.packet().event, "roomer:members"));
     let id = ann.id().to_owned();
     ann.client.send_to_room("lobby", "chat", b"before");
@@ -42,7 +43,7 @@ pub(crate) fn a_session_continues_at_another_node_without_a_loss(nodes: &mut Nod
     ann.expect("chat", &far.id, b"two");
     assert_eq!((nodes.sessions(0).resumed, nodes.sessions(0).detached), (1, 0));
     has_forwarded(nodes, 1, 1);
-    // More than the window of a tunnel, in one message each way.
+    // In each direction, send a message that is larger than the window of a tunnel.
     let large = vec![b'x'; 300_000];
     ann.client.send_to_room("lobby", "chat", &large);
     for client in [&mut near, &mut far] {
@@ -86,7 +87,7 @@ pub(crate) fn a_client_that_returns_again_takes_its_session_along(nodes: &mut No
     let mut bob = nodes.client(2);
     assert_eq!(ann.packet().event, "roomer:members");
     let id = ann.id().to_owned();
-    // Each time the earlier socket still looks open.
+    // Each time, the previous socket still looks open.
     for (at, node) in [1, 2, 1, 1, 0, 2].into_iter().enumerate() {
         let (received, mut old) = ann.returns(nodes, node);
         assert_eq!(received, at as u64);
@@ -134,7 +135,7 @@ pub(crate) fn a_client_that_changes_its_node_again_and_again_loses_and_doubles_n
             anns.send("count", text).unwrap();
             bobs.send("chat", text).unwrap();
             if number % 25 == 20 {
-                // Some messages are in flight when the connection breaks.
+                // When the connection breaks, some messages are in flight.
                 let dials = cuts.dials();
                 cuts.cut();
                 until("the client does not connect again", || (cuts.dials() > dials).then_some(()));
@@ -156,7 +157,7 @@ pub(crate) fn a_client_that_changes_its_node_again_and_again_loses_and_doubles_n
         }
     });
     assert!(cuts.dials() > 10);
-    // A socket that the client has given up may still request its session with an earlier token.
+    // A socket that the client has given up may still request the session with an earlier token.
     for refused in [0, 1].map(|node| nodes.sessions(node).refused) {
         assert_eq!((refused.other_user, refused.incomplete), (0, 0));
     }
@@ -184,7 +185,7 @@ pub(crate) fn the_claims_of_a_session_are_those_of_its_last_login(nodes: &mut No
     ann.returns(nodes, 1);
     ann.client.send_to_room("root", "who", b"");
     ann.expect("you", "", b"guest admin true");
-    // The time for which the login is valid is taken over too.
+    // The handover includes the time until which the login is valid.
     let end = loop {
         match ann.client.receive() {
             Received::Packet(_) => {}
@@ -194,7 +195,7 @@ pub(crate) fn the_claims_of_a_session_are_those_of_its_last_login(nodes: &mut No
     assert_eq!(end, Received::Close(Some(1008), "login expired".into()));
 }
 
-/// A value of the application's own type, which stays on its node.
+/// A value of a type of the application. It stays on the node of the session.
 #[derive(Clone)]
 struct Role(String);
 
@@ -215,7 +216,7 @@ pub(crate) fn only_the_token_and_the_user_of_a_session_continue_it(nodes: &mut N
     assert_eq!(nodes.sessions(1).refused.other_node, 3);
     assert_eq!((nodes.sessions(0).detached, nodes.sessions(1).forwarded), (1, 0));
     ann.returns(nodes, 1);
-    // The token was good once.
+    // The token was valid before.
     let other = ann.token.clone();
     (0..3).for_each(|_| assert_eq!(ann.packet().event, "roomer:members"));
     ann.client.send_to_room("lobby", "join", b"");
@@ -235,7 +236,8 @@ pub(crate) fn a_node_that_ends_closes_its_sessions_and_leaves_those_of_others(no
     nodes.has_detached(2, 1);
     ann.returns(nodes, 1);
     bob.returns(nodes, 1);
-    // The node of a session closes it, as one with a socket of its own.
+    // When its own node stops, the session is closed in the same way as one whose socket is on that
+    // node.
     nodes.stop(0);
     let end = loop {
         match ann.client.receive() {
@@ -248,7 +250,8 @@ pub(crate) fn a_node_that_ends_closes_its_sessions_and_leaves_those_of_others(no
         "{end:?}"
     );
     has_forwarded(nodes, 1, 1);
-    // The node of a socket drops it, and its client reaches the session through another one.
+    // When the node of the socket stops, the socket is dropped. The client then reaches its session
+    // through another node.
     assert_eq!(bob.packet().event, "roomer:members");
     nodes.stop(1);
     expect_end(&mut bob.client);
@@ -280,7 +283,7 @@ pub(crate) fn a_node_that_is_cut_off_loses_its_sessions_elsewhere(nodes: &mut No
         client
     };
     has_forwarded(nodes, 1, 0);
-    // Its own node keeps the session, and a client that reaches it there continues.
+    // The session is still on its own node, and a client that connects there continues it.
     nodes.has_detached(0, 1);
     ann.returns(nodes, 0);
 }
@@ -301,10 +304,11 @@ pub(crate) fn a_client_that_does_not_read_loses_its_session_and_delays_no_other(
     nodes.has_detached(0, 1);
     ann.returns(nodes, 1);
     let part = vec![b'x'; 50_000];
-    // It is detached after the timeout, and then misses more than is kept for it.
+    // After the timeout the session is detached. It then misses more packets than the node keeps
+    // for it.
     let is_closed = || nodes.server(0).stats().lost == 1;
     let mut left = Vec::new();
-    // More than the kernel buffers for it.
+    // Send more than the kernel buffers for the socket.
     for _ in 0..2000 {
         if is_closed() {
             break;
@@ -331,7 +335,7 @@ pub(crate) fn a_client_that_does_not_read_loses_its_session_and_delays_no_other(
     left.sort();
     let of = |room: &str| ("member_left".to_owned(), room.to_owned(), id.clone().into_bytes());
     assert_eq!(left, [of("lobby"), of("root")]);
-    // The other node drops the socket, although the last bytes do not fit into it.
+    // The other node must drop the socket, although the socket has no space for the last bytes.
     has_forwarded(nodes, 1, 0);
     let statistics = nodes.server(1).cluster().unwrap().statistics;
     assert_eq!((statistics.gaps, statistics.overflows), (0, 0));

@@ -1,4 +1,4 @@
-//! Tests rooms with a message history in a cluster, where each node keeps its own history.
+//! Tests rooms with a message history in a cluster. Each node keeps a history of its own.
 
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::Packet;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::nodes::Nodes;
 
-/// Receives until a packet with this event arrives.
+/// Receives packets until one with this event arrives.
 fn next_of(client: &mut Client, event: &str) -> Packet {
     loop {
         let packet = client.expect_packet();
@@ -18,7 +18,7 @@ fn next_of(client: &mut Client, event: &str) -> Packet {
     }
 }
 
-/// Joins a room, and returns the payload of `join_ack`.
+/// Joins a room. Returns the payload of the `join_ack`.
 fn join(client: &mut Client, room: &str, recall: &str) -> Value {
     client.send_to_room(room, "join", recall.as_bytes());
     serde_json::from_slice(&next_of(client, "join_ack").payload).unwrap()
@@ -36,7 +36,8 @@ pub(crate) fn a_position_of_another_node_is_not_mistaken_for_an_own_one(nodes: &
     assert_eq!((&*said.dst, &*said.payload), ("#1", &b"one"[..]));
     ann.send_to_room("chat", "say", b"two");
     assert_eq!(next_of(&mut bob, "say").dst, "#2");
-    // Ann has the position of her node's first message, and reconnects to the other node.
+    // Ann knows the position of the first message in the history of her node. She reconnects to the
+    // other node.
     let own = join(&mut ann, "chat", "{\"last\":0}")["at"][0].clone();
     let (mut ann, _) = nodes.extended_client(1);
     let ack = join(&mut ann, "chat", &format!("{{\"at\":[{own},1],\"last\":10}}"));

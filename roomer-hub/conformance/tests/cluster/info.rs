@@ -10,7 +10,7 @@ use super::nodes::{Nodes, id};
 
 impl Nodes {
     /// Connects an extended client to a node, and waits until all nodes show it in `root`. Returns
-    /// it with the member list that it received.
+    /// the client, and the member list that it has received.
     pub(crate) fn extended_client(&self, index: usize) -> (Client, String) {
         let addr = self.addr(index);
         let mut stream = dial(addr);
@@ -41,7 +41,8 @@ pub(crate) fn extended_members_see_the_info_of_members_on_other_nodes(nodes: &mu
     expect_change(&mut ann, "changed", &named);
     let (mut bob, _) = nodes.extended_client(1);
     expect_change(&mut ann, "joined", &entry(&bob.id, "null"));
-    // Ann's change may arrive before or after Bob's list, but not after her later messages.
+    // Ann's change may arrive before or after Bob's list, but it must arrive before her later
+    // messages.
     ann.send_to_room("root", "order", b"");
     while bob.expect_packet().event != "order" {}
     nodes.server(0).set_info(id(&ann), info("Eve")).unwrap();
@@ -53,7 +54,7 @@ pub(crate) fn extended_members_see_the_info_of_members_on_other_nodes(nodes: &mu
     expect_change(&mut ann, "joined", &entry(&plain.id, "null"));
     nodes.server(1).set_info(id(&plain), info("Zoe")).unwrap();
     expect_change(&mut ann, "changed", &entry(&plain.id, "{\"name\":\"Zoe\"}"));
-    // A node that starts later receives all member info.
+    // A node that starts later must receive the info of all members.
     let late = nodes.add(&|builder| builder, "chat");
     nodes.formed();
     let (carol, list) = nodes.extended_client(late);

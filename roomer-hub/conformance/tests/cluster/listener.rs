@@ -1,5 +1,5 @@
-//! A client that checks another client's numbered messages: each must arrive once and in order,
-//! unless the sender left and rejoined, which accounts for the loss.
+//! A client that checks another client's numbered messages. Each message must arrive once and in
+//! order. Messages may be missing only if the sender has left and rejoined.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ pub(crate) struct Listener {
     client: Client,
     room: &'static str,
     from: String,
-    /// Each room's members, as the client sees them.
+    /// The members that this client sees, each with its room.
     members: BTreeSet<(String, String)>,
-    /// The last received message's number.
+    /// The number of the last message that was received.
     last: u32,
-    /// True if messages before the next one may be missing, because the sender has left since the
-    /// last one.
+    /// True if the sender has left since the last message, so that messages before the next one may
+    /// be missing.
     may_miss: bool,
     /// How many times the sender has rejoined the room.
     pub(crate) returns: usize,
 }
 
 impl Listener {
-    /// Starts to check messages that `from` sends to `room`. The given clients are in that room and
-    /// in `root`.
+    /// Starts to check the messages that `from` sends to `room`. The clients `ids` are members of
+    /// that room and of `root`.
     pub(crate) fn new(client: Client, room: &'static str, from: &Client, ids: &[&str]) -> Listener {
         let rooms = ["root", room];
         let members = ids.iter().flat_map(|id| rooms.map(|room| (room.into(), (*id).into())));
@@ -37,8 +37,8 @@ impl Listener {
         }
     }
 
-    /// Receives all messages up to `last`. Whenever the sender rejoins, makes it send another
-    /// message, in case the last one was lost.
+    /// Receives all messages up to number `last`. Each time the sender rejoins, makes it send
+    /// another message, since the last one may be lost.
     pub(crate) fn hear(&mut self, from: &mut Client, mut last: u32) -> u32 {
         let mut returns = self.returns;
         while self.last < last {

@@ -1,4 +1,4 @@
-//! Tests room members across several nodes.
+//! Tests the members of rooms across several nodes.
 
 use roomer_conformance::client::Client;
 use roomer_engine::Presence;
@@ -23,7 +23,7 @@ pub(crate) fn a_join_lists_the_members_of_all_nodes_and_they_are_notified(nodes:
     for client in [&mut a, &mut b] {
         client.expect_new_member("lobby", &c.id);
     }
-    // A repeated join is answered with all members, and is not announced again.
+    // The answer to a repeated join contains all members, and the join is not announced again.
     assert_eq!(sorted(a.join("lobby")), ids(&[&a, &b, &c]));
     b.leave("lobby");
     for client in [&mut a, &mut c] {
@@ -57,7 +57,8 @@ pub(crate) fn a_node_that_starts_later_shows_all_members(nodes: &mut Nodes) {
 }
 
 pub(crate) fn a_node_that_starts_later_shows_thousands_of_rooms(nodes: &mut Nodes) {
-    // With so many rooms and such long names, the members take several frames.
+    // There are so many rooms, and their names are so long, that the members do not fit into one
+    // frame.
     const ROOMS: usize = 1500;
     let name = |number: usize| format!("{number}{}", "-".repeat(100));
     nodes.start_with(1, |builder| builder.max_rooms(ROOMS + 1));
@@ -111,14 +112,14 @@ pub(crate) fn a_move_is_one_step_for_other_nodes(nodes: &mut Nodes) {
     let [mut a, mut b] = nodes.clients([0, 1]);
     nodes.join("here", [&mut a, &mut b]);
     a.join("there");
-    // The command comes from the other node, whose application has only the id.
+    // The command comes from the other node, where the application knows only the client's id.
     assert!(nodes.server(0).move_to(id(&b), "here", "there"));
     b.expect_left("here");
     let ack = b.expect_packet();
     assert_eq!(sorted(b.snapshot("there", ack)), ids(&[&a, &b]));
     a.expect_member_left("here", &b.id);
     a.expect_new_member("there", &b.id);
-    // The member has left the room, so the move has no effect.
+    // The client has left that room, so the move must have no effect.
     assert!(nodes.server(0).move_to(id(&b), "here", "elsewhere"));
     nodes.server(0).send(id(&b), "fence", b"");
     let own = b.id.clone();

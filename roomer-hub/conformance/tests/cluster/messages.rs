@@ -17,7 +17,8 @@ pub(crate) fn messages_and_direct_messages_reach_other_nodes(nodes: &mut Nodes) 
     b.send_to_client(&c.id, "any room", "psst", b"\0\xff");
     let (to, from) = (c.id.clone(), b.id.clone());
     c.expect("any room", "psst", &to, &from, b"\0\xff");
-    // Use an unused id on a live node, and an id that matches no node.
+    // One id has the tag of a running node, but is not in use. The other id does not belong to any
+    // node.
     let unknown = format!("{}-0000-4000-8000-000000000000", &c.id[..8]);
     for dst in [&unknown, "00000000-0000-4000-8000-000000000000"] {
         a.send_to_client(dst, "", "psst", b"");
@@ -37,7 +38,7 @@ pub(crate) fn each_senders_messages_are_in_order_and_complete(nodes: &mut Nodes)
             let dst = c.id.clone();
             scope.spawn(move || {
                 for number in 0..COUNT {
-                    // Every tenth message is direct, and must not overtake the others.
+                    // Every tenth message is direct. It must not overtake the others.
                     match number % 10 {
                         9 => sender.send_to_client(&dst, "lobby", "n", &number.to_be_bytes()),
                         _ => sender.send_to_room("lobby", "n", &number.to_be_bytes()),
@@ -63,7 +64,7 @@ pub(crate) fn the_largest_message_and_the_oddest_names_pass(nodes: &mut Nodes) {
     let room = "ä\u{1F600}\0 *>.$\n\"\\".repeat(270);
     assert!((4000..4096).contains(&room.len()), "{}", room.len());
     nodes.join(&room, [&mut a, &mut b]);
-    // This payload exceeds the broker's maximum message size.
+    // The payload exceeds the maximum size of a message at the broker.
     let payload: Vec<u8> = (0..(3 << 20) - 5000).map(|at: u32| (at * 7) as u8).collect();
     a.send_to_room(&room, "big", &payload);
     b.expect(&room, "big", "", &a.id, &payload);
@@ -79,7 +80,7 @@ pub(crate) fn nothing_follows_a_leave_and_nothing_comes_from_outside(nodes: &mut
         a.send_to_room("lobby", "n", &number.to_be_bytes());
     }
     b.send_to_room("lobby", "leave", b"");
-    // Some messages may have arrived before the notice, but none may arrive after it.
+    // Some of the messages may have arrived before the notice, but none may arrive after it.
     loop {
         match b.receive() {
             Received::Packet(packet) if packet.event == "leave_ack" => break,
@@ -88,8 +89,8 @@ pub(crate) fn nothing_follows_a_leave_and_nothing_comes_from_outside(nodes: &mut
         }
     }
     b.expect_nothing();
-    // On every node, a client that is not a member cannot send to the room, and reserved events are
-    // rejected.
+    // On every node, messages from a client that is not a member are rejected, and so are reserved
+    // events.
     a.expect_member_left("lobby", &b.id);
     b.send_to_room("lobby", "chat", b"from outside");
     b.send_to_room("root", "new_member", b"forged");

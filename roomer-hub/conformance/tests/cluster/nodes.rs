@@ -1,4 +1,4 @@
-//! Starts a cluster's nodes in this process, each on its own threads, and their broker.
+//! Starts the nodes of a cluster, each on threads of its own in this process, and the broker.
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
@@ -16,24 +16,25 @@ use tokio::sync::oneshot;
 
 use super::tap::Tap;
 
-/// The runtime that a node uses.
+/// The runtime on which a node runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Runtime {
     Tokio,
     Smol,
 }
 
-/// The combinations of runtimes under test.
+/// The combinations of runtimes that are tested.
 const RUNTIMES: [&[Runtime]; 3] =
     [&[Runtime::Tokio], &[Runtime::Smol], &[Runtime::Tokio, Runtime::Smol]];
 
-/// Runs a test over each broker with nodes on each runtime and on both. The combinations run
-/// concurrently, since they mostly wait. A panic is printed with the broker and the runtimes.
+/// Runs a test over each broker, with nodes on each runtime and on both. The combinations run at
+/// the same time, since they spend most of their time waiting. If one panics, its broker and
+/// runtimes are printed.
 pub(crate) fn on_all(test: fn(&mut Nodes)) {
     on(&BrokerKind::all(), move |kind, runtimes| test(&mut Nodes::new(kind, runtimes)));
 }
 
-/// Runs a test as [`on_all`] does, over brokers of these kinds.
+/// Like [`on_all`], but only over brokers of these kinds.
 pub(crate) fn on(
     kinds: &[BrokerKind],
     test: impl Fn(&BrokerKind, &'static [Runtime]) + Clone + Send + 'static,
@@ -44,13 +45,13 @@ pub(crate) fn on(
     at_once(cases, move |(kind, runtimes)| test(&kind, runtimes));
 }
 
-/// Returns the options of a cluster whose nodes do not count as dead when the machine keeps one from
-/// running for seconds, for tests in which no node is cut off.
+/// Returns cluster options for tests in which no node is cut off: a node that the machine does not
+/// run for some seconds is not declared dead.
 pub(crate) fn patient(name: &str) -> Cluster {
     Cluster::named(name).beat(Duration::from_secs(1), Duration::from_secs(120))
 }
 
-/// A running node of the cluster.
+/// A node of the cluster that is running.
 pub(crate) struct Node {
     pub(crate) server: Server,
     pub(crate) addr: SocketAddr,
@@ -58,27 +59,27 @@ pub(crate) struct Node {
     thread: JoinHandle<()>,
 }
 
-/// A broker and its nodes. New nodes use the runtimes in turn.
+/// A broker and the nodes that use it. New nodes run on the runtimes in turn.
 pub(crate) struct Nodes {
     runtimes: &'static [Runtime],
     pub(crate) broker: Box<dyn Broker>,
-    /// The tap on the links of nodes that are added later.
+    /// The tap for the links of nodes that are added from now on.
     pub(crate) tap: Tap,
     pub(crate) nodes: Vec<Option<Node>>,
 }
 
 impl Nodes {
-    /// Starts a broker of this kind, for nodes on these runtimes.
+    /// Starts a broker of this kind. Its nodes will run on these runtimes.
     pub(crate) fn new(kind: &BrokerKind, runtimes: &'static [Runtime]) -> Nodes {
         Nodes::with(kind.start(), runtimes)
     }
 
-    /// Uses a running broker, for nodes on these runtimes.
+    /// Uses a broker that is running already. Its nodes will run on these runtimes.
     pub(crate) fn with(broker: Box<dyn Broker>, runtimes: &'static [Runtime]) -> Nodes {
         Nodes { runtimes, broker, tap: Tap::default(), nodes: Vec::new() }
     }
 
-    /// Starts this many nodes, and waits until each shows the members of the others.
+    /// Starts this many nodes, and waits until each shows the members of all others.
     pub(crate) fn start(&mut self, count: usize) {
         self.start_with(count, |builder| builder);
     }
@@ -90,7 +91,7 @@ impl Nodes {
         self.formed();
     }
 
-    /// Starts this many nodes, which do not hand clients over to each other.
+    /// Starts this many nodes that do not hand over clients to each other.
     pub(crate) fn start_apart(&mut self, count: usize, options: impl Fn(Builder) -> Builder) {
         let address = self.broker.address("");
         for _ in 0..count {
@@ -100,7 +101,7 @@ impl Nodes {
         self.formed();
     }
 
-    /// Starts this many nodes with the given cluster options.
+    /// Starts this many nodes, with these cluster options.
     pub(crate) fn start_cluster(&mut self, count: usize, options: impl Fn(Cluster) -> Cluster) {
         let address = self.broker.address("");
         for _ in 0..count {
@@ -109,7 +110,7 @@ impl Nodes {
         self.formed();
     }
 
-    /// Starts another node, with a proxy between it and the broker.
+    /// Starts another node, which connects to the broker through a proxy.
     pub(crate) fn add_behind_proxy(
         &mut self,
         options: impl Fn(Builder) -> Builder,
@@ -120,7 +121,7 @@ impl Nodes {
         proxy
     }
 
-    /// Starts a proxy in front of the broker. Returns it with its address.
+    /// Starts a proxy to the broker. Returns the proxy and its address.
     pub(crate) fn proxy(&self) -> (Proxy, String) {
         let port = self.broker.port();
         let proxy = Proxy::start(port);
@@ -128,7 +129,7 @@ impl Nodes {
         (proxy, address)
     }
 
-    /// Starts another node of a cluster.
+    /// Starts another node, in the cluster of this name.
     pub(crate) fn add(&mut self, options: &impl Fn(Builder) -> Builder, cluster: &str) -> usize {
         let address = self.broker.address("");
         self.add_at(options, cluster, &address)
@@ -153,7 +154,7 @@ impl Nodes {
         self.add_named(options, cluster, address)
     }
 
-    /// Starts another node with the given cluster options, which include its name.
+    /// Starts another node with these cluster options, which include the cluster's name.
     pub(crate) fn add_named(
         &mut self,
         options: &impl Fn(Builder) -> Builder,
@@ -161,8 +162,8 @@ impl Nodes {
         address: &str,
     ) -> usize {
         let index = self.nodes.len();
-        // A busy machine may not schedule the broker or a node for longer than the half second
-        // before a frame counts as lost.
+        // By default, a frame counts as lost after half a second. A busy machine may not run the
+        // broker or a node for longer than that.
         let cluster = cluster.repair_wait(Duration::from_secs(10));
         let cluster = cluster.form_wait(Duration::from_millis(50));
         let server = options(Server::builder().cluster(cluster)).build().unwrap();
@@ -195,14 +196,14 @@ impl Nodes {
         self.nodes[index].as_ref().unwrap().addr
     }
 
-    /// Connects a client to a node, and waits until all nodes show it in `root`.
+    /// Connects a client to a node, and waits until all nodes show the client in `root`.
     pub(crate) fn client(&self, index: usize) -> Client {
         let client = Client::connect(self.addr(index));
         self.shows(&client, "root");
         client
     }
 
-    /// Connects a client to each of these nodes, and consumes all notices of `root`.
+    /// Connects a client to each of these nodes, and consumes all notices in `root`.
     pub(crate) fn clients<const N: usize>(&self, indices: [usize; N]) -> [Client; N] {
         let mut clients = indices.map(|index| self.client(index));
         let ids: Vec<String> = clients.iter().map(|client| client.id.clone()).collect();
@@ -214,7 +215,7 @@ impl Nodes {
         clients
     }
 
-    /// Joins clients to a room in order, and consumes all notices.
+    /// Makes the clients join a room, one after another, and consumes all notices.
     pub(crate) fn join<const N: usize>(&self, room: &str, mut clients: [&mut Client; N]) {
         for at in 0..N {
             clients[at].join(room);
@@ -224,7 +225,7 @@ impl Nodes {
         }
     }
 
-    /// Waits until all nodes show a client in a room.
+    /// Waits until all nodes show a client as a member of a room.
     pub(crate) fn shows(&self, client: &Client, room: &str) {
         let id = ConnId::parse(&client.id).unwrap();
         for node in self.nodes.iter().flatten() {
@@ -234,14 +235,14 @@ impl Nodes {
         }
     }
 
-    /// Waits until a node counts this many members in a room.
+    /// Waits until a node counts this number of members in a room.
     pub(crate) fn counts(&self, index: usize, room: &str, members: usize) {
         until("a node counts other members", || {
             (self.server(index).member_count(room) == members).then_some(())
         });
     }
 
-    /// Shuts down a node cleanly, with a goodbye.
+    /// Stops a node cleanly, with a goodbye.
     pub(crate) fn stop(&mut self, index: usize) {
         self.nodes[index].take().unwrap().stop();
     }
@@ -301,7 +302,7 @@ impl Node {
 
     fn stop(self) {
         (self.stop)();
-        // If the test has already failed, its own message is more useful.
+        // If the test has failed already, its message is more useful than this one.
         let ended = self.thread.join();
         assert!(ended.is_ok() || thread::panicking(), "a node has panicked");
     }

@@ -1,4 +1,4 @@
-//! Tests ordered rooms, whose messages arrive in the same order on all nodes.
+//! Tests ordered rooms, in which messages arrive in the same order on all nodes.
 
 use roomer_conformance::client::Client;
 use roomer_engine::Order;
@@ -6,7 +6,7 @@ use roomer_engine::cluster::Cluster;
 
 use super::nodes::Nodes;
 
-/// Receives this many room messages, and returns each with its sender.
+/// Receives this many messages in a room. Returns each of them with its sender.
 fn receive(client: &mut Client, count: u32) -> Vec<(String, u32)> {
     let mut received = Vec::new();
     for _ in 0..count {
@@ -20,7 +20,7 @@ fn receive(client: &mut Client, count: u32) -> Vec<(String, u32)> {
 pub(crate) fn a_room_with_one_order_has_it_on_all_nodes(nodes: &mut Nodes) {
     const COUNT: u32 = 400;
     nodes.start_cluster(3, |cluster: Cluster| cluster.order("ga*", Order::Room));
-    // Two of the members are on the same node, and the others each on their own.
+    // Two of the members are on the same node, and each of the others is on another.
     let [mut a, mut b, mut c, mut d] = nodes.clients([0, 0, 1, 2]);
     nodes.join("game", [&mut a, &mut b, &mut c, &mut d]);
     let mut all = [a, b, c, d];
@@ -35,8 +35,8 @@ pub(crate) fn a_room_with_one_order_has_it_on_all_nodes(nodes: &mut Nodes) {
     });
     let ids: Vec<String> = all.iter().map(|client| client.id.clone()).collect();
     let received: Vec<_> = all.iter_mut().map(|client| receive(client, 3 * COUNT)).collect();
-    // A member does not receive its own messages, so compare each pair of members without their
-    // messages.
+    // A member does not receive its own messages. Compare members in pairs, without the messages of
+    // either.
     for (one, other) in [(0, 1), (0, 2), (1, 2), (2, 3), (0, 3)] {
         let others = |at: usize| {
             let is_other = |src: &String| *src != ids[one] && *src != ids[other];

@@ -1,4 +1,4 @@
-//! Tests network partitions, and nodes that leave and rejoin the cluster.
+//! Tests partitions of the network, and nodes that leave the cluster and rejoin it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use roomer_proto::cluster::{Head, Item, Items};
 use super::nodes::{self, Nodes};
 use super::tap::Tap;
 
-/// How many times a node dies. It is readmitted after 1, 2 and 4 heartbeats.
+/// How many times a node is declared dead. It is readmitted after 1, 2 and 4 heartbeats.
 const DEATHS: u32 = 3;
 
-/// Waits until the clients have received these notices about each other in `root`, in any order.
+/// Waits until each client has received this notice about all others in `root`, in any order.
 fn expect_all(clients: &mut [Client], event: &str, ids: &[String]) {
     for client in clients {
         let mut seen: Vec<String> = ids
@@ -39,7 +39,7 @@ fn expect_all(clients: &mut [Client], event: &str, ids: &[String]) {
     }
 }
 
-/// Sends a message from each client, which must reach all of these clients and no other.
+/// Makes each client send a message. All of these clients must receive it, and no others.
 fn talk(clients: &mut [Client]) {
     for at in 0..clients.len() {
         let id = clients[at].id.clone();
@@ -63,7 +63,7 @@ pub(crate) fn a_node_that_is_cut_off_is_a_smaller_room_until_it_is_back(nodes: &
     cut_and_heal(&proxy, [&mut [a, b], &mut [c, d]]);
 }
 
-/// The broker consists of two servers that share their subjects, each with two nodes.
+/// The broker consists of two servers that share their subjects. Each of them has two nodes.
 #[test]
 fn two_halves_of_a_broker_are_smaller_rooms_until_they_are_one() {
     let nats: Vec<_> = nats_servers().into_iter().map(BrokerKind::Nats).collect();
@@ -77,7 +77,7 @@ fn two_halves_of_a_broker_are_smaller_rooms_until_they_are_one() {
         let mut nodes = Nodes::with(Box::new(one), runtimes);
         let at_one = nodes.broker.address("");
         for address in [&at_one, &at_one, &at_other, &at_other] {
-            // With the default patience, unlike other tests.
+            // Use the default silence timeout, unlike the other tests.
             nodes.add_with(&|builder| builder, Cluster::named("chat"), address);
         }
         nodes.formed();
@@ -86,7 +86,7 @@ fn two_halves_of_a_broker_are_smaller_rooms_until_they_are_one() {
     });
 }
 
-/// Starts one server of a NATS cluster. It must not advertise an address that bypasses the
+/// Starts one server of a NATS cluster. It must not advertise its address, which would bypass the
 /// proxy.
 fn half(program: &Path, route: &str) -> Nats {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
@@ -107,7 +107,7 @@ fn cut_and_heal(proxy: &Proxy, [one, other]: [&mut [Client]; 2]) {
         proxy.cut();
         expect_all(one, "member_left", &ids(other));
         expect_all(other, "member_left", &ids(one));
-        // Each half continues to exchange messages.
+        // Clients of the same half can still exchange messages.
         talk(one);
         talk(other);
         proxy.heal();
@@ -124,7 +124,7 @@ fn cut_and_heal(proxy: &Proxy, [one, other]: [&mut [Client]; 2]) {
     }
 }
 
-/// Counts the heartbeats that a node receives from other nodes.
+/// Returns a tap that counts the heartbeats that a node receives from other nodes.
 fn counting(beats: &Arc<AtomicUsize>) -> Tap {
     let beats = beats.clone();
     let received = move |frame: Bytes| {
@@ -140,7 +140,7 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
     const BEAT: Duration = Duration::from_millis(500);
     let cluster = || Cluster::named("chat").beat(BEAT, 8 * BEAT);
     let beats = Arc::new(AtomicUsize::new(0));
-    // The number of heartbeats received before each death and before each readmission.
+    // The number of heartbeats that had been received at each death and at each readmission.
     let events = Arc::new(Mutex::new(Vec::new()));
     let (kept, kept_beats) = (events.clone(), beats.clone());
     let hooked = move |builder: Builder| {
@@ -156,7 +156,7 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
     let proxy = nodes.add_behind_proxy(|builder| builder, cluster());
     nodes.formed();
     let [mut a, b] = nodes.clients([0, 1]);
-    // The hook is called once the node's name has arrived, possibly after its members.
+    // The hook is called when the name of the node has arrived, which may follow its members.
     until("the node is not reported", || events.lock().unwrap().pop());
     for _ in 0..DEATHS {
         proxy.cut();
@@ -177,7 +177,7 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
 }
 
 pub(crate) fn a_node_that_starts_again_ends_the_wait_for_the_one_before(nodes: &mut Nodes) {
-    // The silence timeout exceeds the test's duration.
+    // The silence timeout is longer than the test.
     let cluster = || Cluster::named("chat").beat(Duration::from_secs(1), Duration::from_secs(600));
     let address = nodes.broker.address("");
     nodes.add_with(&|builder| builder, cluster(), &address);

@@ -1,4 +1,4 @@
-//! Tests clients that reconnect to a node other than their session's, and users with
+//! Tests clients that reconnect to another node than that of their session, and users who have
 //! connections to several nodes.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::nodes::{Nodes, id};
 
-/// Adds an authorize hook that reads the user from the query string.
+/// Adds an `authorize` hook that takes the user from the query.
 pub(super) fn with_users(builder: Builder) -> Builder {
     builder.authorize(|request| {
         let user = request.query("user");
@@ -22,7 +22,7 @@ pub(super) fn with_users(builder: Builder) -> Builder {
 }
 
 impl Nodes {
-    /// Connects an extended client to a node. Returns it with the payload of `hello`.
+    /// Connects an extended client to a node. Returns the client, and the payload of its `hello`.
     pub(super) fn greeted(&self, index: usize, query: &str) -> (Client, Value) {
         let addr = self.addr(index);
         let request = HttpRequest::upgrade(addr).target(&format!("/ws?roomer=2{query}"));
@@ -35,7 +35,8 @@ impl Nodes {
         (client, serde_json::from_slice(&hello.payload).unwrap())
     }
 
-    /// Connects a client with a session to a node. Returns it with its session token.
+    /// Connects a client with a session to a node. Returns the client, and the token of its
+    /// session.
     pub(super) fn session(&self, index: usize, query: &str) -> (Client, String) {
         let (mut client, hello) = self.greeted(index, query);
         assert_eq!(hello["resumed"], false);
@@ -65,7 +66,8 @@ pub(crate) fn a_client_that_returns_to_another_node_leaves_no_ghost(nodes: &mut 
     drop(ann);
     nodes.has_detached(0, 1);
 
-    // A wrong secret or another user leaves the session unchanged, and no member is notified.
+    // With a wrong secret, or as another user, the session must not change, and no member may be
+    // notified.
     let last = if token.ends_with('0') { '1' } else { '0' };
     let forged = format!("{}{last}", &token[..token.len() - 1]);
     let tries = [("ann", &forged), ("bob", &token)];
@@ -78,7 +80,7 @@ pub(crate) fn a_client_that_returns_to_another_node_leaves_no_ghost(nodes: &mut 
     until("the reports do not come", || (nodes.sessions(0).released.unknown == 2).then_some(()));
     assert_eq!((nodes.sessions(0).detached, nodes.sessions(0).released.detached), (1, 0));
 
-    // With the right secret the new member joins, and the old one leaves its rooms immediately.
+    // With the right secret, the new member joins, and the old one immediately leaves its rooms.
     let (ann, _) = nodes.session(1, &format!("&user=ann&session={token}&received=2"));
     assert_ne!(ann.id, old);
     near.expect_new_member("root", &ann.id);
@@ -131,14 +133,14 @@ pub(crate) fn members_that_are_away_are_shown_on_all_nodes(nodes: &mut Nodes) {
     let expect = |client: &mut Client, kind: &str| loop {
         let packet = client.expect_packet();
         assert_eq!(packet.event, "roomer:members");
-        // Other clients join meanwhile.
+        // In the meantime, other clients join.
         if !packet.payload.starts_with(b"{\"joined\"") {
             return assert_eq!(String::from_utf8(packet.payload).unwrap(), change(kind));
         }
     };
     expect(&mut near, "away");
     expect(&mut far, "away");
-    // A node that starts later learns from the others that the client is away.
+    // A node that starts later is informed by the others that the client is away.
     let late = nodes.add(&announce, "chat");
     nodes.formed();
     let (mut carol, list) = nodes.extended_client(late);
@@ -161,7 +163,7 @@ pub(crate) fn a_user_is_reached_on_all_nodes(nodes: &mut Nodes) {
     let mut clients = [(0, "ann"), (1, "ann"), (1, "ann"), (1, "bob")]
         .map(|(node, user)| nodes.session(node, &format!("&user={user}")).0);
     let bob_id = clients[3].id.clone();
-    // Skip the notices about other members that an extended client receives.
+    // Skip notices about other members, which only extended clients receive.
     let next = |client: &mut Client| loop {
         let packet = client.expect_packet();
         if packet.event != "roomer:members" {
@@ -191,7 +193,7 @@ pub(crate) fn a_user_is_reached_on_all_nodes(nodes: &mut Nodes) {
             assert_eq!(packet.payload, at.to_string().into_bytes());
         }
     }
-    // Two of the user's connections are in the lobby, on the other node.
+    // Two connections of the user are in the lobby, both on the other node.
     assert_eq!(ann.set_info(Info::string("busy")), Ok(1));
     let mut changed = BTreeSet::new();
     while changed.len() < 2 {

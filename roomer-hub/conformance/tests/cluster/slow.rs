@@ -1,4 +1,4 @@
-//! Tests nodes that do not read what the broker sends to them.
+//! Tests nodes that do not read what the broker sends them.
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -12,11 +12,10 @@ use roomer_engine::cluster::Cluster;
 use super::listener::Listener;
 use super::nodes::{self, Nodes, Runtime};
 
-/// A silence timeout that exceeds any test's duration, so a slow node never counts as dead.
+/// A silence timeout longer than any of these tests, so that a slow node is never declared dead.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Uses a backlog that holds all messages arriving after a stall, however fast the test client
-/// reads.
+/// Sets a backlog for all messages that arrive after a stall, however slowly the test client reads.
 fn patient(builder: Builder) -> Builder {
     builder.max_backlog(64 << 20)
 }
@@ -32,7 +31,7 @@ pub(crate) fn a_slow_node_costs_others_a_bounded_journal_and_does_not_hold_them_
 ) {
     const JOURNAL: usize = 256 * 1024;
     const MESSAGE: usize = 4 * 1024;
-    // These messages are several times larger than the journal.
+    // These messages are several times as large as the journal.
     const COUNT: u32 = 1024;
     let options = || {
         let cluster = Cluster::named("chat").beat(Duration::from_secs(1), PATIENCE);
@@ -52,7 +51,7 @@ pub(crate) fn a_slow_node_costs_others_a_bounded_journal_and_does_not_hold_them_
     b.hear(&mut a, 1);
 
     proxy.stall();
-    // Members on this node receive the messages as usual, although the slow node makes the sender
+    // Members on the sender's node receive the messages, although the slow node makes the sender
     // pause.
     let mut most = 0;
     for number in 2..=COUNT {
@@ -62,13 +61,13 @@ pub(crate) fn a_slow_node_costs_others_a_bounded_journal_and_does_not_hold_them_
         most = most.max(nodes.server(0).stats().cluster.unwrap().unapplied_bytes);
     }
     c.expect_nothing();
-    // The journal is trimmed every 250 ms.
+    // The node trims the journal every 250 ms.
     assert!((JOURNAL / 2..2 * JOURNAL).contains(&most), "{most} bytes were kept");
     proxy.resume();
     b.hear(&mut a, COUNT);
 }
 
-/// Starts a broker that disconnects a client with more than 1 MiB of pending output.
+/// Starts a broker that disconnects any client with more than 1 MiB of pending output.
 fn impatient(kind: &BrokerKind) -> Box<dyn Broker> {
     match kind {
         BrokerKind::Nats(program) => {
@@ -86,7 +85,7 @@ fn impatient(kind: &BrokerKind) -> Box<dyn Broker> {
     }
 }
 
-/// Returns the text that a broker logs when it disconnects a slow client.
+/// Returns the text that the broker logs when it disconnects a client for being slow.
 fn cut_off(kind: &BrokerKind) -> &'static str {
     match kind {
         BrokerKind::Nats(_) => "Slow Consumer",
@@ -110,14 +109,14 @@ fn a_node_that_the_broker_cuts_off_as_too_slow_shows_what_is_lost() {
     });
 }
 
-/// Returns how many times a member on the slow node saw the sender leave and rejoin.
+/// Returns how many times a member on the slow node has seen the sender leave and rejoin.
 fn cut_off_while_others_speak(
     kind: &BrokerKind,
     runtimes: &'static [Runtime],
     journal: usize,
 ) -> usize {
     const MESSAGE: usize = 32 * 1024;
-    // This exceeds the buffers of the broker and the sockets combined.
+    // More than the buffers of the broker and of the sockets can hold together.
     const MOST: u32 = 512;
     let mut nodes = Nodes::with(impatient(kind), runtimes);
     let options = || {
@@ -149,18 +148,18 @@ fn cut_off_while_others_speak(
         for _ in 0..count {
             last += 1;
             a.send_to_room("lobby", "n", &numbered(last, MESSAGE));
-            // After this, the client's node has handled the message.
+            // Wait until the client's node has handled the message.
             a.expect_nothing();
         }
         last
     };
-    // NATS throttles senders for a while before it disconnects a slow node.
+    // Before NATS disconnects a slow node, it throttles the senders for a while.
     while !is_cut_off() && say(1) < MOST {}
     nodes.broker.log().after(cut_off(kind));
     let last = say(16);
     proxy.resume();
     b.hear(&mut a, last);
-    // The effect is the same as after a broker restart.
+    // The node must react as it does to a restart of the broker.
     let warnings = warnings.lock().unwrap();
     assert!(warnings.contains("broker cannot be reached"), "the link was never down: {warnings}");
     b.returns

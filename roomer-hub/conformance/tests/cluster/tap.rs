@@ -1,4 +1,5 @@
-//! A tap on a node's link to a real broker, through which a test can observe and change frames.
+//! A tap on the link between a node and a real broker, through which a test can observe and change
+//! the frames.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,7 +9,7 @@ use roomer_engine::cluster::{Carrier, CarrierEvent, Subject};
 
 type Change = Arc<dyn Fn(Bytes) -> Bytes + Send + Sync>;
 
-/// A function applied to a link's frames.
+/// A function that is applied to the frames on a link.
 #[derive(Clone)]
 pub(crate) struct Tap {
     pub(crate) received: Change,

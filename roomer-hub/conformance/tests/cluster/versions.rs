@@ -1,4 +1,4 @@
-//! Tests nodes with other releases of the cluster protocol.
+//! Tests nodes that run another release of the cluster protocol.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,10 +11,10 @@ use roomer_proto::cluster::VERSION;
 use super::nodes::Nodes;
 use super::tap::Tap;
 
-/// The version's offset in a frame.
+/// The offset of the version in a frame.
 const AT: usize = 2;
 
-/// Simulates another release, which writes one version and accepts no other.
+/// Simulates another release: it writes one version, and accepts no other.
 fn later() -> Tap {
     let swap = |frame: Bytes| {
         let mut frame = frame.to_vec();

@@ -1,4 +1,5 @@
-//! Two nodes in place of a single server, with the interface of `cases/test_server.rs`.
+//! Two nodes that take the place of a single server, with the same interface as
+//! `cases/test_server.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +19,7 @@ pub(crate) struct TestServer {
     connected: AtomicUsize,
 }
 
-/// Both nodes' servers, used like a single one.
+/// The servers of both nodes, which can be used like a single server.
 pub(crate) struct Both([Server; 2]);
 
 impl TestServer {
@@ -31,7 +32,7 @@ impl TestServer {
     }
 
     pub(crate) fn with(choose: impl Fn(Builder) -> Builder) -> TestServer {
-        // Use the newest installed version of NATS.
+        // Use the newest version of NATS that is installed.
         let kind = BrokerKind::Nats(nats_servers().pop().unwrap());
         let mut nodes = Nodes::new(&kind, &[Runtime::Tokio, Runtime::Smol]);
         nodes.start_with(2, choose);
@@ -60,7 +61,7 @@ impl TestServer {
         std::array::from_fn(|_| self.roomless_client())
     }
 
-    /// Connects clients that are members of one room only, and consumes its notices.
+    /// Connects clients that are members of one room only, and consumes the notices in it.
     pub(crate) fn clients_in<const N: usize>(&self, room: &str) -> [Client; N] {
         let mut members = self.roomless_clients();
         join_all(room, &mut members);
@@ -69,7 +70,7 @@ impl TestServer {
 }
 
 impl Both {
-    /// Returns the first node's statistics, with the rejected packets of both nodes.
+    /// Returns the statistics of the first node, but with the rejected packets of both.
     pub(crate) fn stats(&self) -> Stats {
         let [mut all, other] = self.0.each_ref().map(Server::stats);
         let (sum, rejected) = (&mut all.rejected_packets, other.rejected_packets);

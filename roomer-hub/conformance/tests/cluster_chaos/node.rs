@@ -1,4 +1,5 @@
-//! Runs a node as a process: this test's executable, started again with an environment variable.
+//! Runs a node as a process, for which the test executable starts itself again with an environment
+//! variable.
 
 use std::alloc::System;
 use std::io::{BufRead, BufReader};
@@ -15,7 +16,7 @@ use roomer_engine::Server;
 use roomer_engine::cluster::{BrokerAddress, Cluster};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The environment variable with the node's runtime, address and broker.
+/// The environment variable that contains the runtime, address and broker of the node.
 const NODE: &str = "ROOMER_CHAOS_NODE";
 
 const LISTENING: &str = "listening on ";
@@ -24,7 +25,7 @@ const ALLOCATED: &str = "allocated ";
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// A running node. Dropping it kills the process.
+/// A node process that is running. It is killed when this is dropped.
 pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     runtime: &'static str,
@@ -44,15 +45,15 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Restarts the node on its previous address.
+    /// Starts the node again, at its previous address.
     pub(crate) fn restart(&mut self) {
         let (child, _, allocated) = spawn(self.runtime, &self.addr.to_string(), &self.broker);
         (self.child, self.allocated) = (child, allocated);
     }
 
-    /// Returns the number of bytes that the process has allocated and not freed, as last reported;
-    /// 0 before the first report. Unlike resident memory, it does not depend on what the allocator
-    /// keeps.
+    /// Returns the number of bytes that the process has allocated and not freed, according to its
+    /// latest report; 0 before the first report. Unlike resident memory, this does not depend on
+    /// what the allocator keeps.
     pub(crate) fn allocated(&self) -> usize {
         self.allocated.load(Ordering::Relaxed)
     }
@@ -81,7 +82,8 @@ fn spawn(runtime: &str, addr: &str, broker: &str) -> (Child, SocketAddr, Arc<Ato
     let addr = addr.expect("the node listens");
     let allocated = Arc::new(AtomicUsize::new(0));
     let last = allocated.clone();
-    // Read all lines: the test harness writes one after 60 s, and ends the process if that fails.
+    // Read all lines: after 60 s the test harness prints a line, and if it cannot, the process
+    // ends.
     thread::spawn(move || {
         let reports = lines.filter_map(|line| line.strip_prefix(ALLOCATED)?.parse().ok());
         reports.for_each(|bytes| last.store(bytes, Ordering::Relaxed));
@@ -89,7 +91,7 @@ fn spawn(runtime: &str, addr: &str, broker: &str) -> (Child, SocketAddr, Arc<Ato
     (child, addr, allocated)
 }
 
-/// Not a test: the main function of a node's process.
+/// Not a test: it is the main function of a node's process.
 #[test]
 #[ignore = "the process of a node"]
 fn serve() {
@@ -99,7 +101,7 @@ fn serve() {
         (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
     let broker: BrokerAddress = broker.parse().unwrap();
     let listener = std::net::TcpListener::bind(addr).unwrap();
-    // A restarted node has its previous address, and therefore its previous name.
+    // A node that is restarted has its previous address, and therefore its previous name.
     let name = listener.local_addr().unwrap().to_string();
     let cluster = Cluster::named("chaos").node(name);
     let server = Server::builder().cluster(cluster).build().unwrap();

@@ -1,4 +1,4 @@
-//! A client that reconnects whenever necessary, and checks everything that it receives.
+//! A client that reconnects whenever it must, and checks everything that it receives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
@@ -11,19 +11,20 @@ use std::time::Duration;
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, PacketView};
 
-/// How long a read waits before the client sends its next message.
+/// How long the client waits for a message before it sends its own next one.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// All clients' views combined, for checks that a single client cannot make.
+/// What all clients together have observed, for checks that need more than one client.
 #[derive(Debug, Default)]
 pub(crate) struct Knowledge {
-    /// The members as each open client sees them.
+    /// For each open client, the members that it sees.
     views: BTreeMap<String, BTreeSet<String>>,
-    /// For a sender and a receiver, the first message that the sender sent after it had been
-    /// notified of the receiver's join. The receiver must receive that message and all later ones,
-    /// or a notice of a leave.
+    /// For a sender and a receiver: the first message that the sender has sent after it was
+    /// notified of the receiver's join. The receiver must get this message and all later ones, or a
+    /// notice of a leave.
     entitled: BTreeMap<(String, String), u32>,
-    /// The senders from which each client has received a message since all faults ended.
+    /// For each client, the senders from which it has received a message since the last fault
+    /// ended.
     heard: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -56,14 +57,14 @@ pub(crate) struct Witness {
     checked: usize,
 }
 
-/// The state of the client's current connection.
+/// The state that belongs to the client's current connection.
 struct Connection {
     stream: TcpStream,
     inbox: Vec<u8>,
     id: String,
     sent: u32,
     view: BTreeSet<String>,
-    /// Each sender's last message, and true if no message may be missing after it.
+    /// For each sender, its last message, and true if the message after that must not be missing.
     heard: BTreeMap<String, (u32, bool)>,
 }
 
@@ -77,7 +78,7 @@ impl Witness {
         Witness { addr, knowledge, ends, is_calm, checked: 0 }
     }
 
-    /// Runs until the test ends. Returns the number of checked messages.
+    /// Runs until the test ends. Returns the number of messages that were checked.
     pub(crate) fn run(mut self) -> usize {
         while !self.ends.load(Ordering::Acquire) {
             match Connection::open(self.addr) {
@@ -92,7 +93,7 @@ impl Witness {
         self.checked
     }
 
-    /// Returns the members of `root` in a new client's snapshot.
+    /// Connects a new client. Returns the members of `root` in its snapshot.
     pub(crate) fn members(addr: SocketAddr) -> Option<BTreeSet<String>> {
         let mut connection = Connection::open(addr)?;
         while connection.view.is_empty() {
@@ -107,7 +108,8 @@ impl Witness {
         Some(connection.view)
     }
 
-    /// Sends a message and checks received ones. Returns false when the connection has ended.
+    /// Sends a message, and checks those that have arrived. Returns false if the connection has
+    /// ended.
     fn turn(&mut self, connection: &mut Connection) -> bool {
         if !connection.id.is_empty() {
             connection.sent += 1;
@@ -170,7 +172,7 @@ impl Witness {
 }
 
 impl Connection {
-    /// Connects to a node. Returns `None` if it is down.
+    /// Connects to a node. Returns `None` if the node is down.
     fn open(addr: SocketAddr) -> Option<Connection> {
         let mut stream = TcpStream::connect_timeout(&addr, Duration::from_secs(10)).ok()?;
         stream.set_nodelay(true).unwrap();
@@ -200,8 +202,8 @@ impl Connection {
         assert_eq!(self.view.len(), members.len(), "a member is listed twice: {text}");
     }
 
-    /// Returns the next message; `Some(None)` if none arrives for a while, and `None` at the end of
-    /// the stream.
+    /// Returns the next message. Returns `Some(None)` if none has arrived for a while, and `None`
+    /// at the end of the stream.
     fn next_message(&mut self) -> Option<Option<Vec<u8>>> {
         loop {
             if let Some(frame) = wire::incoming(&self.inbox) {

@@ -1,33 +1,35 @@
-//! Finds circular imports between a crate's modules.
+//! Finds cycles of imports between the modules of a crate.
 //!
-//! A module is a file. It imports another one if it contains a path into it, as in `use
-//! crate::room::Room` or in the expression `super::room::new()`; macro arguments are ignored. A
-//! path through a re-export leads to the module that defines the item, so a re-export does not
-//! count as an import. Tests inside a module are ignored, since they may use the whole crate.
+//! A module is a file. It imports another module if it contains a path into that module, as in `use
+//! crate::room::Room` or in the expression `super::room::new()`. Arguments of macros are ignored. A
+//! path through a re-export leads to the module that defines the item, so re-exports do not count
+//! as imports. Tests inside a module are ignored, because they may use the whole crate.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use syn::visit::{self, Visit};
 use syn::{Attribute, ItemMod, ItemUse, Meta, Path, UseTree, Visibility};
 
-/// The path of a module or item, as names from the crate's root, whose own path is empty.
+/// The path of a module or item: its names from the root of the crate. The path of the root is
+/// empty.
 type Names = Vec<String>;
 
-/// A crate's modules.
+/// The modules of a crate, by path.
 pub(crate) struct Imports(BTreeMap<Names, Module>);
 
 #[derive(Default)]
 struct Module {
     file: String,
     children: BTreeSet<String>,
-    /// The paths that `use` declarations bind, by the bound name.
+    /// The names that `use` declarations bind, each with the path that it stands for.
     used: BTreeMap<String, Names>,
-    /// All paths in the module, from the crate's root.
+    /// All paths in the module, from the root of the crate.
     paths: Vec<Names>,
 }
 
 impl Imports {
-    /// Reads a crate, beginning with `lib.rs`. `read` returns a file's text if the file exists.
+    /// Reads a crate, starting with `lib.rs`. `read` returns the text of a file, or `None` if the
+    /// file does not exist.
     pub(crate) fn of(read: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut modules = BTreeMap::new();
         let mut due = vec![Names::new()];
@@ -39,14 +41,14 @@ impl Imports {
         Imports(modules)
     }
 
-    /// Returns the shortest cycle through each module that is in one, described as text.
+    /// For each module that is in a cycle, returns the shortest such cycle as text.
     pub(crate) fn circles(&self) -> BTreeSet<String> {
         let imports: BTreeMap<&Names, BTreeSet<&Names>> =
             self.0.iter().map(|(name, module)| (name, self.imports_of(name, module))).collect();
         let mut found = BTreeSet::new();
         for start in self.0.keys() {
             let Some(mut circle) = circle(start, &imports) else { continue };
-            // Rotate each cycle to start at the same module, wherever it was found.
+            // Start each cycle with the same module, wherever it was found.
             let first = (0..circle.len()).min_by_key(|index| circle[*index]);
             circle.rotate_left(first.unwrap_or_default());
             circle.push(circle[0]);
@@ -62,7 +64,7 @@ impl Imports {
         targets.filter(|target| *target != name).collect()
     }
 
-    /// Returns the module that defines the item at the end of a path.
+    /// Returns the module that defines the item to which a path leads.
     fn module_of(&self, path: &[String]) -> &Names {
         let mut module = Names::new();
         let mut rest = path;
@@ -80,7 +82,7 @@ impl Imports {
     }
 }
 
-/// Returns the shortest path of imports from a module back to itself.
+/// Returns the shortest path of imports that leads from a module back to it.
 fn circle<'a>(
     start: &'a Names,
     imports: &BTreeMap<&'a Names, BTreeSet<&'a Names>>,
@@ -118,8 +120,8 @@ impl Module {
     }
 }
 
-/// Makes a path relative to the crate's root; `None` if it leads to another crate or to the module
-/// itself.
+/// Returns a path from the root of the crate; `None` if the path leads to another crate, or to the
+/// module itself.
 fn absolute(module: &Names, children: &BTreeSet<String>, path: &Names) -> Option<Names> {
     let (first, rest) = path.split_first()?;
     match &**first {
@@ -141,19 +143,19 @@ fn joined(module: &Names, child: &str) -> Names {
     [module, &[child.to_owned()][..]].concat()
 }
 
-/// Collects a file's declarations and paths, as written.
+/// Collects the declarations and paths in a file, as they are written.
 #[derive(Default)]
 struct Reader {
     children: BTreeSet<String>,
     used: Vec<(String, Names)>,
     paths: Vec<Names>,
-    /// The number of enclosing inline modules.
+    /// The number of inline modules around the current item.
     depth: usize,
 }
 
 impl Reader {
     fn add(&mut self, mut path: Names) {
-        // Leave inline modules, which are parts of the same file.
+        // An inline module is part of the same file, so `super` does not leave the file.
         let own = path.iter().take(self.depth).take_while(|name| *name == "super").count();
         path.drain(..own);
         if own == self.depth || path.first().is_some_and(|first| first == "crate") {
@@ -210,18 +212,19 @@ impl Visit<'_> for Reader {
     }
 
     fn visit_path(&mut self, path: &Path) {
-        // A single name is an item that `use` has imported, or a variable.
+        // A path with a single name is a variable, or an item that a `use` declaration has
+        // imported.
         if path.segments.len() > 1 {
             self.add(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         }
         visit::visit_path(self, path);
     }
 
-    // The path in `pub(in super::super)` is not an import.
+    // The path in a visibility such as `pub(in super::super)` is not an import.
     fn visit_visibility(&mut self, _: &Visibility) {}
 }
 
-/// Returns false for items that only tests, models or documentation contain.
+/// Returns false for items that exist only in tests, in models or for the documentation.
 fn is_built(attributes: &[Attribute]) -> bool {
     !attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => {

@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
 };
 
-/// A folder of certificates, whose file names are derived from the subjects.
+/// A folder with certificates. The names of the files are derived from the subjects.
 pub(crate) struct Authority {
     folder: String,
     issuer: Issuer<'static, KeyPair>,
@@ -32,7 +32,7 @@ impl Authority {
         format!("{}/{name}.pem", self.folder)
     }
 
-    /// Writes a certificate and its key, for a host or IP address. It expires in `year`.
+    /// Writes a certificate for a host name or IP address, which expires in `year`, and its key.
     pub(crate) fn certify(&self, name: &str, host: &str, year: i32) {
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);

@@ -1,4 +1,4 @@
-//! Nodes' links to brokers, shared by each broker's tests.
+//! The links between nodes and brokers. This module is shared by the tests of all brokers.
 
 pub(crate) mod authority;
 
@@ -12,15 +12,15 @@ use roomer_engine::cluster::{BrokerAddress, Carrier, CarrierEvent, NodeId, Subje
 
 use crate::Runtime;
 
-/// The runtime under test.
+/// The runtime that is tested.
 pub(crate) trait Harness {
     fn carrier(subjects: Subjects, address: BrokerAddress) -> Box<dyn Carrier>;
 
-    /// Runs a future with a timeout.
+    /// Runs a future. Panics if it takes too long.
     fn run<T>(future: impl Future<Output = T>) -> T;
 }
 
-/// A node, reduced to its link.
+/// A node that consists only of its link.
 pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) carrier: Box<dyn Carrier>,
@@ -39,14 +39,14 @@ impl Node {
         Node { id, carrier, notices: Vec::new() }
     }
 
-    /// Creates a node and waits until its link is up.
+    /// Creates a node, and waits until its link is up.
     pub(crate) async fn up(id: u64, address: &str) -> Node {
         let mut node = Node::new(id, address);
         node.expect_up().await;
         node
     }
 
-    /// Returns the next event, and stores notices that precede it.
+    /// Returns the next event. Stores the notices that precede it.
     pub(crate) async fn event(&mut self) -> CarrierEvent {
         loop {
             match poll_fn(|cx| self.carrier.poll_event(cx)).await {
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// Expects the link to come up next. Returns the maximum frame size.
+    /// Requires that the next event is that the link is up. Returns the maximum size of a frame.
     pub(crate) async fn expect_up(&mut self) -> usize {
         match self.event().await {
             CarrierEvent::Up { max_payload } => max_payload,
@@ -64,7 +64,7 @@ impl Node {
         }
     }
 
-    /// Expects the link to go down next. Returns the reason.
+    /// Requires that the next event is that the link is down. Returns the reason.
     pub(crate) async fn expect_down(&mut self) -> String {
         match self.event().await {
             CarrierEvent::Down(reason) => reason,
@@ -79,7 +79,7 @@ impl Node {
         }
     }
 
-    /// Publishes a frame as soon as the carrier accepts it.
+    /// Publishes a frame. Waits until the carrier accepts it.
     pub(crate) async fn publish(&mut self, to: Subject, frame: impl Into<Bytes>) {
         let frame = frame.into();
         while !self.carrier.publish(to, frame.clone()) {
@@ -92,11 +92,12 @@ impl Node {
     }
 }
 
-/// Returns why a link goes down if the server sends these bytes and then reads.
+/// Returns the reason for which a link goes down if the server sends these bytes, and then only
+/// reads.
 pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("{scheme}://{}", listener.local_addr().unwrap());
-    // The thread ends when the node drops its connection.
+    // The thread ends when the node has dropped the connection.
     let server = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         stream.write_all(bytes).unwrap();
@@ -107,7 +108,8 @@ pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
     reason.strip_prefix(&format!("{address}: ")).unwrap().to_owned()
 }
 
-/// Returns bytes that depend on their position, to detect shifted or swapped bytes.
+/// Returns bytes whose values depend on their position, so that shifted or swapped bytes are
+/// detected.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 7 + at / 251 + length) as u8).collect()
 }

@@ -1,5 +1,5 @@
-//! Tests links to NATS servers that vanish or refuse connections, and to servers with other
-//! protocols.
+//! Tests links to NATS servers that disappear or refuse connections, and to servers that use
+//! another protocol.
 
 use roomer_conformance::http::refusing_port;
 

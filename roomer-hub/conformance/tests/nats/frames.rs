@@ -35,8 +35,7 @@ fn frames_of_every_length_arrive_in_order() {
             }
         };
         join(send, receive).await;
-        // The server would close the link because of a frame above its limit, so the carrier must
-        // reject it.
+        // If the carrier did not reject a frame above the limit, the server would close the link.
         assert!(!a.carrier.publish(Subject::Node(b.id), pattern(max + 1).into()));
         a.publish(Subject::All, "after").await;
         a.flush().await;
@@ -86,7 +85,8 @@ fn a_frame_reaches_its_receivers_and_no_other() {
         for due in ["to all", "to c"] {
             assert_eq!(c.frame().await, due);
         }
-        // The node does not receive its own frame, and another cluster receives none.
+        // A node does not receive the frame that it has published itself, and a node of another
+        // cluster does not receive any.
         b.publish(Subject::All, "answer").await;
         b.flush().await;
         assert_eq!(a.frame().await, "answer");
@@ -105,8 +105,8 @@ fn numbered(number: u32) -> Bytes {
     frame.into()
 }
 
-/// Publishes frames to a stopped server until the carrier accepts no more: first the sockets fill
-/// up, then the carrier. Returns the number of accepted frames.
+/// Publishes frames to a server that is suspended, until the carrier accepts no more: first the
+/// sockets fill up, and then the carrier. Returns the number of frames that were accepted.
 async fn fill(node: &mut Node, to: Subject) -> u32 {
     let (mut taken, mut rejected) = (0, 0);
     while rejected < 2 {
@@ -115,7 +115,7 @@ async fn fill(node: &mut Node, to: Subject) -> u32 {
             continue;
         }
         rejected += 1;
-        // Write the bytes that the sockets still accept.
+        // Write as much as the sockets still accept.
         _ = poll_fn(|cx| Poll::Ready(node.carrier.poll_flush(cx))).await;
     }
     taken
@@ -151,7 +151,8 @@ fn the_last_frames_of_a_node_arrive_although_it_does_not_read() {
         let address = server.address("");
         let (mut a, mut b) = (Node::up(1, &address).await, Node::up(2, &address).await);
         let mut c = Node::up(3, &address).await;
-        // Once `b` has received the next frame, this one is unread in `a`'s socket.
+        // When `b` has received the next frame, this one must be in the socket of `a`, which has
+        // not read it.
         c.publish(Subject::Node(a.id), pattern(500_000)).await;
         c.publish(Subject::Node(b.id), "ready").await;
         join(c.flush(), async { assert_eq!(b.frame().await, "ready") }).await;
@@ -178,7 +179,7 @@ fn an_old_server_is_noticed() {
         assert_eq!(a.frame().await, "");
         let version = std::process::Command::new(program).arg("--version").output().unwrap();
         let version = String::from_utf8(version.stdout).unwrap();
-        // "nats-server: v2.9.10"
+        // The version has the form "nats-server: v2.9.10".
         let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
         assert_eq!(a.notices.len(), usize::from(minor < 11), "{version}: {:?}", a.notices);
     });

@@ -14,7 +14,7 @@ authorization {
 }
 "#;
 
-/// Returns why a link with this login is down, without the address.
+/// Returns the reason for which a link with this login goes down, without the address in it.
 async fn reason(server: &Nats, login: &str) -> String {
     let reason = Node::new(1, &server.address(login)).expect_down().await;
     reason.strip_prefix(&format!("{}: ", server.address(""))).unwrap().to_owned()
@@ -53,7 +53,7 @@ fn missing_permissions_are_explained() {
         let found = reason(&server, "speaker:p@").await;
         let subject = "Permissions Violation for Subscription to \"chat.all\"";
         assert_eq!(found, format!("{subject}: {due}"));
-        // The server checks the permission to publish when the first frame arrives.
+        // The server checks the permission to publish only when it receives the first frame.
         let mut listener = Node::up(2, &server.address("listener:p@")).await;
         node.publish(Subject::Node(listener.id), "hello").await;
         node.flush().await;

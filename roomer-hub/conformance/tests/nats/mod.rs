@@ -1,4 +1,4 @@
-//! Tests the NATS carrier with real servers of two versions.
+//! Tests the carrier for NATS with real servers of two versions.
 
 mod faults;
 mod frames;
@@ -15,7 +15,7 @@ use roomer_engine::cluster::{CarrierEvent, Subject};
 use crate::Runtime;
 use crate::links::{Harness, Node, pattern, reason_of};
 
-/// Runs a test with each installed server. A failure is printed with the server's name.
+/// Runs a test with each server that is installed. If it fails, the path of the server is printed.
 #[allow(clippy::print_stdout, reason = "test helpers")]
 fn each_server(test: impl AsyncFn(&Path)) {
     for program in nats_servers() {

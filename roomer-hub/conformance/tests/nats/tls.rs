@@ -1,16 +1,16 @@
-//! Tests TLS between nodes and NATS, with a test authority's certificates.
+//! Tests TLS between nodes and NATS, with certificates of a test authority.
 
 use super::*;
 use crate::links::authority::Authority;
 
-/// Starts a server that requires TLS, with the certificate of this name.
+/// Starts a server that requires TLS, and has the certificate of this name.
 fn serve(authority: &Authority, program: &Path, name: &str, args: &[&str]) -> Nats {
     let (cert, key) = (authority.file(name), authority.file(&format!("{name}-key")));
     let tls = ["--tls", "--tlscert", &cert, "--tlskey", &key];
     Nats::start(program, &[&tls[..], args].concat())
 }
 
-/// Returns the address of a server that is trusted only through this authority.
+/// Returns the server's address, with the option that makes the node trust this authority only.
 fn address(authority: &Authority, server: &Nats) -> String {
     format!("tls://127.0.0.1:{}?ca={}", server.port, authority.file("ca"))
 }
@@ -52,7 +52,7 @@ fn a_certificate_that_is_not_accepted_is_explained() {
         let key = format!("tls://127.0.0.1:{}?ca={}", server.port, authority.file("server-key"));
         let found = reason(&key).await;
         assert!(found.contains("has no certificate in PEM"), "{found}");
-        // `nats://` uses TLS if the server requires it, but the system does not trust this
+        // If the server requires TLS, `nats://` uses it too. But the system does not trust this
         // authority.
         let found = reason(&server.address("")).await;
         assert!(found.contains("TLS fails: ") || found.contains("write ?ca=FILE"), "{found}");

@@ -1,4 +1,5 @@
-//! Tests links to Redis servers that vanish or refuse connections, and to other servers.
+//! Tests links to Redis servers that disappear or refuse connections, and to servers of other
+//! kinds.
 
 use roomer_conformance::http::refusing_port;
 

@@ -31,7 +31,8 @@ fn frames_of_every_length_arrive_in_order() {
         a.publish(Subject::All, "after").await;
         a.flush().await;
         assert_eq!(b.frame().await, "after");
-        // The node's own frame comes back, after the replies to all earlier ones.
+        // The node receives the frame that it has published itself, after the replies to everything
+        // that it sent before.
         assert_eq!(a.frame().await, "after");
     });
 }
@@ -80,7 +81,7 @@ fn a_frame_reaches_its_receivers_and_no_other() {
         for due in ["to all", "to c"] {
             assert_eq!(c.frame().await, due);
         }
-        // Another cluster receives none of the frames.
+        // A node of another cluster must not receive any of the frames.
         let mut friend = Node::of("chat2", 9, &address);
         friend.expect_up().await;
         friend.publish(Subject::All, "hello").await;
@@ -123,7 +124,7 @@ fn a_node_that_reads_too_slowly_is_cut_off_and_connects_again() {
         let server = Redis::start(&["--client-output-buffer-limit", "pubsub", "100kb", "0", "0"]);
         let address = server.address("");
         let (mut a, mut b) = (Node::up(1, &address).await, Node::up(2, &address).await);
-        // This exceeds the socket buffers while `b` does not read.
+        // Publish more than the buffers of the sockets can hold while `b` does not read.
         for _ in 0..60 {
             a.publish(Subject::Node(b.id), pattern(1_000_000)).await;
         }

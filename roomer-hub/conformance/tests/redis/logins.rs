@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// A server's users: one has all permissions that a node needs, one may not publish, and one has
-/// no channels.
+/// The users of a server: the first has all permissions that a node needs, the second must not
+/// publish, and the third has no channels.
 const USERS: [&str; 3] = [
     "all on >p:w &chat.* +hello +subscribe +publish +ping",
     "listener on >p &chat.* +hello +subscribe +ping",
@@ -35,7 +35,7 @@ fn missing_permissions_are_explained() {
                    chat.*";
         let found = reason(&server.address("outsider:p@")).await;
         assert!(found.contains("channels used as arguments") && found.ends_with(due), "{found}");
-        // The server checks the permission to publish when the first frame arrives.
+        // The server checks the permission to publish only when it receives the first frame.
         let mut listener = Node::up(2, &server.address("listener:p@")).await;
         node.publish(Subject::Node(listener.id), "hello").await;
         node.flush().await;

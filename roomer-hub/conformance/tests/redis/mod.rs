@@ -1,4 +1,4 @@
-//! Tests the Redis carrier with a real server.
+//! Tests the carrier for Redis with a real server.
 
 mod faults;
 mod frames;
@@ -16,7 +16,7 @@ use roomer_engine::cluster::Subject;
 use crate::Runtime;
 use crate::links::{Harness, Node, pattern, reason_of};
 
-/// Returns why a link to this address is down, without the address.
+/// Returns the reason for which a link to this address goes down, without the address in it.
 async fn reason(address: &str) -> String {
     let reason = Node::new(1, address).expect_down().await;
     reason.split_once(": ").unwrap().1.to_owned()

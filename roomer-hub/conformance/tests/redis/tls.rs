@@ -1,10 +1,10 @@
-//! Tests TLS between nodes and Redis, with a test authority's certificates.
+//! Tests TLS between nodes and Redis, with certificates of a test authority.
 
 use super::*;
 use crate::links::authority::Authority;
 
-/// Starts a server that accepts only TLS. `clients` is `yes` if clients need a certificate,
-/// otherwise `no`.
+/// Starts a server that accepts only TLS. `clients` is `yes` if clients must present a certificate,
+/// and `no` otherwise.
 fn serve(authority: &Authority, clients: &str, args: &[&str]) -> Redis {
     authority.certify("server", "127.0.0.1", 2999);
     let (cert, key) = (authority.file("server"), authority.file("server-key"));
@@ -43,13 +43,14 @@ fn tls_and_plain_text_do_not_mix() {
     Runtime::run(async {
         let authority = Authority::new();
         let (secure, plain) = (serve(&authority, "no", &[]), Redis::start(&[]));
-        // Depending on its version, the server sends an alert or closes the connection.
+        // Either the server sends an alert, or it closes the connection: that depends on its
+        // version.
         let found = reason(&secure.address("").replace("rediss", "redis")).await;
         assert!(found.contains("expects TLS") || found.contains("the connection"), "{found}");
         let address = plain.address("").replace("redis", "rediss");
         let found = reason(&format!("{address}?ca={}", authority.file("ca"))).await;
-        // A server without TLS answers only if the random bytes of the client hello contain a line
-        // end.
+        // A server without TLS answers only if there happens to be a line end in the random bytes
+        // of the client hello.
         let is_due = found.contains("TLS fails: ") || found == "TLS does not start within 2 s";
         assert!(is_due, "{found}");
     });

@@ -1,4 +1,4 @@
-//! Runs tests' futures on tokio.
+//! Runs the futures of tests on tokio.
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -9,7 +9,7 @@ pub(crate) fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Runs a future with a timeout.
+/// Runs a future. Panics if it takes too long.
 pub(crate) fn in_time<T>(runtime: &Runtime, future: impl Future<Output = T>) -> T {
     runtime.block_on(async { timeout(TIMEOUT, future).await }).expect("it ends in time")
 }

@@ -1,4 +1,4 @@
-//! Exposes the browser client to the JavaScript of the browser tests.
+//! Exports the client for browsers to the JavaScript of the browser tests.
 #![cfg(target_family = "wasm")]
 
 use std::time::Duration;
@@ -7,13 +7,13 @@ use roomer_engine::client::{Client, Event, Events, Options, Web};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::spawn_local;
 
-/// A client on a page.
+/// A client that runs in a page.
 #[wasm_bindgen]
 pub struct Page {
     client: Client<Web>,
 }
 
-/// A client's events, as lines of text.
+/// The events of a client, as lines of text.
 #[wasm_bindgen]
 pub struct Lines {
     events: Events,
@@ -25,8 +25,8 @@ fn text_of(error: impl std::fmt::Display) -> String {
 
 #[wasm_bindgen]
 impl Page {
-    /// Connects. Gives up if the server does not answer within this time. Answers requests with the
-    /// event `double`.
+    /// Connects. If the server does not answer within this time, gives up. Requests with the event
+    /// `double` are answered.
     #[wasm_bindgen(constructor)]
     pub fn new(url: &str, answer_millis: u32) -> Result<Page, String> {
         let mut options = Options::default();
@@ -39,34 +39,34 @@ impl Page {
         Ok(Page { client })
     }
 
-    /// Joins a room, and returns once the client is a member.
+    /// Joins a room. Returns once the client is a member of it.
     pub async fn join(&self, room: &str) -> Result<(), String> {
         self.client.join(room).joined().await.map_err(text_of)
     }
 
-    /// Sends a message to a joined room.
+    /// Sends a message to a room that the client has joined.
     pub fn send(&self, room: &str, event: &str, payload: &str) -> Result<(), String> {
         self.client.join(room).send(event, payload).map(drop).map_err(text_of)
     }
 
-    /// Asks another client to double a number.
+    /// Requests that another client doubles a number.
     pub async fn request(&self, room: &str, to: &str, payload: &str) -> Result<String, String> {
         let limit = Duration::from_secs(20);
         let answer = self.client.join(room).request_to(to, "double", payload, limit);
         String::from_utf8(answer.await.map_err(text_of)?.to_vec()).map_err(text_of)
     }
 
-    /// Returns the client's id, or an empty string before the first connection.
+    /// Returns the id of the client, or an empty string before its first connection.
     pub fn id(&self) -> String {
         self.client.id().map(|id| id.to_string()).unwrap_or_default()
     }
 
-    /// Returns a stream of the events from now on.
+    /// Returns a stream of the events that occur from now on.
     pub fn events(&self) -> Lines {
         Lines { events: self.client.events() }
     }
 
-    /// Closes the client in the background.
+    /// Closes the client. Does not wait until it is closed.
     pub fn close(&self) {
         let client = self.client.clone();
         spawn_local(async move { drop(client.close().await) });
@@ -75,7 +75,7 @@ impl Page {
 
 #[wasm_bindgen]
 impl Lines {
-    /// Returns the next event, or an empty string after the last one.
+    /// Returns the next event, or an empty string if there are no more.
     pub async fn next(&mut self) -> String {
         match self.events.next().await {
             None => String::new(),

@@ -8,15 +8,15 @@ use super::super::process::Process;
 use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// The process's descriptor limit.
+/// The limit on the descriptors of the process.
 const LIMIT: usize = 80;
 /// The number of clients that connect.
 const CONNECTING: usize = 150;
 
-/// The number of samples of an idle process.
+/// How many times the idle process is sampled.
 const LOOKS: usize = 50;
-/// How many samples may show the idle process as runnable. A process that spins is always
-/// runnable, even if it gets little CPU time.
+/// In how many samples the idle process may be runnable. A process that spins is always runnable,
+/// even if it gets little CPU time.
 const BUSY: usize = 10;
 
 #[test]
@@ -44,7 +44,7 @@ fn without_descriptors_open_clients_are_served_and_the_server_recovers() {
         talk(&mut a, &mut b);
     }
     drop(connecting);
-    // A new client is accepted without any other trigger.
+    // The waiting client must be accepted without any other event.
     let mut c = process.client();
     c.expect_nothing();
     assert!(process.numbers().lost == 0, "open clients were cut");

@@ -1,4 +1,4 @@
-//! Tests shutdown by SIGTERM, and clients that vanish without closing their connections.
+//! Tests a shutdown by SIGTERM, and clients that disappear without closing their connections.
 
 use std::io::Write;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
-/// Reads until the close frame. Returns the number of `last` messages before it.
+/// Reads until a close frame arrives. Returns the number of `last` messages before that.
 fn count_until_close(client: &mut Client, code: u16) -> usize {
     let mut count = 0;
     loop {
@@ -33,19 +33,19 @@ fn sigterm_closes_all_clients_with_1001_after_their_queued_messages() {
     for (n, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.join("lobby").len(), n + 1);
     }
-    // Neither a stuck client nor an incomplete handshake may delay the end beyond the close
-    // timeout.
+    // Neither a client that does not read nor an incomplete handshake may delay the end beyond the
+    // close timeout.
     let mut stuck = process.client();
     stuck.send(&wire::header(wire::FIN | wire::BINARY, 100));
     let mut half = dial(process.addr);
     half.write_all(&HttpRequest::upgrade(process.addr).bytes()[..50]).unwrap();
     let (first, others) = clients.split_first_mut().unwrap();
     (0..50).for_each(|_| first.send_to_room("lobby", "last", b"message"));
-    // This client has unread messages: more than sockets buffer, but less than the backlog.
+    // This client leaves messages unread: more than sockets buffer, but less than the backlog.
     let mut late = process.client();
     (0..60).for_each(|_| first.send_to_client(&late.id, "", "last", &[7; 10_000]));
-    // Once this client's next message to itself has arrived, the server has handled all
-    // earlier ones.
+    // When the next message that this client sends to itself arrives, the server has handled all
+    // earlier messages.
     let id = first.id.clone();
     first.send_to_client(&id, "", "fence", b"");
     while first.expect_packet().event != "fence" {}
@@ -80,7 +80,8 @@ fn dead_peers_are_closed_after_the_pong_timeout() {
         left == dead.len()
     });
     assert_eq!(came, dead.len());
-    // The sockets of vanished clients are closed too, although they never answer.
+    // The server must also close the sockets of clients that have disappeared, although they never
+    // answer.
     let deadline = Instant::now() + TIMEOUT;
     while process.numbers().sockets > 5 {
         assert!(Instant::now() < deadline, "their sockets stay open");

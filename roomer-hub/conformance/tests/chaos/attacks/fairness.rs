@@ -1,4 +1,4 @@
-//! Tests one client's effects on others: bursts, noise, frequent joins, large rooms.
+//! Tests how one client affects others: bursts, noise, frequent joins, large rooms.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,17 +9,17 @@ use super::super::process::Process;
 use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::wire;
 
-/// The number of members in the large room.
+/// The number of members of the large room.
 const MEMBERS: usize = 2000;
-/// The maximum number of messages in flight to the large room.
+/// The maximum number of messages to the large room that are in flight.
 const IN_FLIGHT: usize = 5;
 
-/// The number of rounds of two messages in a quiet room.
+/// The number of rounds in the quiet room. In each round, two messages are sent.
 const ROUNDS: usize = 20;
-/// How many messages to the large room may be delivered before each round.
+/// How many messages may be delivered to the large room before each round in the quiet room.
 const SHARE: usize = 8;
 
-/// Checks that each reader receives every message although the sender sends as fast as the server
+/// Checks that every reader receives all messages, although the sender sends as fast as the server
 /// reads.
 fn completely_and_in_order(
     options: &str,
@@ -62,27 +62,27 @@ fn bursts_arrive_completely_and_in_order() {
     completely_and_in_order("quiet=1", ReceiveBuffer::Default, &bursts);
 }
 
-/// The server must pause reading from the sender, or a reader's queue would exceed the backlog.
+/// If the server did not pause reading from the sender, a reader's queue would exceed the backlog.
 #[test]
 fn more_than_the_backlog_arrives_completely_and_in_order() {
-    // With this backlog, a reader whose thread is not scheduled for a second stays below half of
-    // it.
+    // With this backlog, a reader whose thread does not run for a second still uses less than half
+    // of it.
     let options = "quiet=1 backlog=67108864";
     completely_and_in_order(options, ReceiveBuffer::Small, &[(1, 700, 100_000)]);
 }
 
 #[test]
 fn a_noisy_and_a_flapping_client_disconnect_no_other() {
-    // The backlog is larger for the sake of busy machines: these two clients' reading speed is not
-    // under test.
+    // On a busy machine, the two clients may read slowly. Their speed is not under test, so use a
+    // larger backlog.
     let mut process = Process::start_busy("quiet=1 backlog=8388608");
     let mut crowd = Crowd::gather(&process, 20, "lobby");
     let before = process.level();
     let [mut noisy, flapping] = [(); 2].map(|()| process.client());
     noisy.join("lobby");
     let flap = [wire::to_room("lobby", "join", b""), wire::to_room("lobby", "leave", b"")].concat();
-    // Check notices about these two only, since the crowd may not have read all notices about its
-    // own joins.
+    // Check only the notices about these two clients: the members of the crowd may not have read
+    // all notices about each other.
     let ids = [noisy.id.clone(), flapping.id.clone()];
     let ids = ids.each_ref().map(String::as_bytes);
     let is_over = AtomicBool::new(false);
@@ -93,8 +93,8 @@ fn a_noisy_and_a_flapping_client_disconnect_no_other() {
             (0..60).for_each(|_| writer.write_all(&noise).unwrap());
             writer.write_all(&wire::to_room("lobby", "end", b"")).unwrap();
         });
-        // Both attackers read everything, so they affect others only through the packets that
-        // they send.
+        // Both attackers read everything that they receive, so they affect others only by what they
+        // send.
         for mut client in [noisy.stream.try_clone().unwrap(), flapping.stream.try_clone().unwrap()]
         {
             scope.spawn(move || std::io::copy(&mut client, &mut std::io::sink()));
@@ -111,8 +111,8 @@ fn a_noisy_and_a_flapping_client_disconnect_no_other() {
                 b"new_member" | b"member_left" if ids.contains(&view.payload) => flaps += 1,
                 _ => ends += usize::from(view.event == b"end"),
             }
-            // The noisy client joined after them; the flapping client joined and left a thousand
-            // times.
+            // Each of the 20 members must receive a notice that the noisy client has joined, and
+            // two notices for each of the flapping client's thousand joins.
             ends == 20 && flaps == 20 * 2000 + 20
         });
         assert_eq!(noise, 20 * 6000);
@@ -149,7 +149,7 @@ fn a_crowd_that_is_flooded_does_not_stop_another_room() {
             }
             is_over.store(true, Ordering::Relaxed);
         });
-        // Messages to the large room are pending until the rounds are over.
+        // Keep messages to the large room in flight until all rounds are over.
         let (mut said, mut heard) = (0, 0);
         while !is_over.load(Ordering::Relaxed) || heard < said * (MEMBERS - 1) {
             if !is_over.load(Ordering::Relaxed)

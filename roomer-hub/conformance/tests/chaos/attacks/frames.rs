@@ -1,4 +1,4 @@
-//! Tests messages that are announced and started but never completed.
+//! Tests messages that are announced and begun, but never completed.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING};
 /// The number of clients that announce a message of 16 MiB.
 const CLIENTS: usize = 500;
 
-/// How many bytes of the message each client sends.
+/// The number of bytes of the message that each client sends.
 const SENT: usize = 200;
 
 #[test]
@@ -28,8 +28,8 @@ fn memory_grows_with_received_bytes_and_not_with_announced_lengths() {
     }
     process.until(|numbers| numbers.bytes_in >= seen + CLIENTS * (14 + SENT));
     let grown = process.level().memory.saturating_sub(before.memory);
-    // For 100 KB of payload, any allocator needs little if buffers grow only with received bytes,
-    // and 8 GB if they grow with the announced size.
+    // The payload received is 100 KB. If buffers grow only with received bytes, any allocator needs
+    // little memory; if they had the announced size, it would be 8 GB.
     assert!(grown < 3 * 1024, "{grown} KiB for {CLIENTS} announced messages of 16 MiB");
     eprintln!("{grown} KiB for {CLIENTS} announced messages of 16 MiB");
     first.expect_nothing();
@@ -49,7 +49,7 @@ fn fragments_are_counted_and_empty_ones_too() {
         let mut endless = process.client();
         endless.send(&wire::frame(BINARY, b""));
         let more = wire::frame(CONTINUATION, payload).repeat(1000);
-        // The write fails once the server closes the connection.
+        // When the server closes the connection, the write fails.
         let deadline = Instant::now() + TIMEOUT;
         while endless.stream.write_all(&more).is_ok() {
             assert!(Instant::now() < deadline, "the connection is not closed");
@@ -73,7 +73,7 @@ fn unread_pongs_are_bounded() {
     let pings = wire::frame(FIN | PING, &wire::filler(125)).repeat(1000);
     let mut flood = process.client();
     flood.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    // The answers are 40 MB of pongs, unless the server closes the connection or stops reading.
+    // The answers would be 40 MB of pongs, so the server must close the connection or stop reading.
     for _ in 0..300 {
         if flood.stream.write_all(&pings).is_err() {
             break;

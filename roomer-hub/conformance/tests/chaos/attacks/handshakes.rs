@@ -7,10 +7,10 @@ use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire::filler;
 
-/// The number of rejected requests, which are sent sequentially.
+/// The number of requests that are rejected, one after another.
 const REJECTED: usize = 1500;
 
-/// The number of simultaneous incomplete handshakes.
+/// The number of incomplete handshakes at the same time.
 const WAITING: usize = 300;
 
 #[test]
@@ -29,7 +29,7 @@ fn rejected_handshakes_leave_nothing_behind() {
     let send = |count| {
         for request in requests.iter().cycle().take(count) {
             let mut stream = dial(addr);
-            // The server may respond and close before it has read the whole request.
+            // The server may respond and close the connection before it has read the whole request.
             let _ = stream.write_all(request);
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer);
@@ -60,7 +60,7 @@ fn handshakes_that_never_end_are_ended() {
             stream
         })
         .collect();
-    // No client closes its connection, so the server must.
+    // The clients do not close their connections, so the server must.
     for mut stream in waiting {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);

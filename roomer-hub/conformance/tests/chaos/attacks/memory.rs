@@ -1,5 +1,5 @@
-//! Tests that many clients together stay within the budget when each holds as much memory as one
-//! client may.
+//! Tests that many clients together stay within the memory budget, although each holds as much
+//! memory as a single client may.
 
 use std::io::Write;
 
@@ -8,23 +8,25 @@ use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::{self, BINARY, FIN};
 
-/// The budget in KiB, the number of clients, and the bytes that each would hold without the budget.
+/// The memory budget, in KiB.
 const BUDGET: usize = 8 * 1024;
+/// The number of clients that hold memory.
 const HOLDERS: usize = 60;
+/// The number of bytes that each of them would hold without the budget.
 const EACH: usize = 900_000;
 
-/// The memory in KiB in addition to the budget: messages queued in one turn, spare capacity of
-/// buffers, and pages kept by the allocator. Without the budget the clients would hold 52 MiB.
+/// Memory in KiB besides the budget: messages that are queued in one poll, spare capacity of
+/// buffers, and pages that the allocator keeps. Without the budget, the clients would hold 52 MiB.
 const BESIDE: usize = 16 * 1024;
 
-/// Memory must stop growing within this many rounds. An allocator may keep freed memory, for
-/// example one arena per thread at its previous size, but only a leak grows in each round. The
-/// check between rounds therefore works for any allocator.
+/// After at most this many rounds, the memory must not grow any more. An allocator may keep freed
+/// memory, for example the largest size of one arena per thread, but only a leak grows in every
+/// round. The comparison of rounds is therefore valid for any allocator.
 const ROUNDS: usize = 5;
 
-/// Repeats a round that makes many clients hold as much memory as each may, while a healthy pair
-/// still exchanges messages. The memory that the allocator keeps after one round must suffice for
-/// the next.
+/// Repeats a round in which many clients hold as much memory as each may, while two healthy clients
+/// still exchange messages. The memory that the allocator keeps after one round must suffice for
+/// the next round.
 fn within_budget(hold: impl Fn(&mut Process, &mut Client, &mut [Client])) {
     let options = "quiet=1 message=1000000 write=60000 close=500";
     let mut process = Process::start(&format!("{options} budget={}", BUDGET * 1024));
@@ -84,11 +86,11 @@ fn unfinished_messages_stay_within_the_budget() {
         let seen = process.numbers().bytes_in;
         for client in clients {
             client.send(&wire::header(FIN | BINARY, EACH as u64 + 1));
-            // The write may fail, since the server may close the connection.
+            // The server may close the connection, in which case the write fails.
             let _ = client.stream.write_all(&[7; EACH]);
         }
-        // The server has read every byte of the connections that are still open, except for the
-        // pair's.
+        // Wait until the server has read every byte that these clients have sent on connections
+        // that are still open. The pair of healthy clients does not count.
         process.until(|numbers| numbers.bytes_in - seen >= (numbers.connections - 2) * EACH);
     });
 }

@@ -1,8 +1,8 @@
-//! Tests single attacks on a server process, with bounds on memory, descriptors and CPU time,
+//! Tests single attacks on a server process. The limits on memory, descriptors and CPU time are
 //! measured from outside the process.
 //!
-//! The memory bounds hold with any allocator: each is far above what the server needs plus what
-//! allocators keep, and far below the cost of the attack without the limit under test.
+//! The limits on memory are valid for any allocator: each is far above what the server needs and an
+//! allocator keeps, and far below what the attack would cost without the limit under test.
 
 use std::time::Instant;
 
@@ -21,18 +21,18 @@ mod rooms;
 mod slow;
 mod stopped;
 
-/// How much memory in KiB a debug build's allocator may keep after a small attack.
+/// How much memory in KiB the allocator of a debug build may keep after a small attack.
 const ALLOCATOR_ALLOWANCE: usize = 12 * 1024;
 
-/// Many clients on one thread, which read everything and answer pings.
+/// Many clients that one thread drives. They read everything, and answer pings.
 struct Crowd {
     peers: Vec<Peer>,
-    /// The number of packets that all of them together have received.
+    /// The number of packets that all clients together have received.
     heard: usize,
 }
 
 impl Crowd {
-    /// Connects this many clients and joins them to a room.
+    /// Connects this many clients, which join a room.
     fn gather(process: &Process, count: usize, room: &str) -> Crowd {
         Crowd::of(ReceiveBuffer::Default, process, count, room)
     }
@@ -40,7 +40,7 @@ impl Crowd {
     fn of(receive_buffer: ReceiveBuffer, process: &Process, count: usize, room: &str) -> Crowd {
         let mut crowd = Crowd { peers: Vec::new(), heard: 0 };
         let join = wire::to_room(room, "join", b"");
-        // Connect in groups, since the listener's backlog is not under test.
+        // Connect the clients in groups, so that they do not exceed the backlog of the listener.
         while crowd.peers.len() < count {
             let more = (count - crowd.peers.len()).min(100);
             crowd.peers.extend((0..more).map(|_| Peer::dial(process.addr, receive_buffer)));
@@ -54,8 +54,8 @@ impl Crowd {
         crowd
     }
 
-    /// Reads and writes once for all clients, and pauses if no bytes were available. Returns true
-    /// if `look` has returned true for a packet.
+    /// Reads and writes once for each client, and pauses if no bytes have arrived. Returns true if
+    /// `look` has returned true for a packet.
     fn turn(&mut self, mut look: impl FnMut(usize, &mut Vec<u8>, PacketView<'_>) -> bool) -> bool {
         let (mut found, mut some) = (false, false);
         for (index, peer) in self.peers.iter_mut().enumerate() {
@@ -81,7 +81,7 @@ impl Crowd {
         found
     }
 
-    /// Reads and writes until `look` has returned true for a packet.
+    /// Reads and writes for all clients until `look` returns true for a packet.
     #[track_caller]
     fn until(&mut self, mut look: impl FnMut(usize, &mut Vec<u8>, PacketView<'_>) -> bool) {
         let deadline = Instant::now() + TIMEOUT;

@@ -1,4 +1,4 @@
-//! Tests rooms that are created and removed repeatedly.
+//! Tests rooms that are created and removed again and again.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -10,7 +10,7 @@ use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::wire;
 
-/// The number of rooms joined and left per batch.
+/// The number of rooms that are joined and left in a batch.
 const BATCH_SIZE: usize = 500;
 /// The number of batches.
 const BATCHES: usize = 200;
@@ -43,7 +43,7 @@ fn a_hundred_thousand_rooms_joined_and_left_leave_nothing_behind() {
     let numbers = process.numbers();
     assert_eq!((numbers.rooms, numbers.memberships), (1, 1), "only root");
     let grown = process.level().memory.saturating_sub(before.memory);
-    // If 95,000 rooms were not freed, they would need far more memory than this with any allocator.
+    // If 95,000 rooms were not freed, they would need far more than this, with any allocator.
     assert!(grown < 1024, "{grown} KiB for removed rooms");
     client.close();
     process.recovers(before, ALLOCATOR_ALLOWANCE / 6);
@@ -63,21 +63,21 @@ fn unread_acks_and_snapshots_are_bounded() {
     let id = stuck.id.clone();
     thread::scope(|scope| {
         let stuck = &mut stuck;
-        // These are 100,000 joins and leaves, unless the server closes the connection or stops
-        // reading.
+        // If the server neither closes the connection nor stops reading, these are 100,000 joins
+        // and leaves.
         scope.spawn(move || {
             for _ in 0..200 {
                 if stuck.stream.write_all(&talk).is_err() {
                     break;
                 }
             }
-            // This fails if the connection has already ended.
+            // The shutdown fails if the connection has already ended.
             let _ = stuck.stream.shutdown(Shutdown::Write);
         });
         let (deadline, mut is_in) = (Instant::now() + 2 * TIMEOUT, false);
         while process.numbers().connections > 1 {
             assert!(Instant::now() < deadline, "the connection neither continues nor ends");
-            // The other client is notified of each join and leave, in order.
+            // The other client must be notified of every join and leave, in order.
             other.turn(|_, _, view| {
                 assert_eq!(view.event == b"new_member", !is_in, "a notice out of order");
                 assert_eq!(view.payload, id.as_bytes());

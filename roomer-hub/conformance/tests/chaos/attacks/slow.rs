@@ -9,19 +9,19 @@ use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// The total number of bytes sent to the room.
+/// The total size of the messages to the room, in bytes.
 const FLOOD: usize = 24 << 20;
-/// The size of each message.
+/// The size of each message, in bytes.
 const SIZE: usize = 4000;
 
-/// How many groups of messages the sender may be ahead of the slowest other member. This is less
-/// than half of the backlog, above which a reader counts as slow.
+/// How many groups of messages the sender may be ahead of the slowest of the other members. These
+/// groups are less than half of the backlog, above which a reader counts as slow.
 const AHEAD: u32 = 2;
 /// The number of messages in a group.
 const GROUP: u32 = 50;
 
-/// Floods a room with this many stuck readers, while the other members lose no message. Returns the
-/// growth of the server's peak memory in KiB.
+/// Floods a room that has this many stuck readers. The other members must not lose any message.
+/// Returns by how much the peak memory of the server has grown, in KiB.
 fn flood(process: &mut Process, stuck: usize) -> usize {
     let stuck: Vec<Client> = (0..stuck)
         .map(|_| {
@@ -40,13 +40,13 @@ fn flood(process: &mut Process, stuck: usize) -> usize {
     let count = (FLOOD / SIZE) as u32;
     let (permits, received) = mpsc::channel();
     thread::scope(|scope| {
-        // Drop this at the end of the closure so that the sender does not block after a failed
-        // assertion.
+        // Drop the permits at the end of the closure, so that the sender does not block if an
+        // assertion fails.
         let permits = permits;
         scope.spawn(move || {
             for n in 0..count {
-                // Without this limit, the other members would count as slow readers on a busy
-                // machine.
+                // Without this limit on the sender, the other members would count as slow readers
+                // on a busy machine.
                 let is_ahead = n % GROUP == 0 && n >= AHEAD * GROUP;
                 if is_ahead && received.recv().is_err() {
                     return;
@@ -63,7 +63,7 @@ fn flood(process: &mut Process, stuck: usize) -> usize {
                 done += usize::from(next[reader] == count);
                 if next.iter().all(|next| *next >= (groups + 1) * GROUP) {
                     groups += 1;
-                    // This fails once the sender has sent its last message.
+                    // The send fails once the sender has sent its last message and ended.
                     let _ = permits.send(());
                 }
             }
@@ -85,7 +85,8 @@ fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
     let mut process = Process::start_busy("quiet=1");
     let before = process.level();
     let grown = flood(&mut process, 1);
-    // The memory covers its backlog and the messages that the other members have not read yet.
+    // The memory consists of the stuck reader's backlog, and the messages that the other members
+    // have not read yet.
     assert!(grown < 10 * 1024, "{grown} KiB");
     eprintln!("{grown} KiB for one stuck reader");
     process.recovers(before, ALLOCATOR_ALLOWANCE);
@@ -94,15 +95,14 @@ fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
 
 #[test]
 fn a_thousand_stuck_readers_cost_little_more_than_one() {
-    // On a busy machine the healthy clients may be delayed while a thousand are closed, but they
-    // must not be closed as slow.
+    // On a busy machine, healthy clients may be delayed while a thousand others are closed. They
+    // must not be closed as slow readers.
     let mut process = Process::start_busy("quiet=1 backlog=8388608");
     let before = process.level();
     let grown = flood(&mut process, 1000);
     eprintln!("{grown} KiB for a thousand stuck readers");
     assert!(grown < 64 * 1024, "{grown} KiB");
-    // Double the allowance, since an allocator keeps more after the first load than after later
-    // ones.
+    // Use twice the allowance: after the first load, an allocator keeps more than after later ones.
     process.recovers(before, 2 * ALLOCATOR_ALLOWANCE);
     process.stop();
 }

@@ -1,4 +1,4 @@
-//! Tests a process that SIGSTOP suspends for a while.
+//! Tests a process that is suspended by SIGSTOP for a while.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use super::super::process::Process;
 use super::Crowd;
 use roomer_conformance::wire;
 
-/// Short timeouts, with a margin for a client that a busy machine does not run for a second.
+/// Short timeouts. They are long enough for a client that a busy machine does not run for a second.
 const OPTIONS: &str = "quiet=1 ping=500 pong=2500";
 
-/// How long the process is suspended, which exceeds these timeouts.
+/// How long the process is suspended: longer than its timeouts.
 const STOP: Duration = Duration::from_secs(4);
 
 #[test]
@@ -24,12 +24,12 @@ fn a_stopped_process_times_out_no_client() {
             crowd.turn(|_, _, _| false);
         }
     };
-    // This is enough time for some pings and pongs.
+    // Wait for some pings and pongs.
     pass(Duration::from_millis(1200));
     process.signal(Signal::STOP);
     pass(STOP);
     process.signal(Signal::CONT);
-    // If timeouts counted the suspension, connections would be closed within this time.
+    // If the timeouts included the suspension, connections would be closed within this time.
     pass(Duration::from_millis(3500));
     let numbers = process.numbers();
     assert_eq!((numbers.connections, numbers.lost), (40, 0), "{numbers:?}");

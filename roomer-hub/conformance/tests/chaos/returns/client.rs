@@ -1,5 +1,5 @@
-//! An honest client with a session. Its packets are converted to the plain protocol so that
-//! the same rules check them.
+//! An honest client with a session. Its packets are converted to the plain protocol, so that they
+//! can be checked by the same rules as a plain client's.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,10 +12,11 @@ use super::session::Session;
 use crate::chaos::delivery_log::{ClientIndex, DeliveryLog, Room};
 use crate::chaos::view::{RoomState, View};
 
-/// The number of unacknowledged packets above which the client stops sending.
+/// If the client has sent more than this number of packets that are not acknowledged, it stops
+/// sending.
 const MAX_AHEAD: usize = 200;
 
-/// The info of a room's members, by id.
+/// By id, the info of the members of a room.
 type Infos = HashMap<String, Value>;
 
 pub(super) struct Client {
@@ -23,7 +24,7 @@ pub(super) struct Client {
     pub(super) view: View,
     pub(super) requests: Requests,
     infos: HashMap<Room, Infos>,
-    /// The info that the client last set.
+    /// The info that the client has set last.
     pub(super) info: Value,
     changes: u64,
     pub(super) stage: Stage,
@@ -34,7 +35,7 @@ pub(super) struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Open,
-    /// The client reconnects once more without the proxy, and then closes.
+    /// The client reconnects a last time, without the proxy, and then closes.
     Retiring,
     /// The client has sent a close frame.
     Closing,
@@ -55,7 +56,7 @@ impl Client {
         }
     }
 
-    /// Describes what the client is waiting for.
+    /// Describes what the client is currently waiting for.
     pub(super) fn state(&self) -> String {
         let Client { session, requests, stage, .. } = self;
         let (hello, pending) = (session.has_hello, requests.pending());
@@ -63,8 +64,8 @@ impl Client {
         format!("{stage:?}, hello {hello}, {pending} requests, {sent} packets not acknowledged")
     }
 
-    /// Returns true if the client has joined `root`, is not closing and is not far ahead of the
-    /// server.
+    /// Returns true if the client has joined `root`, is not closing, and does not have many
+    /// unacknowledged packets.
     pub(super) fn is_ready(&self) -> bool {
         self.view.me.is_some()
             && self.stage == Stage::Open
@@ -95,7 +96,7 @@ impl Client {
         self.send(packet);
     }
 
-    /// Changes the client's own info.
+    /// Changes the info of the client itself.
     pub(super) fn change_info(&mut self) {
         self.changes += 1;
         self.info = json!({ "n": self.changes });
@@ -103,7 +104,7 @@ impl Client {
         self.session.send(wire::to_room("root", "roomer:info", info.as_bytes()));
     }
 
-    /// Sends a request to the server or to a client.
+    /// Sends a request to the server or, if `to` is given, to a client.
     pub(super) fn ask(&mut self, log: &DeliveryLog, to: Option<ClientIndex>, event: &str) {
         let Some(me) = self.view.me else { return };
         let to = to.map(|to| log.id(to));
@@ -111,21 +112,21 @@ impl Client {
         self.send(packet);
     }
 
-    /// Sends the postponed answers to requests.
+    /// Sends the answers that were postponed.
     pub(super) fn answer_postponed(&mut self) {
         let answers = self.requests.take_postponed();
         answers.into_iter().for_each(|answer| self.session.send(answer));
     }
 
-    /// Reconnects without the proxy, to close afterwards.
+    /// Reconnects without the proxy, in order to close after that.
     pub(super) fn retire(&mut self) {
         self.stage = Stage::Retiring;
         self.session.is_direct = true;
         self.session.come_back(false);
     }
 
-    /// Handles received frames, and reconnects if the socket is lost. If `is_late`, postpones
-    /// answers to requests.
+    /// Handles the frames that were received, and reconnects if the socket is lost. If `is_late` is
+    /// true, answers to requests are postponed.
     pub(super) fn process_input(&mut self, log: &mut DeliveryLog, is_late: bool, by_reset: bool) {
         let Client { session, view, requests, infos, stage, .. } = self;
         let mut answers = Vec::new();
@@ -152,7 +153,7 @@ impl Client {
         }
         answers.into_iter().for_each(|answer| self.session.send(answer));
         if self.has_closed && self.session.failure.take().is_some() {
-            // The close frame has arrived.
+            // The server's close frame has arrived.
             self.stage = Stage::Closed;
         }
         match self.stage {
@@ -166,8 +167,8 @@ impl Client {
                 self.has_closed = true;
                 self.stage = Stage::Closing;
             }
-            // A delayed request took over the session, so the server dropped this socket before
-            // reading the close frame.
+            // A delayed request took over the session. The server therefore dropped this socket
+            // before it had read the close frame.
             Stage::Closing if self.session.has_ended() => {
                 self.session.come_back(by_reset);
                 self.stage = Stage::Retiring;
@@ -176,7 +177,7 @@ impl Client {
         }
     }
 
-    /// Returns true if the client's view has the members' current info.
+    /// Returns true if the members' info in the client's view is current.
     pub(super) fn knows(&self, truth: &HashMap<String, Value>) -> bool {
         self.view.rooms.keys().all(|room| {
             let known = self.infos.get(room).into_iter().flatten();
@@ -185,7 +186,7 @@ impl Client {
     }
 }
 
-/// Handles a packet that does not belong to a request.
+/// Handles a packet that is not part of a request.
 fn on_packet(
     view: &mut View,
     infos: &mut HashMap<Room, Infos>,
@@ -224,7 +225,7 @@ fn on_packet(
             for (id, info) in list("changed").iter().map(member) {
                 let before = known.insert(id.clone(), info.clone()).expect("a member");
                 let number = |info: &Value| info["n"].as_u64().unwrap_or(0);
-                // Each change must reach each member.
+                // No change may be missing.
                 assert_eq!(number(&info), number(&before) + 1, "{id}: {info} after {before}");
             }
         }
@@ -232,7 +233,7 @@ fn on_packet(
             infos.remove(&room);
             view.packet(log, packet);
         }
-        // The direct message's receiver has closed in the meantime.
+        // The receiver of the direct message has closed in the meantime.
         b"roomer:error" => {
             let error: Value = serde_json::from_slice(packet.payload).unwrap();
             assert_eq!(
@@ -246,7 +247,7 @@ fn on_packet(
     }
 }
 
-/// Returns the id and info in an entry of a member list.
+/// Returns the id and the info in an entry of a member list.
 fn member(entry: &Value) -> (String, Value) {
     (entry[0].as_str().expect("an id").into(), entry[1].clone())
 }

@@ -1,10 +1,11 @@
-//! A soak test of sessions, whose clients connect through a proxy that breaks connections.
+//! A soak test with sessions. The clients connect through a proxy that breaks their connections.
 //!
-//! - [`soak`]: clients with sessions that exchange messages, requests and answers, and the final
-//!   checks of all their views.
+//! - [`soak`]: clients with sessions that exchange messages, requests and answers. At the end, all
+//!   of their views are checked.
 //! - [`proxy`]: breaks connections at any byte.
 //! - [`session`]: the client's side of a session, over successive sockets.
-//! - [`client`]: an honest client with a session, whose packets are checked as those of plain clients.
+//! - [`client`]: an honest client with a session. Its packets are checked like those of plain
+//!   clients.
 //! - [`requests`]: the requests that a client has sent, and those that it must answer.
 //!
 //! `ROOMER_CHAOS_CLIENTS` sets the number of clients (default 40), `ROOMER_CHAOS_SECONDS` the

@@ -1,5 +1,5 @@
 //! A TCP proxy that breaks connections at random: it resets, cuts, half-closes, stalls and
-//! throttles them, at any byte.
+//! throttles them. A fault may occur at any byte.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,14 +11,14 @@ use roomer_simulator::random::{Random, Source};
 
 use crate::chaos::peer::{ReceiveBuffer, dial, is_early, reset};
 
-/// The maximum number of bytes buffered for one side.
+/// The maximum number of bytes that are buffered for one side.
 const MAX_WAITING: usize = 32 * 1024;
 
-/// How long a vanished connection stays open so that both sides detect the loss only by
-/// silence.
+/// How long the sockets of a vanished connection stay open. In this time, both sides can detect the
+/// loss only because the other is silent.
 const VANISHED: Duration = Duration::from_secs(8);
 
-/// The number of broken connections, by fault.
+/// The number of faults, by kind.
 pub(super) type FaultCounts = [usize; Fault::NAMES.len()];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub(super) enum Fault {
     Reset,
     /// Both sides receive the end of the stream.
     Cut,
-    /// One direction is shut down; the other keeps working for a while.
+    /// One direction is shut down. The other one keeps working for a while.
     HalfClose,
     /// One or both directions stop for a while.
     Stall,
-    /// No more bytes pass, and neither side is notified.
+    /// No more bytes pass, and neither side is notified of the fault.
     Vanish,
-    /// Bytes pass only a few at a time.
+    /// Only a few bytes pass at a time.
     Trickle,
 }
 
@@ -48,9 +48,10 @@ impl Fault {
 #[derive(Default)]
 struct Pipe {
     waiting: Vec<u8>,
-    /// The number of bytes that still pass before the fault; `None` means no limit.
+    /// The number of bytes that pass before the fault occurs; `None` if it does not depend on
+    /// bytes.
     left: Option<usize>,
-    /// The maximum number of bytes that pass in one turn.
+    /// The maximum number of bytes that pass in one turn; `None` for no limit.
     pace: Option<usize>,
     stalled_until: Option<Instant>,
     /// True if the sender has ended its stream.
@@ -60,12 +61,12 @@ struct Pipe {
 
 struct Pair {
     sides: [TcpStream; 2],
-    /// The pipe from the client to the server, followed by the pipe back.
+    /// Two pipes: from the client to the server, and back.
     pipes: [Pipe; 2],
     fault: Fault,
-    /// When the fault occurs, unless the byte that triggers it passes earlier.
+    /// The time at which the fault occurs, unless its byte passes before that.
     fault_at: Instant,
-    /// When the connection ends after a fault that does not end it immediately.
+    /// The time at which the connection ends, if the fault has not ended it immediately.
     drop_at: Option<Instant>,
 }
 
@@ -94,7 +95,7 @@ pub(super) fn run(
             let moved = pair.turn(now, &mut random, &mut counts);
             has_moved |= matches!(moved, Ok(true));
             if moved.is_err() {
-                // Report the failure to the other side immediately.
+                // Notify the other side of the failure immediately.
                 pair.sides.iter().for_each(reset);
             }
             moved.is_ok() && !pair.is_over(now)
@@ -111,7 +112,7 @@ impl Pair {
         let fault = random.pick(&Fault::ALL);
         let fault_at = Instant::now() + Duration::from_millis(random.below(1500).into());
         let mut pipes = [Pipe::default(), Pipe::default()];
-        // The fault may happen within a request, within `hello`, or within any frame.
+        // The fault may occur within the request, within `hello`, or within any later frame.
         if !random.one_in(3) {
             let most = random.pick(&[400, 700, 3000, 60_000]);
             pipes[random.below(2) as usize].left = Some(random.below(most) as usize);
@@ -119,8 +120,8 @@ impl Pair {
         Pair { sides, pipes, fault, fault_at, drop_at: None }
     }
 
-    /// Forwards bytes in both directions. Returns true if any were forwarded, and an error if a
-    /// side has failed.
+    /// Forwards bytes in both directions. Returns true if there were any, and an error if one side
+    /// has failed.
     fn turn(
         &mut self,
         now: Instant,
@@ -174,7 +175,7 @@ impl Pair {
         }
     }
 
-    /// Chooses the next fault for a connection that still works.
+    /// Determines the next fault of a connection that still works after the last one.
     fn go_on(&mut self, now: Instant, random: &mut Random) {
         self.pipes.iter_mut().for_each(|pipe| pipe.left = None);
         self.fault = random.pick(&[Fault::Reset, Fault::Cut, Fault::HalfClose, Fault::Vanish]);
@@ -187,7 +188,7 @@ impl Pair {
 }
 
 impl Pipe {
-    /// Forwards bytes in one direction. Returns true if any were forwarded.
+    /// Forwards bytes in one direction. Returns true if there were any.
     fn pass(&mut self, now: Instant, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<bool> {
         if self.is_ended || self.stalled_until.is_some_and(|until| now < until) {
             return Ok(false);

@@ -1,25 +1,25 @@
-//! Keeps track of requests: those that a client has sent, and those that it must answer.
+//! Tracks the requests that a client has sent, and those that it must answer.
 
 use std::collections::{HashMap, HashSet};
 
 use roomer_conformance::wire::{self, PacketView};
 
-/// The maximum number of pending requests per client.
+/// The maximum number of requests of a client that are pending.
 pub(super) const MAX_PENDING: usize = 12;
 
 #[derive(Default)]
 pub(super) struct Requests {
-    /// The pending requests by tag: the receiver, if it is a client, and the payload, which the
-    /// answer must repeat.
+    /// The pending requests, by tag. Each consists of its receiver, unless that is the server, and
+    /// the payload, which the answer must repeat.
     pending: HashMap<String, (Option<String>, Vec<u8>)>,
     next_tag: u64,
-    /// The number of the next request to each client.
+    /// For each client, the number of the next request to it.
     to: HashMap<String, u64>,
-    /// The number of the next request from each client.
+    /// For each client, the number that the next request from it must have.
     from: HashMap<String, u64>,
-    /// The tags of requests received from the server.
+    /// The tags of all requests that the server has sent.
     seen: HashSet<String>,
-    /// The postponed answers, as packets.
+    /// The packets of answers that were postponed.
     postponed: Vec<Vec<u8>>,
     pub(super) answered: usize,
     pub(super) failed: usize,
@@ -48,7 +48,7 @@ impl Requests {
         Some(frame)
     }
 
-    /// Handles a packet if it belongs to a request. If `late`, postpones the answer.
+    /// Handles a packet if it is part of a request. If `late` is true, postpones the answer.
     pub(super) fn on_packet(
         &mut self,
         view: PacketView<'_>,
@@ -90,7 +90,7 @@ impl Requests {
                 self.answered += 1;
             }
             (_, Some(_)) => {
-                // The receiver of the request may have closed its session.
+                // The client to which the request was sent may have closed its session.
                 let is_gone = text.contains("\"gone\"") && view.src.is_empty();
                 assert!(is_gone, "{to:?} answers {text}");
                 self.failed += 1;
@@ -99,7 +99,7 @@ impl Requests {
         }
     }
 
-    /// Checks a received request, and returns the packet that answers it.
+    /// Checks a request that was received. Returns the packet that answers it.
     fn on_request(&mut self, view: PacketView<'_>, tag: &str) -> Vec<u8> {
         let asker = String::from_utf8(view.src.to_vec()).unwrap();
         if asker.is_empty() {
@@ -116,7 +116,7 @@ impl Requests {
         wire::to_client(&dst, "root", "roomer:reply", view.payload)
     }
 
-    /// Removes and returns the postponed answers.
+    /// Removes and returns the answers that were postponed.
     pub(super) fn take_postponed(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.postponed)
     }

@@ -1,4 +1,5 @@
-//! The client's side of a session over successive sockets: received and unacknowledged packets.
+//! The client's side of a session over successive sockets: the packets that it has received, and
+//! those that it must retransmit.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -9,21 +10,22 @@ use serde_json::Value;
 
 use crate::chaos::peer::{Peer, ReceiveBuffer};
 
-/// How long a client waits for bytes before it gives up its socket. The server pings every second.
+/// How long a client waits for bytes before it gives up a socket. The server sends a ping every
+/// second.
 const SILENCE: Duration = Duration::from_millis(2500);
 
-/// The client acknowledges after receiving this many packets.
+/// The client sends an acknowledgement after this many packets.
 const ACK_EVERY: u64 = 64;
 
 pub(super) struct Session {
-    /// The server's own address, for the first and the last connection.
+    /// The address of the server, for the first and the last connection.
     pub(super) server: SocketAddr,
-    /// The proxy's address, for all other connections.
+    /// The address of the proxy, for all other connections.
     pub(super) proxy: SocketAddr,
     pub(super) is_direct: bool,
     peer: Peer,
     heard_at: Instant,
-    /// The number of reconnection attempts since the last `hello`.
+    /// The number of attempts to reconnect since the last `hello`.
     attempts: u32,
     pub(super) has_hello: bool,
     is_closing: bool,
@@ -31,16 +33,16 @@ pub(super) struct Session {
     token: String,
     received: u64,
     acknowledged: u64,
-    /// The frames that the server has not acknowledged.
+    /// The frames that the client has sent and the server has not acknowledged.
     unacknowledged: VecDeque<Vec<u8>>,
-    /// The number of sent frames that the server has acknowledged.
+    /// The number of frames that the server has acknowledged.
     before: u64,
-    /// The number of reconnections.
+    /// The number of times that the client has reconnected.
     pub(super) returns: usize,
-    /// The number of retransmitted packets.
+    /// The number of packets that the client has retransmitted.
     pub(super) sent_again: usize,
-    /// The reason why the session cannot be resumed, to which the report adds the server's
-    /// statistics.
+    /// The reason why the session could not be resumed. The report adds the statistics of the
+    /// server to it.
     pub(super) failure: Option<String>,
 }
 
@@ -68,12 +70,12 @@ impl Session {
         }
     }
 
-    /// Returns the number of packets that the server has not acknowledged.
+    /// Returns the number of sent packets that the server has not acknowledged.
     pub(super) fn unacknowledged(&self) -> usize {
         self.unacknowledged.len()
     }
 
-    /// Sends a packet now, or after reconnecting.
+    /// Sends a packet, either now or after the client has reconnected.
     pub(super) fn send(&mut self, frame: Vec<u8>) {
         if self.has_hello {
             self.peer.send(&frame);
@@ -87,9 +89,9 @@ impl Session {
         self.is_closing = true;
     }
 
-    /// Reconnects on a new socket. The old one is abandoned, and ends with or without a reset.
+    /// Reconnects on a new socket. The old socket is dropped, with or without a reset.
     pub(super) fn come_back(&mut self, by_reset: bool) {
-        // Without a token there is no session to resume.
+        // Without a token there is no session that could be resumed.
         if self.token.is_empty() {
             return;
         }
@@ -115,8 +117,8 @@ impl Session {
         has_read
     }
 
-    /// Returns true if the socket has ended or is silent, to be called after all received frames
-    /// have been handled. Each further attempt gives a slow server more time.
+    /// Returns true if the socket has ended, or was silent for too long. Requires that all received
+    /// frames have been handled. After each further attempt, the server gets more time.
     pub(super) fn is_lost(&self) -> bool {
         self.peer.end().is_some() || self.heard_at.elapsed() > SILENCE * self.attempts.max(1)
     }
@@ -125,16 +127,16 @@ impl Session {
         self.peer.end().is_some()
     }
 
-    /// Handles the next frame. Passes a packet to the closure with its opcode and payload, and
-    /// answers other frames.
+    /// Handles the next frame. If it contains a packet, passes the opcode and the payload to
+    /// `on_packet`; otherwise answers it if necessary.
     pub(super) fn next(&mut self, mut on_packet: impl FnMut(u8, &[u8])) -> bool {
         if self.failure.is_some() {
             return false;
         }
         let Some((opcode, payload)) = self.peer.next() else { return false };
         match opcode {
-            // Send no bytes after a close frame: the server would reset the connection, and its
-            // close frame would be lost.
+            // After a close frame, send no more bytes: the server would reset the connection, and
+            // its close frame would be lost.
             wire::PING if self.is_closing => {}
             wire::PING => {
                 let pong = wire::frame(wire::FIN | wire::PONG, payload);
@@ -194,7 +196,7 @@ impl Session {
         }
     }
 
-    /// Discards the packets that the server has acknowledged.
+    /// Drops the packets that the server has acknowledged.
     fn forget(&mut self, count: u64) {
         let most = self.before + self.unacknowledged.len() as u64;
         assert!((self.before..=most).contains(&count), "{count} of {}..={most}", self.before);

@@ -1,4 +1,5 @@
-//! A soak test for sessions, generated from a seed. A proxy breaks the clients' connections.
+//! A soak test with sessions. All actions are generated from a seed, and a proxy breaks the
+//! clients' connections.
 
 use std::collections::{BTreeSet, HashMap};
 use std::env;
@@ -17,19 +18,19 @@ use crate::chaos::delivery_log::{ClientIndex, DeliveryLog, Room};
 use crate::chaos::process::{Process, pause};
 use crate::chaos::view::{ROOT, RoomState};
 
-/// How many rooms the reference client is in, including `root`.
+/// The number of rooms that the reference client is in, including `root`.
 const ROOMS: usize = 8;
 
-/// Options with which no session may be rejected: it outlasts any client's absence, and keeps all
-/// packets that the client has missed. The server treats a silent client as lost after three
-/// seconds, which happens often.
+/// With these options, the server must be able to resume every session: a session outlasts each
+/// disconnection, and keeps all packets that the client misses. The server considers a silent
+/// client lost after three seconds, which happens often.
 const OPTIONS: &str = "handshake=60000 ping=1000 pong=3000 write=2000 close=4000 backlog=8388608 \
     window=120000 keep=67108864 detached=10000 requests=1";
 
-/// The average number of each client's actions per second.
+/// The average number of actions per second for each client.
 const ACTIONS: u32 = 10;
 
-/// The maximum number of actions after a long turn.
+/// The maximum number of actions after one turn, however long the turn took.
 const MAX_ACTIONS: u32 = 60;
 
 struct Soak {
@@ -37,13 +38,13 @@ struct Soak {
     proxy: std::net::SocketAddr,
     rng: Random,
     log: DeliveryLog,
-    /// The first client is the reference client, in all rooms and without the proxy; see
-    /// [`DeliveryLog`].
+    /// The first client is the reference client: it is in all rooms, and does not use the proxy.
+    /// See [`DeliveryLog`].
     clients: Vec<Client>,
     sums: Sums,
 }
 
-/// Counts of the clients' actions.
+/// The numbers of the clients' actions, by kind.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     clients: usize,
@@ -92,7 +93,7 @@ impl Soak {
         Soak { process, proxy, rng: Random::new(seed), log, clients, sums: Sums::default() }
     }
 
-    /// Connects the reference client, joins it to all rooms, and then connects the others.
+    /// Connects the reference client, which joins all rooms. Then connects the other clients.
     fn gather(&mut self, clients: usize) {
         self.until("the reference client is connected", |soak| soak.clients[0].view.me.is_some());
         for room in 1..ROOMS {
@@ -107,7 +108,7 @@ impl Soak {
         self.until("all clients are connected", |soak| {
             soak.clients.iter().all(|client| client.view.me.is_some())
         });
-        // End the first connections, which bypass the proxy, immediately.
+        // The first connections do not use the proxy, so end them now.
         for client in &mut self.clients[1..] {
             client.session.come_back(self.rng.one_in(2));
         }
@@ -126,7 +127,7 @@ impl Soak {
         }
     }
 
-    /// Reads and writes for all clients.
+    /// Reads and writes once for each client.
     fn turn(&mut self) {
         let mut some = false;
         for index in 0..self.clients.len() {
@@ -151,7 +152,7 @@ impl Soak {
         }
     }
 
-    /// Steps until a condition holds, for at most [`TIMEOUT`].
+    /// Runs turns until a condition holds, for [`TIMEOUT`] at most.
     #[track_caller]
     fn until(&mut self, what: &str, is_so: impl Fn(&mut Soak) -> bool) {
         let deadline = Instant::now() + TIMEOUT;
@@ -181,7 +182,7 @@ impl Soak {
             ..64 if is_in => client.say(log, room, "hello", rng.below(6000) as usize),
             ..66 if is_in => (0..20).for_each(|_| client.say(log, room, "hello", 30)),
             ..72 if is_in => client.join(log, room),
-            // Requests are sent in `root`, so never leave it.
+            // Requests are sent in `root`, so no client may leave it.
             ..84 if is_in && room != ROOT => client.leave(log, room),
             ..50 => {
                 client.join(log, room);
@@ -199,14 +200,14 @@ impl Soak {
             170..185 => client.answer_postponed(),
             185..190 => client.session.ask_to_acknowledge(),
             190..196 => client.session.acknowledge(),
-            // Reconnect without a fault, as when the client's network changes.
+            // Reconnect although the connection works, as when a client changes its network.
             196..199 => client.session.come_back(rng.one_in(2)),
             199 if rng.one_in(4) => client.retire(),
             _ => {}
         }
     }
 
-    /// Lets all clients reconnect without the proxy.
+    /// Makes all clients reconnect without the proxy.
     fn come_home(&mut self) {
         self.until("all clients are connected", |soak| {
             let mut clients = soak.clients.iter();
@@ -221,7 +222,7 @@ impl Soak {
         });
     }
 
-    /// Checks that no message or answer is missing, and closes all clients.
+    /// Checks that no message and no answer is missing, and closes all clients.
     fn finish(mut self) -> Process {
         self.until("all requests are answered", |soak| {
             soak.clients.iter_mut().for_each(Client::answer_postponed);
@@ -254,7 +255,7 @@ impl Soak {
         self.process
     }
 
-    /// Closes all clients, and waits until the server has no sessions other than those of ghosts.
+    /// Closes all clients. Waits until the server has no sessions except those of ghosts.
     fn close_all(&mut self) {
         for client in &mut self.clients {
             client.stage = Stage::Retiring;
@@ -273,8 +274,8 @@ impl Soak {
             .until(|numbers| numbers.sockets == 0 && numbers.connections <= numbers.refused[0]);
     }
 
-    /// Returns true if all clients' views have the same members and info, and every member in them
-    /// except the ghosts is a client.
+    /// Returns true if all clients agree on the members and their info, and each member is either a
+    /// client or a ghost.
     fn is_true(&mut self) -> bool {
         let mut members: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
         let mut infos: HashMap<String, Value> = HashMap::new();
@@ -298,8 +299,8 @@ impl Soak {
         })
     }
 
-    /// Returns the members of `root` that are not clients. A delayed request with an outdated
-    /// token, which arrives after its client has already reconnected, starts a session that no
+    /// Returns the ghosts: members of `root` that are not clients. If a delayed request with an
+    /// outdated token arrives after its client has already reconnected, it starts a session that no
     /// client uses.
     fn ghosts(&self) -> Vec<ClientIndex> {
         let clients: BTreeSet<_> =
@@ -323,7 +324,7 @@ impl Sums {
     }
 }
 
-/// Stops the proxy on drop, even after a failure.
+/// Stops the proxy when it is dropped, even if the test has failed.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
