@@ -96,7 +96,7 @@ fn yield_now(cx: &mut Context<'_>) {
     debug_assert!(yielded.is_pending());
 }
 
-/// Creates a transport from any other stream. The stream needs exclusive access to be polled, so it
+/// Creates a transport from any other stream. Polling the stream requires exclusive access, so it
 /// is behind a lock.
 pub(crate) fn share<S>(stream: S) -> impl Transport
 where

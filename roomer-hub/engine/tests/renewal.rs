@@ -179,7 +179,7 @@ fn a_question_that_was_lost_with_its_socket_is_asked_again() {
     world.settle();
     assert!(again.is_resumed());
     assert_eq!(asked(&again), [r#"{"in":60000}"#]);
-    // The login on the new socket is renewed at that login's own time.
+    // The next token is requested before the login of the new socket expires.
     world.advance(539 * SECOND);
     assert_eq!(asked(&again).len(), 1);
     world.advance(SECOND);

@@ -7,8 +7,8 @@ use crate::builder::Builder;
 use crate::callbacks::handler::Callback;
 use crate::server::conn::Conn;
 
-/// The default of [`Builder::max_history`] in bytes, and the divisor of the memory budget that
-/// limits this default.
+/// The default of [`Builder::max_history`] in bytes, and a divisor: the default is at most the
+/// memory budget divided by it.
 const MAX_HISTORY: (usize, usize) = (64 << 20, 4);
 
 impl<E> Builder<E> {

@@ -326,7 +326,8 @@ impl<E> Builder<E> {
         Ok(Server(Arc::new(Shared::new(hub, cluster, options, callbacks, Arc::from(env)))))
     }
 
-    /// Applies `compat`, `extended` and `echo`, each of which changes several options.
+    /// Applies `compat`, `extended` and `echo`, each of which changes several options. Calls of
+    /// `allow_origin` and `extended` take precedence over `compat`.
     fn apply_modes(&mut self) {
         let options = &mut self.options;
         if self.compat {

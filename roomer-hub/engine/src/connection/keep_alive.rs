@@ -9,7 +9,7 @@ use crate::timer::moment::Moment;
 pub(crate) struct KeepAlive {
     /// The last time at which bytes were received, or a full socket accepted some.
     last_received: Moment,
-    /// The value of the writer's `relieved` counter at that time.
+    /// The last observed value of the writer's `relieved` counter.
     relieved: u32,
     last_ping: Moment,
     /// The time at which the first unanswered ping was sent.
@@ -45,7 +45,7 @@ impl KeepAlive {
         Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))
     }
 
-    /// Returns the time since bytes last arrived.
+    /// Returns the time since bytes were last received, or a full socket last accepted some.
     pub(crate) fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.last_received.into())
     }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_late_ping_leaves_the_client_time_to_answer() {
         let mut keep_alive = KeepAlive::new(secs(0));
-        // Simulates that the server process was suspended for ten minutes.
+        // The ping is late, as it is after the server process was suspended for ten minutes.
         keep_alive.pinged(secs(600));
         assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(606)));
     }

@@ -177,7 +177,7 @@ impl Established {
                 Err(panic) => dispatcher.panicked(core, &message, panic),
             };
         }
-        // Flush the messages that handlers which are still pending may have sent, too.
+        // Flush even if no handler has completed, since pending handlers may have sent messages.
         shared.flush_after_input(now, core, &mut self.flush_at);
         self.report_buffered(writer);
     }

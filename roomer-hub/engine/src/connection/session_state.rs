@@ -37,7 +37,7 @@ pub(crate) struct SessionState {
     /// one, that acknowledge nothing new.
     idle_acks: u8,
     has_socket: bool,
-    /// True until a packet has arrived on the current socket, which shows that the client has received
+    /// True until bytes have arrived on the current socket, which show that the client has received
     /// its new token.
     is_unconfirmed: bool,
     /// The pending request handlers.
@@ -94,8 +94,8 @@ impl SessionState {
         self.deadline.into()
     }
 
-    /// Returns true once after each resume: for the first packet, which shows that the client has
-    /// its newest token.
+    /// Returns true once after each resume: for the first received bytes, which show that the
+    /// client has its newest token.
     pub(crate) fn confirms(&mut self) -> bool {
         std::mem::take(&mut self.is_unconfirmed)
     }

@@ -76,8 +76,9 @@ impl HookQueue {
 
     pub(crate) fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
         let next = self.pending.pop_front();
-        // Reset the flag under the lock under which the queue was found empty: a task that queues
-        // an event later observes that no task is calling the hooks, and calls them itself.
+        // Reset the flag while still holding the lock under which the queue was found empty: a task
+        // that queues an event later observes that no task is calling the hooks, and calls them
+        // itself.
         self.is_running = next.is_some();
         next
     }

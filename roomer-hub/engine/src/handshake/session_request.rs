@@ -35,7 +35,8 @@ impl SessionRequest {
                 "received" => &mut received,
                 _ => continue,
             };
-            // If a parameter occurs twice, the first one applies, as in `HandshakeRequest::query`.
+            // If a parameter occurs more than once, the first value applies, as in
+            // `HandshakeRequest::query`.
             parameter.get_or_insert(value);
         }
         // A client with another version gets the plain protocol, which all clients support.

@@ -238,8 +238,8 @@ impl Lifecycle {
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         std::task::ready!(state.poll_empty(cx));
-        // Reset the flag under the lock under which it was checked that no socket is left: a
-        // connection that enters later starts the timers again.
+        // Reset the flag while still holding the lock of the check above: a connection that enters
+        // later starts the timers again.
         state.has_timer_task = false;
         Poll::Ready(())
     }

@@ -25,8 +25,8 @@ impl Outbound {
             }
             writer.audit(at_rest, max).map_err(|error| format!("{conn:?}: {error}"))?;
         }
-        // Check the budget only once the server is idle: until a flush has counted the memory, it
-        // may exceed the budget.
+        // Check the budget only once the server is idle: memory may exceed the budget until a flush
+        // has counted it.
         if at_rest {
             let mut buffers = BufferSet::new();
             self.writers.values().for_each(|writer| buffers.add(&writer.usage()));

@@ -180,8 +180,8 @@ impl Outbox {
         self.queued = 0;
     }
 
-    /// Accepts output only for the session's log until the session has a socket again. Call this
-    /// only on an outbox without a socket.
+    /// Enters [`OutboxPhase::Detached`], in which the outbox queues no output, and output is kept
+    /// only in the session's log. Call this only on an outbox without a socket.
     pub(crate) fn detach(&mut self) {
         self.phase = OutboxPhase::Detached;
     }

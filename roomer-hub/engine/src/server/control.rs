@@ -2,9 +2,9 @@
 //!
 //! Connections are identified by their ids, given as a [`ConnId`] or as text. For an unknown id,
 //! methods return `false`. In a [cluster](crate::Builder::cluster), rooms and members are those of
-//! all nodes, and an id may belong to another node. For such an id, `true` means only that a live
-//! node uses ids like it. [`conn`], [`conns`], rules and hooks are limited to this node's own
-//! connections.
+//! all nodes, and an id may belong to another node. For such an id, `true` means only that its node
+//! is live, and not that the connection exists. [`conn`], [`conns`], rules and hooks are limited to
+//! this node's own connections.
 //!
 //! [`conn`]: Server::conn
 //! [`conns`]: Server::conns
@@ -75,9 +75,9 @@ impl Server {
     }
 
     /// Sends a message from the server to one connection, as a packet in the room `root`. Returns
-    /// true if the connection exists, which does not mean that the message was delivered. Returns
-    /// false, with a [warning](crate::Builder::on_warning), if the connection is on another node
-    /// and the packet exceeds [`max_message`](crate::Builder::max_message).
+    /// false if the connection does not exist. True does not mean that the message was delivered.
+    /// Also returns false, with a [warning](crate::Builder::on_warning), if the connection is on
+    /// another node and the packet exceeds [`max_message`](crate::Builder::max_message).
     pub fn send(
         &self,
         to: impl AsRef<str>,

@@ -1,4 +1,4 @@
-//! Executes the application's commands, called from its own threads or from handlers.
+//! Executes the application's commands, which come from its own threads or from handlers.
 
 use std::sync::Arc;
 

@@ -206,9 +206,9 @@ impl Shared {
     /// true if the caller must flush again, to write the close frames.
     fn shed(&self) -> bool {
         let budget = &self.budget;
-        // This runs after each flush, so in the usual case it must cost only a few atomic loads.
-        // All outboxes are visited, to count shared buffers once, only if the reported sum is above
-        // the limit.
+        // This runs after each flush, so the usual case must be cheap: it costs a single atomic
+        // load. Only if the reported sum is above the limit may all outboxes be visited, to count
+        // shared buffers once.
         if !budget.may_exceed() {
             return false;
         }

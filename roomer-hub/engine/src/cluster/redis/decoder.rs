@@ -53,7 +53,7 @@ pub(super) enum DecodeError {
 #[derive(Debug)]
 pub(super) struct Value {
     bytes: Bytes,
-    /// The first recorded values, in the order received: the top-level value, followed by its
+    /// The recorded values, in the order received: the top-level value, followed by its first
     /// nested values.
     parts: [Part; MAX_PARTS],
     /// The number of received values, including those that are not recorded.

@@ -35,8 +35,8 @@ impl Core {
         }
     }
 
-    /// Forwards a command for a remote connection to its node. Returns false if no live node uses
-    /// such an id. True does not mean that the connection exists.
+    /// Forwards a command for a remote connection to its node. Returns false if the id belongs to
+    /// no live node. True does not mean that the connection exists.
     pub(crate) fn command_peer(
         &mut self,
         now: Duration,

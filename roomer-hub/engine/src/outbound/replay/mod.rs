@@ -22,8 +22,8 @@ const SEGMENT: usize = size_of::<Segment>();
 /// a reference.
 pub(crate) const MIN_SHARED: usize = 256;
 
-/// Chunks for a single connection are copied if they are smaller than this. Keeping such a chunk
-/// would keep its allocation for as long as the log.
+/// Chunks for a single connection are copied if they are smaller than this. Otherwise, each would
+/// keep a separate allocation for as long as it is in the log.
 const MIN_OWN: usize = 4 * 1024;
 
 /// Sent frames, starting with the first that the client has not acknowledged.

@@ -1,4 +1,4 @@
-//! An adapter that converts any byte stream into a transport: TLS, Unix sockets, pipes.
+//! An adapter that turns any byte stream, such as TLS, a Unix socket or a pipe, into a transport.
 //!
 //! Any task may write to a transport, whereas a stream is polled and stores only one waker. The
 //! stream is therefore behind a lock, and is always polled with the same waker, which wakes the

@@ -44,7 +44,7 @@ pub struct BrokerCarrier<D: Dial> {
     address: BrokerAddress,
     /// The current broker's index in `address`.
     current: usize,
-    /// The reason why each broker has failed since the last pause.
+    /// The reason for each broker's failure since the last pause.
     failures: Vec<String>,
     pause: Duration,
     state: State<D::Stream>,
