@@ -27,6 +27,7 @@
  * | `transmit(item)` | with each packet to send |
  * | `ask()` | to request an answer that confirms all packets sent so far |
  * | `confirmed(count)`, `settled(items, isLost)`, `lost(item, reason)` | when the outcome of sent packets is known |
+ * | `disconnected(isTooFast)` | when the session has ended, or without one the connection |
  *
  * The `sessions` feature requests the extended protocol; without it the client uses the plain one. It adds `isKept(time)`, which
  * returns true if the server may keep the session, and the `isOn` flag, which is undefined until the server has shown which

@@ -4,6 +4,9 @@
  * @module feature
  */
 
+import { ERROR } from "./limits.js";
+import { toText } from "./packet.js";
+
 /** Registers a function that is called with each new room and the options of the join() that created it. */
 export function extendRooms(core, extend) {
     const { createRoom } = core;
@@ -21,4 +24,17 @@ export function extendRooms(core, extend) {
 export function takePackets(core, take) {
     const { deliver } = core;
     core.deliver = (packet, room) => take(packet, room) || deliver(packet, room);
+}
+
+/** Registers a function that is called with the content of each error that explains a rejected packet. */
+export function takeRejections(core, take) {
+    takePackets(core, ({ event, to, from, payload }) => {
+        let content;
+        try {
+            content = event === ERROR && !(to + from) && JSON.parse(toText(payload));
+        } catch {
+            // The feature `refusals` reports errors that it cannot read.
+        }
+        content && take(content);
+    });
 }

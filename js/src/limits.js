@@ -69,6 +69,8 @@ export const ERROR = "roomer:error";
 export const MEMBERS = "roomer:members";
 /** The event that sets this client's own info. */
 export const INFO = "roomer:info";
+/** How often this client may set its info at once; the server permits one more, and one each second. */
+export const MOST_CHANGES = 15;
 /** In a room with a history, the event that tells this client the number of its own message. */
 export const NUMBER = "roomer:number";
 /** The event that requests a new token from the client. */

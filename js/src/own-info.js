@@ -1,20 +1,67 @@
 /**
  * The feature behind `client.setInfo()`.
  *
+ * The server limits how often a client may change its info. Above that rate the client sends only the newest info, as soon as
+ * the server accepts it.
+ *
  * @module own-info
  */
 
 import { json } from "./codec.js";
-import { HELLO, INFO } from "./limits.js";
+import { takeRejections } from "./feature.js";
+import { HELLO, INFO, MOST_CHANGES } from "./limits.js";
+import { createPace } from "./pace.js";
 
 /** @param {object} core see core.js */
 export function ownInfo(core) {
+    const plain = { ...core };
+    /** The newest info. */
     let info;
+    /** True if the newest info must be sent. */
+    let isDue;
+    /** The latest packet with info. Until it is sent, it takes over newer info. */
+    let latest;
+
+    const pace = createPace(core.clock, MOST_CHANGES, send);
+
+    function send() {
+        if (latest && !latest.isSent) {
+            latest.data = core.createItem(INFO, info).data;
+        } else if (isDue && core.isOn && pace.take()) {
+            isDue = false;
+            latest = core.post(INFO, info);
+        }
+    }
+
     core.client.setInfo = (value) => {
         const bytes = json.encode(value ?? null);
-        core.isOn && core.post(INFO, bytes);
-        // Store the info after post(), which throws if the packet is too large. Each new session sends the stored info again.
+        // Throws if the packet is too large.
+        core.createItem(INFO, bytes);
         info = bytes;
+        isDue = true;
+        send();
     };
-    core.client.on(HELLO, (hello) => hello && !hello.resumed && info && core.post(INFO, info));
+    // Each new session sends the stored info again.
+    core.client.on(HELLO, (hello) => {
+        isDue ||= hello && !hello.resumed && info;
+        send();
+    });
+    Object.assign(core, {
+        transmit(item) {
+            item.isSent = true;
+            plain.transmit(item);
+        },
+        disconnected(isTooFast) {
+            latest = undefined;
+            pace.reset();
+            plain.disconnected(isTooFast);
+        }
+    });
+    takeRejections(core, ({ code, event }) => {
+        if (event === INFO && code === "busy") {
+            isDue = true;
+            pace.set(0);
+            send();
+        }
+    });
 }

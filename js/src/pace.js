@@ -1,0 +1,48 @@
+/**
+ * Keeps one kind of packet within one of the server's rates: a number of packets at once, and one more each second. The server
+ * would reject packets above the rate.
+ *
+ * @module pace
+ */
+
+const INTERVAL = 1_000;
+
+/**
+ * @param {import("./index.js").Clock} clock
+ * @param {number} most the number of packets at once
+ * @param {() => void} act called when take() would succeed again after it has failed
+ */
+export function createPace(clock, most, act) {
+    let level = most;
+    let at = clock.now();
+    let timer;
+
+    const pace = {
+        /** Returns true if a packet may be sent now. */
+        take() {
+            level = Math.min(most, level + (clock.now() - at) / INTERVAL);
+            at = clock.now();
+            if (level >= 1) {
+                level--;
+                return true;
+            }
+            timer ??= clock.setTimeout(() => {
+                timer = undefined;
+                act();
+            }, Math.ceil((1 - level) * INTERVAL));
+            return false;
+        },
+        /** Sets the number of packets that may be sent at once. */
+        set(number) {
+            level = number;
+            at = clock.now();
+        },
+        /** Starts again with a new session, or ends with the last one. */
+        reset() {
+            clock.clearTimeout(timer);
+            timer = undefined;
+            pace.set(most);
+        }
+    };
+    return pace;
+}
