@@ -14,9 +14,10 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::failure::Failure;
 
-/// The capacity of the event buffer, which fills while the output is slow.
+/// The capacity of the buffer for events, which fills up while the output is slow.
 const BUFFER: usize = 8192;
-/// The limits of the send queue: messages and bytes. The server limits the size of a single message.
+/// The limits of the queue for sending: messages, and bytes in total. The server limits the size of
+/// each message.
 const QUEUE: (usize, usize) = (1000, 64 << 20);
 
 #[derive(clap::Args)]
@@ -42,7 +43,7 @@ pub(crate) struct Connect {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    // Rejects what `f64` also parses: negative and infinite numbers, and `nan`.
+    // This rejects values that `f64` also parses: negative and infinite numbers, and `nan`.
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|duration| !duration.is_zero())
@@ -77,13 +78,13 @@ pub(crate) struct Connection {
 }
 
 impl Connect {
-    /// Creates a client, which connects in the background.
+    /// Creates a client. It connects in the background.
     pub(crate) fn start(&self) -> Result<Connection, Failure> {
         let wrong = |error: InvalidAddress| Failure::Input(format!("{}: {error}", self.url));
         let mut builder = Client::builder(&self.url).map_err(wrong)?.extended(!self.plain);
         builder = builder.queue(QUEUE.0, QUEUE.1);
         for header in &self.headers {
-            // Split at the first colon: a value, such as an origin, may contain more.
+            // Split at the first colon, since the value, such as an origin, may contain others.
             let (name, value) = header.split_once(':').ok_or_else(|| {
                 Failure::Input(format!("--header {header:?} is not of the form 'NAME: VALUE'"))
             })?;
@@ -96,12 +97,13 @@ impl Connect {
             builder = builder.tls(trusting(file)?);
         }
         let client = builder.connect().map_err(wrong)?;
-        // The client's task has not run yet, so the stream contains all events.
+        // The client's task has not run yet, so the stream will contain all events.
         let events = client.events_with(BUFFER);
         Ok(Connection { client, events })
     }
 
-    /// Creates a client and waits until it is connected. The first failure is returned.
+    /// Creates a client, and waits until it is connected. If the first attempt fails, returns the
+    /// failure.
     pub(crate) async fn open(&self) -> Result<Connection, Failure> {
         let mut connection = self.start()?;
         let opened = async {
@@ -109,8 +111,8 @@ impl Connect {
                 match connection.events.next().await {
                     Some(Event::Opened { .. }) => return Ok(()),
                     Some(Event::Suspended(failure)) => {
-                        // Return it instead of letting the client retry so that a script can
-                        // decide for itself.
+                        // Return the failure instead of letting the client retry, so that scripts
+                        // can decide for themselves.
                         return Err(Failure::lost(&self.url, &failure));
                     }
                     Some(Event::Closed(closing)) => {
@@ -127,7 +129,7 @@ impl Connect {
         }
     }
 
-    /// Joins a room and waits for the result.
+    /// Joins a room, and waits until the server has accepted or rejected the join.
     pub(crate) async fn join(&self, client: &Client, room: &str) -> Result<Room, Failure> {
         let room = client.join(room);
         match tokio::time::timeout(self.timeout, room.joined()).await {
@@ -154,7 +156,7 @@ fn trusting(file: &PathBuf) -> Result<Arc<ClientConfig>, Failure> {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
-    // Check this, since a file with only a key is valid PEM, but then no server would be trusted.
+    // A file that contains only a key is valid PEM, but then no server would be trusted.
     if roots.is_empty() {
         return Err(wrong("there is no certificate in it".into()));
     }

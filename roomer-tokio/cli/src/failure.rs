@@ -1,4 +1,4 @@
-//! Command failures and their exit codes.
+//! The failures of commands, and their exit codes.
 
 use std::io;
 use std::process::ExitCode;
@@ -8,7 +8,8 @@ use roomer_tokio::client::{Closing, Failure as Lost, JoinError, RequestError};
 /// The reason why a command fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The request failed because of the server, another client or the network.
+    /// The request has failed: the server or another client has rejected it, or the network has
+    /// failed.
     #[error("{0}")]
     Refused(String),
     /// The command line or the input is invalid.
@@ -47,9 +48,9 @@ impl Failure {
         })
     }
 
-    /// Creates the failure for a connection that could not be opened or was lost.
+    /// Returns the failure for a connection that could not be opened, or that was lost.
     pub(crate) fn lost(url: &str, failure: &Lost) -> Failure {
-        // Hint only at causes that another command line may fix.
+        // Give a hint only if another command line may remove the cause.
         let hint = match failure {
             Lost::Rejected { status: 401 } => ": the server wants credentials (--token, --header)",
             Lost::Rejected { status: 403 } => {

@@ -6,10 +6,11 @@
 //! | `connect` | options for connecting to a server |
 //! | `output` | output as text or as lines of JSON |
 //! | `failure` | failures and their exit codes |
-//! | `stop` | the signal that ends a command |
-//! | `serve` | a server: its configuration, its listeners, its log |
+//! | `stop` | waits for the signal that ends a command |
+//! | `serve` | runs a server: its configuration, its listeners, its log |
 //! | `tail`, `send`, `request`, `members`, `talk` | one command each |
-//! | `decode` | captured bytes as packets: `decode/source` finds the bytes, `decode/packets` reads them |
+//! | `decode` | prints captured bytes as packets: `decode/source` finds the bytes, `decode/packets`
+//! reads them |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "output is the program's purpose")]
 
 mod args;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     let output = Output::new(args.json);
     match run(args.command, &output) {
         Ok(code) => code,
-        // The reader has closed the pipe, as `head` does.
+        // The program that reads the output has closed the pipe, as `head` does.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
@@ -65,7 +66,8 @@ fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Check(args) => serve::check(&args, output)?,
         Command::Bench { args } => return Ok(roomer_load::run("roomer bench", args)),
         Command::Completions { shell } => {
-            // Generate into a buffer, since the generator panics if standard output is closed.
+            // Generate the script into a buffer, since the generator panics if standard output is
+            // closed.
             let mut script = Vec::new();
             generate(shell, &mut Args::command(), "roomer", &mut script);
             std::io::stdout().lock().write_all(&script)?;
@@ -77,7 +79,7 @@ fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
 fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(command);
-    // Do not wait for a thread that is blocked reading standard input.
+    // A thread may be blocked reading standard input, so do not wait for it.
     runtime.shutdown_background();
     result
 }

@@ -1,4 +1,4 @@
-//! `roomer members`: prints a room's members, without this client.
+//! `roomer members`: prints the members of a room, except for this client.
 
 use roomer_tokio::client::Event;
 use serde_json::json;
@@ -20,7 +20,7 @@ pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
         (members.count().saturating_sub(1), others)
     });
     others.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
-    // A room that only counts its members does not list them.
+    // If the room only counts its members, the server does not list them.
     if others.is_empty() && total > 0 {
         output.either(&json!({ "on": "count", "members": total }), || {
             format!("{total} members, whose ids the server does not tell")

@@ -1,4 +1,4 @@
-//! Output for people, as text, or for programs, as lines of JSON.
+//! The output of commands: text for people, or lines of JSON for programs.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 
-/// How many characters of an id are shown.
+/// The number of characters shown of an id.
 const SHORT_ID: usize = 8;
 
-/// The output format. Colours are omitted unless standard output is a terminal that supports them
-/// (`NO_COLOR`, `CLICOLOR_FORCE`).
+/// The format of the output. Colours are used only if standard output is a terminal that supports
+/// them (`NO_COLOR`, `CLICOLOR_FORCE`).
 pub(crate) struct Output {
     pub(crate) is_json: bool,
 }
@@ -25,14 +25,14 @@ impl Output {
         Output { is_json }
     }
 
-    /// Writes a line without buffering, since a reader may be waiting for it.
+    /// Writes a line, and flushes it, since a program may be waiting for it.
     pub(crate) fn line(&self, line: &str) -> Result<(), Failure> {
         let mut out = anstream::stdout().lock();
         writeln!(out, "{line}")?;
         Ok(out.flush()?)
     }
 
-    /// Writes `json`, or the text that the function returns.
+    /// In JSON, writes `json`. Otherwise writes the text that the function returns.
     pub(crate) fn either(
         &self,
         value: &Value,
@@ -81,8 +81,8 @@ impl Output {
         })
     }
 
-    /// Writes a line if a member of the room joined, left or changed. Returns false for any other
-    /// event.
+    /// If an event reports that a member of the room has joined, left or changed, writes a line
+    /// about it. Returns false for any other event.
     pub(crate) fn members(&self, event: &Event, room: &Room) -> Result<bool, Failure> {
         let (on, id) = match event {
             Event::MemberJoined { id, .. } => ("joined", id),
@@ -90,7 +90,7 @@ impl Output {
             Event::MemberLeft { id, .. } => ("left", id),
             _ => return Ok(false),
         };
-        // The profile of a member that has left is empty.
+        // When a member has left, its profile is not available any more, and is empty here.
         let profile = room.with_members(|members| Profile::of(members, id));
         self.member(on, room.name(), id, &profile)?;
         Ok(true)
@@ -141,7 +141,7 @@ impl Output {
         }
     }
 
-    /// Writes a reply, unchanged unless standard output is a terminal.
+    /// Writes an answer. If standard output is not a terminal, its bytes are unchanged.
     pub(crate) fn answer(&self, payload: &[u8]) -> Result<(), Failure> {
         if self.is_json {
             let mut value = json!({ "on": "answer" });
@@ -150,7 +150,7 @@ impl Output {
         }
         let mut out = io::stdout().lock();
         if out.is_terminal() {
-            // Release it first, since `line` locks standard output.
+            // Unlock standard output first, since `line` locks it again.
             drop(out);
             return self.line(&readable(payload));
         }
@@ -167,23 +167,24 @@ pub(crate) fn styled(text: &str, style: Style) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Returns a sender's id in short form.
+/// Returns the id of a sender in its short form.
 pub(crate) fn sender(from: &str) -> String {
     match from {
         "" => styled("server", AnsiColor::Magenta.on_default()),
         id => {
-            // Cut by characters, since on other servers an id may be any text.
+            // Cut after whole characters, since on other servers an id may be any text.
             let short: String = id.chars().take(SHORT_ID).collect();
             styled(&escape(&short), AnsiColor::Green.on_default())
         }
     }
 }
 
-/// Escapes characters that could control the terminal or reverse the line.
+/// Escapes characters that could control the terminal, or change the order of the characters in a
+/// line.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        // Bidirectional controls could make the line look different from what was sent.
+        // Bidirectional controls could make the line look different from the text that was sent.
         let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         match c {
             '\t' => out.push(c),
@@ -194,7 +195,7 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
-/// Formats a payload for people: as text if possible, otherwise as bytes.
+/// Formats a payload for people: as text if it is text, otherwise as bytes.
 pub(crate) fn readable(payload: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(payload) {
         return escape(text);
@@ -208,7 +209,7 @@ pub(crate) fn readable(payload: &[u8]) -> String {
     out
 }
 
-/// Adds a payload as `text` if it is UTF-8, else as `base64`.
+/// Adds a payload to a JSON object: as `text` if it is UTF-8, otherwise as `base64`.
 pub(crate) fn put_payload(value: &mut Value, payload: &[u8]) {
     match std::str::from_utf8(payload) {
         Ok(text) => value["text"] = text.into(),
@@ -216,7 +217,7 @@ pub(crate) fn put_payload(value: &mut Value, payload: &[u8]) {
     }
 }
 
-/// A member's details, which the server sends together with its id.
+/// What the server sends about a member besides its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
     user: Option<String>,
@@ -225,7 +226,8 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// Copies the details, since nothing may be written while the members are borrowed from the client.
+    /// Copies a member's details, since nothing may be written while the client's members are
+    /// borrowed.
     pub(crate) fn of(members: &Members, id: &ConnId) -> Profile {
         Profile {
             user: members.user(id).map(Into::into),
@@ -233,7 +235,7 @@ impl Profile {
         }
     }
 
-    /// Returns the `name` in the info, which is shown to people.
+    /// Returns the value of `name` in the info, for display.
     pub(crate) fn name(&self) -> Option<String> {
         let info: Value = serde_json::from_str(self.info.as_deref()?).ok()?;
         Some(info.get("name")?.as_str()?.to_owned())
@@ -243,15 +245,15 @@ impl Profile {
         if let Some(user) = &self.user {
             value["user"] = user.as_str().into();
         }
-        // The info is valid JSON, but may be nested too deeply for serde_json, in which case it is
-        // omitted.
+        // The info is valid JSON, but it may be nested more deeply than serde_json permits. It is
+        // then omitted.
         if let Some(Ok(info)) = self.info.as_deref().map(serde_json::from_str::<Value>) {
             value["info"] = info;
         }
     }
 }
 
-/// Formats the details for display after the id.
+/// Formats the details as they are displayed after the id.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(user) = &self.user {

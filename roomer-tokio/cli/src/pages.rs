@@ -1,5 +1,4 @@
-//! Tests that the command line accepts the commands on the pages and in the `--help`
-//! examples.
+//! Tests that the command line accepts all commands on the pages, and in the examples of `--help`.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::fs;
@@ -43,20 +42,21 @@ fn wrong_commands_are_found() {
     assert_eq!(commands(text), ["roomer send 'a b'", "roomer x > y", "roomer z # why"]);
 }
 
-/// Returns the reason why a command is rejected, or `None`.
+/// Returns the reason for which a command line is rejected; `None` if it is accepted.
 fn rejected(line: &str) -> Option<String> {
     let error = Args::try_parse_from(words(line)).err()?;
     let is_asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     (!is_asked).then(|| error.to_string())
 }
 
-/// Returns the examples from a command's help, which are indented by two columns, as a page.
+/// Returns the examples in the help of a command, which are indented by two columns, in the form of
+/// a page.
 fn examples(command: &clap::Command) -> String {
     let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     help.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-/// Collects the texts of all pages in a folder.
+/// Collects the texts of all pages in a folder, and in the folders in it.
 fn find_pages(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
         let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
@@ -70,7 +70,7 @@ fn find_pages(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// Returns the `roomer` commands in a page's code blocks.
+/// Returns the `roomer` commands in the code blocks of a page.
 fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut is_code = false;
@@ -84,7 +84,7 @@ fn commands(text: &str) -> Vec<String> {
     found
 }
 
-/// Returns the command in part of a line, without preceding variables.
+/// Returns the command in a part of a line, without the variables that precede it.
 fn command(part: &str) -> Option<String> {
     let (before, _) = part.split_once("roomer ").filter(|(before, _)| {
         before.split_whitespace().all(|word| word.contains('=')) && !before.ends_with(['/', '-'])
@@ -92,7 +92,7 @@ fn command(part: &str) -> Option<String> {
     Some(part[before.len()..].to_owned())
 }
 
-/// Splits a command into words like a shell, up to a redirection or a comment.
+/// Splits a command into words, as a shell does, up to a redirection or a comment.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for c in line.chars() {

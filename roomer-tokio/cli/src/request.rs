@@ -15,8 +15,8 @@ pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
         Some(to) => room.request_to(to, &args.event, payload, timeout).await?,
         None => room.request(&args.event, payload, timeout).await?,
     };
-    // Write it before closing, which may take a while, so that a reader gets the output
-    // immediately.
+    // Write the answer before closing, which may take a while: a program may be waiting for the
+    // output.
     output.answer(&answer)?;
     client.close().await;
     Ok(())

@@ -12,12 +12,13 @@ use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// The delay before another attempt to queue a message while the queue is full.
+/// While the client's queue is full, the delay between two attempts to queue a message.
 const RETRY: Duration = Duration::from_millis(10);
 
 pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
     let to = args.connect.receiver(args.to.as_deref())?;
-    // Read the payload before connecting so that the connection does not wait for the input.
+    // Read the payload before connecting: the input may take long, and the connection would be
+    // idle.
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
     let room = args.connect.join(&client, &args.room).await?;
@@ -26,7 +27,8 @@ pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
         Some(payload) => sender.send(&args.event, &payload).await.map(|()| 1),
         None => sender.lines(&args.event).await,
     };
-    // Returns when the server has handled all messages, including those before a rejected one.
+    // The close completes when the server has handled all messages, including those before a
+    // rejected one.
     client.close().await;
     while let Some(event) = sender.events.next().await {
         sender.note(&event)?;
@@ -45,16 +47,16 @@ struct Sender<'a> {
     room: Room,
     to: Option<ConnId>,
     events: Events,
-    /// True if messages after a lost one are still sent.
+    /// True if, after a message was lost, the next ones are still sent.
     goes_on: bool,
-    /// The first loss, which determines the exit code.
+    /// The first loss that was reported. It determines the exit code.
     lost: Option<Failure>,
     output: &'a Output,
 }
 
 impl Sender<'_> {
-    /// Sends each line of standard input, and returns the number of lines. Events are read
-    /// concurrently, since the input may never end, and messages from others would push errors out of
+    /// Sends each line of standard input, and returns the number of lines. Events are read at the
+    /// same time: the input may never end, and messages of other clients would push errors out of
     /// the buffer.
     async fn lines(&mut self, event: &str) -> Result<u64, Failure> {
         let mut input = BufReader::new(tokio::io::stdin());
@@ -63,15 +65,16 @@ impl Sender<'_> {
         loop {
             let read = loop {
                 tokio::select! {
-                    // Events take precedence so that endless input does not hide an error.
+                    // Handle events first, so that an error is noticed even if the input never
+                    // ends.
                     biased;
                     Some(event) = self.events.next() => self.note(&event)?,
-                    // Bytes read before an event interrupted the read are kept in `line`.
+                    // If an event interrupts the read, the bytes read so far stay in `line`.
                     read = input.read_until(b'\n', &mut line) => break read,
                 }
             };
             read.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
-            // At the end of the input, `line` may contain bytes that were read before an event.
+            // When the input ends, `line` may still contain bytes that were read before an event.
             if line.is_empty() {
                 return Ok(sent);
             }
@@ -83,7 +86,7 @@ impl Sender<'_> {
         }
     }
 
-    /// Updates the messages' state for an event.
+    /// Updates the state of the messages that were sent when an event reports a loss.
     fn note(&mut self, event: &Event) -> Result<(), Failure> {
         let checked = check(event);
         if !self.goes_on {
@@ -102,7 +105,7 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Sends a message as soon as the client's queue has room.
+    /// Queues a message. Waits while the client's queue is full.
     async fn send(&mut self, event: &str, payload: &[u8]) -> Result<(), Failure> {
         loop {
             let sent = match self.to {

@@ -1,4 +1,4 @@
-//! The signal that ends a command which would run on.
+//! The signal that ends a command which would otherwise run on.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use roomer_tokio::client::Client;
 use roomer_tokio::shutdown_signal;
 
-/// How long a stopped command waits for a server that does not respond.
+/// How long a command waits for a server that does not respond after the signal.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Ctrl-C or SIGTERM. A second signal ends the process at once.
+/// Waits for Ctrl-C or SIGTERM. A second signal ends the process immediately.
 pub(crate) struct Stop {
     signal: Pin<Box<dyn Future<Output = ()>>>,
     has_come: bool,
 }
 
 impl Stop {
-    /// Installs the handler. Until then, a signal ends the process at once, so commands call this
-    /// only after they have waited for the server.
+    /// Installs the handler. Before this call, a signal ends the process immediately. Commands
+    /// therefore call it only when they no longer wait for the server.
     pub(crate) fn new() -> Stop {
         Stop { signal: Box::pin(shutdown_signal()), has_come: false }
     }
 
-    /// Waits for the signal; completes immediately if it has come.
+    /// Waits for the signal. Completes immediately if the signal has already arrived.
     pub(crate) async fn wait(&mut self) {
         if !self.has_come {
             self.signal.as_mut().await;
@@ -30,12 +30,14 @@ impl Stop {
         }
     }
 
-    /// Acts as if the signal had arrived: the terminal's line editor receives Ctrl-C as a key press.
+    /// Acts as if the signal had arrived. In a terminal, the line editor receives Ctrl-C as a key,
+    /// not as a signal.
     pub(crate) fn set(&mut self) {
         self.has_come = true;
     }
 
-    /// Closes the client. Returns false if the server has not confirmed this soon after a signal.
+    /// Closes the client. Returns false if there was a signal, and the server has not confirmed the
+    /// close soon after it.
     pub(crate) async fn close(mut self, client: &Client) -> bool {
         let stopped = async {
             self.wait().await;

@@ -1,4 +1,4 @@
-//! `roomer tail`: prints rooms' messages as they arrive.
+//! `roomer tail`: prints the messages of rooms as they arrive.
 
 use roomer_tokio::client::{Event, Room};
 
@@ -45,7 +45,8 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
                     output.members(&event, room)?;
                 }
             }
-            // Every client is in root, even if it was not given as an argument.
+            // Every client is in `root`, so an event may also be about `root` if it is not an
+            // argument.
             Event::Missed { room } | Event::Removed { room }
                 if !args.rooms.iter().any(|known| **known == **room) => {}
             event => output.connection(event),

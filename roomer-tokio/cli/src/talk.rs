@@ -1,4 +1,4 @@
-//! `roomer talk`: an interactive conversation, line by line.
+//! `roomer talk`: a conversation in a room, line by line.
 
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::thread;
@@ -25,12 +25,12 @@ use crate::stop::Stop;
 const PASTE_OFF: &str = "\x1b[?2004l";
 /// The event of direct messages.
 const WHISPER: &str = "whisper";
-/// The number of lines that are read before they are sent. Further input waits.
+/// The number of lines that are read before they can be sent. Further input must wait.
 const AHEAD: usize = 16;
-/// The delay before another attempt to queue a message while the queue is full.
+/// While the client's queue is full, the delay between two attempts to queue a message.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Prints lines above the one being edited.
+/// Prints lines above the line that is being edited.
 type Printer = Option<Box<dyn ExternalPrinter + Send>>;
 
 pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     let room = client.join_with_history(&args.room, args.history);
     args.connect.join(&client, &args.room).await?;
     let mut stop = Stop::new();
-    // Save the settings before the editor changes them.
+    // Save the settings of the terminal before the editor changes them.
     let _terminal = Terminal::new();
     let (printer, mut lines) = editor()?;
     let event = args.event;
@@ -60,7 +60,8 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
                 }
                 Some(event) => {
                     talk.show(&event)?;
-                    // Events that keep arriving would restart the delay below each time.
+                    // Try to send first: if events kept arriving, the delay below would start again
+                    // each time.
                     talk.send()?;
                 }
                 None => break,
@@ -71,7 +72,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
                     stop.set();
                     break;
                 }
-                // The lines before it are sent nevertheless.
+                // The lines that were read before the error are still sent.
                 Some(Err(error)) => {
                     talk.failed.get_or_insert(Failure::Input(format!("standard input: {error}")));
                     break;
@@ -86,7 +87,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
         talk.fail("a line was not sent".into());
     }
     if stop.close(&talk.client).await {
-        // Messages that the server has not confirmed are reported only now.
+        // Only the close reports the messages that the server has not confirmed.
         while let Some(event) = events.next().await {
             talk.show(&event)?;
         }
@@ -96,8 +97,8 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     talk.failed.map_or(Ok(()), Err)
 }
 
-/// The terminal's settings before the editor changed them. The editor cannot restore them if the
-/// conversation ends while it waits for keys.
+/// The settings of the terminal before the editor has changed them. If the conversation ends while
+/// the editor waits for a key, the editor cannot restore them.
 struct Terminal(Option<Termios>);
 
 impl Terminal {
@@ -109,30 +110,30 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
-            // This fails only if the terminal was closed.
+            // Restoring fails only if the terminal was closed.
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
-            // This also disables bracketed paste, and ends the line with the prompt.
+            // Disable bracketed paste as well, and end the line that contains the prompt.
             let _ = writeln!(std::io::stdout(), "{PASTE_OFF}");
         }
     }
 }
 
-/// A line of input, or the error that ends the input; Ctrl-C is [`ErrorKind::Interrupted`].
+/// A line of input, or the error that has ended the input. Ctrl-C is [`ErrorKind::Interrupted`].
 type Line = io::Result<Vec<u8>>;
 
-/// Reads lines in a separate thread, since the editor blocks while it waits for keys.
+/// Reads lines in a separate thread, because the editor blocks while it waits for keys.
 fn editor() -> Result<(Printer, Receiver<Line>), Failure> {
     let unusable = |error: ReadlineError| Failure::Input(format!("the terminal: {error}"));
     let (sender, lines) = mpsc::channel(AHEAD);
     if !io::stdin().is_terminal() {
-        // Use a thread, since a blocking read cannot be cancelled.
+        // A blocking read cannot be cancelled, so use a thread that the program need not wait for.
         thread::spawn(move || read_lines(io::stdin().lock(), &sender));
         return Ok((None, lines));
     }
     let mut editor = DefaultEditor::new().map_err(unusable)?;
     let printer = editor.create_external_printer().map_err(unusable)?;
     thread::spawn(move || {
-        // Runs until Ctrl-C, Ctrl-D, or a terminal error.
+        // The loop ends on Ctrl-C, Ctrl-D, or an error of the terminal.
         loop {
             let line = match editor.readline("> ") {
                 Ok(line) => line,
@@ -151,7 +152,7 @@ fn editor() -> Result<(Printer, Receiver<Line>), Failure> {
     Ok((Some(Box::new(printer)), lines))
 }
 
-/// Reads lines of bytes, since a payload need not be text. Waits while the channel is full.
+/// Reads lines as bytes, since a payload need not be text. Waits while the channel is full.
 fn read_lines(input: impl BufRead, sender: &Sender<Line>) {
     for line in input.split(b'\n') {
         let line = line.map(|mut line| {
@@ -171,15 +172,15 @@ struct Talker<'a> {
     event: String,
     printer: Printer,
     output: &'a Output,
-    /// A message for which the client's queue had no room.
+    /// The message for which there is currently no space in the client's queue.
     unsent: Option<Outgoing>,
     has_sent: bool,
-    /// The first failure, which determines the exit code.
+    /// The first failure that was reported. It determines the exit code.
     failed: Option<Failure>,
 }
 
 struct Outgoing {
-    /// The receiver of a direct message.
+    /// The receiver, if messages are sent to a single member.
     to: Option<ConnId>,
     text: Vec<u8>,
 }
@@ -188,7 +189,8 @@ impl Talker<'_> {
     fn line(&mut self, line: String) -> Result<(), Failure> {
         match &mut self.printer {
             Some(printer) => {
-                // The editor passes escape sequences through, so colours are removed here.
+                // The editor prints escape sequences unchanged, so remove colours here if
+                // necessary.
                 let line = match AutoStream::choice(&std::io::stdout()) {
                     ColorChoice::Never => strip_str(&line).to_string(),
                     _ => line,
@@ -207,7 +209,7 @@ impl Talker<'_> {
             for id in members.ids().filter(|id| Some(**id) != own) {
                 lines.push(format!("  {id}{}", Profile::of(members, id)));
             }
-            // Exclude this client, which is a member too.
+            // Do not count this client, which is a member as well.
             members.count().saturating_sub(1)
         });
         lines.sort();
@@ -218,7 +220,7 @@ impl Talker<'_> {
         lines.into_iter().try_for_each(|line| self.line(line))
     }
 
-    /// Executes a line of input. Returns false if it ends the conversation.
+    /// Executes a line of input. Returns false if the line ends the conversation.
     fn take(&mut self, line: &[u8]) -> Result<bool, Failure> {
         match word(line) {
             (b"", _) => {}
@@ -251,7 +253,7 @@ impl Talker<'_> {
         Ok(true)
     }
 
-    /// Sends the message in `unsent`. It remains there if the client's queue is full.
+    /// Sends the message in `unsent`. If the client's queue is full, the message stays there.
     fn send(&mut self) -> Result<(), Failure> {
         let Some(Outgoing { to, text }) = &self.unsent else { return Ok(()) };
         let sent = match to {
@@ -275,12 +277,12 @@ impl Talker<'_> {
         self.failed.get_or_insert(Failure::Refused(text));
     }
 
-    /// Returns the only member whose id begins with this text.
+    /// Returns the member whose id begins with this text, if there is exactly one.
     fn member(&self, start: &str) -> Option<roomer_proto::ConnId> {
         self.room.with_members(|members| {
             let mut found = members.ids().filter(|id| id.as_str().starts_with(start));
-            // Return it only if it is unique: a direct message must not reach another member by
-            // accident.
+            // A direct message must not reach another member by accident, so the id must be
+            // unambiguous.
             found.next().filter(|_| found.next().is_none()).copied()
         })
     }
@@ -305,7 +307,8 @@ impl Talker<'_> {
             }
             Event::Error(error) => {
                 let text = format!("{}: {}", error.code, error.message);
-                // Other errors are not about messages, such as a name that the server does not permit.
+                // Other errors are not about messages. For example, the server does not permit the
+                // name.
                 if here(&error.room) && [&*self.event, WHISPER].contains(&&*error.event) {
                     self.fail(format!("the server refuses it: {text}"));
                 }
@@ -336,7 +339,7 @@ impl Talker<'_> {
     }
 }
 
-/// Splits a line after its first word, without the space around both parts.
+/// Splits a line after the first word. Spaces around both parts are removed.
 fn word(line: &[u8]) -> (&[u8], &[u8]) {
     let line = line.trim_ascii();
     let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
@@ -351,7 +354,7 @@ mod tests {
 
     use super::*;
 
-    /// Endless lines, one in each call.
+    /// An endless input, which returns one line per call.
     struct Yes(Arc<AtomicUsize>);
 
     impl Read for Yes {
@@ -370,7 +373,7 @@ mod tests {
         let reader = thread::spawn(move || read_lines(input, &sender));
         for taken in 1..10_000 {
             assert_eq!(lines.blocking_recv().unwrap().unwrap(), b"y");
-            // One more line is in the reader's hands.
+            // The reader may hold one more line, which it cannot pass on yet.
             assert!(count.load(Ordering::SeqCst) <= taken + AHEAD + 1);
         }
         drop(lines);

@@ -1,5 +1,4 @@
-//! Tests the operators' page without a browser; `js/test/browser/admin.browser.test.js`
-//! uses one.
+//! Tests the operators' page without a browser. `js/test/browser/admin.browser.test.js` uses one.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
@@ -11,8 +10,8 @@ use support::{Answer, Serving, TempFile, roomer};
 
 const KEY: &str = "the-key-of-an-operator-1";
 
-/// Starts a server with the page enabled, and with space for output that a client does not
-/// read.
+/// Starts a server with the operators' page. Its queues have space for output that a client does
+/// not read.
 fn start(page: &str) -> (Serving, [TempFile; 2]) {
     let key = TempFile::new("key", KEY);
     let text = format!(
@@ -67,7 +66,7 @@ fn the_page_loads_nothing_from_elsewhere_and_is_in_no_frame() {
         short.head
     );
     assert_eq!(serving.request("POST", "/admin/", &[], b"").status, 405);
-    // The page is not served on the clients' listener.
+    // The clients' listener must not serve the page.
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
     let mut public = TcpStream::connect(host).unwrap();
     write!(public, "GET /admin/ HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -78,7 +77,7 @@ fn the_page_loads_nothing_from_elsewhere_and_is_in_no_frame() {
 fn there_is_no_page_unless_it_is_configured() {
     let (serving, _files) = start("false");
     for path in ["/admin", "/admin/", "/admin/main.js"] {
-        // The API requires its key before it reveals which paths exist.
+        // Without a key, the API must not reveal which paths exist.
         assert_eq!(serving.get(path).status, 401, "{path}");
     }
 }

@@ -13,8 +13,8 @@ use support::{Answer, Serving, Tail, TempFile, roomer};
 const KEY: &str = "the-key-of-the-backend-1";
 const OTHER: &str = "another-key-of-a-reader-2";
 
-/// Starts a server with two keys: one with all rights, and one to read and publish in rooms that begin
-/// with `a`.
+/// Starts a server with two keys. One has all rights; the other may read and publish, in rooms that
+/// begin with `a`.
 fn start() -> (Serving, TempFile) {
     let key = TempFile::new("key", format!("{KEY}\n"));
     let secret = TempFile::new("secret", SECRET);
@@ -203,7 +203,7 @@ fn only_whole_keys_open_and_only_what_they_are_for() {
     ] {
         assert_eq!(head(&header), 401, "{header}");
     }
-    // A key in the URL is rejected, since proxies log URLs.
+    // Proxies log URLs, so a key in the URL must be rejected.
     assert_eq!(serving.get(&format!("/v1/stats?key={KEY}")).status, 401);
     assert_eq!(head(&format!("authorization: bearer {KEY}")), 200);
 
@@ -283,7 +283,7 @@ fn a_request_that_is_sent_again_has_one_effect() {
     }
     bad(&send(KEY, "1", "a", b"other"), 422, "idempotency", "another request");
     bad(&send(KEY, "1", "b", b"once"), 422, "idempotency", "another request");
-    // Another key has its own set of requests, and a failed request may be repeated.
+    // The requests of another key are independent, and a request that has failed may be repeated.
     good(&send(OTHER, "1", "a", b"of another"));
     bad(&send(KEY, "2", "", b""), 400, "invalid", "1 to 50 bytes");
     good(&send(KEY, "2", "b", b""));
@@ -304,14 +304,15 @@ fn floods_of_slow_requests_leave_room_for_others() {
         write!(stream, "{head}{rest}").unwrap();
         stream
     };
-    // Send bodies that never arrive, heads that never end, and bodies without a length or an end.
+    // Send bodies that never arrive, heads that never end, and bodies that have no length or no
+    // end.
     let mut streams: Vec<TcpStream> = (0..40).map(|_| open("Content-Length: 9\r\n\r\nx")).collect();
     streams.extend((0..40).map(|_| open("X: y\r\n")));
     let mut endless = open("Transfer-Encoding: chunked\r\n\r\n");
     let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
     while endless.write_all(chunk.as_bytes()).is_ok() {}
     good(&call(&serving, "GET", "/v1/stats", b""));
-    // Send contradictory lengths, and an out-of-range length.
+    // Send lengths that contradict each other, and a length that is out of range.
     for rest in [
         "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
         "Content-Length: 99999999999999999999\r\n\r\n",

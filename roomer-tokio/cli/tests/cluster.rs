@@ -1,5 +1,5 @@
-//! Tests two `roomer serve` processes that share their rooms: one node's HTTP API and webhooks,
-//! with the other node's connections.
+//! Tests two `roomer serve` processes that share their rooms: the HTTP API and the webhooks of one
+//! node, with connections to the other.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
@@ -19,7 +19,7 @@ use support::{Answer, Serving, TempFile, roomer};
 const KEY: &str = "the-key-of-the-backend-1";
 const HOOK_SECRET: &str = "a-secret-that-both-sides-know-----";
 
-/// A node, and the service that receives its events.
+/// A node, and the service to which it sends events.
 struct Node {
     serving: Serving,
     hook: Hook,
@@ -59,7 +59,7 @@ impl Node {
         answer.json()
     }
 
-    /// Waits until this node counts `members` members.
+    /// Waits until this node counts this number of members in a room.
     #[track_caller]
     fn counts(&self, room: &str, members: usize) {
         until("a node counts other members", || {
@@ -109,8 +109,8 @@ fn about_all([one, two]: [Node; 2]) {
         client.expect("lobby", "news", "", "", b"two");
     }
 
-    // Send messages to a connection on the other node, and to a user; the returned counts are this
-    // node's.
+    // Send messages to a connection on the other node, and to a user. The counts that are returned
+    // are those of this node.
     let mail = format!("/v1/connections/{bob_id}/messages/mail");
     let to_bob = "/v1/users/bob/messages/mail";
     for (node, path, text, here) in
@@ -119,7 +119,7 @@ fn about_all([one, two]: [Node; 2]) {
         assert_eq!(node.good("POST", path, text), json!({ "connections": here }));
         bob.expect("root", "mail", &bob_id, "", text);
     }
-    // Other nodes would reject a message above the limit, which includes names.
+    // Other nodes would reject a message above the limit. The names count too.
     let fits = vec![b'x'; 1000];
     for path in [publish, &mail, to_bob] {
         let answer = one.call("POST", path, &fits);
@@ -137,7 +137,7 @@ fn about_all([one, two]: [Node; 2]) {
     assert_eq!(elsewhere.status, 404, "{}", elsewhere.text());
     assert!(elsewhere.text().contains("on this node"), "{}", elsewhere.text());
 
-    // Remove members, also from rooms whose members other nodes do not know.
+    // Remove members, also from rooms whose members only their own node knows.
     let kick = |node: &Node, room: &str| {
         node.good("DELETE", &format!("/v1/rooms/{room}/members/{bob_id}"), b"")
     };
@@ -158,7 +158,7 @@ fn about_all([one, two]: [Node; 2]) {
     bob.expect_left("lobby");
     ann.expect_member_left("lobby", &bob_id);
     for path in [format!("lobby/members/{bob_id}"), format!("root/members/{bob_id}")] {
-        // Only the connection's own node knows its memberships.
+        // Only the node of a connection knows the rooms that the connection is in.
         let answer = two.call("DELETE", &format!("/v1/rooms/{path}"), b"");
         assert_eq!(answer.status, 404, "{}", answer.text());
     }
@@ -172,7 +172,7 @@ fn about_all([one, two]: [Node; 2]) {
     assert_eq!(two.good("DELETE", "/v1/users/ann?code=4322", b""), json!({ "connections": 0 }));
     ann.expect_close(4322);
 
-    // Each node reports its own connections.
+    // Each node reports only its own connections.
     for (node, user, code) in [(&one, "ann", 4322), (&two, "bob", 4321)] {
         let mut events: Vec<Value> = Vec::new();
         while !events.iter().any(|event| event["event"] == "disconnected") {

@@ -1,4 +1,4 @@
-//! Tests the commands as programs, with a server in this process.
+//! Tests the commands as programs. Their server runs in this process.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use support::{roomer, run, run_with, succeeds};
 
-/// A server that is stopped when dropped.
+/// A server that is running. It is stopped when this is dropped.
 struct Running {
     url: String,
     server: Server,
@@ -72,18 +72,18 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// A command that keeps running, whose output is read line by line.
+/// A command that keeps running. Its output is read line by line.
 struct Watch {
     child: Child,
-    /// The id of the command's client.
+    /// The id that the server has given to the command's client.
     id: ConnId,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Watch {
-    /// Starts a command with `--json`, and waits until it has joined its room.
+    /// Starts a command with `--json`, and waits until its client has joined the room.
     fn start(running: &Running, room: &str, args: &[&str]) -> Watch {
-        // Clients of earlier commands may still be members.
+        // The clients of earlier commands may still be members.
         let before = running.server.members(room);
         let mut command = roomer(args);
         let mut child = command.arg("--json").stdout(Stdio::piped()).spawn().unwrap();
@@ -97,7 +97,7 @@ impl Watch {
         serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
     }
 
-    /// Terminates the command as a service manager does.
+    /// Ends the command with SIGTERM, as a service manager does.
     fn terminate(mut self) {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
@@ -241,10 +241,10 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
     );
     let elsewhere = url.replace("/ws", "/other");
     fails(&run(&["tail", &elsewhere, "lobby"]), 3, "404");
-    // Try a port without a server.
+    // Use a port on which no server listens.
     let (_held, port) = refusing_port();
     fails(&run(&["tail", &format!("ws://127.0.0.1:{port}/ws"), "lobby"]), 3, "cannot connect");
-    // Try a server that never answers.
+    // Use a server that never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("ws://{}/ws", silent.local_addr().unwrap());
     fails(&run(&["tail", &silent, "lobby", "--timeout", "0.2"]), 4, "no answer in time");
@@ -295,7 +295,7 @@ fn a_signal_ends_a_command_that_has_no_connection_yet() {
         let connection = silent.accept().unwrap();
         let process = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-        // It was ended by the signal, not with the exit code for a timeout.
+        // The signal has ended the command, so there is no exit code.
         assert_eq!(child.wait().unwrap().code(), None);
         drop(connection);
     }

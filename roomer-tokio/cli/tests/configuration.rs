@@ -1,11 +1,12 @@
-//! Tests the configuration of `roomer serve`: its sources, and error reports.
+//! Tests the configuration of `roomer serve`: its sources, and its errors.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 
 use support::{TempFile, roomer, run, succeeds};
 
-/// Invalid configurations, each with the line, the key and a part of the remedy.
+/// Invalid configurations. Each has the line and the key that the error must contain, and a part of
+/// the remedy.
 const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("listen = \"localhost\"", 1, "listen", "write 127.0.0.1:8080"),
     ("\n\nlisten = \"0.0.0.0:80\"", 3, "listen", "no login is configured"),
@@ -73,7 +74,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[[room]]\npattern = \"a\"\nhistory_for = \"users\"", 1, "room", "write history = 100"),
     ("[jwt]\nsecret = \"/nowhere\"", 2, "jwt.secret", "No such file"),
     ("[jwt]\njwks = \"http://a.example/\"", 2, "jwt.jwks", "write https://"),
-    // Protections that could not work.
+    // Protections that would not work.
     ("[jwt]\nissuer = \"https://a.example\"", 2, "jwt.issuer", "write jwt.secret"),
     ("[jwt]\naudience = \"chat\"", 2, "jwt.audience", "write jwt.secret"),
     ("[jwt]\nrooms_claim = \"r\"", 2, "jwt.rooms_claim", "write jwt.secret"),
@@ -212,7 +213,7 @@ fn mistakes_cannot_command_the_terminal_and_are_json_where_it_is_wanted() {
     assert!(!error.contains('\u{1b}'), "{error:?}");
     let error = run(&["check", file.path(), "--json"]).stderr;
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&error).unwrap()["on"], "failure");
-    // Try paths that are not configuration files.
+    // Use paths that do not lead to a configuration file.
     for path in ["/", "/nowhere", "/dev/zero"] {
         assert_eq!(run(&["check", path]).status.code(), Some(2), "{path}");
     }
@@ -226,7 +227,7 @@ fn flags_come_before_variables_and_variables_before_the_file() {
         TempFile::new("sources.toml", "path = \"/a\"\n[limits]\nmax_rooms = 1\nmax_name = 9\n");
     let mut print = roomer(&["serve", file.path(), "--print-config", "--limits-max-name", "7"]);
     print.env("ROOMER_LIMITS_MAX_ROOMS", "2").env("ROOMER_LIMITS_MAX_NAME", "8");
-    // Set other programs' variables, such as those of Kubernetes.
+    // Variables of other programs, such as Kubernetes, must be ignored.
     print.env("ROOMER_PORT", "tcp://10.0.0.1:80").env("ROOMER_TOKEN", "x");
     let printed = succeeds(&print.output().unwrap());
     assert!(printed.contains(&format!("path = \"/a\" # {}:1\n", file.path())), "{printed}");

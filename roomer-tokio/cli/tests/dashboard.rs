@@ -1,4 +1,4 @@
-//! Tests that the queries in `deploy/grafana.json` match a server's metrics.
+//! Tests that the queries in `deploy/grafana.json` use metrics that a server has.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
@@ -13,7 +13,7 @@ use support::{Answer, Serving, Tail, TempFile};
 
 const KEY: &str = "the-key-of-a-dashboard";
 
-/// Parses metrics: each one's type and labels.
+/// Parses a page of metrics. Returns the type and the labels of each metric.
 fn metrics(page: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
     let mut metrics = BTreeMap::new();
     for line in page.lines() {
@@ -29,7 +29,7 @@ fn metrics(page: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
     metrics
 }
 
-/// Collects all values for a key, at any depth.
+/// Collects all values of a key, at any depth.
 fn all<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
     match value {
         Value::Object(map) => {
@@ -54,7 +54,8 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
         "dashboard.toml",
         format!("[[api_key]]\nname = \"a\"\nfile = {:?}\n", key.path()),
     );
-    // Configure a broker and a webhook, which need not exist, so that their metrics are present.
+    // Configure a broker and a webhook, so that their metrics are present. Neither of them needs to
+    // exist.
     let (_held, port) = refusing_port();
     let (broker, hook) =
         (format!("nats://127.0.0.1:{port}"), format!("http://127.0.0.1:{port}/events"));
@@ -62,8 +63,8 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
     let cluster = ["--cluster-url", &broker, "--cluster-node", "a"];
     let webhook = ["--webhooks-events", &hook, "--webhooks-secret", secret.path()];
     let serving = Serving::start(&[&[file.path()][..], &cluster, &webhook].concat());
-    // Metrics with a code or a state appear only after the first occurrence, so a connection is closed
-    // and a request rejected.
+    // A metric with a code or a state appears when it occurs for the first time, so let the server
+    // close a connection and reject a request.
     let tail = Tail::start(&serving, "lobby", &[]);
     let authorization = format!("Authorization: Bearer {KEY}");
     let path = format!("/v1/connections/{}", tail.id());
@@ -88,11 +89,11 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
     for query in queries.iter().map(|query| query.as_str().unwrap()) {
         let name = names(query).next().unwrap_or_else(|| panic!("no metric: {query}"));
         let (kind, labels) = metrics.get(name).unwrap_or_else(|| panic!("no such metric: {query}"));
-        // A rate makes sense only for a counter, and a counter only as a rate.
+        // Counters are useful only as rates, and only counters have rates.
         assert_eq!(query.contains("rate("), *kind == "counter", "{query}");
         let (_, by) = query.split_once(" by (").unwrap();
         for label in by.split_once(')').unwrap().0.split(", ") {
-            // Other nodes' states appear only once there are other nodes.
+            // The states of other nodes appear only if there are other nodes.
             assert!(labels.contains(label) || label == "state", "{label}: {query}");
         }
     }
@@ -101,7 +102,7 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
     for name in variables.iter().flat_map(|query| names(query.as_str().unwrap())) {
         assert!(metrics.contains_key(name), "{name}");
     }
-    // A legend may name only the labels by which its query groups.
+    // A legend may contain only labels by which its query groups.
     let mut targets = Vec::new();
     all(&dashboard, "targets", &mut targets);
     for target in targets.iter().flat_map(|targets| targets.as_array().unwrap()) {

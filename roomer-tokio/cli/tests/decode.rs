@@ -1,4 +1,4 @@
-//! Tests of `roomer decode`.
+//! Tests `roomer decode`.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::Write;
@@ -38,7 +38,8 @@ fn packet() -> Vec<u8> {
     out
 }
 
-/// Returns the packet as a server's frame, or as a client's frame masked with zeros.
+/// Returns the packet in a frame, either as a server sends it, or as a client sends it with a mask
+/// of zeros.
 fn frame(is_masked: bool) -> Vec<u8> {
     let mut out = Vec::new();
     packet_frame(&CHAT, &mut out).unwrap();
@@ -60,7 +61,7 @@ fn expected(to: Option<&str>) -> Value {
     value
 }
 
-/// Formats bytes like `hexdump -C` and Wireshark.
+/// Formats bytes in the way of `hexdump -C` and Wireshark.
 fn dump(bytes: &[u8], indent: &str) -> String {
     let line = |(number, line): (usize, &[u8])| {
         let digits: Vec<String> = line
@@ -88,7 +89,7 @@ fn hexadecimal_digits_are_packets_or_frames() {
     let expected =
         [expected(None), expected(Some("client")), expected(Some("server")), expected(None)];
     assert_eq!(lines(&decode(&["--json"], &input)), expected);
-    // With a byte order mark, as editors of Windows write it.
+    // Begin with a byte order mark, which editors on Windows write.
     let shown = decode(&[], &format!("\u{feff}{}\r\n", HEXLOWER.encode(&frame(true)))).stdout;
     assert_eq!(String::from_utf8(shown).unwrap(), "> lobby chat src=ada hello\n");
 }
@@ -131,8 +132,7 @@ fn a_followed_stream_is_read_across_its_blocks_and_after_its_handshake() {
 
 #[test]
 fn the_packets_of_a_network_are_read_after_their_headers() {
-    // Use the format of `tcpdump -x`: the IPv4 header has 20 bytes, and the TCP header
-    // 32.
+    // This is the format of `tcpdump -x`. The IPv4 header has 20 bytes, and the TCP header has 32.
     let mut segment = vec![0; 52];
     segment[0] = 0x45;
     segment[9] = 6;
@@ -181,7 +181,7 @@ fn wrong_input_is_named() {
     fails("00000000ff", "one part cannot be decoded");
     let done = decode(&["/nowhere"], "");
     assert!(String::from_utf8_lossy(&done.stderr).contains("/nowhere: "), "{done:?}");
-    // An incomplete frame at the end is not an error, but is reported.
+    // A frame that is cut off at the end is reported, but is not an error.
     let half = HEXLOWER.encode(&frame(false)[..12]);
     let done = decode(&["--bytes", "frames"], &half);
     assert!(String::from_utf8_lossy(&done.stderr).contains("1 streams end inside"), "{done:?}");
@@ -198,7 +198,7 @@ fn compressed_messages_are_inflated() {
     assert!(frame.len() < plain.len() / 2 && frame[0] == 0xc2);
     let found = lines(&decode(&["--json"], &HEXLOWER.encode(&frame)));
     assert_eq!((&found[0]["text"], &found[0]["bytes"]), (&json!(text), &json!(plain.len())));
-    // Invalid compressed data is reported, and the next message is read.
+    // Compressed data that is invalid is reported, and the next message is still decoded.
     let broken = [&[0xc2, 3, 0xff, 0xff, 0xff][..], &frame].concat();
     let done = decode(&["--json"], &HEXLOWER.encode(&broken));
     assert_eq!(done.status.code(), Some(2));

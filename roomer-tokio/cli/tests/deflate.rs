@@ -1,4 +1,4 @@
-//! Tests of `roomer serve` with compressed rooms.
+//! Tests `roomer serve` with rooms whose messages are compressed.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
@@ -7,7 +7,7 @@ use roomer_proto::PacketRef;
 use support::socket::Socket;
 use support::{Serving, TempFile, run, succeeds};
 
-/// Waits for the next message to a room, and returns its length.
+/// Waits for the next message to a room. Returns its length.
 fn message(socket: &mut Socket, room: &str, is_compressed: bool) -> usize {
     loop {
         let frame = socket.next();
@@ -36,7 +36,7 @@ fn messages_of_the_rooms_of_a_pattern_are_compressed_from_a_size_on() {
     let (long, short) = ("hello ".repeat(200), "hello ".repeat(20));
     for room in rooms {
         for text in [&long, &short] {
-            // A message can only be received after the member has joined.
+            // The member must have joined before the message is sent.
             while !succeeds(&run(&["members", &serving.url, room, "--json"])).contains("\"id\"") {}
             succeeds(&run(&["send", &serving.url, room, "item", text]));
             let is_compressed = room == "news" && text == &long;

@@ -1,5 +1,5 @@
-//! Tests `roomer serve` under a supervisor such as systemd, with notifications and passed sockets,
-//! and the files in `deploy`.
+//! Tests `roomer serve` under a supervisor such as systemd, which passes sockets and receives
+//! notifications. Also tests the files in `deploy`.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
@@ -28,7 +28,7 @@ impl Notifications {
     fn at(path: &TempFile) -> Notifications {
         std::fs::remove_file(path.path()).unwrap();
         let socket = UnixDatagram::bind(path.path()).unwrap();
-        // Make the test fail if the server never sends a notification.
+        // If the server sends no notification, the test must fail.
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Notifications(socket)
     }
@@ -39,7 +39,7 @@ impl Notifications {
         std::str::from_utf8(&buffer[..length]).unwrap().trim().to_owned()
     }
 
-    /// Returns the next notification that is not from the watchdog.
+    /// Returns the next notification. Skips those for the watchdog.
     fn next_state(&self) -> String {
         std::iter::repeat_with(|| self.next()).find(|state| state != "WATCHDOG=1").unwrap()
     }
@@ -66,7 +66,7 @@ fn the_supervisor_is_notified_of_the_state_of_the_server() {
 }
 
 /// Returns a command that runs `roomer serve` with these sockets as descriptors 3 and 4, as systemd
-/// passes them. A shell moves the descriptors, since that needs no unsafe code.
+/// does. A shell moves the descriptors, so that no unsafe code is needed.
 fn activated(clients: &TcpListener, operators: Option<&TcpListener>) -> Command {
     let of = |listener: &TcpListener| Stdio::from(OwnedFd::from(listener.try_clone().unwrap()));
     let count = if operators.is_some() { 2 } else { 1 };
@@ -83,7 +83,7 @@ fn activated(clients: &TcpListener, operators: Option<&TcpListener>) -> Command 
 fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
     let (clients, operators) =
         (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
-    // A client may connect before the server is started.
+    // A client may connect before the server has started.
     let mut early = TcpStream::connect(clients.local_addr().unwrap()).unwrap();
     write!(early, "GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let serving = Serving::start_with(&mut activated(&clients, Some(&operators)));
@@ -92,7 +92,7 @@ fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
     assert_eq!(serving.operator, operators.local_addr().unwrap().to_string());
     succeeds(&run(&["send", &serving.url, "lobby", "chat", "hello"]));
     assert_eq!(serving.get("/ready").text(), "ok\n");
-    // Without a second socket, operators use the configured listener.
+    // If no second socket is passed, operators use the listener from the configuration.
     let serving = Serving::start_with(&mut activated(&clients, None));
     assert_ne!(serving.operator, operators.local_addr().unwrap().to_string());
     assert_eq!(serving.get("/ready").text(), "ok\n");
@@ -101,7 +101,7 @@ fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
 #[test]
 fn a_socket_that_strangers_reach_needs_a_login_too() {
     let clients = TcpListener::bind("0.0.0.0:0").unwrap();
-    // Read only the first line, since a server that accepts the sockets would not end.
+    // Read only the first line: if the server accepted the sockets, it would not end.
     let mut child = activated(&clients, None).stderr(Stdio::piped()).spawn().unwrap();
     let error = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     child.kill().unwrap();
@@ -126,7 +126,7 @@ fn systemd_accepts_the_units_and_their_commands_are_of_roomer() {
     let folder = std::env::temp_dir().join(format!("roomer-units-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let service = deployed("roomer.service");
-    // Adapt the program's path and the user to this machine.
+    // Use the path of the program, and the user, on this machine.
     let here = service.replace("/usr/local/bin/roomer", env!("CARGO_BIN_EXE_roomer"));
     std::fs::write(folder.join("roomer.service"), here.replace("User=roomer", "User=root"))
         .unwrap();
@@ -138,8 +138,8 @@ fn systemd_accepts_the_units_and_their_commands_are_of_roomer() {
     match done {
         Ok(done) => {
             let error = String::from_utf8(done.stderr).unwrap();
-            // systemd-analyze warns about ignored settings without failing. Warnings about other units
-            // are not relevant.
+            // systemd-analyze only warns about settings that it ignores, and does not fail. Ignore
+            // warnings about other units.
             assert!(done.status.success() && !error.contains("roomer."), "{error}");
         }
         Err(error) => eprintln!("skipped: systemd-analyze: {error}"),
@@ -172,7 +172,7 @@ fn the_image_is_built_from_what_exists_and_starts() {
             copied.push((from, to));
         }
     }
-    // The package and program must be the ones under test.
+    // The package and the program must be those that are tested.
     assert!(
         image.contains(&format!("cargo build --release --locked -p {}\n", env!("CARGO_PKG_NAME")))
     );
@@ -182,7 +182,7 @@ fn the_image_is_built_from_what_exists_and_starts() {
     );
     let (file, _) = copied.iter().find(|(_, to)| *to == "/etc/roomer/roomer.toml").unwrap();
     let file = format!("{root}/{file}");
-    // The file listens on all addresses, so a login is required.
+    // In this file, the server listens on all addresses, so it requires a login.
     let error = String::from_utf8(run(&["check", &file]).stderr).unwrap();
     assert!(error.contains("other machines reach 0.0.0.0:8080"), "{error}");
     assert!(image.contains("\nEXPOSE 8080\n"));

@@ -1,11 +1,12 @@
-//! Each option of `roomer serve` has an effect, or is refused with the name of what it lacks.
+//! Tests that each option of `roomer serve` has an effect, or is rejected with an error that says
+//! what it needs.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
 
 use support::{TempFile, certificate, run, succeeds};
 
-/// Options that have an effect alone, with a value that is not the default.
+/// Options that have an effect on their own, each with a value that is not the default.
 const ALWAYS: &[(&str, &str)] = &[
     ("listen", "127.0.0.1:9"),
     ("path", "/a"),
@@ -44,7 +45,7 @@ const ALWAYS: &[(&str, &str)] = &[
     ("timeouts.write", "1s"),
     ("timeouts.message", "1s"),
     ("timeouts.close", "1s"),
-    // These need the extended protocol, which is on by default.
+    // These options need the extended protocol, which is enabled by default.
     ("client_info", "true"),
     ("limits.max_requests", "1"),
     ("limits.max_detached", "1"),
@@ -53,14 +54,14 @@ const ALWAYS: &[(&str, &str)] = &[
     ("timeouts.retry", "1s"),
 ];
 
-/// An option that has an effect only in combination with others.
+/// An option that has an effect only together with others.
 struct Dependent {
     key: &'static str,
     value: &'static str,
-    /// Part of the remedy that the error must suggest.
+    /// A part of the remedy that the error must contain.
     remedy: &'static str,
-    /// A configuration that the option needs. `S` stands for a secret's file, `C` for a certificate, `K` for
-    /// its key.
+    /// What must be configured besides the option. `S` is replaced by the file of a secret, `C` by
+    /// that of a certificate, `K` by that of its key.
     beside: &'static str,
 }
 
@@ -121,7 +122,8 @@ const DEPENDENT: &[Dependent] = &[
     needs("rates.infos", "1", "client_info", "client_info = true"),
 ];
 
-/// Options that require the extended protocol, directly or through other options that they need.
+/// Options that need the extended protocol, either directly or because they need another such
+/// option.
 const EXTENDED: &[&str] = &[
     "client_info",
     "jwt.info_claim",
@@ -135,7 +137,7 @@ const EXTENDED: &[&str] = &[
     "timeouts.retry",
 ];
 
-/// Files that options name.
+/// The files to which options refer.
 struct Files {
     secret: TempFile,
     certificate: TempFile,
@@ -164,7 +166,7 @@ impl Files {
     }
 }
 
-/// Checks a file with an option as a flag. Returns the errors.
+/// Checks a file together with an option that is given as a flag. Returns the errors.
 fn check(file: &str, key: &str, value: &str) -> Result<(), String> {
     let file = TempFile::new("effects.toml", file);
     let done = run(&["check", file.path(), &flag(key), value]);
@@ -178,7 +180,8 @@ fn flag(key: &str) -> String {
     format!("--{}", key.replace(['.', '_'], "-"))
 }
 
-/// Fails until a new option is added to one of the lists above, which the other tests use.
+/// If an option is added, this test fails until the option is in one of the lists above, which the
+/// other tests use.
 #[test]
 fn the_lists_contain_each_option() {
     let printed = succeeds(&run(&["serve", "--print-config"]));
@@ -225,7 +228,7 @@ fn each_option_of_the_extended_protocol_is_refused_without_it() {
         let Err(error) = checked else { continue };
         assert!(error.contains("`extended`"), "{key}: {error}");
     }
-    // API readers also get plain clients' info and histories.
+    // With the API, the info and histories of plain clients can be read too.
     let reader = files.fill(READER);
     let file = format!("extended = false\n{}{reader}", files.fill(TOKENS));
     for (key, value) in [("jwt.info_claim", "a"), ("limits.max_info", "1 MiB")] {

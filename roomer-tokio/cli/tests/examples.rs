@@ -1,4 +1,4 @@
-//! Tests the examples in other languages, as programs with `roomer serve`.
+//! Tests the examples in other languages. They run as programs with `roomer serve`.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
@@ -53,7 +53,7 @@ fn scripts_sign_tokens_and_publish() {
     for tail in [&mut tail, &mut other] {
         assert_eq!(tail.message()["text"], r#"{"text":"by Node"}"#);
     }
-    // Each one must report a rejection as a failure.
+    // Each example must fail if its request is rejected.
     for (program, file, args) in [
         ("sh", "publish.sh", vec![api, "news", "join", "x"]),
         ("python3", "publish.py", vec![api, "news", "join", "x"]),
@@ -85,7 +85,7 @@ fn a_receiver_of_webhooks_decides_and_refuses_forged_requests() {
     assert_eq!(told, ["1 connected ", "2 joined lobby", "3 left lobby", "4 disconnected "]);
     assert!(!send("secret", "of-ann"));
     assert!(!send("lobby", "of-bob"));
-    // Start a server with a different secret.
+    // This server has another secret.
     let other = TempFile::new("other", "x".repeat(32));
     let forged = ["--webhooks-secret", other.path(), "--webhooks-authorize", &address];
     let forging = Serving::start(&forged);

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-/// Runs a test with a server whose rooms have a history; the room `full` rejects all messages.
+/// Runs a test with a server. Its rooms have a history, and the room `full` rejects all messages.
 fn with_server(test: impl FnOnce(&str)) {
     let server = Server::builder()
         .history("*", History::last(10))
@@ -37,7 +37,7 @@ fn spawn(args: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Returns the payloads in a room's history.
+/// Returns the payloads of the last messages in a room's history.
 fn remembered(url: &str, room: &str, count: &str) -> Vec<Value> {
     let tail = spawn(&["tail", url, room, "--history", count, "--count", count, "--json"]);
     let out = tail.wait_with_output().unwrap().stdout;
@@ -54,7 +54,7 @@ fn lines_are_bytes_and_those_before_a_wrong_one_are_sent() {
     with_server(|url| {
         let mut send = spawn(&["send", url, "lobby", "line", "--lines"]);
         let mut input = b"a\r\n\xff\n\nlast\n".to_vec();
-        // Send more bytes than the server permits.
+        // The line has more bytes than the server permits.
         input.extend(vec![b'x'; 17 << 20]);
         send.stdin.take().unwrap().write_all(&input).unwrap();
         let done = send.wait_with_output().unwrap();
@@ -71,7 +71,7 @@ fn a_refusal_ends_lines_whose_input_continues() {
         let mut send = spawn(&["send", url, "full", "line", "--lines"]);
         let mut input = send.stdin.take().unwrap();
         input.write_all(b"a\n").unwrap();
-        // The input is still open.
+        // The command must end although its input is still open.
         let error = BufReader::new(send.stderr.take().unwrap()).lines().next().unwrap().unwrap();
         assert!(error.contains("the server refuses it"), "{error}");
         assert_eq!(send.wait().unwrap().code(), Some(1));

@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use rustix::process::Signal;
 use support::{Answer, Serving};
 
-/// Returns a metric's value.
+/// Returns the value of a metric.
 fn metric(serving: &Serving, name: &str) -> u64 {
     let metrics = serving.get("/metrics");
     let line = metrics.text().lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
@@ -20,7 +20,7 @@ fn metric(serving: &Serving, name: &str) -> u64 {
 fn a_log_that_is_not_read_delays_no_client() {
     let mut serving = Serving::start(&["--log-level", "debug"]);
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws").to_owned();
-    // From here on the log is not read, and each request that is not a handshake writes a line.
+    // From here on, the log is not read. Each request that is not a handshake writes a line to it.
     while metric(&serving, "roomer_log_lines_dropped_total") == 0 {
         for _ in 0..500 {
             let mut stream = TcpStream::connect(&host).unwrap();
@@ -30,7 +30,7 @@ fn a_log_that_is_not_read_delays_no_client() {
         }
     }
     assert_eq!(support::handshake(&serving, "", "").0, 101);
-    // The shutdown does not wait for a reader either.
+    // A shutdown must not wait for the reader of the log either.
     serving.signal(Signal::TERM);
     assert!(serving.wait().success());
 }

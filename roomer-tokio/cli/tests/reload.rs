@@ -14,7 +14,7 @@ fn reload(serving: &mut Serving, file: &TempFile, text: &str) {
     serving.logged("configuration read again");
 }
 
-/// Sends to a room. Returns false if a rule forbids it.
+/// Sends a message to a room. Returns false if a rule forbids it.
 fn sends(serving: &Serving, room: &str) -> bool {
     let done = run(&["send", &serving.url, room, "chat", "x"]);
     let error = String::from_utf8(done.stderr).unwrap();
@@ -35,7 +35,7 @@ fn rules_of_rooms_change_at_once() {
     reload(&mut serving, &file, OTHER);
     assert!(sends(&serving, "news") && !sends(&serving, "other"));
 
-    // An error anywhere leaves the whole old configuration in effect.
+    // If there is an error anywhere, the whole previous configuration stays in effect.
     std::fs::write(file.path(), format!("{NEWS}rate = \"much\"\n")).unwrap();
     serving.signal(Signal::HUP);
     let problem =
@@ -89,7 +89,7 @@ fn the_log_and_keys_of_the_api_change_and_the_rest_is_reported() {
     let key = text(&second.0);
     reload(&mut serving, &file, &format!("[log]\nlevel = \"debug\"\n{key}"));
     assert!(!opens(&serving, &first.1) && opens(&serving, &second.1));
-    // Lines at this level were not logged before.
+    // Before the reload, lines at this level were not logged.
     assert!(sends(&serving, "lobby"));
     serving.signal(Signal::TERM);
     assert!(serving.rest_of_log().contains("\"level\":\"DEBUG\""));
@@ -111,7 +111,7 @@ fn a_mistake_in_one_file_keeps_all_of_the_old_configuration() {
     };
     assert!(!sends(&serving, "news") && opens(&serving, first));
 
-    // Write new rules and a new API key, but a secret that is too short.
+    // The new configuration has new rules and a new API key, but its secret is too short.
     std::fs::write(key.path(), second).unwrap();
     std::fs::write(secret.path(), "short").unwrap();
     std::fs::write(file.path(), format!("anonymous = true\n[log]\nlevel = \"debug\"\n{jwt}{api}"))
@@ -122,7 +122,7 @@ fn a_mistake_in_one_file_keeps_all_of_the_old_configuration() {
     assert!(problem.contains("whole.toml:5: jwt.secret: ") && problem.contains("32"), "{problem}");
     assert!(!sends(&serving, "news") && opens(&serving, first) && !opens(&serving, second));
 
-    // Set an option that prevents any server from starting.
+    // With this option, no server could be started.
     std::fs::write(secret.path(), "another-secret-of-32-bytes-or-more").unwrap();
     std::fs::write(file.path(), format!("anonymous = true\n[limits]\nmax_rooms = 0\n{jwt}{api}"))
         .unwrap();

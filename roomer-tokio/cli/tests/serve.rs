@@ -21,12 +21,12 @@ fn clients_talk_operators_watch_and_a_signal_drains() {
     assert!(metrics.text().contains("\nroomer_opened_total 1\n"), "{}", metrics.text());
     for path in ["/live", "/ready"] {
         assert_eq!(serving.get(path).text(), "ok\n");
-        // The clients' listener also answers health checks, for load balancers.
+        // The clients' listener also answers health checks, which load balancers send.
         let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
         let mut public = TcpStream::connect(host).unwrap();
         write!(public, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         assert_eq!(Answer::read(&mut public).status, 200);
-        // The clients' listener does not expose metrics.
+        // The clients' listener must not serve metrics.
         let mut public = TcpStream::connect(host).unwrap();
         write!(public, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         assert_eq!(Answer::read(&mut public).status, 404);
@@ -76,7 +76,7 @@ fn clients_connect_by_tls_with_the_certificate_of_the_files() {
     assert!(serving.url.starts_with("wss://"));
     let url = serving.url.replace("127.0.0.1", "localhost");
     succeeds(&run(&["send", &url, "lobby", "chat", "x", "--ca", certificate.path()]));
-    // A key that does not match the certificate is rejected.
+    // If the key does not belong to the certificate, the server must not start.
     let (_, other) = support::certificate();
     let files = ["--tls-certificate", certificate.path(), "--tls-key", other.path()];
     let done = run(&[&["check"][..], &files].concat());
@@ -147,7 +147,8 @@ fn slow_and_strange_requests_of_operators_end() {
         stream.write_all(head.as_bytes()).unwrap();
         stream
     });
-    // The server closes connections that stop sending, whether or not they have made a request.
+    // The server must close connections that stop sending, whether or not they have sent a request
+    // before.
     for mut stream in streams {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
@@ -179,7 +180,7 @@ fn a_signal_reads_certificates_and_keys_again_and_mistakes_keep_the_old_ones() {
     assert!(connects(&first) && !connects(&second));
     assert_eq!(opens(&serving, "the-first-key-of-an-api"), 200);
 
-    // Install a certificate without its key.
+    // Replace the certificate, but not its key.
     copy(&second, &files.0);
     serving.signal(Signal::HUP);
     let problem = serving.logged("cannot read the configuration again: all of the old one stays");

@@ -1,4 +1,5 @@
-//! Tests a `roomer tail` that is suspended until the server closes its connection.
+//! Tests a `roomer tail` that is suspended until the server closes its connection for reading too
+//! slowly.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
@@ -29,14 +30,15 @@ fn a_tail_that_was_cut_off_goes_on_to_its_count() {
         let (path, body) = (format!("/v1/rooms/lobby/messages/{event}"), "x".repeat(bytes));
         serving.request("POST", &path, &[&header], body.as_bytes()).json()["members"] != 0
     };
-    // Depending on the machine's speed, it is closed with 1013, or loses its connection and its
-    // session then overflows.
+    // How it is cut off depends on the speed of the machine: either the server closes it with 1013,
+    // or its connection is lost, and the buffer of its session overflows.
     let is_cut_off =
         || serving.request("GET", "/v1/stats", &[&header], b"").json()["connections"] == 0;
     let mut tail = roomer(&["tail", &serving.url, "lobby", "--count", "2000", "--json"]);
     let mut tail = Running(tail.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     while !publish("first", 1) {}
-    // A suspended process reads nothing, no matter how its tasks are spread over threads.
+    // When the process is suspended, it reads nothing, however its tasks are distributed over
+    // threads.
     let process = Pid::from_child(&tail.0);
     kill_process(process, Signal::STOP).unwrap();
     let mut sent = 0;

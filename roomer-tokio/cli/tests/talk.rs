@@ -1,4 +1,4 @@
-//! Tests `roomer talk` with piped input: no line is lost without a word.
+//! Tests `roomer talk` with input from a pipe: if a line is lost, this is reported.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{Serving, Tail, roomer, run_with, succeeds};
 
-/// Starts a conversation, and waits until it has joined the room.
+/// Starts a conversation, and waits until its client has joined the room.
 fn start(serving: &Serving) -> Child {
     let mut command = roomer(&["talk", &serving.url, "lobby"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -18,7 +18,7 @@ fn start(serving: &Serving) -> Child {
     child
 }
 
-/// Reads a line that says that the room has no other member.
+/// Reads the line which says that there are no other members in the room.
 fn alone(child: &mut Child) {
     let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "0 other members");
@@ -37,7 +37,7 @@ fn all_lines_are_sent_also_those_that_are_not_text() {
     let serving = Serving::start(&[]);
     let mut tail = Tail::start(&serving, "lobby", &[]);
     let mut input = b"a\r\n\xff\n//\xfe\n/to \xff x\n".to_vec();
-    // More lines than the client's queue holds.
+    // There are more lines than the client's queue can hold.
     for line in 0..3000 {
         input.extend(format!("{line}\n").bytes());
     }
@@ -54,7 +54,7 @@ fn all_lines_are_sent_also_those_that_are_not_text() {
 fn a_last_line_that_may_be_lost_is_a_failure() {
     let serving = Serving::start(&[]);
     let mut talk = start(&serving);
-    // The server does not confirm the line.
+    // The server is suspended, and does not confirm the line.
     serving.signal(Signal::STOP);
     talk.stdin.take().unwrap().write_all(b"hello\n").unwrap();
     serving.signal(Signal::KILL);
@@ -67,7 +67,7 @@ fn a_signal_does_not_wait_long_for_a_server_that_stands_still() {
     let mut talk = start(&serving);
     serving.signal(Signal::STOP);
     let mut input = talk.stdin.take().unwrap();
-    // The second answer shows that the first line was taken. The input remains open.
+    // The answer to the second line shows that the first one has been sent. The input stays open.
     input.write_all(b"hello\n/who\n").unwrap();
     alone(&mut talk);
     kill_process(Pid::from_child(&talk), Signal::INT).unwrap();

@@ -40,7 +40,7 @@ fn the_terminal_is_given_back_when_a_signal_ends_the_conversation() {
     };
     let mut keys = File::from(master);
     let mut shown = Vec::new();
-    // Read until the prompt: the editor then waits for keys.
+    // Read until the prompt is shown. After that, the editor waits for keys.
     while !shown.windows(2).any(|two| two == b"> ") {
         let mut some = [0; 256];
         let read = keys.read(&mut some).unwrap();

@@ -1,4 +1,4 @@
-//! Tests logins to `roomer serve` with JSON Web Tokens, and rights in rooms.
+//! Tests logins to `roomer serve` with JSON Web Tokens, and the rights of clients in rooms.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
@@ -66,7 +66,7 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
     let mut forged: Vec<u8> = key.token(&good()).into();
     let dot = forged.iter().rposition(|byte| *byte == b'.').unwrap();
     forged[dot + 1] = if forged[dot + 1] == b'A' { b'B' } else { b'A' };
-    // Algorithm confusion: an HMAC token signed with the public key must be rejected.
+    // A token that is signed by HMAC, with the public key as the secret, must be rejected.
     let confused = Signer::Secret(include_bytes!("support/keys/rsa.pem").to_vec());
     let refused: Vec<(String, &str)> = vec![
         (String::from_utf8(forged).unwrap(), wrong),
@@ -127,7 +127,8 @@ fn keys_that_cannot_be_used_are_refused_at_the_start() {
     refused(&run(&["check", "--jwt-secret", short.path()]), "HS256 needs 32 or more");
     refused(&run(&["check", "--jwt-secret", "/nowhere"]), "No such file");
     refused(&run(&["check", "--jwt-keys", short.path()]), "no public key in PEM");
-    // Publish a key of an unsupported kind, truncated keys, and one with trailing bytes.
+    // Publish a key of a kind that is not supported, keys that are cut off, and one that has
+    // trailing bytes.
     let Signer::Ed25519(key) = Signer::ed25519() else { panic!() };
     let key = ring::signature::KeyPair::public_key(&key).as_ref().to_vec();
     let start = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
@@ -211,19 +212,19 @@ fn rules_and_rights_decide_together_by_room() {
     refused(&send("users", Some(&limited)), "rejected the join");
     refused(&send("vip-a", Some(&plain)), "rejected the join");
     refused(&send("vip-b", Some(&limited)), "rejected the join");
-    // The client may join, but not send.
+    // The client is permitted to join, but not to send.
     refused(&send("vip-a", Some(&limited)), "forbids it");
     refused(&send("news", Some(&plain)), "forbids it");
     let tail = support::Tail::start(&serving, "quiet", &["--token", &plain]);
     let id = tail.id();
     let whisper = |room: &str| run(&["send", url, room, "chat", "x", "--to", &id]);
     refused(&whisper("quiet"), "forbids it");
-    // It does not help to name a room that permits the message but does not contain the receiver.
+    // The sender may name a room that permits the message, but the receiver is not in it.
     refused(&whisper("lobby"), "forbids it");
 }
 
-/// Starts a server that publishes a key set and counts requests. It answers with the current set,
-/// or with 500 if there is none.
+/// Starts a server that publishes a set of keys, and counts the requests for it. If there is no
+/// set, it responds with 500.
 fn keys(set: Arc<Mutex<Option<Value>>>, asked: Arc<AtomicU32>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/keys.json", listener.local_addr().unwrap());
@@ -259,18 +260,18 @@ fn keys_of_an_address_are_read_again_when_a_token_has_a_new_one() {
     *set.lock().unwrap() = Some(json!({ "keys": [first.jwk("1")] }));
     serving.logged("keys of tokens read");
     assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 101);
-    // A key of the same kind with a different name is not tried.
+    // A key is tried only if its name is that in the token.
     assert_eq!(with_token(&serving, &first.token_of("x", &claims)).0, 401);
-    // Keys are replaced one by one, and keys of unknown kinds ignored.
+    // Replace the keys one by one. Keys of unknown kinds are ignored.
     let unknown = json!({ "kty": "new", "kid": "3" });
     *set.lock().unwrap() = Some(json!({ "keys": [unknown, second.jwk("2")] }));
     let token = second.token_of("2", &claims);
-    // The server pauses between fetches.
+    // The server does not fetch the keys again before a pause has passed.
     while with_token(&serving, &token).0 != 101 {
         thread::yield_now();
     }
     assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 401);
-    // If a fetch fails, the keys are kept.
+    // If a fetch fails, the previous keys stay valid.
     *set.lock().unwrap() = None;
     let before = asked.load(Ordering::Relaxed);
     while asked.load(Ordering::Relaxed) == before {
@@ -315,7 +316,8 @@ fn the_past_of_a_room_is_for_those_with_the_right() {
     for room in ["lobby", "team", "vault"] {
         succeeds(&run(&["send", url, room, "chat", "past"]));
     }
-    // A client without the right waits for a new message.
+    // If the client has no right to read the history, it does not print anything before a new
+    // message.
     let reads = |room: &str, claims: Option<Value>| {
         let mut tail = support::roomer(&["tail", url, room, "--history", "900", "--count", "1"]);
         if let Some(mut claims) = claims {
@@ -336,9 +338,9 @@ fn the_past_of_a_room_is_for_those_with_the_right() {
     let with = |rights: Value| Some(json!({ "sub": "ann", "rooms": { "vault": rights } }));
     assert!(!reads("vault", with(json!(["join"]))));
     assert!(reads("vault", with(json!(["join", "history"]))));
-    // A list grants all rights.
+    // If the claim is a list, the client has all rights in these rooms.
     assert!(reads("vault", Some(json!({ "rooms": ["vault"] }))));
-    // A token that names rights restricts its client, even where the rules do not.
+    // A token that lists rights restricts its client, even if the rules do not.
     assert!(!reads("team", Some(json!({ "sub": "ann", "rooms": { "team": ["join"] } }))));
 }
 
@@ -361,10 +363,10 @@ fn messages_and_joins_above_a_rate_are_delayed_and_none_is_lost() {
         succeeds(&support::run_with(&send, input.as_bytes()));
         let arrived: Vec<_> = lines.iter().map(|_| tail.message()["text"].clone()).collect();
         assert_eq!(arrived, lines);
-        // The rate still holds: 50 messages above the burst take half a second.
+        // The rate still applies: the 50 messages that exceed the burst take half a second.
         assert!(start.elapsed() >= Duration::from_millis(490));
     }
-    // A single connection joins the rooms in turn.
+    // One connection joins the rooms, one after another.
     let socket = &mut support::socket::Socket::open(&serving);
     let doors: Vec<_> = (0..12).map(|door| format!("door-{door}")).collect();
     let start = Instant::now();

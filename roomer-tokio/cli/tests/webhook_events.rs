@@ -1,4 +1,4 @@
-//! Tests the events that `roomer serve` delivers to a webhook.
+//! Tests the events that `roomer serve` sends to a webhook.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
@@ -22,7 +22,7 @@ fn start(hook: &Hook, args: &[&str]) -> (TempFile, Serving) {
     (secret, serving)
 }
 
-/// Waits until a metric has a value.
+/// Waits until a metric has this value.
 fn wait_for(serving: &Serving, metric: &str, value: u64) {
     let line = format!("{metric} {value}");
     while !serving.get("/metrics").text().lines().any(|found| found == line) {
@@ -38,7 +38,7 @@ fn ok() -> Reply {
     Reply::Json(200, json!({}))
 }
 
-/// Receives batches until the last event matches, and returns all events.
+/// Receives batches until `is_last` returns true for the last event. Returns all events.
 fn events_until(hook: &Hook, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut events = Vec::new();
     while !events.last().is_some_and(&is_last) {
@@ -49,7 +49,7 @@ fn events_until(hook: &Hook, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
     events
 }
 
-/// Formats the fields that are the same in each run: event, room, user and code.
+/// Formats the fields of an event that are the same in each run: event, room, user and code.
 fn outline(event: &Value) -> String {
     let text = |key: &str| match &event[key] {
         Value::Null => String::new(),
@@ -71,7 +71,7 @@ fn events_of_a_connection_arrive_in_order() {
     assert!(last.starts_with("disconnected client"), "{last}");
     let id = &events[0]["id"];
     assert!(events.iter().all(|event| event["id"] == *id && event["at"].is_u64()));
-    // Only the connection and its end are reported, not joins of this room.
+    // The room does not match the patterns, so only the connection and its end are reported.
     succeeds(&run(&["send", &serving.url, "other", "chat", "hello"]));
     let more = events_until(&hook, |event| event["event"] == "disconnected");
     assert_eq!(more.len(), 2, "{more:?}");
@@ -80,7 +80,7 @@ fn events_of_a_connection_arrive_in_order() {
     assert_eq!(numbers, (1..=6).collect::<Vec<_>>());
     wait_for(&serving, DELIVERED, 6);
     wait_for(&serving, WAITING, 0);
-    // The server's shutdown is reported as well.
+    // The end of connections by a shutdown is reported as well.
     let tail = Tail::start(&serving, "team-1", &[]);
     let id = tail.id();
     serving.signal(Signal::TERM);
@@ -114,7 +114,7 @@ fn a_request_that_failed_is_sent_again_before_later_events() {
         2 => Reply::Raw(b"HTTP/1.1 302 X\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n".into()),
         3 => Reply::Raw(b"garbage\r\n\r\n".into()),
         4 => Reply::Hang,
-        // A receiver that answers with too many bytes has still received the events.
+        // The answer has too many bytes, but the receiver has got the events.
         5 => Reply::Json(202, json!("x".repeat(200_000))),
         _ => ok(),
     });
@@ -129,7 +129,7 @@ fn a_request_that_failed_is_sent_again_before_later_events() {
     let (_secret, serving) = start(&hook, &args);
     assert_eq!(handshake(&serving, "", "").0, 101);
     let first = hook.next();
-    // Batches do not grow while they are retried.
+    // A batch does not grow while its delivery is repeated.
     for _ in 0..5 {
         let again = hook.next().json();
         assert_eq!(again, first.json());
@@ -142,7 +142,7 @@ fn a_request_that_failed_is_sent_again_before_later_events() {
     add(&first);
     wait_for(&serving, WAITING, 0);
     hook.arrived().iter().for_each(add);
-    // On a busy machine an answer may be late, which causes a retry.
+    // If the answer is late on a busy machine, the delivery is repeated, and events arrive twice.
     numbers.dedup();
     assert_eq!(numbers, [1, 2]);
     wait_for(&serving, DROPPED, 0);
@@ -195,7 +195,7 @@ fn a_full_queue_drops_events_and_delays_no_client() {
     let logged = serving.logged("events dropped, since webhooks.queue or queue_bytes was full");
     assert_eq!(logged["dropped"], 7, "{logged}");
     assert_eq!(handshake(&serving, "", "").0, 101);
-    // The gap shows how many events are missing.
+    // The gap between the numbers is the number of events that were dropped.
     assert_eq!(hook.next().json()["events"][0]["number"], 12);
 }
 

@@ -1,4 +1,4 @@
-//! Tests the webhooks with which `roomer serve` authorizes clients and joins.
+//! Tests the webhooks by which `roomer serve` authorizes clients and joins.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod support;
@@ -41,7 +41,7 @@ fn connect(serving: &Serving, query: &str) -> TcpStream {
     stream
 }
 
-/// Returns a metric's value.
+/// Returns the value of a metric.
 fn metric(serving: &Serving, name: &str) -> u64 {
     let page = serving.get("/metrics");
     let line = page.text().lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
@@ -79,7 +79,7 @@ fn a_webhook_gets_what_it_needs_and_its_answer_is_the_login() {
         "query": { "a": "1", "b": "ä" }, "headers": { "cookie": "sid=1" },
     });
     assert_eq!(asked.json(), expected);
-    // The webhook's answer determines the login.
+    // The login follows from the webhook's answer.
     let _tail = support::Tail::start(&serving, "lobby", &["--token", "ann"]);
     let listed = run(&["members", &serving.url, "lobby", "--json", "--token", "guest"]);
     let listed: Value = serde_json::from_str(&succeeds(&listed)).unwrap();
@@ -87,7 +87,7 @@ fn a_webhook_gets_what_it_needs_and_its_answer_is_the_login() {
     let elsewhere = run(&["send", &serving.url, "other", "x", "y", "--token", "ann"]);
     let error = String::from_utf8(elsewhere.stderr).unwrap();
     assert!(error.contains("rejected the join"), "{error}");
-    // Try rejections.
+    // The webhook rejects these clients.
     assert_eq!(handshake(&serving, "?token=bob", ""), (401, "who are you?".into()));
     assert_eq!(handshake(&serving, "?token=late", "").0, 401);
     for status in [403, 429] {
@@ -115,7 +115,7 @@ fn a_login_that_expires_is_renewed_by_the_webhook() {
     drop(tail);
 }
 
-/// Returns answers that are not decisions.
+/// Returns replies that do not contain a decision.
 fn failures(elsewhere: &str) -> Vec<Reply> {
     let raw = |text: String| Reply::Raw(text.into_bytes());
     let moved = |status: u16| {
@@ -170,7 +170,7 @@ fn a_webhook_that_does_not_decide_lets_in_no_client_and_nothing_secret_is_logged
     }
     assert_eq!(requests(&serving, "authorize", "failed"), count);
     assert!(other.arrived().is_empty(), "a redirection was followed");
-    // The webhook is called for each client.
+    // The webhook is called for every client.
     hook.decides(|_| Reply::Json(200, json!({})));
     assert_eq!(handshake(&serving, "", "").0, 101);
     serving.signal(Signal::TERM);
@@ -234,7 +234,7 @@ fn requests_above_the_limit_wait_and_joins_have_their_own() {
     let more = ["--webhooks-concurrency", "2", "--webhooks-timeout", "1m"];
     let times = ["--timeouts-handshake", "1m"];
     let serving = start(&secret, &[&args[..], &more, &times].concat());
-    // Connect before the others, and join while they wait.
+    // Connect before the other clients, and join while they wait.
     let mut talk = roomer(&["send", &serving.url, "lobby", "chat", "--lines", "--token", "fast"]);
     let mut talk = talk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (first, second) = (hook.next(), hook.next());
@@ -247,8 +247,8 @@ fn requests_above_the_limit_wait_and_joins_have_their_own() {
     let waiting = [(); 3].map(|()| connect(&serving, "?token=slow"));
     let both = [hook.next(), hook.next()];
     assert!(both.iter().all(|asked| asked.json()["token"] == "slow"));
-    // Each response takes a turn of the server's only thread, which has then handled the third
-    // client.
+    // The server has a single thread. When it has responded to these requests, it must have handled
+    // the third client as well.
     for _ in 0..50 {
         serving.get("/metrics");
     }
@@ -317,7 +317,7 @@ fn a_join_is_permitted_by_the_rules_and_then_by_the_webhook() {
         assert!(!joins(&format!("team-{room}")), "{room}");
         assert_eq!(hook.next().json()["room"], format!("team-{room}"));
     }
-    // The webhook is not called for joins that a rule denies, nor for other rooms.
+    // The webhook is not called if a rule denies the join, or if the room does not match.
     assert!(!joins("team-none") && joins("lobby"));
     assert!(hook.arrived().is_empty());
     assert_eq!(requests(&serving, "may_join", "accepted"), 1);

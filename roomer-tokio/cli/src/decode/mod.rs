@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Decode, output: &Output) -> Result<(), Failure> {
     let text = text.map_err(|error| wrong(error.to_string()))?;
     let text = String::from_utf8(text)
         .map_err(|_| wrong("not text: give hexadecimal digits, a hex dump or a HAR file".into()))?;
-    // Editors of Windows write a byte order mark before UTF-8.
+    // Editors on Windows write a byte order mark before UTF-8.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let pieces = source::pieces(text, args.bytes).map_err(wrong)?;
     let mut reader = packets::Reader::new(output);
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Decode, output: &Output) -> Result<(), Failure> {
     reader.end()
 }
 
-/// The direction of captured bytes.
+/// The direction in which captured bytes were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Direction {
     ToServer,
@@ -42,9 +42,9 @@ enum Direction {
 /// A piece of captured bytes.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
-    /// The next bytes of a stream of WebSocket frames, possibly preceded by an HTTP handshake. Streams
-    /// are identified by their number.
+    /// The next bytes in one direction of a stream of WebSocket frames, which may begin with an
+    /// HTTP handshake. The number identifies the stream.
     Stream(u64, Direction, Vec<u8>),
-    /// The content of one message.
+    /// The contents of one message.
     Message(Option<Direction>, Vec<u8>),
 }

@@ -12,7 +12,7 @@ use super::{Direction, Piece};
 use crate::failure::Failure;
 use crate::output::{Output, escape, put_payload, readable, styled};
 
-/// The maximum length of a reassembled message, far above what a person would read.
+/// The maximum length of a message that is reassembled. It is far above what a person would read.
 const MAX_MESSAGE: usize = 64 << 20;
 
 pub(super) struct Reader<'a> {
@@ -22,14 +22,14 @@ pub(super) struct Reader<'a> {
     wrong: usize,
 }
 
-/// The decoder for one direction of a connection.
+/// The decoder for one direction of a stream.
 struct Stream {
-    /// The bytes of an incomplete HTTP head.
+    /// The bytes of an HTTP head that is not complete yet.
     head: Vec<u8>,
     is_open: bool,
     decoder: Frames,
     inflater: Inflater,
-    /// True after a protocol violation, since frame boundaries are unknown from then on.
+    /// True after a violation of the protocol, since the boundaries of later frames are unknown.
     is_broken: bool,
 }
 
@@ -38,7 +38,7 @@ enum Frames {
     OfServer(Decoder<true>),
 }
 
-/// A part of a stream to report: a message, a control frame or an error.
+/// A part of a stream that is reported: a message, a control frame or an error.
 enum Item {
     Message(Vec<u8>),
     Control(Value, String),
@@ -65,11 +65,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reports how many streams are incomplete, and how many parts could not be decoded.
+    /// Reports the streams that end within a frame or message. Fails if any part could not be
+    /// decoded.
     pub(super) fn end(self) -> Result<(), Failure> {
         let open = self.streams.values().filter(|stream| stream.is_inside()).count();
         if open > 0 {
-            // This is not a failure, since most captures end in the middle of a stream.
+            // Most captures end in the middle of a stream, so this is not a failure.
             self.output.notice(&format!("{open} streams end inside a frame or message"));
         }
         match self.wrong {
@@ -115,14 +116,14 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong(&mut self, direction: Option<Direction>, why: &str) -> Result<(), Failure> {
-        // Decoding continues, since other messages in a capture are often intact.
+        // Continue decoding, since other messages in the capture are often intact.
         self.wrong += 1;
         let mut value = json!({ "on": "wrong", "why": why });
         put_direction(&mut value, direction);
         self.output.either(&value, || {
             let red = AnsiColor::Red.on_default();
-            // Escape it, since the reason may contain captured bytes, including terminal control
-            // sequences.
+            // Escape the reason, which may contain captured bytes, and thus control sequences for
+            // the terminal.
             format!("{}{}", arrow(direction), styled(&escape(why), red))
         })
     }
@@ -146,7 +147,7 @@ fn arrow(direction: Option<Direction>) -> &'static str {
 
 impl Stream {
     fn new(direction: Direction) -> Stream {
-        // The capture may begin after the handshake, so compressed frames are accepted in any case.
+        // The capture may begin after the handshake, so always accept compressed frames.
         let decoder = match direction {
             Direction::ToServer => {
                 let mut decoder = Decoder::new();
@@ -174,12 +175,12 @@ impl Stream {
 
     fn read(&mut self, bytes: &[u8]) -> Vec<Item> {
         let mut items = Vec::new();
-        // Copy it, since the decoder unmasks in place.
+        // The decoder unmasks the bytes in place, so copy them.
         let mut bytes = bytes.to_vec();
         if !self.is_open {
             self.head.append(&mut bytes);
             if !is_head(&self.head) {
-                // The capture begins after the handshake.
+                // There is no HTTP head: the capture begins after the handshake.
                 bytes = std::mem::take(&mut self.head);
             } else if let Some(end) = end_of_head(&self.head) {
                 bytes = self.head.split_off(end);
@@ -212,7 +213,7 @@ impl Stream {
     }
 }
 
-/// Appends the item for an event. Returns true if the stream is broken.
+/// Appends the item that reports an event. Returns true if the stream is broken.
 fn push(
     event: Result<Event<'_>, roomer_proto::websocket::Violation>,
     inflater: &mut Inflater,
@@ -222,7 +223,8 @@ fn push(
         Ok(Event::Message { data, .. }) => Item::Message(data.to_vec()),
         Ok(Event::Compressed { kind, data }) => match inflater.inflate(kind, data, MAX_MESSAGE) {
             Ok(data) => Item::Message(data),
-            // Other servers' compressed messages may refer to earlier ones.
+            // A compressed message from another server may refer to earlier messages, so it cannot
+            // be decoded alone.
             Err(violation) => {
                 Item::Wrong(format!("cannot be inflated on its own: {}", violation.reason))
             }
@@ -251,7 +253,7 @@ fn push(
     false
 }
 
-/// Returns true if the bytes are an HTTP request or response, or may be the start of one.
+/// Returns true if the bytes are an HTTP request or response, or may be the beginning of one.
 fn is_head(bytes: &[u8]) -> bool {
     ["GET ", "HTTP/1."].iter().any(|start| {
         let common = start.len().min(bytes.len());

@@ -6,9 +6,9 @@ use serde_json::Value;
 use super::{Direction, Piece};
 use crate::args::Bytes;
 
-/// The bit of a frame's second byte that indicates masking.
+/// The bit in a frame's second byte that is set if the frame is masked.
 const MASKED: u8 = 0x80;
-/// Wireshark indents the bytes of the side that sent second.
+/// The indentation with which Wireshark marks the bytes of the side that sent second.
 const INDENT: &str = "    ";
 
 /// Extracts captured bytes from text.
@@ -26,7 +26,7 @@ pub(super) fn pieces(text: &str, bytes: Bytes) -> Result<Vec<Piece>, String> {
                 Ok(())
             }
             None if is_dump => {
-                // A heading between the packets of a dump.
+                // This line is a heading between the packets of a dump.
                 dump.end_of_block(&mut pieces);
                 Ok(())
             }
@@ -45,7 +45,7 @@ pub(super) fn pieces(text: &str, bytes: Bytes) -> Result<Vec<Piece>, String> {
     }
 }
 
-/// Parses hexadecimal digits; spaces, colons, commas and `0x` may separate bytes.
+/// Parses hexadecimal digits. Bytes may be separated by spaces, colons, commas or `0x`.
 fn digits(line: &str) -> Result<Vec<u8>, String> {
     let line = line.replace("0x", " ").replace("\\x", " ");
     let digits: String = line.chars().filter(|c| !matches!(c, ' ' | '\t' | ':' | ',')).collect();
@@ -53,7 +53,7 @@ fn digits(line: &str) -> Result<Vec<u8>, String> {
     HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(wrong)
 }
 
-/// Determines whether the bytes in one line are frames or a packet.
+/// Determines whether the bytes of a line are frames or a packet.
 fn plain(stream: u64, found: Vec<u8>, bytes: Bytes) -> Piece {
     let is_masked = found.get(1).is_some_and(|second| second & MASKED != 0);
     let direction = if is_masked { Direction::ToServer } else { Direction::ToClient };
@@ -68,9 +68,9 @@ fn plain(stream: u64, found: Vec<u8>, bytes: Bytes) -> Piece {
     }
 }
 
-/// Returns true if the bytes are whole frames. A packet is not: its first byte belongs to the
-/// length of a room name, while frames begin with a byte of at least 0x80 or, within a fragmented
-/// message, with 0.
+/// Returns true if the bytes are whole frames. They are not if they are a packet: its first byte is
+/// part of the length of a room's name, while a frame begins with a byte of at least 0x80 or,
+/// within a fragmented message, with 0.
 fn are_whole_frames(mut bytes: &[u8]) -> bool {
     if bytes.first().is_none_or(|first| first & 0x80 == 0) {
         return false;
@@ -109,19 +109,19 @@ fn dump_line(line: &str) -> Option<DumpLine> {
     let (offset, rest) = line.trim_start().split_once([' ', ':', '\t'])?;
     let is_marked = offset.starts_with("0x");
     let offset = offset.strip_prefix("0x").unwrap_or(offset);
-    // An offset has eight digits, or four after 0x, while a byte has two.
+    // An offset has eight digits, or at least four after 0x, while a byte has two.
     if !(is_marked && offset.len() >= 4 || offset.len() == 8) {
         return None;
     }
     let offset = usize::from_str_radix(offset, 16).ok()?;
     let rest = rest.trim_start_matches([':', ' ', '\t']);
     let mut bytes = Vec::new();
-    // The bytes end at three spaces, or at two spaces followed by a column of characters.
+    // The bytes end at three spaces, or at two spaces that are followed by a column of characters.
     let mut has_gap = false;
     for group in rest.split(' ') {
         if group.is_empty() {
-            // A gap in the middle of sixteen bytes is skipped once; after eight bytes, the column of
-            // characters may follow.
+            // After eight bytes, a gap is permitted once: it divides sixteen bytes in the middle.
+            // At any other gap, the column of characters begins.
             if bytes.len() != 8 || has_gap {
                 break;
             }
@@ -134,7 +134,7 @@ fn dump_line(line: &str) -> Option<DumpLine> {
         }
         bytes.append(&mut group);
     }
-    // tcpdump indents its lines with a tab, which does not indicate the second side.
+    // tcpdump indents each line with a tab, which does not mark the second side.
     (!bytes.is_empty()).then_some(DumpLine {
         offset,
         is_indented: is_indented && !is_marked,
@@ -142,15 +142,15 @@ fn dump_line(line: &str) -> Option<DumpLine> {
     })
 }
 
-/// The parser state for a dump, which is read line by line.
+/// The state of the parser for a dump, which is read line by line.
 #[derive(Default)]
 struct Dump {
     is_indented: bool,
     block: Vec<u8>,
-    /// True if the dump shows network packets instead of a stream's content.
+    /// True if the dump contains network packets instead of the contents of a stream.
     has_packets: bool,
-    /// The direction of the side that is not indented. Its first bytes show whether it is the
-    /// client.
+    /// The direction of the side that is not indented. It depends on whether that side's first
+    /// bytes are a client's.
     first: Option<Direction>,
 }
 
@@ -170,7 +170,8 @@ impl Dump {
         }
         self.has_packets |= self.first.is_none() && tcp(&block).is_some();
         if self.has_packets {
-            // Report only TCP segments with content. The side with the higher port is the client.
+            // Report only TCP segments with contents. The side with the higher port is taken for
+            // the client.
             if let Some((source, target, content)) = tcp(&block).filter(|tcp| !tcp.2.is_empty()) {
                 let to_server = source > target;
                 let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
@@ -203,29 +204,29 @@ fn opposite(direction: Direction) -> Direction {
     }
 }
 
-/// Returns the ports and the content of a TCP segment in an IP packet.
+/// Returns the two ports, and the contents of the TCP segment in an IP packet.
 fn tcp(packet: &[u8]) -> Option<(u16, u16, &[u8])> {
     let (total, head) = match packet.first()? >> 4 {
         4 if *packet.get(9)? == 6 => {
             let total = u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]);
-            // The header length is given in four-byte words.
+            // The length of the header is given in words of four bytes.
             (usize::from(total), usize::from(packet.first()? & 15) * 4)
         }
-        // Extension headers, which are rare with TCP, are not supported.
+        // Extension headers are not supported. With TCP they are rare.
         6 if *packet.get(6)? == 6 => {
             let content = u16::from_be_bytes([*packet.get(4)?, *packet.get(5)?]);
             (usize::from(content) + 40, 40)
         }
         _ => return None,
     };
-    // Exclude the padding of short packets.
+    // Short packets are padded, so cut the packet at its length.
     let segment = packet.get(head..total.min(packet.len()))?;
     let port = |at: usize| Some(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?]));
     let content = segment.get(usize::from(segment.get(12)? >> 4) * 4..)?;
     Some((port(0)?, port(2)?, content))
 }
 
-/// Extracts the WebSocket messages from a browser's HAR export.
+/// Extracts the WebSocket messages from a HAR file, which browsers export.
 fn har(text: &str) -> Result<Vec<Piece>, String> {
     let har: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let entries = har.pointer("/log/entries").and_then(Value::as_array);
@@ -235,7 +236,7 @@ fn har(text: &str) -> Result<Vec<Piece>, String> {
         let messages = entry.get("_webSocketMessages").and_then(Value::as_array);
         for message in messages.into_iter().flatten() {
             let text = |key: &str| message.get(key).and_then(Value::as_str);
-            // Chrome exports connection errors as messages of this type.
+            // Chrome exports errors of the connection as messages of this type.
             if text("type") == Some("error") {
                 continue;
             }
@@ -247,7 +248,7 @@ fn har(text: &str) -> Result<Vec<Piece>, String> {
             let data = text("data").unwrap_or_default();
             let bytes = match message.get("opcode").and_then(Value::as_u64) {
                 Some(1) => data.as_bytes().to_vec(),
-                // Browsers export messages other than text in Base64.
+                // Messages that are not text are exported in Base64.
                 _ => BASE64
                     .decode(data.as_bytes())
                     .map_err(|error| format!("a message is not base64: {error}"))?,

@@ -1,7 +1,7 @@
-//! The operators' page: rooms, members, slow connections, live figures.
+//! The operators' page: rooms, members, slow connections, and live figures.
 //!
-//! The files are embedded in the program and contain none of the server's data. The page asks for
-//! an API key, and requests all data through the API.
+//! The files are part of the program, and contain no data of the server. The page asks the operator
+//! for an API key, and requests all data through the API.
 
 use axum::Router;
 use axum::extract::Request;
@@ -18,7 +18,8 @@ use crate::serve::config::Config;
 use crate::serve::config::rooms::ApiRight;
 use crate::serve::config::values::Problem;
 
-/// The page may load its own files and the API next to it, and other pages must not frame it.
+/// The page may load only its own files, and request only the API on the same host. Other pages
+/// must not embed it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -28,7 +29,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 macro_rules! files {
     ($($name:literal as $path:literal: $kind:expr),* $(,)?) => {
-        /// Each file's path, content type and content.
+        /// For each file: the path, the content type and the content.
         const FILES: &[(&str, &str, &str)] =
             &[$(($path, $kind, include_str!(concat!("../../../../js/admin/", $name)))),*];
     };
@@ -46,7 +47,7 @@ files! {
     "text.js" as "/admin/text.js": SCRIPT,
 }
 
-/// Checks that the API, which provides the page's data, is enabled.
+/// Checks that the API is enabled, from which the page requests its data.
 pub(crate) fn check(config: &Config) -> Result<(), Problem> {
     let reads = |rights: &[ApiRight]| rights.contains(&ApiRight::Read);
     let has_reader = config.lists.api_keys.iter().any(|key| reads(&key.value.rights));
@@ -65,11 +66,11 @@ pub(crate) fn routes() -> Router {
         router.route(path, get(async move || ([(CONTENT_TYPE, kind)], text)))
     };
     let files = FILES.iter().fold(Router::new(), add);
-    // Without the trailing slash, the page's relative URLs would resolve outside its folder.
+    // Without the trailing slash, the relative URLs in the page would not lead into its folder.
     files.route("/admin", get(async || Redirect::permanent("/admin/"))).layer(from_fn(protect))
 }
 
-/// Adds headers that prevent framing and content sniffing.
+/// Adds headers that forbid embedding the page and guessing content types.
 async fn protect(request: Request, next: Next) -> Response {
     const HEADERS: [(HeaderName, &str); 6] = [
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -77,7 +78,7 @@ async fn protect(request: Request, next: Next) -> Response {
         (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        // A newer program has newer files under the same names.
+        // A newer version of the program has newer files under the same names.
         (CACHE_CONTROL, "no-cache"),
     ];
     let mut response = next.run(request).await;

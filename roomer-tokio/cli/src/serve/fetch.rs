@@ -1,4 +1,4 @@
-//! HTTP requests to other services, with limits on every wait and size.
+//! HTTP requests to other services. Every wait and every size is limited.
 
 use std::time::Duration;
 
@@ -11,20 +11,21 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-/// The timeout for a request, including the whole response.
+/// The time limit for a request, including the whole response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long an idle connection is kept for further requests. Servers close theirs after a few
-/// seconds, and a request sent at that moment would fail.
+/// How long an idle connection is kept for further requests. Servers close idle connections after a
+/// few seconds, and a request that is sent at that moment would fail.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// The buffer size for a response's head.
+/// The size of the buffer for the head of a response, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
 /// An HTTP client with a connection pool.
 pub(crate) struct Fetcher(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
-/// Validates a service's URL. Its documents are trusted, so they must be protected in transit.
+/// Checks the URL of a service. The documents from it are trusted, so they must be protected in
+/// transit.
 pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
     match parse_address(address)? {
         (uri, true) => Ok(uri),
@@ -32,13 +33,13 @@ pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
     }
 }
 
-/// Parses a service's URL. The flag is true if requests are protected in transit, by TLS or because
-/// they do not leave this machine.
+/// Parses the URL of a service. Also returns true if requests to it are protected in transit: by
+/// TLS, or because they do not leave this machine.
 pub(crate) fn parse_address(address: &str) -> Result<(Uri, bool), String> {
     let wrong = || format!("{address:?} is not an address: write https://HOST/PATH");
     let uri: Uri = address.parse().map_err(|_| wrong())?;
     let host = uri.host().ok_or_else(wrong)?;
-    // IPv6 addresses are in brackets here.
+    // In a URL, IPv6 addresses are in brackets.
     let name = host.trim_matches(['[', ']']);
     let is_here = name == "localhost"
         || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
@@ -54,7 +55,8 @@ impl Fetcher {
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()
             .map_err(|error| format!("the authorities of the system cannot be read: {error}"))?
-            // The scheme was checked when the URL was parsed; plain `http` is permitted for some.
+            // The scheme was checked when the URL was parsed. For some services, plain `http` is
+            // permitted.
             .https_or_http()
             .enable_http1()
             .build();
@@ -63,8 +65,8 @@ impl Fetcher {
         Ok(Fetcher(client.build(connector)))
     }
 
-    /// Fetches a document. A redirect is an error, since its target would not be checked by
-    /// [`check_address`].
+    /// Requests a document. A redirect is an error, because [`check_address`] has not checked its
+    /// target.
     pub(crate) async fn get(&self, address: &Uri, max: usize) -> Result<Bytes, String> {
         let mut request = Request::new(Full::default());
         *request.uri_mut() = address.clone();
@@ -78,8 +80,8 @@ impl Fetcher {
         timeout(PATIENCE, read).await.map_err(|_| "no response in time".to_owned())?
     }
 
-    /// Sends a request, and returns the response, whatever its status. The caller applies a
-    /// timeout.
+    /// Sends a request. Returns the response, whatever its status is. The caller must limit the
+    /// time.
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
@@ -88,13 +90,14 @@ impl Fetcher {
     }
 }
 
-/// Reads a response's body, up to `max` bytes.
+/// Reads the body of a response, which may have at most `max` bytes.
 pub(crate) async fn read(response: Response<Incoming>, max: usize) -> Result<Bytes, String> {
     let body = Limited::new(response.into_body(), max).collect().await;
     body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
 }
 
-/// Returns the texts of an error and its causes, since the error's own text lacks details.
+/// Returns the texts of an error and of its causes, since the text of the error itself contains no
+/// details.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

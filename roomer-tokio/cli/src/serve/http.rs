@@ -1,5 +1,5 @@
-//! Connections to the operators' listener, with a limit on every wait: a client that sends or reads
-//! slowly occupies one of a limited number of connections for a limited time.
+//! Connections to the operators' listener. Every wait is limited: a client that sends or reads
+//! slowly can occupy one of a limited number of connections, for a limited time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +16,24 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// The maximum number of open connections. Further ones stay in the listener's backlog.
+/// The maximum number of open connections. Further connections wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 256;
 
-/// The timeout for a request's head.
+/// The time limit for the head of a request.
 const HEAD: Duration = Duration::from_secs(5);
 
-/// The timeout for a request, including its body.
+/// The time limit for a request, including its body.
 const REQUEST: Duration = Duration::from_secs(20);
 
-/// How long a connection may be used for consecutive requests. The last response may take longer.
+/// How long a connection may be used for one request after another. The last response may take
+/// longer.
 const CONNECTION: Duration = Duration::from_secs(300);
 const LAST_RESPONSE: Duration = Duration::from_secs(30);
 
-/// The buffer size for a request's head, the minimum that hyper permits.
+/// The size of the buffer for the head of a request: the minimum that hyper permits.
 const MAX_HEAD: usize = 16 << 10;
 
-/// The delay after the system failed to accept a connection.
+/// How long to wait after the system has failed to accept a connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Accepts and serves connections until the task is aborted.
@@ -40,7 +41,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
     let routes = routes.layer(from_fn(limit));
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        // This fails only if the semaphore is closed, which never happens.
+        // Acquiring a permit fails only if the semaphore is closed, which never happens.
         let Ok(permit) = free.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -66,13 +67,14 @@ async fn connection(stream: TcpStream, routes: Router) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     let mut connection = std::pin::pin!(connection);
     if timeout(CONNECTION, connection.as_mut()).await.is_err() {
-        // Complete the response in progress, but read no further request.
+        // Complete the response that is in progress, but read no further requests.
         connection.as_mut().graceful_shutdown();
         let _ = timeout(LAST_RESPONSE, connection).await;
     }
 }
 
-/// Responds with an error to a request that takes too long, such as one whose body does not arrive.
+/// If a request takes too long, for example because its body does not arrive, responds with an
+/// error.
 async fn limit(request: Request, next: Next) -> Response {
     match timeout(REQUEST, next.run(request)).await {
         Ok(response) => response,

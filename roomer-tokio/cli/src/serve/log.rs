@@ -1,8 +1,8 @@
-//! The log on standard error.
+//! The log, which is written to standard error.
 //!
-//! A separate thread writes it, so no client waits while the log's reader is blocked, such as a
-//! terminal with selected text or a full pipe. Lines that do not fit into the queue are dropped and
-//! counted.
+//! A separate thread writes the log. No client has to wait while the reader of the log is blocked,
+//! such as a terminal in which text is selected, or a full pipe. Lines that do not fit into the
+//! queue are dropped and counted.
 
 use std::io;
 
@@ -15,18 +15,18 @@ use tracing_subscriber::{Registry, fmt, registry};
 
 use crate::serve::config::options::{LogFormat, LogLevel, Options};
 
-/// The maximum number of queued lines.
+/// The maximum number of lines in the queue.
 const MAX_LINES: usize = 8_192;
 
 /// The log level, which can be changed while the server runs.
 pub(crate) struct Level(Handle<Targets, Registry>);
 
-/// The counter of dropped lines.
+/// The counter of the lines that were dropped.
 #[derive(Clone)]
 pub(crate) struct Dropped(ErrorCounter);
 
 impl Dropped {
-    /// Returns the counter in the Prometheus text format.
+    /// Returns the counter in the text format of Prometheus.
     pub(crate) fn to_prometheus(&self) -> String {
         const NAME: &str = "roomer_log_lines_dropped_total";
         let count = self.0.dropped_lines();
@@ -41,26 +41,27 @@ impl Dropped {
 pub(crate) struct Log {
     pub(crate) level: Level,
     pub(crate) dropped: Dropped,
-    /// When dropped, writes the queued lines, for at most a second.
+    /// When this is dropped, it waits until the lines in the queue are written, but at most a
+    /// second.
     pub(crate) end: WorkerGuard,
 }
 
 impl Level {
     pub(crate) fn set(&self, options: &Options) {
-        // This fails only if another subscriber is installed, whose level is not changed.
+        // The reload fails only if another subscriber is installed. Its level stays unchanged.
         let _ = self.0.reload(targets(options));
     }
 }
 
-/// Starts the log. The subscriber escapes names chosen by clients: by JSON's rules in the JSON
-/// format, and by Rust's otherwise.
+/// Starts the log. The subscriber escapes names that clients have chosen: in the JSON format by the
+/// rules of JSON, and otherwise by those of Rust.
 pub(crate) fn start(options: &Options) -> Log {
     let (levels, handle) = reload::Layer::new(targets(options));
     let writer = NonBlockingBuilder::default().buffered_lines_limit(MAX_LINES).lossy(true);
     let (writer, end) = writer.thread_name("log").finish(io::stderr());
     let dropped = Dropped(writer.error_counter());
     let log = fmt::layer().with_writer(writer);
-    // A subscriber that is already installed can only be that of an earlier call.
+    // If a subscriber is installed already, it can only be that of an earlier call.
     let _ = match options.log_format {
         LogFormat::Plain => registry().with(log.with_ansi(false).with_filter(levels)).try_init(),
         LogFormat::Json => {
@@ -77,6 +78,6 @@ fn targets(options: &Options) -> Targets {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    // Below the warning level, other crates log only details for their authors.
+    // Below warnings, other crates log only details that are of interest to their authors.
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("roomer", level)
 }

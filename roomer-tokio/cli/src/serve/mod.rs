@@ -1,19 +1,19 @@
-//! `roomer serve`: runs a server from a configuration.
+//! `roomer serve`: runs a server that is configured by a file, the environment and flags.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `config` | the options and their sources |
 //! | `rooms` | builds the server from the configuration |
-//! | `operator` | the second listener, for operators: metrics and health |
-//! | `admin` | the operators' page on that listener |
-//! | `api` | the HTTP API on that listener |
-//! | `http` | connections of that listener, and their limits |
-//! | `login` | logins with JSON Web Tokens |
-//! | `reload` | reloads the configuration, with its certificates and keys, on SIGHUP |
-//! | `rights` | the clients' rights in rooms |
-//! | `webhooks` | decisions by other services, and events sent to them |
-//! | `fetch` | requests to other services |
-//! | `systemd` | a supervisor's sockets, and notifications to it |
+//! | `operator` | routes on the operators' listener: metrics and health |
+//! | `admin` | the operators' page, on the same listener |
+//! | `api` | the HTTP API, on the same listener |
+//! | `http` | the connections to that listener, and their limits |
+//! | `login` | logins by JSON Web Tokens |
+//! | `reload` | on SIGHUP, reloads the configuration, certificates and keys |
+//! | `rights` | the rights of clients in rooms |
+//! | `webhooks` | requests decisions from other services, and sends events to them |
+//! | `fetch` | HTTP requests to other services |
+//! | `systemd` | sockets from a supervisor, and notifications to it |
 //! | `tls` | certificates from files |
 //! | `log` | the log, as text or as lines of JSON |
 
@@ -72,19 +72,19 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
         level: log.level,
     };
     let runtime = match config.options.threads {
-        // 0 is rejected when the server is built.
+        // When the server is built, 0 is rejected.
         0 | 1 => runtime::Builder::new_current_thread().enable_all().build()?,
         threads => {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
         }
     };
-    // Flush the log before this returns, including after an error.
+    // The log must be flushed before this function returns, also after an error.
     let ran = runtime.block_on(plan.run(config, sockets, source, log.dropped));
     drop(log.end);
     ran.map_err(|problem| failure(vec![problem]))
 }
 
-/// Checks a configuration as far as possible without opening listeners.
+/// Checks a configuration as far as this is possible without listening.
 pub(crate) fn check(args: &Check, output: &Output) -> Result<(), Failure> {
     let config = Config::read(args.file.as_deref(), &args.flags).map_err(failure)?;
     Plan::new(&config).map_err(|problem| failure(vec![problem]))?;
@@ -95,7 +95,7 @@ fn failure(problems: Vec<Problem>) -> Failure {
     Failure::Config(problems.iter().map(ToString::to_string).collect())
 }
 
-/// The parts of a server built from a valid configuration.
+/// All parts of a server. They exist only if the configuration is valid.
 struct Plan {
     server: Server,
     rules: Rules,
@@ -120,7 +120,7 @@ impl Plan {
         Ok(Plan { api: Api::new(config, &server)?, server, rules, login, tls, webhooks })
     }
 
-    /// Returns true if a login may restrict its client's rights.
+    /// Returns true if a client's login may restrict the client's rights.
     fn has_login(&self) -> bool {
         self.login.is_some() || self.webhooks.authorize.is_some()
     }
@@ -141,8 +141,8 @@ impl Plan {
             }
             None => None,
         };
-        // Install it before the log line so that a supervisor may send a signal as soon as it
-        // reads that the server listens.
+        // Install the signal handler before the line is logged: a supervisor that reads the line
+        // may send a signal immediately.
         let stop = shutdown_signal();
         let stop = async {
             stop.await;
@@ -152,7 +152,7 @@ impl Plan {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let path = &options.path;
         let url = format!("{scheme}://{}{path}", address(&listener));
-        // Log it, since the default depends on the machine or the container.
+        // Log the memory budget, since its default depends on the machine or the container.
         let memory_budget = format!("{} MiB", self.server.memory_budget() >> 20);
         tracing::info!(%url, %memory_budget, "listening");
         let operator = operator.map(|listener| {
@@ -180,11 +180,11 @@ impl Plan {
             Some(tls) => serve_until(tls_listener(listener, tls.config()), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
         };
-        // Do this after the server has ended, since the end of each connection is an event too.
+        // The end of each connection is an event too, so do this after the server has ended.
         if let Some(events) = events {
             events.finish().await;
         }
-        // End it only now, so that operators can observe the drain.
+        // Until now, operators could observe the drain through this listener.
         if let Some(operator) = operator {
             operator.abort();
         }
@@ -193,7 +193,7 @@ impl Plan {
     }
 }
 
-/// Opens a listener, unless it was passed by the supervisor.
+/// Opens a listener. If the supervisor has passed a listener, uses that one.
 async fn bind(
     config: &Config,
     key: &str,
@@ -202,7 +202,7 @@ async fn bind(
 ) -> Result<TcpListener, Problem> {
     let listener = match inherited {
         Some(listener) => {
-            // Tokio requires this, while supervisors pass blocking listeners.
+            // Supervisors pass blocking listeners, but tokio requires that they do not block.
             listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener))
         }
         None => TcpListener::bind(address).await,
@@ -210,7 +210,8 @@ async fn bind(
     listener.map_err(|error| config.problem(key, format!("cannot listen at {address}: {error}")))
 }
 
-/// Returns the listener's address, with the port chosen by the system if the configured one is 0.
+/// Returns the address of a listener. If the configured port is 0, it contains the port that the
+/// system has chosen.
 fn address(listener: &TcpListener) -> String {
     listener.local_addr().map_or_else(|_| "?".into(), |address| address.to_string())
 }

@@ -13,10 +13,10 @@ use crate::serve::api::{self, Api};
 use crate::serve::log::Dropped;
 use crate::serve::webhooks::Webhooks;
 
-/// The content type of the Prometheus text format.
+/// The content type of the text format of Prometheus.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Parts that are served in addition to the server's state.
+/// The parts that add their own metrics or routes to this listener.
 pub(crate) struct Parts {
     pub(crate) api: Option<Arc<Api>>,
     pub(crate) webhooks: Webhooks,

@@ -1,4 +1,5 @@
-//! The rates of one client's messages and joins in the rooms that match a `[[room]]` pattern.
+//! Limits the rates at which a client sends messages to, and joins, the rooms that match a
+//! `[[room]]` pattern.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,18 +8,18 @@ use tokio::time::Instant;
 
 use crate::serve::config::setting::Rate;
 
-/// The actions that are limited by rates.
+/// The actions whose rates are limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counted {
     Messages,
     Joins,
 }
 
-/// The rate state of one client, by rule.
+/// The state of one client's rates, for each rule.
 #[derive(Clone)]
 pub(crate) struct Buckets(Arc<Mutex<Vec<Times>>>);
 
-/// The theoretical arrival times of one rule's rates.
+/// The theoretical arrival times for the rates of one rule.
 #[derive(Clone, Copy, Default)]
 struct Times {
     messages: Option<Instant>,
@@ -26,21 +27,21 @@ struct Times {
 }
 
 impl Buckets {
-    /// Returns an initial state for a client under this number of rules.
+    /// Returns the initial state of a client, for this number of rules.
     pub(crate) fn new(rules: usize) -> Buckets {
         Buckets(Arc::new(Mutex::new(vec![Times::default(); rules])))
     }
 
-    /// Returns an initial state for another client with the same rules.
+    /// Returns the initial state of another client, for the same rules.
     pub(crate) fn empty(&self) -> Buckets {
         Buckets::new(self.0.lock().unwrap_or_else(PoisonError::into_inner).len())
     }
 
-    /// Counts an action, and returns the time at which the rate permits it.
+    /// Counts an action. Returns the time at which the rate permits it.
     ///
-    /// Applies the generic cell rate algorithm: each action advances the time by its share of a
-    /// second. The server handles a client's packets one at a time, so an action waits for at most
-    /// one share.
+    /// Uses the generic cell rate algorithm: each action moves the time forward by its share of a
+    /// second. Since the server handles the packets of a client one at a time, an action waits for
+    /// at most one share.
     pub(crate) fn reserve(
         &self,
         rule: usize,
@@ -50,7 +51,7 @@ impl Buckets {
     ) -> Instant {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() <= rule {
-            // Rules were added since the client connected.
+            // Rules have been added since the client has connected.
             buckets.resize(rule + 1, Times::default());
         }
         let Some(times) = buckets.get_mut(rule) else { return now };
@@ -58,9 +59,9 @@ impl Buckets {
             Counted::Messages => &mut times.messages,
             Counted::Joins => &mut times.joins,
         };
-        // The divisor is never zero, since only positive rates can be parsed.
+        // Only positive rates can be parsed, so the divisor is not zero.
         let share = Duration::from_secs(1) / rate.per_second;
-        // Start no earlier than `now` so that a pause accumulates no more than the burst.
+        // Do not start before `now`, so that a pause restores only the burst.
         let next = bucket.unwrap_or(now).max(now) + share;
         *bucket = Some(next);
         now + (next - now).saturating_sub(share * rate.burst)
@@ -82,10 +83,10 @@ mod tests {
         assert_eq!(reserve(0), millis(500));
         assert_eq!(reserve(500), millis(1000));
         assert_eq!(reserve(1300), millis(1500));
-        // A pause restores the burst and no more.
+        // A pause restores the burst, but not more.
         assert_eq!([60_000; 3].map(reserve), [millis(60_000); 3]);
         assert_eq!(reserve(60_000), millis(60_500));
-        // Joins are counted separately, as are other rules, even ones added later.
+        // Joins have their own count, and so does every other rule, even one that was added later.
         assert_eq!(buckets.reserve(0, Counted::Joins, rate, start), start);
         assert_eq!(buckets.reserve(1, Counted::Messages, rate, start), start);
     }

@@ -1,4 +1,5 @@
-//! Reloads the configuration on SIGHUP, with the certificate and key files that it names.
+//! Reloads the configuration on SIGHUP, together with the certificates and keys in the files that
+//! it names.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use crate::serve::systemd::{self, State};
 use crate::serve::tls::Certificate;
 use crate::serve::webhooks::Webhooks;
 
-/// The configuration's sources, the addresses chosen by a supervisor, and the log, which is started
-/// before the server.
+/// The sources of the configuration, the addresses that a supervisor has chosen, and the level of
+/// the log, which starts before the server.
 pub(crate) struct Source {
     pub(crate) file: Option<PathBuf>,
     pub(crate) flags: Flags,
@@ -31,11 +32,11 @@ pub(crate) struct Source {
     pub(crate) level: Level,
 }
 
-/// The parts of a server that can change while it runs.
+/// The parts of a server that can be changed while it runs.
 #[cfg_attr(not(unix), allow(dead_code, reason = "there is no such signal"))]
 pub(crate) struct Reloads {
     source: Source,
-    /// The configuration at the start, which applies to everything else.
+    /// The configuration with which the server was started. It still applies to all other parts.
     started: Arc<Config>,
     denies: Denies,
     has_login: bool,
@@ -44,7 +45,8 @@ pub(crate) struct Reloads {
     login: Option<Arc<Login>>,
     api: Option<Arc<Api>>,
     webhooks: Webhooks,
-    /// Installed at the start, since the signal would otherwise end the process. `None` if that failed.
+    /// The handler of the signal. It is installed at the start, since the signal would otherwise
+    /// end the process. `None` if that has failed.
     #[cfg(unix)]
     signal: Option<Signal>,
 }
@@ -66,7 +68,7 @@ impl Reloads {
         }
     }
 
-    /// Reloads the configuration whenever the signal is received.
+    /// Reloads the configuration each time the signal arrives.
     #[cfg(unix)]
     pub(crate) async fn run(mut self) {
         let Some(mut signal) = self.signal.take() else { return };
@@ -80,30 +82,30 @@ impl Reloads {
     #[cfg(not(unix))]
     pub(crate) async fn run(self) {}
 
-    /// Applies all changes that are possible at run time. The whole configuration, including
-    /// certificate and key files, is first validated as at a start: if it has an error, nothing
-    /// changes.
+    /// Applies all changes that are possible while the server runs. First the whole configuration,
+    /// with its certificates and keys, is checked as at a start: if it contains an error, nothing
+    /// is changed.
     #[cfg_attr(not(unix), allow(dead_code, reason = "there is no such signal"))]
     fn reload(&self) {
         let (config, plan) = match self.read() {
             Ok(read) => read,
             Err(problems) => return problems.iter().for_each(report),
         };
-        // Nothing can fail from here on, so a configuration is never partially applied.
+        // From here on nothing can fail, so a configuration is never applied in part.
         self.source.level.set(&config.options);
         self.rules.replace(config.rooms());
         if let (Some(tls), Some(new)) = (&self.tls, &plan.tls) {
             tls.adopt(new);
         }
         if let (Some(login), Some(new)) = (&self.login, &plan.login)
-            // Keys from another URL would need another task that fetches them.
+            // Keys from another URL would need another task to fetch them.
             && login.can_become(&config)
         {
             login.adopt(new);
         }
         if let Some(api) = &self.api {
-            // Call this even if the new configuration has no keys: the earlier ones must not stay
-            // valid.
+            // Call this even if the new configuration has no API, so that the previous keys become
+            // invalid.
             api.adopt(plan.api.as_deref());
         }
         self.webhooks.adopt(&plan.webhooks);
@@ -114,17 +116,17 @@ impl Reloads {
         }
     }
 
-    /// Reads the configuration and its files, and builds a plan as for a restart.
+    /// Reads the configuration and its files, and builds all parts as for a restart.
     fn read(&self) -> Result<(Config, Plan), Vec<Problem>> {
         let mut config = Config::read(self.source.file.as_deref(), &self.source.flags)?;
-        // The supervisor's listeners are kept, whatever the file contains.
+        // The listeners that the supervisor has passed are kept, whatever the file says.
         self.source.inherited.replace(&mut config);
-        // The plan's server never runs; building it detects errors.
+        // The server in the plan never runs. Building it detects errors.
         let plan = Plan::new(&config).map_err(|problem| vec![problem])?;
         Ok((config, plan))
     }
 
-    /// Returns the options that were changed but take effect only after a restart.
+    /// Returns the options that have changed, and that have an effect only after a restart.
     fn waiting(&self, config: &Config) -> Vec<&'static str> {
         let value = |config: &Config, key| config.values.raw(key).map(|(raw, _)| raw.clone());
         let keys = TABLE.iter().map(|entry| entry.key);
@@ -135,10 +137,10 @@ impl Reloads {
         if remembering(&self.started) != remembering(config) {
             waiting.push("[[room]] presence, history, deflate");
         }
-        // Kinds of rules that the server did not have at its start cannot be added while it runs.
+        // If the server had no rules of a kind at the start, it cannot get any while it runs.
         let denies = self.rules.denies(self.has_login, self.webhooks.may_join.is_some());
         waiting.extend(denies.beyond(self.denies));
-        // The routes are fixed at the start.
+        // The routes are fixed when the server starts.
         if self.api.is_none() && !config.lists.api_keys.is_empty() {
             waiting.push("[[api_key]]");
         }
@@ -148,7 +150,7 @@ impl Reloads {
     fn can_change(&self, key: &str, config: &Config) -> bool {
         match key {
             "log.level" => true,
-            // A listener cannot switch between TLS and plain TCP.
+            // A listener that uses TLS cannot change to plain TCP, and vice versa.
             "tls.certificate" | "tls.key" => {
                 self.tls.is_some() && config.options.tls_certificate.is_some()
             }
@@ -168,9 +170,9 @@ fn report(problem: &Problem) {
     tracing::error!(%problem, "cannot read the configuration again: all of the old one stays");
 }
 
-/// Returns the rules by room that the hub itself applies.
+/// Returns the rules for rooms that the hub applies.
 fn remembering(config: &Config) -> Vec<Room> {
-    // The other rules are checked by this program, and take effect immediately.
+    // All other rules are checked in this program, and take effect immediately.
     let own = |room: &Room| Room {
         join: None,
         publish: None,

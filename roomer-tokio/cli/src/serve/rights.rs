@@ -1,4 +1,5 @@
-//! Clients' rights in rooms, according to the file's rules and the rights in the token.
+//! The rights of clients in rooms, which follow from the rules in the file and the rights in their
+//! tokens.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -11,7 +12,7 @@ use crate::serve::config::setting::{Rate, Setting};
 use crate::serve::rates::{Buckets, Counted};
 use crate::serve::webhooks::{Events, Webhooks};
 
-/// A client action in a room.
+/// An action of a client in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     Join,
@@ -20,7 +21,7 @@ pub(crate) enum Right {
     History,
 }
 
-/// A room's name, or a name prefix followed by `*`.
+/// The name of a room, or the beginning of names followed by `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
     text: String,
@@ -57,17 +58,18 @@ impl Setting for Pattern {
     }
 }
 
-/// A token's rights by room. A client whose token grants none is restricted only by the rules.
+/// The rights that a token grants, by room. If a token grants none, only the rules restrict its
+/// client.
 #[derive(Clone, Debug)]
 pub(crate) struct Grants(Arc<[(Pattern, Vec<Right>)]>);
 
 impl Grants {
-    /// Parses the claim: a list of patterns, each with all rights, or an object that maps patterns to
-    /// rights.
+    /// Parses the claim. It is either a list of patterns, for which the client has all rights, or
+    /// an object with the rights for each pattern.
     pub(crate) fn read(claim: &Value) -> Option<Grants> {
         const ALL: [Right; 4] = [Right::Join, Right::Publish, Right::Whisper, Right::History];
-        // An invalid entry fails the login, since there is no telling what it was meant to
-        // restrict.
+        // An invalid entry makes the login fail, since it is not known what the entry should have
+        // restricted.
         let grants: Option<Vec<_>> = match claim {
             Value::Array(patterns) => {
                 let grant = |pattern: &Value| Some((Pattern::new(pattern.as_str()?), ALL.into()));
@@ -97,11 +99,11 @@ impl Grants {
     }
 }
 
-/// The file's rules, in order. They may be replaced while the server runs.
+/// The rules in the file, in order. They can be replaced while the server runs.
 #[derive(Clone)]
 pub(crate) struct Rules {
     rules: Arc<RwLock<Vec<Rule>>>,
-    /// True if there was a rate at startup; messages are counted only then.
+    /// True if there was a rate when the server started. Only then are messages counted.
     has_rates: bool,
 }
 
@@ -111,13 +113,13 @@ struct Rule {
     publish: Option<Who>,
     whisper: Option<Who>,
     history: Option<Who>,
-    /// The maximum rate of one client's messages to rooms that match the pattern.
+    /// The maximum rate at which a client sends to rooms that match the pattern.
     rate: Option<Rate>,
-    /// The maximum rate at which one client joins these rooms.
+    /// The maximum rate at which a client joins rooms that match the pattern.
     join_rate: Option<Rate>,
 }
 
-/// The actions that rules may deny. The fields have the names of the file's keys.
+/// The actions that some rule may deny. The fields have the names of the keys in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Denies {
     join: bool,
@@ -129,7 +131,8 @@ pub(crate) struct Denies {
 }
 
 impl Denies {
-    /// Returns the keys of the actions that these rules may deny, but those of `start` never do.
+    /// Returns the keys of actions that these rules may deny, but that the rules in `start` never
+    /// deny.
     pub(crate) fn beyond(self, start: Denies) -> impl Iterator<Item = &'static str> {
         let keys = [
             ("[[room]] join", self.join && !start.join),
@@ -150,7 +153,8 @@ impl Rules {
         Rules { rules: Arc::new(RwLock::new(rules)), has_rates }
     }
 
-    /// Replaces all rules. The state of a client's rates stays with the rule's position.
+    /// Replaces all rules. The state of a client's rates belongs to the position of a rule in the
+    /// list.
     pub(crate) fn replace<'a>(&self, rooms: impl Iterator<Item = &'a Room>) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) =
             rooms.map(Rule::new).collect();
@@ -160,8 +164,8 @@ impl Rules {
         self.rules.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the actions that the rules may deny. With `has_login`, logins may also restrict
-    /// clients; with `has_webhook`, so may the webhook for joins.
+    /// Returns the actions that may be denied. If `has_login` is true, logins may deny actions too;
+    /// if `has_webhook` is true, the webhook for joins may deny joins.
     pub(crate) fn denies(&self, has_login: bool, has_webhook: bool) -> Denies {
         let rules = self.read();
         let denies = |of: fn(&Rule) -> Option<Who>| {
@@ -177,9 +181,10 @@ impl Rules {
         }
     }
 
-    /// Adds the rules to a server. A rule that can never deny is omitted, since the server calls
-    /// each rule for every message. With `has_login`, logins may also restrict clients. The
-    /// webhooks allow or deny joins that all other rules permit, and receive message events.
+    /// Adds the rules to a server. A rule that can never deny anything is not added, since the
+    /// server calls each rule for every message. If `has_login` is true, logins may restrict
+    /// clients too. The webhook for joins decides about joins that all rules permit, and the
+    /// webhook for events receives messages.
     pub(crate) fn add(
         &self,
         mut builder: Builder,
@@ -192,12 +197,12 @@ impl Rules {
         if webhook.is_some() || denies.join_rate {
             let rules = self.clone();
             builder = builder.may_join_async(async move |conn, room| {
-                // Check the rules first, since they need no request.
+                // Check the rules first, since this needs no request.
                 if !rules.permit(&conn, &room, Right::Join) {
                     return false;
                 }
                 rules.wait(&conn, &room, Counted::Joins).await;
-                // The rules may have been replaced meanwhile.
+                // While the webhook was called, the rules may have been replaced.
                 if !rules.permit(&conn, &room, Right::Join) {
                     return false;
                 }
@@ -215,7 +220,7 @@ impl Rules {
             builder =
                 builder.may_recall(move |conn, room| rules.permit(conn, room, Right::History));
         }
-        // Only a rate needs rules that wait, which cost an allocation for each message.
+        // Rules that wait cost an allocation for each message, so add them only if there are rates.
         if denies.rate {
             builder = self.add_message_rates(builder, told, denies.whisper);
         } else {
@@ -238,7 +243,7 @@ impl Rules {
         builder
     }
 
-    /// Adds the rules for messages, which wait for the rates.
+    /// Adds rules for messages that wait until the rates permit the message.
     fn add_message_rates(
         &self,
         builder: Builder,
@@ -247,15 +252,15 @@ impl Rules {
     ) -> Builder {
         let rules = self.clone();
         let builder = builder.may_publish_async(async move |conn, message| {
-            // Check in this order so that a message that is denied anyway is not counted.
+            // Check the rules first, so that a message which is denied does not count.
             if !rules.permit(&conn, &message.room, Right::Publish) {
                 return false;
             }
             let is_member = || conn.server().is_member(conn.id(), &message.room);
             let was_member = is_member();
             rules.wait(&conn, &message.room, Counted::Messages).await;
-            // The client may have left meanwhile, in which case the server drops the message. With
-            // `compat`, it may never have been in the room.
+            // In the meantime, the client may have left the room, and the server drops its message.
+            // With `compat`, it may never have been in the room.
             if let Some(events) = &told
                 && (!was_member || is_member())
             {
@@ -271,7 +276,7 @@ impl Rules {
                 return false;
             }
             rules.wait(&conn, &message.room, Counted::Messages).await;
-            // One of the two clients may have left the room meanwhile.
+            // In the meantime, one of the two clients may have left the room.
             is_permitted()
         })
     }
@@ -285,7 +290,7 @@ impl Rules {
             Who::Token => is_granted == Some(true),
             Who::None => false,
         };
-        // A token that names rooms restricts its client even where the rules permit everything.
+        // If a token lists rooms, it restricts its client even where the rules permit everything.
         is_allowed && is_granted != Some(false)
     }
 
@@ -301,8 +306,8 @@ impl Rules {
         matching.filter_map(who).next().unwrap_or(Who::All)
     }
 
-    /// Permits a direct message only if both clients are in its room: the sender chooses the room, and
-    /// could name one with weaker rules.
+    /// Permits a direct message only if both clients are in the room that it names: otherwise the
+    /// sender could name a room whose rules are weaker.
     fn permit_whisper(&self, conn: &Conn, message: &Message<'_>) -> bool {
         let is_in = |id: &str| conn.server().is_member(id, message.room);
         self.permit(conn, message.room, Right::Whisper)
@@ -310,15 +315,15 @@ impl Rules {
             && is_in(message.dst)
     }
 
-    /// Counts an action, and waits until its rate permits it. Meanwhile, the server reads nothing
-    /// more from this client, so that the excess is delayed and not lost.
+    /// Counts an action, and waits until its rate permits it. In the meantime, the server does not
+    /// read from this client, so the excess is delayed, but not lost.
     async fn wait(&self, conn: &Conn, room: &str, counted: Counted) {
         if let Some(time) = self.reserve(conn, room, counted) {
             sleep_until(time).await;
         }
     }
 
-    /// Counts an action. Returns the time at which its rate permits it, or `None` if that is now.
+    /// Counts an action. Returns the time until which it must wait; `None` if it need not wait.
     fn reserve(&self, conn: &Conn, room: &str, counted: Counted) -> Option<Instant> {
         let rules = self.read();
         let rate = |rule: &Rule| match counted {
@@ -333,7 +338,7 @@ impl Rules {
         (time > now).then_some(time)
     }
 
-    /// Returns the initial rate state of a new connection, if there are rates.
+    /// Returns the initial state of the rates for a new connection; `None` if there are no rates.
     pub(crate) fn buckets(&self) -> Option<Buckets> {
         let rules = self.read().len();
         self.has_rates.then(|| Buckets::new(rules))

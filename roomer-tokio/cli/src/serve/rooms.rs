@@ -1,4 +1,4 @@
-//! Builds the server and its rooms' rules from the configuration.
+//! Builds the server and the rules for its rooms from the configuration.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use crate::serve::login::{self, Login};
 use crate::serve::rights::Rules;
 use crate::serve::webhooks::Webhooks;
 
-/// Above the number of cores of any machine, so that a mistake does not start threads for seconds.
+/// More than the cores of any machine. A larger number is a mistake, and would start threads for
+/// seconds.
 const MOST_THREADS: usize = 1024;
 
 pub(crate) fn server(
@@ -48,7 +49,7 @@ pub(crate) fn server(
     if options.client_info {
         builder = builder.may_set_info(|_, _| true);
     }
-    // Add them before the default for `root`, since the first matching pattern applies.
+    // The first matching pattern applies, so add these before the default for `root`.
     for room in &config.lists.rooms {
         check(&room.value).map_err(|text| Problem {
             place: room.place.clone(),
@@ -59,7 +60,8 @@ pub(crate) fn server(
     }
     builder = match options.compat {
         true => builder.compat(),
-        // Every client is in `root`. Its members do not know each other, and need no member list.
+        // Every client is in `root`, where its members have nothing to do with each other, and need
+        // no list.
         false => builder.presence("root", Presence::Off),
     };
     let has_login = login.is_some() || webhooks.authorize.is_some();
@@ -72,7 +74,7 @@ pub(crate) fn server(
     } else if let Some(authorize) = &webhooks.authorize {
         builder = authorize.add(builder);
     } else if let Some(buckets) = rules.buckets() {
-        // Accept all clients, and add the state of the rate limits to each.
+        // Accept all clients. Each gets the state of its rate limits.
         builder = builder.authorize(move |_| Ok(Claims::new().with(buckets.empty())));
     }
     if options.cluster_url.is_some() {
@@ -84,19 +86,19 @@ pub(crate) fn server(
     }
     builder = builder
         .path(&options.path)
-        // `compat` disables the extended protocol, which this call must not revert.
+        // `compat` disables the extended protocol. This call must not enable it again.
         .extended(options.extended && !options.compat)
         .health("/live", "/ready")
         .drain(options.drain, options.drain_rate);
     builder.build().map_err(|error| problem(config, &error))
 }
 
-/// Reports a server that accepts all clients and that other machines can reach, which is usually a
+/// Reports a server that accepts every client and that other machines can reach. This is usually a
 /// mistake.
 fn admit_anonymous(config: &Config) -> Result<(), Problem> {
     let options = &config.options;
     match options.anonymous {
-        // With tokens, the option is about clients without one.
+        // If there are tokens, the option concerns only clients without a token.
         _ if login::is_configured(options) => Ok(()),
         Some(true) if options.webhooks_authorize.is_some() => Err(config.problem(
             "anonymous",
@@ -176,7 +178,7 @@ fn timeouts(builder: Builder, options: &Options) -> Builder {
     }
 }
 
-/// Reports rules that would have no effect.
+/// Reports rules for rooms that would have no effect.
 fn check(room: &Room) -> Result<(), &'static str> {
     let has_bound = room.history_age.is_some() || room.history_bytes.is_some();
     match has_bound && room.history.is_none() {
@@ -185,7 +187,7 @@ fn check(room: &Room) -> Result<(), &'static str> {
     }
 }
 
-/// Passes on the rules that the hub applies by pattern.
+/// Passes the rules that the hub applies to the builder.
 fn remember(mut builder: Builder, room: &Room) -> Builder {
     if let Some(presence) = room.presence {
         let presence = match presence {
@@ -217,7 +219,7 @@ fn remember(mut builder: Builder, room: &Room) -> Builder {
     builder
 }
 
-/// Returns the option that caused a builder error.
+/// Converts an error of the builder to a problem with the option that has caused it.
 fn problem(config: &Config, error: &BuildError) -> Problem {
     let key = match error {
         BuildError::PingInterval { .. } => "timeouts.ping",
@@ -232,12 +234,12 @@ fn problem(config: &Config, error: &BuildError) -> Problem {
             "limits.max_handshakes_per_address"
         }
         BuildError::PerAddress { .. } => "limits.max_connections_per_address",
-        // The builder's option has two values, either of which may be 0.
+        // The builder's option has two values. Find the one that is 0.
         BuildError::Zero { option: "drain" } if config.options.drain_rate == 0 => "drain_rate",
         BuildError::Zero { option } => key_of(option),
         _ => "",
     };
-    // The builder's error texts name its methods, not the file's keys.
+    // The texts of these errors contain names of the builder's methods, not keys of the file.
     let text = match error {
         BuildError::PingInterval { interval, timeout } => {
             format!("must be shorter than timeouts.silence: {interval:?} is not below {timeout:?}")
@@ -252,7 +254,7 @@ fn problem(config: &Config, error: &BuildError) -> Problem {
     config.problem(key, text)
 }
 
-/// Returns the configuration key for a builder option that must not be zero.
+/// Returns the key in the configuration for an option of the builder that must not be zero.
 fn key_of(option: &str) -> &'static str {
     match option {
         "max_message" => "limits.max_message",

@@ -1,5 +1,5 @@
-//! Sockets from systemd or a similar supervisor, and notifications to it. Without a supervisor,
-//! this module does nothing.
+//! Sockets from systemd or a similar supervisor, and notifications to it. Without a supervisor, the
+//! functions have no effect.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -7,23 +7,24 @@ use roomer_tokio::Server;
 
 use crate::serve::config::Config;
 
-/// A state that is reported to the supervisor.
+/// A state of the server that is reported to the supervisor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
-    /// The server listens, or has completed a reload.
+    /// The server is listening, or has completed a reload.
     Ready,
     Reloading,
     Stopping,
 }
 
-/// The listeners passed by the supervisor: the first is for clients, the second for operators.
+/// The listeners that the supervisor has passed: the first is for clients, the second for
+/// operators.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     pub(crate) clients: Option<TcpListener>,
     pub(crate) operators: Option<TcpListener>,
 }
 
-/// The addresses of the listeners passed by the supervisor.
+/// The addresses of the listeners that the supervisor has passed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Addresses {
     clients: Option<SocketAddr>,
@@ -31,7 +32,7 @@ pub(crate) struct Addresses {
 }
 
 impl Sockets {
-    /// Takes the passed listeners.
+    /// Takes the listeners that the supervisor has passed.
     pub(crate) fn take() -> Result<Sockets, String> {
         inherited()
     }
@@ -43,7 +44,7 @@ impl Sockets {
 }
 
 impl Addresses {
-    /// Replaces the configured addresses so that checks apply to the real ones.
+    /// Replaces the configured addresses by the real ones, to which the checks then apply.
     pub(crate) fn replace(self, config: &mut Config) {
         if let Some(address) = self.clients {
             config.options.listen = address;
@@ -82,7 +83,7 @@ pub(crate) fn notify(state: State) {
     let notified = match state {
         State::Ready => sd_notify::notify(&[NotifyState::Ready]),
         State::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
-        // Include the time, by which systemd recognizes the end of this reload.
+        // Include the time, with which systemd recognizes the end of this reload.
         State::Reloading => NotifyState::monotonic_usec_now()
             .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
     };
@@ -94,18 +95,18 @@ pub(crate) fn notify(state: State) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn notify(_: State) {}
 
-/// Sends watchdog notifications while the server is live, if the supervisor expects them.
+/// If the supervisor expects watchdog notifications, sends them as long as the server is live.
 #[cfg(target_os = "linux")]
 pub(crate) async fn watchdog(server: Server) {
     let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else {
         return;
     };
-    // Sent twice per limit, as systemd recommends.
+    // Send two notifications per time limit, as systemd recommends.
     let mut interval = tokio::time::interval(limit / 2);
     loop {
         interval.tick().await;
         if server.is_live() {
-            // Ignore the result: `notify` has already reported an error at startup.
+            // `notify` has already reported an error when the server started, so ignore it here.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
     }

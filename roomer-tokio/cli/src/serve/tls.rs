@@ -1,4 +1,4 @@
-//! The TLS certificate, loaded from files and replaceable at run time.
+//! The certificate for TLS. It is read from files, and can be replaced while the server runs.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,12 +17,12 @@ use crate::serve::config::values::Problem;
 pub(crate) struct Certificate(RwLock<Arc<CertifiedKey>>);
 
 impl Certificate {
-    /// Reads the files, if the configuration names any.
+    /// Reads the certificate and its key, if the configuration contains their paths.
     pub(crate) fn new(config: &Config) -> Result<Option<Arc<Certificate>>, Problem> {
         Ok(read(config)?.map(|key| Arc::new(Certificate(RwLock::new(Arc::new(key))))))
     }
 
-    /// Replaces the certificate. Open connections keep the old one.
+    /// Replaces the certificate. Open connections keep the previous one.
     pub(crate) fn adopt(&self, new: &Certificate) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.current();
     }
@@ -53,7 +53,7 @@ fn read(config: &Config) -> Result<Option<CertifiedKey>, Problem> {
     let chain = chain(certificate).map_err(|text| config.problem("tls.certificate", text))?;
     let key = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| config.problem("tls.key", in_file(key, &error, "private key")))?;
-    // `from_der` checks that certificate and key match.
+    // `from_der` also checks that the key belongs to the certificate.
     let key = CertifiedKey::from_der(chain, key, ServerConfig::builder().crypto_provider());
     let key = key.map_err(|error| {
         config.problem("tls.key", format!("does not go with the certificate: {error}"))
@@ -65,7 +65,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match chain {
-        // An iterator over a file without a certificate yields no error.
+        // If the file contains no certificate, the iterator is empty, and reports no error.
         Ok(chain) if chain.is_empty() => {
             Err(in_file(path, &pem::Error::NoItemsFound, "certificate"))
         }
@@ -75,7 +75,8 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn in_file(path: &Path, error: &pem::Error, kind: &str) -> String {
-    // In the line `BEGIN ENCRYPTED PRIVATE KEY`, or in the `Proc-Type: 4,ENCRYPTED` header.
+    // An encrypted key has the line `BEGIN ENCRYPTED PRIVATE KEY`, or the header `Proc-Type:
+    // 4,ENCRYPTED`.
     let is_encrypted =
         || std::fs::read_to_string(path).is_ok_and(|text| text.contains("ENCRYPTED"));
     match error {

@@ -1,4 +1,4 @@
-//! A service for webhooks to call, whose answers the test determines.
+//! A service to which webhooks are sent. The test determines its answers.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use ring::hmac;
 use serde_json::Value;
 
-/// A received request.
+/// A request that the service has received.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub head: String,
@@ -28,7 +28,7 @@ impl Asked {
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Verifies the signature in the way that the documentation describes.
+    /// Verifies the signature of the request, as the documentation describes it.
     pub fn is_signed_with(&self, secret: &[u8]) -> bool {
         let time = self.header("roomer-timestamp").unwrap();
         let signature = self.header("roomer-signature").unwrap().strip_prefix("v1=").unwrap();
@@ -40,12 +40,12 @@ impl Asked {
     }
 }
 
-/// The service's reaction to a request.
+/// What the service does with a request.
 pub enum Reply {
     Json(u16, Value),
-    /// Sends these bytes, including the head, and keeps the connection open.
+    /// Sends these bytes, which include the head, and keeps the connection open.
     Raw(Vec<u8>),
-    /// Sends nothing until the client closes the connection.
+    /// Sends nothing, and waits until the client closes the connection.
     Hang,
     Close,
 }
@@ -64,7 +64,7 @@ impl Hook {
         Hook::start_with(decide, Some)
     }
 
-    /// Starts a service whose sockets are wrapped, for example in TLS.
+    /// Starts a service. `wrap` wraps each of its sockets, for example in TLS.
     pub fn start_with<S: Read + Write>(
         decide: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
         wrap: impl Fn(std::net::TcpStream) -> Option<S> + Send + Sync + 'static,
@@ -81,7 +81,7 @@ impl Hook {
                     let Some(stream) = wrap(stream.unwrap()) else { return };
                     let mut stream = BufReader::new(stream);
                     let Some(asked) = receive(&mut stream) else { return };
-                    // This fails if the test has ended.
+                    // The send fails if the test has ended.
                     let _ = sender.send(asked.clone());
                     let decide = deciding.lock().unwrap().clone();
                     answer(&mut stream, decide(&asked));
@@ -91,7 +91,7 @@ impl Hook {
         Hook { address, decide, asked }
     }
 
-    /// Replaces the function that determines the answers.
+    /// Replaces the function that determines the reply to a request.
     pub fn decides(&self, decide: impl Fn(&Asked) -> Reply + Send + Sync + 'static) {
         *self.decide.lock().unwrap() = Arc::new(decide);
     }
@@ -101,7 +101,7 @@ impl Hook {
         self.asked.recv().unwrap()
     }
 
-    /// Returns the requests received so far.
+    /// Returns the requests that have arrived, except for those that an earlier call has returned.
     pub fn arrived(&self) -> Vec<Asked> {
         self.asked.try_iter().collect()
     }

@@ -1,4 +1,4 @@
-//! Test helpers: runs `roomer serve` as a program, and sends plain HTTP requests.
+//! Helpers for tests: they run `roomer serve` as a program, and send plain HTTP requests.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-/// Returns a command without environment variables that would change its behaviour.
+/// Returns a command. Environment variables that would change its behaviour are removed.
 pub fn roomer(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_roomer"));
     command.args(args).stdin(Stdio::null());
@@ -35,7 +35,7 @@ pub fn run(args: &[&str]) -> Output {
     roomer(args).output().unwrap()
 }
 
-/// Runs a command with the given standard input.
+/// Runs a command with this text as its standard input.
 pub fn run_with(args: &[&str], input: &[u8]) -> Output {
     let mut command = roomer(args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -50,7 +50,7 @@ pub fn succeeds(done: &Output) -> String {
     String::from_utf8(done.stdout.clone()).unwrap()
 }
 
-/// A temporary file, removed when dropped.
+/// A temporary file. It is removed when this is dropped.
 pub struct TempFile(pub PathBuf);
 
 impl TempFile {
@@ -74,22 +74,22 @@ impl Drop for TempFile {
     }
 }
 
-/// Creates a certificate for `localhost` and its key.
+/// Creates a certificate for `localhost`, and its key.
 pub fn certificate() -> (TempFile, TempFile) {
     let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
     let key = made.signing_key.serialize_pem();
     (TempFile::new("cert.pem", made.cert.pem()), TempFile::new("key.pem", key))
 }
 
-/// A running server, killed when dropped.
+/// A server that is running. It is killed when this is dropped.
 pub struct Serving {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    /// The WebSocket URL.
+    /// The URL for WebSocket connections.
     pub url: String,
-    /// The host and port of the operators' listener.
+    /// The host and the port of the operators' listener.
     pub operator: String,
-    /// The memory budget from the log.
+    /// The memory budget, as the server has logged it.
     pub memory_budget: String,
 }
 
@@ -98,7 +98,7 @@ impl Serving {
         Serving::start_with(roomer(&["serve"]).args(args))
     }
 
-    /// Starts a command that runs `roomer serve`.
+    /// Starts a command that runs `roomer serve`, and waits until the server listens.
     pub fn start_with(command: &mut Command) -> Serving {
         let ports = ["--listen", "127.0.0.1:0", "--operator-listen", "127.0.0.1:0"];
         command.args(ports).args(["--log-format", "json"]).stderr(Stdio::piped());
@@ -114,7 +114,7 @@ impl Serving {
         serving
     }
 
-    /// Reads the log up to a line with this message.
+    /// Reads the log until a line has this message. Returns that line.
     #[track_caller]
     pub fn logged(&mut self, message: &str) -> Value {
         let mut before = VecDeque::new();
@@ -129,7 +129,7 @@ impl Serving {
         panic!("{message:?} is not logged, but {before:#?}");
     }
 
-    /// Reads the log up to its end.
+    /// Reads the log to its end.
     pub fn rest_of_log(&mut self) -> String {
         self.log.by_ref().map(|line| line.unwrap() + "\n").collect()
     }
@@ -157,8 +157,8 @@ impl Serving {
         }
         head += "\r\n";
         stream.write_all(head.as_bytes()).unwrap();
-        // Ignore the result, since a server that rejects the head may close before the body is
-        // sent.
+        // If the server rejects the head, it may close the connection before the body is sent, and
+        // the write fails.
         let _ = stream.write_all(body);
         Answer::read(&mut stream)
     }
@@ -171,7 +171,7 @@ impl Drop for Serving {
     }
 }
 
-/// A process that is killed when dropped.
+/// A process that is killed when this is dropped.
 pub struct Running(pub Child);
 
 impl Drop for Running {
@@ -181,7 +181,7 @@ impl Drop for Running {
     }
 }
 
-/// A `roomer tail` in a room, killed when dropped.
+/// A `roomer tail` in a room. It is killed when this is dropped.
 pub struct Tail {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -189,12 +189,12 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Starts the command, and waits until it has joined its room.
+    /// Starts the command, and waits until its client has joined the room.
     pub fn start(serving: &Serving, room: &str, args: &[&str]) -> Tail {
         let mut command = roomer(&["tail", &serving.url, room, "--members", "--json"]);
         let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        // Create it here so that the process is killed whatever fails below.
+        // Create the value here, so that the process is killed even if something below fails.
         let mut tail = Tail { child, lines, id: String::new() };
         let members = [&["members", &serving.url, room, "--json"], args].concat();
         while tail.id.is_empty() {
@@ -233,7 +233,8 @@ impl Drop for Tail {
     }
 }
 
-/// Requests an upgrade. Returns the response's status and body; the body is empty with 101.
+/// Requests an upgrade. Returns the status and the body of the response. With 101, the body is
+/// empty.
 pub fn handshake(serving: &Serving, query: &str, header: &str) -> (u16, String) {
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
     let mut stream = TcpStream::connect(host).unwrap();
@@ -262,10 +263,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads until the server closes the connection.
+    /// Reads a response, until the server closes the connection.
     pub fn read(stream: &mut TcpStream) -> Answer {
         let mut bytes = Vec::new();
-        // A reset after the response does not make the response invalid.
+        // If a reset follows the response, the response is still valid.
         let _ = stream.read_to_end(&mut bytes);
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
         let end = end.unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(&bytes)));
@@ -274,7 +275,7 @@ impl Answer {
         Answer { status, head: head.to_lowercase(), body: bytes[end + 4..].into() }
     }
 
-    /// Reads the response after its first line, and returns the body.
+    /// Reads the rest of a response whose first line was read. Returns the body.
     pub fn read_rest(reader: &mut impl BufRead) -> String {
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();

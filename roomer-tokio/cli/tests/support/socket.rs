@@ -1,4 +1,4 @@
-//! A client that gives a test access to each frame.
+//! A client with which a test can inspect each frame.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{Read, Write};
@@ -9,23 +9,23 @@ use roomer_proto::{JOIN, JOIN_ACK, LEAVE_ACK, PacketRef};
 
 use super::Serving;
 
-/// The first byte of an unfragmented, compressed binary frame.
+/// The first byte of a frame that contains a whole binary message in compressed form.
 const COMPRESSED: u8 = 0xc2;
 
 pub struct Socket {
     stream: TcpStream,
-    /// The response's head, in lower case.
+    /// The head of the response, in lower case.
     pub head: String,
 }
 
-/// A received message.
+/// A message that was received.
 pub struct Frame {
     pub is_compressed: bool,
     pub content: Vec<u8>,
 }
 
 impl Socket {
-    /// Connects, and offers compression.
+    /// Connects to a server, and offers compression.
     pub fn open(serving: &Serving) -> Socket {
         let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
         let mut stream = TcpStream::connect(host).unwrap();
@@ -49,7 +49,7 @@ impl Socket {
         self.send(&PacketRef { room, event: JOIN, dst: "", src: "", payload: b"" });
     }
 
-    /// Sends a packet, masked with zeros.
+    /// Sends a packet in a frame that is masked with zeros.
     pub fn send(&mut self, packet: &PacketRef<'_>) {
         let mut frame = Vec::new();
         packet_frame(packet, &mut frame).unwrap();
@@ -75,7 +75,7 @@ impl Socket {
         Frame { is_compressed: head[0] == COMPRESSED, content }
     }
 
-    /// Waits for the answer to a join.
+    /// Waits for the answer to a join, and returns its event.
     pub fn answer_to_join(&mut self, room: &str) -> String {
         loop {
             let frame = self.next();

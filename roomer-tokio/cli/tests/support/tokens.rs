@@ -1,4 +1,4 @@
-//! Creates tokens signed with keys of each kind.
+//! Tokens for tests, signed with keys of every kind.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "test helpers")]
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,13 +16,13 @@ use super::TempFile;
 
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A private key.
+/// A key with which tokens are signed.
 pub enum Signer {
     Secret(Vec<u8>),
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    /// Without a signature.
+    /// Tokens have no signature.
     None,
 }
 
@@ -74,7 +74,7 @@ impl Signer {
         }
     }
 
-    /// Writes the public key to a PEM file.
+    /// Writes the public key to a file, in PEM.
     pub fn public(&self) -> TempFile {
         TempFile::new("public.pem", pem(&self.info()))
     }
@@ -136,7 +136,7 @@ pub fn pem(info: &[u8]) -> String {
     format!("-----BEGIN PUBLIC KEY-----\n{text}-----END PUBLIC KEY-----\n")
 }
 
-/// Returns the Unix time `more` seconds from now.
+/// Returns the Unix time in `more` seconds.
 pub fn now(more: i64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap() + more

@@ -1,4 +1,4 @@
-//! API errors: a status, a code for programs and a text for people.
+//! The errors of the API: a status, a code for programs, and a text for people.
 
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// An error response.
+/// A response that reports an error.
 #[derive(Debug)]
 pub(super) struct Error {
     status: StatusCode,
@@ -17,12 +17,12 @@ pub(super) struct Error {
 impl Error {
     /// Creates an error. `status` must be a valid HTTP status.
     pub(super) fn new(status: u16, code: &'static str, text: impl Into<String>) -> Error {
-        // The fallback is unreachable, since callers pass valid statuses.
+        // All callers pass valid statuses, so the fallback is not used.
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Error { status, code, text: text.into() }
     }
 
-    /// Creates an error with the code `invalid`: the request itself is wrong.
+    /// Creates an error with the code `invalid`, for a request that is wrong in itself.
     pub(super) fn invalid(text: impl Into<String>) -> Error {
         Error::new(400, "invalid", text)
     }
@@ -49,7 +49,7 @@ impl IntoResponse for Error {
         let body = json!({ "error": { "code": self.code, "message": self.text } });
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            // Required with 401 (RFC 9110 section 15.5.2).
+            // A response with 401 requires this header (RFC 9110 section 15.5.2).
             let challenge = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }

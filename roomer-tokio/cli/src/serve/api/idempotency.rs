@@ -1,5 +1,5 @@
-//! Idempotent requests: a sender that does not know whether its request arrived may repeat it, and
-//! receives the answer to the first one.
+//! Idempotent requests: a program that does not know whether its request has arrived may send it
+//! again, and receives the answer to the first one.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -16,28 +16,29 @@ use super::error::Error;
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// The maximum number of answers kept; above it the oldest are dropped.
+/// The maximum number of answers that are kept. The oldest are dropped first.
 const MAX_ANSWERS: usize = 10_000;
 
-/// The maximum length of an `Idempotency-Key`.
+/// The maximum length of an `Idempotency-Key`, in bytes.
 const MAX_KEY: usize = 128;
 
-/// Recent answers, by API key name and `Idempotency-Key`.
+/// The answers that are kept, by the name of the API key and the `Idempotency-Key`.
 #[derive(Default)]
 pub(super) struct Answers(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
     answers: HashMap<Id, (Vec<u8>, Value)>,
-    /// The answers' expiry times and keys, oldest first.
+    /// For each answer, the time at which it expires and its key, oldest first.
     order: VecDeque<(Instant, Id)>,
 }
 
 type Id = (String, String);
 
 impl Answers {
-    /// Runs a request, or returns the answer from its first run. `parts` are all the request's
-    /// parts. A request that failed is run again.
+    /// Runs a request. If the same request was run before and has succeeded, returns the first
+    /// answer instead. `parts` are all parts of the request, by which it is compared with the
+    /// earlier one.
     pub(super) fn once(
         &self,
         owner: &str,
@@ -54,8 +55,8 @@ impl Answers {
         })?;
         let id = (owner.to_owned(), key.to_owned());
         let print = fingerprint(parts);
-        // Hold the lock until the answer is known so that concurrent repetitions do not run the
-        // request twice.
+        // Hold the lock until the answer is known, so that two equal requests at the same time do
+        // not both run.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         kept.forget(now);
@@ -89,11 +90,11 @@ impl Kept {
     }
 }
 
-/// Returns the hash of all parts, each with its length.
+/// Returns a hash of all parts and their lengths.
 fn fingerprint(parts: &[&[u8]]) -> Vec<u8> {
     let mut context = Context::new(&SHA256);
     for part in parts {
-        // Without the length, a different division of the same bytes would have the same hash.
+        // Without the lengths, the same bytes divided in another way would have the same hash.
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }

@@ -1,4 +1,4 @@
-//! Validation of names and payloads in requests, by the same rules as for clients.
+//! Checks the names and payloads in requests by the rules that also apply to clients.
 
 use axum::body::Bytes;
 use data_encoding::BASE64;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::Api;
 use super::error::Error;
 
-/// The payload in a JSON body, in one of three forms.
+/// A JSON body that contains the payload in one of three forms.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
@@ -28,7 +28,7 @@ impl Body {
         })?;
         let payload = match (body.text.take(), body.json.take(), body.base64.take()) {
             (Some(text), None, None) => text.into_bytes(),
-            // Use the JSON text exactly as received.
+            // Use the JSON text exactly as it was received.
             (None, Some(json), None) => json.get().as_bytes().to_vec(),
             (None, None, Some(text)) => BASE64.decode(text.as_bytes()).map_err(|error| {
                 Error::invalid(format!("base64 is not Base64 with padding: {error}"))
@@ -60,7 +60,7 @@ impl Api {
                 event.len()
             )));
         }
-        // Reject it, because clients would treat it as a protocol event.
+        // Clients would take such an event for one of the protocol's own.
         match is_built_in(event) || event.starts_with("roomer:") {
             true => {
                 Err(Error::invalid(format!("the event {event:?} is reserved for the protocol")))
@@ -80,8 +80,8 @@ impl Api {
         }
     }
 
-    /// Checks the packet length of a message that may be sent to other nodes, which reject a packet
-    /// above the limit. Names count too.
+    /// Checks the size of a message that may be sent to other nodes, which reject a packet that
+    /// exceeds the limit. The names count too.
     pub(super) fn check_message(&self, packet: &PacketRef<'_>) -> Result<(), Error> {
         let bytes = packet.encoded_len();
         match self.has_peers && bytes > self.max_message {
@@ -94,7 +94,7 @@ impl Api {
         }
     }
 
-    /// Validates a body that is itself the payload.
+    /// Checks a body that is itself the payload.
     pub(super) fn payload(&self, body: Bytes) -> Result<Bytes, Error> {
         self.check_payload(&body)?;
         Ok(body)

@@ -1,4 +1,4 @@
-//! API keys and their rights.
+//! The keys for the API, and their rights.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use crate::serve::config::rooms::{ApiKey, ApiRight};
 use crate::serve::config::values::Problem;
 use crate::serve::rights::Pattern;
 
-/// The minimum length of a key in a file, in characters.
+/// The minimum length of a key that is read from a file, in characters.
 const MIN_KEY: usize = 20;
 
-/// All keys. They are compared by their MACs under a per-process secret so that comparison times
-/// reveal nothing about a key.
+/// All keys for the API. They are compared by their MACs under a secret of this process, so that
+/// the time of a comparison reveals nothing about a key.
 pub(super) struct Keys {
     secret: hmac::Key,
     keys: Vec<(hmac::Tag, Arc<Key>)>,
 }
 
-/// Without keys, each request is rejected.
+/// There are no keys, so every request is rejected.
 impl Default for Keys {
     fn default() -> Self {
         Keys { secret: hmac::Key::new(hmac::HMAC_SHA256, &[]), keys: Vec::new() }
@@ -35,14 +35,14 @@ impl Default for Keys {
 pub(super) struct Key {
     pub(super) name: String,
     rights: Vec<ApiRight>,
-    /// Patterns of permitted rooms; empty for all rooms.
+    /// The patterns of the rooms for which the key is valid; empty if it is valid for all.
     rooms: Vec<Pattern>,
 }
 
 impl Keys {
     pub(super) fn read(config: &Config) -> Result<Keys, Problem> {
         let problem = |key: &str, text: String| config.problem(key, text);
-        // Without a source of random numbers, TLS would not work either.
+        // If the system had no source of random numbers, TLS would not work either.
         let secret = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         let secret =
             secret.map_err(|_| problem("api_key", "the system has no randomness".into()))?;
@@ -52,7 +52,7 @@ impl Keys {
             let fail =
                 |text: String| Problem { place: placed.place.clone(), key: "api_key".into(), text };
             let hash = hash(&placed.value).map_err(fail)?;
-            // The name must be unique, since answers to repeated requests are stored under it.
+            // The names must differ, since answers to idempotent requests are stored under them.
             if keys.iter().any(|(_, key)| key.name == *name) {
                 return Err(fail(format!("the name {name:?} is used twice; choose another")));
             }
@@ -76,7 +76,7 @@ impl Keys {
         self.keys.is_empty()
     }
 
-    /// Returns the key in a request's headers.
+    /// Returns the key that a request's headers contain.
     pub(super) fn find(&self, headers: &HeaderMap) -> Option<Arc<Key>> {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, given) = value.split_once(' ')?;
@@ -84,8 +84,8 @@ impl Keys {
             return None;
         }
         let given = digest::digest(&digest::SHA256, given.trim().as_bytes());
-        // Compare all keys, even after a match, so that the time does not depend on the key's
-        // position.
+        // Compare with all keys, even after a match, so that the time does not depend on the
+        // position of the key.
         let is_it =
             |tag: &hmac::Tag| hmac::verify(&self.secret, given.as_ref(), tag.as_ref()).is_ok();
         let found = self.keys.iter().filter(|(tag, _)| is_it(tag));
@@ -119,7 +119,7 @@ fn hash(key: &ApiKey) -> Result<Vec<u8>, String> {
 }
 
 impl Key {
-    /// Returns an error unless the key has a right, in any rooms.
+    /// Returns an error unless the key has this right, whichever rooms it is valid for.
     pub(super) fn require(&self, right: ApiRight) -> Result<(), Error> {
         match self.rights.contains(&right) {
             true => Ok(()),
@@ -127,7 +127,7 @@ impl Key {
         }
     }
 
-    /// Returns an error unless the key has a right in a room.
+    /// Returns an error unless the key has this right for this room.
     pub(super) fn require_in(&self, right: ApiRight, room: &str) -> Result<(), Error> {
         self.require(right)?;
         match self.permits_room(room) {
@@ -136,7 +136,7 @@ impl Key {
         }
     }
 
-    /// Returns an error unless the key has a right in all rooms.
+    /// Returns an error unless the key has this right for all rooms.
     pub(super) fn require_everywhere(&self, right: ApiRight) -> Result<(), Error> {
         self.require(right)?;
         match self.rooms.is_empty() {

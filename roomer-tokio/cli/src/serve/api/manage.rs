@@ -15,10 +15,11 @@ use super::read;
 use super::{Answer, Api, Shared};
 use crate::serve::config::rooms::ApiRight;
 
-/// The default close code. It is in the range for applications, so clients do not reconnect.
+/// The default code for closing connections. It is in the range for applications, after which
+/// clients do not reconnect.
 const DISCONNECTED: u16 = 4000;
 
-/// The maximum length of a close frame's reason in bytes.
+/// The maximum length in bytes of the reason in a close frame.
 const MAX_REASON: usize = 123;
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
@@ -37,8 +38,8 @@ async fn kick(State(api): Shared, Extension(key): Extension<Arc<Key>>, names: Na
     let Path((room, id)) = names?;
     key.require_in(ApiRight::Manage, &room)?;
     api.check_id(&id)?;
-    // `kick` also returns true for a connection that is not in the room. For a connection on another
-    // node, only memberships of rooms with full presence are known here.
+    // `kick` also returns true if the connection is not in the room. For a connection on another
+    // node, this node knows only its memberships in rooms with full presence.
     let is_elsewhere = api.server.conn(&id).is_none();
     let may_be_member = is_elsewhere || api.server.is_member(&id, &room);
     match may_be_member && api.server.kick(&id, &room) {
@@ -70,7 +71,7 @@ impl Close {
     fn read(query: Result<Query<Close>, QueryRejection>) -> Result<(u16, String), Error> {
         let Query(Close { code, reason }) = query?;
         let code = code.unwrap_or(DISCONNECTED);
-        // Other codes are reserved for the protocol (RFC 6455 section 7.4.2).
+        // All other codes are reserved for the protocol (RFC 6455 section 7.4.2).
         if code != 1000 && !(3000..5000).contains(&code) {
             return Err(Error::invalid("the code is 1000, or one from 3000 to 4999"));
         }

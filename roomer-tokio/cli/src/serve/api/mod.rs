@@ -1,11 +1,11 @@
-//! The HTTP API for backends, on the operators' listener.
+//! The HTTP API for backends. It is served on the operators' listener.
 //!
 //! | file | contents |
 //! |---|---|
-//! | `keys` | the keys of callers, and their rights |
-//! | `error` | the errors, as responses |
-//! | `input` | names and payloads in requests |
-//! | `idempotency` | repeated requests |
+//! | `keys` | the callers' keys, and their rights |
+//! | `error` | errors as responses |
+//! | `input` | checks names and payloads in requests |
+//! | `idempotency` | answers to repeated requests |
 //! | `send`, `manage`, `read` | the routes |
 
 mod error;
@@ -33,14 +33,13 @@ use self::keys::Keys;
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 
-/// The OpenAPI description of the routes.
+/// The description of the routes in the OpenAPI format.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// The maximum size of a request in addition to its payload, for names in JSON and the overhead of
-/// Base64.
+/// How much larger than its payload a request may be, for names in JSON and the encoding in Base64.
 const JSON_ALLOWANCE: usize = 64 << 10;
 
-/// The state shared by all routes.
+/// The state that all routes share.
 pub(crate) struct Api {
     server: Server,
     keys: RwLock<Arc<Keys>>,
@@ -57,7 +56,7 @@ type Shared = State<Arc<Api>>;
 type Answer = Result<Json<Value>, Error>;
 
 impl Api {
-    /// Creates the API if any key is configured for it.
+    /// Creates the API. Returns `None` if no key for it is configured.
     pub(crate) fn new(config: &Config, server: &Server) -> Result<Option<Arc<Api>>, Problem> {
         let keys = Keys::read(config)?;
         Ok((!keys.is_empty()).then(|| {
@@ -72,7 +71,7 @@ impl Api {
         }))
     }
 
-    /// Replaces the keys with those from another configuration, or removes them if it has no API.
+    /// Replaces the keys by those of another configuration. If that has no API, removes all keys.
     pub(crate) fn adopt(&self, new: Option<&Api>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
             new.map_or_else(Arc::default, Api::keys);
@@ -83,13 +82,13 @@ impl Api {
     }
 }
 
-/// Returns the routes by path. A test compares them with the description.
+/// Returns the routes by path. A test compares them with the OpenAPI description.
 fn table() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
     [send::routes(), manage::routes(), read::routes()].into_iter().flatten().collect()
 }
 
 pub(crate) fn routes(api: Arc<Api>) -> Router {
-    // Escapes in JSON and Base64 increase the length of a payload.
+    // A payload becomes longer if it is escaped in JSON, or encoded in Base64.
     let longest = api.max_message.saturating_mul(2).saturating_add(JSON_ALLOWANCE);
     let add = |router: Router<Arc<Api>>, (path, route)| router.route(path, route);
     let closed = table().into_iter().fold(Router::new(), add);
@@ -98,11 +97,11 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(async || {
             Error::new(405, "method", "the route has other methods: see /v1/openapi.json")
         })
-        // The last layer runs first, so without a key not even the body is read.
+        // The layer that is added last runs first, so without a key not even the body is read.
         .layer(DefaultBodyLimit::max(longest))
         .layer(from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
-        // Add it after the layers so that it requires no key.
+        // Add this route after the layers, since it must not require a key.
         .route("/v1/openapi.json", axum::routing::get(openapi))
 }
 
@@ -110,8 +109,8 @@ async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
-/// Passes on only requests with a key. This includes routes that do not exist, which hides the set
-/// of routes from an attacker without a key.
+/// Rejects requests without a key. This includes requests for routes that do not exist, so that an
+/// attacker without a key cannot find out which do.
 async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> Response {
     match api.keys().find(request.headers()) {
         Some(key) => {

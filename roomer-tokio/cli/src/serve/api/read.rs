@@ -1,4 +1,4 @@
-//! Routes that return the server's state: rooms, members, connections, counts.
+//! Routes that return the state of the server: rooms, members, connections, counts.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use super::{Answer, Api, Shared};
 use crate::output::put_payload;
 use crate::serve::config::rooms::ApiRight;
 
-/// The default number of entries in one answer.
+/// The default number of entries in an answer.
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 10_000;
 
-/// The default number of slow connections to return.
+/// The default number of slow connections in an answer.
 const DEFAULT_SLOWEST: usize = 10;
 
-/// The maximum number of messages in one answer.
+/// The maximum number of messages in an answer.
 const MAX_MESSAGES: usize = 100;
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
@@ -37,7 +37,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
     ]
 }
 
-/// Returns the route for one connection, to which `manage` adds another method.
+/// Returns the route for a single connection. `manage` adds another method to it.
 pub(super) fn connection_route() -> MethodRouter<Arc<Api>> {
     get(connection)
 }
@@ -45,22 +45,22 @@ pub(super) fn connection_route() -> MethodRouter<Arc<Api>> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Part {
-    /// Only names that begin with this text are returned.
+    /// Only rooms whose names begin with this text are returned.
     #[serde(default)]
     prefix: String,
-    /// The last entry of the previous answer; only entries after it are returned.
+    /// The last entry of the previous answer. Only entries after it are returned.
     #[serde(default)]
     after: String,
     limit: Option<usize>,
 }
 
-/// How the answer's rooms are sorted.
+/// The order of the rooms in an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Order {
     #[default]
     Name,
-    /// By descending number of members.
+    /// By the number of members, largest first.
     Members,
 }
 
@@ -95,12 +95,13 @@ async fn rooms(
         if !after.is_empty() {
             return Err(Error::invalid("after: needs order=name; the order of members changes"));
         }
-        // The sort is stable, so rooms with the same number of members stay sorted by name.
+        // The sort is stable, so rooms with the same number of members stay in the order of their
+        // names.
         rooms.sort_by_key(|(_, members)| std::cmp::Reverse(*members));
     }
     let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    // Report this explicitly, since an answer with the maximum number of entries may be the last
-    // one.
+    // Say explicitly whether there are more: an answer with the maximum number of entries may be
+    // the last one.
     let has_more = rooms.len() > limit;
     let list: Vec<Value> = rooms
         .into_iter()
@@ -118,7 +119,7 @@ async fn room(State(api): Shared, Extension(key): Extension<Arc<Key>>, room: Nam
     Ok(Json(json!({ "room": room, "members": api.server.member_count(&room) })))
 }
 
-/// Returns the members, with user and info for connections on this node.
+/// Returns the members of a room. For connections on this node, includes the user and the info.
 async fn members(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -128,7 +129,7 @@ async fn members(
     let (Path(room), Query(part)) = (room?, query?);
     key.require_in(ApiRight::Read, &room)?;
     let mut ids = api.server.members(&room);
-    // Sort so that the next answer can continue after this one's last id.
+    // Sort the ids, so that the next answer can continue after the last of them.
     ids.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     let ids = ids.iter().map(|id| id.as_str());
     let mut ids = ids.filter(|id| *id > &*part.after && id.starts_with(&part.prefix)).peekable();
@@ -137,7 +138,7 @@ async fn members(
         .take(part.limit())
         .map(|id| match api.server.conn(id) {
             Some(conn) => describe(&conn),
-            // The connection is on another node, or has ended in the meantime.
+            // Either the connection is on another node, or it has ended in the meantime.
             None => json!({ "id": id }),
         })
         .collect();
@@ -151,8 +152,8 @@ struct Last {
     last: Option<usize>,
 }
 
-/// Returns the last messages in a room's history. The number is small, since they are copied
-/// under the server's lock.
+/// Returns the last messages in the history of a room. Their number is small, because they are
+/// copied while the server is locked.
 async fn history(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -173,7 +174,8 @@ async fn history(
 
 async fn connection(State(api): Shared, Extension(key): Extension<Arc<Key>>, id: Name) -> Answer {
     let Path(id) = id?;
-    // A connection is in several rooms, some of which the key may not permit.
+    // A connection may be in rooms for which the key is not valid, so require the right for all
+    // rooms.
     key.require_everywhere(ApiRight::Read)?;
     api.check_id(&id)?;
     let conn = api.server.conn(&id);
@@ -191,7 +193,7 @@ fn describe(conn: &Conn) -> Value {
     if let Some(user) = conn.user() {
         value["user"] = user.into();
     }
-    // Omit info that is nested too deeply for serde_json.
+    // Omit the info if it is nested more deeply than serde_json permits.
     if let Some(Ok(info)) = conn.info().map(|info| serde_json::from_str::<Value>(info.as_str())) {
         value["info"] = info;
     }
@@ -204,7 +206,7 @@ struct Most {
     limit: Option<usize>,
 }
 
-/// Returns the connections with the most queued bytes, which are those that read too slowly.
+/// Returns the connections with the most queued bytes, whose clients read too slowly.
 async fn slowest(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,

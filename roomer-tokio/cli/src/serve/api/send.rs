@@ -18,10 +18,10 @@ use super::keys::Key;
 use super::{Answer, Api, Shared};
 use crate::serve::config::rooms::ApiRight;
 
-/// The maximum number of rooms in one broadcast.
+/// The maximum number of rooms to which one request sends.
 const MAX_ROOMS: usize = 100;
 
-/// The room used for messages to connections.
+/// The room in which messages to single connections are sent.
 const ROOT: &str = "root";
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
@@ -43,7 +43,7 @@ struct Except {
     except: Option<String>,
 }
 
-/// Sends the request's body to a room.
+/// Sends the body of the request to a room.
 async fn publish(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -53,14 +53,14 @@ async fn publish(
     body: Payload,
 ) -> Answer {
     let (Path((room, event)), Query(Except { except })) = (names?, query?);
-    // Check this first so that other errors reveal nothing to a key without the right.
+    // Check the right first: other errors must not reveal anything to a key without the right.
     key.require_in(ApiRight::Publish, &room)?;
     api.check_room(&room)?;
     api.check_event(&event)?;
     let payload = api.payload(body?)?;
     api.check_message(&to_room(&room, &event, &payload))?;
     let but = except.as_deref().unwrap_or_default();
-    // Include the route so that a repeated `Idempotency-Key` on another route is an error.
+    // Include the route, so that using the same `Idempotency-Key` on another route is an error.
     let parts = [b"publish", room.as_bytes(), event.as_bytes(), but.as_bytes(), &payload[..]];
     api.answers.once(&key.name, &headers, &parts, || {
         Ok(Json(
@@ -69,7 +69,7 @@ async fn publish(
     })
 }
 
-/// Sends one message to several rooms.
+/// Sends the same message to several rooms.
 async fn broadcast(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -82,7 +82,7 @@ async fn broadcast(
         return Err(Error::invalid(format!("write 1 to {MAX_ROOMS} rooms")));
     }
     api.check_event(&body.event)?;
-    // All rooms are checked before the first message is sent.
+    // Check all rooms before the first message is sent.
     for room in &body.rooms {
         key.require_in(ApiRight::Publish, room)?;
         api.check_room(room)?;
@@ -91,7 +91,7 @@ async fn broadcast(
     api.answers.once(&key.name, &headers, &[b"broadcast", &whole], || {
         let mut members = serde_json::Map::new();
         for room in &body.rooms {
-            // This fails at the first room or not at all, since `except` is the same for all.
+            // Since `except` is the same for all rooms, this fails at the first room or not at all.
             let count = api.send_to_room(room, &body.event, &payload, body.except.as_deref())?;
             members.insert(room.clone(), count.into());
         }
@@ -99,7 +99,7 @@ async fn broadcast(
     })
 }
 
-/// Sends the request's body to one connection.
+/// Sends the body of the request to a connection.
 async fn to_connection(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -120,7 +120,7 @@ async fn to_connection(
     })
 }
 
-/// Sends the request's body to all of a user's connections.
+/// Sends the body of the request to all connections of a user.
 async fn to_user(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -144,7 +144,7 @@ fn to_room<'a>(room: &'a str, event: &'a str, payload: &'a [u8]) -> PacketRef<'a
 }
 
 impl Api {
-    /// Sends a message to a room. Returns the number of members.
+    /// Sends a message to a room. Returns the number of the room's members.
     fn send_to_room(
         &self,
         room: &str,

@@ -1,4 +1,4 @@
-//! The configuration file's parser: TOML, with each value's line.
+//! Parses the configuration file: TOML, in which each value's line is recorded for error messages.
 
 use std::io::Read;
 use std::path::Path;
@@ -12,30 +12,31 @@ use crate::serve::config::rooms::{ApiKey, Room};
 use crate::serve::config::setting::Raw;
 use crate::serve::config::values::{Place, Problem, Values, sections, unknown};
 
-/// The tables in a file that are not options.
+/// The tables in the file that are not options: rooms and API keys.
 #[derive(Default)]
 pub(crate) struct Lists {
     pub(crate) rooms: Vec<Placed<Room>>,
     pub(crate) api_keys: Vec<Placed<ApiKey>>,
 }
 
-/// A table in a list, and where it begins.
+/// A table in a list, and the line at which it begins.
 pub(crate) struct Placed<T> {
     pub(crate) value: T,
     pub(crate) place: Place,
 }
 
-/// The state while reading a file.
+/// The state while a file is being parsed.
 struct File<'a> {
     name: String,
     text: &'a str,
     problems: &'a mut Vec<Problem>,
 }
 
-/// The maximum size of a file: reading a device or a wrong file must not exhaust memory.
+/// The maximum size of a file, in bytes. Reading a device, or a wrong file, must not exhaust the
+/// memory.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Reads a file into `values`. Reports all problems.
+/// Reads a file into `values`. Adds all problems to `problems`.
 pub(crate) fn read(path: &Path, values: &mut Values, problems: &mut Vec<Problem>) -> Lists {
     let text = match read_text(path) {
         Ok(text) => text,
@@ -60,7 +61,7 @@ pub(crate) fn read(path: &Path, values: &mut Values, problems: &mut Vec<Problem>
 fn read_text(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    // Read one byte more than permitted, to detect a file that is too long.
+    // Read one byte more than is permitted, so that a file that is too long is detected.
     let read =
         file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if read as u64 > MAX_FILE {
@@ -71,7 +72,7 @@ fn read_text(path: &Path) -> Result<String, String> {
 
 impl File<'_> {
     fn place(&self, at: usize) -> Place {
-        // Count the lines again for each value, since such files are short.
+        // Count the lines from the start for each value. Such files are short.
         let before = self.text.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         Place::File { name: self.name.clone(), line }
@@ -106,7 +107,7 @@ impl File<'_> {
                 }
                 (None, _) if key == "room" => lists.rooms = self.list(&key, value),
                 (None, _) if key == "api_key" => lists.api_keys = self.list(&key, value),
-                // This is a section with a value that is not a table.
+                // The key is the name of a section, but its value is not a table.
                 (None, _) if sections().any(|section| section == key) => {
                     self.fail(at, &key, format!("is a section: write [{key}] above its keys"));
                 }
@@ -115,7 +116,7 @@ impl File<'_> {
         }
     }
 
-    /// Reads the tables of a list such as `[[room]]`.
+    /// Reads all tables of a list such as `[[room]]`.
     fn list<T: DeserializeOwned>(
         &mut self,
         key: &str,
@@ -145,9 +146,9 @@ fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
     Ok(match value {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.as_str().into()),
-        // The digits are stored without their prefix, and would be parsed as decimal.
+        // The parser removes the prefix of such a number, so its digits would be read as decimal.
         DeValue::Integer(_) => return Err("write the number in decimal digits".into()),
-        // Keep it as written, since the option determines which numbers it accepts.
+        // Keep the number as text: it depends on the option which numbers are valid.
         DeValue::Float(number) => Raw::Number(number.as_str().into()),
         DeValue::Boolean(toggle) => Raw::Toggle(*toggle),
         DeValue::Array(items) => {

@@ -1,4 +1,4 @@
-//! Command-line flags for the options.
+//! The flags on the command line that set options.
 
 use clap::error::Error;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
@@ -7,7 +7,7 @@ use crate::serve::config::options::{Entry, TABLE};
 use crate::serve::config::setting::Raw;
 use crate::serve::config::values::{Place, Values};
 
-/// The given flags, with their values.
+/// The flags that were given, with their values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flags(Vec<(&'static str, Raw)>);
 
@@ -60,12 +60,12 @@ impl FromArgMatches for Flags {
         for entry in TABLE {
             let Some(given) = matches.get_many::<String>(entry.key) else { continue };
             let given: Vec<&str> = given.map(String::as_str).collect();
-            // A list may be given with commas or as several flags.
+            // The items of a list may be separated by commas, or be given in several flags.
             let items = given.iter().flat_map(|text| text.split(',')).map(str::trim);
             let items = items.filter(|item| !item.is_empty()).map(str::to_owned);
             self.0.push(match entry.is_list {
                 true => (entry.key, Raw::List(items.collect())),
-                // A single element, since clap rejects a second flag.
+                // There is only one element, since clap rejects a second flag.
                 false => (entry.key, Raw::Text(given.concat())),
             });
         }

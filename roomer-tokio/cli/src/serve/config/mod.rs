@@ -1,15 +1,15 @@
-//! The configuration: a file, the environment and flags, from one table of options.
+//! The configuration: a file, the environment and flags, which all follow one table of options.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `options` | the table of options |
-//! | `setting` | the kinds of values, and their syntax |
-//! | `values` | values with the places where they were written |
-//! | `file` | the TOML file |
-//! | `rooms` | the lists `[[room]]` and `[[api_key]]` |
-//! | `flags` | the command line |
-//! | `needs` | options that take effect only together with others |
-//! | `print` | the whole configuration as a file |
+//! | `setting` | the types of values, and their syntax |
+//! | `values` | values, and the places where they are written |
+//! | `file` | parses the TOML file |
+//! | `rooms` | the lists `[[room]]` and `[[api_key]]` in the file |
+//! | `flags` | the flags on the command line |
+//! | `needs` | options that have an effect only in combination with others |
+//! | `print` | prints the whole configuration as a file |
 
 pub(crate) mod file;
 pub(crate) mod flags;
@@ -36,7 +36,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads the file, the environment and the flags. Returns all problems, not only the first.
+    /// Reads the file, the environment and the flags. If there are problems, returns all of them.
     pub(crate) fn read(file: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> {
         let (mut values, mut problems) = (Values::new(), Vec::new());
         let lists = match file {
@@ -49,7 +49,8 @@ impl Config {
         match options {
             Some(options) if problems.is_empty() => Ok(Config { options, lists, values }),
             _ => {
-                // Use the file's order. The sort is stable, so other problems keep theirs.
+                // Report problems in the order of the file. The sort is stable, so all others keep
+                // their order.
                 problems.sort_by_key(|problem| match problem.place {
                     Place::File { line, .. } => line,
                     _ => usize::MAX,
@@ -64,7 +65,7 @@ impl Config {
         self.lists.rooms.iter().map(|room| &room.value)
     }
 
-    /// Returns a problem with an option, with the place where it was written.
+    /// Returns a problem with an option. It contains the place where the option is written.
     pub(crate) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
         self.values.problem(key, text)
     }

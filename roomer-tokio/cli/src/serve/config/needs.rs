@@ -1,7 +1,7 @@
-//! Options that take effect only together with others.
+//! Rejects options that have no effect unless other options are set.
 //!
-//! A protection that is configured but cannot work is rejected: otherwise a server would be less
-//! protected than its configuration suggests.
+//! A protection that is configured but cannot work is rejected: otherwise the server would be less
+//! protected than its configuration says.
 
 use crate::serve::config::Config;
 use crate::serve::config::file::Placed;
@@ -11,7 +11,7 @@ use crate::serve::config::setting::Raw;
 use crate::serve::config::values::{Place, Problem};
 use crate::serve::login;
 
-/// The problem with an option for info that is never shown.
+/// The problem with an option that concerns info, if no client can receive info.
 const HIDDEN_INFO: &str = "infos are shown by the extended protocol, which `extended` or `compat` disables, and \
                            to an [[api_key]] with the right \"read\": remove one of them, or write a key";
 
@@ -36,11 +36,11 @@ fn has_login(options: &Options) -> bool {
 }
 
 fn is_extended(options: &Options) -> bool {
-    // `compat` disables the extended protocol.
+    // `compat` disables the extended protocol, even if `extended` is set.
     options.extended && !options.compat
 }
 
-/// Reports a login whose value is empty, for example because a variable was never filled in.
+/// Reports a login whose value is empty, for example because a variable was not set.
 fn check_empty(config: &Config) -> Result<(), Problem> {
     let is_empty = |key: &&&str| match config.values.raw(key) {
         Some((Raw::Text(text), place)) => text.is_empty() && *place != Place::Default,
@@ -56,7 +56,7 @@ fn check_empty(config: &Config) -> Result<(), Problem> {
     }
 }
 
-/// Returns what an option lacks in order to take effect.
+/// Returns what an option needs in order to have an effect, if that is missing.
 fn missing(key: &str, config: &Config) -> Option<&'static str> {
     let options = &config.options;
     let has_decision = options.webhooks_authorize.is_some() || options.webhooks_may_join.is_some();
@@ -90,7 +90,7 @@ fn missing(key: &str, config: &Config) -> Option<&'static str> {
             "is about requests to webhooks: write webhooks.authorize, webhooks.may_join or \
              webhooks.events as well",
         ),
-        // Events are sent by one request at a time.
+        // Events are sent in one request at a time, so the limit would have no effect.
         "webhooks.concurrency" => (
             has_decision,
             "is about webhooks.authorize and webhooks.may_join: write one of them as well",
@@ -102,7 +102,7 @@ fn missing(key: &str, config: &Config) -> Option<&'static str> {
              events, \"joined\", \"left\" or \"message\" in webhooks.kinds",
         ),
         "webhooks.kinds" => (has_events, "selects for webhooks.events: write that as well"),
-        // Other events have a fixed size, and are bounded by `webhooks.queue`.
+        // Other events have a fixed size, and `webhooks.queue` limits their number.
         "webhooks.message_events" | "webhooks.queue_bytes" => (
             has_kind(&[EventKind::Message]),
             "is about messages: write \"message\" in webhooks.kinds, and webhooks.events, as well",
@@ -155,13 +155,13 @@ fn has_reader(config: &Config) -> bool {
     config.lists.api_keys.iter().any(|key| key.value.rights.contains(&ApiRight::Read))
 }
 
-/// Returns the first pattern of rooms that remember messages.
+/// Returns the first pattern of rooms for which a history is configured.
 fn remembering(config: &Config) -> Option<&Placed<Room>> {
     config.lists.rooms.iter().find(|room| room.value.history.is_some_and(|most| most > 0))
 }
 
-/// Reports a history that neither clients nor API users can read, and a rule for a history that does
-/// not exist.
+/// Reports a history that neither clients nor users of the API can read, and a rule for a history
+/// that does not exist.
 fn check_history(config: &Config) -> Result<(), Problem> {
     let problem = |room: &Placed<Room>, text: &str| Problem {
         place: room.place.clone(),
@@ -176,7 +176,8 @@ fn check_history(config: &Config) -> Result<(), Problem> {
              or what disables that protocol, `extended` or `compat`",
         )),
         Some(_) if is_extended => Ok(()),
-        // Each rule is taken from the first pattern that has it, so the history may be in another table.
+        // Each rule is taken from the first pattern that sets it, so another table may set the
+        // history.
         _ => match config.lists.rooms.iter().find(|room| room.value.history_for.is_some()) {
             Some(room) => Err(problem(
                 room,

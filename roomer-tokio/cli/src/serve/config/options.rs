@@ -1,4 +1,4 @@
-//! The table of options. Each is a key in the file, an environment variable and a flag.
+//! The table of options. Each option is a key in the file, an environment variable and a flag.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::serve::rights::Pattern;
 pub(crate) struct Entry {
     /// The key in the file, such as `limits.max_message`.
     pub(crate) key: &'static str,
-    /// The placeholder for the value in help texts.
+    /// The placeholder for the value in the help.
     pub(crate) form: &'static str,
     /// True if the option takes several values.
     pub(crate) is_list: bool,
@@ -32,31 +32,31 @@ impl Entry {
         format!("ROOMER_{}", self.key.replace('.', "_").to_uppercase())
     }
 
-    /// Splits the key into the file's section and the name within it. The section is empty at the
-    /// top level.
+    /// Splits the key into the section in the file, and the name in that section. At the top level
+    /// of the file, the section is empty.
     pub(crate) fn split(&self) -> (&'static str, &'static str) {
         self.key.split_once('.').unwrap_or(("", self.key))
     }
 }
 
 choice! {
-    /// The format of log lines.
+    /// The format of the lines in the log.
     LogFormat { Plain = "plain", Json = "json" }
 }
 
 choice! {
-    /// The lowest level of logged events.
+    /// The lowest level of events that are logged.
     LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug" }
 }
 
 choice! {
-    /// A kind of event sent to the events webhook.
+    /// The kinds of events that can be sent to the webhook for events.
     EventKind {
         Connected = "connected",
         Joined = "joined",
         Left = "left",
         Disconnected = "disconnected",
-        /// Not enabled by default, since it occurs for each message.
+        /// Not enabled by default, because there is an event for each message.
         Message = "message",
     }
 }
@@ -78,10 +78,9 @@ macro_rules! options {
         }),*];
 
         impl Options {
-            /// Parses all values, and reports each invalid one.
+            /// Parses all values. Adds a problem for each invalid one.
             pub(crate) fn read(values: &Values, problems: &mut Vec<Problem>) -> Option<Options> {
-                // Parse all values before a missing one returns `None` so that each error is
-                // reported.
+                // Parse all values before using any, so that each problem is reported.
                 $(let $field = values.get::<$type>($key, problems);)*
                 Some(Options { $($field: $field?),* })
             }
@@ -90,7 +89,7 @@ macro_rules! options {
 }
 
 options! {
-    // Reachable only from this machine by default, since no login is configured.
+    // No login is configured by default, so the server is reachable only from this machine.
     "listen" listen: SocketAddr = "127.0.0.1:8080",
         "the address for clients";
     "path" path: String = "/ws",

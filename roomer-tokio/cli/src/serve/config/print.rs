@@ -8,8 +8,8 @@ use crate::serve::config::rooms::{ApiKey, Room, Who};
 use crate::serve::config::setting::{Rate, Raw, Setting, Threshold, to_toml};
 use crate::serve::config::values::Place;
 
-/// Formats a file that is equivalent to all sources combined. Options without a value are commented
-/// out.
+/// Formats a file that has the same effect as all sources together. Options without a value are
+/// comments in it.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last = "";
@@ -27,7 +27,7 @@ impl fmt::Display for Config {
             };
             match raw {
                 Raw::Text(text) if text.is_empty() => writeln!(f, "# {name} = {}", entry.form)?,
-                // Use `Display`, which omits the broker's credentials.
+                // Use `Display`, which omits the credentials for the broker.
                 _ if entry.key == "cluster.url" => {
                     let url = self.options.cluster_url.iter().map(ToString::to_string);
                     let url = to_toml(&Raw::Text(url.collect()));
@@ -62,7 +62,8 @@ impl fmt::Display for ApiKey {
     }
 }
 
-/// Formats a value as its kind requires: numbers and switches without quotation marks.
+/// Formats a value as the type of its option requires: numbers and switches have no quotation
+/// marks.
 pub(super) fn written(raw: &Raw, entry: &Entry) -> String {
     match raw {
         Raw::Text(text) if entry.is_list => {
@@ -85,7 +86,7 @@ impl fmt::Display for Room {
         line("pattern", text(&self.pattern))?;
         line("presence", self.presence.and_then(|presence| text(presence.name())))?;
         line("history", self.history.map(|messages| messages.to_string()))?;
-        // In milliseconds, the smallest unit that can be parsed back.
+        // Use milliseconds, the smallest unit that the parser accepts.
         line("history_age", self.history_age.map(|age| format!("\"{}ms\"", age.as_millis())))?;
         line("history_bytes", self.history_bytes.map(|bytes| bytes.0.to_string()))?;
         line(

@@ -1,4 +1,5 @@
-//! The file's lists: `[[room]]`, rules for rooms by pattern, and `[[api_key]]`, keys for the API.
+//! The lists in the file: `[[room]]`, with rules for the rooms that match a pattern, and
+//! `[[api_key]]`, with keys for the API.
 
 use std::path::PathBuf;
 
@@ -8,53 +9,54 @@ use serde::de::{self, Deserializer};
 use crate::serve::config::setting::{Rate, Setting, Size, Threshold, choice};
 use crate::serve::rights::Pattern;
 
-/// The rules for rooms that match a pattern. Each rule is taken from the first matching pattern that
-/// sets it.
+/// Rules for the rooms that match a pattern. Each rule is taken from the first matching pattern
+/// that sets it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Room {
-    /// A room's name, or a name prefix followed by `*`.
+    /// The name of a room, or the beginning of names followed by `*`.
     #[serde(deserialize_with = "pattern")]
     pub(crate) pattern: String,
     pub(crate) presence: Option<Presence>,
-    /// The maximum number of messages in the room's history.
+    /// The maximum number of messages in the history of a room.
     pub(crate) history: Option<usize>,
-    /// The maximum age of a message in the room's history.
+    /// The maximum age of a message in the history of a room.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_age: Option<std::time::Duration>,
-    /// The maximum size of the room's history in bytes.
+    /// The maximum size of the history of a room, in bytes.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_bytes: Option<Size>,
-    /// The minimum length of compressed messages.
+    /// The minimum length of messages that are compressed.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) deflate: Option<Threshold>,
     pub(crate) join: Option<Who>,
     pub(crate) publish: Option<Who>,
-    /// The clients that may send direct messages to other members of the room.
+    /// The clients that may send direct messages to other members in the room.
     pub(crate) whisper: Option<Who>,
-    /// The clients that may receive the room's history.
+    /// The clients that may receive the history of the room.
     pub(crate) history_for: Option<Who>,
-    /// The rate of messages from one client, including direct ones; messages above it wait.
+    /// The maximum rate of messages from a client, including direct messages. Messages that exceed
+    /// it are delayed.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) rate: Option<Rate>,
-    /// The rate of joins by one client; joins above it wait.
+    /// The maximum rate of joins by a client. Joins that exceed it are delayed.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) join_rate: Option<Rate>,
 }
 
-/// A key for the HTTP API: `[[api_key]]`.
+/// An API key, configured in a table `[[api_key]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApiKey {
-    /// The key's name in errors and logs.
+    /// The name of the key in errors and in the log.
     pub(crate) name: String,
     /// The path of a file that contains the key.
     pub(crate) file: Option<PathBuf>,
-    /// The key's SHA-256, as an alternative to `file`.
+    /// The SHA-256 of the key, as an alternative to `file`.
     pub(crate) sha256: Option<String>,
     #[serde(default = "all_rights")]
     pub(crate) rights: Vec<ApiRight>,
-    /// Patterns of permitted rooms; empty for all rooms.
+    /// The patterns of the rooms for which the key is valid; empty if it is valid for all.
     #[serde(default, deserialize_with = "patterns")]
     pub(crate) rooms: Vec<String>,
 }
@@ -76,20 +78,21 @@ fn all_rights() -> Vec<ApiRight> {
 }
 
 choice! {
-    /// The clients that a rule permits. The rooms in a client's token restrict it further.
+    /// The clients that a rule permits. The rooms in a client's token may restrict that client
+    /// further.
     Who {
         All = "all",
-        /// Clients whose token names a user.
+        /// Clients that have a user.
         Users = "users",
-        /// Clients whose token has the right for this room.
+        /// Clients whose token contains the right for this room.
         Token = "token",
-        /// No client; only the HTTP API.
+        /// No clients, only callers of the HTTP API.
         None = "none",
     }
 }
 
 choice! {
-    /// The presence events that a room's members receive.
+    /// What the members of a room learn about each other.
     Presence { Full = "full", Count = "count", Off = "off" }
 }
 
@@ -106,13 +109,13 @@ fn check_pattern<E: de::Error>(pattern: String) -> Result<String, E> {
     Ok(pattern)
 }
 
-/// Deserializes a value that is written like an option.
+/// Deserializes a value in the syntax of options.
 fn setting<'de, D: Deserializer<'de>, T: Setting>(deserializer: D) -> Result<Option<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "write a number, or text in quotation marks")]
     enum Written {
-        // Includes negative numbers: the value's type rejects them with an error that shows a valid
-        // value.
+        // Negative numbers are included, so that the type of the option rejects them, with an error
+        // that shows a valid value.
         Number(i64),
         Fraction(f64),
         Text(String),

@@ -1,4 +1,4 @@
-//! The kinds of option values, and their syntax.
+//! The types of options' values, and their syntax.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use roomer_tokio::BrokerAddress;
 
-/// An unparsed value: text from a flag or a variable, or a typed value from the file.
+/// A value that was not parsed yet: text from a flag or a variable, or a typed value from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Raw {
     Text(String),
@@ -16,9 +16,9 @@ pub(crate) enum Raw {
     List(Vec<String>),
 }
 
-/// A kind of value. Its errors show a valid value.
+/// A type of value. Its errors show an example of a valid value.
 pub(crate) trait Setting: Sized {
-    /// The placeholder for the value in help texts.
+    /// The placeholder for the value in the help.
     const FORM: &str;
     const IS_LIST: bool = false;
 
@@ -47,7 +47,7 @@ impl Setting for String {
     fn read(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Ok(text.clone()),
-            // A number or switch in place of text is usually a mistake.
+            // A number or a switch where text is expected is usually a mistake.
             _ => Err("write text, in quotation marks".into()),
         }
     }
@@ -100,7 +100,7 @@ impl Setting for BrokerAddress {
     const FORM: &str = "URL";
 
     fn parse(text: &str) -> Result<Self, String> {
-        // The error must not contain the text, which may include a password.
+        // The error must not contain the text, since the text may contain a password.
         text.parse().map_err(|error| format!("{error}"))
     }
 }
@@ -123,12 +123,12 @@ impl Setting for Size {
             _ => return Err(error()),
         };
         let number: usize = number.replace('_', "").parse().map_err(|_| error())?;
-        // Check this, since an overflow would wrap to a small limit, or to none.
+        // On an overflow, the limit would become small, or none.
         number.checked_mul(factor).map(Size).ok_or_else(error)
     }
 }
 
-/// The minimum number of bytes to which something applies, or `off`.
+/// The minimum number of bytes from which something applies, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Threshold {
     From(Size),
@@ -166,12 +166,12 @@ impl Setting for Duration {
             _ => return Err(error()),
         };
         let number: f64 = number.parse().map_err(|_| error())?;
-        // Rejects what `f64` also parses: negative and infinite numbers, and `nan`.
+        // This rejects values that `f64` also parses: negative and infinite numbers, and `nan`.
         Duration::try_from_secs_f64(number * factor).map_err(|_| error())
     }
 }
 
-/// A rate per client: an average and a burst size.
+/// The maximum rate for a client: an average and a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
     pub(crate) per_second: u32,
@@ -189,7 +189,7 @@ impl Setting for Rate {
             )
         };
         let number = |text: &str| match text.trim().replace('_', "").parse() {
-            // A rate of 0 would permit no message; `publish = "none"` expresses that more clearly.
+            // A rate of 0 would permit no message at all. For that, `publish = "none"` is clearer.
             Ok(number) if number > 0 => Ok(number),
             _ => Err(error()),
         };
@@ -203,7 +203,7 @@ impl Setting for Rate {
     }
 }
 
-/// Empty text means that there is no value.
+/// Empty text means that the option has no value.
 impl<T: Setting> Setting for Option<T> {
     const FORM: &str = T::FORM;
 
@@ -222,13 +222,14 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// In text, the items of a list are separated by commas.
+/// As text, the items of a list are separated by commas.
 impl<T: Setting> Setting for Vec<T> {
     const FORM: &str = T::FORM;
     const IS_LIST: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
-        // Empty text is an empty list, so a flag or variable can clear a list from the file.
+        // Empty text means an empty list, so that a flag or a variable can clear a list in the
+        // file.
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         items.map(T::parse).collect()
     }
@@ -242,7 +243,7 @@ impl<T: Setting> Setting for Vec<T> {
     }
 }
 
-/// Defines an enum whose values are written as names.
+/// Defines an enum whose values are written as names in the configuration.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
@@ -250,7 +251,7 @@ macro_rules! choice {
         pub(crate) enum $name { $($(#[$about])* #[serde(rename = $text)] $variant),* }
 
         impl $name {
-            /// Returns the name in configuration files.
+            /// Returns the name of the value in configurations.
             #[allow(dead_code, reason = "not all choices are printed")]
             pub(crate) fn name(self) -> &'static str {
                 match self { $($name::$variant => $text),* }
@@ -258,7 +259,7 @@ macro_rules! choice {
         }
 
         impl $crate::serve::config::setting::Setting for $name {
-            // `concat!` cannot omit the separator before the first name.
+            // `concat!` cannot omit the separator in front of the first name.
             const FORM: &str = $crate::serve::config::setting::strip_first(concat!($("|", $text),*));
 
             fn parse(text: &str) -> Result<Self, String> {
@@ -272,7 +273,7 @@ macro_rules! choice {
 }
 pub(crate) use choice;
 
-/// Returns the text without its first byte, for [`choice`].
+/// Returns a text without its first byte, for the macro `choice`.
 pub(crate) const fn strip_first(text: &'static str) -> &'static str {
     text.split_at(1).1
 }
@@ -299,7 +300,8 @@ fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
-            // Unescaped, either would end the string or begin an escape.
+            // Without an escape, a quotation mark would end the string, and a backslash would begin
+            // an escape.
             '"' | '\\' => out.extend(['\\', c]),
             c if c.is_control() => {
                 // Writing to a string cannot fail.

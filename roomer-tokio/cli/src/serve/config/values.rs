@@ -1,4 +1,4 @@
-//! Unparsed option values, and where they were written.
+//! Values of options that were not parsed yet, and the places where they are written.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,16 +8,16 @@ use crate::serve::config::options::{Entry, TABLE};
 use crate::serve::config::print;
 use crate::serve::config::setting::{Raw, Setting};
 
-/// A configuration problem: its place, and a text with the remedy.
+/// A problem in the configuration: its place, and a text that says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) place: Place,
-    /// The key that the problem is about, or empty.
+    /// The key that has the problem; empty if it is not about a key.
     pub(crate) key: String,
     pub(crate) text: String,
 }
 
-/// Where a value was written.
+/// The place where a value is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Default,
@@ -48,8 +48,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Each option's value. A later source overrides an earlier one: defaults, the file, the
-/// environment, flags.
+/// For each option, its value from the last source that sets it. The sources are, in order: the
+/// defaults, the file, the environment, the flags.
 pub(crate) struct Values(BTreeMap<&'static str, (Raw, Place)>);
 
 impl Values {
@@ -61,8 +61,9 @@ impl Values {
         self.0.insert(entry.key, (raw, place));
     }
 
-    /// Reads the environment variables. A variable with a section's prefix that is not an option is
-    /// an error; other variables may belong to other programs, such as Kubernetes's `ROOMER_PORT`.
+    /// Reads the environment variables. If a variable has the prefix of a section but is not an
+    /// option, it is an error. All others may belong to other programs, such as `ROOMER_PORT` of
+    /// Kubernetes.
     pub(crate) fn read_environment(
         &mut self,
         variables: impl Iterator<Item = (OsString, OsString)>,
@@ -71,7 +72,7 @@ impl Values {
         let known: BTreeMap<String, &Entry> =
             TABLE.iter().map(|entry| (entry.variable(), entry)).collect();
         for (name, value) in variables {
-            // Option names are ASCII, so ignore a name that is not UTF-8.
+            // The names of options are ASCII, so a name that is not UTF-8 cannot be one.
             let Ok(name) = name.into_string() else { continue };
             let place = Place::Variable(name.clone());
             let problem = |text: String| Problem { place: place.clone(), key: String::new(), text };
@@ -80,8 +81,8 @@ impl Values {
                     Ok(value) => self.set(entry, Raw::Text(value), place),
                     Err(_) => problems.push(problem("is not UTF-8".into())),
                 },
-                // Report it, since the name is probably misspelled, and a missing limit would be
-                // noticed late.
+                // The name is probably misspelled. Without this error, it would be noticed late
+                // that a limit is missing.
                 None => {
                     let section = sections().find(|section| {
                         name.starts_with(&format!("ROOMER_{}_", section.to_uppercase()))
@@ -92,21 +93,21 @@ impl Values {
         }
     }
 
-    /// Parses an option's value, and reports it if it is invalid.
+    /// Parses the value of an option. If the value is invalid, adds a problem.
     pub(crate) fn get<T: Setting>(&self, key: &str, problems: &mut Vec<Problem>) -> Option<T> {
         let (raw, _) = self.0.get(key)?;
         let read = T::read(raw);
         read.map_err(|text| problems.push(self.problem(key, text))).ok()
     }
 
-    /// Returns true if an option differs from its default. A printed configuration contains all
-    /// defaults, so the place alone does not show what was intended.
+    /// Returns true if the value of an option differs from its default. A printed configuration
+    /// contains all defaults, so the place of a value does not show whether it was chosen.
     pub(crate) fn is_changed(&self, entry: &Entry) -> bool {
         let default = print::written(&default(entry), entry);
         self.raw(entry.key).is_some_and(|(raw, _)| print::written(raw, entry) != default)
     }
 
-    /// Returns a problem with an option's value, and its place.
+    /// Returns a problem with the value of an option. It contains the value's place.
     pub(crate) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
         let place = self.0.get(key).map_or(Place::Default, |(_, place)| place.clone());
         Problem { place, key: key.into(), text: text.into() }
@@ -124,15 +125,15 @@ fn default(entry: &Entry) -> Raw {
     }
 }
 
-/// Returns the file's sections that contain options.
+/// Returns the sections of the file that contain options.
 pub(crate) fn sections() -> impl Iterator<Item = &'static str> {
     let mut sections: Vec<_> = TABLE.iter().map(|entry| entry.split().0).collect();
-    // A section's options are adjacent in the table, so duplicates are consecutive.
+    // The options of a section are adjacent in the table, so equal sections are adjacent too.
     sections.dedup();
     sections.into_iter().filter(|section| !section.is_empty())
 }
 
-/// Returns the remedy for an unknown key in a section.
+/// Returns what to write instead of an unknown key in a section.
 pub(crate) fn unknown(section: &str) -> String {
     let names = TABLE.iter().map(Entry::split).filter(|(of, _)| *of == section);
     let names: Vec<_> = names.map(|(_, name)| name).collect();

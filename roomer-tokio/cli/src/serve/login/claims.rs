@@ -1,4 +1,5 @@
-//! Converts a login from a token or a webhook into claims: user, info, rooms and validity.
+//! Converts the login in a token or in a webhook's answer to claims: user, info, rooms and
+//! validity.
 
 use std::time::Duration;
 
@@ -8,22 +9,22 @@ use serde_json::Value;
 use crate::serve::config::Config;
 use crate::serve::rights::{Grants, Rules};
 
-/// The maximum length of a user name in bytes.
+/// The maximum length of a user's name, in bytes.
 const MAX_USER: usize = 256;
 
-/// Converts logins into claims.
+/// Converts logins to claims.
 pub(crate) struct Reader {
     max_info: usize,
     rules: Rules,
 }
 
-/// A login's fields. A value of `null` counts as absent.
+/// The fields of a login. If the value of a field is `null`, the field counts as absent.
 #[derive(Default)]
 pub(crate) struct Said<'a> {
     pub(crate) user: Option<&'a Value>,
     pub(crate) info: Option<&'a Value>,
     pub(crate) rooms: Option<&'a Value>,
-    /// How long the login remains valid.
+    /// How long the login is still valid.
     pub(crate) rest: Option<Duration>,
 }
 
@@ -32,7 +33,7 @@ impl Reader {
         Reader { max_info: config.options.max_info.0, rules }
     }
 
-    /// Returns the claims that every client gets: the state of its rate limits.
+    /// Returns the claims that every client has: the state of its rate limits.
     pub(crate) fn empty(&self) -> Claims {
         match self.rules.buckets() {
             Some(buckets) => Claims::new().with(buckets),
@@ -40,7 +41,7 @@ impl Reader {
         }
     }
 
-    /// Converts all fields. Errors do not contain their values.
+    /// Converts all fields of a login. An error does not contain their values.
     pub(crate) fn read(&self, said: &Said<'_>) -> Result<Claims, &'static str> {
         let mut claims = self.empty();
         if let Some(rest) = said.rest {
@@ -50,10 +51,11 @@ impl Reader {
             Some(Value::String(user)) if !user.is_empty() && user.len() <= MAX_USER => {
                 claims = claims.user(user);
             }
-            // Many services identify users by numbers.
+            // Many services identify their users by numbers.
             Some(Value::Number(user)) => claims = claims.user(user.to_string()),
             None | Some(Value::Null) => {}
-            // Reject it, since a client without a user would escape the limits per user.
+            // Without a user, the client would not be subject to the limits per user, so reject the
+            // login.
             Some(_) => return Err("the user of the login is not a short text"),
         }
         match said.info {
@@ -73,8 +75,8 @@ impl Reader {
     }
 }
 
-/// Returns the time until a Unix time, which may have a fraction.
+/// Returns the time from `now` until a Unix time in seconds, which may have a fraction.
 pub(crate) fn until(second: f64, now: f64) -> Duration {
-    // A time beyond the range of `Duration` is treated as unlimited.
+    // A time that does not fit into a `Duration` means that the login is not limited.
     Duration::try_from_secs_f64((second - now).max(0.0)).unwrap_or(Duration::MAX)
 }

@@ -1,4 +1,4 @@
-//! Verifies token signatures for the `jsonwebtoken` crate, using ring, as TLS does.
+//! Verifies the signatures of tokens for the crate `jsonwebtoken`. It uses ring, as TLS does.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -10,7 +10,7 @@ use ring::signature::{
 };
 use signature::{Error, Verifier};
 
-/// Installs this module as the provider of `jsonwebtoken`. Has no effect if called again.
+/// Registers this module with `jsonwebtoken`. Further calls have no effect.
 pub(super) fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,
@@ -20,12 +20,12 @@ pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
 
-/// Returns an error, since the server does not sign tokens.
+/// Returns an error, since the server signs no tokens.
 fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
-/// A verification key for its family's supported algorithm.
+/// A key that verifies signatures, for the algorithm of its family that is supported.
 struct Key {
     algorithm: Algorithm,
     key: DecodingKey,
@@ -49,7 +49,7 @@ impl Verifier<Vec<u8>> for Key {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> core::result::Result<(), Error> {
         let good = match (self.key.kind(), self.key.family()) {
             (DecodingKeyKind::SecretOrDer(secret), AlgorithmFamily::Hmac) => {
-                // `verify` compares in constant time.
+                // `verify` compares in a time that does not depend on the bytes.
                 let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
                 hmac::verify(&key, message, signature)
             }
@@ -61,7 +61,7 @@ impl Verifier<Vec<u8>> for Key {
                 let algorithm: &dyn VerificationAlgorithm = match family {
                     AlgorithmFamily::Rsa => &RSA_PKCS1_2048_8192_SHA256,
                     AlgorithmFamily::Ec => &ECDSA_P256_SHA256_FIXED,
-                    // Secrets were handled above, which leaves Ed25519.
+                    // Secrets are handled above, so the key can only be for Ed25519.
                     _ => &ED25519,
                 };
                 UnparsedPublicKey::new(algorithm, key).verify(message, signature)

@@ -1,4 +1,5 @@
-//! A key set fetched from a URL, and refreshed because its owner rotates the keys.
+//! A set of keys that is fetched from a URL. It is fetched again and again, because its owner
+//! replaces keys.
 
 use std::time::Duration;
 
@@ -9,23 +10,23 @@ use tokio::time::{Instant, sleep, timeout};
 use super::keys::{self, Key};
 use crate::serve::fetch::{Fetcher, check_address};
 
-/// The minimum time between two fetches, whatever tokens clients present.
+/// The minimum time between two fetches, however many unknown keys clients present.
 const MIN_PAUSE: Duration = Duration::from_secs(3);
 
-/// The maximum time that a client with an unknown key waits for the next fetch.
+/// The maximum time for which a client with an unknown key waits for a fetch.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The maximum size of a key set in bytes.
+/// The maximum size of a set of keys, in bytes.
 const MAX_SET: usize = 1 << 20;
 
-/// Fetches the key set periodically and on demand. A failed fetch leaves the keys unchanged.
+/// Fetches a set of keys periodically, and on demand. If a fetch fails, the keys stay unchanged.
 pub(crate) struct Refresher {
     address: Uri,
     every: Duration,
     fetcher: Fetcher,
-    /// Notified to request a fetch for a client with an unknown key.
+    /// Notified if a client presents an unknown key, which requests a fetch.
     wanted: Notify,
-    /// The number of completed fetches.
+    /// The number of fetches that have completed.
     readings: watch::Sender<u64>,
     last: Mutex<Option<Instant>>,
 }
@@ -62,12 +63,12 @@ impl Refresher {
                 }
             };
             *self.last.lock().await = Some(Instant::now());
-            // Increment this after storing the keys, since a waiting client is then checked with
-            // them.
+            // Increment this after the keys are stored: it wakes waiting clients, whose tokens are
+            // then checked with the new keys.
             self.readings.send_modify(|readings| *readings += 1);
             sleep(MIN_PAUSE).await;
-            // `every` is not below the pause. A request during the pause is stored, and ends the wait
-            // immediately.
+            // `every` is at least as long as the pause. If a fetch is requested during the pause,
+            // the notification is stored, and ends the wait below immediately.
             let rest = if is_read { self.every - MIN_PAUSE } else { Duration::ZERO };
             tokio::select! {
                 () = sleep(rest) => {}
@@ -76,16 +77,16 @@ impl Refresher {
         }
     }
 
-    /// Requests a fetch and waits for it, unless the last one was too recent.
+    /// Requests a fetch, and waits for it. Does nothing if the last fetch was too recent.
     pub(super) async fn read_again(&self) {
         let is_recent = self.last.lock().await.is_some_and(|last| last.elapsed() < MIN_PAUSE);
         if is_recent {
             return;
         }
-        // Subscribe before the request, so as not to miss the end of the fetch.
+        // Subscribe before the request, so that the end of the fetch cannot be missed.
         let mut readings = self.readings.subscribe();
         self.wanted.notify_one();
-        // If the fetch fails, the token is rejected as before.
+        // If the fetch fails, the token is rejected as it was before.
         let _ = timeout(PATIENCE, readings.changed()).await;
     }
 }

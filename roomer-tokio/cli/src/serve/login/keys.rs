@@ -1,4 +1,4 @@
-//! Keys for verifying tokens: from PEM files, and from JSON Web Key sets.
+//! Keys that verify tokens, from PEM files and from sets of JSON Web Keys.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject;
 
-/// The minimum length of a secret in bytes. A secret shorter than the hash would be easier to guess
-/// than the hash.
+/// The minimum length of a secret, in bytes. If it were shorter than the hash, it would be easier
+/// to guess than the hash.
 const MIN_SECRET: usize = 32;
 
-/// A key and its only algorithm. A token cannot select another one, for example to use a public key as
-/// a secret.
+/// A key and the only algorithm for which it is valid. A token cannot select another one, for
+/// example to have a public key used as a secret.
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) id: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct Key {
     pub(super) key: DecodingKey,
 }
 
-/// Reads a secret for HS256 from a file, without leading and trailing whitespace.
+/// Reads a secret for HS256 from a file. White space around it is ignored.
 pub(super) fn secret(path: &Path) -> Result<Key, String> {
     let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let secret = text.trim_ascii();
@@ -34,7 +34,7 @@ pub(super) fn secret(path: &Path) -> Result<Key, String> {
     Ok(Key { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) })
 }
 
-/// Reads a public key from a PEM file in the format of `openssl pkey -pubout`.
+/// Reads a public key from a PEM file, in the format that `openssl pkey -pubout` writes.
 pub(super) fn public(path: &Path) -> Result<Key, String> {
     let info = SubjectPublicKeyInfoDer::from_pem_file(path).map_err(|_| {
         format!(
@@ -51,16 +51,16 @@ pub(super) fn public(path: &Path) -> Result<Key, String> {
     Ok(Key { id: None, algorithm, key })
 }
 
-/// Algorithm identifiers, encoded in DER.
+/// Identifiers of algorithms, encoded in DER.
 const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 const P256: &[u8] =
     b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
 const ED25519: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70";
 
-/// Extracts the key from a `SubjectPublicKeyInfo`, a sequence of the algorithm and a bit string.
+/// Extracts the key from a `SubjectPublicKeyInfo`: a sequence of the algorithm and a bit string.
 fn parse(info: &[u8]) -> Option<(Algorithm, DecodingKey)> {
     let content = element(0x30, info)?;
-    // A bit string begins with the number of unused bits at its end, which must be 0.
+    // The first byte of a bit string is the number of unused bits at its end, which must be 0.
     let bits = |algorithm| element(0x03, content.strip_prefix(algorithm)?)?.strip_prefix(&[0]);
     if let Some(key) = bits(RSA) {
         return Some((Algorithm::RS256, DecodingKey::from_rsa_der(key)));
@@ -71,7 +71,7 @@ fn parse(info: &[u8]) -> Option<(Algorithm, DecodingKey)> {
     Some((Algorithm::EdDSA, DecodingKey::from_ed_der(bits(ED25519)?)))
 }
 
-/// Returns the content of a DER element that spans all of `bytes`.
+/// Returns the content of a DER element, which must fill all of `bytes`.
 fn element(tag: u8, bytes: &[u8]) -> Option<&[u8]> {
     let (&first, rest) = bytes.strip_prefix(&[tag])?.split_first()?;
     let (length, content) = match first {
@@ -83,14 +83,14 @@ fn element(tag: u8, bytes: &[u8]) -> Option<&[u8]> {
         }
         _ => return None,
     };
-    // Trailing bytes are rejected.
+    // Reject bytes that follow the element.
     (content.len() == length).then_some(content)
 }
 
-/// Returns a set's keys for supported signatures. Other keys are omitted, and so are secrets, which
-/// must not be in a published set.
+/// Returns the keys in a set that are for a supported kind of signature. All others are omitted,
+/// and so are secrets, which must not be in a published set.
 pub(super) fn set(json: &[u8]) -> Result<Vec<Key>, String> {
-    // Parse them one by one so that a key of an unknown kind does not invalidate the others.
+    // Parse the keys one by one, so that a key of an unknown kind does not invalidate the others.
     #[derive(serde::Deserialize)]
     struct Set {
         keys: Vec<serde_json::Value>,
@@ -117,9 +117,9 @@ fn from_jwk(jwk: &Jwk) -> Option<Key> {
         }
         _ => return None,
     };
-    // A key may be restricted to one algorithm (RFC 7517 section 4.4).
+    // The set may restrict a key to one algorithm (RFC 7517 section 4.4).
     let named = jwk.common.key_algorithm.as_ref().map(ToString::to_string);
-    // A key for encryption must not verify tokens (section 4.2).
+    // A key for encryption must not be used to verify tokens (section 4.2).
     let is_for_signatures = !matches!(
         jwk.common.public_key_use,
         Some(PublicKeyUse::Encryption | PublicKeyUse::Other(_))

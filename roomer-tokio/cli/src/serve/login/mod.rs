@@ -1,11 +1,11 @@
-//! Logins with JSON Web Tokens: keys, and the conversion of claims to users, info and rights.
+//! Logins with JSON Web Tokens: the keys, and the conversion of claims to users, info and rights.
 //!
 //! | file | contents |
 //! |---|---|
-//! | `claims` | conversion of a login into claims |
-//! | `keys` | keys from files and from sets |
+//! | `claims` | converts a login to claims |
+//! | `keys` | reads keys from files and from sets |
 //! | `crypto` | verifies signatures with ring |
-//! | `jwks` | a key set fetched from a URL |
+//! | `jwks` | fetches a set of keys from a URL |
 
 pub(crate) mod claims;
 mod crypto;
@@ -29,16 +29,16 @@ use crate::serve::config::options::Options;
 use crate::serve::config::values::Problem;
 use crate::serve::rights::Rules;
 
-/// The maximum length of a token in bytes; a longer one is not parsed.
+/// The maximum length of a token, in bytes. A longer token is not parsed.
 const MAX_TOKEN: usize = 8 << 10;
 
 /// Checks the tokens that clients present.
 pub(crate) struct Login {
-    /// The keys from files.
+    /// The keys from the configured files.
     own: RwLock<Arc<[Key]>>,
-    /// The keys fetched from a URL; `None` until the first fetch has succeeded.
+    /// The keys from the configured URL. `None` until they have been fetched for the first time.
     fetched: RwLock<Option<Arc<[Key]>>>,
-    /// Fetches the keys from a URL, if one is configured.
+    /// Fetches the keys from the URL, if one is configured.
     refresher: Option<Refresher>,
     issuer: Option<String>,
     audience: Option<String>,
@@ -50,13 +50,13 @@ pub(crate) struct Login {
     reader: Reader,
 }
 
-/// Returns true if a login by token is configured.
+/// Returns true if clients log in by token in this configuration.
 pub(crate) fn is_configured(options: &Options) -> bool {
     options.jwt_secret.is_some() || !options.jwt_keys.is_empty() || options.jwt_jwks.is_some()
 }
 
 impl Login {
-    /// Reads the keys from files. [`Login::refresh`] fetches those from a URL.
+    /// Reads the keys from files. [`Login::refresh`] fetches the keys from a URL.
     pub(crate) fn new(config: &Config, rules: Rules) -> Result<Login, Problem> {
         crypto::install();
         let options = &config.options;
@@ -82,8 +82,8 @@ impl Login {
         })
     }
 
-    /// Returns true if [`adopt`](Self::adopt) can apply a configuration: it has a login, and fetches
-    /// keys from the same URL, if any.
+    /// Returns true if [`adopt`](Self::adopt) can apply a configuration: it must have a login, and
+    /// fetch keys from the same URL, or from none.
     pub(crate) fn can_become(&self, config: &Config) -> bool {
         let jwks = config.options.jwt_jwks.as_deref();
         let address = jwks.filter(|place| place.contains("://"));
@@ -94,7 +94,7 @@ impl Login {
         is_same && is_configured(&config.options)
     }
 
-    /// Replaces the keys from files with another login's.
+    /// Replaces the keys from files by those of another login.
     pub(crate) fn adopt(&self, new: &Login) {
         *self.own.write().unwrap_or_else(PoisonError::into_inner) = new.own();
     }
@@ -103,7 +103,8 @@ impl Login {
         self.own.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes a server accept only clients with a token, and lets them renew their logins.
+    /// Configures a server so that it accepts only clients with a valid token, and clients may
+    /// renew their logins.
     pub(crate) fn add(self: &Arc<Self>, builder: Builder) -> Builder {
         let (login, renewing) = (self.clone(), self.clone());
         let renew = async move |token: &str| renewing.check_again(token).await;
@@ -125,7 +126,7 @@ impl Login {
             })
     }
 
-    /// Fetches the keys from the URL periodically, for as long as the future is polled.
+    /// Fetches the keys from the URL periodically. It does so as long as the future is polled.
     pub(crate) async fn refresh(&self) {
         let Some(refresher) = &self.refresher else { return };
         let put = |keys: Vec<Key>| {
@@ -134,7 +135,7 @@ impl Login {
         refresher.run(put).await;
     }
 
-    /// Checks a token. If its key is unknown, fetches the keys and checks the token again.
+    /// Checks a token. If the token's key is unknown, fetches the keys, and checks the token again.
     async fn check_again(&self, token: &str) -> AuthResult {
         match (self.check(token), &self.refresher) {
             (Err(Refused::UnknownKey), Some(refresher)) => {
@@ -150,7 +151,7 @@ impl Login {
             return Err(Refused::Invalid("the token is too long"));
         }
         let header = decode_header(token).map_err(|error| Refused::of(&error))?;
-        // Clone the lists so that no lock is held while signatures are verified.
+        // Clone the lists, so that no lock is held while signatures are verified.
         let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone();
         let own = self.own();
         if self.refresher.is_some() && fetched.is_none() && own.is_empty() {
@@ -158,7 +159,7 @@ impl Login {
         }
         let keys = own.iter().chain(fetched.iter().flat_map(|keys| keys.iter()));
         let is_candidate = |key: &&Key| {
-            // A key from a file has no id, and matches any.
+            // A key from a file has no id, and is tried for every token.
             let is_named = |id: &String| header.kid.as_ref().is_none_or(|kid| kid == id);
             key.algorithm == header.alg && key.id.as_ref().is_none_or(is_named)
         };
@@ -166,11 +167,11 @@ impl Login {
         for key in keys.filter(is_candidate) {
             match decode::<Map<String, Value>>(token, &key.key, &self.validation(header.alg)) {
                 Ok(token) => return self.read(&token.claims),
-                // The token may be signed with another of the keys.
+                // The token may be signed with another key, so try the next one.
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
                     refused = Refused::Invalid("the signature of the token is wrong");
                 }
-                // The signature was valid, so another key cannot change the result.
+                // The signature is valid, so no other key can change the result.
                 Err(error) => return Err(Refused::of(&error)),
             }
         }
@@ -179,12 +180,12 @@ impl Login {
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
-        // Require it, since a token without an expiry could never be revoked.
+        // A token that does not expire could never be revoked, so require `exp`.
         let mut required = vec!["exp"];
         validation.leeway = self.leeway.as_secs();
-        // This is not validated by default.
+        // By default, `nbf` is not checked.
         validation.validate_nbf = true;
-        // By default, this is validated, which would reject every token that has an audience.
+        // By default, `aud` is checked, and every token that has an audience would be rejected.
         validation.validate_aud = self.audience.is_some();
         if let Some(audience) = &self.audience {
             validation.set_audience(&[audience]);
@@ -199,9 +200,9 @@ impl Login {
     }
 
     fn read(&self, token: &Map<String, Value>) -> Result<Claims, Refused> {
-        // Present, since `decode` requires it.
+        // The claim is present, since `decode` requires it.
         let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
-        // As in `decode`, the login is valid until the leeway after `exp` has passed.
+        // As for `decode`, the login ends when the leeway after `exp` has passed.
         let now = get_current_timestamp() as f64 - self.leeway.as_secs_f64();
         let said = Said {
             user: token.get(&self.user_claim),
@@ -231,8 +232,8 @@ fn read_files(config: &Config) -> Result<Vec<Key>, Problem> {
     Ok(own)
 }
 
-/// The reason why a token is rejected. The texts are sent to the client, and contain no part of the
-/// token.
+/// The reason for which a token is rejected. The text is sent to the client, so it contains no part
+/// of the token.
 enum Refused {
     Invalid(&'static str),
     Expired,
@@ -266,7 +267,8 @@ impl Refused {
             Refused::Invalid(text) => Rejection::unauthorized(text),
             Refused::Expired => Rejection::unauthorized("the token has expired"),
             Refused::UnknownKey => Rejection::unauthorized("the key of the token is unknown"),
-            // Do not use 401, which clients treat as final: the token may be valid.
+            // Do not respond with 401: the token may be valid, but clients treat this status as
+            // final.
             Refused::NoKeys => Rejection::new(unavailable, "the keys of tokens are not loaded yet"),
         }
     }

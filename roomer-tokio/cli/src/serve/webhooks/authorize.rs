@@ -1,4 +1,4 @@
-//! The webhook that authorizes a client, before the upgrade and when its login expires.
+//! The webhook that authorizes clients, before the upgrade and when their login expires.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,10 +15,11 @@ use serde_json::Value;
 use super::call::Call;
 use crate::serve::login::claims::{Reader, Said, until};
 
-/// Query parameters that are secret or belong to the protocol, and are not sent to the webhook.
+/// Query parameters that are not sent to the webhook, since they are secret or belong to the
+/// protocol.
 const HIDDEN: [&str; 4] = ["token", "roomer", "session", "received"];
 
-/// The maximum length of a rejection's text, in characters.
+/// The maximum length of the text in a rejection, in characters.
 const MAX_MESSAGE: usize = 200;
 
 /// The state of the authorize webhook.
@@ -45,8 +46,8 @@ enum Question<'a> {
     },
 }
 
-/// The answer if the client may connect. An unknown key is an error, since it may be intended to
-/// restrict the client.
+/// The answer for a client that may connect. An unknown key is an error, since its purpose may be
+/// to restrict the client.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Accepted {
@@ -54,14 +55,14 @@ struct Accepted {
     user: Value,
     #[serde(default)]
     info: Value,
-    /// When the login expires, as a Unix time.
+    /// The Unix time at which the login expires.
     exp: Option<f64>,
-    // `null` does not mean that the login is unrestricted.
+    // If this is `null`, the login is still restricted: it is not the same as an absent key.
     #[serde(default, deserialize_with = "some")]
     rooms: Option<Value>,
 }
 
-/// The answer if the client may not connect.
+/// The answer for a client that may not connect.
 #[derive(Default, Deserialize)]
 struct Refused {
     message: Option<String>,
@@ -76,7 +77,7 @@ impl Authorize {
         Authorize { call, headers, reader }
     }
 
-    /// Makes the webhook authorize a server's clients and renew their logins.
+    /// Configures a server so that the webhook authorizes its clients, and renews their logins.
     pub(crate) fn add(self: &Arc<Self>, builder: Builder) -> Builder {
         let (connecting, renewing) = (self.clone(), self.clone());
         builder
@@ -92,7 +93,7 @@ impl Authorize {
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !HIDDEN.contains(&&*name) {
-                // If a name is repeated, the first value applies, as in the server itself.
+                // If a parameter is repeated, its first value applies, as in the server itself.
                 parameters.entry(name.into_owned()).or_insert(value.into_owned());
             }
         }
@@ -113,11 +114,11 @@ impl Authorize {
         self.decide(&Question::Renew { id, user: conn.user(), token }).await
     }
 
-    /// Calls the webhook. If it fails for any reason, the client is rejected.
+    /// Calls the webhook. If the call fails, whatever the reason, the client is rejected.
     async fn decide(&self, question: &Question<'_>) -> AuthResult {
         let decided = match self.call.request(question).await {
             Ok((StatusCode::OK, body)) => self.read(&body).map(Ok),
-            // Any other status is a failure of the webhook, not a decision.
+            // With any other status, the webhook has failed and has not decided.
             Ok((status, body)) => match status {
                 StatusCode::UNAUTHORIZED
                 | StatusCode::FORBIDDEN
@@ -146,7 +147,7 @@ impl Authorize {
 
     fn read(&self, body: &[u8]) -> Result<Claims, String> {
         let accepted: Accepted = serde_json::from_slice(body).map_err(|error| {
-            // The error's own text could contain parts of the answer.
+            // The text of the error could contain parts of the answer, so report only the position.
             let (line, column) = (error.line(), error.column());
             format!(
                 "the answer is not an object of user, info, exp and rooms: line {line}, column {column}"
@@ -166,7 +167,8 @@ impl Authorize {
 fn refusal(status: StatusCode, body: &[u8]) -> Rejection {
     let refused: Refused = serde_json::from_slice(body).unwrap_or_default();
     let message = refused.message.unwrap_or_default();
-    // Filter it, since the text is sent in a response, and may reach logs and terminals.
+    // The text is sent in a response, and may be printed in logs and terminals, so remove control
+    // characters.
     let is_shown = |c: &char| !c.is_control();
     Rejection::new(status, message.chars().filter(is_shown).take(MAX_MESSAGE).collect::<String>())
 }

@@ -1,4 +1,4 @@
-//! Signed requests to a webhook, with limits on their time and answers.
+//! Signed requests to a webhook. Their time and the size of the answers are limited.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,27 +16,27 @@ use super::secret::Secret;
 use crate::serve::config::options::Options;
 use crate::serve::fetch::{Fetcher, read};
 
-/// The maximum size of an answer in bytes.
+/// The maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// The minimum time between two log lines about failures.
+/// The minimum time between two lines in the log about failures.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
-/// A configured webhook, and the client that calls it.
+/// A webhook that is configured, and the HTTP client with which it is called.
 pub(super) struct Call {
     pub(super) name: &'static str,
     address: Uri,
     secret: Arc<Secret>,
     fetcher: Arc<Fetcher>,
     timeout: Duration,
-    /// Each webhook has its own semaphore so that connecting clients do not keep others from
-    /// joining.
+    /// Limits the number of concurrent requests. Each webhook has its own limit, so that many
+    /// connecting clients do not keep others from joining.
     free: Semaphore,
     pub(super) counts: Counts,
     log: Mutex<Option<Instant>>,
 }
 
-/// Counts of requests by outcome.
+/// The number of requests by their outcome.
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) accepted: AtomicU64,
@@ -58,33 +58,33 @@ impl Call {
             secret,
             fetcher,
             timeout: options.webhooks_timeout,
-            // A number above the semaphore's maximum means no limit.
+            // The semaphore has a maximum. A limit above it has the same effect as none.
             free: Semaphore::new(options.webhooks_concurrency.min(Semaphore::MAX_PERMITS)),
             counts: Counts::default(),
             log: Mutex::new(None),
         }
     }
 
-    /// Sends a question. Returns the answer's status and body.
+    /// Sends a question. Returns the status and the body of the answer.
     pub(super) async fn request(
         &self,
         question: &impl Serialize,
     ) -> Result<(StatusCode, Bytes), String> {
         let body = serde_json::to_vec(question).map_err(|error| error.to_string())?;
         let asked = async {
-            // This fails only if the semaphore is closed, which never happens.
+            // Acquiring a permit fails only if the semaphore is closed, which never happens.
             let _permit = self.free.acquire().await;
-            // The permit is held until the answer has been read.
+            // Hold the permit until the answer has been read.
             let response = self.send(body.into()).await?;
             Ok((response.status(), read(response, MAX_ANSWER).await?))
         };
         timeout(self.timeout, asked).await.map_err(|_| self.late())?
     }
 
-    /// Sends events. Returns an error unless the answer's status indicates success. The body is not
-    /// read: a receiver that answers with too many bytes has still received the events.
+    /// Sends events. Returns an error unless the status of the answer means success. The body is
+    /// not read: if it is too long, the receiver has still got the events.
     pub(super) async fn notify(&self, body: Bytes) -> Result<(), String> {
-        // This needs no permit, since a single task sends all events, one request at a time.
+        // Only one task sends events, in one request at a time, so no permit is needed.
         let sent = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;
         // A redirect counts as a failure too, since only the configured URL is trusted.
         match sent?.status() {
@@ -110,8 +110,8 @@ impl Call {
         format!("no answer within {:?}", self.timeout)
     }
 
-    /// Counts a failure and logs it, unless one was logged recently: clients determine how often
-    /// failures occur.
+    /// Counts a failure, and logs it if the last line about one was long enough ago: clients can
+    /// cause failures as often as they like.
     pub(super) fn fail(&self, error: &str) {
         self.counts.failed.fetch_add(1, Ordering::Relaxed);
         let mut last = self.log.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,5 @@
-//! Connection and member events: a bounded queue, and one task that delivers them in order.
+//! Sends events about connections and members to a webhook: a bounded queue, and one task that
+//! delivers the events in order.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,44 +18,44 @@ use super::call::Call;
 use crate::serve::config::options::{EventKind, Options};
 use crate::serve::rights::Pattern;
 
-/// The maximum delay before a retry.
+/// The maximum delay before another attempt.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
 
-/// The room that every client joins; `connected` stands for this join.
+/// The room that every client joins. The event `connected` stands for this join.
 const ROOT: &str = "root";
 
 /// The webhook that receives events.
 pub(crate) struct Events {
     pub(super) call: Arc<Call>,
     kinds: Vec<EventKind>,
-    /// Patterns of the rooms whose member events are sent; empty for all rooms.
+    /// The patterns of the rooms about which events are sent; empty for all rooms.
     rooms: Arc<[Pattern]>,
-    /// Patterns of message events that are reported; empty for all.
+    /// The patterns of the messages' events that are sent; empty for all.
     message_events: Vec<Pattern>,
-    /// The maximum number of message bytes in the queue.
+    /// The maximum number of bytes in the queue that come from messages.
     queue_bytes: u64,
-    /// The last event's number. Locked while queueing, so that numbers follow the order of the
-    /// queue.
+    /// The number of the last event. The lock is held while an event is queued, so that the numbers
+    /// are in the order of the queue.
     last: Mutex<u64>,
     queue: mpsc::Sender<Event>,
-    /// Taken when the delivery starts.
+    /// The receiving end of the queue, until the delivery task takes it.
     receiver: Mutex<Option<mpsc::Receiver<Event>>>,
     end: Notify,
-    /// Identifies this process, since numbers restart with each process.
+    /// Identifies this process, since every process numbers its events from the start.
     process: String,
     batch: usize,
     retries: usize,
     retry_after: Duration,
     patience: Duration,
     pub(super) counts: EventCounts,
-    /// The number of events dropped since that was last logged.
+    /// The number of dropped events that were not logged yet.
     unlogged: AtomicU64,
 }
 
 #[derive(Default)]
 pub(super) struct EventCounts {
     pub(super) waiting: AtomicU64,
-    /// The message bytes in the queue.
+    /// The number of bytes in the queue that come from messages.
     waiting_bytes: AtomicU64,
     pub(super) delivered: AtomicU64,
     pub(super) dropped: AtomicU64,
@@ -62,9 +63,9 @@ pub(super) struct EventCounts {
 
 #[derive(Serialize)]
 struct Event {
-    /// The event's number. Numbers are consecutive, except for a gap where events were dropped.
+    /// The number of the event. Numbers are consecutive; where events were dropped, there is a gap.
     number: u64,
-    /// Unix time in milliseconds.
+    /// The Unix time of the event, in milliseconds.
     at: u64,
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +98,7 @@ enum Content {
     },
 }
 
-/// A payload encoded as in the HTTP API.
+/// A payload, encoded as in the HTTP API.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Payload {
@@ -115,7 +116,7 @@ impl Payload {
 }
 
 impl Event {
-    /// Returns the number of bytes controlled by clients.
+    /// Returns the number of bytes in the event that come from a client's message.
     fn message_bytes(&self) -> u64 {
         match &self.content {
             Content::Message {
@@ -133,7 +134,7 @@ struct Batch<'a> {
     events: &'a [Event],
 }
 
-/// A separate task that delivers events.
+/// The task that delivers events.
 pub(crate) struct Delivery {
     events: Arc<Events>,
     task: JoinHandle<()>,
@@ -147,7 +148,7 @@ impl Events {
     ) -> Result<Events, String> {
         let process = rand::generate::<[u8; 16]>(&SystemRandom::new());
         let process = process.map_err(|_| "the system has no randomness")?.expose();
-        // A number above the semaphore's maximum means no limit.
+        // The queue has a maximum size. A limit above it has the same effect as none.
         let places = options.webhooks_queue.min(tokio::sync::Semaphore::MAX_PERMITS);
         let (queue, receiver) = mpsc::channel(places);
         Ok(Events {
@@ -170,7 +171,7 @@ impl Events {
         })
     }
 
-    /// Makes a server queue its events.
+    /// Configures a server so that it queues its events.
     pub(crate) fn add(self: &Arc<Self>, mut builder: Builder) -> Builder {
         for kind in &self.kinds {
             let events = self.clone();
@@ -193,25 +194,26 @@ impl Events {
                     let (by, code) = match reason {
                         DisconnectReason::ByPeer(code) => ("client", code),
                         DisconnectReason::ByServer(code) => ("server", Some(code)),
-                        // A lost connection, or a reason added by a later version.
+                        // The connection was lost, or has ended for a reason that a later version
+                        // has added.
                         _ => ("network", None),
                     };
                     events.push(conn, Content::Disconnected { by, code });
                 }),
-                // Reported by the room rules, which see all messages and pass on the permitted
-                // ones.
+                // These events are queued by the rules for rooms, which see every message, and know
+                // which ones are permitted.
                 EventKind::Message => builder,
             };
         }
         builder
     }
 
-    /// Returns true if message events are sent.
+    /// Returns true if events about messages are sent.
     pub(crate) fn has_messages(&self) -> bool {
         self.kinds.contains(&EventKind::Message)
     }
 
-    /// Queues the event for a message to a room.
+    /// Queues the event about a message to a room.
     pub(crate) fn message(&self, conn: &Conn, message: &Message<'_>) {
         let matches = |pattern: &Pattern| pattern.matches(message.event);
         let is_event = self.message_events.is_empty() || self.message_events.iter().any(matches);
@@ -232,9 +234,10 @@ impl Events {
             && (self.rooms.is_empty() || self.rooms.iter().any(|pattern| pattern.matches(room)))
     }
 
-    /// Queues an event, or drops it if the queue is full: the server must not wait for a webhook.
+    /// Queues an event. If the queue is full, drops the event: the server must not wait for a
+    /// webhook.
     fn push(&self, conn: &Conn, content: Content) {
-        // This is when the event occurs; it may be delivered much later.
+        // This is the time of the event, which may be delivered much later.
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last += 1;
@@ -245,7 +248,8 @@ impl Events {
             user: conn.user().map(str::to_owned),
             content,
         };
-        // Add it before queueing the event, since the delivery may subtract it immediately.
+        // Add the bytes before the event is queued, since the delivery task may subtract them
+        // immediately.
         let bytes = event.message_bytes();
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         let before = self.counts.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -262,7 +266,7 @@ impl Events {
         self.counts.dropped.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Starts the delivery task.
+    /// Starts the task that delivers the events.
     pub(crate) fn start(self: Arc<Self>) -> Delivery {
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
         let events = self.clone();
@@ -277,11 +281,11 @@ impl Events {
     async fn deliver_all(&self, mut queue: mpsc::Receiver<Event>) {
         let mut batch = Vec::new();
         loop {
-            // `recv_many` is cancel safe, so no event is lost if the other branch completes.
+            // `recv_many` is cancel safe: if the other branch completes, no event is lost.
             let count = tokio::select! {
                 count = queue.recv_many(&mut batch, self.batch) => count,
                 () = self.end.notified() => {
-                    // Events that are already queued are still received.
+                    // Events that are already in the queue can still be received.
                     queue.close();
                     continue;
                 }
@@ -303,12 +307,12 @@ impl Events {
         }
     }
 
-    /// Delivers a batch, or drops it after the last retry. Later batches wait so that events arrive in
-    /// order.
+    /// Delivers a batch. After the last attempt has failed, drops the batch. Later batches wait, so
+    /// that events arrive in order.
     async fn deliver(&self, batch: &[Event]) {
         let count = batch.len() as u64;
         let content = Batch { r#type: "events", process: &self.process, events: batch };
-        // Serialize once for all retries.
+        // Serialize the batch once for all attempts.
         let body = match serde_json::to_vec(&content) {
             Ok(body) => hyper::body::Bytes::from(body),
             Err(error) => {
@@ -337,9 +341,9 @@ impl Events {
 }
 
 impl Delivery {
-    /// Delivers the remaining events within the time limit.
+    /// Delivers the events that are left, within the time limit.
     pub(crate) async fn finish(mut self) {
-        // The notification is stored if the task is not waiting at this moment.
+        // If the task is not waiting at this moment, the notification is stored.
         self.events.end.notify_one();
         if timeout(self.events.patience, &mut self.task).await.is_err() {
             self.task.abort();

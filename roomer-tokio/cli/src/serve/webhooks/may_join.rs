@@ -1,4 +1,4 @@
-//! The webhook that allows or denies joins.
+//! The webhook that permits or denies joins.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use crate::serve::rights::Pattern;
 #[derive(Clone)]
 pub(crate) struct MayJoin {
     pub(super) call: Arc<Call>,
-    /// Patterns of rooms whose joins require the webhook's permission; empty for all rooms.
+    /// The patterns of the rooms for whose joins the webhook is called; empty for all rooms.
     rooms: Arc<[Pattern]>,
 }
 
@@ -37,10 +37,10 @@ impl MayJoin {
         MayJoin { call, rooms }
     }
 
-    /// Calls the webhook. If it fails for any reason, the join is denied.
+    /// Calls the webhook. If the call fails, whatever the reason, the join is denied.
     pub(crate) async fn permits(&self, conn: &Conn, room: &str) -> bool {
         if !self.rooms.is_empty() && !self.rooms.iter().any(|pattern| pattern.matches(room)) {
-            // The rules have already permitted the join.
+            // The webhook is not called for this room, and the rules have permitted the join.
             return true;
         }
         let id = conn.id();
@@ -62,7 +62,7 @@ impl MayJoin {
                 false
             }
             Err(error) => {
-                // A failing service must not open the rooms that it protects.
+                // If the service fails, the rooms that it protects must stay closed.
                 self.call.fail(&error);
                 false
             }

@@ -1,4 +1,4 @@
-//! Webhook counters in the Prometheus text format.
+//! The counters of the webhooks, in the text format of Prometheus.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use super::Webhooks;
 use super::call::Call;
 
 impl Webhooks {
-    /// Returns the configured webhooks' counters.
+    /// Returns the counters of the webhooks that are configured.
     pub(crate) fn to_prometheus(&self) -> String {
         let calls = [
             self.authorize.as_ref().map(|webhook| &webhook.call),

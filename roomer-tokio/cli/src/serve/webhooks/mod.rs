@@ -1,11 +1,11 @@
-//! Webhooks: decisions by other services, and events sent to them.
+//! Webhooks: HTTP requests that ask other services for decisions, and that send them events.
 //!
 //! | file | contents |
 //! |---|---|
-//! | `call` | signed requests, with limits on their time and answers |
-//! | `secret` | the signature |
-//! | `authorize`, `may_join` | decisions, and how they are derived from answers |
-//! | `events` | the event queue and its delivery |
+//! | `call` | signed requests, whose time and answers are limited |
+//! | `secret` | the signatures of requests |
+//! | `authorize`, `may_join` | questions, and the decisions in their answers |
+//! | `events` | the queue of events, and their delivery |
 //! | `metrics` | counters |
 
 mod authorize;
@@ -34,7 +34,7 @@ use crate::serve::login;
 use crate::serve::login::claims::Reader;
 use crate::serve::rights::Rules;
 
-/// The configured webhooks.
+/// The webhooks that are configured.
 #[derive(Clone, Default)]
 pub(crate) struct Webhooks {
     secret: Option<Arc<Secret>>,
@@ -44,7 +44,7 @@ pub(crate) struct Webhooks {
 }
 
 impl Webhooks {
-    /// Validates the options, and reads the secret.
+    /// Checks the options, and reads the secret.
     pub(crate) fn new(config: &Config, rules: &Rules) -> Result<Webhooks, Problem> {
         let options = &config.options;
         let keys = [
@@ -61,7 +61,7 @@ impl Webhooks {
                 )),
             };
         };
-        // Without a signature, a service could not tell this server's requests from forged ones.
+        // Without a signature, the service could not tell the server's requests from forged ones.
         let Some(path) = &options.webhooks_secret else {
             let text = "needs webhooks.secret: write the path of a file with 32 bytes or more";
             return Err(config.problem(first, text));
@@ -74,7 +74,7 @@ impl Webhooks {
         let secret = Secret::read(path).map_err(|text| config.problem("webhooks.secret", text))?;
         let secret = Arc::new(secret);
         let fetcher = Fetcher::new().map_err(|text| config.problem(first, text))?;
-        // It is shared, since it has a connection pool.
+        // All webhooks share the fetcher, which has a pool of connections.
         let fetcher = Arc::new(fetcher);
         let call = |name: &'static str, key: &str, address: &Option<String>| match address {
             Some(address) => {
@@ -108,7 +108,7 @@ impl Webhooks {
         })
     }
 
-    /// Replaces the secret with another configuration's, if both have one.
+    /// Replaces the secret by that of another configuration, if both have one.
     pub(crate) fn adopt(&self, new: &Webhooks) {
         if let (Some(secret), Some(new)) = (&self.secret, &new.secret) {
             secret.adopt(new);
@@ -116,10 +116,10 @@ impl Webhooks {
     }
 }
 
-/// Validates a webhook's URL. Its answers are trusted, and requests to it contain tokens.
+/// Checks the URL of a webhook. The answers are trusted, and the requests contain tokens.
 fn check_address(address: &str, permits_plain: bool) -> Result<Uri, String> {
     if address.contains('@') {
-        // The error must not repeat the URL, which may contain a password.
+        // The URL may contain a password, so the error must not repeat it.
         return Err("has a login, which is not sent: the signature shows who asks".into());
     }
     match parse_address(address)? {

@@ -1,4 +1,4 @@
-//! The request signature: HMAC-SHA256 over the time and the body.
+//! The signature of a request: HMAC-SHA256 over the time and the body.
 
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
@@ -6,10 +6,10 @@ use std::sync::{PoisonError, RwLock};
 use data_encoding::HEXLOWER;
 use ring::hmac;
 
-/// The minimum length of the secret in bytes, equal to the hash's.
+/// The minimum length of the secret, in bytes: that of the hash.
 const MIN_SECRET: usize = 32;
 
-/// The secret shared with a webhook.
+/// The secret that the server shares with the webhooks' services.
 pub(super) struct Secret(RwLock<hmac::Key>);
 
 impl Secret {
@@ -17,7 +17,7 @@ impl Secret {
         Ok(Secret(RwLock::new(read(path)?)))
     }
 
-    /// Replaces the secret.
+    /// Replaces the secret by another one.
     pub(super) fn adopt(&self, new: &Secret) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.key();
     }
@@ -26,11 +26,11 @@ impl Secret {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the signature of a body at a Unix time. The time prevents a recorded request from being
-    /// replayed later.
+    /// Returns the signature of a body, at a Unix time. Since it includes the time, a recorded
+    /// request cannot be sent again later.
     pub(super) fn sign(&self, second: u64, body: &[u8]) -> String {
         let mut context = hmac::Context::with_key(&self.key());
-        // The dot separates the time from a body that begins with a digit.
+        // The dot separates the time from the body, which may begin with a digit.
         context.update(format!("{second}.").as_bytes());
         context.update(body);
         format!("v1={}", HEXLOWER.encode(context.sign().as_ref()))
