@@ -1,6 +1,6 @@
-//! Generates all fuzz targets' seeds: run `cargo run --example seeds` in this folder.
+//! Generates the seeds for all fuzz targets: run `cargo run --example seeds` in this folder.
 //!
-//! Packets come from the golden vectors; frames are generated here.
+//! The packets are taken from the golden vectors; the frames are generated here.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -22,10 +22,11 @@ const CLOSE: u8 = FIN | 8;
 const PING: u8 = FIN | 9;
 const PONG: u8 = FIN | 10;
 
-/// The masking key for all frames.
+/// The masking key of all frames.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// The chunk sizes in the websocket target's seeds: a count, then each size minus one.
+/// The sizes of the chunks in the seeds for the websocket target: their number, then each size
+/// minus one.
 const CUTS: &[u8] = b"\x05\x00\x06\x30\x01\xff";
 
 type Seeds = Vec<(String, Vec<u8>)>;
@@ -45,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     write("snapshot", comings_and_goings())
 }
 
-/// Returns valid and invalid upgrade requests.
+/// Returns upgrade requests, both valid and invalid.
 fn requests() -> Seeds {
     const LINES: [&str; 6] = [
         "GET /ws HTTP/1.1",
@@ -93,7 +94,7 @@ fn requests() -> Seeds {
     seeds.map(|(name, request)| (name, [CUTS, request.as_bytes()].concat())).collect()
 }
 
-/// Returns input from NATS servers, both recorded and constructed.
+/// Returns input from NATS servers: some was recorded, and some is constructed.
 fn servers() -> Result<Seeds, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = root.join("../roomer-hub/engine/src/cluster/nats/session/transcripts");
@@ -107,7 +108,7 @@ fn servers() -> Result<Seeds, Box<dyn Error>> {
             [b"\x05\x00\x00\x06\x30\x01\xff", &bytes[..]].concat(),
         ));
     }
-    // Sent after a greeting with a `max_payload` of 100.
+    // These follow a greeting with a `max_payload` of 100.
     let up: [(&str, String); 24] = [
         ("frame", "MSG chat.all 1 5\r\nhello\r\n".into()),
         ("frames", "MSG chat.all 1 1\r\na\r\nMSG chat.n.0 2 2\r\nbc\r\n".into()),
@@ -153,7 +154,7 @@ fn servers() -> Result<Seeds, Box<dyn Error>> {
     Ok(seeds)
 }
 
-/// Returns input from Redis servers, both recorded and constructed.
+/// Returns input from Redis servers: some was recorded, and some is constructed.
 fn redis_servers() -> Result<Seeds, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = root.join("../roomer-hub/engine/src/cluster/redis/session/transcripts");
@@ -167,7 +168,7 @@ fn redis_servers() -> Result<Seeds, Box<dyn Error>> {
     }
     let message = ">3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n";
     let other = ">3\r\n$7\r\nmessage\r\n$4\r\nchat\r\n";
-    // Sent after a greeting.
+    // These follow a greeting.
     let up: [(&str, String); 28] = [
         ("frame", format!("{message}$5\r\nhello\r\n")),
         ("frames", format!("{message}$1\r\na\r\n:1\r\n{message}$2\r\nbc\r\n")),
@@ -215,7 +216,7 @@ fn redis_servers() -> Result<Seeds, Box<dyn Error>> {
     Ok(seeds)
 }
 
-/// Returns arbitrary bytes, which are also valid plans.
+/// Returns arbitrary bytes. Any bytes are a valid plan.
 fn noise(word: &[u8], count: u8, longest: usize) -> Seeds {
     let seed = |number: u8| {
         let mut state = word.iter().chain([&number]).fold(0xcbf2_9ce4_8422_2325, mix);
@@ -228,12 +229,13 @@ fn noise(word: &[u8], count: u8, longest: usize) -> Seeds {
     (0..count).map(seed).collect()
 }
 
-/// Performs one step of FNV-1a.
+/// Returns the state after one step of FNV-1a.
 fn mix(state: u64, byte: &u8) -> u64 {
     (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
 }
 
-/// Returns arbitrary events for rooms whose initial size is near a chunk boundary of the snapshot.
+/// Returns arbitrary events for rooms. At the start, a room has about as many members as a chunk of
+/// the snapshot.
 fn comings_and_goings() -> Seeds {
     let sizes = [0, 1, 2, 5, 98, 99, 100, 101, 102, 150, 198, 199, 200, 201, 202, 250, 254, 255];
     let mut seeds = noise(b"snapshot", sizes.len() as u8, 400);
@@ -241,7 +243,7 @@ fn comings_and_goings() -> Seeds {
         seed.0 = format!("crowd-{size:03}");
         seed.1.insert(0, size);
     }
-    // All clients leave, in ascending or descending order, and some rejoin.
+    // All clients leave, in ascending or in descending order, and some of them join again.
     let ends = |order: &dyn Fn(u8) -> u8| {
         let gone = (0..=200).flat_map(|at| [3, order(at)]);
         [205].into_iter().chain(gone).chain([0, 1, 0, 2, 0, 3]).collect()
@@ -251,7 +253,7 @@ fn comings_and_goings() -> Seeds {
     seeds
 }
 
-/// Writes a target's seeds. Other files in its corpus, such as findings, are kept.
+/// Writes the seeds of a target. Other files in its corpus, such as findings, are kept.
 fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     fs::create_dir_all(&folder)?;
@@ -265,7 +267,7 @@ fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns all valid packets from the vectors, and one invalid packet per decoding error.
+/// Returns all valid packets in the vectors, and an invalid packet for each error of the decoder.
 fn packets(vectors: &Value) -> Result<Seeds, Box<dyn Error>> {
     let mut seeds = Vec::new();
     let mut reasons = BTreeSet::new();
@@ -291,14 +293,14 @@ fn packets(vectors: &Value) -> Result<Seeds, Box<dyn Error>> {
     Ok(seeds)
 }
 
-/// Encodes a masked frame with the shortest form of its length.
+/// Encodes a masked frame. Its length has the shortest form.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     websocket::write(first, payload, KEY, &mut out);
     out
 }
 
-/// Encodes a frame header without its masking key.
+/// Encodes the header of a frame, without the masking key.
 fn header(first: u8, length: u64) -> Vec<u8> {
     let mut out = Vec::new();
     websocket::write_head(first, length, KEY, &mut out);
@@ -306,8 +308,8 @@ fn header(first: u8, length: u64) -> Vec<u8> {
     out
 }
 
-/// Returns valid and invalid client streams. The target's limits are 1,000 bytes, and 5
-/// fragments plus one for every 200 bytes.
+/// Returns streams from clients, both valid and invalid. The target's limits are messages of 1,000
+/// bytes, and 5 fragments plus one per 200 bytes.
 fn streams(packets: &Seeds) -> Seeds {
     let mut seeds: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
     let mut add = |name: &str, frames: &[Vec<u8>]| seeds.push((name.to_owned(), frames.to_vec()));

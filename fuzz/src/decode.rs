@@ -1,11 +1,11 @@
-//! Fuzzes the packet decoder, against an independent parser.
+//! Fuzzes the packet decoder, which is compared with an independent parser.
 
 use bytes::Bytes;
 use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 
-/// Checks that arbitrary bytes are either decoded according to the format, or rejected for the
-/// first error in them, without a panic. Both packet types must agree. A decoded packet must borrow
-/// from the input, and encode to the same bytes.
+/// Checks, for arbitrary bytes, that they are either decoded as the format requires, or rejected
+/// because of the first error in them, without a panic. Both packet types must agree. A packet must
+/// borrow from the input, and its encoding must be the same bytes.
 pub fn decode(data: &[u8]) {
     let borrowed = PacketRef::decode(data);
     let owned = Packet::decode(Bytes::copy_from_slice(data));
@@ -26,14 +26,14 @@ fn check_packet(packet: &PacketRef<'_>, fields: [&[u8]; 5], data: &[u8]) {
         packet.payload,
     ];
     for (decoded, expected) in decoded.into_iter().zip(fields) {
-        // Equal addresses prove that nothing was copied.
+        // The addresses are equal, so nothing was copied.
         assert_eq!(decoded.as_ptr_range(), expected.as_ptr_range());
     }
     assert_eq!(packet.encoded_len(), data.len());
     assert_eq!(packet.to_bytes(), data);
 }
 
-/// Parses the format independently: five lengths, each followed by that many bytes.
+/// Parses the format a second time: five lengths, each of which is followed by that many bytes.
 fn layout(data: &[u8]) -> Result<[&[u8]; 5], DecodeError> {
     let mut fields = [&data[..0]; 5];
     let mut at = 0;

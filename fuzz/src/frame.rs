@@ -1,4 +1,4 @@
-//! Fuzzes the codec for frames between nodes, and a node that receives frames from peers.
+//! Fuzzes the codec for frames between nodes, and a node that receives such frames.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,12 +16,12 @@ const MAX_PEERS: usize = 3;
 const HELD_BYTES: usize = 2000;
 const MAX_PACKET: usize = 1000;
 
-/// Checks, for arbitrary bytes, that decoding and encoding a frame reaches a stable form. Also
-/// checks that a node that receives frames from peers, well-formed or not, keeps consistent tables,
-/// stays within its limits, and does not panic.
+/// Checks, for arbitrary bytes, that decoding and encoding a frame leads to a stable form. Also
+/// checks that a node which receives frames from peers, whether or not they are well-formed, does
+/// not panic, keeps its tables consistent, and stays within its limits.
 ///
-/// The bytes are both a frame for the codec and steps for the node. The low three bits of a
-/// step's first byte select its kind, the next two a peer.
+/// The bytes are used twice: as a frame for the codec, and as steps for the node. In the first byte
+/// of a step, the low three bits select the kind, and the next two the peer.
 pub fn frame(data: &[u8]) {
     codec(data);
     if let Some((_, body)) = data.split_first() {
@@ -47,7 +47,8 @@ fn codec(frame: &[u8]) {
     items(body);
 }
 
-/// Checks that encoding is stable: an encoded and decoded item encodes to the same bytes.
+/// Checks that the encoding is stable: if an encoded item is decoded, and encoded again, the bytes
+/// are the same.
 fn items(body: &[u8]) {
     for item in Items::new(body).map_while(Result::ok) {
         let (mut once, mut twice) = (Vec::new(), Vec::new());
@@ -61,14 +62,14 @@ fn items(body: &[u8]) {
     }
 }
 
-/// A peer's stream to the node.
+/// The stream from a peer to the node.
 #[derive(Default)]
 struct Stream {
-    /// The number of the stream that the node last requested.
+    /// The number of the stream that the node has requested last.
     wanted: u32,
-    /// The current stream's number.
+    /// The number of the stream that is currently sent.
     stream: u32,
-    /// The number of the current stream's next frame.
+    /// The number of the next frame in that stream.
     next: u64,
 }
 
@@ -76,7 +77,7 @@ struct Node {
     now: Duration,
     hub: Hub,
     cluster: Cluster,
-    /// The hash of the cluster's name, which is part of each frame.
+    /// The hash of the cluster's name, which each frame contains.
     hash: u64,
     streams: BTreeMap<NodeId, Stream>,
     conns: u8,
@@ -87,7 +88,7 @@ fn peer(index: usize) -> NodeId {
     NodeId((index as u64 + 2) << 32 | 1)
 }
 
-/// Takes the next byte, or 0 at the end.
+/// Removes and returns the first byte; 0 if there is none.
 fn byte(bytes: &mut &[u8]) -> u8 {
     let Some((first, rest)) = bytes.split_first() else { return 0 };
     *bytes = rest;
@@ -146,8 +147,8 @@ impl Node {
         }
     }
 
-    /// Sends a heartbeat from a peer, followed by the stream that the node has requested, with an
-    /// empty member list.
+    /// Makes a peer send a heartbeat, and then the stream that the node has requested, with an
+    /// empty list of members.
     fn start(&mut self, from: NodeId) {
         let mut body = Vec::new();
         let beat = Beat {
@@ -196,7 +197,7 @@ impl Node {
         self.now = end;
     }
 
-    /// Makes a client on the node connect, join, leave, send a message or change its info.
+    /// Makes a client of the node connect, join, leave, send a message or change its info.
     fn client(&mut self, what: u8) {
         let id = |number: u8| ConnId::from_random_bytes([number; 16]);
         let room = ROOMS[usize::from(what >> 3) % ROOMS.len()];
@@ -261,7 +262,7 @@ impl Node {
         }
     }
 
-    /// Publishes at most `most` frames, and records which streams the node requests in them.
+    /// Publishes at most `most` frames. Records the streams that the node requests in them.
     fn publish(&mut self, most: usize) {
         let mut frames = Vec::new();
         self.cluster.publish(self.now, |to, frame| {
@@ -273,7 +274,8 @@ impl Node {
             let (head, body) = Head::decode(&frame).expect("a head of the node's own");
             self.hash = head.cluster;
             for item in Items::new(body) {
-                // An item split into parts cannot be decoded from a single frame.
+                // If an item is sent in several parts, it cannot be decoded from one frame. Ignore
+                // it.
                 if let (Ok(Item::Want { stream, .. }), Subject::Node(to)) = (item, to)
                     && let Some(known) = self.streams.get_mut(&to)
                 {

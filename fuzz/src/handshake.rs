@@ -1,19 +1,19 @@
-//! Fuzzes the complete server with arbitrary bytes at the start of a connection.
+//! Fuzzes the whole server with arbitrary bytes at the start of a connection.
 
 use std::time::Duration;
 
 use roomer_engine::Server;
 use roomer_testkit::{Clock, Tasks, frames, socket};
 
-/// The server's default timeouts for the handshake and for closing, added up.
+/// The sum of the server's default timeouts for the handshake and for closing.
 const WAIT: Duration = Duration::from_secs(10 + 5);
 
-/// Checks that the server, for arbitrary bytes, either sends one well-formed HTTP response and ends
-/// the connection in bounded time, or upgrades the connection and continues with WebSocket frames.
-/// The result must not depend on how the bytes are split into chunks.
+/// Checks, for arbitrary bytes, that the server does one of two things: it sends a well-formed HTTP
+/// response and ends the connection within a limited time, or it upgrades the connection and then
+/// sends only WebSocket frames. The result must not depend on how the bytes are split into chunks.
 ///
-/// The low four bits of the first byte give the number of chunk sizes that follow. Each is
-/// stored minus one, and they are used cyclically. The rest is the client's input.
+/// The low four bits of the first byte are the number of chunk sizes that follow. Each size is
+/// stored minus one, and they are used in a cycle. All other bytes are the client's input.
 pub fn handshake(data: &[u8]) {
     let Some((count, rest)) = data.split_first() else {
         return;
@@ -28,7 +28,7 @@ pub fn handshake(data: &[u8]) {
     }
 }
 
-/// Returns true if the connection was upgraded.
+/// Returns true if the server has upgraded the connection.
 fn run(wire: &[u8], sizes: &[usize]) -> bool {
     let clock = Clock::new(0);
     let builder = Server::builder().page("/", "text/plain", "hello").environment(clock.clone());
@@ -53,7 +53,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
     let is_upgraded = response.starts_with(b"HTTP/1.1 101 ");
     if is_upgraded {
         check_upgrade(&response);
-        // The client sends nothing more.
+        // The client sends no more bytes.
         peer.end_stream(Ok(()));
     }
     let end = clock.now() + WAIT;
@@ -71,7 +71,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
             Some((status, size)) => {
                 assert!(size == response.len() && matches!(status, 200 | 400..=499), "{shown}");
             }
-            // The response to a HEAD request states the body's length, but has no body.
+            // The response to a HEAD request contains the length of the body, but not the body.
             None => {
                 let is_head = wire.trim_ascii_start().starts_with(b"HEAD ");
                 assert!(is_head && response.ends_with(b"\r\n\r\n"), "{shown}");
@@ -81,7 +81,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
     is_upgraded
 }
 
-/// Checks that the response is followed only by complete frames.
+/// Checks that only complete frames follow the response.
 fn check_upgrade(response: &[u8]) {
     let (status, size) =
         frames::read_response(response).expect("a response").expect("a complete one");

@@ -1,9 +1,9 @@
-//! A second implementation of the server side of RFC 6455: slow, simple, and limited to complete
-//! streams.
+//! A second implementation of the server's side of RFC 6455. It is slow and simple, and reads only
+//! complete streams.
 
 use roomer_proto::websocket::{Event, Kind, Limits, Violation};
 
-/// An owned copy of an event or violation.
+/// An event or a violation, with copies of its data.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Text(Vec<u8>),
@@ -12,7 +12,7 @@ pub(crate) enum Seen {
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
-    /// A violation, with its close code.
+    /// A violation, with the close code for it.
     Violation(u16),
 }
 
@@ -32,17 +32,17 @@ impl From<Result<Event<'_>, Violation>> for Seen {
     }
 }
 
-/// The expected result of reading a stream.
+/// What a decoder must return for a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) seen: Vec<Seen>,
-    /// True if the stream contains a close frame or a violation.
+    /// True if the stream contains a close frame or a violation, after which nothing is read.
     pub(crate) over: bool,
-    /// The last position that is between two messages.
+    /// The last position in the stream that is between two messages.
     pub(crate) last_boundary: usize,
 }
 
-/// An incomplete message.
+/// A message that is not complete yet.
 struct Unfinished {
     text: bool,
     compressed: bool,
@@ -57,7 +57,7 @@ struct Frame {
     payload: Vec<u8>,
 }
 
-/// Reads a stream. `deflate` is true if compression was negotiated.
+/// Reads a stream. `deflate` is true if compression was negotiated for it.
 pub(crate) fn read(wire: &[u8], limits: &Limits, deflate: bool) -> Expected {
     let mut expected = Expected::default();
     let mut unfinished = None;
@@ -87,8 +87,8 @@ pub(crate) fn read(wire: &[u8], limits: &Limits, deflate: bool) -> Expected {
     expected
 }
 
-/// Returns the frame at `at`, or `None` if it is incomplete. Returns the close code if its
-/// header is invalid.
+/// Returns the frame at position `at`; `None` if it is incomplete. If the frame's header is
+/// invalid, returns the close code for it.
 fn take_frame(
     wire: &[u8],
     at: &mut usize,
@@ -141,7 +141,8 @@ fn take_frame(
     Ok(Some(Frame { fin, opcode, compressed, payload }))
 }
 
-/// Interprets a complete frame. Returns an event, `None` if the message is incomplete, or a close code.
+/// Interprets a complete frame. Returns an event, `None` if the message is not complete yet, or a
+/// close code.
 fn meaning(
     frame: Frame,
     unfinished: &mut Option<Unfinished>,
@@ -180,7 +181,7 @@ fn meaning(
     Ok(Some(if message.text { Seen::Text(message.data) } else { Seen::Binary(message.data) }))
 }
 
-/// Returns true if the data is UTF-8 or, unless `complete`, a prefix of UTF-8.
+/// Returns true if the data is UTF-8. Unless `complete` is true, it may end within a character.
 fn may_be_text(data: &[u8], complete: bool) -> bool {
     match std::str::from_utf8(data) {
         Ok(_) => true,

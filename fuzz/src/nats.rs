@@ -1,4 +1,4 @@
-//! Fuzzes the client side of the NATS protocol with arbitrary bytes from the server.
+//! Fuzzes the client's side of the NATS protocol with arbitrary bytes from the server.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use roomer_engine::cluster::nats::Session;
 use roomer_engine::cluster::{NodeId, Subject, Subjects};
 use serde_json::Value;
 
-/// Prepended to the input if its second byte is odd, so that the session is already up.
+/// This precedes the input if its second byte is odd, so that the session is up when the input
+/// begins.
 const GREETING: &[u8] = b"INFO {\"version\":\"2.15.1\",\"max_payload\":100}\r\nPONG\r\n";
 
-/// An event, without its textual reason.
+/// An event. The text of its reason is omitted.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     Secure,
@@ -22,11 +23,12 @@ enum Seen {
 }
 
 /// Checks, for arbitrary bytes, that a session reports the same events as a second, simple parser,
-/// answers each ping until it is down, and does not panic. The result must not depend on how the
+/// answers each ping as long as it is up, and does not panic. The result must not depend on how the
 /// bytes are split into chunks.
 ///
-/// The low four bits of the first byte give the number of chunk sizes that follow the second
-/// byte. Each is stored minus one, and they are used cyclically. The rest is the server's input.
+/// The low four bits of the first byte are the number of chunk sizes, which follow the second byte.
+/// Each size is stored minus one, and they are used in a cycle. All other bytes are the server's
+/// input.
 pub fn nats(data: &[u8]) {
     let [count, is_up, rest @ ..] = data else {
         return;
@@ -48,7 +50,7 @@ pub fn nats(data: &[u8]) {
     }
 }
 
-/// Returns the events, and the bytes sent by the session.
+/// Returns the events, and the bytes that the session has sent.
 fn run(wire: &[u8], sizes: &[usize]) -> (Vec<Seen>, Vec<u8>) {
     let address = "nats://user:password@broker".parse().expect("an address");
     let subjects = Subjects::new("chat", NodeId(1)).expect("a prefix");
@@ -86,11 +88,11 @@ fn run(wire: &[u8], sizes: &[usize]) -> (Vec<Seen>, Vec<u8>) {
         session.written(taken.len());
         sent.extend(taken);
     }
-    // A session that is not up does not accept frames, and every session times out without input.
+    // Unless it is up, a session does not accept frames. Without input, every session times out.
     let is_up = seen.iter().any(|event| matches!(event, Seen::Up(_)));
     let is_down = seen.last() == Some(&Seen::Down);
-    // Once TLS is required, plain text that follows is rejected by TLS, or by the session if it
-    // arrived earlier.
+    // Plain text that arrives after TLS was required is rejected by TLS. If it has arrived before,
+    // the session rejects it.
     if seen.last() == Some(&Seen::Secure) && !rest.is_empty() {
         seen.pop();
         seen.push(Seen::Down);

@@ -1,4 +1,4 @@
-//! Fuzzes the client side of the Redis protocol with arbitrary bytes from the server.
+//! Fuzzes the client's side of the Redis protocol with arbitrary bytes from the server.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -11,18 +11,19 @@ use roomer_engine::cluster::broker::{BrokerSession, SessionEvent};
 use roomer_engine::cluster::redis::Session;
 use roomer_engine::cluster::{NodeId, Subject, Subjects};
 
-/// Prepended to the input if its second byte is odd, so that the session is already up.
+/// This precedes the input if its second byte is odd, so that the session is up when the input
+/// begins.
 const GREETING: &[u8] =
     b"%1\r\n$5\r\nproto\r\n:3\r\n>3\r\n$9\r\nsubscribe\r\n$8\r\nchat.all\r\n:1\r\n\
     >3\r\n$9\r\nsubscribe\r\n$23\r\nchat.n.0000000000000001\r\n:2\r\n";
 
-/// The number of frames published as soon as the session is up.
+/// The number of frames that are published as soon as the session is up.
 const PUBLISHED: usize = 3;
 
-/// The maximum number of lists in an input for the second parser, which handles them recursively.
+/// The maximum number of lists in an input for the second parser, which calls itself for each list.
 const MAX_LISTS: usize = 50;
 
-/// Parts of reasons that are about the input's syntax, not its meaning.
+/// Reasons that concern the syntax of the input, not its meaning, contain one of these texts.
 const FORM: [&str; 6] = [
     "this is not a Redis server: it sends ",
     "it expects TLS",
@@ -32,14 +33,14 @@ const FORM: [&str; 6] = [
     "it sends a string that does not end",
 ];
 
-/// An event, without its textual reason.
+/// An event. The text of its reason is omitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
     Up,
     Frame(Bytes),
-    /// The session ended because of a reply's meaning.
+    /// The session has ended because of the meaning of a reply.
     Down,
-    /// The session ended because of malformed input.
+    /// The session has ended because the input is malformed.
     Malformed,
 }
 
@@ -47,12 +48,13 @@ enum Seen {
 /// crate `redis-protocol`, and does not panic. The result must not depend on how the bytes are
 /// split into chunks.
 ///
-/// The session is stricter than the second parser about the ends of lines and strings, and more
-/// lenient about the contents of values that it does not use. Input that only the session rejects
-/// must therefore differ from the form that the second parser would write.
+/// The session is stricter than the second parser where lines and strings end, and more lenient in
+/// values that it does not use. If only the session rejects an input, the input must therefore
+/// differ from the form in which the second parser would write it.
 ///
-/// The low four bits of the first byte give the number of chunk sizes that follow the second
-/// byte. Each is stored minus one, and they are used cyclically. The rest is the server's input.
+/// The low four bits of the first byte are the number of chunk sizes, which follow the second byte.
+/// Each size is stored minus one, and they are used in a cycle. All other bytes are the server's
+/// input.
 pub fn resp(data: &[u8]) {
     let [count, is_up, rest @ ..] = data else {
         return;
@@ -72,7 +74,7 @@ pub fn resp(data: &[u8]) {
     }
 }
 
-/// Compares a session's events with those of the second parser.
+/// Compares the events of a session with those of the second parser.
 fn compare(mut found: Vec<Seen>, wire: &[u8]) {
     let model = model(wire);
     let text = wire.escape_ascii();
@@ -112,7 +114,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
                 SessionEvent::Down(reason) => {
                     let is_short = reason.len() < 2000 && !reason.contains(char::is_control);
                     assert!(is_short, "{reason:?}");
-                    // Text quoted from the server may contain anything.
+                    // A reason may quote text from the server, which may contain anything.
                     let is_form = FORM.iter().any(|part| reason.contains(part));
                     let is_form = is_form && !reason.starts_with("it reports: ");
                     seen.push(if is_form { Seen::Malformed } else { Seen::Down });
@@ -127,7 +129,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
         let size = slices[..count].iter().map(|slice| slice.len()).sum();
         session.written(size);
     }
-    // A session that is not up does not accept frames, and every session times out without input.
+    // Unless it is up, a session does not accept frames. Without input, every session times out.
     let is_up = seen.contains(&Seen::Up);
     let is_down = matches!(seen.last(), Some(Seen::Down | Seen::Malformed));
     assert_eq!(session.publish(Subject::All, Bytes::new()), is_up && !is_down);
@@ -143,9 +145,9 @@ fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
 #[derive(Debug, Default)]
 struct Model {
     seen: Vec<Seen>,
-    /// The number of events before the first value in an unusual form.
+    /// The number of events that precede the first value in an unusual form.
     certain: usize,
-    /// True if the parser has reported an error at the end.
+    /// True if the parser has reported an error at the end of the input.
     is_error: bool,
     is_greeted: bool,
     confirmed: [bool; 2],
@@ -179,8 +181,8 @@ fn model(wire: &[u8]) -> Model {
     }
 }
 
-/// Returns true if a frame is encoded as the second parser would encode it: without attributes,
-/// chunks or bare line feeds.
+/// Returns true if the second parser would encode a frame as these bytes: without attributes,
+/// chunks or line feeds on their own.
 fn is_usual(frame: &BytesFrame, bytes: &[u8]) -> bool {
     let is_bare = |at: usize| bytes[at] == b'\n' && (at == 0 || bytes[at - 1] != b'\r');
     if bytes.iter().any(|byte| b"|;".contains(byte))

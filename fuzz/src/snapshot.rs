@@ -1,4 +1,4 @@
-//! Fuzzes the member lists in `join_ack`, compared with the hub's members.
+//! Fuzzes the member list in `join_ack`, which is compared with the hub's members.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use bytes::Bytes;
 use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
-/// The maximum number of events per input.
+/// The maximum number of events in an input.
 const EVENTS: usize = 300;
 
 /// Checks that a `join_ack` contains a JSON array with the ids of the room's members in order,
-/// no matter which clients join and leave in which order, and that chunks shared with an
+/// whichever clients have joined and left before, and that the chunks which it shares with an
 /// earlier snapshot do not change.
 ///
-/// The first byte is the initial number of connections. Every two bytes after it form one
-/// event: join, leave, close or open, and the index of a connection.
+/// The first byte is the number of connections at the start. Each two bytes after it are an event:
+/// a join, leave, close or open, and the index of a connection.
 pub fn snapshot(data: &[u8]) {
     let Some((&count, events)) = data.split_first() else { return };
     let mut crowd = Crowd::default();
@@ -40,7 +40,7 @@ struct Crowd {
     opened: u32,
     conns: Vec<(ConnId, ConnKey)>,
     members: BTreeSet<ConnId>,
-    /// The chunks of the last snapshot, and a copy of their contents.
+    /// The chunks of the last snapshot, and a copy of their bytes.
     shared: (Vec<Bytes>, Vec<u8>),
 }
 
@@ -84,7 +84,7 @@ impl Crowd {
         assert!(self.handle(Input::Gone { conn }).is_none());
     }
 
-    /// Passes an input to the hub. Returns the snapshot that the hub sends, if any.
+    /// Passes an input to the hub. Returns the snapshot that the hub sends, if it sends one.
     fn handle(&mut self, input: Input<'_>) -> Option<Vec<u8>> {
         let mut snapshot_text = None;
         for action in self.hub.handle(Duration::ZERO, input) {

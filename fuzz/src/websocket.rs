@@ -1,16 +1,17 @@
-//! Fuzzes WebSocket decoders, compared with the simple model.
+//! Fuzzes WebSocket decoders, which are compared with a simple model.
 
 use roomer_proto::websocket::deflate::{Agreement, Deflater, Inflater};
 use roomer_proto::websocket::{Decoder, Feed, Kind, Limits};
 
 use crate::model::{self, Expected, Seen};
 
-/// Checks that any byte stream produces the model's events, with and without compression, however
-/// the stream is split into chunks and however late the events are read. A decoder must not panic,
-/// and may buffer at most about twice the bytes received.
+/// Checks, for arbitrary bytes, that a decoder returns the same events as the model, with and
+/// without compression, however the stream is split into chunks, and however late the events are
+/// read. A decoder must not panic, and may buffer at most about twice the bytes that it has
+/// received.
 ///
-/// The low four bits of the first byte give the number of chunk sizes that follow. Each is
-/// stored minus one, and they are used cyclically. The rest is the stream.
+/// The low four bits of the first byte are the number of chunk sizes that follow. Each size is
+/// stored minus one, and they are used in a cycle. All other bytes are the stream.
 pub fn websocket(data: &[u8]) {
     let Some((count, rest)) = data.split_first() else {
         return;
@@ -37,7 +38,8 @@ pub fn websocket(data: &[u8]) {
     compressed(wire);
 }
 
-/// Tests arbitrary bytes as a compression offer, as compressed data, and as a message to compress.
+/// Uses arbitrary bytes as an offer of compression, as compressed data, and as a message to
+/// compress.
 fn compressed(bytes: &[u8]) {
     const MAX: usize = 1000;
     if let Some(agreement) = Agreement::accept([bytes]) {
@@ -55,7 +57,7 @@ fn compressed(bytes: &[u8]) {
     }
 }
 
-/// Limits small enough for a fuzzer to reach.
+/// Returns limits so small that a fuzzer can reach them.
 fn small_limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_message = 1000;
@@ -71,7 +73,7 @@ fn check(
     expected: &Expected,
     new: impl Fn() -> Decoder,
 ) {
-    // Read all events of each chunk before the next chunk.
+    // Read all events after each chunk.
     let mut decoder = new();
     let (mut seen, mut received) = (Vec::new(), 0);
     for chunk in chunks(wire, sizes) {
@@ -85,7 +87,7 @@ fn check(
     assert_eq!(seen, expected.seen, "in chunks of {sizes:?}");
     check_end(&decoder, wire, expected);
 
-    // Read only one event per chunk, and the remaining ones at the end without new bytes.
+    // Read only one event after each chunk, and all others at the end, without further bytes.
     let mut decoder = new();
     let mut seen = Vec::new();
     for chunk in chunks(wire, sizes) {
@@ -106,7 +108,8 @@ fn check_end(decoder: &Decoder, wire: &[u8], expected: &Expected) {
     assert!(decoder.held() <= allowance(wire.len() - expected.last_boundary));
 }
 
-/// Returns the maximum memory for `bytes` of input, given that buffers grow by doubling.
+/// Returns the maximum memory that a decoder may use for this number of bytes: buffers grow by
+/// doubling.
 fn allowance(bytes: usize) -> usize {
     2 * bytes + 64
 }

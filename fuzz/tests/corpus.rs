@@ -1,9 +1,10 @@
-//! Runs all fuzz targets on the committed corpus.
+//! Runs all fuzz targets with the committed corpus.
 
 use std::fs;
 use std::path::Path;
 
-/// Runs `body` on every file in a target's corpus, which must contain at least `count` files.
+/// Runs `body` with every file in the corpus of a target, which must contain at least `count`
+/// files.
 fn replay(target: &str, count: usize, body: fn(&[u8])) {
     let folder = Path::new("corpus").join(target);
     let mut paths: Vec<_> = fs::read_dir(folder)
@@ -13,7 +14,7 @@ fn replay(target: &str, count: usize, body: fn(&[u8])) {
     paths.sort();
     assert!(paths.len() >= count, "{} files", paths.len());
     for path in paths {
-        // A failing test prints this if the body panics.
+        // If `body` panics, the output of the failed test ends with the path of the file.
         println!("{}", path.display());
         body(&fs::read(&path).expect("a readable file"));
     }

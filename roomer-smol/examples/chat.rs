@@ -1,4 +1,4 @@
-//! The chat server on smol, with the same flags and page as on tokio.
+//! The chat server on smol. It has the same flags and the same page as on tokio.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;

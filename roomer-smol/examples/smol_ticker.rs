@@ -1,5 +1,5 @@
-//! A game server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. It runs the
-//! same game as the example `ticker`; only the timer differs.
+//! A game server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. It is the same
+//! game as in the example `ticker`, and differs only in its timer.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;
@@ -29,7 +29,7 @@ async fn start() -> Outcome {
 
 pub async fn run(listener: TcpListener, stop: impl Future) -> Outcome {
     let server = game::server()?;
-    // The task is cancelled when this handle is dropped at the end of the function.
+    // At the end of the function, this handle is dropped, which cancels the task.
     let _clock = smol::spawn(keep_ticking(server.clone()));
     Ok(serve_until(listener, server, stop).await?)
 }

@@ -1,8 +1,8 @@
 //! A page for room administrators: run `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples
 //! --example admin`, then open the URL that it prints. Clients connect to `ws://127.0.0.1:8080/ws`.
 //!
-//! The page itself is public, but its requests require the token. The token is in the URL's fragment,
-//! which browsers do not send; the page sends it in a header.
+//! The page itself is public, but its requests need the token. The token is in the fragment of the
+//! URL, which browsers do not send; the page sends it in a header.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::cmp::Reverse;
@@ -23,7 +23,8 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// The maximum number of rooms on the page, largest first, and of members listed per room.
+/// The maximum number of rooms on the page, which are the largest ones, and of members that are
+/// listed for each.
 const MOST: usize = 100;
 
 #[tokio::main]
@@ -68,7 +69,7 @@ async fn page() -> impl IntoResponse {
     ([(CONTENT_SECURITY_POLICY, policy)], Html(include_str!("admin.html")))
 }
 
-/// Rejects requests without the token.
+/// Rejects a request that does not contain the token.
 async fn guard(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
     let given = request.headers().get(AUTHORIZATION).and_then(|given| given.to_str().ok());
     if given.and_then(|given| given.strip_prefix("Bearer ")) != Some(&token) {
@@ -123,8 +124,8 @@ async fn state(State(server): State<Server>) -> Result<impl IntoResponse, Status
     Ok(([(CONTENT_TYPE, "application/json")], body))
 }
 
-/// Removes a connection from the room named in the body. The room is not in the path, since clients
-/// choose room names, and some names cannot be part of a path.
+/// Removes a connection from the room that is named in the body. Clients choose the names of rooms,
+/// and not every name can be part of a path.
 async fn kick(State(server): State<Server>, Path(id): Path<String>, room: String) -> StatusCode {
     done(ConnId::parse(&id).is_some_and(|id| server.kick(id, &room)))
 }

@@ -1,7 +1,7 @@
-//! Rooms in an axum application, sharing its state and its middleware: run `ADMIN_TOKEN=secret cargo
-//! run -p roomer-tokio-examples --example axum`, then connect to `ws://127.0.0.1:8080/ws` with or
-//! without a header `X-Name`. `http://127.0.0.1:8080/stats` shows statistics. To remove a client from a
-//! room, run `curl -X POST -H 'Authorization: Bearer secret'
+//! Rooms in an axum application, which share its state and its middleware: run `ADMIN_TOKEN=secret
+//! cargo run -p roomer-tokio-examples --example axum`, then connect to `ws://127.0.0.1:8080/ws`
+//! with or without a header `X-Name`. `http://127.0.0.1:8080/stats` shows statistics. To remove a
+//! client from a room, run `curl -X POST -H 'Authorization: Bearer secret'
 //! http://127.0.0.1:8080/rooms/lobby/kick/ID`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
@@ -38,7 +38,7 @@ async fn start() -> Outcome {
     run(listener, &token, stop).await
 }
 
-/// The state of all routes, including the rooms.
+/// The state that all routes share. It contains the rooms.
 #[derive(Clone)]
 struct App {
     rooms: Server,
@@ -66,7 +66,7 @@ pub async fn run(
         .with_state(App { rooms: rooms.clone(), admin: token.into() })
         .into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
-    // axum does not close upgraded connections; the room server does.
+    // axum does not close connections that were upgraded, so the room server must.
     rooms.shutdown();
     let _ = timeout(rooms.drain_timeout(), rooms.drained()).await;
     Ok(())
@@ -77,7 +77,7 @@ async fn stats(State(app): State<App>) -> String {
     format!("{} connections in {} rooms\n", stats.connections, stats.rooms)
 }
 
-/// Removes a connection from a room. For administrators.
+/// Removes a connection from a room. Only for administrators.
 async fn kick(
     State(app): State<App>,
     Path((room, id)): Path<(String, String)>,
@@ -93,9 +93,9 @@ async fn kick(
     }
 }
 
-/// Adds the user's claims to a request. The client's address is found by `mount` itself.
+/// Adds the claims of the user to a request. `mount` finds the address of the client itself.
 async fn introduce(mut request: Request, next: Next) -> Response {
-    // A real application would read a session cookie.
+    // A real application would read a session cookie instead.
     let name = request.headers().get("x-name").and_then(|name| name.to_str().ok());
     let claims: Claims = name.map(|name| ("name".into(), name.into())).into_iter().collect();
     request.extensions_mut().insert(claims);

@@ -1,7 +1,7 @@
 //! A TCP load balancer: `cargo run -p roomer-tokio-examples --example balance -- HOST:PORT
-//! HOST:PORT` forwards each connection to the next of these backends in turn. A WebSocket is a
-//! single connection, so it stays with its backend until either side closes it. `cluster/run`
-//! starts the balancer in front of two chat servers.
+//! HOST:PORT` forwards connections to these backends in turn. A WebSocket is a single connection,
+//! so it stays with its backend until one of the two sides closes it. `cluster/run` starts the
+//! balancer in front of two chat servers.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::Path;
@@ -15,7 +15,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-/// The timeout for connecting to a backend, before the next one is tried.
+/// How long to wait for a connection to a backend before the next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[tokio::main]
@@ -38,7 +38,8 @@ async fn start() -> Outcome {
     Ok(())
 }
 
-/// Returns a backend's address, `HOST:PORT`. Names are resolved for each connection.
+/// Returns the address of a backend, `HOST:PORT`. A name in it is resolved again for each
+/// connection.
 fn backend(text: &Path) -> Outcome<String> {
     let text = text.to_string_lossy();
     match text.rsplit_once(':') {
@@ -47,7 +48,7 @@ fn backend(text: &Path) -> Outcome<String> {
     }
 }
 
-/// Accepts connections until the future is dropped.
+/// Accepts connections, until the future is dropped.
 pub async fn run(listener: TcpListener, backends: Arc<[String]>) {
     let mut first = 0;
     loop {
@@ -58,15 +59,15 @@ pub async fn run(listener: TcpListener, backends: Arc<[String]>) {
             }
             Err(error) => {
                 eprintln!("cannot accept a connection: {error}");
-                // While no descriptors are free, each attempt fails immediately.
+                // While there are no free descriptors, every attempt fails immediately.
                 sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-/// Connects the client to the first backend in turn that accepts the connection. If none does,
-/// closes the client's connection.
+/// Connects the client to the first backend, in turn, that accepts the connection. If there is
+/// none, closes the client's connection.
 async fn forward(mut client: TcpStream, backends: Arc<[String]>, first: usize) {
     for backend in backends[first..].iter().chain(&backends[..first]) {
         let mut server = match timeout(CONNECT_TIMEOUT, TcpStream::connect(backend)).await {
@@ -80,8 +81,8 @@ async fn forward(mut client: TcpStream, backends: Arc<[String]>, first: usize) {
                 continue;
             }
         };
-        // Disable Nagle's algorithm so that small messages are not delayed. An error only means
-        // that either end has closed.
+        // Disable Nagle's algorithm, which would delay small messages. An error only means that one
+        // of the ends has closed.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let _ = copy_bidirectional(&mut client, &mut server).await;
         return;

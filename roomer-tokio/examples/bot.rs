@@ -1,6 +1,6 @@
 //! A chat bot: start `cargo run -p roomer-tokio --example chat`, and then `cargo run -p
 //! roomer-tokio-examples --example bot -- ws://127.0.0.1:8080/ws lobby`. It answers members that
-//! write `!who`, `!count` or `!help`. It reconnects automatically when the server restarts.
+//! write `!who`, `!count` or `!help`. When the server restarts, the bot reconnects.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;
@@ -30,7 +30,7 @@ async fn start() -> Outcome {
 
 pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
     let client = Client::connect(url).map_err(|error| format!("{url}: {error}"))?;
-    // Subscribe before the join so that no event is missed.
+    // Subscribe before the join, so that no event is missed.
     let mut events = client.events();
     let room = client.join(room);
     let mut stop = pin!(stop);
@@ -41,7 +41,8 @@ pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
             _ = &mut stop => break,
         };
         match event {
-            // Members of the chat page announce their names, again after each new connection.
+            // On the chat page, members announce their names, and do so again on each new
+            // connection.
             Some(Event::Joined { room: of } | Event::Rejoined { room: of, .. })
                 if *of == *room.name() =>
             {
@@ -54,7 +55,7 @@ pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
                 if message.room == *room.name() && message.event == *"chat" =>
             {
                 heard += 1;
-                // Other clients may send arbitrary bytes.
+                // Other clients may send any bytes.
                 let asked = message.text().unwrap_or_default();
                 if let Some(answer) = answer(asked, &room, heard) {
                     room.send("chat", answer)?;
@@ -65,7 +66,7 @@ pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
             }
             Some(Event::Closed(closing)) => return Err(format!("closed: {closing:?}").into()),
             None => break,
-            // The client itself reopens a lost connection.
+            // If the connection is lost, the client reconnects by itself.
             Some(_) => {}
         }
     }

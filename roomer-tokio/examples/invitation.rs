@@ -1,10 +1,10 @@
 //! Private rooms: run `cargo run -p roomer-tokio-examples --example invitation`, then connect to
 //! `ws://127.0.0.1:8080/ws`.
 //!
-//! The first client that joins a room whose name starts with `private:` becomes its owner. It invites
-//! other clients by sending `invite` with their id to the room; they receive `invited` with the room's
-//! name. A client without an invitation receives `leave_ack`. When the owner leaves, all members are
-//! removed.
+//! The first client that joins a room whose name begins with `private:` becomes the owner of the
+//! room. To invite another client, the owner sends `invite` with that client's id to the room; the
+//! other client receives `invited` with the name of the room. A client that was not invited
+//! receives `leave_ack`. When the owner leaves, all members are removed.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,7 @@ async fn start() -> Outcome {
     run(listener, stop).await
 }
 
-/// The state of the private rooms, by name.
+/// The state of each private room, by name.
 #[derive(Default)]
 struct Private(Mutex<BTreeMap<String, Room>>);
 
@@ -74,14 +74,14 @@ fn invite(conn: &Conn, message: &Message<'_>) -> HandlerResult {
     let mut rooms = conn.state::<Private>().rooms();
     let room = rooms.get_mut(message.room).filter(|room| room.owner == conn.id());
     room.ok_or("only the owner of a private room may invite")?.guests.insert(guest);
-    // Unlock before the call, since a hook that the call triggers may take the lock.
+    // Unlock first: the call may run a hook, which locks the state again.
     drop(rooms);
     conn.send_to_client(guest.as_str(), "invited", message.room.as_bytes());
     Ok(())
 }
 
-/// Handles a leave. When the owner leaves, its invitations expire and its guests are removed from the
-/// room.
+/// Handles a leave. If the owner has left, its invitations expire, and the other members are
+/// removed.
 fn leave(conn: &Conn, room: &str) {
     let mut rooms = conn.state::<Private>().rooms();
     if rooms.get(room).is_none_or(|private| private.owner != conn.id()) {

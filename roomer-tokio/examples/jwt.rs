@@ -1,6 +1,6 @@
-//! A server that accepts clients with a valid JSON Web Token: `JWT_SECRET=secret cargo run -p
+//! A server that accepts only clients with a valid JSON Web Token: `JWT_SECRET=secret cargo run -p
 //! roomer-tokio-examples --example jwt`. It prints a URL with a token that is valid for an hour.
-//! Programs send tokens as `Authorization: Bearer …`. Browsers cannot set headers, and send them as
+//! Programs send a token as `Authorization: Bearer …`. Browsers cannot set headers; they send it as
 //! a subprotocol or as `?token=…`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
@@ -34,16 +34,16 @@ async fn start() -> Outcome {
     run(listener, secret.as_bytes(), stop).await
 }
 
-/// A token's claims.
+/// The claims in a token.
 #[derive(Serialize, Deserialize)]
 struct Token {
-    /// The user's name.
+    /// The name of the user.
     sub: String,
-    /// When the token expires, as a Unix time.
+    /// The Unix time at which the token expires.
     exp: u64,
 }
 
-/// Issues a token, as a login page would.
+/// Returns a new token, as a login page would.
 pub fn issue(secret: &[u8], name: &str, until: u64) -> Outcome<String> {
     hs256::install();
     let token = Token { sub: name.into(), exp: until };
@@ -53,8 +53,8 @@ pub fn issue(secret: &[u8], name: &str, until: u64) -> Outcome<String> {
 pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Outcome {
     hs256::install();
     let key = DecodingKey::from_secret(secret);
-    // These rules require `exp`, permit clocks to differ by a minute, and accept no other
-    // algorithm, in particular not `none`.
+    // These rules require `exp`, and permit clocks to differ by a minute. They accept no other
+    // algorithm, and in particular not `none`.
     let rules = Validation::new(Algorithm::HS256);
     let server = Server::builder()
         .authorize(move |request| {
@@ -62,7 +62,7 @@ pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Out
                 request.token().ok_or_else(|| Rejection::unauthorized("a token, please"))?;
             match jsonwebtoken::decode::<Token>(&*token, &key, &rules) {
                 Ok(token) => {
-                    // The connection is closed when the token expires.
+                    // The server closes the connection when the token expires.
                     let rest = token.claims.exp + rules.leeway;
                     let rest = rest.saturating_sub(jsonwebtoken::get_current_timestamp());
                     Ok(Claims::new().user(token.claims.sub).good_for(Duration::from_secs(rest)))

@@ -1,4 +1,4 @@
-//! The examples for tokio as modules, which lets both programs and tests run them.
+//! The examples for tokio as modules, so that both programs and tests can run them.
 #![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
 pub mod admin;

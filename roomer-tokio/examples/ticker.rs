@@ -1,7 +1,7 @@
 //! A game server: run `cargo run -p roomer-tokio-examples --example ticker`, then connect to
 //! `ws://127.0.0.1:8080/ws`, join `arena`, send it `move` with payloads like `[1, 0]`, and receive
 //! `tick` 30 times a second: `{"tick": 7, "players": {"…id…": [1, 0]}}`. The game itself is in
-//! `support/game.rs`, which the example for smol shares.
+//! `support/game.rs`, and is the same for smol.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;
@@ -39,7 +39,7 @@ pub async fn run(listener: TcpListener, stop: impl Future) -> Outcome {
 
 async fn keep_ticking(server: Server) -> Result<(), JsonError> {
     let mut clock = interval(game::PERIOD);
-    // After a pause the game continues without making up for missed ticks.
+    // After a pause, the game continues at its normal rate, without the ticks that it has missed.
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for tick in 0.. {
         clock.tick().await;

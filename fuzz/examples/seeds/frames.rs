@@ -1,5 +1,4 @@
-//! Seeds for the frame target: each kind of item alone, and short exchanges between
-//! nodes.
+//! Seeds for the frame target: items of each kind on their own, and short exchanges between nodes.
 
 use std::net::SocketAddr;
 
@@ -11,7 +10,7 @@ use roomer_proto::{ConnId, PacketRef};
 
 use super::Seeds;
 
-/// The kinds of steps for the target; see `roomer_fuzz::frame`.
+/// The kinds of steps for the target, by their numbers; see `roomer_fuzz::frame`.
 const RAW: u8 = 0;
 const CONTROL: u8 = 1;
 const STREAM: u8 = 2;
@@ -21,7 +20,7 @@ const CLIENT: u8 = 5;
 const LINK: u8 = 6;
 const PUBLISH: u8 = 7;
 
-/// Opens a connection, and joins it to a room.
+/// A step that opens a connection, which then joins a room.
 const OPEN: [u8; 2] = [CLIENT, 0];
 const JOIN: [u8; 2] = [CLIENT, 8 + 3];
 
@@ -31,13 +30,13 @@ fn body(items: &[Item<'_>]) -> Vec<u8> {
     body
 }
 
-/// Encodes a step, followed by a length-prefixed part.
+/// Encodes a step that is followed by a part with a length prefix.
 fn step(first: &[u8], part: &[u8]) -> Vec<u8> {
     [first, &[part.len() as u8], part].concat()
 }
 
 pub(super) fn seeds() -> Seeds {
-    // The target's first peer, and one of that peer's connections.
+    // The first peer of the target, and one of the connections to that peer.
     let (peer, me) = (NodeId(2 << 32 | 1), NodeId(1 << 32 | 1));
     let id = peer.tag().id([7; 16]);
     let own = ConnId::from_random_bytes([1; 16]);

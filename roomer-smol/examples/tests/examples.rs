@@ -1,5 +1,4 @@
-//! Runs the examples over real sockets. The conformance tests cover the TLS
-//! example.
+//! Tests the examples over real sockets. The conformance tests cover the TLS example.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::thread;

@@ -1,4 +1,4 @@
-//! Tests of the examples' command lines. The cases are in `roomer_conformance::programs`.
+//! Tests the command lines of the examples. The cases are in `roomer_conformance::programs`.
 #![cfg(unix)]
 
 use std::process::ExitCode;

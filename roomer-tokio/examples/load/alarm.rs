@@ -1,11 +1,12 @@
-//! A timer that wakes the poll loop more precisely than its timeout in whole milliseconds.
+//! A timer that wakes the poll loop more precisely than its timeout, which is in whole
+//! milliseconds.
 
 use std::io;
 use std::time::Duration;
 
 use mio::{Registry, Token};
 
-/// The token of the alarm's events. No connection has this number.
+/// The token of the alarm's events. No connection has this token.
 pub const ALARM: Token = Token(usize::MAX);
 
 #[cfg(target_os = "linux")]
@@ -27,10 +28,10 @@ impl Alarm {
         Ok(Alarm(timer))
     }
 
-    /// Sets the alarm to expire once after `wait`, replacing an earlier setting.
+    /// Sets the alarm, which then expires once after `wait`. Replaces an earlier setting.
     pub fn set(&self, wait: Duration) -> io::Result<Option<Duration>> {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
-        // Zero would disarm the timer.
+        // A time of zero would disarm the timer.
         let wait = wait.max(Duration::from_nanos(1));
         let it_value =
             Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
@@ -54,7 +55,7 @@ impl Alarm {
         Ok(Alarm)
     }
 
-    /// Returns the time that the poll loop must wait, since this system has no alarm.
+    /// This system has no alarm. Returns how long the poll loop must wait instead.
     pub fn set(&self, wait: Duration) -> io::Result<Option<Duration>> {
         Ok(Some(wait))
     }

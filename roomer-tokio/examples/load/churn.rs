@@ -1,4 +1,4 @@
-//! The scenario `churn`: connections join and leave new rooms as fast as the server answers.
+//! The scenario `churn`: connections join new rooms and leave them, as fast as the server answers.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::process::{Process, Watch};
 use crate::report::{Progress, Report};
 
 struct Churn {
-    /// Each connection's current room, and the number of its earlier rooms.
+    /// For each connection, its current room, and the number of rooms before that one.
     rooms: Vec<(String, u64)>,
     inside: Vec<bool>,
     stopped: bool,
@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Outcome {
         out.join(conn, room);
     }
     churn.go_on(&mut net, options.warmup)?;
-    // Measure only operations after the warm-up.
+    // Measure only what happens after the warm-up.
     let (joins, leaves, watch) = (churn.joins, churn.leaves, Watch::start(&server));
     churn.go_on(&mut net, options.secs)?;
     let (joins, leaves) = (churn.joins - joins, churn.leaves - leaves);
@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> Outcome {
     report.put("ops_per_s", (joins + leaves) as f64 / wall);
     report.put("rss_ready_kib", rss);
     report.put("rss_end_kib", server.rss());
-    // Wait for the operations in flight so that an unanswered one is detected.
+    // Wait for the operations in flight: if one is not answered, that is a fault.
     churn.stopped = true;
     while churn.unanswered > 0 && net.quiet_for() < options.patience {
         net.turn(Duration::from_millis(20), &mut churn)?;

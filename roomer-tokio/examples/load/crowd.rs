@@ -1,5 +1,5 @@
-//! The scenarios with many connections in `root`: the cost of an idle connection, and whether
-//! member lists converge while connections join as fast as they can.
+//! The scenarios with many connections in `root`. They measure what an idle connection costs, and
+//! check whether member lists converge while connections join as fast as they can.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,11 +15,11 @@ use crate::options::Options;
 use crate::process::{Process, Watch};
 use crate::report::{Progress, Report};
 
-/// The maximum number of direct messages in flight while every idle connection is woken.
+/// While idle connections are woken by direct messages, the maximum number of messages in flight.
 const AT_ONCE: usize = 256;
 
-/// A set of ids, represented by their count and the sum of their hashes. A duplicate or missing id
-/// changes both; ten thousand lists of ten thousand ids fit into 160 KB.
+/// A set of ids, represented by their number and the sum of their hashes. If an id is missing or
+/// duplicated, both change. Ten thousand sets of ten thousand ids fit into 160 KB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Set {
     count: u64,
@@ -38,7 +38,7 @@ impl Set {
     }
 }
 
-/// Returns a hash that spreads well. It needs no key, since the ids are not chosen by an attacker.
+/// Returns a hash of an id. It needs no key, because no attacker chooses the ids.
 fn hash(id: &[u8]) -> u64 {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     for chunk in id.chunks(8) {
@@ -51,7 +51,7 @@ fn hash(id: &[u8]) -> u64 {
     state
 }
 
-/// The members of `root` as seen by each connection.
+/// For each connection, the members of `root` that it has been notified of.
 struct Lists {
     lists: Vec<Set>,
     notices: u64,
@@ -78,12 +78,12 @@ impl Listener for Lists {
 }
 
 impl Lists {
-    /// Returns how many connections have the correct list.
+    /// Returns the number of connections whose set of members is right.
     fn true_ones(&self, conns: std::ops::Range<usize>, truth: Set) -> usize {
         self.lists[conns].iter().filter(|list| **list == truth).count()
     }
 
-    /// Waits until all connections have the correct list, or until nothing more arrives.
+    /// Waits until the sets of all connections are right, or until nothing arrives any more.
     fn converge(
         &mut self,
         net: &mut Net,
@@ -133,7 +133,7 @@ pub fn joinstorm(options: &Options) -> Outcome {
     report.put("rss_peak_kib", server.peak());
     report.put("rss_end_kib", server.rss());
 
-    // Some connections leave, and the others must be notified.
+    // Some connections leave, and all others must be notified of that.
     let stay = conns - options.leave;
     for conn in stay..conns {
         net.leave(conn)?;
@@ -145,7 +145,7 @@ pub fn joinstorm(options: &Options) -> Outcome {
     Ok((report, lists.faults))
 }
 
-/// Counts received direct messages.
+/// Counts the direct messages that were received.
 #[derive(Default)]
 struct Woken {
     got: usize,
@@ -173,24 +173,25 @@ pub fn idle(options: &Options) -> Outcome {
     let start_kib = server.rss();
     let each = |kib: Option<u64>| Some((kib? as f64 - start_kib? as f64) * 1024.0 / conns as f64);
     let mut net = Net::new(options)?;
-    // Each new connection is announced to all earlier ones, but here only the server's memory matters.
+    // Each new connection is announced to all earlier ones. Do not parse the notices, since only
+    // the memory of the server matters here.
     net.skim = true;
-    // Packets that a session keeps until they are acknowledged, up to 5 s later, do not count towards
-    // the cost of an idle connection.
+    // A session keeps packets until they are acknowledged, which may take 5 s. They must not count
+    // as the cost of an idle connection.
     net.eager_acks = true;
     let watch = Watch::start(&server);
     net.open(conns, options.timeout, &mut IgnoreAll)?;
     report.put("open_s", watch.elapsed().as_secs_f64());
     net.settle(Duration::from_secs(1), Duration::from_secs(60), &mut IgnoreAll)?;
     report.put("connect_cpu_us", watch.server_cpu().map(|cpu| cpu / conns as f64 * 1e6));
-    // A connection with unacknowledged packets is not idle.
+    // A connection is not idle as long as it has packets that are not acknowledged.
     net.settle_sessions(Duration::from_millis(200), &mut IgnoreAll)?;
     let idle_kib = server.rss();
     report.put("rss_start_kib", start_kib);
     report.put("rss_idle_kib", idle_kib);
     report.put("rss_per_idle_conn_bytes", each(idle_kib));
 
-    // Each connection receives a message and sends one.
+    // Each connection now receives a message, and sends one.
     net.skim = false;
     let mut woken = Woken::default();
     let (payload, mut sent) = (vec![b'.'; options.size], 0);

@@ -1,4 +1,5 @@
-//! The scenario `direct`: pairs of connections that immediately answer each other's direct messages.
+//! The scenario `direct`: pairs of connections that send each other direct messages, and answer
+//! immediately.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +64,7 @@ pub fn run(options: &Options) -> Outcome {
     watch.stop(got, &mut report);
     report.put("delivered", got);
     report.put("delivered_per_s", got as f64 / wall);
-    // Report round-trip latencies.
+    // Report the latencies of the round trips.
     pairs.trips.put(&mut report);
     pairs.stopped = true;
     while pairs.missing() > 0 && net.quiet_for() < options.patience {
@@ -85,7 +86,7 @@ impl Pairs {
         out.send(conn, &PacketRef { room: ROOT, event: EVENT, dst, src: "", payload });
     }
 
-    /// Returns the number of messages in flight.
+    /// Returns the number of messages that are in flight.
     fn missing(&self) -> u64 {
         let to = |conn: usize| self.ledger.missing(conn, 0, self.sent[conn ^ 1]);
         (0..self.sent.len()).map(to).sum()
@@ -127,7 +128,7 @@ impl Listener for Pairs {
             return;
         }
         self.got += 1;
-        // A pair's first connection starts each round trip and measures its duration.
+        // The first connection of a pair starts each round trip, and measures how long it takes.
         let due = if conn.is_multiple_of(2) {
             self.trips.add(out.now.saturating_sub(stamp.due));
             out.now

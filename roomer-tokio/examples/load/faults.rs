@@ -1,8 +1,8 @@
-//! Faults: protocol violations by the server.
+//! Faults: violations of the protocol by the server.
 
 use roomer_proto::PacketRef;
 
-/// Counts faults, and describes the first one.
+/// Counts faults. Only the first is described.
 #[derive(Debug, Default)]
 pub struct Faults {
     count: u64,
@@ -10,13 +10,13 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Records a fault. Only the first one is described.
+    /// Counts a fault. `words` describes it if it is the first one.
     #[cold]
     pub fn add(&mut self, words: impl FnOnce() -> String) {
         self.add_many(1, words);
     }
 
-    /// Records `count` faults of one kind.
+    /// Counts `count` faults of the same kind.
     pub fn add_many(&mut self, count: u64, words: impl FnOnce() -> String) {
         if count > 0 {
             self.first.get_or_insert_with(words);
@@ -33,7 +33,7 @@ impl Faults {
     }
 }
 
-/// Describes a packet, with the size of its payload instead of its bytes.
+/// Describes a packet. Instead of the payload, it contains the payload's size.
 pub fn show(packet: &PacketRef<'_>) -> String {
     let PacketRef { room, event, dst, src, payload } = packet;
     format!("{event:?} in {room:?} from {src:?} to {dst:?}, {} bytes", payload.len())

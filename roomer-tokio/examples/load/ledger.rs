@@ -1,9 +1,10 @@
-//! Delivery checks: no loss, no duplicate, and each sender's messages in order.
+//! Checks deliveries: no message is lost or duplicated, and the messages of each sender arrive in
+//! order.
 
 use crate::faults::Faults;
 
-/// The next expected message's number, for each listener and each sender that it receives from. A
-/// single comparison per delivery detects losses, duplicates and reordering.
+/// For each listener and each of its senders, the number of the next message that must arrive. A
+/// single comparison per delivery detects losses, duplicates and a wrong order.
 #[derive(Debug)]
 pub struct Ledger {
     senders: usize,
@@ -17,7 +18,8 @@ impl Ledger {
         Ledger { senders, next: vec![0; listeners * senders], lost: 0, again: 0 }
     }
 
-    /// Records a message received by a listener. Returns true if it was received for the first time.
+    /// Records a message that a listener has received. Returns true if the listener had not
+    /// received it before.
     #[inline]
     pub fn record(
         &mut self,
@@ -45,7 +47,7 @@ impl Ledger {
         true
     }
 
-    /// Returns how many of a sender's `sent` messages a listener has not received.
+    /// A sender has sent `sent` messages. Returns how many of them a listener has not received.
     pub fn missing(&self, listener: usize, sender: usize, sent: u64) -> u64 {
         sent.saturating_sub(self.next[listener * self.senders + sender])
     }

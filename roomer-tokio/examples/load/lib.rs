@@ -1,24 +1,27 @@
-//! A load generator for servers that implement roomer's protocol: one thread with one poll loop.
+//! A load generator for servers that implement roomer's protocol. It has one thread with a poll
+//! loop.
 //!
 //! `cargo run --release -p roomer-load -- --url ws://127.0.0.1:8080/ws --pid PID
 //! fanout --members 100 --window 16`
 //!
-//! It measures the server from outside (CPU of all threads and memory, by its process id) and
-//! checks what it receives: no loss, no duplicate, each sender's messages in order, correct member
-//! lists. Each run prints one line of JSON on stdout, and its progress if stderr is a terminal.
-//! Exit code 1 means that the server has violated a guarantee, 2 that the run could not be
-//! performed.
+//! It measures the server from outside (CPU time of all threads, and memory, by the process id),
+//! and checks what it receives: no message is lost or duplicated, the messages of each sender are
+//! in order, and member lists are right. Each run prints a line of JSON to stdout and, if stderr is
+//! a terminal, its progress there. Exit code 1 means that the server has violated a guarantee, and
+//! 2 that the run was not possible.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `options` | the command line |
-//! | `wire` | encoding a client's frames, and the stamp in a payload |
-//! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, opening, and precise wake-ups |
-//! | `process` | a process's CPU time and memory |
+//! | `wire` | encodes a client's frames, and the stamp in a payload |
+//! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, opening, and precise
+//! timers |
+//! | `process` | the CPU time and the memory of a process |
 //! | `faults`, `report` | violations; the line of JSON, latencies, progress |
-//! | `talk`, `ledger` | scenarios where room members send: `fanout`, `rooms`, `slow` |
+//! | `talk`, `ledger` | the scenarios in which members of rooms send: `fanout`, `rooms`, `slow` |
 //! | `direct`, `churn`, `crowd`, `resume` | the other scenarios |
-//! | `members`, `net/session` | the extended protocol: member notices; acknowledgements and resumption |
+//! | `members`, `net/session` | the extended protocol: notices about members; acknowledgements and
+//! resumption |
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod alarm;
@@ -51,7 +54,7 @@ use report::Report;
 
 type Outcome = Result<(Report, Faults), Box<dyn Error>>;
 
-/// Runs the program `name` with these arguments, and returns its exit code.
+/// Runs the generator under the name `name`, with these arguments. Returns its exit code.
 pub fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = match Options::from_args(name, args) {
         Ok(Some(options)) => options,
@@ -76,7 +79,7 @@ pub fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(first) = faults.first() {
                 report.put("violation", first);
             }
-            // A closed output does not invalidate the measurement.
+            // The measurement is valid even if the output was closed, so ignore an error.
             let _ = writeln!(std::io::stdout(), "{}", report.line());
             match faults.first() {
                 None => ExitCode::SUCCESS,
@@ -95,7 +98,7 @@ fn unable(name: &str, error: &dyn Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Raises the descriptor limit to one per connection plus a reserve.
+/// Raises the limit on descriptors to one per connection, plus a reserve.
 fn raise_descriptor_limit(connections: usize) -> Result<(), Box<dyn Error>> {
     let wanted = connections as u64 + 64;
     let limit = getrlimit(Resource::Nofile);

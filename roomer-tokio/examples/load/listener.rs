@@ -1,4 +1,4 @@
-//! The interface through which scenarios receive and answer packets.
+//! The interface through which scenarios receive packets and answer them.
 
 use std::io::Write as _;
 
@@ -7,15 +7,16 @@ use roomer_proto::PacketRef;
 
 use crate::wire;
 
-/// A scenario's receiving side.
+/// The part of a scenario that receives packets.
 pub trait Listener {
-    /// Handles a packet received after the connection has joined `root`.
+    /// Handles a packet that is received after the connection has joined `root`.
     fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>);
 
-    /// Handles the `join_ack` of `root`, after which the connection is open.
+    /// Handles the `join_ack` of `root`. After it, the connection is open.
     fn opened(&mut self, _conn: usize, _packet: &PacketRef<'_>) {}
 
-    /// Handles a resumed session. The server has handled `received` of the connection's packets.
+    /// Called when a session was resumed. The server has handled `received` packets of the
+    /// connection.
     fn resumed(&mut self, _out: &mut Out<'_>, _conn: usize, _received: u64) {}
 }
 
@@ -26,19 +27,19 @@ impl Listener for IgnoreAll {
     fn packet(&mut self, _: &mut Out<'_>, _: usize, _: &PacketRef<'_>) {}
 }
 
-/// Sends packets on behalf of a listener, at any time.
+/// Sends packets for a listener. It can be used at any time.
 pub struct Out<'n> {
     pub(crate) sockets: &'n [TcpStream],
     pub(crate) pending: &'n mut [Vec<u8>],
     pub(crate) scratch: &'n mut Vec<u8>,
-    /// The id of each connection, as assigned by the server.
+    /// For each connection, the id that the server has given to it.
     pub ids: &'n [String],
-    /// Nanoseconds since the generator started, updated at each read.
+    /// The time in nanoseconds since the generator has started, as of the last read.
     pub now: u64,
 }
 
 impl Out<'_> {
-    /// Sends one packet, immediately if the socket accepts it.
+    /// Sends a packet. It is written immediately, as far as the socket accepts it.
     pub fn send(&mut self, conn: usize, packet: &PacketRef<'_>) {
         let pending = &mut self.pending[conn];
         if !pending.is_empty() {
@@ -46,7 +47,7 @@ impl Out<'_> {
         }
         self.scratch.clear();
         wire::packet(packet, self.scratch);
-        // The next read detects a socket error.
+        // If the socket has failed, the next read returns the error.
         let written = (&self.sockets[conn]).write(self.scratch).unwrap_or(0);
         pending.extend(&self.scratch[written..]);
     }

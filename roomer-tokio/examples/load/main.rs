@@ -1,4 +1,4 @@
-//! The load generator as a separate program, the same as `roomer bench`.
+//! The load generator as a program of its own. `roomer bench` is the same.
 
 use std::process::ExitCode;
 

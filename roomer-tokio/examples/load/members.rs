@@ -1,9 +1,9 @@
-//! Decodes member notices in the plain and the extended protocol.
+//! Decodes notices about members, in the plain and in the extended protocol.
 
 use roomer_proto::extended::MEMBERS;
 use roomer_proto::{ConnId, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
-/// A change to a room's members.
+/// A change in the members of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Joined,
@@ -15,7 +15,7 @@ pub fn is_notice(packet: &PacketRef<'_>) -> bool {
     matches!(packet.event, NEW_MEMBER | MEMBER_LEFT | MEMBERS)
 }
 
-/// Calls `each` with each id in a notice.
+/// Calls `each` for each id in a notice.
 pub fn changes(packet: &PacketRef<'_>, mut each: impl FnMut(Change, &[u8])) {
     let mut change = match packet.event {
         NEW_MEMBER => return each(Change::Joined, packet.payload),
@@ -32,13 +32,13 @@ pub fn changes(packet: &PacketRef<'_>, mut each: impl FnMut(Change, &[u8])) {
     }
 }
 
-/// Returns the ids in a `join_ack`: `["ID"]`, or `{"members":[["ID",null]]}`.
+/// Returns the ids in a `join_ack`, whose form is `["ID"]`, or `{"members":[["ID",null]]}`.
 pub fn listed(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     quoted(payload).filter(|id| id.len() == ConnId::LEN)
 }
 
-/// Returns the strings in a payload. Ids contain no escapes, and the generator's connections have
-/// neither info nor users.
+/// Returns all strings in a payload. They are the ids: these contain no escapes, and the
+/// generator's connections have neither info nor users.
 fn quoted(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     payload.split(|byte| *byte == b'"').skip(1).step_by(2)
 }

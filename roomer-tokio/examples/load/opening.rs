@@ -1,4 +1,4 @@
-//! Opening a connection: the socket and the WebSocket handshake.
+//! Opens connections: the socket and the WebSocket handshake.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,18 +13,18 @@ use crate::options::Target;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// The number of connections per source address. By default, a server permits 8,192 concurrent
-/// handshakes per address.
+/// The number of connections from each source address. By default, a server permits 8,192
+/// handshakes per address at the same time.
 const PER_ADDRESS: usize = 8_000;
 /// The first port of each source address.
 const FIRST_PORT: usize = 10_000;
 
-/// The maximum length of a response's head in bytes.
+/// The maximum length of the head of a response, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Source addresses in 127/8 that are unique to this run, with ports assigned here. Otherwise
-/// earlier runs' ports in TIME_WAIT would slow down the kernel's search for a free port, or make it
-/// fail.
+/// Source addresses in 127/8 that only this run uses, with ports that are assigned here. Otherwise
+/// the search of the kernel for a free port would be slow or fail, because ports of earlier runs
+/// are in TIME_WAIT.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
     second: u8,
@@ -45,19 +45,20 @@ impl Source {
     }
 }
 
-/// Creates a socket that is not connected.
+/// Creates a socket that is not connected yet.
 pub fn socket(target: &Target) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(target.addr), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     Ok(TcpStream::from_std(socket.into()))
 }
 
-/// Makes a socket send a reset when it is dropped: unsent bytes are discarded, and its port is free.
+/// Configures a socket so that it sends a reset when it is dropped: unsent bytes are discarded, and
+/// its port is free immediately.
 pub fn reset(socket: &TcpStream) -> io::Result<()> {
     SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
-/// Creates a socket and starts to connect it to the server.
+/// Creates a socket, and starts to connect it to the server.
 pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(target.addr), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -65,7 +66,8 @@ pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpSt
     let local = matches!(target.addr.ip(), IpAddr::V4(ip) if ip.is_loopback());
     if local && cfg!(target_os = "linux") {
         socket.set_reuse_address(true)?;
-        // Another program may listen on this port on all addresses; if so, try the next port.
+        // Another program may listen on this port, on all addresses. In that case, try the next
+        // port.
         let mut attempts = 0..4;
         attempts
             .try_for_each(|attempt| match socket.bind(&source.address(conn, attempt).into()) {
@@ -86,7 +88,7 @@ pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpSt
     }
 }
 
-/// Adds a hint to a failed connection's error.
+/// Adds a hint to the error of a connection that has failed.
 pub fn explain(error: io::Error, target: &Target) -> io::Error {
     let words = match error.kind() {
         io::ErrorKind::ConnectionRefused => format!(
@@ -98,7 +100,7 @@ pub fn explain(error: io::Error, target: &Target) -> io::Error {
     io::Error::new(error.kind(), words)
 }
 
-/// Returns the WebSocket handshake request.
+/// Returns the request of the WebSocket handshake.
 pub fn request(target: &Target) -> Vec<u8> {
     format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -108,8 +110,8 @@ pub fn request(target: &Target) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Returns the length of the response's head, or `None` while it is incomplete. Fails if the
-/// response is not the expected one.
+/// Returns the length of the head of a response, or `None` if it is incomplete. Returns an error if
+/// it is not the response that must be sent.
 pub fn response(data: &[u8], target: &Target) -> io::Result<Option<usize>> {
     let Some(end) = data.windows(4).position(|window| window == b"\r\n\r\n") else {
         return match data.len() {

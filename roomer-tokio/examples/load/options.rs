@@ -1,4 +1,4 @@
-//! Parses the load generator's command line.
+//! Parses the command line of the load generator.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -69,12 +69,13 @@ pub enum Scenario {
     Resume,
 }
 
-/// The scenario and its parameters. Zero means the scenario's default until [`Options::from_args`] has
-/// replaced it.
+/// The scenario and its parameters. A parameter of zero means the default of the scenario, which
+/// [`Options::from_args`] fills in.
 #[derive(Debug)]
 pub struct Options {
     pub scenario: Scenario,
-    /// The servers: a single one, or a cluster's nodes, to which connections are assigned in turn.
+    /// The servers: one server, or the nodes of a cluster, to which connections are assigned in
+    /// turn.
     pub targets: Vec<Target>,
     pub pids: Vec<u32>,
     pub members: usize,
@@ -93,7 +94,7 @@ pub struct Options {
     pub secs: Duration,
     pub warmup: Duration,
     pub timeout: Duration,
-    /// How long to wait for the next packet while packets are missing.
+    /// While packets are missing, how long to wait for the next one.
     pub patience: Duration,
 }
 
@@ -106,7 +107,7 @@ pub struct Target {
 }
 
 impl Options {
-    /// Parses the command line. Returns `None` if it only requests help.
+    /// Parses the command line. Returns `None` if it only requests the help.
     pub fn from_args(
         name: &str,
         args: impl IntoIterator<Item = OsString>,
@@ -232,7 +233,7 @@ impl Options {
         Ok(())
     }
 
-    /// Returns the number of connections that the run needs.
+    /// Returns the number of connections that a run needs.
     pub fn connections(&self) -> usize {
         match self.scenario {
             Scenario::Fanout | Scenario::Slow => self.members,

@@ -1,23 +1,25 @@
-//! A process's CPU time and memory, measured from outside (Linux only; unknown on other systems).
+//! The CPU time and the memory of processes, measured from outside. They are known only on Linux.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::report::Report;
 
-/// If the precise CPU time differs from the coarse one by more than this, it is discarded, since
-/// threads have ended.
+/// If the precise CPU time differs from the coarse one by more than this part, threads have ended,
+/// and the precise time is wrong.
 const TOLERANCE: f64 = 0.05;
 
-/// The server's processes, or those of a cluster's nodes. Empty if unknown.
+/// The process of the server, or the processes of a cluster's nodes. Empty if they are not known.
 #[derive(Clone, Debug)]
 pub struct Process(Vec<u32>);
 
 #[derive(Clone, Copy, Debug)]
 struct Cpu {
-    /// The run time of the live threads in seconds, with nanosecond resolution.
+    /// The time in seconds for which the threads that still exist have run, in nanoseconds'
+    /// resolution.
     precise: f64,
-    /// The user and system time of the whole process in seconds, with a resolution of 10 ms.
+    /// The time in seconds that the whole process has used, in user and in kernel mode, with a
+    /// resolution of 10 ms.
     coarse: f64,
 }
 
@@ -33,7 +35,7 @@ impl Process {
         Process(vec![std::process::id()])
     }
 
-    /// Returns the CPU time used by all processes so far.
+    /// Returns the CPU time that all processes have used so far.
     fn cpu(&self) -> Option<Cpu> {
         let mut all = self.0.iter().map(|pid| cpu(*pid));
         let sum = |sum: Cpu, one: Option<Cpu>| {
@@ -44,7 +46,7 @@ impl Process {
         if self.0.is_empty() { None } else { all.try_fold(none, sum) }
     }
 
-    /// Sums a value of `/proc/PID/status` over all processes.
+    /// Returns the sum of a value in `/proc/PID/status` over all processes.
     fn status_kib(&self, key: &str) -> Option<u64> {
         let each = self.0.iter().map(|pid| -> Option<u64> {
             let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -54,17 +56,17 @@ impl Process {
         if self.0.is_empty() { None } else { each.sum() }
     }
 
-    /// Returns the resident memory in KiB.
+    /// Returns the resident memory of all processes, in KiB.
     pub fn rss(&self) -> Option<u64> {
         self.status_kib("VmRSS:")
     }
 
-    /// Returns the peak of resident memory since [`forget_peak`](Self::forget_peak), in KiB.
+    /// Returns the peak of the resident memory since [`forget_peak`](Self::forget_peak), in KiB.
     pub fn peak(&self) -> Option<u64> {
         self.status_kib("VmHWM:")
     }
 
-    /// Resets the peak, if the system permits it.
+    /// Resets the peak of the resident memory, if the system permits that.
     pub fn forget_peak(&self) {
         for pid in &self.0 {
             let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
@@ -76,10 +78,11 @@ impl Process {
     }
 }
 
-/// Returns the CPU time used by a process so far.
+/// Returns the CPU time that a process has used so far.
 fn cpu(pid: u32) -> Option<Cpu> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may contain any character. User and system time are fields 14 and 15.
+    // The name in parentheses may contain any characters. Fields 14 and 15 are the user and the
+    // system time.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<f64>().ok();
     let coarse = (ticks()? + ticks()?) / rustix::param::clock_ticks_per_second() as f64;
@@ -91,7 +94,7 @@ fn cpu(pid: u32) -> Option<Cpu> {
     Some(Cpu { precise: nanos / 1e9, coarse })
 }
 
-/// A period, and the resources that the server and the generator used during it.
+/// Measures the resources that the server and the generator use in a period of time.
 #[derive(Debug)]
 pub struct Watch {
     server: Process,
@@ -106,7 +109,7 @@ impl Watch {
         Watch { server: server.clone(), at: Instant::now(), cpu, own: Process::own().cpu() }
     }
 
-    /// Returns the CPU time used by the server so far, in seconds.
+    /// Returns the CPU time that the server has used so far, in seconds.
     pub fn server_cpu(&self) -> Option<f64> {
         used(self.cpu, self.server.cpu())
     }
@@ -115,7 +118,8 @@ impl Watch {
         self.at.elapsed()
     }
 
-    /// Ends the period: reports its measurements, and the CPU time per unit of work as `cpu_us`.
+    /// Ends the period. Adds its measurements to the report, and the CPU time per unit of work as
+    /// `cpu_us`.
     pub fn stop(&self, units: u64, report: &mut Report) {
         let wall = self.at.elapsed().as_secs_f64();
         let server = self.server_cpu();
@@ -130,8 +134,8 @@ impl Watch {
     }
 }
 
-/// Returns the CPU time between two measurements, in seconds. If threads have ended in between, the
-/// precise values lack them, so the coarse values are used.
+/// Returns the CPU time between two measurements, in seconds. If threads have ended in between,
+/// their time is missing in the precise values, so the coarse ones are used.
 fn used(from: Option<Cpu>, to: Option<Cpu>) -> Option<f64> {
     let (from, to) = (from?, to?);
     let (precise, coarse) = (to.precise - from.precise, to.coarse - from.coarse);

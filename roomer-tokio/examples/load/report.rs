@@ -1,4 +1,4 @@
-//! A run's output: one line of JSON with latencies, and progress on a terminal.
+//! The output of a run: a line of JSON with latencies, and the progress on a terminal.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stderr};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// A flat JSON object, whose keys keep the order of insertion.
+/// A JSON object without nested objects. The keys are in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Report(String);
 
@@ -78,13 +78,13 @@ impl<T: Figure> Figure for Option<T> {
     }
 }
 
-/// A histogram of latencies in nanoseconds, with three significant digits.
+/// A histogram of latencies in nanoseconds, with a precision of three digits.
 #[derive(Debug)]
 pub struct Latencies(Histogram<u64>);
 
 impl Latencies {
     pub fn new() -> Latencies {
-        // From a microsecond to ten minutes. The bounds are constant and valid, so this cannot fail.
+        // From a microsecond to ten minutes. These bounds are valid, so the call cannot fail.
         Latencies(Histogram::new_with_bounds(1000, 600_000_000_000, 3).expect("valid bounds"))
     }
 
@@ -106,7 +106,8 @@ impl Latencies {
     }
 }
 
-/// A line on the terminal that is overwritten repeatedly. Writes nothing if there is no terminal.
+/// A line on the terminal that is written again and again. If there is no terminal, nothing is
+/// written.
 #[derive(Debug)]
 pub struct Progress {
     shown: bool,

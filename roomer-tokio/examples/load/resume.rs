@@ -1,9 +1,9 @@
-//! The scenario `resume`: all clients lose their sockets at the same time, as when a balancer restarts,
-//! and resume their sessions.
+//! The scenario `resume`: all clients lose their sockets at the same time, as when a load balancer
+//! restarts, and then resume their sessions.
 //!
-//! The clients are in small rooms, each with two observers that keep their sockets: one uses the plain
-//! protocol, and one the extended protocol. They send to the rooms while the clients are disconnected,
-//! and must not be notified of any change.
+//! The clients are in small rooms. In each room there are also two observers, which keep their
+//! sockets: one uses the plain protocol, the other the extended protocol. The observers send to the
+//! rooms while the clients are disconnected, and must not be notified of any change.
 
 use std::io;
 use std::ops::Range;
@@ -24,37 +24,40 @@ use crate::wire::Stamp;
 
 const EVENT: &str = "m";
 
-/// The event of a message to `root`, after which no earlier notice about `root` can arrive.
+/// The event of a message to `root`. No notice about `root` that was sent before it can arrive
+/// after it.
 const MARK: &str = "mark";
 
-/// The number of rooms per observer; a server permits 1,100 by default.
+/// The number of rooms in which each observer is. By default, a server permits 1,100.
 const ROOMS_EACH: usize = 1000;
 
-/// The maximum number of joins in flight.
+/// The maximum number of joins that are in flight.
 const JOINS: usize = 64;
 
-/// How long the server's CPU time must remain unchanged before all lost sockets count as detected.
+/// If the CPU time of the server does not change for this long, the server has noticed all lost
+/// sockets.
 const STILL: Duration = Duration::from_millis(200);
 
 struct Returns {
     names: Vec<String>,
     members: usize,
-    /// The number of plain observers, which come before the clients. The same number of extended ones
-    /// follows.
+    /// The number of observers with the plain protocol, which are the first connections. They are
+    /// followed by the same number with the extended protocol, and then by the clients.
     observers: usize,
     clients: Range<usize>,
     payload: Vec<u8>,
     joined: usize,
-    /// The number of messages sent to each room.
+    /// The number of messages that were sent to each room.
     sent: u64,
     received: u64,
-    /// The number of [`MARK`]s received.
+    /// The number of [`MARK`]s that were received.
     marks: usize,
-    /// True while observers must not receive notices.
+    /// True while the observers must not receive any notices.
     is_quiet: bool,
-    /// The notices received during that time by plain observers, extended observers and clients.
+    /// The number of notices that arrived in that time: at plain observers, at extended observers,
+    /// and at clients.
     notices: [u64; 3],
-    /// One entry for each observer in each room, and one for each client.
+    /// The deliveries, with an entry for each observer in each room, and for each client.
     ledger: Ledger,
     faults: Faults,
 }
@@ -78,13 +81,13 @@ pub fn run(options: &Options) -> Outcome {
     net.settle(Duration::from_millis(150), options.timeout, &mut IgnoreAll)?;
     net.skim = false;
     returns.join(&mut net, options.timeout)?;
-    // After these, no notices about earlier joins arrive.
+    // When these messages have arrived, no notice about an earlier join can arrive.
     returns.exchange(&mut net, 1, away, options.timeout)?;
     returns.mark(&mut net, options.timeout)?;
     net.settle_sessions(Duration::from_millis(150), &mut returns)?;
     report.put("rss_ready_kib", server.rss());
 
-    // Cut all sockets. Measure the cost of detecting that, and the memory of the kept sessions.
+    // Cut all sockets. Measure what it costs to notice that, and how much memory the sessions need.
     returns.is_quiet = true;
     let watch = Watch::start(&server);
     net.cut(clients.clone())?;
@@ -98,7 +101,7 @@ pub fn run(options: &Options) -> Outcome {
     report.put("kept_cpu_us", watch.server_cpu().map(|cpu| cpu / away as f64 * 1e6));
     report.put("rss_kept_kib", server.rss());
 
-    // Resume, and wait until each client has received the messages that it missed.
+    // Resume all sessions. Wait until each client has received the messages that it has missed.
     net.inflight = options.inflight;
     let deadline = Instant::now() + options.timeout;
     let (watch, mut progress) = (Watch::start(&server), Progress::new());
@@ -117,7 +120,7 @@ pub fn run(options: &Options) -> Outcome {
     report.put("refused", net.sessions.refused);
     report.put("rss_back_kib", server.rss());
 
-    // If all sessions were resumed, one more message must reach each member once.
+    // If all sessions were resumed, each member must receive one more message exactly once.
     if net.sessions.refused == 0 {
         returns.exchange(&mut net, 1, away, options.timeout)?;
     }
@@ -150,14 +153,15 @@ impl Returns {
         }
     }
 
-    /// Iterates over the connections in a room: both observers, then clients.
+    /// Iterates over the connections in a room: the two observers, and then the clients.
     fn members(&self, room: usize) -> impl Iterator<Item = usize> + use<> {
         let (observer, first) = (room / ROOMS_EACH, self.clients.start + room * self.members);
         let clients = first..(first + self.members).min(self.clients.end);
         [observer, self.observers + observer].into_iter().chain(clients)
     }
 
-    /// Returns the ledger index of a room's member, or `None` if the connection is not a member.
+    /// Returns the index in the ledger for a member of a room. Returns `None` if the connection is
+    /// not a member.
     fn place(&self, room: usize, conn: usize) -> Option<usize> {
         let at = self.members(room).position(|member| member == conn)?;
         Some(match at {
@@ -187,8 +191,8 @@ impl Returns {
         Ok(())
     }
 
-    /// Makes the plain observers send messages to all rooms. Members with a socket receive them:
-    /// the other observers, and `clients` clients.
+    /// Makes the plain observers send messages to all rooms. They must arrive at all members that
+    /// have a socket: the other observers, and `clients` of the clients.
     fn exchange(
         &mut self,
         net: &mut Net,
@@ -218,8 +222,8 @@ impl Returns {
         Ok(())
     }
 
-    /// Sends a message to `root`, and waits until all other connections have received it, and with
-    /// it all earlier notices.
+    /// Sends a message to `root`, and waits until all other connections have received it. All
+    /// earlier notices have arrived before it.
     fn mark(&mut self, net: &mut Net, timeout: Duration) -> io::Result<()> {
         let deadline = Instant::now() + timeout;
         let all = self.marks + self.clients.end - 1;
@@ -232,7 +236,7 @@ impl Returns {
         Ok(())
     }
 
-    /// Waits until the server is idle or, without its process id, for a fixed time.
+    /// Waits until the server is idle. If its process id is not known, waits for a fixed time.
     fn stand_still(&mut self, net: &mut Net, watch: &Watch, timeout: Duration) -> io::Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -245,16 +249,17 @@ impl Returns {
         }
     }
 
-    /// Returns the number of deliveries if every member except the senders has received all messages.
+    /// If every member except the senders has received all messages, returns the number of
+    /// deliveries.
     fn received_by_all(&self) -> u64 {
         self.sent * (self.names.len() + self.clients.len()) as u64
     }
 
-    /// Counts missing and unexpected messages.
+    /// Counts the messages that are missing, and those that should not have arrived.
     fn finish(&mut self, net: &Net, report: &mut Report) {
         let mut missing = 0;
         for room in 0..self.names.len() {
-            // Skip the plain observer, which is the sender.
+            // Skip the plain observer, which has sent the messages.
             for place in self.members(room).skip(1).filter_map(|conn| self.place(room, conn)) {
                 missing += self.ledger.missing(place, 0, self.sent);
             }
@@ -273,7 +278,7 @@ impl Returns {
         report.put("doubled_copies", self.ledger.again);
     }
 
-    /// Records a message to a room. Returns `None` if it was not sent to this member.
+    /// Records a message to a room. Returns `None` if it should not have reached this member.
     fn record(&mut self, out: &Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
         let stamp = Stamp::read(packet.payload)?;
         let room = stamp.slot as usize;
@@ -305,7 +310,7 @@ impl Listener for Returns {
     }
 
     fn resumed(&mut self, _: &mut Out<'_>, conn: usize, received: u64) {
-        // Each client has sent one packet, its join.
+        // A client has sent only one packet, its join.
         if received != 1 {
             self.faults
                 .add(|| format!("connection {conn}: {received} packets were handled instead of 1"));
@@ -317,12 +322,12 @@ fn rooms(options: &Options) -> usize {
     options.conns.div_ceil(options.members)
 }
 
-/// Returns the number of observers of each kind.
+/// Returns the number of observers with each protocol.
 fn observers(options: &Options) -> usize {
     rooms(options).div_ceil(ROOMS_EACH)
 }
 
-/// Returns the number of connections in a run.
+/// Returns the number of connections that a run needs.
 pub fn connections(options: &Options) -> usize {
     options.conns + 2 * observers(options)
 }

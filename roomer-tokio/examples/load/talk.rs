@@ -1,5 +1,5 @@
 //! The scenarios `fanout`, `rooms` and `slow`: members send to one room, to many small rooms, or to
-//! one room where some stop reading.
+//! a room in which some members do not read any more.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -17,19 +17,20 @@ use crate::process::{Process, Watch};
 use crate::report::{Latencies, Progress, Report};
 use crate::wire::Stamp;
 
-/// An event without a handler, which the server broadcasts to the room.
+/// An event for which the server has no handler, so that it sends the message to the room.
 const EVENT: &str = "m";
 
-/// The maximum number of joins in flight.
+/// The maximum number of joins that are in flight.
 const JOINS: usize = 32;
 
-/// With a fixed rate, this many messages in flight mean that the server is overloaded.
+/// If messages are sent at a fixed rate, this many of them in flight mean that the server is
+/// overloaded.
 const OVERRUN: usize = 1 << 20;
 
-/// A message in flight.
+/// A message that is in flight.
 struct Slot {
     room: usize,
-    /// The number of listeners that have not received it yet.
+    /// The number of listeners that have not received the message yet.
     left: usize,
 }
 
@@ -38,13 +39,13 @@ struct Talk {
     members: usize,
     senders: usize,
     conns: usize,
-    /// The number of members that read. Further members, if any, have stopped.
+    /// The number of members that read. All members after them have stopped reading.
     hearing: usize,
-    /// True if the next message is sent only after one has reached all members.
+    /// True if a message is sent only when an earlier one has reached all members.
     closed_loop: bool,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// The number of messages from each sender in each room.
+    /// For each sender in each room, the number of its messages.
     sent: Vec<u64>,
     turn: Vec<usize>,
     dice: u64,
@@ -93,7 +94,8 @@ pub fn run(options: &Options) -> Outcome {
         let delivered = (talk.delivered - before) as f64;
         report.put("before_per_s", delivered / watch.elapsed().as_secs_f64());
         report.put("before_cpu_us", watch.server_cpu().map(|cpu| cpu / delivered * 1e6));
-        // First receive the messages in flight, which all members expect.
+        // Before members stop reading, wait for the messages in flight, which all members must
+        // receive.
         talk.drain(&mut net)?;
         talk.hearing = talk.members - options.slow;
         for member in talk.hearing..talk.members {
@@ -132,7 +134,7 @@ fn settle(net: &mut Net, talk: &mut Talk) -> io::Result<()> {
     net.settle(Duration::from_millis(150), Duration::from_secs(30), talk)
 }
 
-/// When messages are due at a fixed rate.
+/// When the next message is due, if messages are sent at a fixed rate.
 struct Pace {
     step: u64,
     due: u64,
@@ -165,12 +167,13 @@ impl Talk {
         }
     }
 
-    /// Returns a room member's connection.
+    /// Returns the connection of a room's member.
     fn conn(&self, room: usize, member: usize) -> usize {
         (room * self.members + member) % self.conns
     }
 
-    /// Returns the index of a connection in a room, or `None` if it is not a member.
+    /// Returns the index of a connection among the members of a room. Returns `None` if it is not a
+    /// member.
     fn member(&self, room: usize, conn: usize) -> Option<usize> {
         let member = (conn + self.conns - room * self.members % self.conns) % self.conns;
         (member < self.members).then_some(member)
@@ -194,7 +197,7 @@ impl Talk {
         Ok(())
     }
 
-    /// Sends a message that was due at `due`, or immediately.
+    /// Sends a message. It was due at `due` or, without that, is due now.
     fn send(&mut self, out: &mut Out<'_>, due: Option<u64>) {
         let room = match self.names.len() {
             1 => 0,
@@ -229,15 +232,15 @@ impl Talk {
         }
     }
 
-    /// Makes the members send for some time.
+    /// Makes the members send for this time.
     fn go_on(&mut self, net: &mut Net, time: Duration, pace: &mut Option<Pace>) -> io::Result<()> {
         let (start, mut progress, before) = (Instant::now(), Progress::new(), self.delivered);
         while start.elapsed() < time {
             match pace {
                 None => net.turn(Duration::from_millis(20), self)?,
                 Some(pace) => {
-                    // After a delay, all overdue messages are sent, each with its own due time, so that
-                    // their latency includes the delay.
+                    // After a delay, send all messages that are overdue. Each has the time at which
+                    // it was due, so the delay is part of its latency.
                     while pace.due <= net.now() {
                         self.send(&mut net.out(), Some(pace.due));
                         pace.due += pace.step;
@@ -268,7 +271,7 @@ impl Talk {
         self.slots.len() - self.free.len()
     }
 
-    /// Stops sending, and waits for the messages in flight.
+    /// Stops sending, and waits until the messages in flight have arrived.
     fn drain(&mut self, net: &mut Net) -> io::Result<()> {
         self.stopped = true;
         let start = Instant::now();
@@ -278,7 +281,7 @@ impl Talk {
         Ok(())
     }
 
-    /// Counts the deliveries that the given members of all rooms have not received. Each is a
+    /// Counts the deliveries that these members of all rooms have not received. Each of them is a
     /// fault.
     fn lost(&mut self, members: std::ops::Range<usize>) -> u64 {
         let mut missing = 0;
@@ -294,8 +297,8 @@ impl Talk {
         self.ledger.lost + missing
     }
 
-    /// Makes the stopped members read again. They must receive everything, or a part followed by a
-    /// close.
+    /// Makes the members that had stopped read again. They must receive either everything, or the
+    /// first part and then a close.
     fn wake_the_stuck(&mut self, net: &mut Net, report: &mut Report) -> io::Result<()> {
         let stuck = self.hearing..self.members;
         report.put("stuck", stuck.len());
@@ -316,8 +319,8 @@ impl Talk {
         Ok(())
     }
 
-    /// Handles a message: finds its sender, checks that it was expected, and records whether it was
-    /// the last copy.
+    /// Handles a message: finds its sender, checks that it should have arrived, and records whether
+    /// this was its last delivery.
     #[inline]
     fn record(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
         let stamp = Stamp::read(packet.payload)?;
@@ -333,8 +336,8 @@ impl Talk {
         let listener = room * self.members + member;
         let new = self.ledger.record(listener, sender, stamp.number, &mut self.faults);
         let state = &mut self.slots[slot];
-        // A delivery to a stopped member, or for a slot that was reused, does not complete a
-        // message.
+        // This delivery does not complete the message if the member had stopped reading, or if the
+        // slot now belongs to another message.
         if !new || member >= self.hearing || state.room != room || state.left == 0 {
             return Some(());
         }

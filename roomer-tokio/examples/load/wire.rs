@@ -1,5 +1,5 @@
-//! The client's encoding: masked frames, received frames' headers, and the stamp at the start of
-//! each payload.
+//! Encodes the frames of a client, parses the headers of frames that it receives, and encodes the
+//! stamp at the start of each payload.
 
 use roomer_proto::PacketRef;
 use roomer_testkit::frames::write_head;
@@ -10,22 +10,22 @@ pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 pub const BINARY: u8 = 2;
 
-/// The masking key, which clients must use. Servers accept any value.
+/// The masking key. A client must use one, but a server accepts any value.
 const KEY: [u8; 4] = [0x9d, 0x41, 0xe7, 0x0a];
 
 /// The length of a [`Stamp`] in bytes.
 pub const STAMP: usize = 24;
 
-/// The fields of a message that identify it.
+/// What identifies a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The index under which the sending side counts this message's receivers.
+    /// The index of the slot in which the sending side counts the receivers of the message.
     pub slot: u32,
-    /// The sender's index in its room.
+    /// The index of the sender in its room.
     pub sender: u32,
-    /// The number of earlier messages from the sender.
+    /// The number of messages that the sender has sent before.
     pub number: u64,
-    /// When the message was due, in nanoseconds since the generator started.
+    /// The time at which the message was due, in nanoseconds since the generator has started.
     pub due: u64,
 }
 
@@ -51,7 +51,7 @@ impl Stamp {
     }
 }
 
-/// Appends a packet as one masked binary frame.
+/// Appends a packet, as a binary message in one masked frame.
 pub fn packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
     head(BINARY, packet.encoded_len(), out);
     let start = out.len();
@@ -60,7 +60,7 @@ pub fn packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a masked control frame.
+/// Appends a masked frame with this opcode.
 pub fn control(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     head(opcode, payload.len(), out);
     let start = out.len();
@@ -83,7 +83,7 @@ fn mask(data: &mut [u8]) {
     }
 }
 
-/// The header of a frame sent by the server.
+/// The header of a frame that the server has sent.
 pub struct Head {
     pub last: bool,
     pub opcode: u8,
@@ -94,7 +94,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Parses the header at the start of `data`. Returns `None` if it is incomplete.
+    /// Parses the header at the start of `data`. Returns `None` if it is not complete.
     pub fn read(data: &[u8]) -> Option<Head> {
         let [first, second, rest @ ..] = data else { return None };
         let (bytes, length) = match second & 0x7f {

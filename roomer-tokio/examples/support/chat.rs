@@ -1,4 +1,5 @@
-//! The runtime-independent part of the chat server: its flags, its page and its handlers.
+//! The part of the chat server that is the same on both runtimes: its flags, its page and its
+//! handlers.
 
 use lexopt::prelude::*;
 use roomer_engine::cluster::BrokerAddress;
@@ -63,25 +64,25 @@ A chat server with its page, and with the JavaScript client's gallery at /galler
 TIME is in seconds: 2, 0.5, 2s or 500ms.
 ";
 
-/// The maximum length of a member's info in bytes. It is small, since each member of a room
-/// receives every other member's info.
+/// The maximum length of a member's info, in bytes. It is small, because each member of a room
+/// receives the info of all others.
 const MAX_INFO: usize = 512;
 
-/// A chat server configured by its command line.
+/// A chat server, as configured on its command line.
 #[derive(Debug)]
 pub struct Chat {
     pub server: Server,
     pub listen: String,
     pub threads: usize,
     pub quiet: bool,
-    /// The address of the cluster's broker.
+    /// The address of the broker, if the server is a node of a cluster.
     pub broker: Option<BrokerAddress>,
 }
 
 impl Chat {
-    /// Parses the command line. Returns `None` if it only requests help.
+    /// Parses the command line. Returns `None` if it only requests the help.
     pub fn from_args() -> Outcome<Option<Chat>> {
-        // The page sets a JSON object with the user's name as the info.
+        // The page sets its info to a JSON object that contains the name of the user.
         let mut builder = Server::builder()
             .max_info(MAX_INFO)
             .may_set_info(|_, info| info.as_str().starts_with('{'));
@@ -192,7 +193,7 @@ impl Chat {
             let burst = u32::try_from(max_message).map_or(u32::MAX, |most| most.max(at_once(rate)));
             builder = builder.byte_rate(rate, burst);
         }
-        // Must follow the trial's patterns, since the first matching pattern applies.
+        // The first matching pattern applies, so add these after the patterns of the trial.
         builder = match compat {
             true => builder.compat(),
             false => remember(builder, remembered),
@@ -223,8 +224,8 @@ impl Chat {
                 Ok(())
             })
             .on("ping", |conn, message| {
-                // Like the Go original's quick start, replies in this room, whichever room the request
-                // names.
+                // Reply in this room, whichever room the request names. The quick start of the
+                // original in Go does the same.
                 let pong = roomer_engine::PacketRef {
                     room: "util",
                     event: "pong",
@@ -240,7 +241,7 @@ impl Chat {
         Ok(Some(Chat { server: pages::add(builder).build()?, listen, threads, quiet, broker }))
     }
 
-    /// Prints the server's URL, for users and for tests waiting for this line.
+    /// Prints the URL of the server, for people, and for tests that wait for this line.
     pub fn announce(&self, addr: std::net::SocketAddr) {
         println!("listening on http://{addr}");
         if !self.quiet {
@@ -249,7 +250,7 @@ impl Chat {
         }
     }
 
-    /// Prints a summary when the server has ended.
+    /// After the server has ended, prints a summary.
     pub fn farewell(&self) {
         if !self.quiet {
             eprintln!("stopped");
@@ -257,17 +258,18 @@ impl Chat {
     }
 }
 
-/// Enables history, except in the gallery's rooms, where an old position or count is useless.
+/// Enables a history, but not in the rooms of the gallery, where an old position or count is
+/// useless.
 fn remember(builder: Builder, messages: usize) -> Builder {
     builder.history("gallery *", History::last(0)).history("*", History::last(messages))
 }
 
-/// Returns a rate's burst: four seconds' worth of tokens.
+/// Returns the burst of a rate: as many tokens as are refilled in four seconds.
 fn at_once(per_second: u32) -> u32 {
     per_second.saturating_mul(4)
 }
 
-/// Formats a warning, with this program's flag for the option.
+/// Formats a warning. If an option can help, it contains the flag of this program for it.
 fn advice(warning: &Warning) -> String {
     let flag = match &warning.reason {
         WarningReason::Origin { origin, .. } if origin == "null" => "--allow-origin any".into(),

@@ -1,4 +1,4 @@
-//! The runtime-independent part of the ticker examples: the board and its players.
+//! The part of the ticker examples that is the same on both runtimes: the board and its players.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,13 @@ use std::time::Duration;
 use roomer_engine::{BuildError, ConnId, JsonError, Presence, Server, json};
 use serde::Serialize;
 
-/// The time between two ticks, at 30 Hz.
+/// The time between two ticks, for 30 ticks per second.
 pub const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 30);
 
 const ROOM: &str = "arena";
 
-/// The players' positions. An input changes the board immediately, and is sent with the next tick.
+/// The positions of all players. An input changes the board immediately, but the change is sent
+/// only with the next tick.
 #[derive(Default)]
 struct Board(Mutex<BTreeMap<ConnId, (i32, i32)>>);
 
@@ -22,7 +23,7 @@ impl Board {
     }
 }
 
-/// A tick's payload.
+/// The payload of a tick.
 #[derive(Serialize)]
 struct Tick<'a> {
     tick: u64,
@@ -32,7 +33,7 @@ struct Tick<'a> {
 pub fn server() -> Result<Server, BuildError> {
     Server::builder()
         .state(Board::default())
-        // A tick lists the players, so they need no presence events.
+        // A tick contains all players, so the members need no notices about each other.
         .presence("*", Presence::Off)
         .on_join(|conn, room| {
             if room == ROOM {
@@ -46,7 +47,7 @@ pub fn server() -> Result<Server, BuildError> {
         })
         .on("move", |conn, message| {
             let (x, y): (i32, i32) = message.json()?;
-            // Moves by one step at a time, whatever the client sends.
+            // However far the client wants to move, it moves by one step.
             if let Some(place) = conn.state::<Board>().players().get_mut(&conn.id()) {
                 place.0 = place.0.saturating_add(x.signum());
                 place.1 = place.1.saturating_add(y.signum());

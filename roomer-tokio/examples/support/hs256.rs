@@ -1,5 +1,5 @@
-//! HS256 for `jsonwebtoken` using ring, which TLS requires anyway. In your own program, omit this file
-//! and enable the crate's `aws_lc_rs` or `rust_crypto` feature.
+//! HS256 for `jsonwebtoken`, by ring, which TLS needs anyway. In your own program, omit this file,
+//! and enable the feature `aws_lc_rs` or `rust_crypto` of the crate.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 use ring::hmac::{self, HMAC_SHA256};
 use signature::{Error, Signer, Verifier};
 
-/// Installs this module as the provider of `jsonwebtoken`. Has no effect if called again.
+/// Registers this module with `jsonwebtoken`. Further calls have no effect.
 pub fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,
@@ -19,7 +19,7 @@ pub fn install() {
 
 struct Hs256(hmac::Key);
 
-/// Returns a key for HS256, or an error for other algorithms.
+/// Returns a key for HS256. Returns an error for any other algorithm.
 fn key(algorithm: Algorithm, family: AlgorithmFamily, secret: &[u8]) -> Result<Box<Hs256>> {
     if (algorithm, family) != (Algorithm::HS256, AlgorithmFamily::Hmac) {
         return Err(ErrorKind::InvalidAlgorithm.into());

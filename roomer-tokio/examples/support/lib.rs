@@ -1,4 +1,4 @@
-//! The runtime-independent parts of the examples.
+//! The parts of the examples that are the same on both runtimes.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 #[cfg(feature = "chat")]

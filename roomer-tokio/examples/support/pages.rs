@@ -1,4 +1,4 @@
-//! The chat servers' embedded files: the chat page, the gallery and the JavaScript client.
+//! The files that the chat servers embed: the chat page, the gallery and the JavaScript client.
 
 use roomer_engine::Builder;
 
@@ -6,15 +6,15 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
-/// Embeds a file from the JavaScript client's folder, with its path in that folder.
+/// Embeds a file in the folder of the JavaScript client. Its path is relative to that folder.
 macro_rules! file {
     ($kind:ident, $path:literal) => {
         (concat!("/", $path), $kind, include_bytes!(concat!("../../../js/", $path)).as_slice())
     };
 }
 
-/// The modules and styles of the chat page, the gallery, and the client that both import. Their
-/// paths are those in the repository, so the gallery also works from there.
+/// The modules and styles of the chat page and the gallery, and the client that both import. The
+/// paths are those in the repository, so that the gallery also works there.
 const FILES: &[(&str, &str, &[u8])] = &[
     file!(CSS, "chat/chat.css"),
     file!(JS, "chat/connection.js"),

@@ -1,5 +1,4 @@
-//! Command lines for the examples on both runtimes, and their errors: one sentence on standard
-//! error.
+//! The command lines of the examples on both runtimes. Errors are one sentence on standard error.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -13,13 +12,13 @@ use lexopt::prelude::*;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// Ends a program. Prints the error with its causes, if there is one.
+/// Ends a program. If there is an error, prints it with its causes.
 pub fn finish(outcome: Outcome) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        // Some errors include the text of their cause.
+        // Some errors contain the text of their cause already.
         let own = error.to_string();
         if !text.contains(&own) {
             text = format!("{text}: {own}");
@@ -30,26 +29,26 @@ pub fn finish(outcome: Outcome) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// An example's command line: an optional listening address, and files.
+/// The command line of an example: optionally an address to listen on, and files.
 pub struct Program {
     /// A sentence that describes the program.
     pub about: &'static str,
-    /// The default listening address; empty for a client.
+    /// The default address to listen on. Empty if the example is a client.
     pub listen: &'static str,
-    /// The required files, each with a name for the help. A last name ending in `...` means one or
-    /// more.
+    /// The files that are required, each with its name in the help. If the last name ends in `...`,
+    /// one or more files are required there.
     pub files: &'static [&'static str],
 }
 
-/// The parsed command line.
+/// The command line after parsing.
 pub struct Args {
     pub listen: String,
-    /// The files, as many as the program requires, in order.
+    /// The files, in order. There are as many as the program requires.
     pub files: Vec<PathBuf>,
 }
 
 impl Program {
-    /// Parses the command line. Returns `None` if it only requests help or the version.
+    /// Parses the command line. Returns `None` if it only requests the help or the version.
     pub fn args(&self) -> Outcome<Option<Args>> {
         let mut args = Args { listen: self.listen.into(), files: Vec::new() };
         let mut parser = lexopt::Parser::from_env();
@@ -78,7 +77,7 @@ impl Program {
         }
     }
 
-    /// Returns true if the command line may contain another file.
+    /// Returns true if the command line may contain another file after the `given` ones.
     fn takes_file(&self, given: usize) -> bool {
         given < self.files.len() || self.files.last().is_some_and(|name| name.ends_with("..."))
     }
@@ -117,19 +116,19 @@ pub fn version() {
     println!("roomer {}", env!("CARGO_PKG_VERSION"));
 }
 
-/// Returns the value of an option, as text.
+/// Returns the value of an option as text.
 pub fn text(parser: &mut lexopt::Parser, option: &str) -> Outcome<String> {
     let value: OsString = parser.value()?;
     value.into_string().map_err(|value| format!("--{option}: {value:?} is not UTF-8").into())
 }
 
-/// Returns the value of an option, parsed as the requested type.
+/// Returns the value of an option, converted to the type that is requested.
 pub fn value<T: FromStr<Err: Display>>(parser: &mut lexopt::Parser, option: &str) -> Outcome<T> {
     let text = text(parser, option)?;
     text.parse().map_err(|error| format!("--{option}: cannot read {text:?}: {error}").into())
 }
 
-/// Returns the value of an option, parsed as a duration: `2`, `0.5`, `2s` or `500ms`.
+/// Returns the value of an option as a duration, such as `2`, `0.5`, `2s` or `500ms`.
 pub fn time(parser: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
     let text = text(parser, option)?;
     let (number, unit) = match text.strip_suffix("ms") {
@@ -142,7 +141,7 @@ pub fn time(parser: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
     time.map_err(|error| format!("--{option}: {text:?}: {error}").into())
 }
 
-/// Returns a secret from the environment.
+/// Returns a secret from an environment variable.
 pub fn secret(name: &str) -> Outcome<String> {
     match std::env::var(name) {
         Ok(secret) if !secret.is_empty() => Ok(secret),

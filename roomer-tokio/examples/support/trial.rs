@@ -1,4 +1,4 @@
-//! The chat server's flag `--trial`, for testing clients.
+//! The flag `--trial` of the chat server, with which clients are tested.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use roomer_engine::{
     Builder, Claims, ErrorCode, HandlerError, History, Info, Rejection, ReplyError,
 };
 
-/// Adds request handlers, logins whose tokens are names, info that clients may set, and a history
-/// of ten messages in rooms whose names begin with `remembered`.
+/// Adds handlers for requests, logins in which a token is a name, info that clients may set, and a
+/// history of ten messages in rooms whose names begin with `remembered`.
 ///
-/// A token is `NAME` or `NAME@MILLISECONDS`; the time is how long the login is valid.
+/// A token is `NAME` or `NAME@MILLISECONDS`. The number is the time for which the login is valid.
 pub(crate) fn add(builder: Builder) -> Builder {
     builder
         .authorize(|request| login(&request.token().unwrap_or_default()))

@@ -1,4 +1,4 @@
-//! Runs the examples over real sockets. The conformance tests cover the TLS example.
+//! Tests the examples over real sockets. The conformance tests cover the TLS example.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::port::own_port;
 use roomer_tokio_examples::{admin, axum, bot, invitation, jwt, ticker};
 
-/// A running example.
+/// An example that is running.
 struct Example {
     addr: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -23,7 +23,7 @@ struct Example {
 }
 
 impl Example {
-    /// Runs an example until the future passed to it is ready.
+    /// Starts an example. It runs until the future that is passed to it is ready.
     fn start<E: ToString>(
         run: impl AsyncFnOnce(TcpListener, Stop) -> Result<(), E> + Send + 'static,
     ) -> Example {
@@ -45,7 +45,7 @@ impl Example {
         Example { addr, stop, thread }
     }
 
-    /// Connects a client that has left `root`, and therefore receives no notices about others.
+    /// Connects a client that leaves `root`, so that it receives no notices about other clients.
     fn roomless_client(&self) -> Client {
         let mut client = Client::connect(self.addr);
         client.send_to_room("root", "leave", b"");
@@ -57,7 +57,7 @@ impl Example {
         Client::upgrade(dial(self.addr), ask)
     }
 
-    /// Sends an HTTP request and reads the whole response.
+    /// Sends an HTTP request. Returns the status and the body of the response.
     fn ask(&self, ask: &HttpRequest, body: &str) -> (u16, String) {
         let ask = ask.clone().add("Connection", "close");
         let ask = ask.add("Content-Length", &body.len().to_string());
@@ -77,7 +77,7 @@ impl Example {
             .0
     }
 
-    /// Stops the example, and checks that all connected clients are closed.
+    /// Stops the example, and checks that it closes all of its clients.
     fn stop<const N: usize>(self, clients: [&mut Client; N]) {
         self.stop.send(()).unwrap();
         for client in clients {
@@ -88,8 +88,7 @@ impl Example {
                 }
             };
             assert_eq!(close, Received::Close(Some(1001), "server is going away".into()));
-            // Ignore the result, since the connection may have ended before the close frame is
-            // sent.
+            // The connection may have ended before the close frame is sent, so ignore an error.
             let _ = client.stream.write_all(&roomer_conformance::wire::close(1001, ""));
         }
         self.thread.join().unwrap().unwrap();
@@ -163,7 +162,7 @@ fn jwt_accepts_valid_tokens_only() {
     let (body, signature) = body_and_signature.split_once('.').unwrap();
     let other = jwt::issue(secret, "eve", now + 3600).unwrap();
     let others_body = other.split('.').nth(1).unwrap();
-    // This is `{"alg":"none"}`.
+    // The header of the token is `{"alg":"none"}`.
     let none = format!("eyJhbGciOiJub25lIn0.{body}.");
     for (what, token) in [
         ("expired", jwt::issue(secret, "ann", now - 3600).unwrap()),
@@ -194,7 +193,7 @@ fn a_private_room_is_for_invited_clients() {
         uninvited.send_to_room(den, "join", b"");
         uninvited.expect_left(den);
     }
-    // Only the owner can invite, and only by id.
+    // Only the owner can invite clients, and only by their ids.
     ann.send_to_room(den, "invite", b"bob");
     ann.send_to_room(den, "invite", bob.id.as_bytes());
     bob.expect("root", "invited", &bob.id.clone(), &ann.id, den.as_bytes());
@@ -204,15 +203,15 @@ fn a_private_room_is_for_invited_clients() {
     bob.expect_nothing();
     eve.send_to_room(den, "join", b"");
     eve.expect_left(den);
-    // A guest may join and leave; other rooms are open to all clients.
+    // A guest may join again after a leave. Other rooms are open to all clients.
     bob.send_to_room(den, "leave", b"");
     bob.expect_left(den);
     ann.expect_member_left(den, &bob.id);
     assert_eq!(bob.join(den).len(), 2);
     ann.expect_new_member(den, &bob.id);
     eve.join("lobby");
-    // When the owner leaves, the room and its invitations end, and the next client that joins owns
-    // it.
+    // When the owner leaves, the room and its invitations end. The next client that joins becomes
+    // the owner.
     ann.send_to_room(den, "leave", b"");
     ann.expect_left(den);
     bob.expect_member_left(den, &ann.id);
@@ -286,7 +285,7 @@ fn the_ticker_ticks() {
     example.stop([]);
 }
 
-/// Runs the server that the bot connects to.
+/// Serves the chat to which the bot connects.
 async fn chat(listener: TcpListener, stop: Stop) -> std::io::Result<()> {
     roomer_tokio::serve_until(listener, roomer_tokio::Server::builder().build().unwrap(), stop)
         .await
@@ -294,7 +293,7 @@ async fn chat(listener: TcpListener, stop: Stop) -> std::io::Result<()> {
 
 #[test]
 fn the_bot_answers_and_is_back_when_the_server_is() {
-    // The test starts another server at this address later.
+    // Later in the test, another server is started at the same address.
     let server = Example::start_at(([127, 0, 0, 1], own_port()).into(), chat);
     let addr = server.addr;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -315,7 +314,8 @@ fn the_bot_answers_and_is_back_when_the_server_is() {
     let enter = |server: &Example| {
         let mut client = server.roomless_client();
         client.send_to_room("lobby", "join", b"");
-        // The bot announces its name to all members, and to each that joins.
+        // The bot announces its name to all members when it joins, and to each member that joins
+        // later.
         loop {
             let packet = client.expect_packet();
             if packet.event == "nick" {
@@ -334,7 +334,7 @@ fn the_bot_answers_and_is_back_when_the_server_is() {
     let again = Example::start_at(addr, chat);
     let mut ben = enter(&again);
     assert_eq!(ask(&mut ben, "!who"), "2 of us, me included");
-    // The count belongs to the bot, not to a connection.
+    // The bot keeps its count when it reconnects.
     assert_eq!(ask(&mut ben, "!count"), "6 messages");
     drop(stop);
     bot.join().unwrap().unwrap();

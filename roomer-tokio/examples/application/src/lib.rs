@@ -1,4 +1,4 @@
-//! The example application: rooms in an axum application. `main.rs` contains its command line.
+//! The example application: rooms in an axum application. The command line is in `main.rs`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod login;
@@ -25,7 +25,7 @@ pub use login::issue;
 pub use permissions::Permissions;
 pub use tls::TlsListener;
 
-/// The state of all routes.
+/// The state that all routes share.
 #[derive(Clone)]
 struct App {
     rooms: Server,
@@ -41,7 +41,7 @@ pub async fn run(
     let rooms = rooms(permissions.clone())?;
     let logins = Arc::new(Logins::new(secret));
     let app = Router::new()
-        // The routes below require a login.
+        // The routes from here on require a login.
         .route("/rooms/{room}/allow/{user}", put(allow))
         .route("/rooms/{room}/kick/{user}", post(kick))
         .route_service("/ws", mount(rooms.clone()).peer_from(Peer::of))
@@ -50,7 +50,8 @@ pub async fn run(
         .with_state(App { rooms: rooms.clone(), permissions })
         .into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
-    // axum does not close upgraded connections; the room server closes them, at a limited rate.
+    // axum does not close connections that were upgraded. The room server closes them, at a limited
+    // rate.
     let report = rooms.drain().await;
     tracing::info!(closed = report.closed, cut = report.cut, "the rooms are closed");
     Ok(())
@@ -66,11 +67,11 @@ fn rooms(permissions: Permissions) -> Outcome<Server> {
             let Some(account) = conn.extension::<Account>() else { return false };
             account.is_admin || permissions.has(&room, &account.name).await
         })
-        // Ask again after the join: `kick` may have removed the permission, and found no member,
-        // while the rule was waiting for its answer.
+        // Check the permission again after the join: while the rule was waiting for the database,
+        // `kick` may have removed the permission, and found that the user was not a member yet.
         .on_join(move |conn, room| {
             let account = conn.extension::<Account>().filter(|account| !account.is_admin);
-            // Every client is in `root`, without permission.
+            // Every client is in `root`, which needs no permission.
             let Some(account) = account.filter(|_| room != "root") else { return };
             let (current, user) = (current.clone(), account.name.clone());
             let (conn, room) = (conn.clone(), room.to_owned());
@@ -97,7 +98,7 @@ async fn metrics(State(app): State<App>) -> String {
     app.rooms.stats().to_prometheus()
 }
 
-/// Permits a user to enter a room. For administrators.
+/// Permits a user to join a room. Only for administrators.
 async fn allow(
     State(app): State<App>,
     Extension(account): Extension<Account>,
@@ -112,7 +113,8 @@ async fn allow(
     }
 }
 
-/// Removes all of a user's connections from a room and denies further joins. For administrators.
+/// Removes all connections of a user from a room, and denies further joins. Only for
+/// administrators.
 async fn kick(
     State(app): State<App>,
     Extension(account): Extension<Account>,
@@ -121,8 +123,8 @@ async fn kick(
     if !account.is_admin {
         return StatusCode::FORBIDDEN;
     }
-    // Remove the permission first so that the user cannot rejoin in between. A join that has
-    // already been permitted ends in `on_join`.
+    // Remove the permission first, so that the user cannot join again in between. If a join has
+    // already been permitted, the hook for joins removes the user.
     if let Err(error) = app.permissions.forbid(&room, &user).await {
         return failed(&error);
     }
@@ -137,7 +139,7 @@ fn failed(error: &permissions::Error) -> StatusCode {
     StatusCode::INTERNAL_SERVER_ERROR
 }
 
-/// The address of a connection's remote end.
+/// The address of the client's end of a connection.
 #[derive(Clone, Copy)]
 struct Peer(SocketAddr);
 

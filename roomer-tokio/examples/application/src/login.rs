@@ -1,4 +1,4 @@
-//! Logins with JSON Web Tokens, checked by middleware in front of all routes.
+//! Logins with JSON Web Tokens. Middleware checks them before all routes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,24 +15,24 @@ use serde::{Deserialize, Serialize};
 use roomer_example_support::hs256;
 use roomer_example_support::program::Outcome;
 
-/// The logged-in user, for axum's routes and for the rooms' rules and handlers.
+/// The user who has logged in. Routes, and the rules and handlers of the rooms, can read it.
 #[derive(Clone)]
 pub struct Account {
     pub name: String,
     pub is_admin: bool,
 }
 
-/// A token's claims.
+/// The claims in a token.
 #[derive(Serialize, Deserialize)]
 struct Token {
-    /// The user's name.
+    /// The name of the user.
     sub: String,
     admin: bool,
-    /// When the login expires, as a Unix time.
+    /// The Unix time at which the login expires.
     exp: u64,
 }
 
-/// The key and the rules for validating tokens.
+/// The key and the rules by which tokens are checked.
 pub struct Logins {
     key: DecodingKey,
     rules: Validation,
@@ -42,14 +42,14 @@ impl Logins {
     pub fn new(secret: &[u8]) -> Self {
         hs256::install();
         let mut rules = Validation::new(Algorithm::HS256);
-        // Allow no leeway, since the room server closes a connection exactly at the
-        // expiry.
+        // Permit no leeway, since the room server closes a connection exactly when its login
+        // expires.
         rules.leeway = 0;
         Logins { key: DecodingKey::from_secret(secret), rules }
     }
 }
 
-/// Issues a token, as a login page would.
+/// Returns a new token, as a login page would.
 pub fn issue(secret: &[u8], name: &str, is_admin: bool, good_for: Duration) -> Outcome<String> {
     hs256::install();
     let exp = jsonwebtoken::get_current_timestamp() + good_for.as_secs();
@@ -57,7 +57,7 @@ pub fn issue(secret: &[u8], name: &str, is_admin: bool, good_for: Duration) -> O
     Ok(jsonwebtoken::encode(&Header::default(), &token, &EncodingKey::from_secret(secret))?)
 }
 
-/// The query parameters. Browsers cannot send headers with a WebSocket handshake.
+/// The parameters in the query. A browser cannot set headers in a WebSocket handshake.
 #[derive(Deserialize)]
 pub struct Parameters {
     token: Option<String>,

@@ -1,12 +1,14 @@
-//! A complete example application: rooms on axum with JSON Web Tokens, permissions in SQLite,
-//! routes for administrators, Prometheus metrics, a log, TLS and graceful shutdown.
+//! A complete application as an example: rooms in axum with JSON Web Tokens, permissions in SQLite,
+//! routes for administrators, metrics for Prometheus, a log, TLS, and a graceful shutdown.
 //!
 //! `JWT_SECRET=secret cargo run -p roomer-application -- cert.pem key.pem` prints a token for an
 //! administrator, `root`. Then, with `-k` if the certificate is self-signed:
 //! - `curl -H "Authorization: Bearer $TOKEN" -X PUT https://127.0.0.1:8443/rooms/staff/allow/ann`
 //!   permits ann to join the room `staff`, permanently;
-//! - `curl -H … -X POST https://127.0.0.1:8443/rooms/staff/kick/ann` removes her and denies further joins;
-//! - clients connect to `wss://127.0.0.1:8443/ws`, with the header or with `?token=…`;
+//! - `curl -H … -X POST https://127.0.0.1:8443/rooms/staff/kick/ann` removes her from the room, and
+//!   denies further joins;
+//! - clients connect to `wss://127.0.0.1:8443/ws`, with the token in the same header, or with
+//!   `?token=…`;
 //! - Prometheus scrapes `https://127.0.0.1:8443/metrics`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
 
@@ -18,7 +20,7 @@ use roomer_application::{Permissions, TlsListener, issue, run};
 use roomer_example_support::program::{self, Outcome, Program};
 use roomer_tokio::{bind, shutdown_signal, tls_config};
 
-/// In the current folder.
+/// The database file, which is in the current folder.
 const DATABASE: &str = "permissions.sqlite";
 
 #[tokio::main]
@@ -34,7 +36,7 @@ async fn start() -> Outcome {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let config = tls_config(&args.files[0], &args.files[1])?;
     let listener = bind(&args.listen).await?;
-    // Everything that may fail comes before the words that the program listens.
+    // Do everything that may fail before the line which says that the program listens.
     let permissions = Permissions::open(Path::new(DATABASE))
         .map_err(|error| format!("the database {DATABASE}: {error}"))?;
     let stop = shutdown_signal();

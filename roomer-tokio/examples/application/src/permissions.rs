@@ -1,4 +1,4 @@
-//! Permissions for users to enter rooms, stored in SQLite.
+//! The permissions of users to join rooms, which are stored in SQLite.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use rusqlite::Connection;
 pub use rusqlite::Error;
 use tokio::task::spawn_blocking;
 
-/// A handle to the database. SQLite blocks, so each query runs on a blocking thread.
+/// A handle to the database. Since SQLite blocks, each query runs on a thread for blocking calls.
 #[derive(Clone)]
 pub struct Permissions(Arc<Mutex<Connection>>);
 
@@ -24,7 +24,7 @@ impl Permissions {
         Ok(Permissions(Arc::new(Mutex::new(database))))
     }
 
-    /// Returns true if the user may enter the room. Returns false if the query fails.
+    /// Returns true if a user may join a room. If the query fails, returns false.
     pub async fn has(&self, room: &str, user: &str) -> bool {
         let find = "SELECT EXISTS (SELECT 1 FROM permissions WHERE room = ?1 AND user = ?2)";
         let found = self.ask(room, user, |database, names| {
@@ -58,7 +58,7 @@ impl Permissions {
         let asked = spawn_blocking(move || {
             question(&database.lock().unwrap_or_else(PoisonError::into_inner), names)
         });
-        // This fails if the runtime shuts down or the query panicked.
+        // This fails if the runtime is shutting down, or if the query has panicked.
         asked.await.unwrap_or(Err(Error::InvalidQuery))
     }
 }

@@ -1,4 +1,4 @@
-//! TLS for `axum::serve`, using rustls.
+//! TLS for `axum::serve`, by rustls.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,15 +14,15 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// The timeout for a TLS handshake.
+/// The time limit for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The maximum number of connections waiting for axum.
+/// The maximum number of connections that wait until axum accepts them.
 const WAITING: usize = 64;
 
 type Accepted = (TlsStream<TcpStream>, SocketAddr);
 
-/// A listener whose connections have completed their TLS handshakes. Each handshake runs in a separate
+/// A listener that returns connections after their TLS handshake. Each handshake runs in its own
 /// task, so that a slow one does not delay others.
 pub struct TlsListener {
     address: SocketAddr,
@@ -32,7 +32,7 @@ pub struct TlsListener {
 
 impl TlsListener {
     pub fn new(listener: TcpListener, config: ServerConfig) -> Self {
-        // The fallback is harmless, since the address appears only in axum's log.
+        // The address is used only in axum's log, so the fallback does no harm.
         let address = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let (sender, accepted) = mpsc::channel(WAITING);
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -54,7 +54,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, sender: Sender<Acc
         let (acceptor, sender) = (acceptor.clone(), sender.clone());
         tokio::spawn(async move {
             match timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                // This fails only if the listener is closed.
+                // The send fails only if the listener is closed.
                 Ok(Ok(stream)) => drop(sender.send((stream, address)).await),
                 Ok(Err(error)) => tracing::debug!(%address, %error, "the TLS handshake failed"),
                 Err(_) => tracing::debug!(%address, "the TLS handshake takes too long"),
@@ -70,7 +70,7 @@ impl Listener for TlsListener {
     async fn accept(&mut self) -> Accepted {
         match self.accepted.recv().await {
             Some(accepted) => accepted,
-            // Unreachable: the task with the sender ends only with this listener.
+            // Not reached: the task that has the sender ends only together with this listener.
             None => std::future::pending().await,
         }
     }

@@ -1,4 +1,4 @@
-//! Tests the example application over TLS, with a database in a file.
+//! Tests the example application over TLS. Its database is in a file.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{Read, Write};
@@ -68,7 +68,7 @@ impl Application {
         StreamOwned::new(ClientConnection::new(self.trust.clone(), name).unwrap(), stream)
     }
 
-    /// Sends an HTTP request. Returns the response's status and body.
+    /// Sends an HTTP request. Returns the status and the body of the response.
     fn ask(&self, method: &str, target: &str, token: Option<&str>) -> (u16, String) {
         let login = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let request = format!(
@@ -106,7 +106,7 @@ impl Application {
         }
     }
 
-    /// Stops the application, and checks that all connected clients are closed.
+    /// Stops the application, and checks that it closes all of its clients.
     fn stop<const N: usize>(self, clients: [Client; N]) {
         self.stop.send(()).unwrap();
         for mut client in clients {
@@ -124,7 +124,7 @@ impl Client {
         self.0.send(Message::binary(packet.to_bytes())).unwrap();
     }
 
-    /// Reads up to a packet with this room and event, and returns its payload.
+    /// Reads until a packet has this room and event. Returns its payload.
     fn expect(&mut self, room: &str, event: &str) -> Vec<u8> {
         loop {
             match self.0.read().unwrap() {
@@ -140,7 +140,7 @@ impl Client {
         }
     }
 
-    /// Sends a join. Returns true if the server permits it.
+    /// Sends a join. Returns true if the server has permitted it.
     fn join(&mut self, room: &str) -> bool {
         self.say(room, "join");
         loop {
@@ -152,12 +152,12 @@ impl Client {
         }
     }
 
-    /// Returns the code from the server's close frame.
+    /// Returns the code in the server's close frame.
     fn closed(&mut self) -> u16 {
         loop {
             match self.0.read() {
                 Ok(Message::Close(Some(frame))) => {
-                    // The stream may have ended before the client's close frame is sent.
+                    // The stream may end before the client's close frame is sent.
                     while !matches!(self.0.read(), Err(Error::ConnectionClosed | Error::Io(_))) {}
                     return frame.code.into();
                 }
@@ -172,7 +172,7 @@ fn token(name: &str, is_admin: bool) -> String {
     roomer_application::issue(SECRET, name, is_admin, HOUR).unwrap()
 }
 
-/// Returns a path in the test folder where no database exists.
+/// Returns a path in the folder for tests at which there is no database.
 fn database(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_file(&path);
@@ -200,8 +200,7 @@ fn only_clients_that_are_logged_in_may_connect() {
 #[test]
 fn a_connection_ends_with_its_login() {
     let application = Application::start(&database("expiry.sqlite"));
-    // A busy machine may need a while for the handshake, which must complete before the
-    // login expires.
+    // The handshake must complete before the login expires, and may take a while on a busy machine.
     let short = roomer_application::issue(SECRET, "ann", false, Duration::from_secs(5)).unwrap();
     assert_eq!(application.connect(&short).unwrap().closed(), 1008);
     application.stop([]);

@@ -1,4 +1,4 @@
-//! Tests of the application's command line. The cases are in `roomer_conformance::programs`.
+//! Tests the command line of the application. The cases are in `roomer_conformance::programs`.
 #![cfg(unix)]
 
 #[path = "../src/main.rs"]

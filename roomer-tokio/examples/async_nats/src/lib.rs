@@ -1,4 +1,4 @@
-//! A carrier that uses the official NATS client, as an example for other broker clients:
+//! A carrier over the official NATS client. It is an example for clients of other brokers:
 //!
 //! ```no_run
 //! use roomer_async_nats::NatsCarrier;
@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! The `nats` feature of `roomer-tokio` and `roomer-smol` provides another carrier, with fewer
-//! dependencies and a lower cost per frame.
+//! The feature `nats` of `roomer-tokio` and `roomer-smol` contains another carrier for NATS, which
+//! has fewer dependencies and costs less per frame.
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,39 +28,39 @@ use futures_util::stream::select;
 use roomer_tokio::{Bytes, Carrier, CarrierEvent, Subject, Subjects};
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 
-/// The maximum number of bytes queued for the client.
+/// The maximum number of bytes that are queued for the client.
 const MAX_QUEUED: usize = 1 << 20;
 
-/// The maximum number of events queued for the server.
+/// The maximum number of events that are queued for the server.
 const MAX_EVENTS: usize = 1024;
 
-/// The initial delay before the client reconnects, which grows with each attempt.
+/// The delay before the client reconnects for the first time. It grows with each attempt.
 const MIN_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// The prefix of a message that the node publishes to itself; no frame begins with it. When the
-/// message arrives, the broker has processed all earlier subscriptions.
+/// The beginning of a message that the node publishes to itself; no frame begins with it. When the
+/// message arrives, the broker has handled all earlier subscriptions.
 const PROBE: &[u8] = b"probe ";
 
 /// A link to a NATS server through the official client.
 pub struct NatsCarrier {
     subjects: Subjects,
     link: Arc<Link>,
-    /// The queue of frames for the client; `None` once closing has begun.
+    /// The queue of frames for the client. `None` after the link has begun to close.
     frames: Option<UnboundedSender<(String, Bytes)>>,
     events: Receiver<CarrierEvent>,
 }
 
-/// The state shared by the carrier and the client's task.
+/// The state that the carrier and the client's task share.
 #[derive(Default)]
 struct Link(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// The maximum length of a frame; 0 while the link is down.
+    /// The maximum length of a frame; 0 if the link is down.
     max_payload: usize,
     queued: usize,
-    /// Waker of the task waiting until all frames are passed to the client.
+    /// Wakes the task that waits until all frames have been passed to the client.
     flusher: Option<Waker>,
 }
 
@@ -71,8 +71,8 @@ impl Link {
 }
 
 impl NatsCarrier {
-    /// Creates a link to the server at `address` for a node with these subjects. The link runs in a
-    /// task of the current tokio runtime, and reconnects automatically.
+    /// Creates a link to the server at `address`, for a node with these subjects. The link runs in
+    /// a task of the current tokio runtime, and reconnects when necessary.
     #[must_use]
     pub fn connect(address: &str, subjects: Subjects) -> Self {
         let (frames, queue) = mpsc::unbounded_channel();
@@ -94,7 +94,8 @@ impl Carrier for NatsCarrier {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         match self.events.poll_recv(cx) {
             Poll::Ready(Some(event)) => Poll::Ready(event),
-            // The task has ended, because the address was invalid or the link was closed.
+            // The task has ended, since the address is invalid or the link was closed. There are no
+            // more events.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
@@ -119,7 +120,7 @@ impl Carrier for NatsCarrier {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // The task ends after the last frame.
+        // The task ends after it has handled the last frame.
         self.frames = None;
         while let Poll::Ready(event) = self.events.poll_recv(cx) {
             if event.is_none() {
@@ -136,7 +137,7 @@ struct Task {
     all: String,
     link: Arc<Link>,
     events: Sender<CarrierEvent>,
-    /// The number of the last probe.
+    /// The number of the probe that was sent last.
     probe: u64,
 }
 
@@ -149,11 +150,11 @@ impl Task {
                 MIN_DELAY.saturating_mul(u32::try_from(tries).unwrap_or(u32::MAX)).min(MAX_DELAY)
             })
             .event_callback(move |event| {
-                // This fails only if the task with the receiver has ended.
+                // The send fails only if the task that has the receiver has ended.
                 let _ = tell.send(event);
                 std::future::ready(())
             });
-        // The client itself restores its subscriptions after a reconnect.
+        // After a reconnect, the client restores its subscriptions by itself.
         let subscribed = async {
             let client = options.connect(&address).await?;
             let (own, all) = (&self.own, &self.all);
@@ -172,7 +173,7 @@ impl Task {
                 frame = queue.recv() => {
                     let Some((subject, frame)) = frame else { break };
                     let len = frame.len();
-                    // A frame that the client does not accept counts as lost.
+                    // If the client does not accept a frame, the frame counts as lost.
                     if self.is_up() {
                         let _ = client.publish(subject, frame).await;
                     }
@@ -187,7 +188,7 @@ impl Task {
         self.link.state().max_payload > 0
     }
 
-    /// Handles an event on the client's connection.
+    /// Handles an event of the client's connection.
     async fn changed(&mut self, client: &Client, event: Event) {
         match event {
             Event::Connected => {
@@ -212,12 +213,12 @@ impl Task {
                 self.link.state().max_payload = max_payload;
                 self.event(CarrierEvent::Up { max_payload }).await;
             }
-            // The probe belongs to an earlier connection.
+            // The probe was sent on an earlier connection.
             Some(_) => {}
         }
     }
 
-    /// Reports that the link is down, if it was up.
+    /// If the link was up, reports that it is down.
     async fn down(&self, why: &str) {
         let was_up = std::mem::take(&mut self.link.state().max_payload) > 0;
         if was_up {
@@ -226,7 +227,7 @@ impl Task {
     }
 
     async fn event(&self, event: CarrierEvent) {
-        // This fails only if the carrier was dropped, after which the frame queue ends too.
+        // The send fails only if the carrier was dropped. Then the queue of frames ends too.
         let _ = self.events.send(event).await;
     }
 

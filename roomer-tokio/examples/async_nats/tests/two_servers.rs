@@ -1,4 +1,4 @@
-//! Tests two servers that use the official client and a real NATS server.
+//! Tests two servers that are connected by the official client and a real NATS server.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::net::SocketAddr;
@@ -68,7 +68,7 @@ fn two_servers_share_their_rooms_over_the_official_client() {
     let mut b = Client::connect(nodes[1].addr);
     a.expect_new_member("root", &b.id);
     talk(&mut a, &mut b, 5);
-    // The message is sent in parts, since it exceeds the maximum frame length.
+    // The message is longer than a frame may be, so it is sent in parts.
     talk(&mut b, &mut a, 900_000);
     for _ in 0..100 {
         talk(&mut a, &mut b, 100);
@@ -78,14 +78,14 @@ fn two_servers_share_their_rooms_over_the_official_client() {
     until("the end of the broker is not noticed", || {
         nodes.iter().all(|node| !node.server.cluster().unwrap().is_up).then_some(())
     });
-    // The message is kept in the journal.
+    // The journal keeps the message until the link is up again.
     a.send_to_room("root", "chat", b"meanwhile");
     broker.restart();
     formed(&nodes);
     b.expect("root", "chat", "", &a.id, b"meanwhile");
     talk(&mut b, &mut a, 5);
 
-    // A stopping node announces its departure.
+    // A node that stops says goodbye to the others.
     let [one, two] = nodes;
     assert!(two.stop.send(()).is_ok());
     b.expect_close(1001);

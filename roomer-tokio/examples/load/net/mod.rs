@@ -1,4 +1,4 @@
-//! The connections, and the poll loop that reads all of them.
+//! The connections, and the poll loop that reads from all of them.
 
 mod receive;
 mod session;
@@ -20,10 +20,11 @@ use crate::report::{Progress, Report};
 use crate::wire;
 use session::{Session, Sessions};
 
-/// The size of the shared read buffer. Connections keep only incomplete frames.
+/// The size of the read buffer, which all connections share. A connection itself keeps only
+/// incomplete frames.
 const BUFFER: usize = 256 * 1024;
 
-/// The maximum capacity that a connection keeps in an empty buffer.
+/// The maximum capacity of an empty buffer that a connection keeps.
 const KEEP: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,12 +40,12 @@ enum Phase {
 #[derive(Default)]
 struct Conn {
     phase: Phase,
-    /// The start of an incomplete frame.
+    /// The first bytes of a frame that is not complete yet.
     held: Vec<u8>,
-    /// The earlier fragments of a message.
+    /// The earlier fragments of a message that is not complete yet.
     parts: Vec<u8>,
     deaf: bool,
-    /// Present if the connection uses the extended protocol.
+    /// The session, if the connection uses the extended protocol.
     session: Option<Box<Session>>,
 }
 
@@ -64,21 +65,22 @@ pub struct Net {
     scratch: Vec<u8>,
     ids: Vec<String>,
     wanted: usize,
-    /// The maximum number of concurrent handshakes.
+    /// The maximum number of handshakes at the same time.
     pub inflight: usize,
-    /// The number of open connections.
+    /// The number of connections that are open.
     opened: usize,
     /// The number of connections that are being opened.
     starting: usize,
     /// True if new connections use the extended protocol.
     pub extended: bool,
-    /// True if extended connections acknowledge the first packet of their session immediately, so that
-    /// the server keeps no packets for them.
+    /// True if an extended connection acknowledges the first packet of its session immediately, so
+    /// that the server need not keep it.
     pub eager_acks: bool,
     pub sessions: Sessions,
-    /// True to only count messages on open connections instead of parsing them.
+    /// If true, messages on open connections are only counted, and not parsed.
     pub skim: bool,
-    /// The number of connections closed by the server, by close code or by what happened instead.
+    /// The number of connections that the server has closed, by close code, or by how they ended
+    /// otherwise.
     pub closings: BTreeMap<String, u64>,
     pub reads: u64,
     pub messages: u64,
@@ -118,7 +120,7 @@ impl Net {
         })
     }
 
-    /// Returns the nanoseconds since the generator started.
+    /// Returns the time in nanoseconds since the generator has started.
     pub fn now(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
     }
@@ -127,18 +129,18 @@ impl Net {
         &self.ids
     }
 
-    /// Returns the number of connections closed by the server.
+    /// Returns the number of connections that the server has closed.
     fn closed(&self) -> u64 {
         self.closings.values().sum()
     }
 
-    /// Reports how many connections the server closed; each is a fault.
+    /// Reports how many connections the server has closed. Each of them is a fault.
     pub fn tell_closed(&self, report: &mut Report, faults: &mut Faults) {
         report.put("disconnected", self.closed());
         faults.add_many(self.closed(), || format!("connections were closed: {}", self.ways()));
     }
 
-    /// Describes how connections were closed.
+    /// Describes how the connections have ended.
     pub fn ways(&self) -> String {
         let ways = self.closings.iter().map(|(how, count)| format!("{how}: {count}"));
         ways.collect::<Vec<_>>().join(", ")
@@ -148,12 +150,12 @@ impl Net {
         self.conns[conn].phase == Phase::Open
     }
 
-    /// Returns the time since a packet last arrived.
+    /// Returns the time since the last packet has arrived.
     pub fn quiet_for(&self) -> Duration {
         self.last_heard.elapsed()
     }
 
-    /// Returns a sender for use outside a [`Listener`].
+    /// Returns a sender, for use outside a [`Listener`].
     pub fn out(&mut self) -> Out<'_> {
         let now = self.now();
         Out {
@@ -165,13 +167,13 @@ impl Net {
         }
     }
 
-    /// Requests more connections, which are opened in the following turns.
+    /// Requests `more` connections. They are opened in the turns that follow.
     pub fn want(&mut self, more: usize) -> io::Result<()> {
         self.wanted += more;
         self.start_more()
     }
 
-    /// Opens `more` connections and waits until all have joined `root`.
+    /// Opens `more` connections, and waits until all of them have joined `root`.
     pub fn open(
         &mut self,
         more: usize,
@@ -194,7 +196,7 @@ impl Net {
         Ok(())
     }
 
-    /// Waits until nothing has arrived for some time, up to a limit.
+    /// Waits until nothing has arrived for a while, but not longer than a limit.
     pub fn settle(
         &mut self,
         quiet: Duration,
@@ -208,12 +210,12 @@ impl Net {
         Ok(())
     }
 
-    /// Waits for the server for up to `wait`, and handles received packets.
+    /// Waits for the server for at most `wait`, and handles the packets that arrive.
     pub fn turn(&mut self, wait: Duration, listener: &mut impl Listener) -> io::Result<()> {
         self.wait(Some(wait), listener)
     }
 
-    /// Like [`turn`](Self::turn), with a resolution below a millisecond.
+    /// Like [`turn`](Self::turn), but with a resolution of less than a millisecond.
     pub fn exact_turn(&mut self, wait: Duration, listener: &mut impl Listener) -> io::Result<()> {
         let wait = self.alarm.set(wait)?;
         self.wait(wait, listener)
@@ -242,7 +244,7 @@ impl Net {
         self.start_more()
     }
 
-    /// Returns a connection's server.
+    /// Returns the server to which a connection belongs.
     fn target(&self, conn: usize) -> &Target {
         &self.targets[conn % self.targets.len()]
     }
@@ -297,22 +299,22 @@ impl Net {
             match socket.write(pending) {
                 Ok(written) => drop(pending.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // If more bytes are pending than the buffer can hold, the next read returns the
-                // error.
+                // If bytes are left that do not fit into the buffer, the error is returned by the
+                // next read.
                 Err(_) => break,
             }
         }
         Ok(())
     }
 
-    /// Stops or resumes reading from a connection.
+    /// Stops reading from a connection, or starts again.
     pub fn set_deaf(&mut self, conn: usize, deaf: bool, l: &mut impl Listener) -> io::Result<()> {
         self.conns[conn].deaf = deaf;
         self.read(conn, true, l)
     }
 
-    /// Closes a connection. Sends a close frame if it has a session: otherwise the server would
-    /// keep the session.
+    /// Closes a connection. If it has a session, sends a close frame first: otherwise the server
+    /// would keep the session.
     pub fn leave(&mut self, conn: usize) -> io::Result<()> {
         if self.conns[conn].session.is_some() {
             wire::control(wire::CLOSE, &1000u16.to_be_bytes(), &mut self.pending[conn]);

@@ -1,4 +1,4 @@
-//! The inbound path: received frames and their packets.
+//! Reads frames from the connections, and handles the packets in them.
 
 use std::io::{self, Read as _};
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use crate::opening;
 use crate::wire::{self, Head};
 
 impl Net {
-    /// Reads until the socket is empty, which a short read also indicates, unless the end of the
-    /// stream may follow.
+    /// Reads until the socket is empty. A short read means that it is, unless the end of the stream
+    /// may follow.
     pub(super) fn read(
         &mut self,
         conn: usize,
@@ -35,7 +35,8 @@ impl Net {
             };
             self.reads += 1;
             self.last_heard = Instant::now();
-            // Only an incomplete frame is copied into `held`; whole ones are read from the shared buffer.
+            // Whole frames are read directly from the shared buffer. Only an incomplete frame is
+            // copied into `held`.
             let mut held = std::mem::take(&mut state.held);
             let taken = if held.is_empty() {
                 self.take(conn, &buffer[..got], l).map(|used| held.extend(&buffer[used..got]))
@@ -55,7 +56,7 @@ impl Net {
         result
     }
 
-    /// Processes the whole frames at the start of `data`. Returns how many bytes they occupy.
+    /// Handles the whole frames at the start of `data`. Returns their total size.
     fn take(&mut self, conn: usize, data: &[u8], l: &mut impl Listener) -> io::Result<usize> {
         let mut at = 0;
         if self.conns[conn].phase == Phase::Upgrading {
@@ -123,7 +124,8 @@ impl Net {
                 self.greeted(conn, &packet, listener)?
             }
             Phase::Open if is_own => {
-                // The server's acknowledgements say which packets need not be retransmitted.
+                // The server's acknowledgements would say which packets need not be sent again. The
+                // generator does not resend any.
                 if packet.dst == ACK_NOW {
                     self.acknowledge(conn);
                 }

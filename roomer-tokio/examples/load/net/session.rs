@@ -1,4 +1,5 @@
-//! The client side of the extended protocol: `hello`, acknowledgements, lost sockets and resumption.
+//! The client's side of the extended protocol: `hello`, acknowledgements, lost sockets and
+//! resumption.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,34 +17,36 @@ use crate::options::Target;
 /// The session of a connection that uses the extended protocol.
 #[derive(Debug, Default)]
 pub(super) struct Session {
-    /// The token for the next resume; empty before the first `hello`.
+    /// The token with which the session is resumed. Empty before the first `hello`.
     token: String,
-    /// The number of packets received in the session, and when to acknowledge them.
+    /// Counts the packets received in the session, and determines when to acknowledge them.
     received: AckSchedule,
-    /// True while the next `hello` must resume the session.
+    /// True if the next `hello` must resume the session.
     is_returning: bool,
 }
 
-/// Timers and statistics of all sessions.
+/// The timers and the statistics of all sessions.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    /// The connections that must send an acknowledgement, with their deadlines. The list is sorted,
-    /// since all delays are equal. An entry whose packets were already acknowledged has no effect.
+    /// The connections that must send an acknowledgement, each with its deadline. Since all delays
+    /// are equal, the list is sorted. If the packets of a connection were acknowledged in the
+    /// meantime, its entry has no effect.
     pub(super) due: VecDeque<(Duration, usize)>,
-    /// The connections that have yet to resume.
+    /// The connections whose sessions must still be resumed.
     pub(super) returning: std::ops::Range<usize>,
-    /// The number of sessions resumed on a new socket.
+    /// The number of sessions that were resumed on a new socket.
     pub resumed: u64,
-    /// The number of refused resumptions, after each of which the client received a new session.
+    /// The number of sessions that the server has not resumed. The client has got a new session
+    /// instead.
     pub refused: u64,
-    /// The number of acknowledgements sent.
+    /// The number of acknowledgements that were sent.
     pub acks: u64,
 }
 
-/// The contents of the server's `hello`.
+/// The contents of a `hello` from the server.
 pub(super) struct Hello {
     pub(super) resumed: bool,
-    /// How many of the client's packets the server has handled.
+    /// The number of the client's packets that the server has handled.
     pub(super) received: u64,
     session: String,
 }
@@ -61,7 +64,7 @@ impl Hello {
 }
 
 impl Session {
-    /// Appends the session's query parameters to a path.
+    /// Appends the parameters for the session to the query of a path.
     pub(super) fn add_to(&self, path: &mut String) {
         path.push(if path.contains('?') { '&' } else { '?' });
         path.push_str("roomer=2");
@@ -71,17 +74,17 @@ impl Session {
         }
     }
 
-    /// Processes the server's `hello`.
+    /// Handles a `hello` from the server.
     pub(super) fn handle_hello(&mut self, payload: &[u8]) -> Option<Hello> {
         let mut hello = Hello::read(payload)?;
         self.token = std::mem::take(&mut hello.session);
         if hello.resumed {
-            // The count in the query was an acknowledgement.
+            // The number of packets in the query was an acknowledgement.
             self.received.acknowledge();
         } else {
             self.received = AckSchedule::default();
         }
-        // Resuming a session that was not requested is a fault.
+        // It is a fault if the server resumes a session without a request.
         let is_wrong = hello.resumed && !self.is_returning;
         self.is_returning = false;
         (!is_wrong).then_some(hello)
@@ -89,7 +92,7 @@ impl Session {
 }
 
 impl Net {
-    /// Returns the request that opens a connection's WebSocket.
+    /// Returns the upgrade request of a connection.
     pub(super) fn request(&self, conn: usize) -> Vec<u8> {
         let target = self.target(conn);
         match &self.conns[conn].session {
@@ -102,7 +105,7 @@ impl Net {
         }
     }
 
-    /// Counts a session's packet, and schedules or sends its acknowledgement.
+    /// Counts a packet of a session. Sends an acknowledgement, or determines when it will be sent.
     pub(super) fn count(&mut self, conn: usize, bytes: usize, now: Duration) {
         let Some(session) = &mut self.conns[conn].session else { return };
         let had_none = session.received.due_at().is_none();
@@ -136,7 +139,7 @@ impl Net {
         }
     }
 
-    /// Acknowledges all received packets, and waits until nothing more arrives.
+    /// Acknowledges all packets that were received, and waits until nothing arrives any more.
     pub fn settle_sessions(&mut self, quiet: Duration, l: &mut impl Listener) -> io::Result<()> {
         while let Some((_, conn)) = self.sessions.due.pop_front() {
             let state = &self.conns[conn];
@@ -148,7 +151,7 @@ impl Net {
         self.settle(quiet, Duration::from_secs(60), l)
     }
 
-    /// Closes sockets without a close frame: the server receives a reset.
+    /// Closes sockets without a close frame. The server receives a reset.
     pub fn cut(&mut self, conns: std::ops::Range<usize>) -> io::Result<()> {
         for conn in conns {
             let unconnected = opening::socket(self.target(conn))?;
@@ -162,8 +165,8 @@ impl Net {
         Ok(())
     }
 
-    /// Makes connections whose sockets were cut resume their sessions, up to the limit of
-    /// concurrent handshakes. They are opened in the following turns.
+    /// Makes connections whose sockets were cut resume their sessions, in the turns that follow.
+    /// The number of handshakes at the same time is limited.
     pub fn resume(&mut self, conns: std::ops::Range<usize>) -> io::Result<()> {
         for session in self.conns[conns.clone()].iter_mut().filter_map(|c| c.session.as_mut()) {
             session.is_returning = true;
@@ -177,7 +180,7 @@ impl Net {
         self.opened == self.wanted
     }
 
-    /// Handles the first packet of an extended connection.
+    /// Handles the first packet on an extended connection.
     pub(super) fn greeted(
         &mut self,
         conn: usize,

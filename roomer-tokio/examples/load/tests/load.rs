@@ -1,5 +1,5 @@
-//! Tests the generator with few connections and a server in this process: each scenario with the
-//! extended protocol ends without a violation, and violations are detected.
+//! Tests the generator with few connections, and a server in this process. With the extended
+//! protocol, each scenario must end without a violation. Violations must be detected.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::process::{Command, Output};
@@ -12,12 +12,12 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-/// Runs the generator with a server with these options.
+/// Runs the generator with a server that has these options.
 fn load(set: impl FnOnce(Builder) -> Builder, args: &str) -> Output {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
-    // Use a long window so that no session expires on a busy machine.
+    // The window is so long that no session expires on a busy machine.
     let builder = Server::builder().resume_window(Duration::from_secs(600));
     let server = set(builder).build().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -35,7 +35,7 @@ fn load(set: impl FnOnce(Builder) -> Builder, args: &str) -> Output {
     done
 }
 
-/// Returns the results of a run, which must have no violation.
+/// Returns the figures of a run. The run must not have found any violations.
 fn figures(done: &Output) -> Value {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     serde_json::from_slice(&done.stdout).unwrap()
@@ -73,7 +73,7 @@ fn help_and_version_are_printed() {
     }
 }
 
-/// Runs the generator without a server.
+/// Runs the generator with arguments that need no server.
 fn program(args: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_load")).args(args.split(' ')).output().unwrap()
 }
@@ -83,8 +83,8 @@ fn sessions_continue_after_all_sockets_are_cut() {
     let report = figures(&load(|it| it, "resume --conns 12 --members 3 --meanwhile 2"));
     let keys = ["resumed", "refused", "plain_notices", "extended_notices", "client_notices"];
     assert_eq!(keys.map(|key| report[key].as_u64()), [12, 0, 0, 0, 0].map(Some), "{report}");
-    // One message before the cut, two while the clients were disconnected and one after, to three
-    // clients and an observer in each of four rooms.
+    // Three clients and an observer in each of four rooms receive one message before the cut, two
+    // while the clients were disconnected, and one after that.
     let keys = ["received", "lost_copies", "doubled_copies"];
     assert_eq!(keys.map(|key| report[key].as_u64()), [4 * 4 * 4, 0, 0].map(Some), "{report}");
 }
