@@ -1,7 +1,6 @@
 #!/usr/bin/env node
-// Measures what compression costs a server: it sends a kilobyte of JSON at a time to a room of 100
-// members, plain and compressed, and prints the server's CPU per message in µs and the bytes that
-// one member reads.
+// Measures what compression costs a server: sends messages of a kilobyte of JSON to a room of 100 members, first plain and then
+// compressed. Prints the server's CPU time per message in µs, and the number of bytes that a member reads.
 //
 //     cargo build --release -p roomer-tokio --example chat
 //     (cd js && npm ci)
@@ -37,13 +36,13 @@ function packet(...fields) {
 const join = packet("r", "join", "", "", "");
 const message = packet("r", "chat", "", "", json);
 
-/** Returns a process's user and system time in ms. */
+/** Returns the user and system time of a process, in ms. */
 function cpu(pid) {
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
     return 10 * (Number(fields[11]) + Number(fields[12]));
 }
 
-/** Sends each message to all others, as the chat does. */
+/** A server that sends each message to all other clients, as the chat does. */
 function serve(deflate) {
     const perMessageDeflate = deflate && { threshold: THRESHOLD, serverNoContextTakeover: true, clientNoContextTakeover: true, zlibDeflateOptions: { level: 3 } };
     const server = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate }, () => console.log(`http://127.0.0.1:${server.address().port}`));
@@ -62,7 +61,7 @@ async function measure(program, deflate) {
     const flags = ["--listen", "127.0.0.1:0", "--quiet", "--history", "0", "--no-presence", "*", ...(deflate ? ["--deflate", `${THRESHOLD}`] : [])];
     const child = program === "ws" ? spawn(process.execPath, own) : spawn(program, flags);
     const port = Number(String((await once(child.stdout, "data"))[0]).match(/:(\d+)\s/)[1]);
-    // Use members that only count, so that the generator takes little CPU.
+    // These members only count the bytes, so that the generator needs little CPU time.
     let bytes = 0;
     const members = [];
     for (let i = 0; i < MEMBERS; i++) {

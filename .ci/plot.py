@@ -21,10 +21,11 @@ LIMITS = ("limit A", "limit B")
 OURS = ("tokio", "tokio 2 threads", "smol")
 ORDER = (*LIMITS, *OURS, "Bun", "fastwebsockets", "socketioxide", "axum broadcast")
 
-# With this many cores in other use, the figures are meaningless.
+# If other programs use this many cores, the figures are meaningless.
 BUSY = 0.3
 
-# Ratio rows: description, unit, and the goals as (what to compare with, factor, stretch).
+# The rows that are ratios: description, unit, and the goals as (what to compare with, factor,
+# stretch).
 RATIOS = {
     "fanout-1": (
         "100 members, 64 B, one at a time", "delivery",
@@ -46,8 +47,8 @@ RATIOS = {
     "direct": ("direct ping-pong, 100 pairs", "message", [("limit A", 1.3, 1.15)]),
 }
 
-# Other rows: description, how to read and write the figure, and the goal: a number, a text, or what
-# to compare with and the factor.
+# The other rows: description, how to read and write the figure, and the goal. A goal is a number, a
+# text, or what to compare with and the factor.
 ABSOLUTES = [
     ("rooms-ten", "2,000 rooms of 5, each connection in ten: µs per delivery",
      lambda r: r["cpu_us"], "{:.2f}", None),
@@ -88,7 +89,7 @@ class Results:
                 self.failed.append(run)
             else:
                 self.others.append(run.get("others_cores", 0.0))
-                # Where the other generator measured the ratios, ours only checked.
+                # The other generator has measured the ratios. Ours has only checked the deliveries.
                 aside = run["row"] in RATIOS and run["row"] in compared
                 aside = aside or run["row"] == "latency" and "latency" in compared
                 check = run["generator"] == "load" and aside
@@ -234,8 +235,8 @@ def machine(results):
     return text
 
 
-# Charts. Colours are classes, since the dark scheme has its own; the picture has a background, to be
-# readable on any page.
+# Charts. Colours are CSS classes, since they differ in the dark scheme. A picture has a background,
+# so that it can be read on any page.
 STYLE = """
 svg { font: 12px system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif }
 .page { fill: #ffffff; stroke: #d8dee4 } .text { fill: #1f2328 } .soft { fill: #59636e }
