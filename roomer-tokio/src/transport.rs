@@ -26,9 +26,9 @@ impl Socket {
     }
 }
 
-/// True on systems where a read that does not fill its buffer has emptied the socket. Where the
-/// system reports only new readiness, the next read would return no bytes. tokio's own reads follow
-/// the same rule.
+/// True on systems known to report only new readiness (edge-triggered epoll and kqueue). On these,
+/// a read that does not fill its buffer has emptied the socket, so the next read would return no
+/// bytes. tokio's own reads follow the same rule.
 const EMPTIES: bool =
     cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple"));
 

@@ -18,8 +18,8 @@ fn a_message_sent_by_a_handler_of_another_server_is_written_at_once() {
     world.settle();
     sender.send("root", "relay", "hello");
     world.settle();
-    // This wakes no task of the first server, so that server's message must have been written
-    // already.
+    // This wakes no task of the server in `other`, so that server must already have written the
+    // message.
     other.settle();
     assert_eq!(listener.texts("root", "news"), ["hello"]);
 }

@@ -50,7 +50,7 @@ pub(crate) struct PendingAuth {
     monitor: Monitor,
     run: BoxFuture<AuthResult>,
     observed: ObservedCall,
-    /// The request to decide. `None` after the decision was returned.
+    /// The request that awaits the decision. `None` after the decision was returned.
     candidate: Option<Candidate>,
 }
 
@@ -178,7 +178,7 @@ impl ServerHandshake<'_> {
             }
             Some(Authorize::Async(hook)) => {
                 // Check the request before the hook takes it, but report the result only after the
-                // hook.
+                // hook has decided.
                 let candidate = Some(candidate(self.check_upgrade(&request)));
                 let run = call::catch_panic(|| hook(request));
                 let run = run.map_err(|panic| authorize_panicked(monitor, &panic, peer))?;

@@ -152,8 +152,8 @@ impl SocketCounts {
         let count = own.unwrap_or_default().count(kind).copied();
         let replaces_own = replaced.is_some_and(|replaced| replaced.address == address);
         let per_address = limit.per_address.saturating_add(usize::from(replaces_own));
-        // A client rejected by a full server (503) may be accepted by another server, unlike one
-        // that exceeds its own address's limit.
+        // Another server may accept a client that a full server has rejected (503), but should not
+        // be asked to accept one whose address is at its limit (429).
         match count.is_some_and(|count| count as usize >= per_address) {
             true => Err(StatusCode::TOO_MANY_REQUESTS),
             false => Ok(()),

@@ -41,7 +41,8 @@ struct Pipe<S> {
     pending: Pending,
 }
 
-/// The operation that the stream must still complete.
+/// The operation that the stream must still complete, if any, before its bytes are flushed or it is
+/// closed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pending {
     Nothing,

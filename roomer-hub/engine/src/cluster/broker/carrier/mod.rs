@@ -52,7 +52,7 @@ pub struct BrokerCarrier<D: Dial> {
     buffer: Box<[u8]>,
     /// True if the current outage has been reported.
     is_reported: bool,
-    /// The last notice. It is stored in order not to report it again after each reconnect.
+    /// The last notice, stored so that it is not reported again after each reconnect.
     notice: String,
     up_since: Option<Duration>,
 }
