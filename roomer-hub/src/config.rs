@@ -14,8 +14,8 @@ pub struct Config {
     /// from a non-member is dropped and counted. The Go original delivers it.
     pub members_only: bool,
     /// True if events that start with `roomer:` belong to the extended protocol
-    /// ([`roomer_proto::extended`]). Other packets with such events are then rejected. Default
-    /// `true`. The Go original does not have the extended protocol.
+    /// ([`roomer_proto::extended`]). They are then rejected unless the protocol allows a client to
+    /// send them. Default `true`. The Go original does not have the extended protocol.
     pub extended: bool,
     /// True if the other members are notified again when a member repeats its join. Default
     /// `false`: a repeated join is only acknowledged. The Go original notifies the members.
@@ -38,16 +38,16 @@ pub struct Config {
     /// `false`: only the application can set it.
     pub authorize_info: bool,
     /// The maximum length of info that a client sets, in bytes of JSON. Default 1,024. Each member
-    /// list for an extended client in one of the member's rooms includes the info.
+    /// list sent to an extended member of the client's rooms includes the info.
     pub max_info: usize,
     /// The rate at which a client may set its info. Excess changes are rejected. Default: one per
     /// second, with bursts of 16, since each change is sent to all extended members of all its
     /// rooms. `None`: unlimited.
     pub info_rate: Option<Rate>,
     /// The maximum total size of all rooms' histories in bytes
-    /// ([`Hub::add_history`](crate::Hub::add_history)). Default 64 MiB. If a message exceeds it,
-    /// the hub first discards histories of rooms without members, and then the oldest messages in
-    /// the message's room.
+    /// ([`Hub::add_history`](crate::Hub::add_history)). Default 64 MiB. If a new message takes
+    /// the total above it, the hub first discards histories of rooms without members, and then the
+    /// oldest messages in the message's room.
     pub max_history: usize,
     /// The rate at which a client may request missed messages when it joins rooms with history.
     /// Excess requests are ignored, but the joins succeed. Default: one per second, with bursts of
@@ -66,7 +66,7 @@ pub struct Config {
     /// the server, from a client to other clients, and from the server to a client. Additionally,
     /// one client may have at most 16 times this many unanswered requests from all other clients
     /// together. Default 64. If a client reaches the limit for requests to other clients, its
-    /// oldest one is dropped if it is older than a minute.
+    /// oldest one is dropped if it is at least a minute old.
     pub max_requests: usize,
     /// The packet rate per connection. Default `None`: unlimited. A packet above the rate is
     /// dropped, and its connection is closed with code 1008 and the reason `rate`.

@@ -16,7 +16,7 @@ use crate::keys::{GuestKey, PeerKey};
 use crate::seats::Seats;
 use crate::slots::Slots;
 
-/// The peers and their guests. Empty without peers, and then without a cost.
+/// The peers and their guests. Empty if there are no peers, and then costs nothing.
 #[derive(Debug, Default)]
 pub(crate) struct GuestTables {
     pub(crate) guests: Slots<GuestKey, Guest>,

@@ -221,8 +221,8 @@ impl Hub {
                 self.info_packet(now, conn, packet, authorization)
             }
             REPLY | ERROR if self.tables.is_extended(conn) => self.answer(conn, packet),
-            // The event was added by a later version, or only a server may send it. The engine
-            // handles events about the session itself.
+            // The client is plain, the event was added by a later version, or only a server may
+            // send it. The engine handles events about the session itself.
             _ => Err(RejectReason::Reserved),
         }
     }

@@ -61,7 +61,8 @@ impl Bucket {
     /// If the deficit shows that the clock has jumped back, the bucket is refilled: admitting a
     /// burst is better than closing every connection.
     pub(crate) fn take(&mut self, rate: Rate, now: Duration, count: usize) -> bool {
-        // The product is at most 2^94 times 2^32, so neither it nor the sum below can overflow.
+        // At most 2^94 nanoseconds times 2^32 tokens per second, so neither this product nor the
+        // sum below can overflow.
         let now = now.as_nanos() * u128::from(rate.per_second());
         let capacity = u128::from(rate.burst()) * TOKEN;
         let missing = self.full_at.saturating_sub(now);

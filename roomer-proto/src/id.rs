@@ -8,7 +8,7 @@ use uuid::{Builder, Uuid};
 
 /// A connection's id in its wire form: a lower-case UUID with hyphens, always 36 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-// Aligned so that `as_str` validates UTF-8 a word at a time, which halves its cost: without
+// Aligned so that `as_str` validates UTF-8 a word at a time, which halves its cost. Without
 // alignment, that check took a tenth of the time that the hub spends on a direct message.
 #[repr(align(8))]
 pub struct ConnId([u8; ConnId::LEN]);

@@ -105,8 +105,8 @@ pub enum Change<'a> {
         /// The command, for each peer to carry out.
         command: roomer_proto::cluster::UserCommand<'a>,
     },
-    /// A tunnel item for a peer. [`Cluster::tunnel_room`](super::Cluster::tunnel_room) limits the
-    /// number of bytes in such items.
+    /// A tunnel item for a peer. The bytes of a [`TunnelItem::Data`] must fit into
+    /// [`Cluster::tunnel_room`](super::Cluster::tunnel_room).
     Tunnel {
         /// The peer's id.
         to: NodeId,
@@ -323,7 +323,7 @@ pub enum Event {
         /// The reason for dropping the peer.
         reason: GoneReason,
     },
-    /// A peer's stream restarts, because frames from it may be missing.
+    /// A peer's stream restarts, because messages from it may be missing.
     Reset {
         /// The peer's id.
         node: NodeId,

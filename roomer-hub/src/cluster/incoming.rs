@@ -26,7 +26,7 @@ const DEMANDS: u32 = 3;
 /// The number of applied bytes after which an acknowledgement is sent, in addition to heartbeats.
 const REPORT_BYTES: usize = 256 * 1024;
 
-/// How long the member list at the start of a stream may make no progress.
+/// The timeout for the member list at the start of a stream, counted from its last progress.
 const TRANSFER_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
@@ -87,10 +87,10 @@ struct Hole {
 
 impl Hole {
     /// Returns the time at which the frames count as lost; `None` until they have been requested as
-    /// often as `repair_wait` allows, since frames may still be in this node's socket buffer.
+    /// often as `repair_wait` allows, since a suspension may have left them in the socket buffer.
     fn lost_at(&self, repair_wait: Duration) -> Option<Duration> {
-        // Leave two intervals: the first request may be one late, and the last one needs one for an
-        // answer.
+        // Subtract two intervals: the first request may be sent one interval late, and one interval
+        // must remain for the answer to the last request.
         let intervals = repair_wait.as_millis() / DEMAND_AGAIN.as_millis();
         let demands = intervals.saturating_sub(2).min(DEMANDS.into());
         let end = self.since + repair_wait;

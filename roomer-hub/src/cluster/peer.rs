@@ -22,7 +22,7 @@ const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 
 /// The maximum time for which senders pause because of one peer.
 const MAX_HOLD: Duration = Duration::from_secs(1);
-/// The minimum time between two pauses of senders because of one peer.
+/// The minimum time between a pause in which the peer did not recover and the next one.
 const HOLD_PAUSE: Duration = Duration::from_secs(10);
 
 /// The number of bad frames within `BAD_WINDOW` after which a peer is banned.
@@ -209,8 +209,8 @@ impl Peer {
     }
 
     /// Returns true if senders should pause because the peer has not applied `window` bytes. A
-    /// pause lasts at most one second, and pauses are at least ten seconds apart. Frames that the
-    /// peer cannot keep up with are eventually lost.
+    /// pause lasts at most one second. If the peer has not recovered by then, the next pause starts
+    /// at least ten seconds later, and frames that the peer cannot keep up with are lost.
     pub(super) fn is_congested(&mut self, now: Duration, window: usize) -> bool {
         let unapplied = self.outgoing.as_ref().map_or(0, Outgoing::unapplied);
         if unapplied < window || now < self.ignored_until {

@@ -67,7 +67,7 @@ impl Tables {
         let keys = self.guest_tables.users.range((hash, GuestKey::least())..);
         let keys = keys.take_while(move |(other, _)| *other == hash);
         let guests = keys.map(|(_, guest)| &self.guest_tables.guests[*guest]);
-        // Exclude users whose name has the same hash.
+        // Exclude users with a different name that has the same hash.
         let is_of_user = move |guest: &&Guest| {
             guest.profile.as_ref().and_then(|known| known.quoted_user()) == profile.quoted_user()
         };

@@ -35,7 +35,7 @@ pub struct Tables {
     /// The rooms, indexed by name.
     pub(crate) names: HashTable<RoomKey>,
     pub(crate) guest_tables: GuestTables,
-    /// The unanswered requests of each connection; only connections with requests have an entry.
+    /// The unanswered requests and the error rate of each connection that has either.
     pub(crate) exchanges: HashMap<ConnKey, Exchange, HashKey>,
     /// The rooms' histories; `None` if no room has one.
     pub(crate) histories: Option<Box<Histories>>,

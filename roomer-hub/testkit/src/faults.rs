@@ -26,8 +26,8 @@ pub struct Faults {
     pub spurious_polls: bool,
     /// Clients stop reading for up to ten seconds.
     pub stalls: bool,
-    /// Clients lose their connection, along with some or all data in flight. The server notices the
-    /// loss immediately, later, or never.
+    /// Clients lose their connection, along with all data in flight. The server notices the loss
+    /// immediately, later, or never.
     pub resets: bool,
     /// Clients close the sending direction, but keep receiving.
     pub half_closes: bool,

@@ -36,7 +36,7 @@ impl World {
         self.record(&bytes);
     }
 
-    /// Transfers bytes that the server has written from the socket to the client.
+    /// Makes a client read some of the bytes that the server has written to its socket.
     pub(super) fn take(&mut self, number: usize) {
         self.idle_polls = 0;
         let client = self.clients[number].clone();

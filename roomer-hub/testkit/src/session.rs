@@ -93,7 +93,7 @@ impl World {
         (session.is_open, session.is_resumed) = (false, false);
         let mut state = client.state_mut();
         (state.session, state.view) = (Some(session), view);
-        // Release the borrow before sending, which borrows the state.
+        // End the borrow of the client, which is returned below.
         drop(state);
         client
     }

@@ -31,7 +31,8 @@ mod with {
         OFFER
     }
 
-    /// Returns true if the server accepted [`offer`], or `None` if its response is invalid.
+    /// Returns `Some(true)` if the server accepted [`offer`], `Some(false)` if it declined, and
+    /// `None` if its response is invalid.
     pub(in super::super) fn agreed<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<bool> {
         Agreement::confirm(lines).ok().map(|agreement| agreement.is_some())
     }

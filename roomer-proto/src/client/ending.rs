@@ -147,7 +147,7 @@ impl Client {
     pub fn close(&mut self, now: Duration) {
         match self.state {
             State::Open => {
-                // Commit everything that can be sent now; nothing else is committed while closing.
+                // Commit everything that can be sent now: the queue is not read while closing.
                 self.pump(now);
                 self.state = State::Closing;
                 if let Some(socket) = &mut self.socket {

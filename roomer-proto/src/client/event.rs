@@ -26,9 +26,9 @@ pub enum Event {
     Suspended(Failure),
     /// The client will not reconnect. This is its last event.
     Closed(Closing),
-    /// The client has joined a room, for the first time since the application asked to join it. If
-    /// the application left the room and joined it again before the server answered, no `Left`
-    /// precedes this event.
+    /// The client has joined a room for the first time, or for the first time since the application
+    /// left it or the server removed the client from it. If the application left the room and
+    /// joined it again before the server answered, no `Left` precedes this event.
     Joined {
         /// The room's name.
         room: ByteString,

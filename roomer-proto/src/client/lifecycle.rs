@@ -97,8 +97,8 @@ pub(super) enum NextAttempt {
 }
 
 impl Client {
-    /// Creates a client whose first attempt is due immediately. The client has joined the room
-    /// `root`, which the server adds every client to.
+    /// Creates a client whose first attempt is due immediately. Its rooms include `root` from the
+    /// start, since the server adds every client to that room.
     #[must_use]
     pub fn new(mut options: Options) -> Self {
         options.bound_times();
@@ -264,8 +264,8 @@ impl Client {
     /// arrive.
     pub fn progressed(&mut self, now: Duration) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_probing) {
-            // Extend the deadline only while a probe is pending: if a large message makes progress,
-            // the probe is queued behind it and the server is reachable.
+            // Extend the deadline of a pending probe only: bytes that are still being accepted show
+            // that the probe waits behind a large message, not that the server is unreachable.
             socket.due = socket.due.max(now + self.options.answer_timeout);
         }
     }
@@ -296,7 +296,7 @@ impl Client {
     /// Returns the time of the next attempt. Draws it on the first call for that attempt.
     fn draw(&mut self, random: u64) -> Duration {
         if let NextAttempt::Undrawn { since, extra, most } = self.next_attempt {
-            // Draw from the whole range after applying the maximum, so that the clients of a
+            // Full jitter: draw from the whole range below the maximum, so that the clients of a
             // restarted server do not all reconnect at the same time.
             let nanos = (most.as_nanos() * u128::from(random)) >> 64;
             let delay = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));

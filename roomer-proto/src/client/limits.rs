@@ -20,9 +20,9 @@ pub(super) const LARGEST_WINDOW: usize = 256;
 
 /// The number of bytes sent after which a confirmation is requested immediately.
 pub(super) const PROBE_BYTES: usize = 64 * 1024;
-/// The number of bytes that each packet counts as at least, towards [`PROBE_BYTES`].
+/// The minimum number of bytes that each packet counts as, towards [`PROBE_BYTES`].
 pub(super) const PACKET_BYTES: usize = 1024;
-/// How long after a packet a plain server is asked for a confirmation at the latest. Also the
+/// The maximum time from sending a packet to asking a plain server for its confirmation. Also the
 /// minimum interval between requests to an extended server, except while a backlog is being sent.
 pub(super) const PROBE_DELAY: Duration = Duration::from_secs(1);
 

@@ -88,7 +88,7 @@ impl Members {
         let is_away = self.is_away(&member.id);
         let (id, details) = entry_of(member);
         let before = self.insert(id, details);
-        // `insert` has replaced the details, and with them the state.
+        // `insert` has replaced the details, and thereby reset this state.
         self.set_away(&id, is_away);
         match before {
             None => Some(Change::Joined),

@@ -23,7 +23,8 @@ pub struct Options {
     pub min_delay: Duration,
     /// The maximum that the delay grows to. Default 30 s.
     pub max_delay: Duration,
-    /// How long a connection must last to reset the delay. Default 5 s.
+    /// How long a connection must last to count as a success, which resets the delay and the number
+    /// of failures. Default 5 s.
     pub min_uptime: Duration,
     /// The number of consecutive failures after which the client stops reconnecting; `None` for no
     /// limit. Default `None`.
@@ -37,8 +38,8 @@ pub struct Options {
     pub answer_timeout: Duration,
     /// The maximum number of queued messages. Default 1,000.
     pub queue_messages: usize,
-    /// The maximum size in bytes of all queued messages, and also of all packets that are sent but
-    /// not confirmed. A single larger message is accepted if the queue is empty. Default 1 MiB.
+    /// The maximum total size of queued messages in bytes, and also that of packets that are sent
+    /// but not confirmed. A single larger message is accepted if the queue is empty. Default 1 MiB.
     pub queue_bytes: usize,
     /// The maximum size of a message from the server, in bytes. The server may send larger messages
     /// than it accepts, such as a list of members. Default 64 MiB.

@@ -19,6 +19,7 @@ use super::limits::{
 };
 use crate::PacketRef;
 
+/// An outgoing packet.
 #[derive(Clone)]
 pub(super) struct Item {
     pub(super) room: ByteString,
@@ -73,7 +74,7 @@ pub(super) struct Outbox {
     sent_bytes: usize,
     /// The number of packets in `sent` that were written to the current connection.
     written: usize,
-    /// The number of packets confirmed so far, and of the last confirmed packet.
+    /// The number of packets confirmed so far, which is also the last confirmed packet's number.
     confirmed: u64,
     /// Joins, leaves, answers and other control packets not yet committed.
     requests: VecDeque<Item>,

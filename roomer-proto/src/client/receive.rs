@@ -96,8 +96,8 @@ impl Client {
         if self.state != State::Closing {
             return self.lose(now, Failure::Closed { code, reason: reason.into() });
         }
-        // This is the reply to the client's close frame, which the server sends after handling
-        // everything before that frame.
+        // A normal code without a reason is the reply to the client's close frame. The server sends
+        // it after handling everything before that frame.
         let has_closed = self.socket.as_ref().is_some_and(|socket| socket.has_closed);
         if code == Some(code::NORMAL) && reason.is_empty() && has_closed {
             self.outbox.confirm_written(now);
@@ -212,7 +212,6 @@ impl Client {
                 let Some(id) = ConnId::parse(src).filter(|_| dst.is_empty()) else { return };
                 // A peer has forged this acknowledgement for another connection, and the Go
                 // original has forwarded it.
-                // it.
                 if self.id.is_some_and(|own| own != id) {
                     return;
                 }

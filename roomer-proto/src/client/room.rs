@@ -52,9 +52,9 @@ impl Room {
         self.is_joined() && has_company
     }
 
-    /// Returns true if the client is in the room and no request is pending. If the application
-    /// rejoins a room while the leave request is pending, the server would drop messages sent after
-    /// that request.
+    /// Returns true if the client is in the room and stays there. This excludes a room that the
+    /// application rejoins while a leave request is pending, since the server drops messages that
+    /// follow that request.
     pub(super) fn is_joined(&self) -> bool {
         self.is_in && self.is_wanted && self.pending.is_none()
     }

@@ -193,7 +193,7 @@ pub const LOGIN_EXPIRED: Close = give_up(
 .with_reason("login expired")
 .unless_renewed();
 
-/// How older servers report a client that is suspended or offline. See [`SILENT`].
+/// How older servers report a client that is suspended or offline. This server sends [`SILENT`].
 const SILENT_FOR_OLDER: Close = retry(
     code::POLICY,
     Sender::Server,

@@ -33,8 +33,8 @@ pub enum Item<'a> {
     },
     /// An acknowledgement of applied frames, which the receiver may now discard.
     Applied(StreamPosition),
-    /// The sum of the hashes of all [profiles](Item::Profile) that the node has reported. This item
-    /// precedes the [`Beat`](Item::Beat) that it belongs to, in the same frame.
+    /// The sum of the hashes of the node's current [profiles](Item::Profile). This item precedes
+    /// the [`Beat`](Item::Beat) that it belongs to, in the same frame.
     Profiles {
         /// The sum of the profiles' hashes.
         digest: u64,
@@ -104,8 +104,8 @@ pub enum Item<'a> {
         /// The packet, with its sender in `src`.
         packet: PacketRef<'a>,
     },
-    /// The sending node leaves the cluster, and all its connections end. This is the last item of a
-    /// stream.
+    /// The sending node leaves the cluster together with all its connections. This is the last item
+    /// of a stream.
     Bye,
     /// An application command for one connection on the receiving node.
     Command {

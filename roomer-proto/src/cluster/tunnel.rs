@@ -156,9 +156,8 @@ impl<'a> TunnelItem<'a> {
         }
     }
 
-    /// Decodes the content of an item. Returns `None` for a kind that a later release added, and
-    /// for a request with a flag that one added. The sender of such a request stops waiting for an
-    /// answer.
+    /// Decodes the content of an item. Returns `None` for a kind of item, or a request with a flag,
+    /// that a later release added. The sender of such a request stops waiting for an answer.
     ///
     /// # Errors
     ///

@@ -114,8 +114,8 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Parses the code and message of an error sent by a client. A missing code becomes `failed`, and a
-/// missing message becomes empty. A payload that is not a JSON object has neither.
+/// Parses the code and message of an error sent by a client. A missing or empty code becomes
+/// `failed`, and a missing message becomes empty. A payload that is not a JSON object has neither.
 ///
 /// ```
 /// use roomer_proto::extended::read_failure;

@@ -1,4 +1,4 @@
-//! A strict scanner for JSON text from one client that is embedded into packets for others.
+//! A strict scanner for JSON text that is embedded into packets for other clients.
 //!
 //! It accepts only text that every parser accepts: RFC 8259, without lone surrogates, without numbers
 //! beyond the range of a double, and nested at most [`MAX_DEPTH`] levels deep. It does not allocate.

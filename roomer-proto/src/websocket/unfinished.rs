@@ -7,7 +7,7 @@ use super::message::FragmentedMessage;
 /// The received part of an incomplete frame or message.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
-    /// Buffered bytes. The unconsumed ones are of at most one frame, unless a feed was dropped
+    /// Buffered bytes. Those not consumed belong to at most one frame, unless a feed was dropped
     /// early.
     pub(super) buffer: Vec<u8>,
     /// The number of bytes at the start of the buffer that have been consumed.

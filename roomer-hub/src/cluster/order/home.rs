@@ -18,9 +18,9 @@ struct Maturity {
     founders: u32,
 }
 
-/// For a room without a known home: the conditions under which the current node yields to another
-/// one. The difference between these ages and those of [`CHOSEN`] exceeds the typical error in
-/// estimating another node's age, so usually only one node starts the first term.
+/// For a room without a known home: the conditions under which a node that acts as the home yields
+/// to another one. The difference between the ages here and in [`CHOSEN`] exceeds the typical error
+/// in estimating another node's age, so usually only one node starts the first term.
 const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
 /// For a room without a known home: the conditions under which other nodes submit to a node.
 const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
