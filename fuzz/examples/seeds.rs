@@ -97,7 +97,7 @@ fn requests() -> Seeds {
 /// Returns input from NATS servers: some was recorded, and some is constructed.
 fn servers() -> Result<Seeds, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = root.join("../roomer-hub/engine/src/cluster/nats/session/transcripts");
+    let folder = root.join("../roomer-hub/engine/src/cluster/nats/connection/transcripts");
     let mut seeds = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -157,7 +157,7 @@ fn servers() -> Result<Seeds, Box<dyn Error>> {
 /// Returns input from Redis servers: some was recorded, and some is constructed.
 fn redis_servers() -> Result<Seeds, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = root.join("../roomer-hub/engine/src/cluster/redis/session/transcripts");
+    let folder = root.join("../roomer-hub/engine/src/cluster/redis/connection/transcripts");
     let mut seeds = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -4,12 +4,12 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_engine::cluster::broker::{BrokerSession, SessionEvent};
-use roomer_engine::cluster::nats::Session;
+use roomer_engine::cluster::broker::{BrokerConnection, BrokerEvent};
+use roomer_engine::cluster::nats::Connection;
 use roomer_engine::cluster::{NodeId, Subject, Subjects};
 use serde_json::Value;
 
-/// This precedes the input if its second byte is odd, so that the session is up when the input
+/// This precedes the input if its second byte is odd, so that the connection is up when the input
 /// begins.
 const GREETING: &[u8] = b"INFO {\"version\":\"2.15.1\",\"max_payload\":100}\r\nPONG\r\n";
 
@@ -22,7 +22,7 @@ enum Seen {
     Down,
 }
 
-/// Checks, for arbitrary bytes, that a session reports the same events as a second, simple parser,
+/// Checks, for arbitrary bytes, that a connection reports the same events as a second, simple parser,
 /// answers each ping as long as it is up, and does not panic. The result must not depend on how the
 /// bytes are split into chunks.
 ///
@@ -50,11 +50,11 @@ pub fn nats(data: &[u8]) {
     }
 }
 
-/// Returns the events, and the bytes that the session has sent.
+/// Returns the events, and the bytes that the connection has sent.
 fn run(wire: &[u8], sizes: &[usize]) -> (Vec<Seen>, Vec<u8>) {
     let address = "nats://user:password@broker".parse().expect("an address");
     let subjects = Subjects::new("chat", NodeId(1)).expect("a prefix");
-    let mut session = Session::new(&address, &subjects, Duration::ZERO);
+    let mut connection = Connection::new(&address, &subjects, Duration::ZERO);
     let mut seen = Vec::new();
     let mut rest = wire;
     for size in sizes.iter().cycle() {
@@ -63,48 +63,48 @@ fn run(wire: &[u8], sizes: &[usize]) -> (Vec<Seen>, Vec<u8>) {
         }
         let (chunk, behind) = rest.split_at(rest.len().min(*size));
         rest = behind;
-        session.receive(chunk, Duration::ZERO);
-        while let Some(event) = session.next_event() {
+        connection.receive(chunk, Duration::ZERO);
+        while let Some(event) = connection.next_event() {
             match event {
-                SessionEvent::Secure => seen.push(Seen::Secure),
-                SessionEvent::Up { max_payload } => seen.push(Seen::Up(max_payload)),
-                SessionEvent::Frame(frame) => seen.push(Seen::Frame(frame.to_vec())),
-                SessionEvent::Down(reason) => {
+                BrokerEvent::Secure => seen.push(Seen::Secure),
+                BrokerEvent::Up { max_payload } => seen.push(Seen::Up(max_payload)),
+                BrokerEvent::Frame(frame) => seen.push(Seen::Frame(frame.to_vec())),
+                BrokerEvent::Down(reason) => {
                     assert!(
                         reason.len() < 1500 && !reason.contains(char::is_control),
                         "{reason:?}"
                     );
                     seen.push(Seen::Down);
                 }
-                SessionEvent::Notice(_) => {}
+                BrokerEvent::Notice(_) => {}
             }
         }
     }
     let mut sent = Vec::new();
-    while session.has_output() {
+    while connection.has_output() {
         let mut slices = [IoSlice::new(&[]); 2];
-        let count = session.output(&mut slices);
+        let count = connection.output(&mut slices);
         let taken: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
-        session.written(taken.len());
+        connection.written(taken.len());
         sent.extend(taken);
     }
-    // Unless it is up, a session does not accept frames. Without input, every session times out.
+    // Unless it is up, a connection does not accept frames. Without input, every connection times out.
     let is_up = seen.iter().any(|event| matches!(event, Seen::Up(_)));
     let is_down = seen.last() == Some(&Seen::Down);
     // Plain text that arrives after TLS was required is rejected by TLS. If it has arrived before,
-    // the session rejects it.
+    // the connection rejects it.
     if seen.last() == Some(&Seen::Secure) && !rest.is_empty() {
         seen.pop();
         seen.push(Seen::Down);
     }
-    if session.publish(Subject::All, Bytes::new()) {
+    if connection.publish(Subject::All, Bytes::new()) {
         assert!(is_up && !is_down);
     }
     for second in 0..9 {
-        session.tick(Duration::from_secs(second));
+        connection.tick(Duration::from_secs(second));
     }
-    let end = session.next_event();
-    assert_eq!(matches!(end, Some(SessionEvent::Down(_))), !is_down, "{end:?}");
+    let end = connection.next_event();
+    assert_eq!(matches!(end, Some(BrokerEvent::Down(_))), !is_down, "{end:?}");
     (seen, sent)
 }
 

@@ -7,17 +7,17 @@ use bytes::Bytes;
 use redis_protocol::resp3::decode::complete::decode_bytes;
 use redis_protocol::resp3::encode::complete::encode_bytes;
 use redis_protocol::resp3::types::BytesFrame;
-use roomer_engine::cluster::broker::{BrokerSession, SessionEvent};
-use roomer_engine::cluster::redis::Session;
+use roomer_engine::cluster::broker::{BrokerConnection, BrokerEvent};
+use roomer_engine::cluster::redis::Connection;
 use roomer_engine::cluster::{NodeId, Subject, Subjects};
 
-/// This precedes the input if its second byte is odd, so that the session is up when the input
+/// This precedes the input if its second byte is odd, so that the connection is up when the input
 /// begins.
 const GREETING: &[u8] =
     b"%1\r\n$5\r\nproto\r\n:3\r\n>3\r\n$9\r\nsubscribe\r\n$8\r\nchat.all\r\n:1\r\n\
     >3\r\n$9\r\nsubscribe\r\n$23\r\nchat.n.0000000000000001\r\n:2\r\n";
 
-/// The number of frames that are published as soon as the session is up.
+/// The number of frames that are published as soon as the connection is up.
 const PUBLISHED: usize = 3;
 
 /// The maximum number of lists in an input for the second parser, which calls itself for each list.
@@ -38,18 +38,18 @@ const FORM: [&str; 6] = [
 enum Seen {
     Up,
     Frame(Bytes),
-    /// The session has ended because of the meaning of a reply.
+    /// The connection has ended because of the meaning of a reply.
     Down,
-    /// The session has ended because the input is malformed.
+    /// The connection has ended because the input is malformed.
     Malformed,
 }
 
-/// Checks, for arbitrary bytes, that a session reports the same events as a second parser, the
+/// Checks, for arbitrary bytes, that a connection reports the same events as a second parser, the
 /// crate `redis-protocol`, and does not panic. The result must not depend on how the bytes are
 /// split into chunks.
 ///
-/// The session is stricter than the second parser where lines and strings end, and more lenient in
-/// values that it does not use. If only the session rejects an input, the input must therefore
+/// The connection is stricter than the second parser where lines and strings end, and more lenient in
+/// values that it does not use. If only the connection rejects an input, the input must therefore
 /// differ from the form in which the second parser would write it.
 ///
 /// The low four bits of the first byte are the number of chunk sizes, which follow the second byte.
@@ -74,7 +74,7 @@ pub fn resp(data: &[u8]) {
     }
 }
 
-/// Compares the events of a session with those of the second parser.
+/// Compares the events of a connection with those of the second parser.
 fn compare(mut found: Vec<Seen>, wire: &[u8]) {
     let model = model(wire);
     let text = wire.escape_ascii();
@@ -92,7 +92,7 @@ fn compare(mut found: Vec<Seen>, wire: &[u8]) {
 fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
     let address = "redis://user:password@broker".parse().expect("an address");
     let subjects = Subjects::new("chat", NodeId(1)).expect("a prefix");
-    let mut session = Session::new(&address, &subjects, Duration::ZERO);
+    let mut connection = Connection::new(&address, &subjects, Duration::ZERO);
     let mut seen = Vec::new();
     let mut rest = wire;
     for size in sizes.iter().cycle() {
@@ -101,17 +101,17 @@ fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
         }
         let (chunk, behind) = rest.split_at(rest.len().min(*size));
         rest = behind;
-        session.receive(chunk, Duration::ZERO);
-        while let Some(event) = session.next_event() {
+        connection.receive(chunk, Duration::ZERO);
+        while let Some(event) = connection.next_event() {
             match event {
-                SessionEvent::Up { .. } => {
+                BrokerEvent::Up { .. } => {
                     for _ in 0..PUBLISHED {
-                        assert!(session.publish(Subject::All, Bytes::new()));
+                        assert!(connection.publish(Subject::All, Bytes::new()));
                     }
                     seen.push(Seen::Up);
                 }
-                SessionEvent::Frame(frame) => seen.push(Seen::Frame(frame)),
-                SessionEvent::Down(reason) => {
+                BrokerEvent::Frame(frame) => seen.push(Seen::Frame(frame)),
+                BrokerEvent::Down(reason) => {
                     let is_short = reason.len() < 2000 && !reason.contains(char::is_control);
                     assert!(is_short, "{reason:?}");
                     // A reason may quote text from the server, which may contain anything.
@@ -119,25 +119,25 @@ fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
                     let is_form = is_form && !reason.starts_with("it reports: ");
                     seen.push(if is_form { Seen::Malformed } else { Seen::Down });
                 }
-                SessionEvent::Secure | SessionEvent::Notice(_) => panic!("{event:?}"),
+                BrokerEvent::Secure | BrokerEvent::Notice(_) => panic!("{event:?}"),
             }
         }
     }
-    while session.has_output() {
+    while connection.has_output() {
         let mut slices = [IoSlice::new(&[]); 2];
-        let count = session.output(&mut slices);
+        let count = connection.output(&mut slices);
         let size = slices[..count].iter().map(|slice| slice.len()).sum();
-        session.written(size);
+        connection.written(size);
     }
-    // Unless it is up, a session does not accept frames. Without input, every session times out.
+    // Unless it is up, a connection does not accept frames. Without input, every connection times out.
     let is_up = seen.contains(&Seen::Up);
     let is_down = matches!(seen.last(), Some(Seen::Down | Seen::Malformed));
-    assert_eq!(session.publish(Subject::All, Bytes::new()), is_up && !is_down);
+    assert_eq!(connection.publish(Subject::All, Bytes::new()), is_up && !is_down);
     for second in 0..9 {
-        session.tick(Duration::from_secs(second));
+        connection.tick(Duration::from_secs(second));
     }
-    let end = session.next_event();
-    assert_eq!(matches!(end, Some(SessionEvent::Down(_))), !is_down, "{end:?}");
+    let end = connection.next_event();
+    assert_eq!(matches!(end, Some(BrokerEvent::Down(_))), !is_down, "{end:?}");
     seen
 }
 

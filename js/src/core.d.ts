@@ -10,7 +10,7 @@ export interface Feature {
 
 /**
  * Adds sessions, which need the extended protocol. Without this feature the client uses the plain protocol: a lost connection
- * leads to a new id, members have no info, `requests` fail with `plain`, and `history`, `ownInfo`, `refusals` and `renewal` have
+ * leads to a new id, members have no info, `requests` fail with `plain`, and `history`, `ownInfo`, `rejections` and `renewal` have
  * no effect. The server's reconnect delays apply only to clients with sessions.
  */
 export const sessions: Feature;
@@ -25,7 +25,7 @@ export const history: Feature;
 /** Adds `client.setInfo()`. Needs `sessions`. */
 export const ownInfo: Feature;
 /** Adds the error `rejected`, for packets that the server rejects. Needs `sessions`. */
-export const refusals: Feature;
+export const rejections: Feature;
 /** Sends a new token when the server requests one. Needs `sessions`. */
 export const renewal: Feature;
 /** Adds the client event `direct`. */

@@ -45,7 +45,7 @@ export { directs } from "./directs.js";
 export { history } from "./history.js";
 export { ownInfo } from "./own-info.js";
 export { receipts } from "./receipts.js";
-export { refusals } from "./refusals.js";
+export { rejections } from "./rejections.js";
 export { renewal } from "./renewal.js";
 export { requests } from "./requests.js";
 export { sessions } from "./session.js";

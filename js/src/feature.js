@@ -33,7 +33,7 @@ export function takeRejections(core, take) {
         try {
             content = event === ERROR && !(to + from) && JSON.parse(toText(payload));
         } catch {
-            // The feature `refusals` reports errors that it cannot read.
+            // The feature `rejections` reports errors that it cannot read.
         }
         content && take(content);
     });

@@ -19,7 +19,7 @@ import { history } from "./history.js";
 import { explainOptions, readSettings } from "./options.js";
 import { ownInfo } from "./own-info.js";
 import { receipts } from "./receipts.js";
-import { refusals } from "./refusals.js";
+import { rejections } from "./rejections.js";
 import { renewal } from "./renewal.js";
 import { requests } from "./requests.js";
 import { toProtocol } from "./protocol.js";
@@ -35,7 +35,7 @@ const namedCodecs = (core) => {
     core.findCodec = (name) => findCodec({ bytes, text, json }[name] ?? name);
 };
 
-const features = [namedCodecs, explainAddresses, sessions, streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing, explainOptions];
+const features = [namedCodecs, explainAddresses, sessions, streams, receipts, requests, history, ownInfo, rejections, renewal, directs, tracing, explainOptions];
 
 /** Connects with all features. See core.js for a smaller client. */
 export function connect(url, settings) {

@@ -66,7 +66,7 @@ describe("roomer/core", () => {
 
     test("fails at once with requests, and ignores info and history, which need sessions", async () => {
         const server = createServer({ history: 5 });
-        const client = core.connect("ws://test/ws", { ...server.options, codec: core.json, features: [core.requests, core.ownInfo, core.history, core.refusals] });
+        const client = core.connect("ws://test/ws", { ...server.options, codec: core.json, features: [core.requests, core.ownInfo, core.history, core.rejections] });
         const errors = record(client, "error");
         const lobby = client.join("lobby", { history: 5 });
         client.setInfo({ name: "Ann" });
@@ -77,7 +77,7 @@ describe("roomer/core", () => {
     });
 
     test("does the same in whatever order its features are passed", async () => {
-        const all = [core.sessions, core.streams, core.receipts, core.requests, core.history, core.ownInfo, core.refusals, core.renewal, core.directs, core.tracing];
+        const all = [core.sessions, core.streams, core.receipts, core.requests, core.history, core.ownInfo, core.rejections, core.renewal, core.directs, core.tracing];
         const logs = [];
         for (const features of [all, [...all].reverse()]) {
             const server = createServer({ history: 5 });

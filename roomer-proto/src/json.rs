@@ -36,7 +36,7 @@ impl JsonError {
 /// # Errors
 ///
 /// [`JsonError`] if the value cannot be represented in JSON, for example a map with keys that
-/// are not strings, or if its [`Serialize`](serde::Serialize) implementation fails.
+/// are not strings, or if its [`Serialize`] implementation fails.
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
     let what = "the value cannot be JSON";
     serde_json::to_vec(value).map_err(|reason| JsonError { what, reason })

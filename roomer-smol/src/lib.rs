@@ -70,9 +70,9 @@
 //!
 //! # Threads
 //!
-//! [`serve`] spawns tasks on smol's global executor, which has one thread unless the environment
-//! variable `SMOL_THREADS` sets another number. [`serve_on`] uses your own executor; each thread that
-//! runs it serves connections.
+//! [`serve`](fn@serve) spawns tasks on smol's global executor, which has one thread unless the
+//! environment variable `SMOL_THREADS` sets another number. [`serve_on`] uses your own executor; each
+//! thread that runs it serves connections.
 //!
 //! # Payloads as JSON
 //!
@@ -132,9 +132,9 @@
 //!
 //! # TLS and other streams
 //!
-//! [`serve`] accepts connections from a TCP listener, a Unix listener or, with the `tls` feature, TLS
-//! over TCP using [rustls](https://docs.rs/rustls). One timeout covers the TLS handshake and the HTTP
-//! handshake.
+//! [`serve`](fn@serve) accepts connections from a TCP listener, a Unix listener or, with the `tls`
+//! feature, TLS over TCP using [rustls](https://docs.rs/rustls). One timeout covers the TLS handshake
+//! and the HTTP handshake.
 #![cfg_attr(feature = "tls", doc = "```no_run")]
 #![cfg_attr(not(feature = "tls"), doc = "```ignore")]
 //! use roomer_smol::{Server, bind, serve_until, shutdown_signal, tls, tls_config};

@@ -12,7 +12,7 @@ use smol::net::unix::UnixListener;
 
 use crate::{Server, transport};
 
-/// A source of connections for [`serve`](crate::serve): a [`TcpListener`], a `UnixListener`, or TLS
+/// A source of connections for [`serve`](fn@crate::serve): a [`TcpListener`], a `UnixListener`, or TLS
 /// over TCP, as returned by the function `tls` (feature `tls`).
 pub trait Listener: Accept {}
 

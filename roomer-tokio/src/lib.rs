@@ -256,9 +256,9 @@
 //!
 //! # TLS and other streams
 //!
-//! [`serve`] accepts connections from a TCP listener, a Unix listener or, with the `tls` feature, TLS
-//! over TCP using [rustls](https://docs.rs/rustls). One timeout covers the TLS handshake and the HTTP
-//! handshake.
+//! [`serve`](fn@serve) accepts connections from a TCP listener, a Unix listener or, with the `tls`
+//! feature, TLS over TCP using [rustls](https://docs.rs/rustls). One timeout covers the TLS handshake
+//! and the HTTP handshake.
 #![cfg_attr(feature = "tls", doc = "```no_run")]
 #![cfg_attr(not(feature = "tls"), doc = "```ignore")]
 //! use roomer_tokio::{Server, bind, serve_until, shutdown_signal, tls, tls_config};

@@ -12,7 +12,7 @@ use tokio::net::UnixListener;
 use crate::Server;
 use crate::transport::{self, Futures};
 
-/// A source of connections for [`serve`](crate::serve): a [`TcpListener`], a `UnixListener`, or TLS
+/// A source of connections for [`serve`](fn@crate::serve): a [`TcpListener`], a `UnixListener`, or TLS
 /// over TCP, as returned by the function `tls` (feature `tls`).
 pub trait Listener: Accept {}
 

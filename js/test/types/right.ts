@@ -167,7 +167,7 @@ calls.on("error", ({ code, kind, room, event, remedy }) => console.log(code === 
 const small: Client<Calls> = core.connect<Calls>("/ws", {
     codec: core.json,
     tokenIn: core.toProtocol,
-    features: [core.sessions, core.requests, core.history, core.streams, core.ownInfo, core.refusals, core.renewal, core.receipts, core.directs, core.tracing]
+    features: [core.sessions, core.requests, core.history, core.streams, core.ownInfo, core.rejections, core.renewal, core.receipts, core.directs, core.tracing]
 });
 core.connect("/ws").root.on("data", (payload) => payload.byteLength);
 console.log(small.id);

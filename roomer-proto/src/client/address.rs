@@ -57,7 +57,7 @@ impl InvalidAddress {
     #[doc(hidden)]
     #[must_use]
     pub fn without_tls() -> Self {
-        InvalidAddress::new("wss:// needs the feature tls")
+        InvalidAddress::new("wss:// needs the `tls` feature")
     }
 }
 

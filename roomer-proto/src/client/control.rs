@@ -141,9 +141,9 @@ impl Client {
         }
         // The number is assigned in `pump`, when the request gets its place in the send order.
         (room.pending, room.number, room.is_doubtful) = (Some(request), None, false);
-        let memory = room.memory.as_ref().filter(|_| request == Pending::Join);
+        let cursor = room.cursor.as_ref().filter(|_| request == Pending::Join);
         // Plain servers ignore the payload of a join.
-        let payload = memory.map(|memory| memory.recall()).unwrap_or_default();
+        let payload = cursor.map(|cursor| cursor.join_payload()).unwrap_or_default();
         let packet = PacketRef { room: name, event, payload: &payload, ..PacketRef::default() };
         self.outbox.request(item(&packet, kind));
     }
@@ -167,7 +167,7 @@ impl Client {
 
     /// Handles the answer to a probe: the server has handled all packets sent before it.
     pub(super) fn probed(&mut self, now: Duration) {
-        let Some(number) = self.outbox.answered() else { return };
+        let Some(number) = self.outbox.finish_probe() else { return };
         if self.session.is_none() {
             self.outbox.confirm(now, number);
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::error::{Closing, Failure, RequestError};
-use super::memory::number_of;
+use super::history_cursor::number_of;
 use super::request::{Request, RequestId, ServerError};
 use crate::{ConnId, Packet};
 

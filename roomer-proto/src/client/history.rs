@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use super::error::JoinError;
 use super::event::Event;
+use super::history_cursor::HistoryCursor;
 use super::lifecycle::Client;
-use super::memory::Memory;
 use crate::ConnId;
 use crate::extended::{self, Position};
 
@@ -33,7 +33,7 @@ impl Client {
         let is_new = self.rooms.get(room).is_none_or(|entry| !entry.is_wanted);
         if is_new {
             let entry = self.rooms.entry(room.into()).or_default();
-            entry.memory = Some(Box::new(Memory::new(last)));
+            entry.cursor = Some(Box::new(HistoryCursor::new(last)));
         }
         let result = self.join(now, room);
         if is_new && result.is_err() {
@@ -50,20 +50,20 @@ impl Client {
         let Some(entry) = self.rooms.get_mut(name) else { return };
         let Some(at) = members.at else {
             // The room no longer has a history.
-            if let Some(memory) = &mut entry.memory {
-                memory.seen = None;
+            if let Some(cursor) = &mut entry.cursor {
+                cursor.seen = None;
             }
             return;
         };
-        let memory = entry.memory.get_or_insert_default();
+        let cursor = entry.cursor.get_or_insert_default();
         // Record the id with every position, since each session has a new id.
-        memory.add_own(own);
-        let before = memory.seen;
-        memory.seen = Some(match before {
+        cursor.add_own(own);
+        let before = cursor.seen;
+        cursor.seen = Some(match before {
             // The missed messages follow, and must count as new.
             Some(before) if members.recovered => Position { epoch: at.epoch, ..before },
             // Move back by the number of last messages, which follow, so that they count as new.
-            _ => Position { number: at.number.saturating_sub(memory.last.into()), ..at },
+            _ => Position { number: at.number.saturating_sub(cursor.last.into()), ..at },
         });
         if before.is_some() && !members.recovered {
             self.events.push_back(Event::Missed { room });
@@ -73,9 +73,9 @@ impl Client {
     /// Handles the sequence number of a message that this client sent.
     pub(super) fn numbered(&mut self, name: &str, dst: &str) {
         if let Some(entry) = self.rooms.get_mut(name)
-            && let Some(memory) = &mut entry.memory
+            && let Some(cursor) = &mut entry.cursor
         {
-            memory.see(dst);
+            cursor.see(dst);
         }
     }
 }

@@ -90,8 +90,8 @@ pub(super) struct Outbox {
     unprobed: usize,
     probe_at: Option<Duration>,
     /// True if the client must request a confirmation.
-    pub(super) must_ask: bool,
-    asked_at: Option<Duration>,
+    pub(super) must_confirm: bool,
+    confirmation_requested_at: Option<Duration>,
     /// True if a probe is needed in either protocol, to show that all requests were answered.
     pub(super) must_probe: bool,
     /// The numbers of unanswered probes, oldest first.
@@ -121,8 +121,8 @@ impl Outbox {
             relax_at: Duration::ZERO,
             unprobed: 0,
             probe_at: None,
-            must_ask: false,
-            asked_at: None,
+            must_confirm: false,
+            confirmation_requested_at: None,
             must_probe: false,
             probes: VecDeque::new(),
         }
@@ -142,7 +142,7 @@ impl Outbox {
     pub(super) fn probe(&mut self, now: Duration, item: Item) -> u64 {
         let number = self.commit(now, item);
         self.probes.push_back(number);
-        self.asked(now);
+        self.requested_confirmation(now);
         self.must_probe = false;
         number
     }
@@ -159,7 +159,7 @@ impl Outbox {
 
     /// Records the answer to the oldest probe. Returns the probe's number; `None` if no probe was
     /// pending.
-    pub(super) fn answered(&mut self) -> Option<u64> {
+    pub(super) fn finish_probe(&mut self) -> Option<u64> {
         self.probes.pop_front()
     }
 
@@ -196,7 +196,7 @@ impl Outbox {
         // confirmation.
         self.unprobed += item.bytes.len().max(PACKET_BYTES);
         self.probe_at.get_or_insert(now + PROBE_DELAY);
-        self.must_ask |= self.unprobed >= PROBE_BYTES;
+        self.must_confirm |= self.unprobed >= PROBE_BYTES;
         self.sent.push_back(item);
         self.confirmed + self.sent.len() as u64
     }
@@ -221,7 +221,7 @@ impl Outbox {
         if !self.fits(limits) {
             // Only a confirmation can free space. If nothing was sent since the last request for a
             // confirmation, that request is still pending.
-            self.must_ask |= self.unprobed > 0;
+            self.must_confirm |= self.unprobed > 0;
             return None;
         }
         // Take control packets first: messages to a room wait for its join.
@@ -252,14 +252,14 @@ impl Outbox {
     }
 
     /// Records that a confirmation was requested.
-    pub(super) fn asked(&mut self, now: Duration) {
-        (self.unprobed, self.probe_at, self.must_ask) = (0, None, false);
-        self.asked_at = Some(now);
+    pub(super) fn requested_confirmation(&mut self, now: Duration) {
+        (self.unprobed, self.probe_at, self.must_confirm) = (0, None, false);
+        self.confirmation_requested_at = Some(now);
     }
 
     /// Returns the time at which a confirmation was last requested.
-    pub(super) fn asked_at(&self) -> Option<Duration> {
-        self.asked_at
+    pub(super) fn confirmation_requested_at(&self) -> Option<Duration> {
+        self.confirmation_requested_at
     }
 
     /// Returns the time at which a confirmation must be requested.
@@ -299,7 +299,7 @@ impl Outbox {
         self.written -= new as usize;
         self.confirmed = count;
         if self.sent.is_empty() {
-            (self.unprobed, self.probe_at, self.must_ask) = (0, None, false);
+            (self.unprobed, self.probe_at, self.must_confirm) = (0, None, false);
             // Free the memory: an idle client should not hold buffers.
             self.sent = VecDeque::new();
             for waiting in [&mut self.requests, &mut self.queue] {
@@ -347,7 +347,7 @@ impl Outbox {
         self.requests.clear();
         self.probes.clear();
         (self.sent_bytes, self.written, self.confirmed, self.unprobed) = (0, 0, 0, 0);
-        (self.window, self.probe_at, self.must_ask) = (Some(FIRST_WINDOW), None, false);
+        (self.window, self.probe_at, self.must_confirm) = (Some(FIRST_WINDOW), None, false);
         self.must_probe = false;
         lost
     }

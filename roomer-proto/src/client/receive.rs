@@ -231,12 +231,12 @@ impl Client {
                 let id = core::str::from_utf8(payload).ok().and_then(ConnId::parse);
                 let Some((name, entry)) = self.entry(room) else { return };
                 let Some(id) = id else { return };
-                entry.saw(now);
+                entry.note_others(now);
                 // Remove the member after the first `saw`: it may be the only other one.
                 if event == NEW_MEMBER && entry.members.add(id) {
                     self.events.push_back(Event::MemberJoined { room: name, id });
                 } else if event == MEMBER_LEFT && entry.members.remove(&id) {
-                    entry.saw(now);
+                    entry.note_others(now);
                     self.events.push_back(Event::MemberLeft { room: name, id });
                 }
             }
@@ -251,16 +251,16 @@ impl Client {
             NUMBER if src.is_empty() && self.session.is_some() => {
                 self.numbered(room, dst);
             }
-            REPLY | ERROR if self.session.is_some() => self.answered(&packet),
+            REPLY | ERROR if self.session.is_some() => self.receive_answer(&packet),
             // Such an event was forged by a peer or comes from a later protocol version. The
             // application must not receive it.
             _ if is_extended(event) || is_built_in(event) => {}
-            _ if self.asked(now, &packet) => {}
+            _ if self.receive_request(now, &packet) => {}
             _ => {
                 if let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_in) {
-                    entry.saw(now);
-                    let memory = entry.memory.as_mut().filter(|_| self.session.is_some());
-                    if memory.is_some_and(|memory| !memory.admits(dst, src)) {
+                    entry.note_others(now);
+                    let cursor = entry.cursor.as_mut().filter(|_| self.session.is_some());
+                    if cursor.is_some_and(|cursor| !cursor.admits(dst, src)) {
                         return;
                     }
                 } else if !is_direct(dst) {
@@ -298,7 +298,7 @@ impl Client {
         entry.is_wanted |= !is_known;
         let (previous_id, was_open) = (entry.id, entry.is_in);
         let before = entry.joined(id, Members::parse(payload));
-        entry.saw(now);
+        entry.note_others(now);
         if !entry.is_wanted || entry.pending.is_some() {
             // If the application left the room during the join, send the leave request now. If it
             // left the room and rejoined, wait for the answer to the next join.
@@ -353,7 +353,7 @@ impl Client {
     fn changed(&mut self, now: Duration, name: &str, payload: &[u8]) {
         let Some((room, entry)) = self.entry(name) else { return };
         let Some(changes) = extended::Members::parse(payload) else { return };
-        entry.saw(now);
+        entry.note_others(now);
         let changes = entry.members.apply(changes);
         self.report_members(&room, changes);
     }

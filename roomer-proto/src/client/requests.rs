@@ -119,7 +119,7 @@ impl Client {
 
     /// Handles a request, which has a tag in `dst`. Returns false if the packet is an ordinary
     /// message.
-    pub(super) fn asked(&mut self, now: Duration, packet: &PacketRef<'_>) -> bool {
+    pub(super) fn receive_request(&mut self, now: Duration, packet: &PacketRef<'_>) -> bool {
         let Some((id, tag)) = split_tag(packet.dst).filter(|_| self.session.is_some()) else {
             return false;
         };
@@ -149,7 +149,7 @@ impl Client {
     }
 
     /// Handles an answer to a request, or an error that reports the rejection of a packet.
-    pub(super) fn answered(&mut self, packet: &PacketRef<'_>) {
+    pub(super) fn receive_answer(&mut self, packet: &PacketRef<'_>) {
         let Some((_, tag)) = split_tag(packet.dst) else {
             if packet.event == ERROR && packet.dst.is_empty() && packet.src.is_empty() {
                 self.events.push_back(Event::Error(ServerError::parse(packet.payload)));

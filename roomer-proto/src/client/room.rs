@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
+use super::history_cursor::HistoryCursor;
 use super::limits::GRACE;
 use super::members::Members;
-use super::memory::Memory;
 use crate::ConnId;
 
 /// A join or leave that the server has not acknowledged yet.
@@ -40,7 +40,7 @@ pub(super) struct Room {
     /// The time at which the room last had other members.
     pub(super) others_at: Option<Duration>,
     /// Present if the room has a history, or if the application requested one.
-    pub(super) memory: Option<Box<Memory>>,
+    pub(super) cursor: Option<Box<HistoryCursor>>,
 }
 
 impl Room {
@@ -73,7 +73,7 @@ impl Room {
     }
 
     /// Records the current time if the room has other members.
-    pub(super) fn saw(&mut self, now: Duration) {
+    pub(super) fn note_others(&mut self, now: Duration) {
         if self.members.count() > 1 {
             self.others_at = Some(now);
         }

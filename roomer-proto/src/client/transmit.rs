@@ -57,11 +57,11 @@ impl Client {
     pub(super) fn transmit_packets(&mut self, now: Duration, sink: &mut impl Sink) {
         // A foreign WebSocket may not be able to send pings, so the client requests a confirmation
         // instead, whose answer also shows that the server is alive.
-        let mut must_ask = false;
+        let mut must_confirm = false;
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_foreign) {
-            must_ask = core::mem::take(&mut socket.must_ping);
+            must_confirm = core::mem::take(&mut socket.must_ping);
         }
-        let is_due = must_ask || self.ask_at().is_some_and(|at| now >= at);
+        let is_due = must_confirm || self.ask_at().is_some_and(|at| now >= at);
         // An extended server is probed only if a room is doubtful, since it confirms packets by
         // count.
         if self.outbox.must_probe || is_due && self.session.is_none() {
@@ -87,7 +87,7 @@ impl Client {
                 sink.message(&ack.to_bytes());
             }
             if is_due {
-                self.outbox.asked(now);
+                self.outbox.requested_confirmation(now);
             }
         }
         let Some(socket) = &mut self.socket else { return };
@@ -103,15 +103,15 @@ impl Client {
 
     /// Returns the time at which the client must request a confirmation.
     pub(super) fn ask_at(&self) -> Option<Duration> {
-        let must_ask = self.outbox.must_ask;
+        let must_confirm = self.outbox.must_confirm;
         if self.session.is_none() {
-            return if must_ask { Some(Duration::ZERO) } else { self.outbox.probe_at() };
+            return if must_confirm { Some(Duration::ZERO) } else { self.outbox.probe_at() };
         }
         // An extended server acknowledges on its own schedule, and closes clients that keep asking
         // although there is nothing new.
         let has_window = self.outbox.has_window();
         let pause = |at: Duration| if has_window { at } else { at + PROBE_DELAY };
-        must_ask.then(|| self.outbox.asked_at().map_or(Duration::ZERO, pause))
+        must_confirm.then(|| self.outbox.confirmation_requested_at().map_or(Duration::ZERO, pause))
     }
 }
 

@@ -56,7 +56,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/packet.js"),
     file!(JS, "src/protocol.js"),
     file!(JS, "src/receipts.js"),
-    file!(JS, "src/refusals.js"),
+    file!(JS, "src/rejections.js"),
     file!(JS, "src/renewal.js"),
     file!(JS, "src/requests.js"),
     file!(JS, "src/room.js"),

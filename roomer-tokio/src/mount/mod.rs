@@ -24,7 +24,7 @@ use crate::{Server, Upgrade, connect_upgraded};
 /// frameworks.
 ///
 /// The service answers a handshake with 101 and then owns the connection. It rejects all other
-/// requests, like [`serve`](crate::serve). The framework is responsible for routes, pages and
+/// requests, like [`serve`](fn@crate::serve). The framework is responsible for routes, pages and
 /// unfinished requests: [`path`](crate::Builder::path), [`page`](crate::Builder::page),
 /// [`health`](crate::Builder::health), [`max_handshakes`](crate::Builder::max_handshakes) and
 /// [`max_handshakes_per_address`](crate::Builder::max_handshakes_per_address) have no effect, and
@@ -59,7 +59,7 @@ pub struct Mount {
 type FindPeer = Arc<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>;
 
 /// Turns a server into a [`tower` service](Service). Raises the process's soft limit on open
-/// descriptors, like [`serve`](crate::serve).
+/// descriptors, like [`serve`](fn@crate::serve).
 #[must_use]
 pub fn mount(server: Server) -> Mount {
     server.start_mounted();

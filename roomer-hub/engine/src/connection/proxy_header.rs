@@ -21,7 +21,7 @@ impl Connection {
         let read = with_buffer(|buffer| {
             // Read no further than the header, since the request's parser starts with an empty
             // buffer and would not receive bytes read beyond the header.
-            let max = header.wanted().min(buffer.len());
+            let max = header.bytes_needed().min(buffer.len());
             let read = self.writer.poll_read(cx, &mut buffer[..max]);
             read.map_ok(|size| (size, header.push(&buffer[..size])))
         });

@@ -127,9 +127,9 @@ impl Effects<'_> {
                 (self.applied.call, self.applied.is_request) = (Some(handler), true);
             }
             Action::Answered { request, is_error, packet } => {
-                self.requests.answered(request, actions.subject(), is_error, &packet);
+                self.requests.complete(request, actions.subject(), is_error, &packet);
             }
-            Action::Unanswered { request, code } => self.requests.unanswered(request, code),
+            Action::Unanswered { request, code } => self.requests.fail(request, code),
             Action::Authorize { permission, .. } => self.applied.ask = Some(permission),
             Action::Close { conn, code, reason } => self.close(conn, code, reason),
             // The cluster has already recorded these actions for the other nodes.

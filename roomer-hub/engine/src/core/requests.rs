@@ -50,7 +50,7 @@ impl Requests {
 
     /// Completes a request with its answer.
     #[cold]
-    pub(crate) fn answered(
+    pub(crate) fn complete(
         &mut self,
         number: u64,
         from: Option<ConnId>,
@@ -69,7 +69,7 @@ impl Requests {
 
     /// Fails a request to which the hub no longer expects an answer.
     #[cold]
-    pub(crate) fn unanswered(&mut self, number: u64, code: ErrorCode) {
+    pub(crate) fn fail(&mut self, number: u64, code: ErrorCode) {
         let error = match code {
             ErrorCode::Plain => RequestError::Plain,
             ErrorCode::Busy => RequestError::Busy,

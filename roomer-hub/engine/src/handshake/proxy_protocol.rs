@@ -36,7 +36,7 @@ pub(crate) type ProxiedAddress = Option<SocketAddr>;
 
 impl ProxyHeader {
     /// Returns the number of bytes that can be read without reading beyond the header. Never 0.
-    pub(crate) fn wanted(&self) -> usize {
+    pub(crate) fn bytes_needed(&self) -> usize {
         let have = self.0.len();
         match self.0.first() {
             // Read single bytes: the line may now end at any byte, and the bytes after it belong to
@@ -48,7 +48,7 @@ impl ProxyHeader {
         }
     }
 
-    /// Appends at most [`wanted`](Self::wanted) bytes. Returns `Ok(None)` while the header is
+    /// Appends at most [`bytes_needed`](Self::bytes_needed) bytes. Returns `Ok(None)` while the header is
     /// incomplete.
     pub(crate) fn push(
         &mut self,
@@ -157,9 +157,9 @@ mod tests {
     ) -> Option<(Result<ProxiedAddress, InvalidProxyHeader>, usize)> {
         let (mut header, mut at) = (ProxyHeader::default(), 0);
         loop {
-            let wanted = header.wanted();
-            assert!(wanted > 0 && wanted <= FIXED + usize::from(u16::MAX), "{wanted}");
-            let size = wanted.min(most).min(bytes.len() - at);
+            let needed = header.bytes_needed();
+            assert!(needed > 0 && needed <= FIXED + usize::from(u16::MAX), "{needed}");
+            let size = needed.min(most).min(bytes.len() - at);
             if size == 0 {
                 return None;
             }

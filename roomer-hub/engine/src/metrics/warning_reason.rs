@@ -232,7 +232,7 @@ impl fmt::Display for WarningReason {
                 f,
                 "refused a request without the client's address (500), which {option} needs. \
                  axum: serve with `into_make_service_with_connect_info::<SocketAddr>()` and turn \
-                 on the feature `axum` of roomer-tokio; other frameworks: `mount(server)\
+                 on the `axum` feature of roomer-tokio; other frameworks: `mount(server)\
                  .peer_from(..)`; streams: give the peer's address to `connect`; a proxy's Unix \
                  socket: trust_proxy(\"unix\")"
             ),

@@ -207,8 +207,8 @@ mod tests {
             for (at, conn) in members.iter().enumerate() {
                 sealed.mixed_chunks(*conn, is_extended(at), |chunk| got[at].extend(chunk.bytes));
                 let is_for = audience == Audience::All || is_extended(at);
-                let told = got[at].iter().rev().find(|byte| **byte < 200).copied();
-                let last = told.unwrap_or_default().max(known[at]);
+                let announced = got[at].iter().rev().find(|byte| **byte < 200).copied();
+                let last = announced.unwrap_or_default().max(known[at]);
                 assert_eq!(last, if is_for { number } else { known[at] }, "seed {seed}, {at}");
                 let received = got[at].iter().filter(|byte| **byte == 200).count();
                 assert_eq!(received, messages, "seed {seed}: no message is lost with a number");

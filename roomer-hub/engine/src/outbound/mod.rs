@@ -11,7 +11,7 @@
 //! ([`batch`]). A flush seals the batch and queues the same bytes for every member ([`outbox`]).
 //! Each outbox is then written to its socket without the server's lock ([`socket_writer`]),
 //! compressed if the receiver has negotiated it ([`compressed`]). Many messages to a busy room
-//! therefore cost one write per member. [`deliver`] takes the pending output, and large flushes are
+//! therefore cost one write per member. [`mod@deliver`] takes the pending output, and large flushes are
 //! shared between threads ([`flush_pool`]). [`budget`] limits all connections' total memory.
 //!
 //! [`Outbound`] is the part of this module's state that is under the server's lock.

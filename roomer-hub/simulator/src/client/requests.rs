@@ -20,7 +20,7 @@ impl Net {
     }
 
     /// Sends each text as a separate packet.
-    pub fn say(&mut self, number: usize, texts: std::ops::Range<usize>) {
+    pub fn send_messages(&mut self, number: usize, texts: std::ops::Range<usize>) {
         for text in texts {
             self.send(number, "lobby", &text.to_string());
             self.settle();
@@ -75,7 +75,7 @@ impl Net {
     }
 
     /// Returns the requests that a client has received, in order.
-    pub fn asked(&self, number: usize) -> Vec<Request> {
+    pub fn received_requests(&self, number: usize) -> Vec<Request> {
         let request = |event: &Event| match event {
             Event::Request(request) => Some(request.clone()),
             _ => None,

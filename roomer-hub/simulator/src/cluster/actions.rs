@@ -112,7 +112,7 @@ impl World {
         Ok(())
     }
 
-    pub fn say(&mut self, id: ConnId, room: usize, size: u32) -> Result<(), Fault> {
+    pub fn send_message(&mut self, id: ConnId, room: usize, size: u32) -> Result<(), Fault> {
         let target = Target::Room(room);
         let packet = PacketRef { room: ROOMS[room], event: MESSAGE, ..PacketRef::default() };
         self.numbered(id, target, packet, size)
@@ -131,7 +131,7 @@ impl World {
         size: u32,
     ) -> Result<(), Fault> {
         let node = self.clients[&id].node;
-        let in_room = self.said(id, target) + 1;
+        let in_room = self.last_sent(id, target) + 1;
         let over_all = self.order.get(&id).copied().unwrap_or_default() + 1;
         let info = self.clients[&id].info;
         let payload = Numbers { in_room, over_all, node: 0, info }.encode(size);
@@ -139,7 +139,7 @@ impl World {
         // Count only messages that the hub has sent: a rejected message must not look like a lost
         // one.
         if self.send(node, id, PacketRef { payload: &payload, ..packet })? {
-            self.said.insert((id, target), in_room);
+            self.last_sent.insert((id, target), in_room);
             self.order.insert(id, over_all);
             match target {
                 Target::Room(room) => {
@@ -215,26 +215,31 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn server_say(&mut self, node: usize, room: u8, except: u16) -> Result<(), Fault> {
+    pub(super) fn server_broadcast(
+        &mut self,
+        node: usize,
+        room: u8,
+        except: u16,
+    ) -> Result<(), Fault> {
         if !self.nodes[node].runs() {
             return Ok(());
         }
         let room = usize::from(room);
         let open = self.open_clients();
         let except = open.get(usize::from(except) % open.len().max(1)).copied();
-        let number = self.nodes[node].said.entry(room).or_default();
+        let number = self.nodes[node].last_sent.entry(room).or_default();
         *number += 1;
         let numbers =
             Numbers { in_room: *number, over_all: 0, node: self.nodes[node].id.0, info: 0 };
         let payload = numbers.encode(0);
         let conn = except.and_then(|id| self.nodes[node].key(&id));
-        let heard = |world: &World| {
+        let last_received = |world: &World| {
             let client = except.and_then(|id| world.clients.get(&id));
             client.map_or(0, |client| client.last_of_server(numbers.node, room))
         };
         // The excluded client's last message, for the comparison below: the client must not receive
         // this one, now or later.
-        let before = heard(self);
+        let before = last_received(self);
         let command = roomer_hub::Command::Broadcast {
             from: None,
             except: conn,
@@ -245,9 +250,9 @@ impl World {
         };
         self.command(node, command)?;
         self.expect_in_room(node, Sender::Server(numbers.node), room, numbers.in_room, except);
-        ensure!(heard(self) == before, "{except:?} gets a message that is not for it");
+        ensure!(last_received(self) == before, "{except:?} gets a message that is not for it");
         if let Some(client) = except.and_then(|id| self.clients.get_mut(&id)) {
-            client.must_not_hear(numbers.node, room, numbers.in_room);
+            client.must_not_receive(numbers.node, room, numbers.in_room);
         }
         Ok(())
     }

@@ -37,12 +37,12 @@ pub struct Client {
     /// The messages received in ordered rooms. Each membership of a room has its own list.
     pub sequences: Vec<(usize, Vec<(Sender, u32)>)>,
     /// True if the sender of the message being received may have left the room already.
-    pub may_hear_former: bool,
+    pub may_receive_from_former: bool,
     /// The rooms that the client is in, with the members according to snapshots and notices.
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
     /// For each sender and room, the number of the last message received; the room is `None` for
     /// direct messages.
-    heard: BTreeMap<(ConnId, Option<usize>), u32>,
+    last_received: BTreeMap<(ConnId, Option<usize>), u32>,
     pub expected: Expected,
     /// How many times the client has left each room.
     leaves: BTreeMap<usize, u32>,
@@ -86,9 +86,9 @@ impl Client {
             away: BTreeMap::new(),
             setup,
             sequences: Vec::new(),
-            may_hear_former: false,
+            may_receive_from_former: false,
             views: BTreeMap::new(),
-            heard: BTreeMap::new(),
+            last_received: BTreeMap::new(),
             expected: Expected::default(),
             leaves: BTreeMap::new(),
             order: BTreeMap::new(),
@@ -173,7 +173,7 @@ impl Client {
             let sender = src.map_or(Sender::Server(numbers.node), Sender::Client);
             // The room's last list belongs to the current membership.
             let sequence = self.sequences.iter_mut().rfind(|(of, _)| *of == room);
-            sequence.into_iter().for_each(|(_, heard)| heard.push((sender, numbers.in_room)));
+            sequence.into_iter().for_each(|(_, received)| received.push((sender, numbers.in_room)));
         }
         ensure!(self.is_in(room), "{} gets a message of {name}, which it is not in", self.id);
         let Some(src) = src else {
@@ -188,7 +188,7 @@ impl Client {
             return Ok(());
         };
         let is_shown = self.views[&room].contains(&src);
-        let may_speak = is_shown || self.may_hear_former;
+        let may_speak = is_shown || self.may_receive_from_former;
         ensure!(may_speak || room >= FULL, "{src} speaks in {name} and is not a member");
         self.in_order(src, Some(room), numbers)
     }
@@ -217,13 +217,13 @@ impl Client {
             *order = numbers.over_all;
         }
         let hides_loss = self.hiding(Sender::Client(src), room);
-        let heard = self.heard.entry((src, room)).or_default();
+        let last = self.last_received.entry((src, room)).or_default();
         ensure!(
-            numbers.in_room > *heard,
-            "{} gets {numbers:?} of {src} in {room:?} after {heard}",
+            numbers.in_room > *last,
+            "{} gets {numbers:?} of {src} in {room:?} after {last}",
             self.id
         );
-        *heard = numbers.in_room;
+        *last = numbers.in_room;
         self.expected.take(Sender::Client(src), room, numbers.in_room, hides_loss)
     }
 
@@ -296,7 +296,7 @@ impl Client {
     }
 
     /// Records that a message to a room by a node's application must not reach this client.
-    pub fn must_not_hear(&mut self, node: u64, room: usize, number: u32) {
+    pub fn must_not_receive(&mut self, node: u64, room: usize, number: u32) {
         self.excluded.insert((node, room, number));
     }
 
@@ -306,7 +306,7 @@ impl Client {
 
     /// Returns the number of the last message received from a sender.
     pub fn last_of(&self, src: ConnId, room: Option<usize>) -> u32 {
-        self.heard.get(&(src, room)).copied().unwrap_or_default()
+        self.last_received.get(&(src, room)).copied().unwrap_or_default()
     }
 
     pub fn has_heard(&self, from: Sender, room: usize, number: u32) -> bool {

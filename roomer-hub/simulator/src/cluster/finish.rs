@@ -145,7 +145,7 @@ impl World {
         for (at, id) in open.iter().enumerate() {
             for room in 0..ROOMS.len() {
                 if self.clients[id].is_in(room) {
-                    self.say(*id, room, 3)?;
+                    self.send_message(*id, room, 3)?;
                 }
             }
             self.direct(*id, open[(at + 1) % open.len()])?;
@@ -185,17 +185,21 @@ impl World {
     /// last direct message to it.
     fn check_probe(&self, open: &[ConnId]) -> Result<(), Fault> {
         for (at, id) in open.iter().enumerate() {
-            let (to, said) = (open[(at + 1) % open.len()], |target| self.said(*id, target));
-            let heard = self.clients[&to].last_of(*id, None);
-            let direct = said(Target::Client(to));
-            ensure!(heard == direct, "{to} has heard {heard} of {direct} messages of {id} to it");
+            let (to, last_sent) =
+                (open[(at + 1) % open.len()], |target| self.last_sent(*id, target));
+            let received = self.clients[&to].last_of(*id, None);
+            let direct = last_sent(Target::Client(to));
+            ensure!(
+                received == direct,
+                "{to} has received {received} of {direct} messages of {id} to it"
+            );
             for room in (0..ROOMS.len()).filter(|room| self.clients[id].is_in(*room)) {
-                let all = said(Target::Room(room));
+                let all = last_sent(Target::Room(room));
                 for to in self.clients.values().filter(|to| to.is_in(room) && to.id != *id) {
-                    let heard = to.last_of(*id, Some(room));
+                    let received = to.last_of(*id, Some(room));
                     ensure!(
-                        heard == all,
-                        "{} has heard {heard} of {all} messages of {id} in {}",
+                        received == all,
+                        "{} has received {received} of {all} messages of {id} in {}",
                         to.id,
                         ROOMS[room]
                     );

@@ -53,9 +53,9 @@ pub struct Node {
     /// The nodes from which a goodbye has arrived.
     pub byes: BTreeSet<NodeId>,
     /// For each room, the number of messages that the node's application has sent to it.
-    pub said: BTreeMap<usize, u32>,
+    pub last_sent: BTreeMap<usize, u32>,
     /// For each user, the number of messages that the node's application has sent to them.
-    pub said_to_user: BTreeMap<&'static str, u32>,
+    pub last_sent_to_user: BTreeMap<&'static str, u32>,
     /// The number of reports received about clients that have reconnected elsewhere: with a valid
     /// proof, and without.
     pub reports: (u32, u32),
@@ -112,8 +112,8 @@ impl Node {
             events: Vec::new(),
             breaks: BTreeMap::new(),
             byes: BTreeSet::new(),
-            said: BTreeMap::new(),
-            said_to_user: BTreeMap::new(),
+            last_sent: BTreeMap::new(),
+            last_sent_to_user: BTreeMap::new(),
             reports: (0, 0),
             closed_lossy: false,
             steps: 0,

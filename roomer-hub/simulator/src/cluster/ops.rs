@@ -51,13 +51,15 @@ impl World {
                 self.with(client, |world, node, id| world.away(node, id, is_away))
             }
             Op::Say { client, room, size } => {
-                self.with(client, |world, _, id| world.say(id, usize::from(room), size))
+                self.with(client, |world, _, id| world.send_message(id, usize::from(room), size))
             }
             Op::Direct { client, to } => self.with(client, |world, _, id| {
                 let open: Vec<ConnId> = world.open_clients();
                 world.direct(id, open[usize::from(to) % open.len()])
             }),
-            Op::ServerSay { node, room, except } => self.server_say(index(node), room, except),
+            Op::ServerSay { node, room, except } => {
+                self.server_broadcast(index(node), room, except)
+            }
             Op::Kick { node, client, room } => self.with(client, |world, _, id| {
                 let room = ROOMS[usize::from(room)];
                 let at_peer = PeerCommand::Leave { room };

@@ -42,12 +42,12 @@ impl World {
         let mut next: BTreeMap<Message, BTreeSet<Message>> = BTreeMap::new();
         let mut before: BTreeMap<Message, usize> = BTreeMap::new();
         let sequences = self.clients.values().flat_map(|client| &client.sequences);
-        for (_, heard) in sequences.filter(|(of, _)| *of == room) {
-            for message in heard {
+        for (_, received) in sequences.filter(|(of, _)| *of == room) {
+            for message in received {
                 before.entry(*message).or_default();
             }
             // Adjacent pairs are enough, since precedence is transitive.
-            for pair in heard.windows(2) {
+            for pair in received.windows(2) {
                 if next.entry(pair[0]).or_default().insert(pair[1]) {
                     *before.entry(pair[1]).or_default() += 1;
                 }

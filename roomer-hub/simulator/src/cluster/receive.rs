@@ -31,7 +31,7 @@ pub(super) fn deliver(
     // In an ordered room, a member's last messages may be delivered after the member has left.
     let may_have_left = src.is_some_and(|src| !src.is_in(room) || src.leaves_of(room) > 0);
     let client = client(clients, to)?;
-    client.may_hear_former = may_have_left && client.orders(room);
+    client.may_receive_from_former = may_have_left && client.orders(room);
     receive(clients, to, packet)
 }
 

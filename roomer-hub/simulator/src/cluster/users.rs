@@ -83,7 +83,7 @@ impl World {
         }
         let name = USERS[usize::from(user) % USERS.len()];
         let from = self.nodes[node].id;
-        let number = self.nodes[node].said_to_user.get(name).copied().unwrap_or_default() + 1;
+        let number = self.nodes[node].last_sent_to_user.get(name).copied().unwrap_or_default() + 1;
         let payload = Numbers { in_room: number, over_all: 0, node: from.0, info: 0 }.encode(0);
         let packet =
             PacketRef { room: ROOT, event: TO_USER, payload: &payload, ..PacketRef::default() };
@@ -105,7 +105,7 @@ impl World {
             let is_shown = self.nodes[client.node].shows(from);
             match what {
                 ToUser::Send => {
-                    self.nodes[node].said_to_user.insert(name, number);
+                    self.nodes[node].last_sent_to_user.insert(name, number);
                     self.clients.entry(id).and_modify(|client| {
                         client.expect_message(
                             Sender::Server(from.0),
@@ -123,9 +123,9 @@ impl World {
             }
         }
         let World { nodes, clients, now, .. } = self;
-        let Node { hub, cluster, said_to_user, .. } = &mut nodes[node];
+        let Node { hub, cluster, last_sent_to_user, .. } = &mut nodes[node];
         if what == ToUser::Send {
-            said_to_user.insert(name, number);
+            last_sent_to_user.insert(name, number);
         }
         // The other nodes receive the command through the state machine. The clients of this node
         // receive it directly, below.

@@ -37,7 +37,7 @@ pub struct World {
     events: BTreeMap<(Duration, u64), Event>,
     serial: u64,
     /// How many messages each client has sent to each target.
-    pub said: BTreeMap<(ConnId, Target), u32>,
+    pub last_sent: BTreeMap<(ConnId, Target), u32>,
     /// How many messages each client has sent in total.
     pub order: BTreeMap<ConnId, u32>,
     /// For each node that has ended: the time, the node's clients, and the nodes that have been
@@ -81,7 +81,7 @@ impl World {
             broker: Broker::new(plan.setup),
             events: BTreeMap::new(),
             serial: 0,
-            said: BTreeMap::new(),
+            last_sent: BTreeMap::new(),
             order: BTreeMap::new(),
             crashed: Vec::new(),
             pairs: Pairs::default(),
@@ -105,8 +105,8 @@ impl World {
         (0..self.nodes.len()).try_for_each(|node| self.connect(node))
     }
 
-    pub fn said(&self, src: ConnId, target: Target) -> u32 {
-        self.said.get(&(src, target)).copied().unwrap_or_default()
+    pub fn last_sent(&self, src: ConnId, target: Target) -> u32 {
+        self.last_sent.get(&(src, target)).copied().unwrap_or_default()
     }
 
     fn at(&mut self, at: Duration, event: Event) {
@@ -266,15 +266,15 @@ impl World {
     /// Checks that a node does not show the members of a node that crashed long ago.
     pub(super) fn look_for_the_dead(&mut self, index: usize) -> Result<(), Fault> {
         let (now, node) = (self.now, &self.nodes[index]);
-        for (at, ids, asked) in &mut self.crashed {
+        for (at, ids, checked) in &mut self.crashed {
             if now.saturating_sub(*at) < CRASH_SEEN
                 // A node that was suspended until recently has not had time to detect the silence.
                 || now.saturating_sub(node.awake_since) < CRASH_SEEN
-                || asked.contains(&index)
+                || checked.contains(&index)
             {
                 continue;
             }
-            asked.push(index);
+            checked.push(index);
             let tables = node.hub.tables();
             for (key, name) in tables.rooms() {
                 let ghost = tables.guests(key).find(|id| ids.contains(id));

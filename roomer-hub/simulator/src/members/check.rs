@@ -29,7 +29,7 @@ impl Run<'_> {
         let due = std::mem::take(&mut self.model.due);
         let now = Duration::from_millis(self.model.now);
         let questions = self.model.questions.len();
-        let Run { hub, keys, seats, asked, marks, model, .. } = self;
+        let Run { hub, keys, seats, authorizations, marks, model, .. } = self;
         let mut got: Vec<(usize, Got)> = Vec::new();
         let mut audiences = (false, false);
         let has_refused = std::mem::take(&mut model.has_refused);
@@ -109,7 +109,7 @@ impl Run<'_> {
                     );
                 }
                 Action::Authorize { conn, permission: Permission::Info, packet } => {
-                    asked.push((number(keys, conn)?, packet.payload.to_vec()));
+                    authorizations.push((number(keys, conn)?, packet.payload.to_vec()));
                 }
                 Action::InfoChanged { .. }
                 | Action::AwayChanged { .. }
@@ -120,12 +120,16 @@ impl Run<'_> {
         }
         marks.mark(audiences.0 && audiences.1, Mark::BothKinds);
         ensure!(errors <= 1, "{errors} errors about one packet");
-        ensure!(asked.len() == questions, "{} questions, not {questions}", asked.len());
-        let is_asked = asked
+        ensure!(
+            authorizations.len() == questions,
+            "{} questions, not {questions}",
+            authorizations.len()
+        );
+        let are_expected = authorizations
             .iter()
             .zip(&model.questions)
-            .all(|(asked, due)| asked.0 == due.0 && asked.1 == due.1);
-        ensure!(is_asked, "other questions: {asked:?}");
+            .all(|(found, due)| found.0 == due.0 && found.1 == due.1);
+        ensure!(are_expected, "other questions: {authorizations:?}");
         self.compare(due, got, is_any_order)?;
         self.compare_counts()?;
         if self.steps.is_multiple_of(AUDIT_INTERVAL) {

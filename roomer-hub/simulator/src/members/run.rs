@@ -29,9 +29,9 @@ pub struct Run<'p> {
     pub(super) model: Model,
     pub(super) keys: Vec<ConnKey>,
     pub(super) views: Vec<View>,
-    /// The memberships, derived from [`Action::Joined`] and [`Action::Left`].
+    /// The memberships, derived from `Action::Joined` and `Action::Left`.
     pub(super) seats: BTreeSet<(usize, String)>,
-    pub(super) asked: Vec<(usize, Vec<u8>)>,
+    pub(super) authorizations: Vec<(usize, Vec<u8>)>,
     pub trace: Trace,
     pub marks: Marks,
     pub steps: u64,
@@ -77,7 +77,7 @@ impl<'p> Run<'p> {
             keys: Vec::new(),
             views: Vec::new(),
             seats: BTreeSet::new(),
-            asked: Vec::new(),
+            authorizations: Vec::new(),
             trace: Trace::new(),
             marks: Marks::default(),
             steps: 0,
@@ -263,7 +263,7 @@ impl<'p> Run<'p> {
         let (client, payload) = self.model.questions.remove(0);
         // `input` has compared the hub's questions with the model's, so the same question can be
         // removed from both lists.
-        self.asked.remove(0);
+        self.authorizations.remove(0);
         let is_open = self.model.clients[client].is_open;
         self.marks.mark(!is_open, Mark::AnswerTooLate);
         self.marks.mark(is_open && is_allowed, Mark::Allowed);

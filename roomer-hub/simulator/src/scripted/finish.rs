@@ -90,16 +90,16 @@ impl Run<'_> {
     /// Checks that the client has received messages at most once and in order. In the last session
     /// of an extended client, none may be missing.
     fn check_received(&self) -> Result<(), Fault> {
-        let said = self.server.said.iter();
+        let sent = self.server.sent.iter();
         let all: Vec<(String, String)> =
-            said.clone().map(|(_, room, text)| ((*room).to_owned(), text.clone())).collect();
+            sent.clone().map(|(_, room, text)| ((*room).to_owned(), text.clone())).collect();
         let mut rest = all.iter();
         for message in &self.received {
             ensure!(rest.any(|other| other == message), "{message:?} is repeated, or out of order");
         }
         let sessions = self.server.sessions();
         let is_whole = self.plan.server == Server::Extended && !self.app.is_closed;
-        for (session, room, text) in said {
+        for (session, room, text) in sent {
             let has_come = self.received.iter().any(|(_, other)| other == text);
             // The client drops messages in a room that it is leaving.
             let is_left = !self.client.is_in(room);

@@ -65,7 +65,7 @@ impl ScriptedServer {
     }
 
     /// Makes another client send a message to a room, which the client receives if it is a member.
-    pub fn say(&mut self, room: usize) {
+    pub fn send_message(&mut self, room: usize) {
         if !self.rooms().contains(ROOMS[room]) {
             return;
         }
@@ -79,6 +79,6 @@ impl ScriptedServer {
             payload: text.as_bytes(),
         };
         self.send(packet);
-        self.said.push((self.sessions, ROOMS[room], text));
+        self.sent.push((self.sessions, ROOMS[room], text));
     }
 }

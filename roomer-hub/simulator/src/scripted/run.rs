@@ -45,7 +45,7 @@ pub(super) struct Run<'p> {
     pub(super) is_up: bool,
     pub(super) is_stalled: bool,
     pub(super) app: Application,
-    asked: Vec<Request>,
+    open_requests: Vec<Request>,
     requested: Vec<RequestId>,
     /// For each message that the client has received, in order: the room and the text.
     pub(super) received: Vec<(String, String)>,
@@ -75,7 +75,7 @@ pub fn run(plan: &Plan) -> Outcome {
         is_up: true,
         is_stalled: false,
         app: Application::default(),
-        asked: Vec::new(),
+        open_requests: Vec::new(),
         requested: Vec::new(),
         received: Vec::new(),
         marks: Marks::default(),
@@ -117,7 +117,7 @@ impl Run<'_> {
                 self.server.move_to(room);
             }
             Step::Member(room, other) => self.server.member(room, other),
-            Step::Say(room) => self.server.say(room),
+            Step::Say(room) => self.server.send_message(room),
             Step::Ack => self.server.acknowledge(if self.random.one_in(2) { "?" } else { "" }),
             Step::Ping => self.server.ping(),
             Step::CloseWith(number) => {
@@ -171,16 +171,16 @@ impl Run<'_> {
                     self.app.requests.remove(&number);
                 }
             }
-            Step::Reply | Step::Fail if self.asked.is_empty() => {}
+            Step::Reply | Step::Fail if self.open_requests.is_empty() => {}
             Step::Reply | Step::Fail => {
-                let request = self.asked.remove(0);
-                let answered = match step {
+                let request = self.open_requests.remove(0);
+                let answer = match step {
                     Step::Reply => client.reply(now, &request, b"!"),
                     _ => client.fail(now, &request, "refused", "no"),
                 };
                 let again = client.reply(now, &request, b"!");
                 ensure!(
-                    answered.is_err() || again == Err(SendError::NotAsked),
+                    answer.is_err() || again == Err(SendError::NotAsked),
                     "answered twice: {again:?}"
                 );
             }
@@ -334,7 +334,7 @@ impl Run<'_> {
             self.mark(&event);
             self.app.event(&event)?;
             match event {
-                Event::Request(request) => self.asked.push(request),
+                Event::Request(request) => self.open_requests.push(request),
                 Event::Message(message) => {
                     let text = String::from_utf8_lossy(&message.payload).into_owned();
                     self.received.push((message.room.to_string(), text));

@@ -66,7 +66,7 @@ pub struct ScriptedServer {
     pub refused: BTreeSet<String>,
     /// For each message sent to the client, in order: the number of the session, the room and the
     /// text.
-    pub said: Vec<(u32, &'static str, String)>,
+    pub sent: Vec<(u32, &'static str, String)>,
 }
 
 impl ScriptedServer {
@@ -85,7 +85,7 @@ impl ScriptedServer {
             texts: 0,
             handled: Vec::new(),
             refused: BTreeSet::new(),
-            said: Vec::new(),
+            sent: Vec::new(),
         }
     }
 

@@ -81,7 +81,8 @@ impl Harness<'_> {
         let received = conn.last_received.max(conn.writable.1);
         // As in the engine's `KeepAlive`: even if the client was already silent for long, it had
         // some time to answer the ping.
-        let silent = conn.unanswered_ping.map(|asked| (received + pong).max(asked + pong - ping));
+        let silent =
+            conn.unanswered_ping.map(|pinged_at| (received + pong).max(pinged_at + pong - ping));
         let is_silent = silent.is_some_and(|at| now >= at) && !conn.is_ping_order_unknown;
         let says_nothing = conn.unanswered_ping.is_some_and(|_| now >= conn.last_received + pong);
         self.marks.mark(says_nothing && now < conn.writable.0 + pong, Mark::ProgressCountsAsAlive);

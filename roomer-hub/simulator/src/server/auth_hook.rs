@@ -128,10 +128,10 @@ impl Harness<'_> {
         }
         let Some(auth_hook) = self.plan.setup.auth_hook else { return Ok(Some(status)) };
         let slot = self.conns[at].slot;
-        let asked = std::mem::take(&mut self.application.state().auth_calls);
+        let called = std::mem::take(&mut self.application.state().auth_calls);
         ensure!(
-            asked == [slot],
-            "connection {at} requests an upgrade, the hook was called for {asked:?}"
+            called == [slot],
+            "connection {at} requests an upgrade, the hook was called for {called:?}"
         );
         let (now, comes_to) = (self.now(), auth_hook.status(slot, status));
         self.marks.mark(comes_to == 401, Mark::Unauthorized);

@@ -361,8 +361,8 @@ impl Harness<'_> {
         // The server may have read the last bytes after it decided to close.
         let is_silent =
             [(conn.last_received, conn.unanswered_ping), conn.before_read].iter().any(|silence| {
-                let (received, Some(asked)) = *silence else { return false };
-                self.now() >= (received.max(conn.writable.0) + pong).max(asked + pong_margin)
+                let (received, Some(pinged_at)) = *silence else { return false };
+                self.now() >= (received.max(conn.writable.0) + pong).max(pinged_at + pong_margin)
             });
         conn.waiting.is_none() && is_silent
     }

@@ -42,11 +42,11 @@ impl Harness<'_> {
                 (script.is_slow() && script.actions[0] != AppAction::Panic, packet)
             }
             Some(&Effect::Authorize { permission: about, packet, .. }) => {
-                let asked = log.next();
+                let entry = log.next();
                 let expected = digest(about, &packet);
-                let is_right = matches!(asked, Some(LogEntry::RuleCalled { by, about: question, digest })
+                let is_right = matches!(entry, Some(LogEntry::RuleCalled { by, about: question, digest })
                     if by == id && question == about && digest == expected);
-                ensure!(is_right, "{about:?} is to be asked for connection {at}, but: {asked:?}");
+                ensure!(is_right, "{about:?} is to be asked for connection {at}, but: {entry:?}");
                 self.conns[at].pending_rule = Some((about, packet));
                 let answers = plan.setup.authorize[about as usize];
                 (answers.is_some_and(|answers| answers.wait.is_some()), packet)

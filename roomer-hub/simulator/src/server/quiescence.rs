@@ -122,7 +122,8 @@ impl Harness<'_> {
         ensure!(!is_late, "no ping since {:?}", conn.last_ping);
         let (pong, pong_margin) = (millis(setup.pong), millis(setup.pong - setup.ping));
         let received = conn.last_received.max(conn.writable.1);
-        let silent = conn.unanswered_ping.map(|asked| (received + pong).max(asked + pong_margin));
+        let silent =
+            conn.unanswered_ping.map(|pinged_at| (received + pong).max(pinged_at + pong_margin));
         let is_silent = silent.is_some_and(|at| now >= at) && !conn.is_ping_order_unknown;
         ensure!(!is_silent || conn.waiting.is_some(), "silent since {received:?}");
         self.check_reading(at)?;

@@ -8,7 +8,7 @@ use super::harness::Harness;
 use super::marks::Mark;
 use super::plan::{AckKind, Act, How, ROOMS, SLOTS, Say};
 use super::session::Packet;
-use super::socket::{Asked, Meaning};
+use super::socket::{ClientRequest, Meaning};
 use crate::alphabet::noise;
 use crate::fault::Fault;
 
@@ -18,8 +18,8 @@ impl Harness<'_> {
         let device = &mut self.devices[usize::from(slot) % SLOTS];
         (device.is_extended, device.user) = (is_extended, user);
         (device.session, device.acked) = (None, 0);
-        let asked = Asked { is_extended, user, is_denied: false, token: None, how: None };
-        self.open_socket(slot, asked);
+        let request = ClientRequest { is_extended, user, is_denied: false, token: None, how: None };
+        self.open_socket(slot, request);
     }
 
     /// Makes a client reconnect to resume its session. If it has no session, it opens a new one.
@@ -29,8 +29,9 @@ impl Harness<'_> {
         let known = device.session.filter(|_| is_extended);
         let known = known.filter(|&session| !self.sessions[session].known_tokens.is_empty());
         let Some(number) = known else {
-            let asked = Asked { is_extended, user, is_denied: false, token: None, how: None };
-            return self.open_socket(slot, asked);
+            let request =
+                ClientRequest { is_extended, user, is_denied: false, token: None, how: None };
+            return self.open_socket(slot, request);
         };
         let others = self.devices.iter().filter_map(|device| device.session);
         let other = { others }.find(|other| *other != number).map(|other| self.sessions[other].id);
@@ -62,7 +63,10 @@ impl Harness<'_> {
         }
         let user = if how == How::OtherUser { user + 1 } else { user };
         let (is_denied, token) = (how == How::Denied, Some((token, count)));
-        self.open_socket(slot, Asked { is_extended, user, is_denied, token, how: Some(how) });
+        self.open_socket(
+            slot,
+            ClientRequest { is_extended, user, is_denied, token, how: Some(how) },
+        );
     }
 
     /// Executes a step that concerns one client.

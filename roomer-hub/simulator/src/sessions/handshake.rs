@@ -24,7 +24,7 @@ impl Harness<'_> {
         ensure!(socket.phase == Phase::Handshake, "socket {at} is rejected after its handshake");
         let is_late = self.now() >= socket.opened_at + super::HANDSHAKE_TIMEOUT;
         let is_due = match status {
-            401 => socket.asked.is_denied,
+            401 => socket.request.is_denied,
             // The time limit may have expired while `authorize` was pending.
             503 => self.is_closing || is_late || self.is_full_for(at, before),
             408 => is_late,
@@ -41,7 +41,8 @@ impl Harness<'_> {
     /// Returns true if this socket must be rejected because a connection limit is reached.
     fn is_full_for(&self, at: usize, before: &Stats) -> bool {
         let most = usize::from(self.plan.setup.max_connections);
-        let replaced = self.wanted(at).filter(|&number| self.sessions[number].socket().is_some());
+        let replaced =
+            self.resumable(at).filter(|&number| self.sessions[number].socket().is_some());
         before.sockets - before.handshakes >= most + usize::from(replaced.is_some())
     }
 
@@ -51,7 +52,7 @@ impl Harness<'_> {
         let is_replaced = socket.waits_for.is_some_and(|number| {
             self.sockets.iter().enumerate().any(|(other, socket)| {
                 other != at
-                    && socket.asked.token.is_some()
+                    && socket.request.token.is_some()
                     && socket.has_asked()
                     && (socket.waits_for == Some(number) || socket.session == Some(number))
             })

@@ -11,7 +11,7 @@ use super::application::{Application, SCRIPTS, millis};
 use super::marks::{Mark, Marks};
 use super::plan::{Break, Plan, SLOTS, Step};
 use super::session::{AckResult, Place, Session};
-use super::socket::{Asked, Meaning, Phase, Sent, Socket};
+use super::socket::{ClientRequest, Meaning, Phase, Sent, Socket};
 use crate::fault::{Fault, ensure};
 use crate::hub::model::Model;
 use crate::server::setup::SimEnvironment;
@@ -177,7 +177,7 @@ impl<'p> Harness<'p> {
     }
 
     /// Opens a socket for a client, and sends the client's request on it.
-    pub fn open_socket(&mut self, slot: u8, asked: Asked) {
+    pub fn open_socket(&mut self, slot: u8, request: ClientRequest) {
         if self.sockets.len() >= MAX_SOCKETS {
             return;
         }
@@ -189,7 +189,7 @@ impl<'p> Harness<'p> {
         if let Some(before) = device.socket.replace(self.sockets.len()) {
             self.sockets[before].is_abandoned = true;
         }
-        self.sockets.push(Socket::new(peer, task, slot, asked, self.clock.now()));
+        self.sockets.push(Socket::new(peer, task, slot, request, self.clock.now()));
     }
 
     /// Breaks a socket in the given way.
@@ -299,14 +299,14 @@ impl<'p> Harness<'p> {
 
     /// Returns the session to which the token in a socket's request belongs.
     pub fn target(&self, at: usize) -> Option<usize> {
-        let (token, _) = self.sockets[at].asked.token.as_ref()?;
+        let (token, _) = self.sockets[at].request.token.as_ref()?;
         self.sessions.iter().position(|session| session.accepts(token) != Some(false))
     }
 
     /// Returns the session that the client on a socket may resume: the token, the user and the
     /// request must be valid.
-    pub fn wanted(&self, at: usize) -> Option<usize> {
-        let Asked { user, is_denied, ref token, .. } = self.sockets[at].asked;
+    pub fn resumable(&self, at: usize) -> Option<usize> {
+        let ClientRequest { user, is_denied, ref token, .. } = self.sockets[at].request;
         let has_count = token.as_ref().is_some_and(|(_, count)| count.is_some());
         let target = self.target(at).filter(|_| has_count && !is_denied)?;
         (self.sessions[target].user == user && self.sessions[target].is_open()).then_some(target)
@@ -322,7 +322,7 @@ impl<'p> Harness<'p> {
                 && socket.accepted_at.is_some()
                 && !socket.is_overtaken
                 && !self.tasks.is_done(socket.task)
-                && self.wanted(at) == Some(session)
+                && self.resumable(at) == Some(session)
         })
     }
 

@@ -45,11 +45,11 @@ impl Harness<'_> {
         // Another task has ended the session: that of a socket whose client was waiting for the
         // session.
         if session.keeper != at {
-            let Some((_, count)) = socket.asked.token.clone() else {
+            let Some((_, count)) = socket.request.token.clone() else {
                 return Err(Fault::new(format!("{number} is ended by socket {at}")));
             };
             // A request may end only the session to which its token belongs.
-            let is_due = self.wanted(at) == Some(number) || socket.is_aborted;
+            let is_due = self.resumable(at) == Some(number) || socket.is_aborted;
             ensure!(is_due, "{number} is ended by a request of another session");
             // Either the waiting task was aborted, or the session had discarded packets that its
             // client needs.
@@ -226,7 +226,7 @@ impl Harness<'_> {
     fn check_refused(&mut self, at: usize, refused: [u64; 3]) -> Result<(), Fault> {
         let now = self.now();
         let socket = &self.sockets[at];
-        let Some((text, count)) = socket.asked.token.clone() else {
+        let Some((text, count)) = socket.request.token.clone() else {
             ensure!(refused == [0; 3], "{at} returns to no session");
             return Ok(());
         };
@@ -235,7 +235,7 @@ impl Harness<'_> {
         let is_new = has_opened && !socket.is_judged;
         let target = self.target(at).filter(|_| count.is_some());
         let open = target.filter(|&number| self.sessions[number].is_open());
-        let is_user = |number: usize| self.sessions[number].user == socket.asked.user;
+        let is_user = |number: usize| self.sessions[number].user == socket.request.user;
         let is_late = socket.waits_since.is_some_and(|since| now >= since + HANDOVER_TIMEOUT);
         let is_over = socket.waits_since.is_some() && (is_late || open.is_none());
         // Of the tokens between the last one used and the newest, the server keeps only some, so
@@ -253,7 +253,7 @@ impl Harness<'_> {
             ensure!(refused.iter().sum::<u64>() == 1, "{at} is refused for {refused:?}");
             self.marks.mark(refused[0] == 1 && is_late, Mark::HandoverTimeout);
             self.marks.mark(refused[1] == 1, Mark::OtherUser);
-            let how = self.sockets[at].asked.how;
+            let how = self.sockets[at].request.how;
             let marks = &mut self.marks;
             for (kind, mark) in [
                 (How::UsedToken, Mark::UsedToken),
@@ -272,7 +272,7 @@ impl Harness<'_> {
             // The client is still waiting: for the task that has the session, or for `authorize`.
             // If a later reconnection has taken precedence, the task of this one ends in this poll.
             let is_done = self.tasks.is_done(self.sockets[at].task);
-            if let Some(number) = self.wanted(at).filter(|_| !is_done) {
+            if let Some(number) = self.resumable(at).filter(|_| !is_done) {
                 if self.sockets[at].waits_since.is_none() {
                     self.overtake(number);
                 }
@@ -292,8 +292,8 @@ impl Harness<'_> {
         }
         let at = polled.ok_or_else(|| Fault::new("a return outside a poll".into()))?;
         let socket = &self.sockets[at];
-        let (text, count) = socket.asked.token.clone().unwrap_or_default();
-        let number = self.wanted(at).filter(|_| resumed == 1);
+        let (text, count) = socket.request.token.clone().unwrap_or_default();
+        let number = self.resumable(at).filter(|_| resumed == 1);
         let number = number.ok_or_else(|| Fault::new(format!("{at} gets a session")))?;
         let session = &self.sessions[number];
         let count = count.unwrap_or_default();

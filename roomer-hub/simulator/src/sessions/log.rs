@@ -189,20 +189,20 @@ impl Harness<'_> {
         let (now, random, setup) = (self.now(), self.last_random(), self.plan.setup);
         let socket = &mut self.sockets[at];
         ensure!(socket.phase == Phase::Handshake && socket.has_asked(), "{at} opens twice");
-        ensure!(!socket.asked.is_denied, "a client is admitted that authorize rejects");
-        let is_extended = socket.asked.is_extended;
+        ensure!(!socket.request.is_denied, "a client is admitted that authorize rejects");
+        let is_extended = socket.request.is_extended;
         // For an extended client, the id is drawn first, and then the secret of its session.
         let id = if is_extended { random - 1 } else { random };
         let number = self.sessions.len();
         let client = self.model.clients.len() as u16;
         let mut session = Session::new(key, client, id, is_extended, at);
-        session.user = socket.asked.user;
+        session.user = socket.request.user;
         let accepted = socket.accepted_at.unwrap_or(now);
         session.expires = (setup.good_for > 0).then(|| accepted + millis(setup.good_for));
         (socket.session, socket.phase, socket.is_counted) = (Some(number), Phase::Open, true);
         if is_extended {
             let token = token(id, random);
-            socket.hello = Some(hello(&setup, &token, None, socket.asked.user));
+            socket.hello = Some(hello(&setup, &token, None, socket.request.user));
             if setup.window > 0 {
                 session.tokens = vec![token.clone()];
                 socket.token = Some(token);

@@ -69,8 +69,8 @@ impl Harness<'_> {
         let socket = &mut self.sockets[at];
         if status == 101 {
             ensure!(socket.phase == Phase::Open || socket.session.is_some(), "accepted in silence");
-            socket.has_hello = !socket.asked.is_extended;
-            if !socket.asked.is_extended {
+            socket.has_hello = !socket.request.is_extended;
+            if !socket.request.is_extended {
                 let device = &mut self.devices[usize::from(socket.slot) % SLOTS];
                 (device.session, device.acked) = (socket.session, 0);
             }

@@ -13,7 +13,7 @@ use super::session::Packet;
 
 /// The contents of the upgrade request that a client sends.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct ClientRequest {
     pub is_extended: bool,
     pub user: u8,
     pub is_denied: bool,
@@ -59,7 +59,7 @@ pub struct Socket {
     pub peer: Peer,
     pub task: usize,
     pub slot: u8,
-    pub asked: Asked,
+    pub request: ClientRequest,
     pub request_len: u64,
     pub phase: Phase,
     /// The session that the server has attached to this socket, now or earlier.
@@ -127,14 +127,14 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub fn new(peer: Peer, task: usize, slot: u8, asked: Asked, now: Duration) -> Self {
-        let request = asked.to_bytes();
+    pub fn new(peer: Peer, task: usize, slot: u8, request: ClientRequest, now: Duration) -> Self {
+        let head = request.to_bytes();
         Socket {
             peer,
             task,
             slot,
-            asked,
-            request_len: request.len() as u64,
+            request,
+            request_len: head.len() as u64,
             phase: Phase::Handshake,
             session: None,
             is_abandoned: false,
@@ -144,8 +144,8 @@ impl Socket {
             is_ending: false,
             is_broken: false,
             is_aborted: false,
-            sent_bytes: request.len() as u64,
-            in_flight: request.into(),
+            sent_bytes: head.len() as u64,
+            in_flight: head.into(),
             outgoing: VecDeque::new(),
             incoming: Vec::new(),
             has_response: false,
@@ -275,7 +275,7 @@ impl Socket {
     }
 }
 
-impl Asked {
+impl ClientRequest {
     fn to_bytes(&self) -> Vec<u8> {
         let mut query = Vec::new();
         if self.is_extended {

@@ -23,13 +23,13 @@ fn a_new_member_gets_the_last_messages_in_order() {
         let ann = net.add(Options::default());
         net.join(ann, "lobby");
         net.settle();
-        net.say(ann, 0..10);
+        net.send_messages(ann, 0..10);
         let bob = net.add(Options::default());
         net.join_with_history(bob, 4);
         let carl = net.add(Options::default());
         net.join(carl, "lobby");
         net.settle();
-        net.say(ann, 10..12);
+        net.send_messages(ann, 10..12);
         assert_eq!(net.texts(bob, "lobby"), numbers(6..12), "seed {seed}");
         assert_eq!(net.numbers(bob), [7, 8, 9, 10, 11, 12], "seed {seed}");
         assert_eq!(net.texts(carl, "lobby"), numbers(10..12), "seed {seed}");
@@ -47,15 +47,15 @@ fn messages_missed_between_two_sessions_arrive_once_and_in_order() {
             net.settle();
         }
         let before = net.id(1);
-        net.say(0, 0..3);
-        net.say(1, 100..102);
-        net.away(1, |net| net.say(0, 3..7));
+        net.send_messages(0, 0..3);
+        net.send_messages(1, 100..102);
+        net.away(1, |net| net.send_messages(0, 3..7));
         assert_ne!(net.id(1), before);
-        net.say(0, 7..8);
+        net.send_messages(0, 7..8);
         // The client must receive neither the messages that it had already received, nor its own.
         assert_eq!(net.texts(1, "lobby"), numbers(0..8), "seed {seed}");
         net.away(1, |_| ());
-        net.say(0, 8..9);
+        net.send_messages(0, 8..9);
         assert_eq!(net.texts(1, "lobby"), numbers(0..9), "seed {seed}");
         assert!(!net.has_missed(1));
     }
@@ -70,8 +70,8 @@ fn messages_that_the_server_no_longer_remembers_are_reported() {
         let bob = net.add(Options::default());
         net.join_with_history(bob, last);
         net.settle();
-        net.say(ann, 0..2);
-        net.away(bob, |net| net.say(ann, 2..10));
+        net.send_messages(ann, 0..2);
+        net.away(bob, |net| net.send_messages(ann, 2..10));
         let rejoined =
             |event: &Event| matches!(event, Event::Rejoined { room, .. } if room == "lobby");
         let events = &net.ends[bob].events;
@@ -80,7 +80,7 @@ fn messages_that_the_server_no_longer_remembers_are_reported() {
         assert_eq!(net.texts(bob, "lobby"), expected);
         // No message is lost after this point.
         net.take_events(bob);
-        net.away(bob, |net| net.say(ann, 10..13));
+        net.away(bob, |net| net.send_messages(ann, 10..13));
         assert_eq!(net.texts(bob, "lobby"), numbers(10..13));
         assert!(!net.has_missed(bob));
     }
@@ -94,7 +94,7 @@ fn another_server_has_another_memory() {
     net.join(ann, "lobby");
     net.join(bob, "lobby");
     net.settle();
-    net.say(ann, 0..5);
+    net.send_messages(ann, 0..5);
     net.is_up = false;
     net.cut(ann);
     net.cut(bob);
@@ -103,7 +103,7 @@ fn another_server_has_another_memory() {
     net.is_up = true;
     net.advance(MINUTE);
     assert!(net.has_missed(bob));
-    net.say(ann, 5..8);
+    net.send_messages(ann, 5..8);
     assert_eq!(net.texts(bob, "lobby"), numbers(0..8));
     assert_eq!(net.numbers(bob), [1, 2, 3, 4, 5, 1, 2, 3]);
 }
@@ -167,7 +167,7 @@ fn a_client_gets_no_past_where_a_rule_forbids_it() {
         let ann = net.add(Options::default());
         net.join(ann, "lobby");
         net.join(ann, "hall");
-        net.say(ann, 0..10);
+        net.send_messages(ann, 0..10);
         let now = net.world.now();
         net.ends[ann].client.send(now, "hall", "chat", None, b"hall").unwrap();
         net.settle();
@@ -176,14 +176,14 @@ fn a_client_gets_no_past_where_a_rule_forbids_it() {
         net.ends[bob].client.join_with_history(net.world.now(), "hall", 4).unwrap();
         net.settle();
         // The client is in both rooms, and receives the history of the room that has no rule.
-        net.say(ann, 10..12);
+        net.send_messages(ann, 10..12);
         assert_eq!(net.texts(bob, "lobby"), numbers(10..12), "seed {seed}");
         assert_eq!(net.texts(bob, "hall"), ["hall"], "seed {seed}");
         // A client that returns with a position in the history does not get access to it either.
-        net.away(bob, |net| net.say(ann, 12..14));
+        net.away(bob, |net| net.send_messages(ann, 12..14));
         assert_eq!(net.texts(bob, "lobby"), numbers(10..12), "seed {seed}");
         assert!(net.has_missed(bob), "seed {seed}");
-        net.say(ann, 14..15);
+        net.send_messages(ann, 14..15);
         assert_eq!(net.texts(bob, "lobby").len(), 3, "seed {seed}");
     }
 }

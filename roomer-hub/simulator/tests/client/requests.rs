@@ -65,16 +65,16 @@ fn clients_answer_each_other_once() {
     let absent = "01010101-0101-4101-8101-010101010101";
     let third = net.try_request(0, Some(absent), "name", "3").unwrap();
     net.settle();
-    let asked = net.asked(1);
+    let received = net.received_requests(1);
     let of = |request: &Request| (request.from.to_string(), request.text().unwrap().to_owned());
     let expected = [(ann.to_string(), "1".into()), (ann.to_string(), "2".into())];
-    assert_eq!(asked.iter().map(of).collect::<Vec<_>>(), expected);
+    assert_eq!(received.iter().map(of).collect::<Vec<_>>(), expected);
     assert_eq!(net.messages(1).len(), 0, "a request is not a message");
     // Answer the second request first.
     let now = net.world.now();
-    net.ends[1].client.fail(now, &asked[1], "shy", "not today").unwrap();
-    assert_eq!(net.reply(1, &asked[0], "Bob"), Ok(()));
-    assert_eq!(net.reply(1, &asked[0], "Rob"), Err(SendError::NotAsked));
+    net.ends[1].client.fail(now, &received[1], "shy", "not today").unwrap();
+    assert_eq!(net.reply(1, &received[0], "Bob"), Ok(()));
+    assert_eq!(net.reply(1, &received[0], "Rob"), Err(SendError::NotAsked));
     net.settle();
     let answers = net.answers(0);
     assert!(matches!(&answers[0], (id, Err(RequestError::Failed { code, .. }))
@@ -93,9 +93,9 @@ fn the_server_asks_a_client() {
     let mut net = net(1, builder, 1, &Options::default());
     let request = net.request(0, "ask me", "please");
     net.settle();
-    let asked = net.asked(0);
-    assert_eq!((asked.len(), &*asked[0].from, asked[0].text()), (1, "", Ok("please")));
-    net.reply(0, &asked[0], "Ann").unwrap();
+    let received = net.received_requests(0);
+    assert_eq!((received.len(), &*received[0].from, received[0].text()), (1, "", Ok("please")));
+    net.reply(0, &received[0], "Ann").unwrap();
     net.settle();
     assert_eq!(net.answers(0), [(request, Ok("you are Ann".into()))]);
 }
@@ -118,10 +118,10 @@ fn requests_survive_a_cut_and_are_handled_once() {
         net.cut(0);
         net.cut(1);
         net.advance(SECOND);
-        let asked = net.asked(1);
-        assert_eq!(asked.len(), 1, "seed {seed}");
+        let received = net.received_requests(1);
+        assert_eq!(received.len(), 1, "seed {seed}");
         net.cut(1);
-        net.reply(1, &asked[0], "Bob").unwrap();
+        net.reply(1, &received[0], "Bob").unwrap();
         net.cut(0);
         net.advance(2 * SECOND);
         let mut answers = net.answers(0);
@@ -147,7 +147,7 @@ fn with_the_session_its_requests_are_lost_and_those_that_wait_are_sent_later() {
     let sent = net.request(0, "never", "");
     let asking = net.try_request(1, Some(ann.as_str()), "name", "").unwrap();
     net.settle();
-    let asked = net.asked(0);
+    let received = net.received_requests(0);
     net.is_up = false;
     net.cut(0);
     let later = net.request(0, "now", "");
@@ -156,7 +156,7 @@ fn with_the_session_its_requests_are_lost_and_those_that_wait_are_sent_later() {
         if *id == asking && code == "gone"));
     net.is_up = true;
     net.advance(5 * SECOND);
-    assert_eq!(net.reply(0, &asked[0], "Ann"), Err(SendError::NotAsked));
+    assert_eq!(net.reply(0, &received[0], "Ann"), Err(SendError::NotAsked));
     assert_eq!(net.answers(0), [(sent, Err(RequestError::Lost)), (later, Ok("done".into()))]);
     assert_eq!(net.world.server().stats().rejected_packets.violations, 0);
 }
@@ -252,7 +252,7 @@ fn whatever_happens_each_request_ends_once() {
                     sent[number] += usize::from(net.try_request(number, to, event, "7").is_ok());
                 }
                 3 => {
-                    for request in net.asked(number) {
+                    for request in net.received_requests(number) {
                         // Some requests are answered twice, and some after their session has ended.
                         let _ = net.reply(number, &request, "me");
                     }

@@ -1,4 +1,4 @@
-//! Rooms with a total message order across all nodes ([`Order::Room`](crate::Order::Room)).
+//! Rooms with a total message order across all nodes ([`Order::Room`]).
 //!
 //! # Message, submission, place
 //!

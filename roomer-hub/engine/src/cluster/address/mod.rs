@@ -89,7 +89,7 @@ pub enum ParseBrokerAddressError {
     #[error("the broker's address does not begin with nats://, tls://, redis:// or rediss://")]
     Scheme,
     /// An address needs a feature that is not enabled.
-    #[error("{scheme}:// needs the feature `{feature}`")]
+    #[error("{scheme}:// needs the `{feature}` feature")]
     Feature {
         /// The text before `://`.
         scheme: &'static str,

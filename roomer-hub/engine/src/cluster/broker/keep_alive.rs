@@ -10,7 +10,7 @@ pub(in crate::cluster) const GREETING_TIMEOUT: Duration = Duration::from_secs(2)
 /// node as dead.
 pub(in crate::cluster) const PING_AFTER: Duration = Duration::from_secs(2);
 
-/// Tracks how long a session has been waiting for the broker.
+/// Tracks how long a connection has been waiting for the broker.
 #[derive(Debug)]
 pub(in crate::cluster) struct KeepAlive {
     /// The time at which the wait for the greeting started.
@@ -26,9 +26,9 @@ pub(in crate::cluster) enum Due {
     Nothing,
     /// Ping the broker, which has been silent.
     Ping,
-    /// End the session, since the broker has not confirmed the subscriptions in time.
+    /// End the connection, since the broker has not confirmed the subscriptions in time.
     NoGreeting,
-    /// End the session, since the broker has not answered a ping in time.
+    /// End the connection, since the broker has not answered a ping in time.
     NoAnswer,
 }
 

@@ -1,4 +1,4 @@
-//! The stream to a broker, plain or with TLS, together with its session.
+//! The stream to a broker, plain or with TLS, and the protocol state of the connection over it.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "tls")]
 use futures_rustls::client::TlsStream;
 
-use super::session::BrokerSession;
+use super::connection::BrokerConnection;
 
 /// The maximum number of buffers in one vectored write.
 const MAX_SLICES: usize = 32;
@@ -20,19 +20,19 @@ pub(super) enum BrokerStream<S> {
     Tls(Box<TlsStream<S>>),
 }
 
-/// A stream to a broker, with its session.
-pub(super) struct BrokerConnection<S> {
+/// An open stream to a broker, and the protocol state of the connection over it.
+pub(super) struct OpenConnection<S> {
     pub(super) stream: BrokerStream<S>,
-    pub(super) session: Box<dyn BrokerSession>,
+    pub(super) connection: Box<dyn BrokerConnection>,
     /// True if written bytes may still be in the stream's own buffers.
     needs_flush: bool,
     /// True if the write direction is shut down.
     is_closed: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
-    pub(super) fn new(stream: BrokerStream<S>, session: Box<dyn BrokerSession>) -> Self {
-        BrokerConnection { stream, session, needs_flush: false, is_closed: false }
+impl<S: AsyncRead + AsyncWrite + Unpin> OpenConnection<S> {
+    pub(super) fn new(stream: BrokerStream<S>, connection: Box<dyn BrokerConnection>) -> Self {
+        OpenConnection { stream, connection, needs_flush: false, is_closed: false }
     }
 
     pub(super) fn poll_read(
@@ -47,11 +47,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
         }
     }
 
-    /// Writes the session's queued bytes. Returns `Poll::Ready` when all of them are written.
+    /// Writes the connection's queued bytes. Returns `Poll::Ready` when all of them are written.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.session.has_output() {
+        while self.connection.has_output() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let count = self.session.output(&mut slices);
+            let count = self.connection.output(&mut slices);
             let written = match &mut self.stream {
                 BrokerStream::Plain(stream) => {
                     Pin::new(stream).poll_write_vectored(cx, &slices[..count])
@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
             if size == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
-            self.session.written(size);
+            self.connection.written(size);
             // Flush the stream, since TLS buffers writes.
             self.needs_flush = true;
         }

@@ -1,10 +1,10 @@
 //! NATS as a cluster's broker. Uses only core NATS, without headers, queue groups or streams.
 
+mod connection;
 mod decoder;
 mod encoder;
 mod server_info;
-mod session;
 
-pub use session::Session;
+pub use connection::Connection;
 
 use super::broker::output;

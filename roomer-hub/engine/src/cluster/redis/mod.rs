@@ -1,7 +1,7 @@
 //! Redis or Valkey as a cluster's broker. Uses only PUBLISH and SUBSCRIBE, in RESP3.
 
+mod connection;
 mod decoder;
 mod encoder;
-mod session;
 
-pub use session::Session;
+pub use connection::Connection;

@@ -72,7 +72,7 @@ impl SocketWriter {
         Poll::Ready(())
     }
 
-    /// Reads into a buffer; see [`Transport::poll_read`](crate::Transport::poll_read).
+    /// Reads into a buffer; see [`Transport::poll_read`].
     #[inline]
     pub(crate) fn poll_read(
         &self,

@@ -1,4 +1,4 @@
-//! A carrier over any supported broker: connects, starts TLS, runs the session, and reconnects.
+//! A carrier over any supported broker: connects, starts TLS, drives the protocol, and reconnects.
 
 mod deadline_timer;
 #[cfg(test)]
@@ -15,14 +15,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use deadline_timer::DeadlineTimer;
 
+use super::connection::{BrokerConnection, BrokerEvent, open};
 use super::dial::Dial;
-use super::session::{BrokerSession, SessionEvent, open};
-use super::stream::{BrokerConnection, BrokerStream};
+use super::stream::{BrokerStream, OpenConnection};
 use crate::Environment;
 use crate::cluster::address::Broker;
 use crate::cluster::{BrokerAddress, Carrier, CarrierEvent, Subject, Subjects};
 
-/// The timeout for connecting, and for the TLS handshake. The session has a separate timeout for
+/// The timeout for connecting, and for the TLS handshake. The connection has a separate timeout for
 /// its greeting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -67,10 +67,10 @@ enum State<S> {
     },
     Securing {
         stream: Opening<BrokerStream<S>, String>,
-        session: Box<dyn BrokerSession>,
+        connection: Box<dyn BrokerConnection>,
         until: Duration,
     },
-    Open(BrokerConnection<S>),
+    Open(OpenConnection<S>),
     /// A placeholder while the connection is moved into the next state.
     Moving,
 }
@@ -78,7 +78,7 @@ enum State<S> {
 /// The result of polling a state.
 enum Step<S> {
     Next(State<S>),
-    Event(SessionEvent),
+    Event(BrokerEvent),
     Failed(String),
 }
 
@@ -128,9 +128,9 @@ impl<D: Dial> BrokerCarrier<D> {
             State::Connecting { stream, until } => match stream.as_mut().poll(cx) {
                 Poll::Ready(Ok(stream)) => {
                     let broker = &self.address.brokers()[self.current];
-                    let session = open(broker, &self.subjects, environment.now());
+                    let connection = open(broker, &self.subjects, environment.now());
                     let stream = BrokerStream::Plain(stream);
-                    Step::Next(State::Open(BrokerConnection::new(stream, session)))
+                    Step::Next(State::Open(OpenConnection::new(stream, connection)))
                 }
                 Poll::Ready(Err(error)) => Step::Failed(describe(&error)),
                 Poll::Pending => {
@@ -152,7 +152,7 @@ impl<D: Dial> BrokerCarrier<D> {
             State::Open(link) => loop {
                 // Handle events before reading more bytes: after an event that starts TLS, the next
                 // bytes are not plain text.
-                if let Some(event) = link.session.next_event() {
+                if let Some(event) = link.connection.next_event() {
                     break Step::Event(event);
                 }
                 let written = link.poll_write(cx);
@@ -161,7 +161,7 @@ impl<D: Dial> BrokerCarrier<D> {
                         break Step::Failed("it has closed the connection".into());
                     }
                     Poll::Ready(Ok(size)) => {
-                        link.session.receive(&self.buffer[..size], environment.now());
+                        link.connection.receive(&self.buffer[..size], environment.now());
                     }
                     Poll::Ready(Err(error)) => break Step::Failed(describe(&error)),
                     Poll::Pending => {
@@ -170,8 +170,8 @@ impl<D: Dial> BrokerCarrier<D> {
                         if let Poll::Ready(Err(error)) = written {
                             break Step::Failed(describe(&error));
                         }
-                        ready!(self.timer.poll(cx, link.session.deadline(), environment, dial));
-                        link.session.tick(environment.now());
+                        ready!(self.timer.poll(cx, link.connection.deadline(), environment, dial));
+                        link.connection.tick(environment.now());
                     }
                 }
             },
@@ -182,7 +182,7 @@ impl<D: Dial> BrokerCarrier<D> {
 
     /// Starts TLS on the open stream.
     fn secure(&mut self) -> Step<D::Stream> {
-        let State::Open(BrokerConnection { stream: BrokerStream::Plain(stream), session, .. }) =
+        let State::Open(OpenConnection { stream: BrokerStream::Plain(stream), connection, .. }) =
             mem::replace(&mut self.state, State::Moving)
         else {
             // Only a server that violates its protocol requests TLS within TLS.
@@ -190,7 +190,7 @@ impl<D: Dial> BrokerCarrier<D> {
         };
         let until = self.environment.now() + CONNECT_TIMEOUT;
         let stream = secure(self.broker().clone(), stream);
-        Step::Next(State::Securing { stream, session, until })
+        Step::Next(State::Securing { stream, connection, until })
     }
 
     /// Continues with the next broker, after a pause if all of them have failed.
@@ -230,9 +230,9 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         loop {
             let mut step = ready!(self.poll_step(cx));
-            // Start TLS here and not in the session: TLS takes ownership of the stream, so the
+            // Start TLS here and not in the connection: TLS takes ownership of the stream, so the
             // carrier's state is replaced.
-            if matches!(step, Step::Event(SessionEvent::Secure)) {
+            if matches!(step, Step::Event(BrokerEvent::Secure)) {
                 step = self.secure();
             }
             let event = match step {
@@ -240,23 +240,23 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
                     self.state = state;
                     None
                 }
-                Step::Event(SessionEvent::Frame(frame)) => Some(CarrierEvent::Frame(frame)),
-                Step::Event(SessionEvent::Notice(text)) => {
+                Step::Event(BrokerEvent::Frame(frame)) => Some(CarrierEvent::Frame(frame)),
+                Step::Event(BrokerEvent::Notice(text)) => {
                     let notice = format!("{}: {text}", self.broker());
                     // NATS repeats its notice on each connection, but the operator receives it only
                     // once.
                     let last = mem::replace(&mut self.notice, notice.clone());
                     (last != notice).then_some(CarrierEvent::Notice(notice))
                 }
-                Step::Event(SessionEvent::Up { max_payload }) => {
+                Step::Event(BrokerEvent::Up { max_payload }) => {
                     self.up_since = Some(self.environment.now());
                     self.failures.clear();
                     self.is_reported = false;
                     Some(CarrierEvent::Up { max_payload })
                 }
-                Step::Event(SessionEvent::Down(reason)) => self.fail(&reason),
+                Step::Event(BrokerEvent::Down(reason)) => self.fail(&reason),
                 Step::Failed(reason) => self.fail(&reason),
-                Step::Event(SessionEvent::Secure) => None,
+                Step::Event(BrokerEvent::Secure) => None,
             };
             if let Some(event) = event {
                 return Poll::Ready(event);
@@ -266,7 +266,7 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
 
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
         match &mut self.state {
-            State::Open(link) => link.session.publish(to, frame),
+            State::Open(link) => link.connection.publish(to, frame),
             _ => false,
         }
     }
@@ -299,9 +299,9 @@ where
     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin,
 {
     match mem::replace(state, State::Moving) {
-        State::Securing { mut session, .. } => {
-            session.secured(environment.now());
-            State::Open(BrokerConnection::new(stream, session))
+        State::Securing { mut connection, .. } => {
+            connection.secured(environment.now());
+            State::Open(OpenConnection::new(stream, connection))
         }
         other => other,
     }
@@ -319,7 +319,7 @@ where
 
 #[cfg(not(feature = "tls"))]
 fn secure<S>(_: Broker, _: S) -> Opening<BrokerStream<S>, String> {
-    Box::pin(async { Err("it requires TLS, which needs the feature `tls`".into()) })
+    Box::pin(async { Err("it requires TLS, which needs the `tls` feature".into()) })
 }
 
 /// Returns an error's text as a clause.

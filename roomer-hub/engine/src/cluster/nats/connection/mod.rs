@@ -15,18 +15,18 @@ use super::output::Output;
 use super::server_info::ServerInfo;
 use crate::cluster::address::{Broker, BrokerAddress, Login};
 use crate::cluster::broker::{
-    BrokerSession, Due, GREETING_TIMEOUT, KeepAlive, MAX_QUEUED, PING_AFTER, SessionEvent,
+    BrokerConnection, BrokerEvent, Due, GREETING_TIMEOUT, KeepAlive, MAX_QUEUED, PING_AFTER,
 };
 use crate::cluster::{Subject, Subjects};
 
 const SID_ALL: u64 = 1;
 const SID_OWN: u64 = 2;
 
-/// A [`BrokerSession`] with a NATS server.
+/// The [`BrokerConnection`] to a NATS server.
 ///
-/// The session's memory is bounded: a message larger than the server's `max_payload` is rejected
+/// The connection's memory is bounded: a message larger than the server's `max_payload` is rejected
 /// before memory is allocated for it, and at most 1 MiB of frames are queued.
-pub struct Session {
+pub struct Connection {
     broker: Broker,
     subjects: Subjects,
     names: Names,
@@ -36,7 +36,7 @@ pub struct Session {
     info: Option<ServerInfo>,
     keep_alive: KeepAlive,
     /// An event to return before more bytes are decoded.
-    next: Option<SessionEvent>,
+    next: Option<BrokerEvent>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,15 +51,15 @@ enum State {
     Down,
 }
 
-impl Session {
-    /// Creates a session for a new connection to the first broker in `address`.
+impl Connection {
+    /// Creates the state of a new connection to the first broker in `address`.
     #[must_use]
     pub fn new(address: &BrokerAddress, subjects: &Subjects, now: Duration) -> Self {
-        Session::with(&address.brokers()[0], subjects, now)
+        Connection::with(&address.brokers()[0], subjects, now)
     }
 
     pub(in crate::cluster) fn with(broker: &Broker, subjects: &Subjects, now: Duration) -> Self {
-        Session {
+        Connection {
             broker: broker.clone(),
             subjects: subjects.clone(),
             names: Names::of(subjects),
@@ -73,7 +73,7 @@ impl Session {
     }
 }
 
-impl BrokerSession for Session {
+impl BrokerConnection for Connection {
     fn receive(&mut self, bytes: &[u8], now: Duration) {
         if self.state != State::Down {
             self.keep_alive.received(now);
@@ -81,7 +81,7 @@ impl BrokerSession for Session {
         }
     }
 
-    fn next_event(&mut self) -> Option<SessionEvent> {
+    fn next_event(&mut self) -> Option<BrokerEvent> {
         if let Some(event) = self.next.take() {
             return Some(event);
         }
@@ -154,11 +154,11 @@ impl BrokerSession for Session {
     }
 }
 
-impl Session {
-    fn apply(&mut self, operation: Operation) -> Option<SessionEvent> {
+impl Connection {
+    fn apply(&mut self, operation: Operation) -> Option<BrokerEvent> {
         match operation {
             Operation::Info(json) => self.inform(&json),
-            // End the session even after errors that leave the link open, such as a missing
+            // End the connection even after errors that leave the link open, such as a missing
             // permission. Otherwise, frames would be lost silently.
             Operation::Error(text) => Some(self.down(self.explain(&text))),
             // INFO must come first. A server that sends an error instead explains the reason.
@@ -174,12 +174,12 @@ impl Session {
             }
             Operation::Pong if self.state == State::Confirming => {
                 self.state = State::Up;
-                self.next = self.info.as_ref()?.notice().map(SessionEvent::Notice);
-                Some(SessionEvent::Up { max_payload: self.decoder.max_payload })
+                self.next = self.info.as_ref()?.notice().map(BrokerEvent::Notice);
+                Some(BrokerEvent::Up { max_payload: self.decoder.max_payload })
             }
             Operation::Message { sid: SID_ALL | SID_OWN, payload } => {
                 // Drop frames that arrive before the subscriptions are confirmed.
-                (self.state == State::Up).then_some(SessionEvent::Frame(payload))
+                (self.state == State::Up).then_some(BrokerEvent::Frame(payload))
             }
             Operation::Message { sid, .. } => {
                 Some(self.down(format!("it sends messages for the subscription {sid}, unasked")))
@@ -189,7 +189,7 @@ impl Session {
     }
 
     /// Processes INFO, which the server sends first, and again whenever its state changes.
-    fn inform(&mut self, json: &[u8]) -> Option<SessionEvent> {
+    fn inform(&mut self, json: &[u8]) -> Option<BrokerEvent> {
         let Some(info) = ServerInfo::parse(json) else {
             return Some(self.down("its greeting is not that of a NATS server".into()));
         };
@@ -216,7 +216,7 @@ impl Session {
             );
         }
         self.state = State::Securing;
-        Some(SessionEvent::Secure)
+        Some(BrokerEvent::Secure)
     }
 
     fn introduce(&mut self, is_secure: bool) {
@@ -229,10 +229,10 @@ impl Session {
         encoder::ping(&mut self.output);
     }
 
-    fn down(&mut self, reason: String) -> SessionEvent {
+    fn down(&mut self, reason: String) -> BrokerEvent {
         self.state = State::Down;
         self.output = Output::default();
-        SessionEvent::Down(reason)
+        BrokerEvent::Down(reason)
     }
 
     /// Explains the text of -ERR to the operator.

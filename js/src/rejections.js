@@ -1,7 +1,7 @@
 /**
  * The feature that reports packets rejected by the server, through the client event `error`.
  *
- * @module refusals
+ * @module rejections
  */
 
 import { RoomerError } from "./error.js";
@@ -23,7 +23,7 @@ const toError = (bytes) => {
 };
 
 /** @param {object} core see core.js */
-export function refusals(core) {
+export function rejections(core) {
     takePackets(core, (packet) => {
         packet.event === ERROR && !(packet.to + packet.from) && decodePayload(core, { decode: toError }, packet, core.report);
     });

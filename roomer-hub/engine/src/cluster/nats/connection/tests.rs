@@ -1,35 +1,35 @@
-//! Tests of NATS sessions in memory. `transcripts/` contains bytes recorded from two server
+//! Tests of NATS connections in memory. `transcripts/` contains bytes recorded from two server
 //! versions.
 
 use super::*;
 use crate::cluster::NodeId;
-use crate::cluster::broker::session_tests::{
+use crate::cluster::broker::connection_tests::{
     self, Transcript, check_splits, end, frame, receive_garbage, sent,
 };
-use SessionEvent::{Down, Notice, Secure, Up};
+use BrokerEvent::{Down, Notice, Secure, Up};
 
 const INFO: &str =
     "INFO {\"version\":\"2.15.1\",\"host\":\"broker.example\",\"max_payload\":64} \r\n";
 const TLS: &str = "INFO {\"version\":\"2.15.1\",\"max_payload\":64,\"tls_required\":true} \r\n";
 
-fn session(address: &str) -> Session {
+fn new_connection(address: &str) -> Connection {
     let subjects = Subjects::new("chat", NodeId(1)).unwrap();
-    Session::new(&address.parse().unwrap(), &subjects, Duration::ZERO)
+    Connection::new(&address.parse().unwrap(), &subjects, Duration::ZERO)
 }
 
 fn run<'a>(
-    session: &mut Session,
+    connection: &mut Connection,
     pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<SessionEvent>, String) {
-    session_tests::run(session, pieces, 0)
+) -> (Vec<BrokerEvent>, String) {
+    connection_tests::run(connection, pieces, 0)
 }
 
-/// Returns a session that is up and has sent its greeting.
-fn up() -> Session {
-    let mut session = session("nats://broker");
-    let (events, _) = run(&mut session, [INFO.as_bytes(), b"PONG\r\n"]);
+/// Returns a connection that is up and has sent its greeting.
+fn up() -> Connection {
+    let mut connection = new_connection("nats://broker");
+    let (events, _) = run(&mut connection, [INFO.as_bytes(), b"PONG\r\n"]);
     assert_eq!(events, [Up { max_payload: 64 }]);
-    session
+    connection
 }
 
 macro_rules! transcripts {
@@ -54,7 +54,7 @@ const TRANSCRIPTS: [Transcript; 12] = transcripts!(
 );
 
 /// Returns the events that the transcript with this name must cause.
-fn due(name: &str) -> Vec<SessionEvent> {
+fn due(name: &str) -> Vec<BrokerEvent> {
     let (version, case) = name.split_once('-').unwrap();
     let payload = if case == "payload" { 8 } else { 1_048_576 };
     let down = |reason: &str| Down(reason.to_owned());
@@ -88,17 +88,17 @@ fn due(name: &str) -> Vec<SessionEvent> {
 
 #[test]
 fn both_versions_are_understood_however_their_bytes_are_split() {
-    check_splits(&TRANSCRIPTS, || session("nats://u:x@broker"), 0, due);
+    check_splits(&TRANSCRIPTS, || new_connection("nats://u:x@broker"), 0, due);
 }
 
 #[test]
 fn no_garbage_panics() {
-    receive_garbage(&TRANSCRIPTS, || session("nats://broker"), 0, b'}');
+    receive_garbage(&TRANSCRIPTS, || new_connection("nats://broker"), 0, b'}');
 }
 
 #[test]
 fn the_greeting_is_answered() {
-    let (events, sent) = run(&mut session("nats://ann:s%22cret@broker"), [INFO.as_bytes()]);
+    let (events, sent) = run(&mut new_connection("nats://ann:s%22cret@broker"), [INFO.as_bytes()]);
     assert_eq!(events, []);
     let (connect, rest) = sent.split_once("\r\n").unwrap();
     assert_eq!(rest, "SUB chat.all 1\r\nSUB chat.n.0000000000000001 2\r\nPING\r\n");
@@ -110,116 +110,119 @@ fn the_greeting_is_answered() {
     assert_eq!((&options["user"], &options["pass"]), (&"ann".into(), &"s\"cret".into()));
     assert_eq!((&options["lang"], &options["name"]), (&"rust".into(), &"roomer".into()));
 
-    let (_, sent) = run(&mut session("nats://t@broker"), [INFO.as_bytes()]);
+    let (_, sent) = run(&mut new_connection("nats://t@broker"), [INFO.as_bytes()]);
     assert!(sent.contains("\"auth_token\":\"t\"") && !sent.contains("\"pass\""), "{sent}");
 }
 
 #[test]
-fn frames_are_published_once_the_session_is_up() {
-    let mut starting = session("nats://broker");
+fn frames_are_published_once_the_connection_is_up() {
+    let mut starting = new_connection("nats://broker");
     assert!(!starting.publish(Subject::All, Bytes::from_static(b"early")));
     run(&mut starting, [INFO.as_bytes()]);
     assert!(!starting.publish(Subject::All, Bytes::from_static(b"early")));
     assert!(!starting.has_output());
 
-    let mut session = up();
-    assert!(session.publish(Subject::All, Bytes::from_static(b"a\r\nb")));
-    assert!(session.publish(Subject::Node(NodeId(0x0123_4567_89ab_cdef)), Bytes::new()));
-    assert!(session.publish(Subject::All, Bytes::from(vec![b'x'; 64])));
+    let mut connection = up();
+    assert!(connection.publish(Subject::All, Bytes::from_static(b"a\r\nb")));
+    assert!(connection.publish(Subject::Node(NodeId(0x0123_4567_89ab_cdef)), Bytes::new()));
+    assert!(connection.publish(Subject::All, Bytes::from(vec![b'x'; 64])));
     // The frame has one byte more than `max_payload`.
-    assert!(!session.publish(Subject::All, Bytes::from(vec![b'x'; 65])));
+    assert!(!connection.publish(Subject::All, Bytes::from(vec![b'x'; 65])));
     let due = format!(
         "PUB chat.all 4\r\na\r\nb\r\nPUB chat.n.0123456789abcdef 0\r\n\r\nPUB chat.all 64\r\n{}\r\n",
         "x".repeat(64)
     );
-    assert_eq!(sent(&mut session), due);
+    assert_eq!(sent(&mut connection), due);
 }
 
 #[test]
 fn large_and_small_frames_stay_in_order_and_are_bounded() {
     let info = INFO.replace("64}", "2000000}");
-    let mut session = session("nats://broker");
-    run(&mut session, [info.as_bytes(), b"PONG\r\n"]);
+    let mut connection = new_connection("nats://broker");
+    run(&mut connection, [info.as_bytes(), b"PONG\r\n"]);
     let lengths = [1, 4096, 4095, 70_000, 0, 4096, 4096];
     for length in lengths {
-        assert!(session.publish(Subject::All, Bytes::from(vec![b'x'; length])));
+        assert!(connection.publish(Subject::All, Bytes::from(vec![b'x'; length])));
     }
     let due: String = lengths
         .iter()
         .map(|length| format!("PUB chat.all {length}\r\n{}\r\n", "x".repeat(*length)))
         .collect();
-    assert!(sent(&mut session) == due);
+    assert!(sent(&mut connection) == due);
 
     // A frame above the limit is accepted into an empty queue.
-    assert!(session.publish(Subject::All, Bytes::from(vec![b'x'; MAX_QUEUED + 1])));
-    assert!(!session.publish(Subject::All, Bytes::new()));
-    sent(&mut session);
+    assert!(connection.publish(Subject::All, Bytes::from(vec![b'x'; MAX_QUEUED + 1])));
+    assert!(!connection.publish(Subject::All, Bytes::new()));
+    sent(&mut connection);
     let frame = Bytes::from(vec![b'x'; 1000]);
     let mut count = 0;
-    while session.publish(Subject::All, frame.clone()) {
+    while connection.publish(Subject::All, frame.clone()) {
         count += 1;
     }
     assert!((MAX_QUEUED / 1100..=MAX_QUEUED / 1000).contains(&count), "{count}");
-    let written = sent(&mut session).len();
+    let written = sent(&mut connection).len();
     assert!(written <= MAX_QUEUED + 100, "{written}");
-    assert!(session.publish(Subject::All, frame));
+    assert!(connection.publish(Subject::All, frame));
 }
 
 #[test]
 fn a_ping_is_answered() {
-    let mut session = up();
-    assert_eq!(run(&mut session, [&b"PING\r\nPING\r\n"[..]]), (vec![], "PONG\r\nPONG\r\n".into()));
+    let mut connection = up();
+    assert_eq!(
+        run(&mut connection, [&b"PING\r\nPING\r\n"[..]]),
+        (vec![], "PONG\r\nPONG\r\n".into())
+    );
 }
 
 #[test]
 fn answers_to_a_server_that_does_not_read_are_bounded() {
-    let mut session = up();
+    let mut connection = up();
     let pings = "PING\r\n".repeat(1000);
     for _ in 0..200 {
-        session.receive(pings.as_bytes(), Duration::ZERO);
-        assert_eq!(session.next_event(), None);
+        connection.receive(pings.as_bytes(), Duration::ZERO);
+        assert_eq!(connection.next_event(), None);
     }
-    assert!(sent(&mut session).len() <= MAX_QUEUED + 6);
+    assert!(sent(&mut connection).len() <= MAX_QUEUED + 6);
 }
 
 #[test]
-fn silence_is_pinged_and_ends_the_session() {
+fn silence_is_pinged_and_ends_the_connection() {
     let at = Duration::from_millis;
-    let mut session = up();
-    session.receive(b"", at(500));
-    assert_eq!(session.deadline(), at(2500));
-    session.tick(at(2499));
-    assert!(!session.has_output());
-    session.tick(at(2500));
-    assert_eq!(sent(&mut session), "PING\r\n");
+    let mut connection = up();
+    connection.receive(b"", at(500));
+    assert_eq!(connection.deadline(), at(2500));
+    connection.tick(at(2499));
+    assert!(!connection.has_output());
+    connection.tick(at(2500));
+    assert_eq!(sent(&mut connection), "PING\r\n");
     // Any received bytes count as the answer to a ping, not only PONG.
-    session.receive(b"MSG chat.all 1 5\r\nhello\r\n", at(4000));
-    assert_eq!(session.next_event(), Some(frame("hello")));
-    session.tick(at(4500));
-    assert_eq!((session.deadline(), session.has_output()), (at(6000), false));
-    session.tick(at(6000));
-    session.tick(at(8000));
-    assert_eq!(session.next_event(), Some(Down("it has sent nothing for 4 s".into())));
-    assert_eq!(session.next_event(), None);
+    connection.receive(b"MSG chat.all 1 5\r\nhello\r\n", at(4000));
+    assert_eq!(connection.next_event(), Some(frame("hello")));
+    connection.tick(at(4500));
+    assert_eq!((connection.deadline(), connection.has_output()), (at(6000), false));
+    connection.tick(at(6000));
+    connection.tick(at(8000));
+    assert_eq!(connection.next_event(), Some(Down("it has sent nothing for 4 s".into())));
+    assert_eq!(connection.next_event(), None);
 }
 
 #[test]
 fn after_a_long_pause_the_server_has_time_to_answer() {
-    let mut session = up();
-    session.tick(Duration::from_secs(100));
-    assert_eq!(session.next_event(), None);
-    assert_eq!(session.deadline(), Duration::from_secs(102));
+    let mut connection = up();
+    connection.tick(Duration::from_secs(100));
+    assert_eq!(connection.next_event(), None);
+    assert_eq!(connection.deadline(), Duration::from_secs(102));
 }
 
 #[test]
 fn a_server_that_does_not_greet_is_given_up() {
     for bytes in ["", INFO, "SSH-2.0-x"] {
-        let mut session = session("nats://broker");
-        run(&mut session, [bytes.as_bytes()]);
-        session.tick(Duration::from_millis(1999));
-        assert_eq!(session.next_event(), None);
-        session.tick(Duration::from_secs(2));
-        assert!(matches!(session.next_event(), Some(Down(_))), "{bytes}");
+        let mut connection = new_connection("nats://broker");
+        run(&mut connection, [bytes.as_bytes()]);
+        connection.tick(Duration::from_millis(1999));
+        assert_eq!(connection.next_event(), None);
+        connection.tick(Duration::from_secs(2));
+        assert!(matches!(connection.next_event(), Some(Down(_))), "{bytes}");
     }
 }
 
@@ -231,28 +234,28 @@ fn tls_starts_before_anything_is_sent() {
         cases.extend([("tls://t@broker", TLS.to_owned()), ("tls://t@broker", offered)]);
     }
     for (address, info) in cases {
-        let mut session = session(address);
-        assert_eq!(run(&mut session, [info.as_bytes()]), (vec![Secure], String::new()));
-        session.secured(Duration::from_secs(1));
-        assert_eq!(session.deadline(), Duration::from_secs(3));
-        let (events, sent) = run(&mut session, [&b"PONG\r\n"[..]]);
+        let mut connection = new_connection(address);
+        assert_eq!(run(&mut connection, [info.as_bytes()]), (vec![Secure], String::new()));
+        connection.secured(Duration::from_secs(1));
+        assert_eq!(connection.deadline(), Duration::from_secs(3));
+        let (events, sent) = run(&mut connection, [&b"PONG\r\n"[..]]);
         assert_eq!(events, [Up { max_payload: 64 }]);
         assert!(sent.contains("\"tls_required\":true") && sent.contains("\"auth_token\":\"t\""));
     }
 }
 
 #[test]
-fn plain_text_where_tls_is_due_ends_the_session() {
-    let reason = end(&mut session("nats://t@broker"), &format!("{TLS}PONG\r\n"));
+fn plain_text_where_tls_is_due_ends_the_connection() {
+    let reason = end(&mut new_connection("nats://t@broker"), &format!("{TLS}PONG\r\n"));
     assert_eq!(reason, "it sends plain text after its greeting, where TLS is due");
 }
 
 #[cfg(feature = "tls")]
 #[test]
 fn without_tls_a_login_for_tls_is_not_sent() {
-    let mut session = session("tls://t@broker");
-    assert!(end(&mut session, INFO).starts_with("it does not offer TLS"));
-    assert_eq!(sent(&mut session), "");
+    let mut connection = new_connection("tls://t@broker");
+    assert!(end(&mut connection, INFO).starts_with("it does not offer TLS"));
+    assert_eq!(sent(&mut connection), "");
 }
 
 #[test]
@@ -264,20 +267,20 @@ fn lengths_are_checked_before_the_message_is_buffered() {
             format!("it sends a message of {length} bytes, more than its own max_payload")
         );
     }
-    let mut session = up();
-    assert_eq!(run(&mut session, [&b"MSG chat.all 1 64\r\n"[..]]).0, []);
+    let mut connection = up();
+    assert_eq!(run(&mut connection, [&b"MSG chat.all 1 64\r\n"[..]]).0, []);
 }
 
 #[test]
 fn a_changed_max_payload_applies() {
-    let mut session = up();
-    run(&mut session, [INFO.replace("64}", "10}").as_bytes()]);
-    assert!(session.publish(Subject::All, Bytes::from_static(b"1234567890")));
-    assert!(!session.publish(Subject::All, Bytes::from_static(b"12345678901")));
+    let mut connection = up();
+    run(&mut connection, [INFO.replace("64}", "10}").as_bytes()]);
+    assert!(connection.publish(Subject::All, Bytes::from_static(b"1234567890")));
+    assert!(!connection.publish(Subject::All, Bytes::from_static(b"12345678901")));
 }
 
 #[test]
-fn bytes_of_other_servers_and_of_broken_ones_end_the_session() {
+fn bytes_of_other_servers_and_of_broken_ones_end_the_connection() {
     let unknown = "this is not a NATS server: it sends ";
     for (bytes, reason) in [
         ("HTTP/1.1 400 Bad Request\r\n", unknown),
@@ -294,7 +297,7 @@ fn bytes_of_other_servers_and_of_broken_ones_end_the_session() {
             "it requires a login: write user:password@ or token@ before the host",
         ),
     ] {
-        let found = end(&mut session("nats://broker"), bytes);
+        let found = end(&mut new_connection("nats://broker"), bytes);
         assert!(found.starts_with(reason), "{bytes:?}: {found}");
     }
     for (bytes, reason) in [
@@ -317,18 +320,20 @@ fn bytes_of_other_servers_and_of_broken_ones_end_the_session() {
 
 #[test]
 fn a_line_is_bounded_and_shown_in_part() {
-    let found = end(&mut session("nats://broker"), &"x".repeat(70_000));
+    let found = end(&mut new_connection("nats://broker"), &"x".repeat(70_000));
     assert_eq!(found, "it sends a line of more than 65536 bytes, which no NATS server does");
-    let found = end(&mut session("nats://broker"), &format!("{}\u{1b}é\r\n", "é".repeat(10_000)));
+    let found =
+        end(&mut new_connection("nats://broker"), &format!("{}\u{1b}é\r\n", "é".repeat(10_000)));
     assert!(found.len() < 700 && !found.contains('\u{1b}'), "{found}");
 }
 
 #[test]
 fn nothing_follows_the_end() {
-    let mut session = up();
-    let (events, sent) = run(&mut session, [&b"+NO\r\nMSG chat.all 1 1\r\nx\r\n"[..], b"PING\r\n"]);
+    let mut connection = up();
+    let (events, sent) =
+        run(&mut connection, [&b"+NO\r\nMSG chat.all 1 1\r\nx\r\n"[..], b"PING\r\n"]);
     assert_eq!((events.len(), &*sent), (1, ""));
-    assert!(!session.publish(Subject::All, Bytes::new()));
-    session.tick(Duration::from_secs(100));
-    assert_eq!((session.next_event(), session.has_output()), (None, false));
+    assert!(!connection.publish(Subject::All, Bytes::new()));
+    connection.tick(Duration::from_secs(100));
+    assert_eq!((connection.next_event(), connection.has_output()), (None, false));
 }

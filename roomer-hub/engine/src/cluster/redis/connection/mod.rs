@@ -14,15 +14,15 @@ use super::encoder::{self, Publisher};
 use crate::cluster::address::{Broker, BrokerAddress, Login};
 use crate::cluster::broker::output::Output;
 use crate::cluster::broker::{
-    BrokerSession, Due, GREETING_TIMEOUT, KeepAlive, MAX_QUEUED, PING_AFTER, SessionEvent,
+    BrokerConnection, BrokerEvent, Due, GREETING_TIMEOUT, KeepAlive, MAX_QUEUED, PING_AFTER,
 };
 use crate::cluster::{Subject, Subjects};
 
-/// A [`BrokerSession`] with a Redis server.
+/// The [`BrokerConnection`] to a Redis server.
 ///
-/// The session's memory is bounded: a value of more than 1 MiB and 64 KiB is rejected before memory
+/// The connection's memory is bounded: a value of more than 1 MiB and 64 KiB is rejected before memory
 /// is allocated for it, and at most 1 MiB of frames are queued.
-pub struct Session {
+pub struct Connection {
     login: Login,
     subjects: Subjects,
     publisher: Publisher,
@@ -35,7 +35,7 @@ pub struct Session {
     /// The number of unanswered commands, not counting HELLO and SUBSCRIBE.
     unanswered: u64,
     /// An event to return before more bytes are decoded.
-    next: Option<SessionEvent>,
+    next: Option<BrokerEvent>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,15 +50,15 @@ enum State {
     Down,
 }
 
-impl Session {
-    /// Creates a session for a new connection to the first broker in `address`.
+impl Connection {
+    /// Creates the state of a new connection to the first broker in `address`.
     #[must_use]
     pub fn new(address: &BrokerAddress, subjects: &Subjects, now: Duration) -> Self {
-        Session::with(&address.brokers()[0], subjects, now)
+        Connection::with(&address.brokers()[0], subjects, now)
     }
 
     pub(in crate::cluster) fn with(broker: &Broker, subjects: &Subjects, now: Duration) -> Self {
-        let mut session = Session {
+        let mut connection = Connection {
             login: broker.login.clone(),
             subjects: subjects.clone(),
             publisher: Publisher::new(subjects),
@@ -71,10 +71,10 @@ impl Session {
             next: None,
         };
         match broker.requires_tls {
-            true => session.next = Some(SessionEvent::Secure),
-            false => session.introduce(),
+            true => connection.next = Some(BrokerEvent::Secure),
+            false => connection.introduce(),
         }
-        session
+        connection
     }
 
     fn introduce(&mut self) {
@@ -84,7 +84,7 @@ impl Session {
         encoder::subscribe(&mut self.output, &self.subjects);
     }
 
-    fn apply(&mut self, value: &Value) -> Option<SessionEvent> {
+    fn apply(&mut self, value: &Value) -> Option<BrokerEvent> {
         match (value.kind(), self.state) {
             (b'-' | b'!', _) => Some(self.down(self.explain(&value.text()))),
             (b'%', State::Greeting) => {
@@ -104,14 +104,14 @@ impl Session {
         }
     }
 
-    fn push(&mut self, value: &Value) -> Option<SessionEvent> {
+    fn push(&mut self, value: &Value) -> Option<BrokerEvent> {
         let (kind, channel) = value.push()?;
         let is_same = |(name, _): &&mut (String, bool)| name.as_bytes() == channel;
         let known = self.channels.iter_mut().find(is_same);
         match (kind, known) {
             (b"message", Some(_)) => {
                 // Drop frames that arrive before the subscriptions are confirmed.
-                value.payload().filter(|_| self.state == State::Up).map(SessionEvent::Frame)
+                value.payload().filter(|_| self.state == State::Up).map(BrokerEvent::Frame)
             }
             (b"subscribe", Some((_, is_confirmed))) => {
                 *is_confirmed = true;
@@ -120,20 +120,20 @@ impl Session {
                     return None;
                 }
                 self.state = State::Up;
-                Some(SessionEvent::Up { max_payload: MAX_PAYLOAD })
+                Some(BrokerEvent::Up { max_payload: MAX_PAYLOAD })
             }
             (b"message" | b"subscribe", None) => {
                 Some(self.down("it sends messages of another channel, unasked".into()))
             }
-            // Values of other kinds belong to server features that the session does not use.
+            // Values of other kinds belong to server features that the connection does not use.
             _ => None,
         }
     }
 
-    fn down(&mut self, reason: String) -> SessionEvent {
+    fn down(&mut self, reason: String) -> BrokerEvent {
         self.state = State::Down;
         self.output = Output::default();
-        SessionEvent::Down(reason)
+        BrokerEvent::Down(reason)
     }
 
     /// Explains the text of an error to the operator.
@@ -163,7 +163,7 @@ fn too_old() -> String {
     "it does not know RESP3, which Redis has since version 6".into()
 }
 
-impl BrokerSession for Session {
+impl BrokerConnection for Connection {
     fn receive(&mut self, bytes: &[u8], now: Duration) {
         if self.state != State::Down {
             self.keep_alive.received(now);
@@ -171,7 +171,7 @@ impl BrokerSession for Session {
         }
     }
 
-    fn next_event(&mut self) -> Option<SessionEvent> {
+    fn next_event(&mut self) -> Option<BrokerEvent> {
         if let Some(event) = self.next.take() {
             return Some(event);
         }

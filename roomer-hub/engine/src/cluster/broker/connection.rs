@@ -13,27 +13,27 @@ use crate::cluster::{Subject, Subjects};
 pub(in crate::cluster) const MAX_QUEUED: usize = 1024 * 1024;
 
 /// One connection to a broker, without I/O: it takes bytes and times, and returns bytes and events.
-pub trait BrokerSession: Send {
+pub trait BrokerConnection: Send {
     /// Passes bytes received from the broker. Before the next call, call
     /// [`next_event`](Self::next_event) until it returns `None` so that undecoded bytes do not
     /// accumulate.
     fn receive(&mut self, bytes: &[u8], now: Duration);
 
     /// Returns the next event, or `None` if more bytes must be received first.
-    fn next_event(&mut self) -> Option<SessionEvent>;
+    fn next_event(&mut self) -> Option<BrokerEvent>;
 
-    /// Continues the session after the TLS handshake. No login is sent before that.
+    /// Continues the connection after the TLS handshake. No login is sent before that.
     fn secured(&mut self, now: Duration);
 
     /// Returns the time at which [`tick`](Self::tick) is due.
     fn deadline(&self) -> Duration;
 
-    /// Pings a silent broker, and ends the session if the broker does not answer. Pass the bytes
+    /// Pings a silent broker, and ends the connection if the broker does not answer. Pass the bytes
     /// that have already arrived first: the whole process may have been paused, in which case the
     /// broker was not silent.
     fn tick(&mut self, now: Duration);
 
-    /// Queues a frame. Returns false, without an effect, if the session is not up, if the frame is
+    /// Queues a frame. Returns false, without an effect, if the connection is not up, if the frame is
     /// larger than the broker accepts, or if more than 1 MiB would be queued.
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool;
 
@@ -47,10 +47,10 @@ pub trait BrokerSession: Send {
     fn written(&mut self, count: usize);
 }
 
-/// An event from a [`BrokerSession`].
+/// An event from a [`BrokerConnection`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionEvent {
-    /// The caller must start TLS on the stream and call [`BrokerSession::secured`].
+pub enum BrokerEvent {
+    /// The caller must start TLS on the stream and call [`BrokerConnection::secured`].
     Secure,
     /// The subscriptions are confirmed.
     Up {
@@ -65,12 +65,16 @@ pub enum SessionEvent {
     Down(String),
 }
 
-/// Creates a session for a new connection. The scheme of the broker's address selects the protocol.
-pub(super) fn open(broker: &Broker, subjects: &Subjects, now: Duration) -> Box<dyn BrokerSession> {
+/// Creates the state of a new connection. The scheme of the broker's address selects the protocol.
+pub(super) fn open(
+    broker: &Broker,
+    subjects: &Subjects,
+    now: Duration,
+) -> Box<dyn BrokerConnection> {
     match broker.protocol {
         #[cfg(feature = "nats")]
-        Protocol::Nats => Box::new(crate::cluster::nats::Session::with(broker, subjects, now)),
+        Protocol::Nats => Box::new(crate::cluster::nats::Connection::with(broker, subjects, now)),
         #[cfg(feature = "redis")]
-        Protocol::Redis => Box::new(crate::cluster::redis::Session::with(broker, subjects, now)),
+        Protocol::Redis => Box::new(crate::cluster::redis::Connection::with(broker, subjects, now)),
     }
 }

@@ -1,39 +1,39 @@
-//! Tests of Redis sessions in memory. `transcripts/` contains bytes recorded from a server.
+//! Tests of Redis connections in memory. `transcripts/` contains bytes recorded from a server.
 
 use super::*;
 use crate::cluster::NodeId;
-use crate::cluster::broker::session_tests::{
+use crate::cluster::broker::connection_tests::{
     self, Transcript, check_splits, end, frame, receive_garbage, sent,
 };
-use SessionEvent::{Down, Frame, Secure, Up};
+use BrokerEvent::{Down, Frame, Secure, Up};
 
 const HELLO: &str = "%1\r\n$5\r\nproto\r\n:3\r\n";
 const SUBSCRIBED: &str = ">3\r\n$9\r\nsubscribe\r\n$8\r\nchat.all\r\n:1\r\n\
                           >3\r\n$9\r\nsubscribe\r\n$23\r\nchat.n.0000000000000001\r\n:2\r\n";
-const UP: SessionEvent = Up { max_payload: 1_048_576 };
+const UP: BrokerEvent = Up { max_payload: 1_048_576 };
 
-fn session(address: &str) -> Session {
+fn new_connection(address: &str) -> Connection {
     let subjects = Subjects::new("chat", NodeId(1)).unwrap();
-    Session::new(&address.parse().unwrap(), &subjects, Duration::ZERO)
+    Connection::new(&address.parse().unwrap(), &subjects, Duration::ZERO)
 }
 
 /// The number of frames that the recorded servers have answered.
 const FRAMES: usize = 5;
 
 fn run<'a>(
-    session: &mut Session,
+    connection: &mut Connection,
     pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<SessionEvent>, String) {
-    session_tests::run(session, pieces, FRAMES)
+) -> (Vec<BrokerEvent>, String) {
+    connection_tests::run(connection, pieces, FRAMES)
 }
 
-/// Returns a session that is up, has sent its greeting, and has no unanswered commands.
-fn up() -> Session {
-    let mut session = session("redis://broker");
-    session.receive([HELLO, SUBSCRIBED].concat().as_bytes(), Duration::ZERO);
-    assert_eq!((session.next_event(), session.next_event()), (Some(UP), None));
-    sent(&mut session);
-    session
+/// Returns a connection that is up, has sent its greeting, and has no unanswered commands.
+fn up() -> Connection {
+    let mut connection = new_connection("redis://broker");
+    connection.receive([HELLO, SUBSCRIBED].concat().as_bytes(), Duration::ZERO);
+    assert_eq!((connection.next_event(), connection.next_event()), (Some(UP), None));
+    sent(&mut connection);
+    connection
 }
 
 macro_rules! transcripts {
@@ -55,7 +55,7 @@ const TRANSCRIPTS: [Transcript; 9] = transcripts!(
 );
 
 /// Returns the events that the transcript with this name must cause.
-fn due(name: &str) -> Vec<SessionEvent> {
+fn due(name: &str) -> Vec<BrokerEvent> {
     let down = |reason: &str| Down(reason.to_owned());
     let allow = "allow the user the commands hello, subscribe, publish and ping, and the channels \
                  chat.*";
@@ -86,16 +86,16 @@ fn due(name: &str) -> Vec<SessionEvent> {
 
 #[test]
 fn a_server_is_understood_however_its_bytes_are_split() {
-    check_splits(&TRANSCRIPTS, || session("redis://u:x@broker"), FRAMES, due);
+    check_splits(&TRANSCRIPTS, || new_connection("redis://u:x@broker"), FRAMES, due);
 }
 
 #[test]
 fn no_garbage_panics() {
-    receive_garbage(&TRANSCRIPTS, || session("redis://broker"), FRAMES, b'*');
+    receive_garbage(&TRANSCRIPTS, || new_connection("redis://broker"), FRAMES, b'*');
 }
 
 #[test]
-fn the_session_introduces_itself() {
+fn the_connection_introduces_itself() {
     let subscribe = "*3\r\n$9\r\nSUBSCRIBE\r\n$8\r\nchat.all\r\n$23\r\nchat.n.0000000000000001\r\n";
     let name = "$7\r\nSETNAME\r\n$6\r\nroomer\r\n";
     for (login, due) in [
@@ -113,48 +113,48 @@ fn the_session_introduces_itself() {
             ),
         ),
     ] {
-        let mut session = session(&format!("redis://{login}broker"));
-        assert_eq!(sent(&mut session), format!("{due}{subscribe}"), "{login}");
+        let mut connection = new_connection(&format!("redis://{login}broker"));
+        assert_eq!(sent(&mut connection), format!("{due}{subscribe}"), "{login}");
     }
 }
 
 #[test]
-fn frames_are_published_once_the_session_is_up() {
-    let mut starting = session("redis://broker");
+fn frames_are_published_once_the_connection_is_up() {
+    let mut starting = new_connection("redis://broker");
     assert!(!starting.publish(Subject::All, Bytes::from_static(b"early")));
     starting.receive(HELLO.as_bytes(), Duration::ZERO);
     assert_eq!(starting.next_event(), None);
     assert!(!starting.publish(Subject::All, Bytes::from_static(b"early")));
 
-    let mut session = up();
-    assert!(session.publish(Subject::All, Bytes::from_static(b"a\r\nb")));
-    assert!(session.publish(Subject::Node(NodeId(0x0123_4567_89ab_cdef)), Bytes::new()));
+    let mut connection = up();
+    assert!(connection.publish(Subject::All, Bytes::from_static(b"a\r\nb")));
+    assert!(connection.publish(Subject::Node(NodeId(0x0123_4567_89ab_cdef)), Bytes::new()));
     let start = "*3\r\n$7\r\nPUBLISH\r\n";
     let due = format!(
         "{start}$8\r\nchat.all\r\n$4\r\na\r\nb\r\n\
          {start}$23\r\nchat.n.0123456789abcdef\r\n$0\r\n\r\n"
     );
-    assert_eq!(sent(&mut session), due);
+    assert_eq!(sent(&mut connection), due);
     // Exceed the limit for one frame, and then the limit for the queue.
     let largest = Bytes::from(vec![b'x'; MAX_PAYLOAD]);
-    assert!(!session.publish(Subject::All, vec![b'x'; MAX_PAYLOAD + 1].into()));
-    assert!(session.publish(Subject::All, largest));
-    assert!(!session.publish(Subject::All, Bytes::new()));
+    assert!(!connection.publish(Subject::All, vec![b'x'; MAX_PAYLOAD + 1].into()));
+    assert!(connection.publish(Subject::All, largest));
+    assert!(!connection.publish(Subject::All, Bytes::new()));
     let length = format!("{start}$8\r\nchat.all\r\n$1048576\r\n\r\n").len() + MAX_PAYLOAD;
-    assert_eq!(sent(&mut session).len(), length);
-    assert!(session.publish(Subject::All, Bytes::new()));
+    assert_eq!(sent(&mut connection).len(), length);
+    assert!(connection.publish(Subject::All, Bytes::new()));
 }
 
 #[test]
 fn answers_are_counted() {
-    let mut session = up();
+    let mut connection = up();
     for _ in 0..3 {
-        assert!(session.publish(Subject::All, Bytes::new()));
+        assert!(connection.publish(Subject::All, Bytes::new()));
     }
-    session.receive(b":0\r\n:1\r\n:2\r\n", Duration::ZERO);
-    assert_eq!(session.next_event(), None);
+    connection.receive(b":0\r\n:1\r\n:2\r\n", Duration::ZERO);
+    assert_eq!(connection.next_event(), None);
     let due = "it sends an answer to which there is no command";
-    assert_eq!(end(&mut session, ":1\r\n"), due);
+    assert_eq!(end(&mut connection, ":1\r\n"), due);
     assert_eq!(end(&mut up(), "+PONG\r\n"), due);
     assert_eq!(end(&mut up(), "*0\r\n"), due);
 }
@@ -164,51 +164,51 @@ fn frames_before_the_confirmation_are_dropped() {
     let message = ">3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n$1\r\nx\r\n";
     let at = SUBSCRIBED.find(":1\r\n").unwrap() + 4;
     let wire = [HELLO, &SUBSCRIBED[..at], message, &SUBSCRIBED[at..], message].concat();
-    let events = run(&mut session("redis://broker"), [wire.as_bytes()]).0;
+    let events = run(&mut new_connection("redis://broker"), [wire.as_bytes()]).0;
     assert_eq!(events, [UP, frame("x")]);
 }
 
 #[test]
 fn other_pushes_are_ignored() {
-    let mut session = up();
+    let mut connection = up();
     let wire = ">2\r\n$10\r\ninvalidate\r\n_\r\n>3\r\n+a\r\n+b\r\n+c\r\n>1\r\n%1\r\n#t\r\n,1.5\r\n>0\r\n\
                 >4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nx\r\n=5\r\ntxt:y\r\n~1\r\n";
-    session.receive(wire.as_bytes(), Duration::ZERO);
-    assert_eq!(session.next_event(), None);
+    connection.receive(wire.as_bytes(), Duration::ZERO);
+    assert_eq!(connection.next_event(), None);
 }
 
 #[test]
-fn silence_is_pinged_and_ends_the_session() {
+fn silence_is_pinged_and_ends_the_connection() {
     let at = Duration::from_millis;
     let ping = "*1\r\n$4\r\nPING\r\n";
-    let mut session = up();
-    session.receive(b"", at(500));
-    assert_eq!(session.deadline(), at(2500));
-    session.tick(at(2499));
-    assert!(!session.has_output());
-    session.tick(at(2500));
-    assert_eq!(sent(&mut session), ping);
-    session.receive(b"+PONG\r\n", at(4000));
-    assert_eq!(session.next_event(), None);
-    assert_eq!(session.deadline(), at(6000));
-    session.tick(at(6000));
-    assert_eq!(sent(&mut session), ping);
-    session.tick(at(8000));
-    session.tick(at(9000));
-    assert_eq!(session.next_event(), Some(Down("it has sent nothing for 4 s".into())));
-    assert_eq!(session.next_event(), None);
+    let mut connection = up();
+    connection.receive(b"", at(500));
+    assert_eq!(connection.deadline(), at(2500));
+    connection.tick(at(2499));
+    assert!(!connection.has_output());
+    connection.tick(at(2500));
+    assert_eq!(sent(&mut connection), ping);
+    connection.receive(b"+PONG\r\n", at(4000));
+    assert_eq!(connection.next_event(), None);
+    assert_eq!(connection.deadline(), at(6000));
+    connection.tick(at(6000));
+    assert_eq!(sent(&mut connection), ping);
+    connection.tick(at(8000));
+    connection.tick(at(9000));
+    assert_eq!(connection.next_event(), Some(Down("it has sent nothing for 4 s".into())));
+    assert_eq!(connection.next_event(), None);
 }
 
 #[test]
 fn a_server_that_does_not_answer_is_given_up() {
     for bytes in ["", "%7\r\n", HELLO] {
-        let mut session = session("redis://broker");
-        run(&mut session, [bytes.as_bytes()]);
-        session.tick(Duration::from_millis(1999));
-        assert_eq!(session.next_event(), None);
-        session.tick(Duration::from_secs(2));
+        let mut connection = new_connection("redis://broker");
+        run(&mut connection, [bytes.as_bytes()]);
+        connection.tick(Duration::from_millis(1999));
+        assert_eq!(connection.next_event(), None);
+        connection.tick(Duration::from_secs(2));
         let due = Down("it does not answer within 2 s: is this Redis?".into());
-        assert_eq!(session.next_event(), Some(due), "{bytes}");
+        assert_eq!(connection.next_event(), Some(due), "{bytes}");
     }
 }
 
@@ -218,14 +218,14 @@ fn tls_starts_before_anything_is_sent() {
     // Set the flag directly instead of using `rediss://`, which needs the `tls` feature.
     let broker = Broker { requires_tls: true, ..address.brokers()[0].clone() };
     let subjects = Subjects::new("chat", NodeId(1)).unwrap();
-    let mut session = Session::with(&broker, &subjects, Duration::ZERO);
-    assert_eq!((session.next_event(), session.next_event()), (Some(Secure), None));
-    assert!(!session.has_output());
-    session.secured(Duration::from_secs(1));
-    assert_eq!(session.deadline(), Duration::from_secs(3));
-    assert!(sent(&mut session).contains("AUTH"));
+    let mut connection = Connection::with(&broker, &subjects, Duration::ZERO);
+    assert_eq!((connection.next_event(), connection.next_event()), (Some(Secure), None));
+    assert!(!connection.has_output());
+    connection.secured(Duration::from_secs(1));
+    assert_eq!(connection.deadline(), Duration::from_secs(3));
+    assert!(sent(&mut connection).contains("AUTH"));
     let greeting = [HELLO, SUBSCRIBED].concat();
-    assert_eq!(run(&mut session, [greeting.as_bytes()]).0, [UP]);
+    assert_eq!(run(&mut connection, [greeting.as_bytes()]).0, [UP]);
 }
 
 #[test]
@@ -259,13 +259,13 @@ fn the_size_and_the_depth_of_a_value_are_bounded() {
         end(&mut up(), &format!("*4000\r\n{}", format!("+{}\r\n", "x".repeat(16_000)).repeat(70)));
     assert!(found.ends_with("bytes at once, more than any frame has"), "{found}");
     for line in ["x".repeat(20_000), format!("-{}", "x".repeat(20_000))] {
-        let found = end(&mut session("redis://broker"), &line);
+        let found = end(&mut new_connection("redis://broker"), &line);
         assert_eq!(found, "it sends a line of more than 16384 bytes, which no Redis server does");
     }
 }
 
 #[test]
-fn bytes_of_other_servers_and_of_broken_ones_end_the_session() {
+fn bytes_of_other_servers_and_of_broken_ones_end_the_connection() {
     let unknown = "this is not a Redis server: it sends ";
     let old = "it does not know RESP3, which Redis has since version 6";
     for (bytes, reason) in [
@@ -282,7 +282,7 @@ fn bytes_of_other_servers_and_of_broken_ones_end_the_session() {
         ("-DENIED Redis is running in protected mode\r\n", "it reports: DENIED Redis is running"),
         ("!21\r\nSYNTAX invalid syntax\r\n", "it reports: SYNTAX invalid syntax"),
     ] {
-        let found = end(&mut session("redis://broker"), bytes);
+        let found = end(&mut new_connection("redis://broker"), bytes);
         assert!(found.starts_with(reason), "{bytes:?}: {found}");
     }
     let channel = "it sends messages of another channel, unasked";
@@ -305,19 +305,20 @@ fn bytes_of_other_servers_and_of_broken_ones_end_the_session() {
 
 #[test]
 fn a_servers_text_is_shown_in_part() {
-    let found = end(&mut session("redis://broker"), &format!("-{}\u{1b}\r\n", "é".repeat(5000)));
+    let found =
+        end(&mut new_connection("redis://broker"), &format!("-{}\u{1b}\r\n", "é".repeat(5000)));
     assert!(found.len() < 700, "{found}");
-    let found = end(&mut session("redis://broker"), "!5\r\na\r\nb\u{1b}\r\n");
+    let found = end(&mut new_connection("redis://broker"), "!5\r\na\r\nb\u{1b}\r\n");
     assert_eq!(found, "it reports: a  b ");
 }
 
 #[test]
 fn nothing_follows_the_end() {
-    let mut session = up();
+    let mut connection = up();
     let wire = "-NO\r\n>3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n$1\r\nx\r\n";
-    let (events, sent) = run(&mut session, [wire.as_bytes(), b"+PONG\r\n"]);
+    let (events, sent) = run(&mut connection, [wire.as_bytes(), b"+PONG\r\n"]);
     assert_eq!((events.len(), &*sent), (1, ""));
-    assert!(!session.publish(Subject::All, Bytes::new()));
-    session.tick(Duration::from_secs(100));
-    assert_eq!((session.next_event(), session.has_output()), (None, false));
+    assert!(!connection.publish(Subject::All, Bytes::new()));
+    connection.tick(Duration::from_secs(100));
+    assert_eq!((connection.next_event(), connection.has_output()), (None, false));
 }

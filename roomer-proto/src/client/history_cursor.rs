@@ -9,7 +9,7 @@ use crate::extended::{self, Position};
 
 /// The client's state for a room with history.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct HistoryCursor {
     /// The last message that the client has seen; `None` before the server has sent a position.
     pub(super) seen: Option<Position>,
     /// The number of last messages to request if the client has not seen any message, or if the
@@ -20,14 +20,14 @@ pub(super) struct Memory {
     own: VecDeque<ConnId>,
 }
 
-impl Memory {
+impl HistoryCursor {
     /// Creates the state before the first `join_ack`.
     pub(super) fn new(last: u32) -> Self {
-        Memory { last, ..Memory::default() }
+        HistoryCursor { last, ..HistoryCursor::default() }
     }
 
     /// Returns the payload of a join request.
-    pub(super) fn recall(&self) -> Vec<u8> {
+    pub(super) fn join_payload(&self) -> Vec<u8> {
         let last = self.last;
         let text = match self.seen {
             Some(at) if last > 0 => alloc::format!("{{\"at\":{at},\"last\":{last}}}"),
