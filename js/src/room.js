@@ -49,7 +49,7 @@ export function toMembers(list) {
  * @param {any} codec
  */
 export function createRoom(core, name, codec) {
-    /** "leaving" or "closed"; "" before that, when `isIn` determines the state. */
+    /** "leaving" or "closed", or "" in all earlier states, which `isIn` distinguishes. */
     let phase = "";
     let isIn;
     /** True once the room has been open. */

@@ -15,7 +15,7 @@ const CALLS = {
     join: (client) => void client.join("lobby"),
     leave: (client) => void client.rooms().find(({ name }) => name === "lobby")?.leave()
 };
-/** The server's moves of the client. */
+/** The actions by which the server adds the client to a room, or removes it from one. */
 const ACTS = {
     kick: (conn) => conn.kick("lobby"),
     put: (conn) => conn.join("lobby"),

@@ -10,7 +10,7 @@ pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool
             let mut rest = items[..at].to_vec();
             rest.extend_from_slice(&items[items.len().min(at + size)..]);
             if fails(&rest) {
-                // Stay at this position, which other items have now.
+                // Do not advance: other items are at this position now.
                 (*items, shorter) = (rest, true);
             } else {
                 at += size;

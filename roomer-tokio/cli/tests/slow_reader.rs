@@ -30,8 +30,9 @@ fn a_tail_that_was_cut_off_goes_on_to_its_count() {
         let (path, body) = (format!("/v1/rooms/lobby/messages/{event}"), "x".repeat(bytes));
         serving.request("POST", &path, &[&header], body.as_bytes()).json()["members"] != 0
     };
-    // How it is cut off depends on the speed of the machine: either the server closes it with 1013,
-    // or its connection is lost, and the buffer of its session overflows.
+    // How the client is cut off depends on the speed of the machine: either the server closes its
+    // connection with 1013, or the connection is lost, and then the buffer of its session
+    // overflows.
     let is_cut_off =
         || serving.request("GET", "/v1/stats", &[&header], b"").json()["connections"] == 0;
     let mut tail = roomer(&["tail", &serving.url, "lobby", "--count", "2000", "--json"]);

@@ -114,7 +114,7 @@ fn a_request_that_failed_is_sent_again_before_later_events() {
         2 => Reply::Raw(b"HTTP/1.1 302 X\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n".into()),
         3 => Reply::Raw(b"garbage\r\n\r\n".into()),
         4 => Reply::Hang,
-        // The answer has too many bytes, but the receiver has got the events.
+        // The response has too many bytes, but the receiver has accepted the events.
         5 => Reply::Json(202, json!("x".repeat(200_000))),
         _ => ok(),
     });

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::report::Report;
 
-/// If the precise CPU time differs from the coarse one by more than this part, threads have ended,
-/// and the precise time is wrong.
+/// If the precise CPU time differs from the coarse one by more than this fraction, threads have
+/// ended, and the precise time is wrong.
 const TOLERANCE: f64 = 0.05;
 
 /// The process of the server, or the processes of a cluster's nodes. Empty if they are not known.

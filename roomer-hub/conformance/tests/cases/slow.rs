@@ -118,7 +118,8 @@ fn a_client_that_takes_nothing_for_the_write_timeout_is_closed_though_little_is_
     let test = TestServer::with(|builder| {
         builder
             .max_backlog(64 * 1024 * 1024)
-            // Long enough for other readers that a busy machine does not run for a while.
+            // Use a long timeout, so that the other readers are not closed if a busy machine does
+            // not run them for a while.
             .write_timeout(Duration::from_secs(5))
             .close_timeout(TIMEOUT)
     });

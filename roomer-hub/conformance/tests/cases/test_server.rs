@@ -73,8 +73,8 @@ impl TestServer {
         assert_eq!(self.server.stats().sockets, 0);
     }
 
-    /// Waits until the engine has at most this many sockets. In the meantime, calls `poke` again
-    /// and again, and once more at the end.
+    /// Waits until the engine has at most this many sockets. Until then, calls `poke` repeatedly;
+    /// at the end, calls it once more.
     pub(crate) fn wait_for_sockets(&self, sockets: usize, mut poke: impl FnMut()) {
         let deadline = Instant::now() + TIMEOUT;
         while self.server.stats().sockets > sockets {

@@ -187,8 +187,8 @@ impl DeliveryLog {
         }
     }
 
-    /// For each client that has sent direct messages to this one, returns the number of the
-    /// messages. Clients that have dropped their connections are omitted.
+    /// Returns each client that has sent direct messages to this one, with the number of those
+    /// messages. Omits clients that have dropped their connections.
     pub(super) fn told(&self, to: ClientIndex) -> impl Iterator<Item = (ClientIndex, u32)> {
         let told = self
             .told

@@ -143,8 +143,8 @@ impl HonestClient {
         }
     }
 
-    /// Returns the state of the connection. Fails the test if the connection has ended without the
-    /// client's doing.
+    /// Returns the state of the connection. Fails the test if the connection has ended, unless the
+    /// client itself has ended it.
     pub(super) fn stage(&self, log: &DeliveryLog) -> Stage {
         let Some(end) = self.peer.end() else { return Stage::There };
         let is_meant = self.close_state == CloseState::Closed

@@ -64,7 +64,7 @@ impl Peer {
         Peer::dial_at(addr, receive_buffer, "/ws")
     }
 
-    /// Like `dial`, with this path and query.
+    /// Like `dial`, but requests this path and query.
     pub(super) fn dial_at(addr: SocketAddr, receive_buffer: ReceiveBuffer, target: &str) -> Peer {
         let stream = dial(addr, receive_buffer);
         let outbox = HttpRequest::upgrade(addr).target(target).bytes();

@@ -319,8 +319,8 @@ impl World {
             ensure!(
                 !client.is_open
                     || is_done
-                    // The client's node has restarted its stream with the command's node since,
-                    // which may have lost the command.
+                    // Since the command was sent, the client's node has restarted its stream with
+                    // the command's node, so the command may have been lost.
                     || breaks > command.breaks
                     || self.is_lost_to(node, command.from),
                 "{command:?} had no effect"

@@ -1,4 +1,5 @@
-//! Coverage of the hub plans: sets a mark when a run reaches its situation.
+//! Coverage of the hub plans: when a run reaches a situation for which there is a mark, sets the
+//! mark.
 
 use roomer_hub::{ConnKey, Presence, RejectedPackets};
 use roomer_proto::PacketRef;

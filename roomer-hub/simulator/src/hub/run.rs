@@ -237,7 +237,7 @@ impl<'p> Run<'p> {
         let client = |client: ClientRef| match client {
             ClientRef::Slot(slot) => self.slots[usize::from(slot)],
             ClientRef::Numbered(_) if model.clients.is_empty() => None,
-            // Use the remainder, so that the step stays valid when others are removed.
+            // Use the remainder, so that the step stays valid when other steps are removed.
             ClientRef::Numbered(number) => Some((usize::from(number) % model.clients.len()) as u16),
             ClientRef::Caller => caller,
         };

@@ -320,7 +320,7 @@ pub enum Size {
         hard: bool,
         more: i8,
     },
-    /// The size for which the frame that the server sends to another client has this size.
+    /// The size with which the packet that the server sends to another client has this length.
     Frame(u32),
 }
 

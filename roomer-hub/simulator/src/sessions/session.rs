@@ -315,8 +315,8 @@ impl Session {
         // The client does not use tokens older than the one that it presented.
         let at = self.tokens.iter().position(|token| token == presented).unwrap_or_default();
         self.tokens.drain(..at);
-        // Drop tokens after the presented one, which must stay valid: the client may have lost all
-        // newer ones.
+        // If there are too many tokens, drop those that follow the presented one. The presented
+        // token must stay valid, since the client may have lost all newer ones.
         let surplus = self.tokens.len().saturating_sub(MOST_TOKENS);
         self.tokens.drain(1..1 + surplus);
         self.tokens.push(new);

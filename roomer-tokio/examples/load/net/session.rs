@@ -36,8 +36,8 @@ pub struct Sessions {
     pub(super) returning: std::ops::Range<usize>,
     /// The number of sessions that were resumed on a new socket.
     pub resumed: u64,
-    /// The number of sessions that the server has not resumed. The client has got a new session
-    /// instead.
+    /// The number of sessions that the server has not resumed. For each of them, the client has
+    /// received a new session instead.
     pub refused: u64,
     /// The number of acknowledgements that were sent.
     pub acks: u64,

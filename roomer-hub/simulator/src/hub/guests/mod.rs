@@ -1,8 +1,8 @@
 //! Plans for a hub with peers, the other nodes of a cluster, which have members of the same rooms.
 //!
-//! These plans drive only the hub. They contain inputs about peers among the others, and are
-//! checked in the same way. Plans without peers do not use this module, so their hashes do not
-//! depend on it.
+//! These plans drive only the hub. In addition to all other inputs, they contain inputs about
+//! peers, and they are checked in the same way. Plans without peers do not use this module, so
+//! their hashes do not depend on it.
 //!
 //! | module | contents |
 //! |---|---|
