@@ -222,7 +222,7 @@ export function createConnection(core, url, options) {
             }
         },
         close: () => stop(undefined, true),
-        /** Connects unless that has already begun. Throws if the client cannot connect at all. */
+        /** Begins to connect, unless the client has begun already. Throws if the client cannot connect at all. */
         start() {
             if (core.state !== "idle") {
                 return;

@@ -343,8 +343,8 @@ export interface Client<E = AnyEvents<unknown>> {
     on<K extends keyof ClientEvents<E>>(event: K, listener: (...args: ClientEvents<E>[K]) => unknown, options?: ListenOptions): Off;
     off<K extends keyof ClientEvents<E>>(event: K, listener: (...args: ClientEvents<E>[K]) => unknown): void;
     /**
-     * Connects unless that has already begun. Needed with `lazy`, and if `connect()` could not connect, as in server-side
-     * rendering.
+     * Begins to connect, unless the client has begun already. Needed with `lazy`, and if `connect()` could not connect, for
+     * example because a server rendered the page.
      *
      * @throws {RoomerError} `argument` or `no_websocket` if the client cannot connect
      */

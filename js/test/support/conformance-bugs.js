@@ -16,7 +16,7 @@ let held;
 
 /**
  * The bugs by name, each with the case that must detect it. `send` and `receive` take a packet and return its replacements;
- * `connect` changes the address, `close` the close; `open` returns bytes to send immediately.
+ * `connect` changes the address, and `close` the close frame; `open` returns bytes to send immediately.
  */
 export const BUGS = {
     "acknowledges one packet too few": { fails: "counts: a question is answered at once", send: (packet) => [isAck(packet) && countOf(packet) > 2 ? withCount(packet, countOf(packet) - 1) : packet] },

@@ -14,9 +14,9 @@ with open(sys.argv[1], "rb") as file:
 def is_genuine(headers, body: bytes) -> bool:
     timestamp = headers.get("Roomer-Timestamp", "")
     if not timestamp.isdecimal() or abs(time.time() - int(timestamp)) > 300:
-        return False  # recorded, and sent again later
+        return False  # an attacker may have recorded the request and sent it again
     expected = "v1=" + hmac.new(SECRET, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    # In constant time: otherwise, the time would reveal how much of a guess is correct.
+    # Compare in constant time: otherwise, the time would reveal how much of a guess is correct.
     return hmac.compare_digest(expected.encode(), headers.get("Roomer-Signature", "").encode())
 
 

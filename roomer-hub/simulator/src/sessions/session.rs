@@ -220,8 +220,8 @@ impl Session {
         self.item_bytes += item.what.len();
         self.items.push_back(item);
         if self.is_extended && self.bytes_after(self.surely_acked) > buffer.into() {
-            // If the log overflows while the session has a socket, it drops frames. When it
-            // overflows again then depends on their sizes.
+            // If the log overflows while the session has a socket, it drops frames. The sizes of
+            // these frames determine when it overflows again.
             self.may_have_overflown |= self.is_away();
             let is_certain = !self.may_lack && self.bytes_after(self.acked) > buffer.into();
             self.has_overflown |= self.is_away() && is_certain;
