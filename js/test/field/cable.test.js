@@ -21,8 +21,8 @@ for (const runtime of RUNTIMES) {
             const server = await startServerIn(there, runtime, "--pong-wait", "1s", "--ping-period", "300ms", "--write-wait", "1s", "--listen", `${there.address}:0`);
             t.after(() => server.kill());
             const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], wrapper: here.wrapper, options, extended }).opened();
-            // With a session, the local client receives every member_left, even if the server drops it because a busy machine
-            // does not run it.
+            // With a session, the local client receives every member_left, even if a busy machine does not run this client for
+            // a while, and the server drops its socket.
             const local = await startFar(t, { url: server.url, rooms: ["lobby"], wrapper: there.wrapper, extended: true }).opened();
             /** Waits until the local client sees that the server has dropped the remote client. */
             const givenUp = async (id) => local.until(`${id} left`, ([what, , member]) => what === "member_left" && member === id);

@@ -74,7 +74,8 @@ pub fn a_script_starts_a_cluster(script: &str) {
     kill_process(chat, Signal::KILL).unwrap();
     assert!(matches!(ann.receive(), Received::End | Received::Reset));
     next(&mut bob, "member_left", &ann.id);
-    // It is the killed chat's turn for the first of these two connections.
+    // The balancer alternates between the chats, so it tries the killed chat for the first of these
+    // two connections.
     for _ in 0..2 {
         let again = Client::connect(process.addr);
         next(&mut bob, "new_member", &again.id);

@@ -29,8 +29,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
         plan.steps.push(Step::Open { slot, extended: !source.one_in(4) });
     }
     if source.one_in(24) {
-        // Open more clients than may have pending requests to the same receiver, which needs a
-        // small limit.
+        // Open more clients than may have pending requests to the same receiver. With a small
+        // limit, few clients are enough.
         plan.max_requests = 1;
         for slot in 4..24 {
             plan.steps.push(Step::Open { slot, extended: true });

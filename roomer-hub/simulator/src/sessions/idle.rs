@@ -247,7 +247,7 @@ impl Harness<'_> {
         }
         self.settle_all()?;
         for at in 0..self.sockets.len() {
-            // A drain must close the sockets without these steps.
+            // A drain must close the sockets itself, without resets.
             if setup.ending != Ending::Drain {
                 self.break_socket(at, Break::Reset);
             }
