@@ -1,4 +1,4 @@
-/** Tests that this client does not have the original client's bugs. The numbers are those in the protocol's list of quirks. */
+/** Tests that this client does not have the original client's bugs. The numbers are those in DIFFERENCES.md. */
 
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";

@@ -1,4 +1,4 @@
-//! Tests that a burst arrives completely at readers that are fast enough (section 12).
+//! Tests that a burst arrives completely at readers that are fast enough.
 
 use std::io::Write;
 use std::thread;

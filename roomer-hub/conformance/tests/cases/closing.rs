@@ -1,4 +1,4 @@
-//! Tests the closing handshake (section 3).
+//! Tests the closing handshake.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Tests the rules of the original in Go, which the option `compat` selects (section 12).
+//! Tests the rules of the original in Go, which the option `compat` selects.
 
 use super::test_server::TestServer;
 use roomer_conformance::wire::{self, CONTINUATION, FIN, TEXT};

@@ -1,4 +1,4 @@
-//! Tests the lifecycle of a connection, from its id to the last notice about it (section 4).
+//! Tests the lifecycle of a connection, from its id to the last notice about it.
 
 use std::collections::BTreeSet;
 

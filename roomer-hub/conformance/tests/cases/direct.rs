@@ -1,4 +1,4 @@
-//! Tests messages to one client (section 5).
+//! Tests messages to one client.
 
 use super::test_server::{TestServer, expect_nothing};
 

@@ -1,5 +1,4 @@
-//! Tests that clients can exchange a few messages while others flood the server (sections 7 and
-//! 12).
+//! Tests that clients can exchange a few messages while others flood the server.
 
 use std::io::Write;
 use std::sync::mpsc::{self, TryRecvError};

@@ -1,4 +1,4 @@
-//! Tests fragmented messages (section 3).
+//! Tests fragmented messages.
 
 use std::io::Write;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Tests valid and invalid WebSocket frames from clients (section 3).
+//! Tests valid and invalid WebSocket frames from clients.
 //!
 //! The test client also checks each frame that it receives: a server may send only binary messages,
 //! without a mask and in one frame.

@@ -1,5 +1,4 @@
-//! Tests handlers: when they are called, their arguments, and their failures (sections 5, 8 and
-//! 12).
+//! Tests handlers: when they are called, their arguments, and their failures.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;

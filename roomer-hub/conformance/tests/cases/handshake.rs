@@ -1,5 +1,4 @@
-//! Tests the upgrade: its requirements, the order in which they are checked, and the responses
-//! (section 2).
+//! Tests the upgrade: its requirements, the order in which they are checked, and the responses.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! Tests that attackers do not affect the honest clients next to them (sections 3 and 8).
+//! Tests that attackers do not affect the honest clients next to them.
 
 use std::io::Write;
 

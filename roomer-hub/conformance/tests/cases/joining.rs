@@ -1,4 +1,4 @@
-//! Tests joining and leaving rooms (sections 5 and 6).
+//! Tests joining and leaving rooms.
 
 use super::members::Member;
 use super::test_server::{TestServer, expect_nothing, join_all};

@@ -1,4 +1,4 @@
-//! Tests the limits on the size of messages and the number of rooms (sections 3 and 12).
+//! Tests the limits on the size of messages and the number of rooms.
 
 use std::io::Write;
 use std::thread;

@@ -1,4 +1,4 @@
-//! A member's view of a room: `snapshot + new_member - member_left` (section 7).
+//! A member's view of a room: `snapshot + new_member - member_left`.
 
 use std::collections::BTreeSet;
 

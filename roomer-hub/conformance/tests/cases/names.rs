@@ -1,4 +1,4 @@
-//! Tests names, which are compared byte by byte (sections 1 and 5).
+//! Tests names, which are compared byte by byte.
 
 use super::test_server::TestServer;
 use roomer_conformance::wire;

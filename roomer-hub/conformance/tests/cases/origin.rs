@@ -1,5 +1,4 @@
-//! Tests the check of the origin, by which a server limits the web pages that may connect (sections
-//! 2 and 12).
+//! Tests the check of the origin, by which a server limits the web pages that may connect.
 
 use super::test_server::TestServer;
 use roomer_conformance::http::HttpRequest;

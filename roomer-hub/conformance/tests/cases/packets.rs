@@ -1,4 +1,4 @@
-//! Tests malformed packets in valid messages (section 1).
+//! Tests malformed packets in valid messages.
 
 use super::test_server::TestServer;
 use roomer_conformance::wire;

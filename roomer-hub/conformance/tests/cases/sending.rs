@@ -1,4 +1,4 @@
-//! Tests sending from handlers, and through the handles of connections (sections 9 and 12).
+//! Tests sending from handlers, and through the handles of connections.
 
 use std::sync::{Arc, Mutex};
 

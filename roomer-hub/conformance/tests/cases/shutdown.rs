@@ -1,4 +1,4 @@
-//! Tests the shutdown of a server (section 12).
+//! Tests the shutdown of a server.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

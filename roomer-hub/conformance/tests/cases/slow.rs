@@ -1,5 +1,5 @@
 //! Tests clients that read slowly or not at all: they are closed, and other clients are not
-//! affected (section 12).
+//! affected.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! Tests pings, signs of life and timeouts (sections 3, 8 and 12). Over real sockets, only the
-//! order of events is checked. The simulator and the test kit check the durations, in virtual time.
+//! Tests pings, signs of life and timeouts. Over real sockets, only the order of events is checked.
+//! The simulator and the test kit check the durations, in virtual time.
 
 use std::io::{Read, Write};
 use std::time::Duration;

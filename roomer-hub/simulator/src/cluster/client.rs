@@ -1,4 +1,4 @@
-//! A client, and checks of the packets that it receives, as far as its own view allows.
+//! A client, and those checks of its packets that need only its own view.
 
 use std::collections::{BTreeMap, BTreeSet};
 
