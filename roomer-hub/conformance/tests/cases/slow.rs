@@ -208,8 +208,8 @@ fn a_slowly_received_large_message_is_a_sign_of_life() {
         // On a busy machine, the thread that writes may pause for almost this long.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
-    // Build the payload before the client connects, because the client does not answer pings while
-    // it does so.
+    // Build the payload before the client connects: this thread also answers the server's pings, and
+    // could not do so while it builds the payload.
     let payload = wire::filler(400_000);
     let mut sender = test.roomless_client();
     let id = sender.id.clone();
