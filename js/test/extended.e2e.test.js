@@ -151,8 +151,8 @@ for (const runtime of RUNTIMES) {
 
         test("a login is renewed as often as it expires", async (t) => {
             let calls = 0;
-            // If a login is valid for less than a minute, the server immediately requests a renewal.
-            const ann = enter(t, () => (calls++ < 3 ? "ann@30000" : "ann"));
+            // The server requests a renewal of a short login after half of its time, and then every two seconds at most.
+            const ann = enter(t, () => (calls++ < 3 ? "ann@4000" : "ann"));
             const states = record(ann, "state");
             await eventually("it was renewed", () => calls > 3);
             await ann.root.request("echo", 1);

@@ -101,7 +101,7 @@ fn a_webhook_gets_what_it_needs_and_its_answer_is_the_login() {
 #[test]
 fn a_login_that_expires_is_renewed_by_the_webhook() {
     let secret = secret_file();
-    let hook = Hook::start(|_| Reply::Json(200, json!({ "user": "ann", "exp": now(30) })));
+    let hook = Hook::start(|_| Reply::Json(200, json!({ "user": "ann", "exp": now(6) })));
     let serving = start(&secret, &["--webhooks-authorize", &hook.address]);
     let tail = support::Tail::start(&serving, "lobby", &["--token", "of-ann"]);
     let renewal = loop {

@@ -303,13 +303,13 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
     serve: impl Fn(fn(Builder) -> Builder) -> (Server, String),
 ) {
     let (server, url) = serve(|builder| {
-        let check = |token: &str| Claims::new().user(token).good_for(LIMIT);
+        let check = |token: &str| Claims::new().user(token).good_for(LIMIT / 10);
         builder
             .authorize(move |request| match request.token().as_deref() {
                 Some("expired") => Err(Rejection::unauthorized("a new token, please")),
                 token => Ok(check(token.unwrap_or_default())),
             })
-            // All logins must be renewed immediately, but only Ann's can be.
+            // Every login is due for renewal after half of its time, but only Ann's can be.
             .renew_login(move |_, token| match token {
                 "ann" => Ok(Claims::new().user("ann").good_for(2 * LIMIT).with(Renewed)),
                 _ => Err(Rejection::unauthorized("a new token, please")),

@@ -132,8 +132,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how long before its login expires a client is asked for a new token. Default 60 s. If
-    /// the login is valid for less than that, the client is asked immediately.
+    /// Sets how long before its login expires a client is asked for a new token. Default 60 s, and at
+    /// most half of the time for which the login is still valid. After a renewal the client is asked
+    /// again after two seconds at the earliest, even if its new token expires when the old one did.
     pub fn renew_login_before(mut self, time: Duration) -> Self {
         self.options.renew_login_before = time;
         self

@@ -18,7 +18,7 @@ use super::shared::Shared;
 
 pub(super) type BoxStream = Box<dyn ByteStream>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type TokenSource = Arc<dyn Fn() -> BoxFuture<Result<String, String>> + Send + Sync>;
+pub(super) type TokenSource = Arc<dyn Fn() -> BoxFuture<Result<String, String>> + Send + Sync>;
 type Dial = Arc<dyn Fn() -> BoxFuture<io::Result<BoxStream>> + Send + Sync>;
 
 /// A client's options. [`connect`](Self::connect) starts the client.

@@ -14,6 +14,7 @@ use roomer_proto::client::{Address, Need, State};
 
 use super::builder::{BoxStream, Target};
 use super::messages::Messages;
+use super::renewals::Renewals;
 use super::requests::{self, Handlers};
 use super::runtime::{Incoming, MessageSocket, Runtime};
 use super::shared::{Dispatched, Inner, Shared};
@@ -39,6 +40,7 @@ pub(super) struct Driver<R> {
     must_flush: bool,
     /// The timer. It may fire before the deadline, and is reset in that case.
     timer: Option<(Duration, Timer)>,
+    renewals: Renewals,
     /// Abandoned platform WebSockets, kept open while the server may keep the session, since a
     /// close frame would end the session.
     abandoned: Vec<Box<dyn MessageSocket>>,
@@ -88,6 +90,7 @@ impl<R: Runtime> Driver<R> {
             written: 0,
             must_flush: false,
             timer: None,
+            renewals: Renewals::default(),
             abandoned: Vec::new(),
             _watch: watch,
             runtime: PhantomData,
@@ -164,23 +167,9 @@ impl<R: Runtime> Driver<R> {
         due.woken.into_iter().for_each(Waker::wake);
         requests::answer::<R>(&shared, &self.handlers, due.requests);
         if due.is_expiring {
-            self.renew();
+            self.renewals.start::<R>(now, &shared, self.target.token.clone());
         }
         deadline
-    }
-
-    /// Obtains a new token and sends it, in a separate task.
-    fn renew(&self) {
-        let Some(token) = self.target.token.clone() else { return };
-        let shared = self.shared.clone();
-        R::spawn(async move {
-            // Without a token, the server closes the connection when the login expires, and the
-            // next attempt requests a token. The same applies if the connection has been lost in
-            // the meantime.
-            if let Ok(token) = token().await {
-                let _ = shared.call(|inner, now| inner.machine.renew(now, &token));
-            }
-        });
     }
 
     /// Drops the connection, after writing as many of its last bytes as the socket accepts.

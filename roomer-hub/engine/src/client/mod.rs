@@ -9,6 +9,7 @@ mod builder;
 mod driver;
 mod handle;
 mod messages;
+mod renewals;
 mod requests;
 mod room;
 mod runtime;

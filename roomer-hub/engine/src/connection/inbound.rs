@@ -249,7 +249,7 @@ impl<'s> Inbound<'_, 's> {
     /// If the login was renewed, continues with its new credentials.
     pub(super) fn renewed(&mut self, renewed: Renewed) {
         if let (Renewed::Login(info), Some(session)) = (renewed, &mut self.session_state) {
-            session.renewal.schedule(self.now, info.expires(), self.shared.options());
+            session.renewal.renewed(self.now, info.expires(), self.shared.options());
             self.conn.info = info;
         }
     }

@@ -20,6 +20,9 @@ use crate::timer::moment::Moment;
 
 /// The delay before a token is requested again if the client reads too slowly.
 const RETRY: Duration = Duration::from_secs(1);
+/// The minimum time between a renewal and the next request. A token that expires when the one before
+/// does, such as one that a page has stored, would otherwise be requested again without a pause.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The state of a session's login.
 #[derive(Debug, Default)]
@@ -42,11 +45,22 @@ pub(crate) enum Renewed {
 }
 
 impl Renewal {
-    /// Schedules the token request before the login expires.
+    /// Schedules the token request before the login of a new socket expires.
     pub(crate) fn schedule(&mut self, now: Duration, expires: Option<Duration>, options: &Options) {
         let expires = expires.filter(|_| options.renew_login.is_some());
-        let due_at = |at: Duration| at.saturating_sub(options.renew_login_before).max(now);
+        let due_at = |at: Duration| {
+            // Half of the time that is left: a login that is shorter than `renew_login_before`
+            // would otherwise be due at once, and so would each renewal of it.
+            let before = options.renew_login_before.min(at.saturating_sub(now) / 2);
+            at.saturating_sub(before)
+        };
         self.due_at = expires.map(|at| due_at(at).into());
+    }
+
+    /// Schedules the next token request after a renewal.
+    pub(crate) fn renewed(&mut self, now: Duration, expires: Option<Duration>, options: &Options) {
+        self.schedule(now, expires, options);
+        self.due_at = self.due_at().map(|at| at.max(now + PAUSE).into());
     }
 
     /// Returns the time at which to request a token from the client.
