@@ -76,6 +76,9 @@ fn paths_are_unique_and_begin_with_a_slash() {
     assert_eq!(error(|builder| builder.health("/ws", "/ready")), taken("/ws"));
     let slashless = error(|builder| builder.health("/live", "ready"));
     assert_eq!(slashless, BuildError::Path("ready".into()));
+    for path in ["/a?b", "/a#b"] {
+        assert_eq!(error(|builder| builder.path(path)), BuildError::Path(path.into()));
+    }
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl<E> Builder<E> {
     }
 
     /// Allows pages from another origin, written as `https://example.com`, to connect; `any` allows
-    /// all. Default: only pages from the host that the request names, since a browser sends the
+    /// all. Call this once for each origin: `*` in a host is an error. Default: only pages from the host that the request names, since a browser sends the
     /// user's cookies with the requests of any page. Clients that do not send `Origin` are not
     /// browsers and may connect.
     pub fn allow_origin(mut self, origin: &str) -> Self {

@@ -86,7 +86,8 @@ fn paths(options: &Options) -> Result<(), BuildError> {
     let health = options.handshake.health.iter().flat_map(|health| [&health.live, &health.ready]);
     let mut seen = BTreeSet::new();
     for path in options.handshake.pages.keys().chain([&options.handshake.path]).chain(health) {
-        if !path.starts_with('/') {
+        // A request's path ends before either of these, so no request would have this path.
+        if !path.starts_with('/') || path.contains(['?', '#']) {
             return Err(BuildError::Path(path.clone()));
         }
         if !seen.insert(path) {

@@ -56,7 +56,9 @@ pub enum BuildError {
         max_message: usize,
     },
     /// An origin is not a scheme and a host.
-    #[error("{0:?} is not an origin; write it as https://example.com or https://example.com:8443")]
+    #[error(
+        "{0:?} is not an origin; write it as https://example.com or https://example.com:8443, without *"
+    )]
     Origin(String),
     /// A proxy is not an address or a network.
     #[error("{0:?} is not a proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix")]
@@ -92,8 +94,8 @@ pub enum BuildError {
     /// The cluster's name cannot be part of the broker's subjects.
     #[error("the name of the cluster: {0}")]
     Cluster(#[from] ParsePrefixError),
-    /// A path does not begin with a slash.
-    #[error("the path {0:?} must begin with /")]
+    /// A path does not begin with a slash, or contains a character that ends a path in a URL.
+    #[error("the path {0:?} must begin with /, and contain neither ? nor # (write %3F, %23)")]
     Path(String),
 }
 

@@ -30,7 +30,9 @@ impl Origin {
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
         // `Uri` returns the path `/` for a URL that has none.
         let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
-        let authority = uri.authority().filter(|authority| is_bare && !has_user(authority))?;
+        let is_host =
+            |authority: &&Authority| !has_user(authority) && !authority.host().contains('*');
+        let authority = uri.authority().filter(|authority| is_bare && is_host(authority))?;
         let port = authority.port_u16().or_else(|| default_port(&scheme));
         Some(Origin { host: authority.host().to_ascii_lowercase(), port, scheme })
     }
@@ -126,7 +128,9 @@ mod tests {
 
     #[test]
     fn an_origin_is_a_scheme_and_an_authority() {
-        for text in ["example.com", "http://", "http://a/b", "http://a?b", "*", "http://u@a"] {
+        for text in
+            ["example.com", "http://", "http://a/b", "http://a?b", "*", "http://u@a", "https://*.a"]
+        {
             assert_eq!(Origin::parse(text), None, "{text}");
         }
     }

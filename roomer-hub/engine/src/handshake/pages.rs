@@ -8,19 +8,10 @@ use crate::handshake::options::HandshakeOptions;
 use crate::handshake::request::HandshakeRequest;
 use crate::handshake::response::Response;
 
-/// The ASCII characters that browsers percent-encode in a path (the path set of the URL standard).
-/// Bytes that are not ASCII are always encoded.
-const ENCODED: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'}');
+/// The ASCII characters that browsers percent-encode in a path (the path set of the URL standard),
+/// without `?` and `#`, which end a path. Bytes that are not ASCII are always encoded.
+const ENCODED: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'^').add(b'`').add(b'{').add(b'}');
 
 /// Returns a path as browsers request it. The paths from options and from requests are compared in
 /// this form, since some clients send UTF-8 without encoding it.

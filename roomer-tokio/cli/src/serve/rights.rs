@@ -36,6 +36,14 @@ impl Pattern {
         }
     }
 
+    /// Returns true if this pattern matches each name that the other one matches.
+    pub(crate) fn covers(&self, other: &Pattern) -> bool {
+        match self.is_prefix {
+            true => other.text.starts_with(&self.text),
+            false => self == other,
+        }
+    }
+
     pub(crate) fn matches(&self, room: &str) -> bool {
         match self.is_prefix {
             true => room.starts_with(&self.text),

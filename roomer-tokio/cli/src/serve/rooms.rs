@@ -31,6 +31,10 @@ pub(crate) fn server(
         let why = format!("more than a machine has use for: write at most {MOST_THREADS}");
         return Err(config.problem("threads", why));
     }
+    if options.path.contains(char::is_whitespace) {
+        // The log prints it as part of a URL.
+        return Err(config.problem("path", "contains a space: write %20 instead"));
+    }
     admit_anonymous(config)?;
     let mut builder = limits(Server::builder(), options);
     builder = timeouts(builder, options);

@@ -10,6 +10,7 @@ use crate::serve::config::rooms::{ApiRight, Room};
 use crate::serve::config::setting::Raw;
 use crate::serve::config::values::{Place, Problem};
 use crate::serve::login;
+use crate::serve::rights::Pattern;
 
 /// The problem with an option that concerns info, if no client can receive info.
 const HIDDEN_INFO: &str = "infos are shown by the extended protocol, which `extended` or `compat` disables, and \
@@ -28,6 +29,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Problem> {
             return Err(config.problem(entry.key, text));
         }
     }
+    check_order(&config.lists.rooms)?;
     check_history(config)
 }
 
@@ -158,6 +160,34 @@ fn has_reader(config: &Config) -> bool {
 /// Returns the first pattern of rooms for which a history is configured.
 fn remembering(config: &Config) -> Option<&Placed<Room>> {
     config.lists.rooms.iter().find(|room| room.value.history.is_some_and(|most| most > 0))
+}
+
+/// Reports a rule that never applies because an earlier table has it for the same rooms.
+fn check_order(rooms: &[Placed<Room>]) -> Result<(), Problem> {
+    for (index, room) in rooms.iter().enumerate() {
+        let pattern = Pattern::new(&room.value.pattern);
+        for earlier in &rooms[..index] {
+            let hides = Pattern::new(&earlier.value.pattern).covers(&pattern);
+            let Some(text) = hides.then(|| hidden(room, earlier)).flatten() else { continue };
+            return Err(Problem { place: room.place.clone(), key: "room".into(), text });
+        }
+    }
+    Ok(())
+}
+
+/// Returns what is wrong with a table if an earlier one matches all of its rooms.
+fn hidden(room: &Placed<Room>, earlier: &Placed<Room>) -> Option<String> {
+    let (pattern, other, place) = (&room.value.pattern, &earlier.value.pattern, &earlier.place);
+    if pattern == other {
+        return Some(format!(
+            "{place} has this pattern already: write all rules of {pattern:?} there"
+        ));
+    }
+    let key = room.value.rules().find(|key| earlier.value.rules().any(|other| other == *key))?;
+    Some(format!(
+        "{key} of {pattern:?} never applies, since {other:?} at {place} comes first and sets it: write \
+         this table above that one, or remove {key} here"
+    ))
 }
 
 /// Reports a history that neither clients nor users of the API can read, and a rule for a history

@@ -44,6 +44,24 @@ pub(crate) struct Room {
     pub(crate) join_rate: Option<Rate>,
 }
 
+impl Room {
+    /// Returns the keys of the rules that this table sets.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &'static str> {
+        let keys = [
+            ("presence", self.presence.is_some()),
+            ("history", self.history.is_some()),
+            ("deflate", self.deflate.is_some()),
+            ("join", self.join.is_some()),
+            ("publish", self.publish.is_some()),
+            ("whisper", self.whisper.is_some()),
+            ("history_for", self.history_for.is_some()),
+            ("rate", self.rate.is_some()),
+            ("join_rate", self.join_rate.is_some()),
+        ];
+        keys.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key)
+    }
+}
+
 /// An API key, configured in a table `[[api_key]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
