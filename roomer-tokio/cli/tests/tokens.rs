@@ -77,6 +77,8 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
         (key.token_with(&json!({ "alg": "HS512" }), &good()), "the key of the token is unknown"),
         (key.token_with(&json!({ "alg": "RS256" }), &good()), wrong),
         (key.token(&with("exp", json!(now(-60)))), "has expired"),
+        (key.token(&with("exp", json!(now(600) * 1000))), "divide milliseconds by 1000"),
+        (key.token_with(&json!({ "alg": "HS256", "crit": ["x"], "x": 1 }), &good()), "(crit)"),
         (key.token(&with("exp", json!(-1))), "no time at which it expires"),
         (key.token(&with("exp", json!("later"))), "no time at which it expires"),
         (key.token(&without("exp")), "no time at which it expires"),

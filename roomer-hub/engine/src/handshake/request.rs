@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
@@ -91,19 +92,20 @@ pub type AuthResult = Result<Claims, Rejection>;
 pub struct Rejection {
     status: StatusCode,
     message: String,
+    retry_after: Option<Duration>,
 }
 
 impl Rejection {
     /// Creates a rejection with 401 Unauthorized. `message` is the response's body.
     #[must_use]
     pub fn unauthorized(message: impl Into<String>) -> Self {
-        Rejection { status: StatusCode::UNAUTHORIZED, message: message.into() }
+        Rejection::new(StatusCode::UNAUTHORIZED, message)
     }
 
     /// Creates a rejection with 403 Forbidden. `message` is the response's body.
     #[must_use]
     pub fn forbidden(message: impl Into<String>) -> Self {
-        Rejection { status: StatusCode::FORBIDDEN, message: message.into() }
+        Rejection::new(StatusCode::FORBIDDEN, message)
     }
 
     /// Creates a rejection with any error status. A status below 400 is not an error and is replaced by
@@ -112,7 +114,21 @@ impl Rejection {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let is_error = status.is_client_error() || status.is_server_error();
         let status = if is_error { status } else { StatusCode::FORBIDDEN };
-        Rejection { status, message: message.into() }
+        Rejection { status, message: message.into(), retry_after: None }
+    }
+
+    /// Sets the response's `Retry-After`, in whole seconds. Default: five seconds with 429 and 503,
+    /// and none with other statuses.
+    #[must_use]
+    pub fn retry_after(mut self, time: Duration) -> Self {
+        self.retry_after = Some(time);
+        self
+    }
+
+    /// Returns the value of the response's `Retry-After`, rounded up so that a client does not return
+    /// too early.
+    pub(crate) fn seconds_to_retry(&self) -> Option<u64> {
+        self.retry_after.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0))
     }
 
     /// Returns the response's status.

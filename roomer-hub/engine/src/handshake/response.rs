@@ -6,8 +6,8 @@ use http::{HeaderValue, StatusCode};
 use crate::handshake::options::Page;
 use crate::handshake::request::Rejection;
 
-/// The value of `Retry-After`, in seconds, for a client rejected because of a limit.
-const RETRY_AFTER: &str = "5";
+/// The default for `Retry-After`, in seconds, for a client rejected because of a limit.
+const RETRY_AFTER: u64 = 5;
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
@@ -79,6 +79,10 @@ impl Response {
         };
         let body = format!("{message}\n").into();
         let mut response = Response::with_body(status, PLAIN_TEXT.into(), body);
+        if let Some(time) = rejection.seconds_to_retry() {
+            response.headers.retain(|(name, _)| *name != "Retry-After");
+            response.headers.push(("Retry-After", time.to_string()));
+        }
         match status {
             StatusCode::METHOD_NOT_ALLOWED => response.headers.push(("Allow", "GET".into())),
             // Send the supported version (RFC 6455 section 4.4). The Go original's upgrader sends
@@ -98,7 +102,7 @@ impl Response {
             ("X-Content-Type-Options", "nosniff".into()),
         ];
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            headers.push(("Retry-After", RETRY_AFTER.into()));
+            headers.push(("Retry-After", RETRY_AFTER.to_string()));
         }
         Response { status, headers, body }
     }

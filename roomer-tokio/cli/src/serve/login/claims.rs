@@ -12,6 +12,9 @@ use crate::serve::rights::{Grants, Rules};
 /// The maximum length of a user's name, in bytes.
 const MAX_USER: usize = 256;
 
+/// A Unix time in the year 5138. A later one is a time in milliseconds.
+const FAR_FUTURE: f64 = 1e11;
+
 /// Converts logins to claims.
 pub(crate) struct Reader {
     max_info: usize,
@@ -65,7 +68,7 @@ impl Reader {
                 _ => return Err("the info of the login is too long or too deep"),
             },
         }
-        if let Some(rooms) = said.rooms {
+        if let Some(rooms) = said.rooms.filter(|rooms| !rooms.is_null()) {
             let grants = Grants::read(rooms).ok_or(
                 "the rooms of the login are neither a list nor an object with lists of rights",
             )?;
@@ -76,7 +79,12 @@ impl Reader {
 }
 
 /// Returns the time from `now` until a Unix time in seconds, which may have a fraction.
-pub(crate) fn until(second: f64, now: f64) -> Duration {
-    // A time that does not fit into a `Duration` means that the login is not limited.
-    Duration::try_from_secs_f64((second - now).max(0.0)).unwrap_or(Duration::MAX)
+pub(crate) fn until(second: f64, now: f64) -> Result<Duration, &'static str> {
+    match second < FAR_FUTURE {
+        true => {
+            Duration::try_from_secs_f64((second - now).max(0.0)).map_err(|_| "exp is not a time")
+        }
+        // Such a login would never expire.
+        false => Err("exp is not in seconds since 1970: divide milliseconds by 1000"),
+    }
 }

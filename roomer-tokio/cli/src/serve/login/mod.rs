@@ -15,6 +15,7 @@ mod keys;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, get_current_timestamp};
 use roomer_tokio::http::StatusCode;
@@ -151,6 +152,11 @@ impl Login {
             return Err(Refused::Invalid("the token is too long"));
         }
         let header = decode_header(token).map_err(|error| Refused::of(&error))?;
+        if has_critical(token) {
+            return Err(Refused::Invalid(
+                "the token has extensions that the server does not know (crit)",
+            ));
+        }
         // Clone the lists, so that no lock is held while signatures are verified.
         let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone();
         let own = self.own();
@@ -208,10 +214,19 @@ impl Login {
             user: token.get(&self.user_claim),
             info: token.get(&self.info_claim),
             rooms: token.get(&self.rooms_claim),
-            rest: Some(until(expires, now)),
+            rest: Some(until(expires, now).map_err(Refused::Invalid)?),
         };
         self.reader.read(&said).map_err(Refused::Invalid)
     }
+}
+
+/// Returns true if a token's header names extensions without which the token is not valid (RFC 7515
+/// section 4.1.11). None is known here.
+fn has_critical(token: &str) -> bool {
+    let header = token.split('.').next().unwrap_or_default();
+    let header = BASE64URL_NOPAD.decode(header.as_bytes()).unwrap_or_default();
+    let header: Map<String, Value> = serde_json::from_slice(&header).unwrap_or_default();
+    header.contains_key("crit")
 }
 
 /// Reads the keys from all files.

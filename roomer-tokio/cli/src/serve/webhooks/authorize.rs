@@ -12,7 +12,7 @@ use roomer_tokio::{AuthResult, Builder, Claims, Conn, HandshakeRequest, Rejectio
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::call::Call;
+use super::call::{Answer, Call};
 use crate::serve::login::claims::{Reader, Said, until};
 
 /// Query parameters that are not sent to the webhook, since they are secret or belong to the
@@ -57,19 +57,14 @@ struct Accepted {
     info: Value,
     /// The Unix time at which the login expires.
     exp: Option<f64>,
-    // If this is `null`, the login is still restricted: it is not the same as an absent key.
-    #[serde(default, deserialize_with = "some")]
-    rooms: Option<Value>,
+    #[serde(default)]
+    rooms: Value,
 }
 
 /// The answer for a client that may not connect.
 #[derive(Default, Deserialize)]
 struct Refused {
     message: Option<String>,
-}
-
-fn some<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 impl Authorize {
@@ -117,12 +112,12 @@ impl Authorize {
     /// Calls the webhook. If the call fails, whatever the reason, the client is rejected.
     async fn decide(&self, question: &Question<'_>) -> AuthResult {
         let decided = match self.call.request(question).await {
-            Ok((StatusCode::OK, body)) => self.read(&body).map(Ok),
-            // With any other status, the webhook has failed and has not decided.
-            Ok((status, body)) => match status {
+            Ok(answer) => match answer.status {
+                StatusCode::OK => self.read(&answer.body).map(Ok),
                 StatusCode::UNAUTHORIZED
                 | StatusCode::FORBIDDEN
-                | StatusCode::TOO_MANY_REQUESTS => Ok(Err(refusal(status, &body))),
+                | StatusCode::TOO_MANY_REQUESTS => Ok(Err(refusal(&answer))),
+                // With any other status, the webhook has failed and has not decided.
                 status => Err(format!("the answer is {status}, not 200, 401, 403 or 429")),
             },
             Err(error) => Err(error),
@@ -157,18 +152,23 @@ impl Authorize {
         let said = Said {
             user: Some(&accepted.user),
             info: Some(&accepted.info),
-            rooms: accepted.rooms.as_ref(),
-            rest: accepted.exp.map(|second| until(second, now)),
+            rooms: Some(&accepted.rooms),
+            rest: accepted.exp.map(|second| until(second, now)).transpose()?,
         };
         self.reader.read(&said).map_err(str::to_owned)
     }
 }
 
-fn refusal(status: StatusCode, body: &[u8]) -> Rejection {
-    let refused: Refused = serde_json::from_slice(body).unwrap_or_default();
+fn refusal(answer: &Answer) -> Rejection {
+    let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
     let message = refused.message.unwrap_or_default();
     // The text is sent in a response, and may be printed in logs and terminals, so remove control
     // characters.
     let is_shown = |c: &char| !c.is_control();
-    Rejection::new(status, message.chars().filter(is_shown).take(MAX_MESSAGE).collect::<String>())
+    let message: String = message.chars().filter(is_shown).take(MAX_MESSAGE).collect();
+    let rejection = Rejection::new(answer.status, message);
+    match answer.retry_after {
+        Some(time) => rejection.retry_after(time),
+        None => rejection,
+    }
 }

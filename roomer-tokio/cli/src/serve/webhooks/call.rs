@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -44,6 +44,14 @@ pub(super) struct Counts {
     pub(super) failed: AtomicU64,
 }
 
+/// An answer to a question.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// The answer's `Retry-After`, unless that is a date.
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Bytes,
+}
+
 impl Call {
     pub(super) fn new(
         name: &'static str,
@@ -65,18 +73,20 @@ impl Call {
         }
     }
 
-    /// Sends a question. Returns the status and the body of the answer.
-    pub(super) async fn request(
-        &self,
-        question: &impl Serialize,
-    ) -> Result<(StatusCode, Bytes), String> {
+    /// Sends a question.
+    pub(super) async fn request(&self, question: &impl Serialize) -> Result<Answer, String> {
         let body = serde_json::to_vec(question).map_err(|error| error.to_string())?;
+        // Waiting for a permit does not count as the webhook's time, or many clients that return at
+        // once would fail although it answers. This fails only if the semaphore is closed, which
+        // never happens.
+        let _permit = self.free.acquire().await;
+        // Hold the permit until the answer has been read.
         let asked = async {
-            // Acquiring a permit fails only if the semaphore is closed, which never happens.
-            let _permit = self.free.acquire().await;
-            // Hold the permit until the answer has been read.
             let response = self.send(body.into()).await?;
-            Ok((response.status(), read(response, MAX_ANSWER).await?))
+            let status = response.status();
+            let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
+            let retry_after = after.and_then(|after| after.parse().ok()).map(Duration::from_secs);
+            Ok(Answer { status, retry_after, body: read(response, MAX_ANSWER).await? })
         };
         timeout(self.timeout, asked).await.map_err(|_| self.late())?
     }
