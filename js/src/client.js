@@ -150,7 +150,8 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
 
     /** Removes a room from the client, and drops its queued messages. */
     const remove = (room) => {
-        rooms.delete(room.name);
+        // The name may belong to a newer room already, whose join the client has not sent yet.
+        rooms.get(room.name) === room && rooms.delete(room.name);
         core.queue.forEach((item) => item.owner === room && core.drop(item));
     };
 

@@ -2,18 +2,66 @@
  * The feature behind rooms with a message history: the `history` option of join(), and `room.history`.
  *
  * Such a room numbers its messages. A joining client sends the number of the last message that it has received, and receives the
- * later ones.
+ * later ones. The server limits the rate of such joins, and above it sends nothing of the past. Joins above the rate therefore
+ * wait.
  *
  * @module history
  */
 
 import { check } from "./error.js";
 import { extendRooms, takePackets } from "./feature.js";
-import { NUMBER } from "./limits.js";
+import { HELLO, MOST_RECALLS, NUMBER } from "./limits.js";
+import { createPace } from "./pace.js";
 import { toBytes } from "./packet.js";
 
 /** @param {object} core see core.js */
 export function history(core) {
+    const plain = { ...core };
+    /** The rooms whose joins wait. */
+    const waiting = new Set();
+    /** The rooms whose joins the server has not answered. */
+    const asking = new Set();
+
+    const pace = createPace(core.clock, MOST_RECALLS, enterNext);
+
+    function enter(room) {
+        waiting.delete(room);
+        asking.add(room);
+        // The room may have received messages while its join waited.
+        return plain.request(room, "join", room.recall());
+    }
+
+    function enterNext() {
+        asking.forEach((room) => room.api.state === "closed" && asking.delete(room));
+        for (const room of waiting) {
+            if (room.api.state === "closed") {
+                waiting.delete(room);
+            } else if (!core.isKept || core.isOn === false || pace.take(asking.size)) {
+                enter(room);
+            } else {
+                break;
+            }
+        }
+    }
+
+    // A plain server has no such limit.
+    core.client.on(HELLO, enterNext);
+    Object.assign(core, {
+        request(room, event, payload) {
+            waiting.delete(room);
+            if (!payload?.length || !(core.isReady() || core.isKept?.())) {
+                return plain.request(room, event, payload);
+            }
+            waiting.add(room);
+            return enterNext();
+        },
+        disconnected(isTooFast) {
+            waiting.clear();
+            asking.clear();
+            pace.reset();
+            plain.disconnected(isTooFast);
+        }
+    });
     extendRooms(core, (room, { history: last } = {}) => {
         check(last === undefined || last >= 0, "history");
         let found;
@@ -30,6 +78,11 @@ export function history(core) {
         const { recalled } = room;
         room.recalled = (list, members, emit) => {
             recalled?.(list, members, emit);
+            if (asking.delete(room)) {
+                // The server does not count the join if the room has no history.
+                pace.answered(list?.at);
+                enterNext();
+            }
             if (Array.isArray(list?.at)) {
                 const before = epoch;
                 const [now, number] = list.at;

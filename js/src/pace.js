@@ -18,9 +18,12 @@ export function createPace(clock, most, act) {
     let timer;
 
     const pace = {
-        /** Returns true if a packet may be sent now. */
-        take() {
-            level = Math.min(most, level + (clock.now() - at) / INTERVAL);
+        /**
+         * Returns true if a packet may be sent now. While the server has not answered earlier packets (`isBehind`), it may not have
+         * counted them yet, so the time until then permits no further packets.
+         */
+        take(isBehind) {
+            level = isBehind ? level : Math.min(most, level + (clock.now() - at) / INTERVAL);
             at = clock.now();
             if (level >= 1) {
                 level--;
@@ -31,6 +34,10 @@ export function createPace(clock, most, act) {
                 act();
             }, Math.ceil((1 - level) * INTERVAL));
             return false;
+        },
+        /** Called with the answer to a packet, which shows whether the server has counted the packet. */
+        answered(isCounted) {
+            pace.set(isCounted ? level : level + 1);
         },
         /** Sets the number of packets that may be sent at once. */
         set(number) {

@@ -71,7 +71,7 @@ export function requests(core) {
             rejectUnknown(others);
             check(timeout >= 0, "timeout");
             const tag = `${++lastTag}`;
-            const item = room.createMessage(event, payload, to, `:${tag}`);
+            const item = room.createItem(event, payload, to, `:${tag}`);
             const end = (settle, result) => {
                 pending.delete(tag);
                 core.queue.has(item) && core.drop(item);

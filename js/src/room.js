@@ -77,7 +77,7 @@ export function createRoom(core, name, codec) {
     opened.catch(() => {});
 
     /** Returns a message's outbox item. With a tag, the message is a request. */
-    const createMessage = (event, payload, to, tag = "") => {
+    const createItem = (event, payload, to, tag = "") => {
         checkName(event, isReserved(event));
         // An empty receiver would make a private message public.
         to === undefined || checkName(to, to === "");
@@ -108,7 +108,7 @@ export function createRoom(core, name, codec) {
             has: (id) => members.has(id),
             [Symbol.iterator]: () => members.keys()
         }),
-        send: (event, payload, to) => core.send(createMessage(event, payload, to)),
+        send: (event, payload, to) => core.send(createItem(event, payload, to)),
         leave() {
             if (phase || --joins > 0) {
                 return left;
@@ -139,7 +139,7 @@ export function createRoom(core, name, codec) {
         name,
         api,
         codec,
-        createMessage,
+        createItem,
         change,
         /** Sets the number of members, if the server does not send their ids. */
         setCount: (number) => (counted = number),

@@ -162,3 +162,110 @@ describe("a room that remembers", () => {
         assert.equal((await messages.next()).value.number, 1);
     });
 });
+
+describe("more rooms that remember than the server answers at once", () => {
+    const NAMES = Array.from({ length: 30 }, (_, n) => `room ${n}`);
+
+    /** Starts a server whose rooms contain a member and one message each. */
+    async function setUpRooms(settings) {
+        const kit = setUp({ plain: false, latency: 10, history: 10, ...settings });
+        const { client: first } = kit.connect();
+        const say = (payload) => NAMES.forEach((name) => first.join(name).send("n", payload));
+        say("old");
+        await kit.server.advance(5_000);
+        const { client, errors } = kit.connect();
+        await kit.server.advance(1_000);
+        const heard = [];
+        const enter = (name) => {
+            const room = client.join(name, { history: 5 });
+            room.on("n", (payload) => heard.push(`${name}: ${payload}`));
+            room.on("history_lost", () => heard.push(`${name} lost`));
+            return room;
+        };
+        return { kit, client, errors, heard, enter, say };
+    }
+
+    const all = (payload) => NAMES.map((name) => `${name}: ${payload}`).sort();
+
+    test("each get their past, one after another", async () => {
+        const { kit, client, errors, heard, enter, say } = await setUpRooms();
+        const rooms = NAMES.map(enter);
+        await kit.server.advance(100);
+        assert.equal(heard.length, 16);
+        assert.deepEqual(rooms.filter(({ state }) => state === "open").length, 16);
+        await kit.server.advance(20_000);
+        assert.deepEqual(heard.splice(0).sort(), all("old"));
+        // The same in the next session, whose limit is new.
+        const conn = connOf(kit, client);
+        conn.cut();
+        conn.expire();
+        say("missed");
+        await kit.server.advance(20_000);
+        assert.deepEqual([heard.sort(), errors], [all("missed"), []]);
+        assert.deepEqual(rooms.map(({ state, history }) => [state, history.recovered]), NAMES.map(() => ["open", true]));
+    });
+
+    test("are not mistaken for rooms without a past, which do not wait", async () => {
+        const { kit, enter } = await setUpRooms({ history: (name) => (name === "room 29" ? 10 : 0) });
+        const rooms = NAMES.map(enter);
+        await kit.server.advance(200);
+        assert.deepEqual(rooms.map(({ state }) => state), NAMES.map(() => "open"));
+        assert.equal(rooms[29].history.number, 1);
+    });
+
+    test("may be left, and joined anew, while they wait", async () => {
+        const { kit, client, heard, enter } = await setUpRooms();
+        const rooms = NAMES.map(enter);
+        await kit.server.advance(100);
+        heard.splice(0);
+        // One that waits is left; another is left and joined anew in the same turn; an open one is left and joined anew later.
+        const gone = rooms[29].leave();
+        rooms[28].leave();
+        assert.equal(client.join("room 28", { history: 5 }), rooms[28]);
+        rooms[0].leave();
+        await null;
+        const again = enter("room 0");
+        assert.notEqual(again, rooms[0]);
+        await kit.server.advance(100);
+        await gone;
+        assert.deepEqual([rooms[29].state, rooms[28].state, rooms[0].state, again.state], ["closed", "joining", "closed", "joining"]);
+        await kit.server.advance(20_000);
+        assert.deepEqual(heard.sort(), [...NAMES.slice(16, 29), "room 0"].map((name) => `${name}: old`).sort());
+        assert.deepEqual([rooms[28].state, again.state, client.rooms().length], ["open", "open", 30]);
+        client.close();
+        await kit.server.advance(100);
+        assert.equal(kit.server.connections().length, 1);
+    });
+
+    test("do not wait before the client is connected, without a timer, nor on a plain server", async () => {
+        for (const plain of [false, true]) {
+            const kit = setUp({ plain, latency: 10, history: plain ? 0 : 10 });
+            const { client } = kit.connect({ lazy: true });
+            const rooms = NAMES.map((name) => client.join(name, { history: 5 }));
+            assert.equal(kit.server.clock.pending(), 0);
+            client.start();
+            await kit.server.advance(200);
+            assert.equal(rooms.filter(({ state }) => state === "open").length, plain ? 30 : 16);
+            await kit.server.advance(20_000);
+            assert.deepEqual(rooms.map(({ history }) => history?.number), NAMES.map(() => (plain ? undefined : 0)));
+        }
+    });
+
+    test("may be joined without a connection, in a session that continues", async () => {
+        const { kit, client, heard, enter } = await setUpRooms();
+        connOf(kit, client).cut();
+        NAMES.forEach(enter);
+        await kit.server.advance(30_000);
+        assert.deepEqual(heard.sort(), all("old"));
+    });
+
+    test("may be closed while they wait", async () => {
+        const { kit, client, enter } = await setUpRooms();
+        NAMES.forEach(enter);
+        await kit.server.advance(100);
+        client.close();
+        kit.server.connections()[0].close();
+        await kit.server.advance(20_000);
+        assert.deepEqual(NAMES.map((name) => kit.server.members(name).includes(client.id)), NAMES.map(() => false));
+    });
+});

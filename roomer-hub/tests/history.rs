@@ -102,3 +102,21 @@ fn a_peer_s_message_is_remembered_and_not_sent_to_peers_again() {
         .collect();
     assert_eq!(missed, [("#1".to_owned(), src.as_str().to_owned())]);
 }
+
+#[test]
+fn requests_to_rooms_without_history_leave_those_to_others_their_rate() {
+    let mut node = node();
+    let ann = open(&mut node, 1, true);
+    assert_eq!(sent(&mut node, say(ann)).len(), 2);
+    let mut ask = |room: &str| {
+        let packet =
+            PacketRef { room, event: JOIN, payload: br#"{"last":1}"#, ..PacketRef::default() };
+        let mut actions = node.0.handle(Duration::ZERO, Input::Packet { conn: ann, packet });
+        actions
+            .any(|action| matches!(action, Action::Send { packet, .. } if packet.event == NUMBER))
+    };
+    let answered: Vec<_> = (0..100).filter(|n| ask(&format!("other {n}"))).collect();
+    assert!(answered.is_empty());
+    let answered = (0..20).filter(|_| ask(ROOM)).count();
+    assert_eq!(answered, 16);
+}

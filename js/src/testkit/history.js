@@ -43,17 +43,21 @@ export function createHistories(sizeOf) {
             memory.messages.splice(0, memory.messages.length - sizeOf(room));
             return `#${memory.newest}`;
         },
-        /** Returns the history's part of a `join_ack`, and the past messages to send to the joining client. */
-        recall(room, payload) {
+        /**
+         * Returns the history's part of a `join_ack`, and the past messages to send to the joining client: none if the join
+         * exceeds the client's rate, in which case `take()` returns false.
+         */
+        recall(room, payload, take) {
             const memory = find(room);
             const asked = memory && readRecall(payload);
             if (!asked) {
                 return { messages: [] };
             }
             const { epoch, newest, messages } = memory;
-            const [atEpoch, number] = asked.at ?? [];
+            const { at, last = 0 } = take() ? asked : {};
+            const [atEpoch, number] = at ?? [];
             const recovered = atEpoch === epoch && number <= newest && number >= newest - messages.length;
-            const found = recovered ? messages.filter((each) => each.number > number) : messages.slice(messages.length - Math.min(asked.last ?? 0, messages.length));
+            const found = recovered ? messages.filter((each) => each.number > number) : messages.slice(messages.length - Math.min(last, messages.length));
             return { ack: { at: [epoch, newest], recovered }, messages: found };
         },
         /** Drops the history of one room, or of all rooms. A dropped history is followed by one with a new epoch. */

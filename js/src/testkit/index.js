@@ -114,7 +114,7 @@ export function createServer(settings = {}) {
         const mode = membershipOf(name);
         const list = mode === "own" ? [conn] : [...members];
         const plainSnapshot = mode === "count" ? list.length : list.map(({ id }) => id);
-        const { ack, messages } = conn.session ? histories.recall(name, payload) : { messages: [] };
+        const { ack, messages } = conn.session ? histories.recall(name, payload, conn.takes.recall) : { messages: [] };
         const snapshot = conn.session ? { ...(mode === "count" ? { count: list.length } : { members: list.map(toEntry), ...away(name, others) }), ...ack } : plainSnapshot;
         conn.deliver(encode(name, "join_ack", "", conn.id, toBytes(JSON.stringify(snapshot))));
         for (const { event, from, payload: bytes, number } of messages) {

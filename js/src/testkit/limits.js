@@ -4,8 +4,11 @@
  * @module testkit/limits
  */
 
-/** The rates that are not settings: for the errors that explain rejected packets other than requests, and for info changes. */
-const RATES = { error: { perSecond: 16 }, info: { perSecond: 1, burst: 16 } };
+/**
+ * The rates that are not settings: for the errors that explain rejected packets other than requests, for info changes, and for
+ * joins that request past messages.
+ */
+const RATES = { error: { perSecond: 16 }, info: { perSecond: 1, burst: 16 }, recall: { perSecond: 1, burst: 16 } };
 
 /**
  * Returns the functions that take a token from one of a connection's buckets, by the limit's name: for the given rates and for
@@ -13,7 +16,7 @@ const RATES = { error: { perSecond: 16 }, info: { perSecond: 1, burst: 16 } };
  */
 export function createTakes(rates, now) {
     const take = (rate) => createBucket(rate, now);
-    return { message: take(rates.message), join: take(rates.join), strike: take(rates.strike), error: take(RATES.error), info: take(RATES.info) };
+    return { message: take(rates.message), join: take(rates.join), strike: take(rates.strike), error: take(RATES.error), info: take(RATES.info), recall: take(RATES.recall) };
 }
 
 /**

@@ -98,16 +98,19 @@ impl Histories {
             }
             return true;
         }
-        let first = self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
-        // A pattern with 0 messages exempts its rooms from a broader pattern after it.
-        let Some(&(_, limits)) = first.filter(|(_, limits)| limits.messages > 0) else {
-            return false;
-        };
+        let Some(limits) = self.limits(name) else { return false };
         let history = RoomHistory::new(limits, self.next_epoch);
         self.next_epoch += 1;
         self.bytes += history.bytes();
         self.rooms.insert(name.into(), Entry { history, idle: None });
         true
+    }
+
+    /// Returns the limits of a room's history; `None` if the room has no history.
+    pub(crate) fn limits(&self, name: &str) -> Option<History> {
+        let first = self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
+        // A pattern with 0 messages exempts its rooms from a broader pattern after it.
+        first.map(|&(_, limits)| limits).filter(|limits| limits.messages > 0)
     }
 
     /// Prepares for an input at time `now`.

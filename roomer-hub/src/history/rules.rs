@@ -71,6 +71,10 @@ impl Hub {
             return;
         }
         let Some(recall) = Recall::parse(packet.payload) else { return };
+        // Clients may send the request to each of their rooms, so count it only where it is answered.
+        if !self.tables.histories.as_ref().is_some_and(|all| all.limits(packet.room).is_some()) {
+            return;
+        }
         // Above the rate, handle the join as an ordinary one: a few received bytes must not
         // repeatedly cause the server to send many bytes.
         if let Some(rate) = self.config.recall_rate
