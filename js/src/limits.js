@@ -77,6 +77,8 @@ export const MOST_RECALLS = 16;
 export const NUMBER = "roomer:number";
 /** The event that requests a new token from the client. */
 export const EXPIRING = "roomer:expiring";
+/** The minimum time between two renewals of a login. */
+export const RENEWAL_PAUSE = 2_000;
 /** The event that carries the client's new token. */
 export const TOKEN = "roomer:token";
 /** The room that every client joins automatically. */

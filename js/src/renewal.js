@@ -1,5 +1,6 @@
 /**
- * The feature that renews logins: the server requests a new token before the login expires.
+ * The feature that renews logins: the server requests a new token before the login expires. However often it does, the client
+ * obtains one at most every two seconds: the next token may expire when the last one did.
  *
  * @module renewal
  */
@@ -7,13 +8,19 @@
 import { resolve } from "./connection.js";
 import { check, wrap } from "./error.js";
 import { takePackets } from "./feature.js";
-import { EXPIRING, TOKEN } from "./limits.js";
+import { EXPIRING, RENEWAL_PAUSE, TOKEN } from "./limits.js";
 import { toBytes } from "./packet.js";
 
 /** @param {object} core see core.js */
 export function renewal(core) {
+    const plain = { ...core };
+    let nextAt = -Infinity;
+    let timer;
+
     const renew = async () => {
         const askedAs = core.client.id;
+        timer = undefined;
+        nextAt = core.clock.now() + RENEWAL_PAUSE;
         try {
             const pass = await resolve(core.token);
             check(pass != null, "no token");
@@ -24,6 +31,15 @@ export function renewal(core) {
         }
     };
     takePackets(core, ({ event, from }) => {
-        event === EXPIRING && !from && renew();
+        if (event === EXPIRING && !from) {
+            const delay = nextAt - core.clock.now();
+            delay > 0 ? timer ??= core.clock.setTimeout(renew, delay) : renew();
+        }
     });
+    core.disconnected = (isTooFast) => {
+        // The session that has ended does not need a token.
+        core.clock.clearTimeout(timer);
+        timer = undefined;
+        plain.disconnected(isTooFast);
+    };
 }

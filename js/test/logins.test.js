@@ -27,6 +27,31 @@ describe("a login that expires", () => {
         assert.deepEqual(wire.filter(([, , event]) => event === "roomer:token"), [[0, "root", "roomer:token", "token 2"], [0, "root", "roomer:token", "token 3"]]);
     });
 
+    test("is renewed at a pace, even if the server asks again at once", async () => {
+        let calls = 0;
+        const { server, client, conn, errors } = await login(async () => `token ${++calls}`, () => {
+            server.clock.setTimeout(() => conn.expiring(40_000), 1);
+            return true;
+        });
+        conn.expiring(40_000);
+        await server.advance(100);
+        assert.equal(calls, 2, "the first request is answered at once");
+        await server.advance(20_000);
+        assert.deepEqual([calls, client.state, errors], [12, "open", []]);
+        // A renewal that waits ends with its session: the next one has a login of its own.
+        conn.cut();
+        conn.expire();
+        await server.advance(10_000);
+        assert.deepEqual([calls, errors], [13, []]);
+        const next = server.connections()[0];
+        next.expiring(60_000);
+        next.expiring(60_000);
+        await server.advance(100);
+        client.close();
+        await server.advance(10_000);
+        assert.deepEqual([calls, errors], [14, []]);
+    });
+
     test("ends if the token is not good, with the code of the server", async () => {
         const { server, client, conn } = await login("bad", () => false);
         let ended;
