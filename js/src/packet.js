@@ -14,7 +14,8 @@ export const toText = (bytes) => decoder.decode(bytes);
 
 /** Encodes a packet. */
 export function encode(room, event, to = "", from = "", payload = []) {
-    const fields = [...[room, event, to, from].map(toBytes), payload];
+    // Most packets lack a receiver or a sender. An empty string can stand for no bytes.
+    const fields = [...[room, event, to, from].map((text) => text && toBytes(text)), payload];
     const packet = new Uint8Array(fields.reduce((size, field) => size + field.length, 20));
     fields.reduce((at, field) => {
         new DataView(packet.buffer).setUint32(at, field.length);

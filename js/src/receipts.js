@@ -8,7 +8,7 @@ import { extendRooms } from "./feature.js";
 
 /** @param {object} core see core.js */
 export function receipts(core) {
-    const plain = { ...core };
+    const { transmit, settled, lost } = core;
     extendRooms(core, (room) => {
         Object.defineProperty(room.api, "sent", {
             get: async () => {
@@ -25,15 +25,15 @@ export function receipts(core) {
     Object.assign(core, {
         transmit(item) {
             core.isAwaited ||= item.report;
-            plain.transmit(item);
+            transmit(item);
         },
         settled(items, isLost) {
             isLost || items.forEach((item) => item.report?.(true));
-            plain.settled(items, isLost);
+            settled(items, isLost);
         },
         lost(item, reason) {
             item.report?.(false);
-            plain.lost(item, reason);
+            lost(item, reason);
         }
     });
 }

@@ -68,7 +68,7 @@ export function createRoom(core, name, codec) {
     let setLeft;
     let left = Promise.resolve();
 
-    const { on, off, emit, count, end } = createEvents((error) => core.report(error));
+    const { on, off, emit, count, end } = createEvents(core.report);
     const opened = new Promise((resolve, reject) => {
         on("open", () => resolve(api));
         on("close", (error) => reject(error ?? createClosedError()));

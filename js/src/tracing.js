@@ -9,8 +9,8 @@ import { PROBE } from "./limits.js";
 /** @param {object} core see core.js */
 export function tracing(core) {
     const { debug } = core;
-    const plain = { ...core };
     if (debug) {
+        const plain = { ...core };
         // Register the function as a listener so that errors that it throws are reported like those of other listeners.
         core.client.on(PROBE, debug === true ? console.debug : debug);
         // Omit the payload, which may be confidential.

@@ -115,7 +115,9 @@ class MemorySocket {
  * ended(isClosed); `isClosed` is true after a close frame
  */
 export function createSocketClass(network) {
-    return new Proxy(MemorySocket, {
-        construct: (target, args, newTarget) => Reflect.construct(target, [network, ...args], newTarget)
+    const Socket = new Proxy(MemorySocket, {
+        // With the proxy as its class, each socket would get a hidden class of its own.
+        construct: (target, args, newTarget) => Reflect.construct(target, [network, ...args], newTarget === Socket ? target : newTarget)
     });
+    return Socket;
 }

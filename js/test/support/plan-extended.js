@@ -18,12 +18,12 @@ export const EXTENDED_STEPS = {
 export const range = (count) => Array.from({ length: count }, (_, n) => n);
 
 /**
- * In one of 32 plans, adds many rooms that are joined together, and then left or joined again, or that the client may not join.
+ * In one of 64 plans, adds many rooms that are joined together, and then left or joined again, or that the client may not join.
  * Such a plan has no rate limits: with them, the client would take minutes.
  */
 export function addCrowd(plan, below) {
     const pick = (list) => list[below(list.length)];
-    if (below(32)) {
+    if (below(64)) {
         return plan;
     }
     const count = pick([20, 40, 140]);
