@@ -72,7 +72,7 @@ impl Hub {
         }
         let Some(recall) = Recall::parse(packet.payload) else { return };
         // Clients may send the request to each of their rooms, so count it only where it is answered.
-        if !self.tables.histories.as_ref().is_some_and(|all| all.limits(packet.room).is_some()) {
+        if self.tables.histories.as_ref().is_none_or(|all| all.limits(packet.room).is_none()) {
             return;
         }
         // Above the rate, handle the join as an ordinary one: a few received bytes must not
