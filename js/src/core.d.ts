@@ -1,4 +1,5 @@
-import type { Address, AnyEvents, BytesMap, Client, Codec, Options } from "./index.js";
+import type { Address, AnyEvents, BytesMap, Client, Codec, EventMap, Options } from "./index.js";
+import type { Bytes, DecodedEvents, EncodedBy } from "./maps.js";
 
 export { RoomerError } from "./index.js";
 export type * from "./index.js";
@@ -33,8 +34,8 @@ export const directs: Feature;
 /** Adds the `debug` option. */
 export const tracing: Feature;
 
-export const bytes: Codec;
-export const text: Codec;
+export const bytes: Codec<Bytes, Uint8Array>;
+export const text: Codec<string, string>;
 export const json: Codec;
 
 /** A value for the `tokenIn` option: sends the token as a subprotocol. */
@@ -56,6 +57,7 @@ export interface CoreOptions extends Omit<Options, "codec" | "tokenIn"> {
 
 /** Connects like `connect()` of `roomer`, but only with these features and codecs. */
 export function connect<E extends BytesMap<E> = AnyEvents<Uint8Array>>(url: Address, options?: CoreOptions & { codec?: undefined }): Client<E>;
-export function connect<E = AnyEvents<unknown>>(url: Address, options: CoreOptions & { codec: Codec }): Client<E>;
+export function connect<Payload, Decoded extends Payload>(url: Address, options: Omit<CoreOptions, "codec"> & { codec: Codec<Payload, Decoded> }): Client<DecodedEvents<Decoded>>;
+export function connect<E extends EventMap<E> = AnyEvents<unknown>>(url: Address, options: Omit<CoreOptions, "codec"> & { codec: Codec<EncodedBy<E>> }): Client<E>;
 /** For options whose codec is not known. An event map needs a codec, as in `connect<E>(url, { ...options, codec: json })`. */
 export function connect(url: Address, options?: CoreOptions): Client;

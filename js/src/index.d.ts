@@ -1,9 +1,10 @@
-import type { ListenOptions, Options } from "./options.js";
+import type {
+    Answer, AnyEvents, BytesMap, DecodedEvents, EncodedBy, EventMap, MessageListener, MessageName, Payloads, Question, RequestArguments, RequestName, Result, SendArguments, TextMap, payloads
+} from "./maps.js";
+import type { AbortSignalLike, ListenOptions, Options } from "./options.js";
 
-export type { Clock, DebugRecord, ListenOptions, Options, QueueOptions, ReconnectOptions } from "./options.js";
-
-/** The event map of `connect()` without a type argument: any event, with the codec's payload type. */
-export type AnyEvents<Payload> = Record<string, Payload>;
+export type { Answer, AnyEvents, BytesMap, EventMap, MessageListener, MessageName, Question, RequestArguments, RequestName, ReservedEvent, Result, SendArguments, TextMap } from "./maps.js";
+export type { AbortSignalLike, Clock, DebugRecord, ListenOptions, Options, QueueOptions, ReconnectOptions } from "./options.js";
 
 export type State = "idle" | "connecting" | "open" | "suspended" | "closed";
 export type RoomState = "joining" | "open" | "leaving" | "closed";
@@ -21,9 +22,9 @@ export type CodecName = "bytes" | "text" | "json";
  * A codec, which converts payloads to bytes and back. An error thrown by `decode` becomes an `error` event; one thrown by
  * `encode` is thrown by `send()`.
  */
-export interface Codec {
-    encode(payload: any): Uint8Array;
-    decode(bytes: Uint8Array): any;
+export interface Codec<Payload = any, Decoded = any> {
+    encode: (payload: Payload) => Uint8Array;
+    decode: (bytes: Uint8Array) => Decoded;
 }
 
 /** The kind of an error. The README lists each one's cause and remedy. */
@@ -190,33 +191,8 @@ export interface RequestOptions {
     /** How long to wait for the answer, in milliseconds. Default 10,000. */
     timeout?: number;
     /** Abandons the request when it aborts. */
-    signal?: AbortSignal;
+    signal?: AbortSignalLike;
 }
-
-/** A request's payload. In the event map a request is a function from its payload to its answer. */
-export type Question<T> = T extends (payload: infer P) => any ? P : T;
-/** A request's answer; `unknown` for an event that is not a function in the map. */
-export type Answer<E, K extends keyof E> = E[K] extends (payload: any) => infer R ? Awaited<R> : string extends keyof E ? E[K] : unknown;
-/** A request handler's return value. */
-export type Result<E, K extends keyof E> = E[K] extends (payload: any) => infer R ? Awaited<R> : string extends keyof E ? ([E[K]] extends [Uint8Array] ? Bytes : E[K]) | void : unknown;
-/** The arguments of `request()` after the event. */
-export type RequestArguments<Payload> = [Payload] extends [Uint8Array]
-    ? [payload?: Bytes, options?: RequestOptions]
-    : undefined extends Payload
-      ? [payload?: Payload, options?: RequestOptions]
-      : [payload: Payload, options?: RequestOptions];
-
-/** Names that applications cannot use for their messages. */
-export type ReservedEvent = keyof RoomEvents | "join" | "join_ack" | "leave" | "leave_ack" | `roomer:${string}`;
-
-type Bytes = Uint8Array | ArrayBuffer | ArrayBufferView | string;
-
-/** The arguments of `send()` after the event. The payload is optional if its type includes `undefined`. */
-export type SendArguments<Payload> = [Payload] extends [Uint8Array]
-    ? [payload?: Bytes, to?: string]
-    : undefined extends Payload
-      ? [payload?: Payload, to?: string]
-      : [payload: Payload, to?: string];
 
 /** A message yielded by `messages()`. */
 export interface Message<Payload, Event extends string = string> {
@@ -234,7 +210,7 @@ export interface Message<Payload, Event extends string = string> {
 
 export interface MessagesOptions {
     /** Ends the loop when it aborts. */
-    signal?: AbortSignal;
+    signal?: AbortSignalLike;
     /** The number of messages that may be queued for the reader; beyond that, the oldest is dropped. At least 1, default 256. */
     buffer?: number;
 }
@@ -279,16 +255,16 @@ export interface Room<E = AnyEvents<unknown>> {
      * @throws {RoomerError} `closed` after leave() or close(), `argument` for a reserved event, a wrong payload, or a message
      * |  larger than the server accepts
      */
-    send<K extends keyof E & string>(event: K, ...rest: SendArguments<E[K]>): SendResult;
-    send<K extends keyof E & string>(event: K, payload: E[K], to?: string): SendResult;
+    send<K extends keyof E & string>(event: MessageName<E, K>, ...rest: SendArguments<E[K]>): SendResult;
+    send<K extends keyof E & string>(event: MessageName<E, K>, payload: E[K], to?: string): SendResult;
     /**
      * Sends a request to the server, or to the client `to`, and returns the answer. The request is queued like a message, and
      * survives a lost connection if the session resumes. Rejects with a RoomerError: `answer` (`kind` contains the reason),
      * `timeout`, `aborted`, `closed`, `unknown` (the session has ended, so the request may or may not have been handled), `plain`
      * (the server does not support requests), `dropped` (the queue is full) or `argument`.
      */
-    request<K extends keyof E & string>(event: K, ...rest: RequestArguments<Question<E[K]>>): Promise<Answer<E, K>>;
-    request<K extends keyof E & string>(event: K, payload: Question<E[K]>, options?: RequestOptions): Promise<Answer<E, K>>;
+    request<K extends keyof E & string>(event: RequestName<E, K>, ...rest: RequestArguments<Question<E[K]>>): Promise<Answer<E, K>>;
+    request<K extends keyof E & string>(event: RequestName<E, K>, payload: Question<E[K]>, options?: RequestOptions): Promise<Answer<E, K>>;
     /**
      * Registers the handler for requests with this event that other clients and the server send to this client through this room.
      * Each event has at most one handler. If the handler throws a RoomerError, the requester receives its code and text. If it
@@ -297,7 +273,7 @@ export interface Room<E = AnyEvents<unknown>> {
      * @returns the function that removes the handler
      * @throws {RoomerError} `argument`
      */
-    handle<K extends keyof E & string>(event: K, handler: (payload: Question<E[K]>, from: string) => MaybePromise<Result<E, K>>): Off;
+    handle<K extends keyof E & string>(event: RequestName<E, K>, handler: (payload: Question<E[K]>, from: string) => MaybePromise<Result<E, K>>): Off;
     /**
      * Undoes one `join()`. When all have been undone, the client leaves the room, and the promise resolves once the server has
      * confirmed that, or the session has ended. If the room is joined again in the same turn, the client stays and other members
@@ -305,15 +281,13 @@ export interface Room<E = AnyEvents<unknown>> {
      */
     leave(): Promise<void>;
     on<K extends keyof RoomEvents>(event: K, listener: (...args: RoomEvents[K]) => unknown, options?: ListenOptions): Off;
-    on<K extends keyof E & string>(
-        event: K,
-        listener: (payload: E[K], from: string, direct: boolean, number?: number) => unknown,
-        options?: ListenOptions
-    ): Off;
+    on<K extends keyof E & string>(event: K, listener: MessageListener<E, K>, options?: ListenOptions): Off;
     /** Removes all registrations of a listener for an event. */
-    off(event: string, listener: (...args: any[]) => unknown): void;
+    off(event: (keyof E & string) | keyof RoomEvents, listener: (...args: any[]) => unknown): void;
     /** Returns future messages with this event, for `for await`. Continues across reconnects and ends when the room closes. */
-    messages<K extends keyof E & string>(event: K, options?: MessagesOptions): AsyncIterableIterator<Message<E[K], K>>;
+    messages<K extends keyof E & string>(event: MessageName<E, K>, options?: MessagesOptions): AsyncIterableIterator<Message<E[K], K>>;
+    /** Exists in the types only. */
+    readonly [payloads]?: Payloads<E> | undefined;
 }
 
 /** A client and its connection. Frozen. */
@@ -329,10 +303,13 @@ export interface Client<E = AnyEvents<unknown>> {
      * Returns the room with this name, and joins it if necessary, with or without a connection. Each call needs its own
      * `leave()`.
      */
-    join<R = E>(name: string, options?: JoinOptions): Room<R>;
+    join(name: string, options?: JoinOptions & { codec?: undefined }): Room<E>;
+    join<R extends EventMap<R>>(name: string, options?: JoinOptions & { codec?: undefined }): Room<R>;
+    join<Payload, Decoded extends Payload>(name: string, options: JoinOptions & { codec: Codec<Payload, Decoded> }): Room<DecodedEvents<Decoded>>;
     join<R extends BytesMap<R> = AnyEvents<Uint8Array>>(name: string, options: JoinOptions & { codec: "bytes" }): Room<R>;
     join<R extends TextMap<R> = AnyEvents<string>>(name: string, options: JoinOptions & { codec: "text" }): Room<R>;
-    join<R = AnyEvents<unknown>>(name: string, options: JoinOptions & { codec: "json" | Codec }): Room<R>;
+    join<R extends EventMap<R> = AnyEvents<unknown>>(name: string, options: JoinOptions & { codec: "json" | Codec<EncodedBy<R>> }): Room<R>;
+    join(name: string, options?: JoinOptions & { codec?: CodecName | Codec }): Room;
     /**
      * Sets this client's info, a JSON value that is sent to the members of its rooms; null removes it. It is sent again in each
      * new session. A server that does not permit it reports `rejected`; a server with the plain protocol ignores it.
@@ -353,12 +330,13 @@ export interface Client<E = AnyEvents<unknown>> {
     close(): void;
 }
 
-export type Address = string | URL | (() => MaybePromise<string | URL>);
+/** A `URL`, by the properties that set it apart: not all programs have the types of browsers or Node. */
+export interface URLLike {
+    readonly href: string;
+    readonly searchParams: object;
+}
 
-/** An event map for the codec "bytes". */
-export type BytesMap<E> = { [K in keyof E]: Uint8Array | ((payload: Uint8Array) => Uint8Array) };
-/** An event map for the codec "text". */
-export type TextMap<E> = { [K in keyof E]: string | ((payload: string) => string) };
+export type Address = string | URLLike | (() => MaybePromise<string | URLLike>);
 
 /**
  * Connects to a roomer server and reconnects when necessary. If there is no page to resolve a relative address against, the client
@@ -370,7 +348,8 @@ export type TextMap<E> = { [K in keyof E]: string | ((payload: string) => string
  */
 export function connect<E extends BytesMap<E> = AnyEvents<Uint8Array>>(url: Address, options?: Options & { codec?: "bytes" }): Client<E>;
 export function connect<E extends TextMap<E> = AnyEvents<string>>(url: Address, options: Options & { codec: "text" }): Client<E>;
-export function connect<E = AnyEvents<unknown>>(url: Address, options: Options & { codec: "json" | Codec }): Client<E>;
+export function connect<Payload, Decoded extends Payload>(url: Address, options: Omit<Options, "codec"> & { codec: Codec<Payload, Decoded> }): Client<DecodedEvents<Decoded>>;
+export function connect<E extends EventMap<E> = AnyEvents<unknown>>(url: Address, options: Omit<Options, "codec"> & { codec: "json" | Codec<EncodedBy<E>> }): Client<E>;
 /**
  * The overload for options whose codec is not known. An event map needs a codec, as in `connect<E>(url, { ...options, codec:
  * "json" })`.

@@ -1,5 +1,13 @@
 import type { Codec, CodecName, MaybePromise, RoomerError, State } from "./index.js";
 
+/** An `AbortSignal`, by the properties that the client uses: not all programs have the types of browsers or Node. */
+export interface AbortSignalLike {
+    readonly aborted: boolean;
+    readonly reason?: any;
+    addEventListener(type: "abort", listener: () => void): void;
+    removeEventListener(type: "abort", listener: () => void): void;
+}
+
 export interface ReconnectOptions {
     /** Upper limit on the first delay, in milliseconds. The limit doubles with each further delay. Default 500. */
     minDelay?: number;
@@ -42,7 +50,7 @@ export interface Options {
      */
     tokenIn?: "address" | "protocol";
     /** Closes the client when the signal aborts. */
-    signal?: AbortSignal;
+    signal?: AbortSignalLike;
     /** Delays between attempts; false disables reconnecting. */
     reconnect?: boolean | ReconnectOptions;
     /**
@@ -78,7 +86,7 @@ export interface ListenOptions {
     /** Removes the listener before its first call. */
     once?: boolean;
     /** Removes the listener when the signal aborts. */
-    signal?: AbortSignal;
+    signal?: AbortSignalLike;
 }
 
 /** A record for the `debug` option. */

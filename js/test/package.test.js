@@ -26,10 +26,12 @@ async function bundleOf(contents) {
 const bundle = (entry) => bundleOf(`export * from "../${entry}";`);
 
 describe("types", () => {
-    test("what is right compiles, what is wrong does not", () => {
-        const { status, stdout } = spawnSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", path("test/types")], { encoding: "utf8" });
-        assert.deepEqual([stdout, status], ["", 0]);
-    });
+    for (const [where, folder] of [["in a browser", "test/types"], ["without the types of browsers and Node", "test/types/without-dom"]]) {
+        test(`${where}: what is right compiles, what is wrong does not`, () => {
+            const { status, stdout } = spawnSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", path(folder)], { encoding: "utf8" });
+            assert.deepEqual([stdout, status], ["", 0]);
+        });
+    }
 
     test("each runtime export is declared, and nothing else", async () => {
         const declared = (name) => [...readFileSync(path(name), "utf8").matchAll(/^export (?:declare )?(?:function|class|const|\{) (\w+)/gm)].map((match) => match[1]);

@@ -1,6 +1,9 @@
 import type { ReactElement, ReactNode } from "react";
 
-import type { Address, AnyEvents, Client, ClientEvents, Codec, CodecName, JoinOptions, Member, Options, Room, RoomEvents, RoomerError, State } from "../index.js";
+import type {
+    Address, AnyEvents, BytesMap, Client, ClientEvents, Codec, CodecName, EventMap, JoinOptions, Member, MessageListener, Options, Room, RoomEvents, RoomerError, State, TextMap
+} from "../index.js";
+import type { DecodedEvents, EncodedBy } from "../maps.js";
 
 export type RoomerProviderProps = { children?: ReactNode } & (
     | {
@@ -51,15 +54,21 @@ export function useConnection(): Connection;
  * @param options options for `client.join()`; those of the first component apply
  * @returns the room; undefined in the first render and during server-side rendering
  */
-export function useRoom<E = AnyEvents<unknown>>(name: string | null | undefined, options?: JoinOptions & { codec?: CodecName | Codec }): Room<E> | undefined;
+export function useRoom<Payload, Decoded extends Payload>(
+    name: string | null | undefined,
+    options: JoinOptions & { codec: Codec<Payload, Decoded> }
+): Room<DecodedEvents<Decoded>> | undefined;
+export function useRoom<E extends BytesMap<E> = AnyEvents<Uint8Array>>(name: string | null | undefined, options: JoinOptions & { codec: "bytes" }): Room<E> | undefined;
+export function useRoom<E extends TextMap<E> = AnyEvents<string>>(name: string | null | undefined, options: JoinOptions & { codec: "text" }): Room<E> | undefined;
+export function useRoom<E extends EventMap<E> = AnyEvents<unknown>>(
+    name: string | null | undefined,
+    options?: JoinOptions & { codec?: "json" | Codec<EncodedBy<E>> }
+): Room<E> | undefined;
+export function useRoom(name: string | null | undefined, options?: JoinOptions & { codec?: CodecName | Codec }): Room | undefined;
 
 /** Calls the latest render's listener for each room event. The listener is registered only once. */
 export function useEvent<K extends keyof RoomEvents>(room: Room<any> | undefined, event: K, listener: (...args: RoomEvents[K]) => unknown): void;
-export function useEvent<E, K extends keyof E & string>(
-    room: Room<E> | undefined,
-    event: K,
-    listener: (payload: E[K], from: string, direct: boolean, number?: number) => unknown
-): void;
+export function useEvent<E, K extends keyof E & string>(room: Room<E> | undefined, event: K, listener: MessageListener<E, K>): void;
 /** Calls the latest render's listener for each client event. */
 export function useEvent<E, K extends keyof ClientEvents<E>>(client: Client<E> | undefined, event: K, listener: (...args: ClientEvents<E>[K]) => unknown): void;
 

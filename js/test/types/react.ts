@@ -4,7 +4,8 @@ import { createElement } from "react";
 
 import { connect } from "roomer";
 import type { Client, Room } from "roomer";
-import { RoomerProvider, useClient, useConnection, useEvent, useMembers, useRoom } from "roomer/react";
+import { json } from "roomer/core";
+import { RoomerProvider, useClient, useConnection, useEvent, useMemberInfo, useMembers, useRoom } from "roomer/react";
 
 interface Events {
     chat: { text: string };
@@ -18,6 +19,27 @@ export const both = createElement(RoomerProvider, { url: "/ws", client: connect<
 // @ts-expect-error: neither prop
 export const neither = createElement(RoomerProvider, {});
 
+// Rooms as properties of components.
+function Line({ room, onSent }: { room: Room<{ chat: { text: string } }>; onSent?: (text: string) => void }) {
+    useEvent(room, "chat", ({ text }) => onSent?.(text));
+    return createElement("p", null, useMembers(room).length);
+}
+function Status({ room, client }: { room: Room; client?: Client }) {
+    useEvent(client, "state", (state) => state);
+    return createElement("p", null, useMemberInfo(room).length, room.name);
+}
+function Typed<E extends { typing: undefined }>({ room }: { room: Room<E> }) {
+    useEvent(room, "typing", (payload, from) => from.length);
+    room.send("typing", undefined);
+    return null;
+}
+declare const lobby: Room<Events>;
+export const line = createElement(Line, { room: lobby });
+export const status = createElement(Status, { room: lobby, client: connect<Events>("/ws", { codec: "json" }) });
+export const typed = createElement(Typed<Events>, { room: lobby });
+// @ts-expect-error a room of other events
+export const wrong = createElement(Line, { room: connect<{ chat: string }>("/ws", { codec: "json" }).root });
+
 export function Lobby() {
     const room: Room<Events> | undefined = useRoom<Events>("lobby", { codec: "json" });
     const { state, error } = useConnection();
@@ -28,6 +50,15 @@ export function Lobby() {
     useEvent(room, "close", (why) => why?.code);
     useEvent(client, "state", (now, why) => [now, why?.closeCode]);
     useRoom(null);
+    useRoom("notes", { codec: "text" })?.on("note", (note) => note.length);
+    useRoom("files", { codec: "bytes", history: 5 })?.on("file", (bytes) => bytes.byteLength);
+    useRoom("numbers", { codec: { encode: (value: number) => new Uint8Array([value]), decode: (bytes) => bytes[0]! } })?.on("n", (n) => n.toFixed());
+    useRoom("any")?.on("x", (payload: unknown) => payload);
+    useRoom<Events>("packed", { codec: json })?.send("typing");
+    // @ts-expect-error objects are not text
+    useRoom<Events>("notes", { codec: "text" });
+    // @ts-expect-error no such codec
+    useRoom("notes", { codec: "xml" });
     // @ts-expect-error: no such payload
     useEvent(room, "chat", ({ txt }) => txt);
     // @ts-expect-error: no such event
