@@ -59,9 +59,9 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         report,
         /** Emits an event about a message. For a request, emits nothing, since request() reports its failures itself. */
         tell({ room, event, payload, to, tag }, name, reason) {
-            tag || emit(name, { room, event, payload, to, ...reason });
+            tag || emit(name, { room, event, payload, to, reason });
         },
-        lost: (item, reason) => core.tell(item, "lost", { reason }),
+        lost: (item, reason) => core.tell(item, "lost", reason),
         /**
          * Called with packets whose outcome is known: the server has handled them, or (`isLost`) the connection broke before it
          * confirmed them.

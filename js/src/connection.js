@@ -76,7 +76,7 @@ export function createConnection(core, url, options) {
             parts = backlog < before ? 6 : parts - 1;
             const isOpen = core.state === "open";
             if (parts) {
-                const limit = isOpen ? answerTime * patience + Math.floor(Math.max(largest, core.sent.bytes) / SLOWEST_NETWORK) * 1_000 : timeout ?? 10_000;
+                const limit = isOpen ? answerTime * patience + ((Math.max(largest, core.sent.bytes) / SLOWEST_NETWORK) | 0) * 1_000 : timeout ?? 10_000;
                 setTimer(parts > 2 ? limit / 4 : 0, wait);
             } else {
                 if (isOpen) {

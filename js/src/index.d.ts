@@ -106,8 +106,11 @@ export type Off = () => void;
 export interface ClientEvents<E> {
     /** The state has changed. The error is the cause of `suspended` or `closed`; it is undefined after `close()`. */
     state: [state: State, error?: RoomerError];
-    /** A message was rejected because the queue is full. */
-    overflow: [dropped: { room: string; event: string; payload: unknown; to?: string | undefined }];
+    /**
+     * A message was rejected because the queue is full. The reason is the limit that it would exceed: the option
+     * `queue.messages` or `queue.bytes`. Send less, or raise this limit.
+     */
+    overflow: [dropped: { room: string; event: string; payload: unknown; to?: string | undefined; reason: "messages" | "bytes" }];
     /**
      * The session has resumed with the same id and rooms, and no message was lost. The argument is the time without a connection,
      * in ms.

@@ -176,7 +176,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
                 send(item);
                 // An empty queue accepts even a message above the limit, which could not be sent otherwise.
             } else if (queue.size >= messages || (queue.size && queue.bytes + item.data.length > bytes)) {
-                core.tell(item, "overflow");
+                core.tell(item, "overflow", queue.size >= messages ? "messages" : "bytes");
                 return "dropped";
             } else {
                 queue.add(item);
