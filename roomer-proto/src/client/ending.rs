@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::error::{Closing, Failure, RequestError};
+use super::error::{Closing, Failure, RequestError, SendError};
 use super::event::{Event, LostReason, Undelivered};
 use super::lifecycle::{Client, NextAttempt, State};
 use super::limits::{ACK_TIME, CLOSE_TIME, LONGEST_HINT, RATE_DELAY};
@@ -133,7 +133,12 @@ impl Client {
         if let Kind::Request(number) = item.kind
             && reason != LostReason::Unconfirmed
         {
-            self.end_request(number, RequestError::Unsent);
+            let error = match reason {
+                // As if the limit had been known before the request was queued.
+                LostReason::TooLarge => SendError::TooLarge.into(),
+                _ => RequestError::Unsent,
+            };
+            self.end_request(number, error);
         } else if item.kind == Kind::Message
             && let Ok(packet) = Packet::decode(item.bytes)
         {

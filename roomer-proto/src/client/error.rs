@@ -77,7 +77,9 @@ pub enum SendError {
     #[error("the queue is full: wait until messages are sent, or raise its limits")]
     Full,
     /// The message exceeds the limit announced by the server.
-    #[error("the message is larger than the server accepts")]
+    #[error(
+        "the message is larger than the server accepts: send it in parts, or raise the server's limit"
+    )]
     TooLarge,
     /// The event is reserved, or the receiver is not an id. An empty receiver would make the
     /// message public, and a tagged one would make it a request.

@@ -142,6 +142,15 @@ pub(crate) struct Send {
     /// Send each line of standard input as a message as soon as it is read.
     #[arg(long, conflicts_with = "payload")]
     pub(crate) lines: bool,
+    /// Send at most N lines a second, for servers that limit the rate of messages.
+    #[arg(long, value_name = "N", requires = "lines", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    // The limits keep the pause between two lines in the range of `Duration`.
+    (1e-6..=1e9).contains(&rate).then_some(rate).ok_or_else(|| "not a rate above 0".to_owned())
 }
 
 #[derive(clap::Args)]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomer_proto::ConnId;
-use roomer_tokio::client::{Client, Event, Events, Failure as Lost, InvalidAddress, Room};
+use roomer_tokio::client::{
+    Client, Event, Events, Failure as Lost, InvalidAddress, JoinError, Room,
+};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -134,6 +136,7 @@ impl Connect {
         let room = client.join(room);
         match tokio::time::timeout(self.timeout, room.joined()).await {
             Ok(Ok(())) => Ok(room),
+            Ok(Err(JoinError::Closed)) => Err(Failure::closed(&self.url, &client.closed().await)),
             Ok(Err(error)) => Err(Failure::join(room.name(), error)),
             Err(_) => Err(Failure::TimedOut("no answer in time: the room is not joined".into())),
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use roomer_tokio::client::{Closing, Failure as Lost, JoinError, RequestError};
+use roomer_tokio::client::{Closing, Failure as Lost, JoinError, RequestError, SendError};
 
 /// The reason why a command fails.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ Exit codes:
   1  the server refused it or removed the client from the room, the request failed, a message may
      be lost, or the output cannot be written
   2  wrong arguments or input
-  3  no connection to the server
+  3  no connection to the server, or the server closed it for good
   4  no answer in time
 bench: 1 if the server broke a guarantee, 2 if the measurement was not possible";
 
@@ -87,6 +87,9 @@ impl From<RequestError> for Failure {
         match error {
             RequestError::TimedOut => {
                 Failure::TimedOut("no answer in time: the request is not answered".into())
+            }
+            RequestError::NotSent(error @ (SendError::TooLarge | SendError::Reserved)) => {
+                Failure::Input(error.to_string())
             }
             error => Failure::Refused(error.to_string()),
         }

@@ -5,6 +5,7 @@
 //! | `args` | the commands and their options |
 //! | `connect` | options for connecting to a server |
 //! | `output` | output as text or as lines of JSON |
+//! | `input` | lines of standard input |
 //! | `failure` | failures and their exit codes |
 //! | `stop` | waits for the signal that ends a command |
 //! | `serve` | runs a server: its configuration, its listeners, its log |
@@ -17,6 +18,7 @@ mod args;
 mod connect;
 mod decode;
 mod failure;
+mod input;
 mod members;
 mod output;
 #[cfg(test)]

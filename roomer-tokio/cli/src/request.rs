@@ -1,5 +1,7 @@
 //! `roomer request`: sends a request and prints the answer.
 
+use roomer_tokio::client::{RequestError, State};
+
 use crate::args::Request;
 use crate::connect::Connection;
 use crate::failure::Failure;
@@ -12,8 +14,15 @@ pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
     let room = args.connect.join(&client, &args.room).await?;
     let timeout = args.connect.timeout;
     let answer = match to {
-        Some(to) => room.request_to(to, &args.event, payload, timeout).await?,
-        None => room.request(&args.event, payload, timeout).await?,
+        Some(to) => room.request_to(to, &args.event, payload, timeout).await,
+        None => room.request(&args.event, payload, timeout).await,
+    };
+    let answer = match answer {
+        // The connection has ended for good, which is the reason for the request's failure.
+        Err(RequestError::Lost | RequestError::Unsent) if client.state() == State::Closed => {
+            return Err(Failure::closed(&args.connect.url, &client.closed().await));
+        }
+        answer => answer?,
     };
     // Write the answer before closing, which may take a while: a program may be waiting for the
     // output.

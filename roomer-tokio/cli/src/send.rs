@@ -5,11 +5,13 @@ use std::time::Duration;
 use roomer_proto::ConnId;
 use roomer_tokio::client::{Closing, Event, Events, LostReason, Room, SendError};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::time::{Instant, sleep_until};
 
 use crate::args::Send;
 use crate::connect::Connection;
 use crate::failure::Failure;
+use crate::input::{check_line, room_in_line};
 use crate::output::Output;
 
 /// While the client's queue is full, the delay between two attempts to queue a message.
@@ -22,7 +24,10 @@ pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
     let room = args.connect.join(&client, &args.room).await?;
-    let mut sender = Sender { room, to, events, goes_on: args.lines, lost: None, output };
+    let url = args.connect.url;
+    let pause = args.rate.map(|rate| Duration::from_secs(1).div_f64(rate));
+    let mut sender =
+        Sender { url, room, to, events, is_lines: args.lines, pause, lost: None, output };
     let sent = match payload {
         Some(payload) => sender.send(&args.event, &payload).await.map(|()| 1),
         None => sender.lines(&args.event).await,
@@ -34,7 +39,10 @@ pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
         sender.note(&event)?;
     }
     let sent = sent?;
-    if let Some(lost) = sender.lost {
+    if let Some((lost, count)) = sender.lost {
+        if count > 1 {
+            output.notice(&format!("{count} messages may not have arrived"));
+        }
         return Err(lost);
     }
     if output.is_json {
@@ -44,13 +52,16 @@ pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
 }
 
 struct Sender<'a> {
+    url: String,
     room: Room,
     to: Option<ConnId>,
     events: Events,
-    /// True if, after a message was lost, the next ones are still sent.
-    goes_on: bool,
-    /// The first loss that was reported. It determines the exit code.
-    lost: Option<Failure>,
+    /// True if lines of standard input are sent, which continues after a loss.
+    is_lines: bool,
+    /// The minimum time between two lines.
+    pause: Option<Duration>,
+    /// The first loss that was reported, which determines the exit code, and the number of losses.
+    lost: Option<(Failure, u64)>,
     output: &'a Output,
 }
 
@@ -62,21 +73,28 @@ impl Sender<'_> {
         let mut input = BufReader::new(tokio::io::stdin());
         let mut line = Vec::new();
         let mut sent = 0;
+        let mut next = Instant::now();
         loop {
             let read = loop {
+                // Compute the limit again: an interrupted read may have filled a part of the line.
+                let mut rest = (&mut input).take(room_in_line(&line));
                 tokio::select! {
-                    // Handle events first, so that an error is noticed even if the input never
-                    // ends.
+                    // Events take precedence so that endless input does not hide an error.
                     biased;
                     Some(event) = self.events.next() => self.note(&event)?,
-                    // If an event interrupts the read, the bytes read so far stay in `line`.
-                    read = input.read_until(b'\n', &mut line) => break read,
+                    // Bytes read before an event interrupted the read are kept in `line`.
+                    read = rest.read_until(b'\n', &mut line) => break read,
                 }
             };
-            read.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
-            // When the input ends, `line` may still contain bytes that were read before an event.
+            read.and_then(|_| check_line(&line))
+                .map_err(|error| Failure::Input(format!("standard input: {error}")))?;
+            // At the end of the input, `line` may contain bytes that were read before an event.
             if line.is_empty() {
                 return Ok(sent);
+            }
+            if let Some(pause) = self.pause {
+                self.wait_until(next).await?;
+                next = next.max(Instant::now()) + pause;
             }
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -86,20 +104,35 @@ impl Sender<'_> {
         }
     }
 
+    /// Handles events until the time of the next line.
+    async fn wait_until(&mut self, time: Instant) -> Result<(), Failure> {
+        loop {
+            tokio::select! {
+                Some(event) = self.events.next() => self.note(&event)?,
+                () = sleep_until(time) => return Ok(()),
+            }
+        }
+    }
+
     /// Updates the state of the messages that were sent when an event reports a loss.
     fn note(&mut self, event: &Event) -> Result<(), Failure> {
-        let checked = check(event);
-        if !self.goes_on {
-            return checked;
-        }
-        match (event, checked) {
-            (Event::Lost(_), Err(failure)) => {
-                self.output.notice(&failure.to_string());
-                self.lost.get_or_insert(failure);
-            }
+        match (event, self.check(event)) {
+            // Do not return yet: if the connection has ended for good, a later event says so, and
+            // determines the exit code.
+            (Event::Lost(_), Err(failure)) => match &mut self.lost {
+                Some((_, count)) => *count += 1,
+                None => {
+                    if self.is_lines {
+                        self.output.notice(&failure.to_string());
+                    }
+                    self.lost = Some((failure, 1));
+                }
+            },
             (event, checked) => {
                 checked?;
-                self.output.connection(event);
+                if self.is_lines {
+                    self.output.connection(event);
+                }
             }
         }
         Ok(())
@@ -125,28 +158,32 @@ impl Sender<'_> {
             }
         }
     }
-}
 
-/// Returns an error if the event reports lost messages.
-fn check(event: &Event) -> Result<(), Failure> {
-    match event {
-        Event::Error(error) => Err(Failure::Refused(format!(
-            "the server refuses it: {}: {}",
-            error.code, error.message
-        ))),
-        Event::Lost(lost) if lost.reason == LostReason::Unsent => {
-            Err(Failure::Refused("the connection ended before the message was sent".into()))
+    /// Returns an error if the event reports lost messages.
+    fn check(&self, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Error(error) => {
+                let hint = match &*error.code {
+                    "busy" => ": send fewer messages a second (--lines with --rate N)",
+                    _ => "",
+                };
+                let (code, message) = (&error.code, &error.message);
+                Err(Failure::Refused(format!("the server refuses it: {code}: {message}{hint}")))
+            }
+            Event::Lost(lost) if lost.reason == LostReason::Unsent => {
+                Err(Failure::Refused("the connection ended before the message was sent".into()))
+            }
+            Event::Lost(lost) if lost.reason == LostReason::TooLarge => {
+                Err(Failure::Input(SendError::TooLarge.to_string()))
+            }
+            Event::Lost(_) => Err(Failure::Refused(
+                "the connection ended: the message may not have arrived".into(),
+            )),
+            Event::Removed { room } => Err(Failure::removed(room)),
+            Event::Closed(closing @ (Closing::Final(_) | Closing::GaveUp(_))) => {
+                Err(Failure::closed(&self.url, closing))
+            }
+            _ => Ok(()),
         }
-        Event::Lost(lost) if lost.reason == LostReason::TooLarge => {
-            Err(Failure::Input("the message is larger than the server accepts".into()))
-        }
-        Event::Lost(_) => {
-            Err(Failure::Refused("the connection ended: the message may not have arrived".into()))
-        }
-        Event::Removed { room } => Err(Failure::removed(room)),
-        Event::Closed(Closing::Final(failure) | Closing::GaveUp(failure)) => {
-            Err(Failure::Refused(format!("the connection ended: {failure}")))
-        }
-        _ => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! `roomer talk`: a conversation in a room, line by line.
 
-use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -14,19 +14,18 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter};
 use serde_json::json;
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::{self, Receiver};
 
 use crate::args::Talk;
 use crate::connect::Connection;
 use crate::failure::Failure;
+use crate::input::{AHEAD, Line, read_lines};
 use crate::output::{Output, Profile, escape, readable, sender, styled};
 use crate::stop::Stop;
 
 const PASTE_OFF: &str = "\x1b[?2004l";
 /// The event of direct messages.
 const WHISPER: &str = "whisper";
-/// The number of lines that are read before they can be sent. Further input must wait.
-const AHEAD: usize = 16;
 /// While the client's queue is full, the delay between two attempts to queue a message.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -118,9 +117,6 @@ impl Drop for Terminal {
     }
 }
 
-/// A line of input, or the error that has ended the input. Ctrl-C is [`ErrorKind::Interrupted`].
-type Line = io::Result<Vec<u8>>;
-
 /// Reads lines in a separate thread, because the editor blocks while it waits for keys.
 fn editor() -> Result<(Printer, Receiver<Line>), Failure> {
     let unusable = |error: ReadlineError| Failure::Input(format!("the terminal: {error}"));
@@ -150,20 +146,6 @@ fn editor() -> Result<(Printer, Receiver<Line>), Failure> {
         }
     });
     Ok((Some(Box::new(printer)), lines))
-}
-
-/// Reads lines as bytes, since a payload need not be text. Waits while the channel is full.
-fn read_lines(input: impl BufRead, sender: &Sender<Line>) {
-    for line in input.split(b'\n') {
-        let line = line.map(|mut line| {
-            line.pop_if(|last| *last == b'\r');
-            line
-        });
-        let is_last = line.is_err();
-        if sender.blocking_send(line).is_err() || is_last {
-            return;
-        }
-    }
 }
 
 struct Talker<'a> {
@@ -344,39 +326,4 @@ fn word(line: &[u8]) -> (&[u8], &[u8]) {
     let line = line.trim_ascii();
     let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
     (&line[..end], line[end..].trim_ascii_start())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{BufReader, Read};
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    /// An endless input, which returns one line per call.
-    struct Yes(Arc<AtomicUsize>);
-
-    impl Read for Yes {
-        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-            self.0.fetch_add(1, Ordering::SeqCst);
-            bytes[..2].copy_from_slice(b"y\n");
-            Ok(2)
-        }
-    }
-
-    #[test]
-    fn the_input_is_read_only_a_few_lines_ahead() {
-        let count = Arc::new(AtomicUsize::new(0));
-        let (sender, mut lines) = mpsc::channel(AHEAD);
-        let input = BufReader::new(Yes(count.clone()));
-        let reader = thread::spawn(move || read_lines(input, &sender));
-        for taken in 1..10_000 {
-            assert_eq!(lines.blocking_recv().unwrap().unwrap(), b"y");
-            // The reader may hold one more line, which it cannot pass on yet.
-            assert!(count.load(Ordering::SeqCst) <= taken + AHEAD + 1);
-        }
-        drop(lines);
-        reader.join().unwrap();
-    }
 }

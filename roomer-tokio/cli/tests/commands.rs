@@ -42,6 +42,7 @@ fn start() -> Running {
         .may_set_info(|_, _| true)
         .history("news*", History::last(10))
         .on_request("double", |_, message| message.text().unwrap_or_default().repeat(2))
+        .on_request_async("never", |_, _| std::future::pending::<String>())
         .build()
         .unwrap();
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -83,10 +84,18 @@ struct Watch {
 impl Watch {
     /// Starts a command with `--json`, and waits until its client has joined the room.
     fn start(running: &Running, room: &str, args: &[&str]) -> Watch {
+        let args = [args, &["--json"]].concat();
+        Watch::spawn(running, room, &args)
+    }
+
+    /// Starts a command whose standard input stays open, and waits until its client has joined the
+    /// room.
+    fn spawn(running: &Running, room: &str, args: &[&str]) -> Watch {
         // The clients of earlier commands may still be members.
         let before = running.server.members(room);
         let mut command = roomer(args);
-        let mut child = command.arg("--json").stdout(Stdio::piped()).spawn().unwrap();
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let newcomer = || running.server.members(room).into_iter().find(|id| !before.contains(id));
         until("the room is not joined", || newcomer().is_some());
@@ -311,4 +320,35 @@ fn a_removal_from_the_room_is_shown_by_the_exit_code() {
         assert_eq!(watch.child.wait_with_output().unwrap().status.code(), Some(1));
     }
     fails(&run(&["talk", &running.url, "lobby", "--json"]), 2, "talk is for people");
+}
+
+#[test]
+fn each_command_ends_with_the_same_code_if_the_server_closes_the_connection_for_good() {
+    let running = start();
+    let url = &*running.url;
+    let commands = [
+        vec!["tail", url, "lobby"],
+        vec!["members", url, "lobby", "--watch"],
+        vec!["send", url, "lobby", "chat", "--lines"],
+        vec!["talk", url, "lobby"],
+        vec!["request", url, "lobby", "never"],
+    ];
+    for args in commands {
+        let mut watch = Watch::spawn(&running, "lobby", &args);
+        let input = watch.child.stdin.take();
+        assert!(running.server.disconnect(watch.id.as_str(), 4000, "go away"));
+        let done = watch.child.wait_with_output().unwrap();
+        fails(&done, 3, "closed by the server with 4000 go away");
+        drop(input);
+    }
+}
+
+#[test]
+fn payloads_above_the_limit_of_the_server_are_wrong_input_of_each_command() {
+    let running = start();
+    let url = &*running.url;
+    let large = vec![b'x'; 17 << 20];
+    for args in [&["send", url, "lobby", "chat", "-"], &["request", url, "lobby", "double", "-"]] {
+        fails(&run_with(args, &large), 2, "larger than the server accepts: send it in parts");
+    }
 }

@@ -18,6 +18,10 @@ fn with_server(test: impl FnOnce(&str)) {
         .may_publish(|_, message| message.room != "full")
         .build()
         .unwrap();
+    with(server, test);
+}
+
+fn with(server: Server, test: impl FnOnce(&str)) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
@@ -76,6 +80,49 @@ fn a_refusal_ends_lines_whose_input_continues() {
         assert!(error.contains("the server refuses it"), "{error}");
         assert_eq!(send.wait().unwrap().code(), Some(1));
         drop(input);
+    });
+}
+
+#[test]
+fn lines_above_the_message_rate_say_so_and_arrive_with_a_pause_between_them() {
+    let limited = Server::builder().history("*", History::last(100)).message_rate(20, 20);
+    with(limited.build().unwrap(), |url| {
+        let send = |more: &[&str]| {
+            let args = [&["send", url, "lobby", "line", "--lines"], more].concat();
+            let mut send = spawn(&args);
+            let input = (1..=60).map(|number| format!("{number}\n")).collect::<String>();
+            // The command may end before it has read all of its input.
+            let _ = send.stdin.take().unwrap().write_all(input.as_bytes());
+            send.wait_with_output().unwrap()
+        };
+        let done = send(&[]);
+        let error = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(1), "{error}");
+        assert!(error.contains("--rate"), "{error}");
+        assert!(error.lines().count() < 5, "{error}");
+
+        let before = remembered(url, "lobby", "1");
+        let done = send(&["--rate", "15"]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert_ne!(before, ["60"]);
+        let due: Vec<String> = (1..=60).map(|number| number.to_string()).collect();
+        assert_eq!(remembered(url, "lobby", "60"), due);
+    });
+}
+
+#[test]
+fn a_line_that_does_not_end_is_wrong_input() {
+    with_server(|url| {
+        for command in [&["send", url, "lobby", "line", "--lines"][..], &["talk", url, "lobby"]] {
+            let mut child = spawn(command);
+            let mut input = child.stdin.take().unwrap();
+            // Ends when the command no longer reads.
+            while input.write_all(&[b'x'; 1 << 16]).is_ok() {}
+            let done = child.wait_with_output().unwrap();
+            let error = String::from_utf8_lossy(&done.stderr).into_owned();
+            assert_eq!(done.status.code(), Some(2), "{error}");
+            assert!(error.contains("a line is longer than 64 MiB"), "{error}");
+        }
     });
 }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use roomer_engine::{Presence, Server};
-use roomer_proto::client::{Event, JoinError, LostReason, Options, SendError, Sent, State};
+use roomer_proto::client::{
+    Event, JoinError, LostReason, Options, RequestError, SendError, Sent, State,
+};
 use roomer_simulator::client::net::*;
 
 /// Runs a test with both protocols, and with several seeds.
@@ -276,6 +278,27 @@ fn a_queued_message_above_the_limit_of_the_server_is_reported_once_that_is_known
     });
     assert_eq!(lost.collect::<Vec<_>>(), [(1000, LostReason::TooLarge)]);
     assert_eq!(net.ends[ann].client.state(), State::Open);
+}
+
+#[test]
+fn a_queued_request_above_the_limit_of_the_server_fails_like_one_that_is_sent_later() {
+    let mut net = Net::new(1, Server::builder().max_message(1000));
+    let ann = net.add(Options::default());
+    net.join(ann, "lobby");
+    let request = |net: &mut Net| {
+        let now = net.world.now();
+        let client = &mut net.ends[ann].client;
+        client.request(now, "lobby", "sum", None, &[b'1'; 1000], Duration::from_secs(5))
+    };
+    let queued = request(&mut net).unwrap();
+    net.settle();
+    let too_large = RequestError::NotSent(SendError::TooLarge);
+    let answers = net.ends[ann].events.iter().filter_map(|event| match event {
+        Event::Answered { request, result } => Some((*request, result.clone())),
+        _ => None,
+    });
+    assert_eq!(answers.collect::<Vec<_>>(), [(queued, Err(too_large))]);
+    assert_eq!(request(&mut net), Err(SendError::TooLarge));
 }
 
 #[test]
