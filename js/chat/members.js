@@ -32,7 +32,7 @@ function compare(a, b) {
  * @param {() => string | null} actions.receiver returns the id of the member that the user whispers to
  */
 export function createMembers({ whisper, receiver }) {
-    /** All members in order: { id, name }. */
+    /** All members as { id, name }, in the order in which they are displayed. */
     let entries = [];
     /** The ids of the members in `entries`. */
     let known = new Set();

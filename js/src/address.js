@@ -5,7 +5,7 @@
  * @module address
  */
 
-/** Returns true if the address is relative and therefore needs a page to complete it. */
+/** Returns true if the address is relative and therefore must be resolved against the page's URL. */
 export const isRelative = (url) => typeof url === "string" && /^(?!\w+:)./.test(url);
 
 /** Adds a query parameter, such as "token=…", to an address. */

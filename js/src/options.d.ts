@@ -9,7 +9,10 @@ export interface AbortSignalLike {
 }
 
 export interface ReconnectOptions {
-    /** Upper limit on the first delay, in milliseconds. The limit doubles with each further delay. Default 500. */
+    /**
+     * The first delay is chosen at random between 0 and this many milliseconds. The range doubles with each further attempt, up
+     * to `maxDelay`. Default 500.
+     */
     minDelay?: number;
     /** The limit that doubling cannot exceed, in milliseconds. Default 30,000. */
     maxDelay?: number;
@@ -54,8 +57,9 @@ export interface Options {
     /** Delays between attempts; false disables reconnecting. */
     reconnect?: boolean | ReconnectOptions;
     /**
-     * Timeouts for an attempt, and for the answer to a probe, in milliseconds. Default 10,000 and 20,000. The answer gets more
-     * time while the network accepts the client's bytes, and after large messages have been received.
+     * How long a connection attempt may take (default 10,000 ms), and how long the server may take to answer a probe (default
+     * 20,000 ms). If set, it applies to both. The answer to a probe gets more time while the network accepts the client's
+     * bytes, and after large messages have been received.
      */
     timeout?: number;
     /**

@@ -42,8 +42,8 @@ fn join_and_leave(bencher: Bencher<'_, '_>, others: usize) {
     });
 }
 
-/// A repeated join, whose `join_ack` contains a snapshot. The chunks are shared and the rest is
-/// copied, as a driver would.
+/// A repeated join, whose `join_ack` contains a snapshot. Shares the chunks and copies the rest, as
+/// a driver would.
 #[divan::bench(args = [100, 10_000])]
 fn snapshot(bencher: Bencher<'_, '_>, members: usize) {
     let (mut hub, conns) = hub(members);

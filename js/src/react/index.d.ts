@@ -66,10 +66,10 @@ export function useRoom<E extends EventMap<E> = AnyEvents<unknown>>(
 ): Room<E> | undefined;
 export function useRoom(name: string | null | undefined, options?: JoinOptions & { codec?: CodecName | Codec }): Room | undefined;
 
-/** Calls the latest render's listener for each room event. The listener is registered only once. */
+/** Calls the listener from the latest render each time the room emits `event`. The listener is registered only once. */
 export function useEvent<K extends keyof RoomEvents>(room: Room<any> | undefined, event: K, listener: (...args: RoomEvents[K]) => unknown): void;
 export function useEvent<E, K extends keyof E & string>(room: Room<E> | undefined, event: K, listener: MessageListener<E, K>): void;
-/** Calls the latest render's listener for each client event. */
+/** Calls the listener from the latest render each time the client emits `event`. */
 export function useEvent<E, K extends keyof ClientEvents<E>>(client: Client<E> | undefined, event: K, listener: (...args: ClientEvents<E>[K]) => unknown): void;
 
 /** Returns the ids of all members, including this client; the same array until a change. Empty before the room opens. */

@@ -1,6 +1,6 @@
 /**
- * How the in-memory server handles the extended protocol's packets, except joins, messages and requests: changed info, renewed
- * logins, and errors for rejected packets.
+ * The in-memory server's handling of extended-protocol packets: info changes, login renewals, and error packets for rejected
+ * packets. Other modules handle joins, messages and requests.
  *
  * @module testkit/extended
  */

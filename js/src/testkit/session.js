@@ -26,7 +26,7 @@ const MOST_TOKENS = 4;
  * @param {number} about.window how long the session is kept without a socket
  * @param {number} about.buffer the maximum number of bytes kept for the client
  * @param {{message: number, name: number, rooms: number}} about.limits the limits in the first packet
- * @param {() => object} about.profile returns the client's `info` and `user`, as far as it has them
+ * @param {() => object} about.profile returns the client's `info` and `user`, if it has any
  * @param {() => void} about.end ends the connection when the session is over
  * @param {(code: number, reason: string) => void} about.close closes the connection
  */

@@ -141,7 +141,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         assert.equal(await page.title(), "roomer · administration");
         assert.equal(await page.locator("tbody :is(script, img)").count(), 0);
         assert.deepEqual(person.errors, []);
-        // Even if such a script were inserted, the browser would not run it.
+        // Even if an inline script were injected, the browser would not run it.
         const refused = await page.evaluate(() => new Promise((done) => {
             document.addEventListener("securitypolicyviolation", ({ violatedDirective }) => done(violatedDirective));
             document.body.append(Object.assign(document.createElement("script"), { textContent: "document.title = 'taken'" }));

@@ -98,7 +98,7 @@ impl Client {
         self.stream.write_all(bytes).expect("the server reads");
     }
 
-    /// Sends a message to a room.
+    /// Sends a message to all members of `room`, without waiting for delivery.
     pub fn send_to_room(&mut self, room: &str, event: &str, payload: &[u8]) {
         self.send(&wire::to_room(room, event, payload));
     }

@@ -20,8 +20,8 @@ pub mod proxy;
 pub mod redis;
 pub mod wire;
 
-// Doc tests for pages that need several crates. The crates to which these pages belong cannot run
-// them: the test kit is below the other crates, and the README does not belong to any crate.
+// Doc tests for pages that cannot run elsewhere: the test kit cannot depend on the crates that its
+// pages use, and the README is not part of any crate.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}

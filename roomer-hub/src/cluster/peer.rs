@@ -263,8 +263,8 @@ impl Peer {
                 *probation -= 1;
                 false
             }
-            // The heartbeat has a common version, so the frame that made the peer foreign was
-            // damaged or forged.
+            // The heartbeat has a version that both nodes support, so the earlier frame that caused
+            // the peer to be marked as foreign was damaged or forged.
             Liveness::Foreign => {
                 self.liveness = Liveness::Alive;
                 self.since = now;

@@ -50,7 +50,8 @@ impl Hub {
         if number.is_none() || !has_extended {
             return;
         }
-        // Only one of the two records includes the peers, so each peer receives the message once.
+        // If a broadcast produces both a plain and an extended record, only one of them is sent to
+        // the peers, so each peer receives the message once.
         let is_from_peer = matches!(record, Record::Rare(RareRecord::Broadcast(_)));
         let is_forwarded = !has_plain && !is_from_peer;
         let has_except = matches!(record, Record::Rare(RareRecord::BroadcastExcept(_)));

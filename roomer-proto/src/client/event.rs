@@ -14,7 +14,7 @@ use crate::{ConnId, Packet};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The connection is open.
+    /// The handshake has succeeded, so the client sends its joins and queued messages.
     Opened {
         /// The client's id.
         id: ConnId,

@@ -15,7 +15,7 @@
 //! 2. It passes received bytes to [`Client::receive`], and reports the end of the stream to
 //!    [`Client::disconnected`].
 //! 3. Whenever its buffer has been written, it calls [`Client::transmit`] to append more bytes to
-//!    it.
+//!    that buffer.
 //! 4. It takes events with [`Client::next_event`].
 //!
 //! ```

@@ -1,4 +1,4 @@
-//! Commands for single connections on another node.
+//! Commands for individual connections on another node.
 
 use alloc::vec::Vec;
 

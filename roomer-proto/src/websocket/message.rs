@@ -23,10 +23,10 @@ pub struct Limits {
     /// The maximum number of fragments of a message, which bounds the number of empty fragments.
     /// Large messages may have more; see [`mean_fragment`](Self::mean_fragment). Default 1,024.
     pub max_fragments: u32,
-    /// A message may have one fragment above [`max_fragments`](Self::max_fragments) for each
-    /// full multiple of this many bytes, so that the cost of fragments stays proportional to
-    /// the bytes that they carry. Default 256, so a message of 5 MiB may have 21,504 fragments.
-    /// With 0, no message may have more than `max_fragments`.
+    /// A message may have one fragment in addition to [`max_fragments`](Self::max_fragments) for
+    /// every `mean_fragment` bytes of its length, rounded down, so that the cost of fragments stays
+    /// proportional to the bytes that they carry. Default 256, so a message of 5 MiB may have
+    /// 21,504 fragments. With 0, no message may have more than `max_fragments`.
     pub mean_fragment: usize,
 }
 

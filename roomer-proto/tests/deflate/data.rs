@@ -49,7 +49,7 @@ fn each_message_starts_with_an_empty_window() {
     let mut run =
         |data: &[u8]| inflater.inflate(Kind::Binary, data, MAX).map_err(|violation| violation.code);
     assert!(run(b"\xf2\x48\xcd\xc9\xc9\x07\x00").is_ok());
-    // The RFC's second "Hello" (7.2.3.2) refers to the first one.
+    // The second "Hello" in RFC 7692, section 7.2.3.2, is a back-reference to the first message.
     assert_eq!(run(b"\xf2\x00\x11\x00\x00"), Err(1007));
     // An error does not affect the next message.
     assert_eq!(run(b"\xf2\x48\xcd\xc9\xc9\x07\x00").as_deref(), Ok(&b"Hello"[..]));

@@ -6,7 +6,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
-/// Embeds a file in the folder of the JavaScript client. Its path is relative to that folder.
+/// Embeds a file from the folder of the JavaScript client. `$path` is relative to that folder.
 macro_rules! file {
     ($kind:ident, $path:literal) => {
         (concat!("/", $path), $kind, include_bytes!(concat!("../../../js/", $path)).as_slice())

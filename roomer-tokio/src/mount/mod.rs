@@ -34,10 +34,11 @@ use crate::{Server, Upgrade, connect_upgraded};
 ///
 /// - [`Claims`](crate::Claims): the connection's claims, see [`Server::upgrade`];
 /// - any application type: [`Conn::extension`](crate::Conn::extension) returns it;
-/// - [`SocketAddr`]: the client's address, for [`HandshakeRequest::peer`](crate::HandshakeRequest::peer),
+/// - [`SocketAddr`]: the client's address, for
+///   [`HandshakeRequest::peer`](crate::HandshakeRequest::peer),
 ///   [`trust_proxy`](crate::Builder::trust_proxy) and
-///   [`max_connections_per_address`](crate::Builder::max_connections_per_address). With the
-///   `axum` feature, axum's `ConnectInfo<SocketAddr>` is used too, which is present if the
+///   [`max_connections_per_address`](crate::Builder::max_connections_per_address). With the `axum`
+///   feature, the service also uses axum's `ConnectInfo<SocketAddr>`, which is present if the
 ///   application is served with `into_make_service_with_connect_info::<SocketAddr>()`. To take the
 ///   address from elsewhere, use [`peer_from`](Mount::peer_from).
 ///

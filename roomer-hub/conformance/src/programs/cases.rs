@@ -152,7 +152,7 @@ pub fn a_database_is_named_before_it_listens(example: &str) {
     assert!(text.contains("permissions.sqlite"), "{text}");
 }
 
-/// Checks that SIGINT and SIGTERM each end the program with exit code 0, after clients were closed
+/// Checks that SIGINT and SIGTERM each end the program with exit code 0, after closing all clients
 /// with 1001.
 pub fn a_signal_drains_the_server(examples: &[&str]) {
     for example in examples {

@@ -21,8 +21,8 @@ impl Drop for Last {
     }
 }
 
-/// A hook that decides by the client's name, but only once the gate is open. It accepts the name
-/// `anybody` immediately.
+/// A hook that accepts or rejects a client by its name. It accepts `anybody` immediately; for any
+/// other name, it waits until the gate is open.
 fn slow(gate: &Gate) -> impl FnOnce(Builder) -> Builder + use<> {
     let gate = gate.clone();
     move |builder| {

@@ -11,7 +11,7 @@ use super::test_server::{TestServer, block_on};
 use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 
-/// Returns the numbers of connections that the drain has closed and has cut.
+/// Returns how many connections the drain closed cleanly and how many it cut off.
 fn told(test: &TestServer) -> (usize, usize) {
     let DrainReport { closed, cut, .. } = block_on(test.server.drain());
     (closed, cut)

@@ -10,7 +10,7 @@ fn messages_that_are_not_packets_are_1002_and_affect_no_other_client() {
     witness.join("room");
     let good = wire::packet([b"room", b"event", b"", b"", b"payload"]);
     let mut bad = vec![Vec::new(), vec![0; 19], vec![0; 21], [&good[..], b"x"].concat()];
-    // The packet, cut off after each of its bytes.
+    // The packet, truncated at every length shorter than the whole.
     bad.extend((0..good.len()).map(|length| good[..length].to_vec()));
     // The packet, in which one field claims to be longer than the message.
     let mut at = 0;

@@ -68,8 +68,8 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
     }
 }
 
-/// Adds handlers for clients with sessions: they answer requests, each of which must be handled
-/// exactly once, and accept info changes.
+/// Adds handlers for clients with sessions. The handlers answer requests, each of which must be
+/// handled exactly once, and accept info changes.
 fn with_requests(builder: Builder) -> Builder {
     let seen = Arc::new(Mutex::new(HashSet::new()));
     let is_new = move |payload: &[u8]| match seen.lock().unwrap().insert(payload.to_vec()) {

@@ -64,7 +64,7 @@ pub(crate) fn the_largest_message_and_the_oddest_names_pass(nodes: &mut Nodes) {
     let room = "ä\u{1F600}\0 *>.$\n\"\\".repeat(270);
     assert!((4000..4096).contains(&room.len()), "{}", room.len());
     nodes.join(&room, [&mut a, &mut b]);
-    // The payload exceeds the maximum size of a message at the broker.
+    // The payload exceeds the broker's maximum message size.
     let payload: Vec<u8> = (0..(3 << 20) - 5000).map(|at: u32| (at * 7) as u8).collect();
     a.send_to_room(&room, "big", &payload);
     b.expect(&room, "big", "", &a.id, &payload);

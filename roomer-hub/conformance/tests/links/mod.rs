@@ -12,7 +12,7 @@ use roomer_engine::cluster::{BrokerAddress, Carrier, CarrierEvent, NodeId, Subje
 
 use crate::Runtime;
 
-/// The runtime that is tested.
+/// The runtime under test.
 pub(crate) trait Harness {
     fn carrier(subjects: Subjects, address: BrokerAddress) -> Box<dyn Carrier>;
 

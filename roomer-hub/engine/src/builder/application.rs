@@ -106,9 +106,9 @@ impl<E> Builder<E> {
     }
 
     /// Sets the rule that decides whether a client may join a room. If the rule returns false, the
-    /// client receives `leave_ack` without a reason, as the original's clients expect. The rule is
-    /// not called for `root` (use [`authorize`](Self::authorize)), for a room that the client is
-    /// already in, or for joins by the server. A panic closes that connection with 1011.
+    /// client receives `leave_ack` without a reason, as clients of the Go implementation expect.
+    /// The rule is not called for `root` (use [`authorize`](Self::authorize)), for a room that the
+    /// client is already in, or for joins by the server. A panic closes that connection with 1011.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

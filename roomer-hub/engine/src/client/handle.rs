@@ -28,7 +28,7 @@ pub struct Client<R> {
     pub(super) runtime: PhantomData<fn() -> R>,
 }
 
-/// Closes the client when it is dropped.
+/// A guard that closes the client when the guard is dropped.
 pub(super) struct Open {
     pub(super) shared: Arc<Shared>,
 }

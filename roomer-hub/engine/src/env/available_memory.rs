@@ -11,9 +11,10 @@ const PART: u64 = 4;
 /// The upper limit of the default budget.
 const MAX: usize = 1024 * 1024 * 1024;
 
-/// Returns the default of [`memory_budget`](crate::Builder::memory_budget) for the available
-/// memory, if that is known. The result is at least `least`, the maximum for a single connection:
-/// otherwise, the default options would be invalid for a server in a small container.
+/// Returns the default for [`memory_budget`](crate::Builder::memory_budget): a part of the
+/// available memory, or [`MAX`] if that is unknown. The result is at least `least`, the maximum for
+/// one connection, but never more than `MAX`. Without this minimum, the default options would be
+/// invalid for a server in a small container.
 pub(crate) fn budget(memory: Option<u64>, least: usize) -> usize {
     let part = memory.and_then(|memory| usize::try_from(memory / PART).ok());
     // Apply the upper limit last: if `least` exceeds it, the builder reports an error.

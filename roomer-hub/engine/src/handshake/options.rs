@@ -31,8 +31,9 @@ pub(crate) struct HandshakeOptions {
     pub(crate) compression: Vec<(String, usize)>,
 }
 
-/// Flags for the options that the application has set itself. If such an option cannot apply, the
-/// server warns or fails, whereas a default that cannot apply is silently dropped.
+/// Flags for the options that the application has set itself. If one of these options cannot take
+/// effect, the server warns or fails, whereas a default that cannot take effect is silently
+/// dropped.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Chosen {
     pub(crate) path: bool,

@@ -44,9 +44,9 @@ impl Server {
         self.0.timers.run(|| self.0.now(), sleep, || self.0.flush()).await;
     }
 
-    /// Like [`run_timers`](Self::run_timers), but only while there are connections. Returns `None` if
-    /// such a future already exists. [`Connection::with_timer`] calls this for each connection that
-    /// does not come from an adapter's accept loop.
+    /// Returns a future that [runs the timers](Self::run_timers) while there are connections, or
+    /// `None` if an earlier one is still running. [`Connection::with_timer`] calls this for each
+    /// connection that does not come from an adapter's accept loop.
     #[must_use]
     pub fn run_timers_on_demand<F, S>(
         &self,

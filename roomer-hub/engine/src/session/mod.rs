@@ -205,8 +205,8 @@ impl Sessions {
         }
     }
 
-    /// Registers the task that waits for a session. Refuses the task that has waited until now,
-    /// since its client has returned again.
+    /// Registers the task that waits for a session. If another task was already waiting, rejects
+    /// that one, because its client has since reconnected.
     pub(crate) fn supersede(
         &mut self,
         conn: ConnKey,

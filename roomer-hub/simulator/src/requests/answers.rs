@@ -78,7 +78,7 @@ impl Model {
         Ok(())
     }
 
-    /// Predicts the output lines for an answer by a client.
+    /// Predicts the output lines that result when a client answers.
     pub(super) fn client_answers(
         &mut self,
         client: usize,
@@ -136,7 +136,7 @@ impl Model {
         Ok(())
     }
 
-    /// Predicts the output lines for an answer by a handler.
+    /// Predicts the output lines that result when a handler answers.
     pub fn answer(&mut self, client: usize, tag: &'static str, is_error: bool) {
         let Some(at) = self.calls.iter().position(|call| *call == (client, tag)) else {
             return self.mark(Mark::AnsweredTwice);

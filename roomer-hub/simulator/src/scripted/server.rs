@@ -368,7 +368,7 @@ impl ScriptedServer {
         }
     }
 
-    /// Acknowledges all packets that were handled so far.
+    /// Acknowledges all packets that have been handled so far.
     pub fn acknowledge(&mut self, dst: &str) {
         let Some(session) = self.session.as_ref().filter(|session| session.is_extended) else {
             return;

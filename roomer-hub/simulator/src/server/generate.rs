@@ -57,8 +57,9 @@ pub fn plan(source: &mut impl Source) -> Plan {
     setup.flush = flush;
     setup.hooks = source.one_in(5).then(|| hooks(source, &swarm));
     if let Some(hooks) = setup.hooks.as_mut().filter(|_| setup.memory_slack.is_some()) {
-        // With a memory budget, an input of one connection may close others. The order of their
-        // hooks and pongs is then not specified, so hooks must not act.
+        // With a memory budget, an input from one connection may close others. The order of their
+        // hooks and pongs is then not specified, so hooks in these plans must not change the hub's
+        // state.
         hooks.acting = 0;
     }
     setup.authorize = [(); 3].map(|()| source.one_in(8).then(|| answers(source, &swarm)));

@@ -251,7 +251,7 @@ pub enum Step {
     Vanish {
         slot: u8,
     },
-    /// Makes all further writes of the server fail, while reads still succeed.
+    /// Makes all further writes by the server fail, while reads still succeed.
     FailWrites {
         slot: u8,
     },

@@ -17,7 +17,7 @@ pub struct Setup {
     pub buffer: u32,
     /// The `max_detached` option.
     pub max_detached: u8,
-    /// The `max_connections` option.
+    /// The server's limit on open connections.
     pub max_connections: u8,
     /// The memory budget, as the amount above its minimum; `None` means the default budget.
     pub memory_slack: Option<u32>,

@@ -41,8 +41,7 @@ struct Pipe<S> {
     pending: Pending,
 }
 
-/// The operation that the stream must still complete, if any, before its bytes are flushed or it is
-/// closed.
+/// The flush or close that has been started on the stream and is not complete, if any.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pending {
     Nothing,

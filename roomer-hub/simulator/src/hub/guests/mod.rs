@@ -12,7 +12,7 @@
 //! | [`generate`] | generates plans with peers from seeds |
 //! | `coverage`, [`marks`] | sets the marks that a run reaches |
 //! | [`steps`] | resolves a plan's steps about peers |
-//! | [`report`] | the plans as a simulation |
+//! | [`report`] | the implementation of the simulation interface for these plans |
 
 pub mod check;
 pub mod coverage;

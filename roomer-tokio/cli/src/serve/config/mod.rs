@@ -1,15 +1,16 @@
-//! The configuration: a file, the environment and flags, which all follow one table of options.
+//! The configuration: a file, the environment and flags, all of whose options are defined by one
+//! table.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `options` | the table of options |
 //! | `setting` | the types of values, and their syntax |
 //! | `values` | values, and the places where they are written |
-//! | `file` | parses the TOML file |
+//! | `file` | the parser of the TOML file |
 //! | `rooms` | the lists `[[room]]` and `[[api_key]]` in the file |
 //! | `flags` | the flags on the command line |
 //! | `needs` | options that have an effect only in combination with others |
-//! | `print` | prints the whole configuration as a file |
+//! | `print` | the printer of the whole configuration as a file |
 
 pub(crate) mod file;
 pub(crate) mod flags;
