@@ -32,7 +32,7 @@ impl From<Result<Event<'_>, Violation>> for Seen {
     }
 }
 
-/// What a decoder must return for a stream.
+/// The results that a decoder must return for a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) seen: Vec<Seen>,

@@ -21,7 +21,7 @@ const collator = new Intl.Collator();
 const list = document.getElementById("members");
 const template = document.getElementById("member-template").content.firstElementChild;
 
-/** Compares entries: the user comes first, the others follow by name, and equal names by id, which makes the order total. */
+/** Compares entries: the user comes first, the others follow by name. Equal names are ordered by id, so the order is total. */
 function compare(a, b) {
     return (b.id === me.id) - (a.id === me.id) || collator.compare(a.name, b.name) || (a.id < b.id ? -1 : 1);
 }

@@ -10,7 +10,7 @@ import { nameElement } from "./names.js";
 /** How long an indicator stays valid, in milliseconds. */
 const VALID = 8_000;
 
-/** The time between two "on" messages to single members, in milliseconds. */
+/** The time between two "on" messages to individual members, in milliseconds. */
 const REPEAT_DIRECT = 3_000;
 /** The time between two "on" messages to a room, in milliseconds. */
 const REPEAT_ROOM = 6_000;
@@ -79,7 +79,7 @@ export function createTyping(changed) {
             const receivers = to ? [to] : isDirect ? room.members().filter((id) => id !== room.id) : [undefined];
             receivers.forEach((id) => room.send("typing", isOn ? "on" : "off", id));
         },
-        /** Called when a message was sent, which ends the indicator for other members. */
+        /** Called when a message was sent. The message ends the indicator for other members. */
         sent() {
             sentAt = -Infinity;
         }

@@ -15,7 +15,7 @@ function encodeText(text) {
 export const bytes = {
     encode: (value) =>
         ArrayBuffer.isView(value) || value instanceof ArrayBuffer ? new Uint8Array(value.buffer ?? value, value.byteOffset, value.byteLength) : encodeText(value),
-    /** Copies the payload, which allows the whole packet's memory to be freed. */
+    /** Copies the payload, so that the whole packet's memory can be freed. */
     decode: (data) => data.slice()
 };
 

@@ -254,7 +254,7 @@ for (const runtime of RUNTIMES) {
         test("a message that is too big closes the connection (1009), and the client reconnects", async (t) => {
             const server = await start("--max-message", "1000");
             t.after(() => server.stop());
-            // A client with a session knows the limit, and would not send such a message.
+            // A client with a session knows the limit, and would not send a message above it.
             const client = core.connect(server.url, { reconnect: { minDelay: 5 } });
             t.after(() => client.close());
             const room = await client.join("big").opened;

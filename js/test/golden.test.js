@@ -1,4 +1,4 @@
-/** Tests with golden packets from the original's encoder: the client must read and write exactly these bytes. */
+/** Tests with golden packets from the Go original's encoder: the client must read and write exactly these bytes. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";

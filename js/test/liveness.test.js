@@ -56,7 +56,7 @@ describe("bytes that move are life", () => {
 
     test("a link that is too slow for a short timeout gets more with each connection, until what it brings is whole", async () => {
         const { kit, client, life } = await open({ heartbeat: 1_000, timeout: 1_000 });
-        // The server sends its state to each new client, which takes 40 seconds. During that time the client receives no event.
+        // The server sends its state to each new client for 40 seconds. During that time the client receives no event.
         const losses = () => life.filter(([, , why]) => why === "timeout").length;
         let waited = 0;
         while (waited < 40_000) {

@@ -37,7 +37,7 @@ const count = Number(process.env.ROOMER_PLANS ?? 20_000);
 const first = Number(process.env.ROOMER_SEED ?? 1);
 
 /**
- * Runs plans in a separate process: the test runner tracks every promise, which costs three times as much as the plans
+ * Runs plans in a separate process: the test runner tracks every promise, and this costs three times as much as the plans
  * themselves.
  */
 async function runApart(t, from, most) {

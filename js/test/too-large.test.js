@@ -37,7 +37,7 @@ function limited() {
     return { ...kit, connect: (options) => kit.connect({ WebSocket: Limited, ...options }) };
 }
 
-/** Connects two clients to such a server, which join the room "lobby". */
+/** Connects two clients to a server with a low limit. Both join the room "lobby". */
 async function enter() {
     const kit = limited();
     const [ann, bob] = await kit.inRoom("lobby", 2);

@@ -188,7 +188,8 @@ impl Tables {
             members.iter().filter_map(|conn| Some(self.conns.get(conn)?.id.as_str())).collect();
         let text = match room.has_full_presence() {
             true if !members.is_empty() => format!("[\"{}\"]", ids.join("\",\"")),
-            // The member list of such a room is never sent, so it is not maintained.
+            // The member list of an empty room, or of one without full presence, is never sent, so
+            // it is not maintained.
             _ => "]".into(),
         };
         if room.own_snapshot().to_vec() != text.as_bytes() {

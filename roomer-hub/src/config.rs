@@ -24,7 +24,7 @@ pub struct Config {
     /// as long as the room exists, so names must not be as large as messages.
     pub max_name: usize,
     /// The maximum number of rooms per connection, including `root`. Default 1,100, which exceeds
-    /// the 1,000 rooms that the original's clients are known to use.
+    /// the 1,000 rooms that clients of the Go original are known to use.
     pub max_rooms: usize,
     /// True if a client's join requires the application's permission
     /// ([`Action::Authorize`](crate::Action::Authorize)). Default `false`. The application is not
@@ -142,7 +142,7 @@ impl Config {
     }
 }
 
-/// How a room's members are notified of each other.
+/// The information that a room's members receive about each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Presence {

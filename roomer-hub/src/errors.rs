@@ -38,7 +38,8 @@ impl Hub {
         packet: &PacketRef<'_>,
         failure: (ErrorCode, &str),
     ) {
-        // The plain protocol has no errors; the original's clients would treat one as a message.
+        // The plain protocol has no errors; clients of the Go original would treat an error packet
+        // as a message.
         if !self.tables.is_extended(conn) {
             return;
         }

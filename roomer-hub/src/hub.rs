@@ -112,7 +112,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`RegisterError`] if the name is empty, belongs to the protocol or is already registered.
+    /// Returns a [`RegisterError`] if the name is empty, belongs to the protocol or is already
+    /// registered.
     pub fn register(&mut self, event: &str) -> Result<HandlerKey, RegisterError> {
         let is_own = self.config.extended && is_extended(event);
         register(&mut self.handlers, event, is_own)
@@ -125,7 +126,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// As for [`register`](Self::register).
+    /// Returns the same errors as [`register`](Self::register).
     pub fn register_request(&mut self, event: &str) -> Result<HandlerKey, RegisterError> {
         let is_own = self.config.extended && is_extended(event);
         register(&mut self.request_handlers, event, is_own)

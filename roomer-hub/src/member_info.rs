@@ -1,7 +1,7 @@
 //! Member info, and notices about members for extended clients.
 //!
-//! Plain members in the same room receive the original protocol's notices. In a room with both
-//! kinds of members, each change therefore causes two notices.
+//! Plain members in the same room receive the plain protocol's notices. In a room with both kinds
+//! of members, each change therefore causes two notices.
 
 use std::sync::Arc;
 use std::time::Duration;

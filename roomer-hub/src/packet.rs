@@ -60,8 +60,8 @@ impl Hub {
                 self.leave(conn, packet.room);
                 return Ok(());
             }
-            // The Go original forwards these events, which allows a client to forge other clients'
-            // joins and leaves.
+            // The Go original forwards these events, so a client can forge other clients' joins and
+            // leaves.
             event if is_reserved(event) => return Err(RejectReason::Reserved),
             event if self.config.extended && is_extended(event) => {
                 return self.extended_event(now, conn, packet, authorization);

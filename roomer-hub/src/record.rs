@@ -249,8 +249,7 @@ impl Output {
 
     /// Adds a payload for a notice and returns its index. The caller must record the notice.
     pub(crate) fn add_text(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
-        // Remove old texts here, not in `clear`, which would slow down hubs without extended
-        // members.
+        // Remove old texts here: doing so in `clear` would slow down hubs without extended members.
         let is_notice =
             |record: &Record| matches!(record, Record::Rare(RareRecord::Members { .. }));
         if !self.records.iter().rev().any(is_notice) {
@@ -267,7 +266,7 @@ impl Output {
         in_room: bool,
         failure: &Failure<'_>,
     ) {
-        // Remove old errors here, not in `clear`, which would slow down inputs without errors.
+        // Remove old errors here: doing so in `clear` would slow down inputs without errors.
         let is_error =
             |record: &Record| matches!(record, Record::Extended(ExtendedRecord::Error(_)));
         if !self.records.iter().rev().any(is_error) {

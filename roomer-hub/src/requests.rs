@@ -264,7 +264,7 @@ impl Hub {
 impl Output {
     /// Adds the number of a request that has ended, and returns its index.
     fn ended_request(&mut self, number: u64) -> u32 {
-        // Remove old numbers here, not in `clear`, which would slow down inputs without requests.
+        // Remove old numbers here: doing so in `clear` would slow down inputs without requests.
         let is_end = |record: &Record| {
             use ExtendedRecord::{Answered, Unanswered};
             matches!(record, Record::Extended(Answered { .. } | Unanswered { .. }))

@@ -251,7 +251,7 @@ impl Room {
             self.list.swap_remove(index);
         }
         self.members.swap_remove(index);
-        // Shrink only below a quarter, which makes leaving amortized constant.
+        // Shrink only below a quarter, so that the amortized cost of a leave is constant.
         if self.members.len() * 4 < self.members.capacity() {
             self.members.shrink_to_fit();
             self.list.shrink();

@@ -147,7 +147,7 @@ fn a_message_to_a_user_with_an_event_of_the_protocol_is_neither_sent_nor_deliver
     net.run(10);
     assert!(net.nodes[0].users.is_empty());
     assert_eq!(net.nodes[1].cluster.statistics().unsendable, 1);
-    // A faulty peer might send such a packet anyway.
+    // A faulty peer might send this packet anyway.
     let mut bytes = Vec::new();
     packet.encode(&mut bytes).expect("a packet");
     let (id, conn) = (net.nodes[0].id(1), net.nodes[0].key(1));

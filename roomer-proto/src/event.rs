@@ -32,8 +32,8 @@ pub const CLOSE: &str = "close";
 /// ```
 #[must_use]
 pub fn is_reserved(event: &str) -> bool {
-    // `open` and `close` are never sent. The original's JavaScript client emits them locally, and
-    // the application could not tell a received packet with such a name from a local event.
+    // `open` and `close` are never sent. The Go original's JavaScript client emits them locally,
+    // and the application could not tell a received packet with such a name from a local event.
     matches!(event, JOIN_ACK | LEAVE_ACK | NEW_MEMBER | MEMBER_LEFT | OPEN | CLOSE)
 }
 

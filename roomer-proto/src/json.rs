@@ -35,8 +35,8 @@ impl JsonError {
 ///
 /// # Errors
 ///
-/// [`JsonError`] if the value cannot be represented in JSON, for example a map with keys that
-/// are not strings, or if its [`Serialize`] implementation fails.
+/// Returns a [`JsonError`] if the value cannot be represented in JSON, for example a map with keys
+/// that are not strings, or if its [`Serialize`] implementation fails.
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
     let what = "the value cannot be JSON";
     serde_json::to_vec(value).map_err(|reason| JsonError { what, reason })
@@ -56,8 +56,8 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// [`JsonError`] if the payload is not valid JSON, does not deserialize into `T`, or is
-    /// nested more than 128 levels deep. The sender is at fault.
+    /// Returns a [`JsonError`] if the payload is not valid JSON, does not deserialize into `T`, or
+    /// is nested more than 128 levels deep. The sender is at fault.
     pub fn json<T: Deserialize<'a>>(&self) -> Result<T, JsonError> {
         let what = "the payload is not the JSON that was expected";
         serde_json::from_slice(self.payload).map_err(|reason| JsonError { what, reason })
@@ -69,7 +69,7 @@ impl Packet {
     ///
     /// # Errors
     ///
-    /// As for [`PacketRef::json`].
+    /// Returns the same errors as [`PacketRef::json`].
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, JsonError> {
         self.borrowed().json()
     }

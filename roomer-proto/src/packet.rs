@@ -36,8 +36,9 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] if the message is truncated, claims more bytes than it has, contains
-    /// names that are not UTF-8, or has bytes after the payload. There is no partial result.
+    /// Returns a [`DecodeError`] if the message is truncated, claims more bytes than it has,
+    /// contains names that are not UTF-8, or has bytes after the payload. There is no partial
+    /// result.
     pub fn decode(message: &'a [u8]) -> Result<Self, DecodeError> {
         let rest = &mut { message };
         let packet = PacketRef {
@@ -66,7 +67,7 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
+    /// Returns an [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         out.reserve(self.encoded_len());
         self.encode_head(self.payload.len(), out)?;
@@ -79,7 +80,7 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
+    /// Returns an [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
     pub fn encode_head(&self, payload_len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let names = [self.room, self.event, self.dst, self.src];
         // Check all lengths before writing the first byte so that `out` is unchanged after an
@@ -115,7 +116,7 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
+    /// Returns a [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
     pub fn text(&self) -> Result<&'a str, core::str::Utf8Error> {
         core::str::from_utf8(self.payload)
     }
@@ -186,7 +187,7 @@ impl Packet {
     ///
     /// # Errors
     ///
-    /// As for [`PacketRef::decode`].
+    /// Returns the same errors as [`PacketRef::decode`].
     pub fn decode(message: Bytes) -> Result<Self, DecodeError> {
         let packet = PacketRef::decode(&message)?;
         let name = |field, text: &str| {
@@ -208,7 +209,7 @@ impl Packet {
     ///
     /// # Errors
     ///
-    /// [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
+    /// Returns a [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
     pub fn text(&self) -> Result<&str, core::str::Utf8Error> {
         core::str::from_utf8(&self.payload)
     }

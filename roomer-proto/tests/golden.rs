@@ -42,7 +42,7 @@ fn field(word: &str) -> Option<Field> {
 /// Checks that `PacketRef` and `Packet` decode `frame` into `packet`, and encode it to exactly
 /// `frame`.
 fn assert_both_ways(name: &str, packet: PacketRef<'_>, frame: &[u8]) {
-    // Do not use `assert_eq`, which would print 16 MiB.
+    // Do not use `assert_eq`, because it would print 16 MiB.
     assert!(packet.to_bytes() == frame, "{name}: PacketRef encodes");
     assert_eq!(packet.encoded_len(), frame.len(), "{name}");
     let decoded = PacketRef::decode(frame);

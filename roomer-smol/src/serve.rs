@@ -1,4 +1,4 @@
-//! Serves listeners and single streams.
+//! Serves listeners and individual streams.
 
 use std::future::{Future, pending};
 use std::io;

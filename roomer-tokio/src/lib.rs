@@ -172,7 +172,7 @@
 //!
 //! Limits per address and [`Builder::trust_proxy`] need the client's address. The server takes it
 //! from a `SocketAddr` in the extensions or, with the `axum` feature, from axum's `ConnectInfo`,
-//! which is present if the application is served as below. If such a limit is configured and a
+//! which is present if the application is served as below. If one of these options is set and a
 //! request has no address, the response is 500, and its body describes the remedy.
 #![cfg_attr(feature = "tower", doc = "```no_run")]
 #![cfg_attr(not(feature = "tower"), doc = "```ignore")]

@@ -1,4 +1,4 @@
-//! Serves listeners and single streams.
+//! Serves listeners and individual streams.
 
 use std::future::{Future, pending};
 use std::io;
@@ -48,7 +48,7 @@ pub async fn serve_until(
     stop: impl Future,
 ) -> io::Result<()> {
     server.start_listening(listener.has_addresses(), listener.is_tls())?;
-    // The set aborts its tasks when it is dropped, which happens when this future is dropped.
+    // The set aborts its tasks when it is dropped together with this future.
     let mut background = spawn_flush_workers(&server);
     let timers = server.clone();
     background.spawn(async move { timers.run_timers(sleep).await });

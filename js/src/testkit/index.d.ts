@@ -197,8 +197,8 @@ export interface ServerSettings {
     /** How many messages a room keeps in its history. Default 0: no history. */
     history?: number | ((room: string) => number);
     /**
-     * True for a server that supports only the plain protocol, such as the original: each connection is a new client. Default
-     * false.
+     * True for a server that supports only the plain protocol, such as the Go original: each connection is a new client.
+     * Default false.
      */
     plain?: boolean;
     /** How long a session without a connection is kept, in milliseconds. Default 30,000; 0 disables sessions. */

@@ -75,7 +75,7 @@ export function checkHandler(event, handler) {
     checkFunction("handler", handler);
 }
 
-/** Checks a close code. Codes that a client can observe but not receive, such as 1006, are permitted too. */
+/** Checks a close code. Codes that a client can observe but not receive, such as 1006, are also permitted. */
 export function checkCloseCode(code) {
     check(Number.isInteger(code) && code >= 1000 && code <= 4999, `${code} is not a close code: they are integers from 1000 to 4999`);
 }

@@ -5,7 +5,7 @@ import { createServer } from "../../src/testkit/index.js";
 
 const turned = Promise.resolve();
 
-/** Waits for promises but not for timers, which allows a test to run many plans quickly. */
+/** Waits for promises but not for timers, so that a test can run many plans quickly. */
 export async function microtasks() {
     for (let turn = 0; turn < 8; turn++) {
         await turned;

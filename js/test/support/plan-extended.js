@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-/** Steps that require a server with sessions. Names with a number are the same step again, which makes it more likely. */
+/** Steps that require a server with sessions. A name with a number repeats a step, to make it more likely. */
 export const EXTENDED_STEPS = {
     ask: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 1, 3]) }),
     ask2: (pick, rooms) => ({ room: pick(rooms), count: 1 }),

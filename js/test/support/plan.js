@@ -26,7 +26,7 @@ export function createChance(seed) {
     };
 }
 
-/** The steps of all plans. Names with a number are the same step again, which makes it more likely. */
+/** The steps of all plans. A name with a number repeats a step, to make it more likely. */
 const STEPS = {
     join: (pick) => ({ room: pick(ROOMS) }),
     join2: (pick) => ({ room: pick(ROOMS) }),

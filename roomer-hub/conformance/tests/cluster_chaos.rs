@@ -155,7 +155,7 @@ fn members_of_a_node_that_stands_still_leave_once_and_return_once() {
         b.send_to_room("root", "chat", b"awake");
         a.expect("root", "chat", "", &b.id, b"awake");
         // After it resumes, the node must not take its own suspension for the silence of its peer.
-        // Messages that it has missed are reported as a leave and a rejoin of the sender, which may
+        // Messages that it has missed are reported as a leave and a rejoin of the sender. These may
         // also account for messages sent at that time.
         let (mut said, mut heard, mut shown) = (0_u8, 0, Vec::new());
         let mut say = |a: &mut Client| {

@@ -1,7 +1,7 @@
 //! Delta debugging: makes a failing list of items as short and simple as possible.
 
 /// Removes items as long as the list still fails: first halves, then quarters and so on, down to
-/// single items. Ends when no single item can be removed.
+/// individual items. Ends when no item can be removed.
 pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool) {
     let mut size = items.len().div_ceil(2);
     while size > 0 {
@@ -16,7 +16,8 @@ pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool
                 at += size;
             }
         }
-        // Repeat the pass over single items: the removal of one may allow the removal of another.
+        // Repeat the pass over individual items: the removal of one may allow the removal of
+        // another.
         if size > 1 || !shorter {
             size /= 2;
         }

@@ -238,9 +238,9 @@ fn a_submission_to_a_home_that_stops_goes_to_the_next() {
     });
 }
 
-/// The home died while it had a message of an application, whose node then stopped cleanly. The
-/// leave of a member would reveal such a loss, but here no notice did, and the receivers were not
-/// closed.
+/// The home died while it had a message from an application, whose node then stopped cleanly. If a
+/// member had sent the message, its leave would have revealed the loss. No notice did so here, and
+/// the receivers were not closed.
 #[test]
 fn a_lost_message_of_an_application_that_has_stopped_closes_its_receivers() {
     must_hold(&Plan {

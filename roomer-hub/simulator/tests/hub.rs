@@ -135,7 +135,7 @@ fn a_list_is_shortened_to_its_necessary_items() {
 
 #[test]
 fn a_plan_is_printed_as_a_test_that_compiles() {
-    // tests/regressions.rs contains this text, which proves that it compiles.
+    // tests/regressions.rs contains this text, so it is known to compile.
     let (client, payload) = (ClientRef::Slot(0), Payload(7, 2));
     let commands = vec![Step::Close { client: ClientRef::Caller, code: 1008, reason: "bye" }];
     let plan = Plan {

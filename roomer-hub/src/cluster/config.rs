@@ -25,7 +25,7 @@ pub struct Config {
     pub form_wait: Duration,
     /// How long a missing frame may delay later ones. Default 500 ms.
     pub repair_wait: Duration,
-    /// How the loss of a peer's messages is signalled to clients. Default [`Loss::Rejoin`].
+    /// The signal to clients that a peer's messages may be lost. Default [`Loss::Rejoin`].
     pub loss: Loss,
     /// The message order of rooms, by pattern: a room's name, or a prefix followed by `*`. The
     /// first matching pattern applies. Rooms that match no pattern have [`Order::Sender`]. Should
@@ -56,8 +56,8 @@ pub struct Config {
     pub max_seats: usize,
 }
 
-/// How a node signals to its clients that messages from a peer may be lost, because a frame could
-/// not be recovered.
+/// The signal to clients that messages from a peer may be lost, because a frame could not be
+/// recovered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Loss {

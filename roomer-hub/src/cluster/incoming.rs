@@ -81,7 +81,7 @@ struct Hole {
     asked: u32,
     /// The number of the last requested frame.
     asked_to: u64,
-    /// True if another hole was closed just before, which means that losses are scattered.
+    /// True if another hole was closed just before, so losses are scattered.
     is_scattered: bool,
 }
 
@@ -102,7 +102,7 @@ impl Hole {
     }
 }
 
-/// How to treat a received frame.
+/// The treatment of a received frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     /// Apply the frame: it is the next one in its stream.

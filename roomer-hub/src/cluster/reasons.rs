@@ -29,7 +29,7 @@ pub enum ResetReason {
     HeldBytes,
     /// The peer has restarted, or has abandoned its stream.
     Stream,
-    /// The members differ although no frame is missing, which means that there is a bug in roomer.
+    /// The members differ although no frame is missing, so there is a bug in roomer.
     Divergence,
     /// A frame in the stream could not be decoded.
     Malformed,

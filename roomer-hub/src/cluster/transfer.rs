@@ -32,7 +32,8 @@ pub(super) fn send_members(
         if members.is_empty() {
             continue; // The room has only guests.
         }
-        // Members are not notified of each other in such a room, so only send their number.
+        // In a room without full presence, members are not notified of each other, so only send
+        // their number.
         if tables.presence(key) != Some(Presence::Full) {
             let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
             outgoing.push(&Item::Count { members, room }, sealing);

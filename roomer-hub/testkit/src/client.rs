@@ -25,7 +25,7 @@ use super::view::View;
 #[derive(Clone)]
 pub struct Client(pub(super) Rc<RefCell<State>>);
 
-/// How a connection ended, as seen by the client.
+/// The end of a connection, as seen by the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
@@ -43,7 +43,7 @@ pub(super) struct State {
     pub(super) task: usize,
     /// Bytes in flight to the server.
     pub(super) in_flight: VecDeque<u8>,
-    /// How the stream ends after the bytes in flight: cleanly, or with an error.
+    /// The end of the stream after the bytes in flight: clean, or an error.
     pub(super) end: Option<Result<(), ErrorKind>>,
     pub(super) is_reading: bool,
     pub(super) is_lost: bool,

@@ -119,7 +119,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
                 Frame::Close(Some(u16::from_be_bytes([*high, *low])), reason)
             }
         },
-        // Fragments are errors too: the server sends each message in one frame.
+        // Fragments are also errors: the server sends each message in one frame.
         _ => return Err(format!("a frame that begins with {start:#04x}")),
     };
     Ok(Some((frame, bytes.len() - after.len())))

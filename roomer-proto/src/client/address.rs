@@ -119,8 +119,8 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if the header is part of the handshake, or contains characters that HTTP
-    /// forbids.
+    /// Returns an [`InvalidAddress`] if the header is part of the handshake, or contains characters
+    /// that HTTP forbids.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidAddress> {
         let is_token =
             |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);

@@ -22,7 +22,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`JoinError::Closed`] if the client is closed.
+    /// Returns [`JoinError::Closed`] if the client is closed.
     pub fn join(&mut self, now: Duration, room: &str) -> Result<(), JoinError> {
         if matches!(self.state, State::Closing | State::Closed) {
             return Err(JoinError::Closed);
@@ -84,7 +84,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] if the client is not connected to an extended server.
+    /// Returns [`SendError::Closed`] if the client is not connected to an extended server.
     pub fn renew(&mut self, now: Duration, token: &str) -> Result<(), SendError> {
         if self.state != State::Open || self.session.is_none() {
             return Err(SendError::Closed);

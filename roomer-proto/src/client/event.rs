@@ -133,7 +133,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
+    /// Returns a [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
     pub fn text(&self) -> Result<&str, core::str::Utf8Error> {
         core::str::from_utf8(&self.payload)
     }
@@ -142,7 +142,8 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// As for [`PacketRef::json`](crate::PacketRef::json). The sender is at fault.
+    /// Returns the same errors as [`PacketRef::json`](crate::PacketRef::json). The sender is at
+    /// fault.
     #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
         crate::PacketRef { payload: &self.payload, ..Default::default() }.json()

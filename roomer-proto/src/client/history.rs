@@ -21,7 +21,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`join`](Self::join).
+    /// Returns the same errors as [`join`](Self::join).
     pub fn join_with_history(
         &mut self,
         now: Duration,

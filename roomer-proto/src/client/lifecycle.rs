@@ -184,8 +184,8 @@ impl Client {
             }
             State::Closed => None,
             State::Connecting | State::Open | State::Closing => {
-                // Check for silence before `pump`, which would commit packets to a connection that
-                // is already lost, and thereby make them unconfirmed.
+                // Check for silence before `pump`, because `pump` would commit packets to a
+                // connection that is already lost, and thereby make them unconfirmed.
                 self.check_silence(now);
                 if self.state == State::Open {
                     self.pump(now);

@@ -52,7 +52,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
+    /// Returns a [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
     pub fn text(&self) -> Result<&str, core::str::Utf8Error> {
         core::str::from_utf8(&self.payload)
     }
@@ -61,7 +61,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// As for [`PacketRef::json`](crate::PacketRef::json). The requester is at fault.
+    /// Returns the same errors as [`PacketRef::json`](crate::PacketRef::json). The requester is at
+    /// fault.
     #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
         crate::PacketRef { payload: &self.payload, ..Default::default() }.json()

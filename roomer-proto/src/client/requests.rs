@@ -22,7 +22,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError`] if the request is not accepted.
+    /// Returns a [`SendError`] if the request is not accepted.
     pub fn request(
         &mut self,
         now: Duration,
@@ -65,8 +65,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotAsked`] if the request has already been answered or its session has ended;
-    /// [`SendError::TooLarge`] if the server does not accept a message of that length.
+    /// Returns [`SendError::NotAsked`] if the request has already been answered or its session has
+    /// ended, or [`SendError::TooLarge`] if the server does not accept a message of that length.
     pub fn reply(
         &mut self,
         now: Duration,
@@ -81,7 +81,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`reply`](Self::reply).
+    /// Returns the same errors as [`reply`](Self::reply).
     pub fn fail(
         &mut self,
         now: Duration,

@@ -1,4 +1,4 @@
-//! Sending messages to rooms and to single clients, and committing queued ones.
+//! Sending messages to rooms and to individual clients, and committing queued ones.
 
 use core::time::Duration;
 
@@ -15,8 +15,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError`] if the message is not accepted. An accepted message either arrives or is
-    /// reported by [`Event::Lost`](super::Event::Lost).
+    /// Returns a [`SendError`] if the message is not accepted. An accepted message either arrives
+    /// or is reported by [`Event::Lost`](super::Event::Lost).
     pub fn send(
         &mut self,
         now: Duration,
@@ -119,8 +119,8 @@ impl Client {
     }
 }
 
-/// Returns true for a request or a message to a single client, which does not wait for the room's
-/// other members.
+/// Returns true for a request or a message to one client, which does not wait for the room's other
+/// members.
 fn has_receiver(item: &Item) -> bool {
     PacketRef::decode(&item.bytes).is_ok_and(|packet| !packet.dst.is_empty())
 }

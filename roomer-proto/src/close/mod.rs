@@ -193,7 +193,8 @@ pub const LOGIN_EXPIRED: Close = give_up(
 .with_reason("login expired")
 .unless_renewed();
 
-/// How older servers report a client that is suspended or offline. This server sends [`SILENT`].
+/// The close that older servers send to a client that is suspended or offline. This server sends
+/// [`SILENT`].
 const SILENT_FOR_OLDER: Close = retry(
     code::POLICY,
     Sender::Server,

@@ -64,7 +64,7 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// [`FrameError`] if the frame is not one of roomer's, has a different version, or is
+    /// Returns a [`FrameError`] if the frame is not one of roomer's, has a different version, or is
     /// truncated.
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), FrameError> {
         let mut cursor = Cursor(frame);

@@ -15,7 +15,7 @@
 //!
 //! A frame consists of a [`Head`] and a body of [`Item`]s. Decoding borrows from the frame,
 //! validates every length before using it, and neither panics nor allocates. Items of unknown kinds
-//! are skipped, which allows later versions to add kinds.
+//! are skipped, so later versions can add kinds.
 
 mod beat;
 mod command;

@@ -119,8 +119,8 @@ impl Subjects {
     ///
     /// # Errors
     ///
-    /// [`ParsePrefixError`] if `prefix` is too long, or has an empty part or a character with a
-    /// special meaning for brokers.
+    /// Returns a [`ParsePrefixError`] if `prefix` is too long, or has an empty part or a character
+    /// with a special meaning for brokers.
     pub fn new(prefix: &str, node: NodeId) -> Result<Self, ParsePrefixError> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let is_part = |part: &str| !part.is_empty() && part.chars().all(is_plain);

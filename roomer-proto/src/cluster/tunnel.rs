@@ -161,7 +161,7 @@ impl<'a> TunnelItem<'a> {
     ///
     /// # Errors
     ///
-    /// [`FrameError`] if the content is damaged.
+    /// Returns a [`FrameError`] if the content is damaged.
     pub fn decode(content: &'a [u8]) -> Result<Option<Self>, FrameError> {
         let mut cursor = Cursor(content);
         let kind = cursor.u8("tunnel")?;

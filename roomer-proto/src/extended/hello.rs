@@ -49,8 +49,8 @@ impl Hello<'_> {
     pub fn to_json(&self) -> String {
         let Hello { session, is_resumed, received, heartbeat, resume, limits, profile } = self;
         let Limits { message, name, rooms, info, requests } = limits;
-        // Append piece by piece, which is faster than `format!`: every connecting client receives a
-        // hello, and many may connect at the same time.
+        // Append piece by piece, because this is faster than `format!`: every connecting client
+        // receives a hello, and many may connect at the same time.
         let mut json = String::with_capacity(TYPICAL_LEN);
         json.push_str("{\"version\":");
         push_number(VERSION.into(), &mut json);

@@ -36,7 +36,8 @@ impl Info {
     ///
     /// # Errors
     ///
-    /// [`InvalidInfo`] if the text is not exactly one JSON value, or is nested too deeply.
+    /// Returns an [`InvalidInfo`] if the text is not exactly one JSON value, or is nested too
+    /// deeply.
     pub fn new(json: &str) -> Result<Self, InvalidInfo> {
         match is_json(json) {
             // Trim so that `is_null` and comparisons ignore surrounding whitespace.
@@ -49,8 +50,8 @@ impl Info {
     ///
     /// # Errors
     ///
-    /// [`InvalidInfo`] if the payload is not UTF-8, is not exactly one JSON value, or is nested
-    /// too deeply.
+    /// Returns an [`InvalidInfo`] if the payload is not UTF-8, is not exactly one JSON value, or is
+    /// nested too deeply.
     pub fn from_payload(payload: &[u8]) -> Result<Self, InvalidInfo> {
         core::str::from_utf8(payload).map_err(|_| InvalidInfo).and_then(Info::new)
     }
@@ -67,8 +68,8 @@ impl Info {
     ///
     /// # Errors
     ///
-    /// [`JsonError`](crate::JsonError) if the value cannot be represented in JSON, or is nested
-    /// more than 64 levels deep.
+    /// Returns a [`JsonError`](crate::JsonError) if the value cannot be represented in JSON, or is
+    /// nested more than 64 levels deep.
     #[cfg(feature = "json")]
     pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, crate::JsonError> {
         let payload = crate::json(value)?;
@@ -79,7 +80,7 @@ impl Info {
     ///
     /// # Errors
     ///
-    /// [`JsonError`](crate::JsonError) if the info does not deserialize into `T`.
+    /// Returns a [`JsonError`](crate::JsonError) if the info does not deserialize into `T`.
     #[cfg(feature = "json")]
     pub fn parse<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
         let payload = self.0.as_bytes();

@@ -87,7 +87,8 @@ impl<'a> Scanner<'a> {
         Scanner { text, at: 0 }
     }
 
-    /// Scans one value and returns its text. `None` if the text at the current position is not a value.
+    /// Scans one value and returns its text. Returns `None` if the text at the current position is
+    /// not a value.
     pub(crate) fn value(&mut self) -> Option<&'a str> {
         self.nested(0)
     }

@@ -33,8 +33,8 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// [`InvalidInfo`] if the info is not exactly one JSON value, or the user's name is not
-    /// exactly one JSON string.
+    /// Returns an [`InvalidInfo`] if the info is not exactly one JSON value, or the user's name is
+    /// not exactly one JSON string.
     pub fn from_json(info: &str, quoted_user: &str) -> Result<Self, InvalidInfo> {
         let info = if info.is_empty() { None } else { Some(Info::new(info)?) };
         let user = match quoted_user {

@@ -97,7 +97,8 @@ impl FragmentedMessage {
     /// Validates the new part of a text message. A fragment may end inside a character, but the
     /// message may not.
     fn check_text(&mut self, is_last: bool) -> Result<(), Violation> {
-        // Do not restart from the beginning, which would be quadratic in the number of fragments.
+        // Do not restart from the beginning: the cost would be quadratic in the number of
+        // fragments.
         match core::str::from_utf8(&self.data[self.checked..]) {
             Ok(_) => self.checked = self.data.len(),
             // `error_len` is `None` if the text ends inside a character, which the next

@@ -49,8 +49,8 @@ impl Unfinished {
     /// starts in the buffer.
     pub(super) fn push(&mut self, bytes: &[u8], frame_len: usize) {
         if self.buffer.len() + bytes.len() > self.buffer.capacity() {
-            // First reuse the space of consumed bytes, which would accumulate if every chunk ended
-            // inside a frame.
+            // First reuse the space of consumed bytes: otherwise, it would accumulate if every
+            // chunk ended inside a frame.
             self.buffer.drain(..core::mem::take(&mut self.consumed));
             let len = self.buffer.len() + bytes.len();
             let capacity = (2 * self.buffer.capacity()).min(frame_len).max(len);

@@ -36,7 +36,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Write for Socket<'a, I> {
     }
 }
 
-/// How tungstenite stopped reading.
+/// The reason why tungstenite stopped reading.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     /// The stream ended without a close frame.

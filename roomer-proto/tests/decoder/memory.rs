@@ -148,7 +148,7 @@ fn the_end_of_a_session_frees_all_memory() {
         let (limits, mut decoder) = (Limits::default(), Decoder::new());
         feed(&mut decoder, &limits, &frame(BINARY, &filler(5000)));
         assert!(decoder.held() >= 5000);
-        // Feed the bytes one by one so that the last frame is buffered too.
+        // Feed the bytes one by one so that the last frame is also buffered.
         let seen: Vec<Seen> =
             ending.chunks(1).flat_map(|byte| feed(&mut decoder, &limits, byte)).collect();
         assert_eq!(seen.len(), 1, "{ending:?}");

@@ -217,7 +217,7 @@ pub(crate) fn put_payload(value: &mut Value, payload: &[u8]) {
     }
 }
 
-/// What the server sends about a member besides its id.
+/// The user and the info of a member, as sent by the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
     user: Option<String>,

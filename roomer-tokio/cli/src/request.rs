@@ -24,8 +24,8 @@ pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
         }
         answer => answer?,
     };
-    // Write the answer before closing, which may take a while: a program may be waiting for the
-    // output.
+    // Write the answer before closing, because closing may take a while and a program may be
+    // waiting for the output.
     output.answer(&answer)?;
     client.close().await;
     Ok(())

@@ -172,7 +172,7 @@ fn the_image_is_built_from_what_exists_and_starts() {
             copied.push((from, to));
         }
     }
-    // The package and the program must be those that are tested.
+    // The package and the program must be those under test.
     assert!(
         image.contains(&format!("cargo build --release --locked -p {}\n", env!("CARGO_PKG_NAME")))
     );

@@ -60,8 +60,8 @@ struct Dependent {
     value: &'static str,
     /// A part of the remedy that the error must contain.
     remedy: &'static str,
-    /// What must be configured besides the option. `S` is replaced by the file of a secret, `C` by
-    /// that of a certificate, `K` by that of its key.
+    /// Options that must be configured together with this one. `S` is replaced by the path of a
+    /// secret, `C` by the path of a certificate, and `K` by the path of its key.
     beside: &'static str,
 }
 

@@ -176,8 +176,8 @@ pub fn idle(options: &Options) -> Outcome {
     // Each new connection is announced to all earlier ones. Do not parse the notices, since only
     // the memory of the server matters here.
     net.skim = true;
-    // A session keeps packets until they are acknowledged, which may take 5 s. They must not count
-    // as the cost of an idle connection.
+    // A session keeps packets until they are acknowledged, for up to 5 s. They must not count as
+    // the cost of an idle connection.
     net.eager_acks = true;
     let watch = Watch::start(&server);
     net.open(conns, options.timeout, &mut IgnoreAll)?;

@@ -1,5 +1,4 @@
-//! Checks deliveries: no message is lost or duplicated, and the messages of each sender arrive in
-//! order.
+//! Checks deliveries: no message is lost or duplicated, and each sender's messages arrive in order.
 
 use crate::faults::Faults;
 

@@ -5,10 +5,10 @@
 //! fanout --members 100 --window 16`
 //!
 //! It measures the server from outside (CPU time of all threads, and memory, by the process id),
-//! and checks what it receives: no message is lost or duplicated, the messages of each sender are
-//! in order, and member lists are right. Each run prints a line of JSON to stdout and, if stderr is
-//! a terminal, its progress there. Exit code 1 means that the server has violated a guarantee, and
-//! 2 that the run was not possible.
+//! and checks what it receives: no message is lost or duplicated, each sender's messages are in
+//! order, and member lists are right. Each run prints a line of JSON to stdout and, if stderr is a
+//! terminal, its progress there. Exit code 1 means that the server has violated a guarantee, and 2
+//! that the run was not possible.
 //!
 //! | file | contents |
 //! |---|---|

@@ -16,7 +16,7 @@ const KEY: [u8; 4] = [0x9d, 0x41, 0xe7, 0x0a];
 /// The length of a [`Stamp`] in bytes.
 pub const STAMP: usize = 24;
 
-/// What identifies a message.
+/// The identity of a message, and the time at which it was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The index of the slot in which the sending side counts the receivers of the message.

@@ -187,7 +187,7 @@ impl Node {
         for effect in effects {
             let Some(input) = effect.hub_input() else { continue };
             for action in self.hub.handle(now, input) {
-                // Do not iterate over the members, which costs the same for any message.
+                // Do not iterate over the members: an iteration costs the same for any message.
                 let is_message = matches!(black_box(&action), Action::Broadcast { packet, .. } if packet.event == "chat");
                 self.received += usize::from(is_message);
             }

@@ -39,7 +39,7 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
                 }
                 stream.write_all(&wire::to_room("flooded", "end", b"")).unwrap();
             });
-            // Each of the two clients receives all messages of the other.
+            // Each of the two clients receives all messages from the other.
             let mut reader = readers.remove(0);
             scope.spawn(move || {
                 let mut heard = 0;

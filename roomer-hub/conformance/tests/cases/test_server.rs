@@ -84,8 +84,9 @@ impl TestServer {
         poke();
     }
 
-    /// Stops serving. Returns after the adapter has returned, which must happen within [`TIMEOUT`].
-    /// If a stop must not depend on a timeout of the server, the test sets that one much higher.
+    /// Stops serving. Returns after the adapter has returned. The adapter must do so within
+    /// [`TIMEOUT`]. If a stop must not depend on a timeout of the server, the test sets that one
+    /// much higher.
     pub(crate) fn stop(&mut self) {
         let adapter = self.adapter.take().expect("it runs");
         let (sender, stopped) = mpsc::channel();

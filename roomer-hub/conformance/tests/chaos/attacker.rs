@@ -46,7 +46,7 @@ pub(super) enum Step {
     Reset,
 }
 
-/// What a script attacks: the server, and its honest clients.
+/// The targets of a script: the server, and its honest clients.
 pub(super) struct Target<'a> {
     pub(super) addr: SocketAddr,
     /// The rooms of the honest clients.

@@ -57,7 +57,8 @@ pub(crate) fn an_unknown_id_is_reported_as_such(nodes: &mut Nodes) {
     assert!(!server.disconnect(stranger, 4000, ""));
     assert!(server.conn(id(&b)).is_none(), "its claims are at its own node");
     assert!(nodes.server(1).conn(id(&b)).is_some());
-    // The name of the other node arrives with its first heartbeat, which may follow its members.
+    // The name of the other node arrives with that node's first heartbeat. The heartbeat may arrive
+    // after the node's members.
     let peer = until("no beat comes", || {
         let mut peers = server.cluster()?.peers;
         assert_eq!(peers.len(), 1);

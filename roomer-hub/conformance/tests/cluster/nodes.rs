@@ -23,7 +23,7 @@ pub(crate) enum Runtime {
     Smol,
 }
 
-/// The combinations of runtimes that are tested.
+/// The combinations of runtimes under test.
 const RUNTIMES: [&[Runtime]; 3] =
     [&[Runtime::Tokio], &[Runtime::Smol], &[Runtime::Tokio, Runtime::Smol]];
 

@@ -86,8 +86,8 @@ fn two_halves_of_a_broker_are_smaller_rooms_until_they_are_one() {
     });
 }
 
-/// Starts one server of a NATS cluster. It must not advertise its address, which would bypass the
-/// proxy.
+/// Starts one server of a NATS cluster. It must not advertise its address, because clients would
+/// then bypass the proxy.
 fn half(program: &Path, route: &str) -> Nats {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let name = format!("half-{}-{}.conf", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
@@ -156,7 +156,8 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
     let proxy = nodes.add_behind_proxy(|builder| builder, cluster());
     nodes.formed();
     let [mut a, b] = nodes.clients([0, 1]);
-    // The hook is called when the name of the node has arrived, which may follow its members.
+    // The hook is called when the node's name has arrived. The name may arrive after the node's
+    // members.
     until("the node is not reported", || events.lock().unwrap().pop());
     for _ in 0..DEATHS {
         proxy.cut();

@@ -14,7 +14,7 @@ use roomer_conformance::wire::{self, PacketView};
 /// How long the client waits for a message before it sends its own next one.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What all clients together have observed, for checks that need more than one client.
+/// The observations of all clients, for checks that need more than one client.
 #[derive(Debug, Default)]
 pub(crate) struct Knowledge {
     /// For each open client, the members that it sees.

@@ -125,7 +125,7 @@ impl<E> Builder<E> {
     /// Default: no proxy is trusted, since any client can send `X-Forwarded-For`.
     ///
     /// If an address or a network is trusted, a request without an address is answered with 500 and
-    /// a [warning](Self::on_warning), unless `unix` is trusted too.
+    /// a [warning](Self::on_warning), unless `unix` is also trusted.
     ///
     /// The client's address is taken from `X-Forwarded-For`, which is read from its end, where each
     /// proxy appends its peer's address. Trusted addresses are skipped; the first untrusted one is

@@ -19,7 +19,7 @@ pub(super) fn check(options: &Options, config: &Config) -> Result<(), BuildError
     proxy_protocol(options)
 }
 
-/// Rejects limits and timeouts of zero, which would reject every client.
+/// Rejects limits and timeouts of zero, because the server would then reject every client.
 fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
     let AdmissionLimits { handshakes, connections } = options.handshake.admission;
     let drain = options.drain_policy();

@@ -27,7 +27,7 @@ pub enum BuildError {
         /// The value of [`pong_timeout`](Builder::pong_timeout).
         timeout: Duration,
     },
-    /// A limit or a timeout is zero, which would reject every client.
+    /// A limit or a timeout is zero, so the server would reject every client.
     #[error("{option} must not be zero: leave it out to use its default")]
     Zero {
         /// The name of the builder method that sets the limit or the timeout.

@@ -18,7 +18,7 @@ impl<E> Builder<E> {
     ///
     /// A client requests the missed messages when it joins. The server sends them unchanged, after
     /// the `join_ack` and before any new message. Messages sent by handlers and by the application
-    /// are kept too; direct messages are not. Plain clients are not affected.
+    /// are also kept; direct messages are not. Plain clients are not affected.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

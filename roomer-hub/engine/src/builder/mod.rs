@@ -119,7 +119,7 @@ impl Builder {
 impl<E> Builder<E> {
     /// Changes the rules to the Go original's: clients may send to rooms that they are not in, a
     /// repeated join is announced again, text messages are accepted as packets, pages from any
-    /// origin may connect unless [`allow_origin`](Self::allow_origin) is called too, and the
+    /// origin may connect unless [`allow_origin`](Self::allow_origin) is also called, and the
     /// extended protocol is off unless [`extended`](Self::extended) is called. As without this
     /// option, the six reserved events are never forwarded, names must be UTF-8, and a malformed
     /// packet is answered with a close frame.
@@ -131,7 +131,7 @@ impl<E> Builder<E> {
 
     /// Sets which presence events a room's members receive. `pattern` is a room's name, or a name
     /// prefix followed by `*`; the first matching pattern applies. Default: [`Presence::Full`], as
-    /// in the original, which sends a notice for each pair of members. With more than a few
+    /// in the Go original, which sends a notice for each pair of members. With more than a few
     /// thousand connections, choose another value for `root`.
     ///
     /// ```

@@ -67,7 +67,8 @@ impl<R: Runtime> Builder<R> {
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if the address is `wss://…`, and the `tls` feature is not enabled.
+    /// Returns an [`InvalidAddress`] if the address is `wss://…`, and the `tls` feature is not
+    /// enabled.
     ///
     /// # Panics
     ///
@@ -102,7 +103,8 @@ impl<R: Runtime> Builder<R> {
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if the header is reserved for the handshake, or is not valid in HTTP.
+    /// Returns an [`InvalidAddress`] if the header is reserved for the handshake, or is not valid
+    /// in HTTP.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidAddress> {
         self.target.address = self.target.address.header(name, value)?;
         Ok(self)
@@ -113,8 +115,8 @@ impl<R: Runtime> Builder<R> {
     /// function is also called when the server reports that the login is about to expire
     /// ([`Event::Expiring`](super::Event::Expiring)), and the client sends the new token. If the
     /// function returns an error in this case, the server closes the connection, and the next
-    /// attempt calls the function again. With such a function, 1008 `login expired` and a response
-    /// of 401 or 403 are therefore not final.
+    /// attempt calls the function again. Therefore, if this function is set, 1008 `login expired`
+    /// and a response of 401 or 403 are not final.
     pub fn token<F, E>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<String, E>> + Send + 'static,

@@ -46,7 +46,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if `url` is not a WebSocket URL.
+    /// Returns an [`InvalidAddress`] if `url` is not a WebSocket URL.
     pub fn connect(url: &str) -> Result<Self, InvalidAddress> {
         Client::builder(url)?.connect()
     }
@@ -55,7 +55,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if `url` is not a WebSocket URL.
+    /// Returns an [`InvalidAddress`] if `url` is not a WebSocket URL.
     pub fn builder(url: &str) -> Result<Builder<R>, InvalidAddress> {
         Ok(Builder::new(url.parse()?))
     }
@@ -114,7 +114,7 @@ impl<R> Client<R> {
     ///
     /// # Errors
     ///
-    /// [`Closing`] if the client is closed.
+    /// Returns the reason, a [`Closing`], if the client is closed.
     pub async fn opened(&self) -> Result<ConnId, Closing> {
         poll_fn(|cx| {
             let mut inner = self.open.shared.lock();
@@ -166,7 +166,7 @@ impl<R> Client<R> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] if there is no connection to an extended server.
+    /// Returns [`SendError::Closed`] if there is no connection to an extended server.
     pub fn renew(&self, token: &str) -> Result<(), SendError> {
         self.open.shared.call(|inner, now| inner.machine.renew(now, token))
     }

@@ -112,8 +112,8 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// [`RequestError::NotJson`] if the answer does not deserialize to `A`; otherwise the same as
-    /// for [`request`](Self::request).
+    /// Returns [`RequestError::NotJson`] if the answer does not deserialize to `A`, and otherwise
+    /// the same errors as [`request`](Self::request).
     pub async fn request_json<T, A>(
         &self,
         event: &str,

@@ -45,8 +45,8 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// [`JoinError`] if the server rejects the join, if the room is left first, or if the client is
-    /// closed.
+    /// Returns a [`JoinError`] if the server rejects the join, if the room is left first, or if the
+    /// client is closed.
     pub async fn joined(&self) -> Result<(), JoinError> {
         poll_fn(|cx| {
             let mut inner = self.open.shared.lock();
@@ -74,8 +74,8 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// [`SendError`] if the message is not accepted. An accepted message is either delivered, or
-    /// reported in [`Event::Lost`](super::Event::Lost).
+    /// Returns a [`SendError`] if the message is not accepted. An accepted message is either
+    /// delivered, or reported in [`Event::Lost`](super::Event::Lost).
     pub fn send(&self, event: &str, payload: impl AsRef<[u8]>) -> Result<Sent, SendError> {
         self.send_packet(event, None, payload.as_ref())
     }
@@ -165,8 +165,8 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotJson`] if the value cannot be serialized as JSON; otherwise the same as for
-    /// [`send`](Self::send).
+    /// Returns [`SendError::NotJson`] if the value cannot be serialized as JSON, and otherwise the
+    /// same errors as [`send`](Self::send).
     pub fn send_json<T>(&self, event: &str, value: &T) -> Result<Sent, SendError>
     where
         T: serde::Serialize + ?Sized,

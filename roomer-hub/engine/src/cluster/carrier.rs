@@ -27,9 +27,9 @@ pub trait Carrier: Send + 'static {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Closes the link so that the broker receives everything that was published. Dropping a link
-    /// while frames arrive would reset the connection, which may discard frames in transit. Returns
-    /// `Poll::Ready` when the broker has closed the link as well; the caller applies a timeout. No
-    /// other method is called after this one.
+    /// while frames arrive would reset the connection, and a reset may discard frames in transit.
+    /// Returns `Poll::Ready` when the broker has closed the link as well; the caller applies a
+    /// timeout. No other method is called after this one.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_flush(cx)
     }

@@ -35,8 +35,8 @@ impl KeepAlive {
         }
     }
 
-    /// Returns the time at which the client counts as dead unless bytes arrive earlier. `None` if
-    /// no ping is unanswered.
+    /// Returns the time at which the client counts as dead unless bytes arrive earlier. Returns
+    /// `None` if no ping is unanswered.
     pub(crate) fn timeout_at(&self, interval: Duration, timeout: Duration) -> Option<Duration> {
         let unanswered = Duration::from(self.unanswered_since?);
         // Silence counts only after a ping has been unanswered for `timeout - interval`, which the

@@ -22,7 +22,8 @@ impl MessageProgress {
     pub(crate) fn record(&mut self, now: Duration, bytes: usize, is_new: bool) {
         self.unfinished = match self.unfinished {
             _ if bytes == 0 => None,
-            // Do not count so few bytes as progress: single bytes must not extend the time limit.
+            // Do not count so few bytes as progress: a client that sends one byte at a time must
+            // not extend the time limit.
             Some(earlier) if !is_new && bytes < earlier.1 + MIN_PROGRESS => Some(earlier),
             _ => Some((now.into(), bytes)),
         };

@@ -69,7 +69,7 @@ impl Connection {
         let handshake = self.shared.handshake();
         handshake.warnings.give(handshake.handshakes_full(status));
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
-        // The number of lingering sockets is limited too. Above that limit, only as much of the
+        // The number of lingering sockets is also limited. Above that limit, only as much of the
         // response is sent as fits into the socket now.
         if self.place == SocketKind::Outside {
             self.writer.prepare_final_write();

@@ -144,9 +144,9 @@ impl ServerHandshake<'_> {
         self.check_address(&request, is_mounted)?;
         let untrusted_proxy = untrusted_proxy(&request, options);
         let session = SessionRequest::of(&request).filter(|_| self.has_sessions);
-        // A full server rejects the request before it calls the hook, which may be expensive. The
-        // client's user is known only after the hook, so a session of any user counts as replaced
-        // here. Admission checks the limits again with that user.
+        // A full server rejects the request before it calls the hook, because the hook may be
+        // expensive. The client's user is known only after the hook, so a session of any user
+        // counts as replaced here. Admission checks the limits again with that user.
         let replaced = self.replaced_by(session.as_ref(), |_| true);
         let address = options.address(request.peer);
         let allowed = self.lifecycle.check(address, &options.admission, replaced);

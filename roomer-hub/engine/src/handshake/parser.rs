@@ -24,7 +24,7 @@ impl RequestParser {
         self.head.extend_from_slice(bytes);
         // Parse the first bytes so that anything other than HTTP is rejected immediately, and parse
         // again when the head is complete. Parsing on each call would take quadratic time if a
-        // client sends single bytes.
+        // client sends one byte at a time.
         if is_first || contains_end(&self.head[scan_from..]) {
             match parse(&self.head, options.max_headers) {
                 Ok(Some((size, head))) => {

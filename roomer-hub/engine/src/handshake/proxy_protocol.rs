@@ -39,8 +39,8 @@ impl ProxyHeader {
     pub(crate) fn bytes_needed(&self) -> usize {
         let have = self.0.len();
         match self.0.first() {
-            // Read single bytes: the line may now end at any byte, and the bytes after it belong to
-            // the client.
+            // Read one byte at a time: the line may now end at any byte, and the bytes after it
+            // belong to the client.
             Some(b'P') if have >= MIN_LINE => 1,
             Some(b'P') | None => MIN_LINE - have,
             // Use at least 1, since a read into an empty buffer would look like the end of the stream.

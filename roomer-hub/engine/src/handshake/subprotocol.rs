@@ -18,7 +18,7 @@ impl Subprotocols {
     /// Adds a name. Returns false if it is invalid.
     pub(crate) fn add(&mut self, name: &str) -> bool {
         let is_token = !name.is_empty() && name.bytes().all(is_token_char);
-        // The response repeats the selected name, which must therefore not be a token.
+        // The response repeats the selected name, so the name must not be a token.
         let is_valid = is_token && !name.starts_with(TOKEN_PREFIX);
         if is_valid {
             self.0.push(name.to_owned());

@@ -11,7 +11,7 @@ use crate::timer::{Timer, TimerQueue};
 /// The interval between a drain's steps, each of which closes some connections.
 pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(50);
 
-/// The result of a drain: how a server's connections ended.
+/// The result of a drain: the numbers of connections closed in time and aborted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {

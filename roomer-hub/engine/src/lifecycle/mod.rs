@@ -27,7 +27,7 @@ struct State {
     since: Option<Duration>,
     /// The number of connections that the drain has closed so far.
     closed_so_far: u64,
-    /// How connections have ended since the drain began.
+    /// The numbers of connections that have ended since the drain began.
     report: DrainReport,
     /// The number of futures waiting for the drain.
     drains: usize,

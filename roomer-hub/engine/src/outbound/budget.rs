@@ -55,7 +55,7 @@ impl MemoryBudget {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Returns true if usage may exceed the limit, which makes an exact count worthwhile.
+    /// Returns true if usage may exceed the limit, so that an exact count is worthwhile.
     pub(crate) fn may_exceed(&self) -> bool {
         // `held` counts shared buffers more than once, so it is never lower than the actual usage.
         self.held() > self.limit && {

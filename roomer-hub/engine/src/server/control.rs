@@ -2,9 +2,9 @@
 //!
 //! Connections are identified by their ids, given as a [`ConnId`] or as text. For an unknown id,
 //! methods return `false`. In a [cluster](crate::Builder::cluster), rooms and members are those of
-//! all nodes, and an id may belong to another node. For such an id, `true` means only that its node
-//! is live, and not that the connection exists. [`conn`], [`conns`], rules and hooks are limited to
-//! this node's own connections.
+//! all nodes, and an id may belong to another node. For an id of another node, `true` means only
+//! that its node is live, and not that the connection exists. [`conn`], [`conns`], rules and hooks
+//! are limited to this node's own connections.
 //!
 //! [`conn`]: Server::conn
 //! [`conns`]: Server::conns
@@ -229,7 +229,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
+    /// Returns an [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
     pub fn set_info(
         &self,
         conn: impl AsRef<str>,

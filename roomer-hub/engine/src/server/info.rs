@@ -51,7 +51,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
+    /// Returns an [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
     pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<(), InfoTooLong> {
         let info = InfoTooLong::check(info.into(), self.server.0.options())?;
         self.server.0.command(Command::SetInfo { conn: self.info.key, info: info.as_ref() });
@@ -65,7 +65,7 @@ impl User {
     ///
     /// # Errors
     ///
-    /// [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
+    /// Returns an [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
     pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<usize, InfoTooLong> {
         let info = InfoTooLong::check(info.into(), self.server.0.options())?;
         // Other nodes interpret an empty text as a removal of the info.

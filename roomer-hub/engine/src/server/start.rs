@@ -17,9 +17,9 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if an option was set that needs clients' addresses, the listener has none, and no
-    /// proxy at a Unix socket is [trusted](crate::Builder::trust_proxy) to report them; or if
-    /// [`proxy_protocol`](crate::Builder::proxy_protocol) is combined with TLS.
+    /// Returns `InvalidInput` if an option was set that needs clients' addresses, the listener has
+    /// none, and no proxy at a Unix socket is [trusted](crate::Builder::trust_proxy) to report
+    /// them; or if [`proxy_protocol`](crate::Builder::proxy_protocol) is combined with TLS.
     pub fn start_listening(&self, has_addresses: bool, is_tls: bool) -> io::Result<()> {
         let options = self.0.options();
         if is_tls && options.handshake.proxy_protocol {

@@ -12,7 +12,7 @@ use futures_rustls::rustls::{self, ServerConfig};
 ///
 /// # Errors
 ///
-/// [`TlsFileError`] if a file cannot be read or used. The text names the file.
+/// Returns a [`TlsFileError`] if a file cannot be read or used. The text names the file.
 pub fn tls_config(
     certificate: impl AsRef<Path>,
     key: impl AsRef<Path>,

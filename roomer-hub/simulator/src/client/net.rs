@@ -193,7 +193,7 @@ impl Net {
         end.in_flight.clear();
     }
 
-    /// Cuts a connection, which both ends notice. Data in flight in either direction is lost.
+    /// Cuts a connection. Both ends notice the cut. Data in flight in either direction is lost.
     pub fn cut(&mut self, number: usize) {
         let now = self.world.now();
         let rng = &mut self.rng;

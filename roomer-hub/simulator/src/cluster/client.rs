@@ -275,7 +275,7 @@ impl Client {
         }
     }
 
-    /// Records that this client's node reports the messages of a node in a room as lost.
+    /// Records that this client's node reports messages from a node in a room as lost.
     pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
         self.expected.allow_loss_in(node, room);
         // If a member has already left, its departure is the only sign that its last messages were

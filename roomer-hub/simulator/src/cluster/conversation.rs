@@ -21,7 +21,7 @@ pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
         setup.late_interest = 0;
     }
     if kind != Kind::Faulty || !random.one_in(4) {
-        // Small limits cause losses, which would hide bugs in the choice of homes.
+        // Small limits cause losses, and these would hide bugs in the choice of homes.
         setup.journal_bytes = 1 << 20;
         setup.journal_ms = 10_000;
         setup.backlog_bytes = 4 << 20;

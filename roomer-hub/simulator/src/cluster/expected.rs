@@ -61,7 +61,7 @@ impl Expected {
         }
     }
 
-    /// Records that the receiver's node reports the messages of a node in a room as lost.
+    /// Records that the receiver's node reports messages from a node in a room as lost.
     pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
         let streams = self.0.iter_mut().filter(|((_, own), _)| *own == Some(room));
         let streams = streams.map(|(_, stream)| stream).filter(|stream| stream.node == node);
@@ -80,7 +80,7 @@ impl Expected {
         }
     }
 
-    /// Records that the outstanding messages of a node in a room need not arrive.
+    /// Records that the outstanding messages from a node in a room need not arrive.
     pub fn expect_no_more(&mut self, node: NodeId, room: usize) {
         self.0.retain(|(_, own), stream| *own != Some(room) || stream.node != node);
     }

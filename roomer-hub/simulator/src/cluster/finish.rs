@@ -153,7 +153,7 @@ impl World {
         self.run(DELIVERED)?;
         if self.overflows() > overflows {
             // Because of the plan's small limits, messages were lost. `check` has verified that
-            // clients notice such a loss.
+            // clients notice the loss.
             self.run(AGREED)?;
             return self.agree();
         }

@@ -1,5 +1,5 @@
 //! Records disturbances between pairs of nodes. If one node declares the other dead or loses its
-//! messages without such a disturbance, it is a bug.
+//! messages without a disturbance, it is a bug.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -148,7 +148,7 @@ impl World {
                 pair.reset_at = now;
                 let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
                 let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
-                // After such a disturbance, the stream may restart for any reason.
+                // After a disturbance, the stream may restart for any reason.
                 if is_recent(pair.trouble) || has_died || has_overflow {
                     return Ok(());
                 }

@@ -244,8 +244,8 @@ impl World {
             ensure!(subject != Subject::Node(STRANGER), "node {index} talks to a stranger");
             for to in 0..self.nodes.len() {
                 let is_for_all = subject == Subject::All;
-                // Some brokers send a node's messages back to the node, which must ignore them. The
-                // model does so in a third of the plans.
+                // Some brokers send a node's messages back to the node. The node must ignore them.
+                // The model does so in a third of the plans.
                 let is_echo = to == index && !self.setup.seed.is_multiple_of(3);
                 if is_echo || !(is_for_all || subject == Subject::Node(self.nodes[to].id)) {
                     continue;

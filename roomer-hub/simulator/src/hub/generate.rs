@@ -115,7 +115,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
             plan.handlers.push(Handler { event, commands });
         }
     }
-    // Generate crowds rarely, since such a plan takes much longer than any other.
+    // Generate crowds rarely, since a plan with a crowd takes much longer than any other.
     if source.one_in(96) {
         crowd(source, &mut plan);
         return plan;
@@ -277,8 +277,8 @@ impl Swarm {
             Broadcast => {
                 let (from, room) = (self.from(source, in_handler), source.pick(&self.rooms));
                 let (event, payload) = (self.command_event(source), self.payload(source));
-                // Usually exclude the sender, as the original does, but sometimes exclude another
-                // member.
+                // Usually exclude the sender, as the Go original does, but sometimes exclude
+                // another member.
                 let except = if source.one_in(3) { self.from(source, in_handler) } else { from };
                 Step::Broadcast { from, except, room, event, payload }
             }

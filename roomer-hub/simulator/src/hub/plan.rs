@@ -46,7 +46,7 @@ pub struct Handler {
     pub commands: Vec<Step>,
 }
 
-/// How the connections that are left end, after all other checks.
+/// The way in which the remaining connections end, after all other checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Gone,

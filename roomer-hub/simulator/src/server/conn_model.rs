@@ -56,8 +56,8 @@ pub struct ConnModel {
     /// True if the last input and the last ping occurred in the same poll, so their order is
     /// unknown.
     pub is_ping_order_unknown: bool,
-    /// What has become of the end of the client's stream; `None` as long as the client has not
-    /// ended it.
+    /// The progress of the end of the client's stream; `None` as long as the client has not ended
+    /// it.
     pub end: Option<End>,
     /// The position in the client's bytes at which its close frame ends.
     pub closes_at: Option<u64>,

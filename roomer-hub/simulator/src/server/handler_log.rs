@@ -65,7 +65,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that the engine passes the answer of a rule to the hub.
+    /// Checks that the engine passes a rule's answer to the hub.
     fn check_answered(
         &mut self,
         at: usize,
@@ -188,7 +188,7 @@ impl Harness<'_> {
                     self.marks.mark(crowd > 2, Mark::PanicInCrowd);
                     return self.check_panicked(at, journal, "handler failed");
                 }
-                // A raw message is not an input of the hub, so there is no entry in the journal.
+                // A raw message is not an input to the hub, so there is no entry in the journal.
                 LogEntry::Raw { by, payload, taken } => self.check_raw(by, payload, taken)?,
                 action => {
                     let entry = journal.next();

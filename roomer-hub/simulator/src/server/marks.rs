@@ -139,7 +139,7 @@ impl Marks {
         self.0 |= 1 << (Mark::BadReservedBits as u8 + violation as u8);
     }
 
-    /// Sets the marks for the answer of a rule.
+    /// Sets the marks for a rule's answer.
     pub fn rule(&mut self, about: Permission, is_allowed: bool, has_waited: bool) {
         let denied = match about {
             Permission::Join => Mark::JoinDenied,

@@ -119,7 +119,7 @@ pub fn must_hold(plan: &Plan) {
     }
 }
 
-/// Shrinks a failing plan and returns a report: the fault, the inputs of the hub, the bytes that
+/// Shrinks a failing plan and returns a report: the fault, the inputs to the hub, the bytes that
 /// each connection has received, and the plan as a test.
 pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
     let (mut text, mut plan) = (String::new(), plan.clone());

@@ -84,8 +84,8 @@ impl Application {
                 if RuleAnswers::has(answers.waits, digest) {
                     call.pause(&clock, wait).await;
                 }
-                // Set this before the rule answers: the action may panic, which must not count as a
-                // dropped call.
+                // Set this before the rule answers: the action may panic, and the panic must not
+                // count as a dropped call.
                 call.is_finished = true;
                 call.application.answer(&answers, digest, &call.conn, by)
             }

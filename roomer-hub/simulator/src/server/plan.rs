@@ -52,7 +52,7 @@ pub struct Setup {
     pub flush: Option<Flush>,
     /// A bit set of the slots whose clients answer neither pings nor close frames.
     pub mute: u32,
-    /// How the connections that are left at the end of the plan end.
+    /// The way in which the connections end that are still open after the last step.
     pub ending: Ending,
 }
 

@@ -43,12 +43,12 @@ pub enum Meaning {
 }
 
 impl Traffic {
-    /// Returns the next item. `None` unless the server has read all of it.
+    /// Returns the next item, or `None` if the server has not read all of it.
     pub fn peek(&self, read: u64) -> Option<Meaning> {
         self.pending.front().filter(|sent| sent.at <= read).map(|sent| sent.meaning)
     }
 
-    /// Removes and returns the next item. `None` unless the server has read all of it.
+    /// Removes and returns the next item. Returns `None` if the server has not read all of it.
     pub fn next(&mut self, read: u64) -> Option<Sent> {
         self.peek(read)?;
         self.pending.pop_front()

@@ -1,5 +1,5 @@
 //! The application under test: handlers, hooks and `authorize`. Their actions are recorded in one
-//! log, together with the inputs of the hub, in the order in which they occur.
+//! log, together with the inputs to the hub, in the order in which they occur.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -80,7 +80,7 @@ pub enum Event {
     },
 }
 
-/// An action of the application. It must cause the next input of the hub.
+/// An action by the application. It must cause the next input of the hub.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     ToRoom { room: &'static str, payload: &'static [u8] },

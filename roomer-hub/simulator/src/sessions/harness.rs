@@ -291,7 +291,8 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
-    /// Returns the session that is attached to a socket. `None` if it was detached, moved or ended.
+    /// Returns the session that is attached to a socket, or `None` if it was detached, moved or
+    /// ended.
     pub fn session_on(&self, at: usize) -> Option<usize> {
         let session = self.sockets[at].session?;
         (self.sessions[session].place == Place::Socket(at)).then_some(session)

@@ -43,7 +43,7 @@ pub struct Setup {
     pub announces_away: bool,
 }
 
-/// How a plan ends, after all clients have reconnected.
+/// The way in which a plan ends, after all clients have reconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The clients close their connections.
@@ -190,7 +190,7 @@ pub enum AckKind {
     Flood(u8),
 }
 
-/// How a socket fails.
+/// A failure of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
     /// The server's reads and writes fail.

@@ -256,7 +256,7 @@ impl Socket {
         self.read.1.max(self.relieved)
     }
 
-    /// Returns the next frame of the client. `None` unless the server has read all of it.
+    /// Returns the client's next frame, or `None` if the server has not read all of it.
     pub fn front_meaning(&self) -> Option<Meaning> {
         let sent = self.outgoing.front().filter(|sent| sent.end <= self.peer.bytes_read());
         sent.map(|sent| sent.what.clone())

@@ -236,7 +236,7 @@ fn messages_that_cannot_be_sent_are_rejected_at_once() {
     assert_eq!(client.join(now, "lobby"), Err(JoinError::Closed));
 }
 
-/// Otherwise such a message could never be sent.
+/// If an empty queue enforced its limit, a longer message could never be sent.
 #[test]
 fn an_empty_queue_accepts_one_message_above_its_limit() {
     both(|seed, options| {

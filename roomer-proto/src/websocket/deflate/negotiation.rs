@@ -50,8 +50,8 @@ impl Agreement {
     ///
     /// # Errors
     ///
-    /// [`WrongAnswer`] if the response lacks one of the two offered parameters, or contains a
-    /// parameter other than these and the server's window.
+    /// Returns a [`WrongAnswer`] if the response lacks one of the two offered parameters, or
+    /// contains a parameter other than these and the server's window.
     pub fn confirm<'a>(
         lines: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Option<Self>, WrongAnswer> {

@@ -40,8 +40,8 @@ impl Buckets {
     /// Counts an action. Returns the time at which the rate permits it.
     ///
     /// Uses the generic cell rate algorithm: each action moves the time forward by its share of a
-    /// second. Since the server handles the packets of a client one at a time, an action waits for
-    /// at most one share.
+    /// second. Since the server handles a client's packets one at a time, an action waits for at
+    /// most one share.
     pub(crate) fn reserve(
         &self,
         rule: usize,

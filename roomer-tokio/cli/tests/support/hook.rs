@@ -40,7 +40,7 @@ impl Asked {
     }
 }
 
-/// What the service does with a request.
+/// The service's reaction to a request.
 pub enum Reply {
     Json(u16, Value),
     /// Sends these bytes, which include the head, and keeps the connection open.

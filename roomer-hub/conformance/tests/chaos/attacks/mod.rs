@@ -1,4 +1,4 @@
-//! Tests single attacks on a server process. The limits on memory, descriptors and CPU time are
+//! Tests individual attacks on a server process. The limits on memory, descriptors and CPU time are
 //! measured from outside the process.
 //!
 //! The limits on memory are valid for any allocator: each is far above what the server needs and an

@@ -22,8 +22,8 @@ use crate::chaos::view::{ROOT, RoomState};
 const ROOMS: usize = 8;
 
 /// With these options, the server must be able to resume every session: a session outlasts each
-/// disconnection, and keeps all packets that the client misses. The server considers a silent
-/// client lost after three seconds, which happens often.
+/// disconnection, and keeps all packets that the client misses. The server considers a client lost
+/// after three seconds of silence. This happens often.
 const OPTIONS: &str = "handshake=60000 ping=1000 pong=3000 write=2000 close=4000 backlog=8388608 \
     window=120000 keep=67108864 detached=10000 requests=1";
 

@@ -45,8 +45,8 @@ impl Core {
             }
         }
         if let Some(state) = &mut self.cluster {
-            // A peer's arrival or departure has an effect for each of the peer's members. Free most
-            // of the memory of such a long list.
+            // A peer's arrival or departure has an effect for each of the peer's members, so the
+            // list may have been long. Free most of its memory.
             effects.shrink_to(64);
             state.effects = effects;
         }

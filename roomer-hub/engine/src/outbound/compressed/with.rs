@@ -47,8 +47,8 @@ impl CompressedBatch {
 
     /// Returns the compressed form of a part that consists of whole frames.
     pub(crate) fn part(&self, plain: &Bytes) -> Bytes {
-        // If two threads need the form at the same time, the second waits for the first, which is
-        // faster than compressing the same bytes again.
+        // If two threads need the form at the same time, the second waits for the first, because
+        // waiting is faster than compressing the same bytes again.
         let form = self.0.form.get_or_init(|| Form::of(&self.0.frames, self.0.threshold));
         let start = plain.as_ptr().addr() - self.0.frames.as_ptr().addr();
         // A part that does not consist of whole frames stays plain, since each receiver also

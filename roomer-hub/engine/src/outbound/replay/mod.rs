@@ -18,8 +18,8 @@ use crate::outbound::chunk::{Chunk, frame_len};
 /// The size of one segment's entry in the log, in bytes.
 const SEGMENT: usize = size_of::<Segment>();
 
-/// Chunks smaller than this are copied, which takes fewer instructions than acquiring and releasing
-/// a reference.
+/// Chunks smaller than this are copied, because a copy takes fewer instructions than acquiring and
+/// releasing a reference.
 pub(crate) const MIN_SHARED: usize = 256;
 
 /// Chunks for a single connection are copied if they are smaller than this. Otherwise, each would

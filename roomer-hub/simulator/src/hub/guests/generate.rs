@@ -111,7 +111,7 @@ fn swarm(source: &mut impl Source, plan: &Plan) -> Swarm {
     Swarm { kinds, rooms, events, guests }
 }
 
-/// Returns a guest's id number. Each tag has only a few ids, which makes collisions likely.
+/// Returns a guest's id number. Each tag has only a few ids, so collisions are likely.
 fn any_guest(source: &mut impl Source) -> u16 {
     let tag = source.below(TAGS.into()) as u16;
     tag * IDS_PER_TAG + source.below(3) as u16

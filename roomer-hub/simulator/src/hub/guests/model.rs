@@ -53,7 +53,7 @@ impl Abroad {
 }
 
 impl Model {
-    /// Returns the peer of a guest. `None` if the guest is not in any room.
+    /// Returns the peer of a guest, or `None` if the guest is not in any room.
     pub fn peer_of_guest(&self, id: u16) -> Option<u8> {
         let mut guests = self.rooms.iter().flat_map(|room| &room.abroad.guests);
         guests.find(|guest| guest.1 == id).map(|guest| guest.0)

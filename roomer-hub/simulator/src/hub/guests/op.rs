@@ -18,7 +18,7 @@ pub fn key(peer: u8) -> PeerKey {
     PeerKey::new(KEYS[usize::from(peer)])
 }
 
-/// Returns the number of the peer with this key. `None` if there is no such peer.
+/// Returns the number of the peer with this key, or `None` if there is no such peer.
 pub fn number(key: PeerKey) -> Option<u8> {
     KEYS.iter().position(|known| usize::from(*known) == key.index()).map(|at| at as u8)
 }

@@ -60,7 +60,7 @@ impl Api {
                 event.len()
             )));
         }
-        // Clients would take such an event for one of the protocol's own.
+        // Clients would mistake an event with a reserved name for one of the protocol's own.
         match is_built_in(event) || event.starts_with("roomer:") {
             true => {
                 Err(Error::invalid(format!("the event {event:?} is reserved for the protocol")))

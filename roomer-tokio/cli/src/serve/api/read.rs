@@ -37,7 +37,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
     ]
 }
 
-/// Returns the route for a single connection. `manage` adds another method to it.
+/// Returns the route for one connection. `manage` adds another method to it.
 pub(super) fn connection_route() -> MethodRouter<Arc<Api>> {
     get(connection)
 }

@@ -21,7 +21,7 @@ use crate::serve::config::rooms::ApiRight;
 /// The maximum number of rooms to which one request sends.
 const MAX_ROOMS: usize = 100;
 
-/// The room in which messages to single connections are sent.
+/// The room in which messages to individual connections are sent.
 const ROOT: &str = "root";
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {

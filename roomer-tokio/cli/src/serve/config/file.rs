@@ -146,7 +146,8 @@ fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
     Ok(match value {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.as_str().into()),
-        // The parser removes the prefix of such a number, so its digits would be read as decimal.
+        // The parser removes the prefix of a hexadecimal, octal or binary number, so its digits
+        // would be read as decimal.
         DeValue::Integer(_) => return Err("write the number in decimal digits".into()),
         // Keep the number as text: it depends on the option which numbers are valid.
         DeValue::Float(number) => Raw::Number(number.as_str().into()),

@@ -110,7 +110,7 @@ choice! {
 }
 
 choice! {
-    /// What the members of a room learn about each other.
+    /// The information that the members of a room receive about each other.
     Presence { Full = "full", Count = "count", Off = "off" }
 }
 

@@ -238,8 +238,8 @@ impl Connection {
     /// Explains the text of -ERR to the operator.
     fn explain(&self, text: &str) -> String {
         let is = |prefix: &str| {
-            // Use `get` instead of indexing, which would panic if the prefix's length is not a
-            // character boundary of the text.
+            // Use `get`, because indexing would panic if the prefix's length is not a character
+            // boundary of the text.
             text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
         if is("authorization violation") {
