@@ -131,7 +131,9 @@ export interface ClientEvents<E> {
     room: [room: Room<E>];
 }
 
-/** A room's events other than messages. Peers cannot send them; they cause them only by joining, leaving and changing. */
+/**
+ * A room's events other than messages. Peers cannot send these events, and cause them only by joining, leaving and changing.
+ */
 export interface RoomEvents {
     /** The client has entered the room for the first time. */
     open: [];

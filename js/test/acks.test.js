@@ -10,7 +10,7 @@ import { connect } from "../src/index.js";
 import { createClock, createServer } from "../src/testkit/index.js";
 import { code, microtasks, setUp } from "./support/kit.js";
 
-/** The application's calls. */
+/** The calls by which the application joins or leaves the room. */
 const CALLS = {
     join: (client) => void client.join("lobby"),
     leave: (client) => void client.rooms().find(({ name }) => name === "lobby")?.leave()

@@ -8,9 +8,9 @@
  * Bugs that were planted and found, all by seed 1,199 except the one named: an ambiguous acknowledgement applied immediately; a
  * leave_ack mistaken for a rejection; a join_ack after the client's own leave applied; held packets never released, or released
  * in the wrong order (seed 8,723); messages to a room from which the client was removed counted as arrived; a queue sent before
- * its room opens; unconfirmed messages not reported after a cut; the queue of a closed room not reported; messages of one
- * connection confirmed by the next; an answer that confirms packets sent after its probe; a leave that does not wait for the end
- * of its turn; an id kept across connections; 1008 always final; members of the last connection kept.
+ * its room opens; unconfirmed messages not reported after a cut; the queue of a closed room not reported; messages from one
+ * connection confirmed by the next; an answer that confirms packets sent after its probe; a leave that does not wait for the
+ * end of its turn; an id kept across connections; 1008 always final; members of the last connection kept.
  *
  * In sessions, by seed 3,834: the count of received packets restarts on resumption, or is one too low; handled packets are sent
  * again; no probe on resumption, or (by the plan below) before a retransmitted leave; the loss of a session is not reported;

@@ -46,7 +46,7 @@ pub(crate) enum NoticeKind {
     /// A change to the subject's info, sent only to the subject, in a room that does not show other
     /// members.
     Own,
-    /// The number of members.
+    /// The number of members, in a room that does not list them.
     Count,
 }
 

@@ -62,7 +62,7 @@ fn too_many_bytes_that_wait_cost_the_first_messages_alone() {
     net.run(2000);
     assert_eq!(messages(&mut net, 1 - from, 1), texts, "those of the other node");
     assert_eq!(messages(&mut net, from, 1), texts, "those of the home");
-    // The second member receives the messages of both nodes.
+    // The second member receives the messages from both nodes.
     let heard = messages(&mut net, from, 2);
     let lost = 2 * texts.len() - heard.len();
     assert!((1..texts.len()).contains(&lost), "{heard:?}");

@@ -157,7 +157,7 @@ function createApp(client, world, plain) {
     const ids = new Set();
     /** The messages that the server has sent to the client, by the client's id. */
     const said = new Map();
-    /** The messages of the server that have arrived, by the client's id. */
+    /** The messages from the server that have arrived, by the client's id. */
     const heard = new Map();
     /** The rooms from which the server may remove the client. */
     const disturbed = new Set();

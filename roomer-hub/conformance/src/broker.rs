@@ -29,7 +29,6 @@ pub fn nats_servers() -> Vec<PathBuf> {
 
 /// A running broker.
 pub trait Broker {
-    /// Kills the process.
     fn kill(&mut self);
 
     /// Sends the process a signal.
@@ -77,7 +76,7 @@ impl fmt::Display for BrokerKind {
     }
 }
 
-/// The output lines of a process, as far as they have been read.
+/// The output lines of a process that have been read so far.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<String>>);
 

@@ -1,7 +1,7 @@
 //! A soak test of a cluster whose nodes are processes. The nodes and the broker are killed,
 //! suspended and restarted.
 //!
-//! Every client checks what it receives: joins and leaves alternate, messages of the same sender
+//! Every client checks what it receives: joins and leaves alternate, messages from the same sender
 //! are in order, and if a message is missing, its sender has left and rejoined. At the end, all
 //! nodes must agree. `ROOMER_CHAOS_SECONDS=60 ROOMER_CHAOS_SEED=8` runs longer, with the faults in
 //! another order.

@@ -13,7 +13,7 @@
 //! | [`scripted`] | plans for the client against a scripted server |
 //! | [`server`] | plans for the whole server, checked byte by byte |
 //! | [`sessions`] | plans for sessions that outlive their sockets |
-//! | [`runner`] | runs many seeds on all cores |
+//! | [`runner`] | the parallel execution of many seeds |
 //! | [`simulation`] | the trait that the runner uses to run a seed and explain a failure |
 //! | [`random`] | the source of the choices in a plan: a seed, or a fuzzer's bytes |
 //! | [`shrink`] | delta debugging, which makes failing plans short and simple |

@@ -23,7 +23,7 @@ const SETUP: Setup = Setup {
 };
 
 /// The home returned a message to its sender for a younger home, which stopped. It then placed the
-/// next message of the same node.
+/// next message from the same node.
 #[test]
 fn a_home_that_has_returned_a_message_places_no_later_one() {
     must_hold(&Plan {

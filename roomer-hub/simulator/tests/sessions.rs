@@ -153,8 +153,9 @@ fn an_overtaken_return_does_not_keep_its_session() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seeds 1053089 and 1106304: the message of a client stalls, but its full socket still accepts
-/// bytes, when its session is closed or shortly before. The client has not lost its network.
+/// Seeds 1053089 and 1106304: a message from a client stalls, but the client's full socket still
+/// accepts bytes, when its session is closed or shortly before. The client has not lost its
+/// network.
 #[test]
 fn a_full_socket_that_accepts_bytes_shows_that_the_network_works() {
     for at_once in [false, true] {

@@ -182,7 +182,7 @@ impl Cluster {
         if peer.liveness != Liveness::Foreign && peer.key.is_none() {
             peer.liveness = Liveness::Foreign;
             peer.outgoing = None;
-            // If a later heartbeat has a common version, the stream starts over.
+            // If a later heartbeat has a version that both nodes support, the stream starts over.
             peer.incoming.reset();
             self.report(Event::Foreign { node, version });
         }

@@ -86,13 +86,13 @@ pub enum Event {
         /// The room's name.
         room: ByteString,
     },
-    /// A message has arrived.
+    /// A message from another client or from the server has arrived.
     Message(Message),
     /// A message that is not a packet has arrived, sent by a handler on the server.
     Raw(Bytes),
     /// A message that the client had accepted from the application may not have arrived.
     Lost(Undelivered),
-    /// A request of this client has been answered or has failed.
+    /// A request from this client has been answered or has failed.
     Answered {
         /// The number that identifies the request.
         request: RequestId,
@@ -101,7 +101,7 @@ pub enum Event {
     },
     /// A request from another client or the server, which the application must answer.
     Request(Request),
-    /// The server rejected a packet of this client.
+    /// The server rejected a packet from this client.
     Error(ServerError),
     /// The client's login is about to expire. Answer with [`Client::renew`](super::Client::renew).
     Expiring {

@@ -35,7 +35,7 @@ pub(super) enum Kind {
     Probe,
     /// A new token for an expiring login.
     Token,
-    /// The client's info.
+    /// New info for the client.
     Info,
     /// A request to another client or the server, by number.
     Request(u64),

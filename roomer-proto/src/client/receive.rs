@@ -146,7 +146,7 @@ impl Client {
         }
     }
 
-    /// Handles the first packet of a plain server, which is any packet other than `hello`.
+    /// Handles the first packet from a plain server, which is any packet other than `hello`.
     fn plain(&mut self, now: Duration) {
         if self.session.is_some() {
             self.end_session(now);

@@ -39,7 +39,7 @@ pub(super) struct Requests {
     pub(super) open: BTreeSet<ByteString>,
 }
 
-/// A request of this client that has not been answered yet.
+/// A request from this client that has not been answered yet.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) due: Duration,

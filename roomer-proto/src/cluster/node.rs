@@ -84,7 +84,7 @@ impl FromStr for NodeId {
 pub enum Subject {
     /// All nodes of the cluster.
     All,
-    /// One node alone.
+    /// The node with this id.
     Node(NodeId),
 }
 

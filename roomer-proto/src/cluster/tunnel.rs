@@ -92,7 +92,7 @@ pub struct TunnelRequest<'a> {
     pub received: u64,
     /// True if the client may send compressed messages.
     pub sends_compressed: bool,
-    /// True if the client accepts compressed messages of any node.
+    /// True if the client accepts compressed messages from any node.
     pub takes_compressed: bool,
     /// The client's address, if known.
     pub address: Option<SocketAddr>,

@@ -39,8 +39,8 @@ impl Tag {
     /// Returns the tag for a number: its last 16 decimal digits.
     #[must_use]
     pub fn from_number(number: u64) -> Self {
-        // A 64-bit number has up to 20 digits, but two open requests of one client never differ by
-        // a multiple of 10^16, so their last 16 digits differ.
+        // A 64-bit number has up to 20 digits, but two open requests from one client never differ
+        // by a multiple of 10^16, so their last 16 digits differ.
         let mut rest = number % 10_u64.pow(Tag::MAX_LEN as u32);
         let mut digits = [b'0'; Tag::MAX_LEN];
         let mut start = Tag::MAX_LEN;

@@ -95,7 +95,8 @@ impl FrameHead {
     }
 }
 
-/// Returns the length of the header at the start of `bytes`, as far as the available bytes determine it.
+/// Returns the length of the header at the start of `bytes`, or a lower bound if the available
+/// bytes do not determine it.
 #[inline]
 pub(super) fn header_len(bytes: &[u8]) -> usize {
     let Some(second) = bytes.get(1) else { return 2 };

@@ -8,9 +8,9 @@
 //! | `input` | lines of standard input |
 //! | `failure` | failures and their exit codes |
 //! | `stop` | waits for the signal that ends a command |
-//! | `serve` | runs a server: its configuration, its listeners, its log |
+//! | `serve` | a server: its configuration, its listeners, its log |
 //! | `tail`, `send`, `request`, `members`, `talk` | one command each |
-//! | `decode` | prints captured bytes as packets: `decode/source` finds the bytes, `decode/packets`
+//! | `decode` | the printing of captured bytes as packets: `decode/source` finds the bytes, `decode/packets`
 //! reads them |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "output is the program's purpose")]
 

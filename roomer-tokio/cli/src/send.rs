@@ -67,7 +67,7 @@ struct Sender<'a> {
 
 impl Sender<'_> {
     /// Sends each line of standard input, and returns the number of lines. Events are read at the
-    /// same time: the input may never end, and messages of other clients would push errors out of
+    /// same time: the input may never end, and messages from other clients would push errors out of
     /// the buffer.
     async fn lines(&mut self, event: &str) -> Result<u64, Failure> {
         let mut input = BufReader::new(tokio::io::stdin());

@@ -13,7 +13,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `options` | the command line |
-//! | `wire` | encodes a client's frames, and the stamp in a payload |
+//! | `wire` | the encoding of a client's frames and of the stamp in a payload |
 //! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, opening, and precise
 //! timers |
 //! | `process` | the CPU time and the memory of a process |

@@ -39,7 +39,7 @@ pub struct Out<'n> {
 }
 
 impl Out<'_> {
-    /// Sends a packet. It is written immediately, as far as the socket accepts it.
+    /// Sends a packet. Immediately writes as many of its bytes as the socket accepts.
     pub fn send(&mut self, conn: usize, packet: &PacketRef<'_>) {
         let pending = &mut self.pending[conn];
         if !pending.is_empty() {

@@ -37,7 +37,7 @@ pub fn listed(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     quoted(payload).filter(|id| id.len() == ConnId::LEN)
 }
 
-/// Returns all strings in a payload. They are the ids: these contain no escapes, and the
+/// Returns all strings in a payload. All of them are ids, which contain no escapes, and the
 /// generator's connections have neither info nor users.
 fn quoted(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     payload.split(|byte| *byte == b'"').skip(1).step_by(2)

@@ -54,7 +54,6 @@ impl Process {
         Process { addr, child, output }
     }
 
-    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -17,8 +17,8 @@ fn depart(mut client: Client, way: u32) -> Option<Client> {
             return Some(client);
         }
         1 => client.reset(),
-        // The connection closes while joins are in flight. They must not leave a stale member in
-        // the room.
+        // The connection closes while joins are in flight. These joins must not leave a stale
+        // member in the room.
         2 => client.send(&wire::to_room("square", "join", b"").repeat(5)),
         _ => client.send(&wire::close(1000, "")),
     }

@@ -144,7 +144,7 @@ impl Recorder {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Waits until the server has handled all messages that were sent so far.
+    /// Waits until the server has handled all messages that have been sent so far.
     fn fence(&mut self, step: usize) {
         let mark = format!("fence {step}.");
         let to_oneself = wire::to_client(&self.id.clone(), "", "fence", mark.as_bytes());

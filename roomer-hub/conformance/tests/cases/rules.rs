@@ -1,4 +1,4 @@
-//! Tests, rule by rule, how the packets of clients and the untrusted fields in them are handled.
+//! Tests, rule by rule, how packets from clients and the untrusted fields in them are handled.
 
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;

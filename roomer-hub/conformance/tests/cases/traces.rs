@@ -56,7 +56,7 @@ impl Visit for Heard {
 /// one.
 static LISTENERS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
 
-/// All spans that were created so far. The thread-local below contains those that the current
+/// All spans that have been created so far. The thread-local below contains those that the current
 /// thread has entered.
 static SPANS: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
 

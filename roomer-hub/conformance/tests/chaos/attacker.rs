@@ -26,7 +26,7 @@ const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 /// A step of a script.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Sends these bytes, as far as the socket accepts them.
+    /// Sends as many of these bytes as the socket accepts, and the rest later.
     Send(Vec<u8>),
     /// Sends the bytes one by one, and pauses before each of them.
     Trickle(Vec<u8>, Duration),
@@ -161,7 +161,7 @@ impl Attacker {
     }
 }
 
-/// Sends bytes, as far as the socket accepts them. Returns true if some are left.
+/// Sends as many bytes as the socket accepts. Returns true if some are left.
 fn send(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     match stream.write(bytes) {
         Ok(size) => {

@@ -218,8 +218,8 @@ impl DeliveryLog {
         }
     }
 
-    /// Compares the packets that a member has received with the log, as far as they are in the log
-    /// already.
+    /// Compares the packets that a member has received with the log, up to the first that is not in
+    /// the log yet.
     pub(super) fn follow(&mut self, who: ClientIndex, cursor: &mut LogCursor) {
         let Some(log) = self.logs.get(&cursor.room) else { return };
         if cursor.place.is_none() {

@@ -146,7 +146,7 @@ impl Peer {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Resets the connection.
+    /// Closes the connection with a TCP reset.
     pub(super) fn reset(self) {
         reset(&self.stream);
     }

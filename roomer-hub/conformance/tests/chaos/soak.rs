@@ -1,4 +1,4 @@
-//! A soak test with attackers. They run next to honest clients on the same server, and all actions
+//! A soak test with attackers. These run next to honest clients on the same server, and all actions
 //! are generated from a seed.
 
 use std::collections::{BTreeSet, HashMap};

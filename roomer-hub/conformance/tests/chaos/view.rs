@@ -33,7 +33,7 @@ pub(super) enum RoomState {
 pub(super) struct Membership {
     pub(super) members: BTreeSet<ClientIndex>,
     cursor: LogCursor,
-    /// For each honest member, the number of its next message, as far as it is known.
+    /// For each honest member, the number of its next message, if that is known.
     next: HashMap<ClientIndex, Next>,
     /// The number of repeated joins that the server has not answered yet.
     pub(super) repeats: usize,

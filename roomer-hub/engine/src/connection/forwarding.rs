@@ -65,7 +65,6 @@ enum Copied {
     More,
     /// The reader has ended, and all its bytes are written.
     Ended,
-    /// The writer has failed.
     Failed,
 }
 

@@ -15,7 +15,7 @@ use crate::sync::{Mutex, lock};
 /// The minimum time between two warnings of the same kind.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// The maximum number of bytes of a client's value that a warning shows.
+/// The maximum number of bytes that a warning shows of a value from a client.
 const MAX_SHOWN: usize = 128;
 
 /// A condition that a server's operator should know about. `Display` writes a sentence with the

@@ -83,9 +83,8 @@ pub(crate) enum Written {
     Some { accepted: usize, offered: usize },
     /// The write was interrupted before the socket accepted a byte.
     Interrupted,
-    /// The socket is full.
+    /// The socket accepts no bytes at present.
     Full,
-    /// The socket failed.
     Failed,
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct HandedOver {
 /// The reason why a waiting task does not receive the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HandoverError {
-    /// The session has ended.
+    /// The session ended before the handover.
     Ended,
     /// The client has returned on another socket, and no longer uses this one.
     Superseded,

@@ -43,8 +43,8 @@ impl Shared {
     }
 
     /// Warns and returns true if an application's message exceeds the other nodes' limit. Messages
-    /// to connections on this node are not limited, and neither are messages of a server without a
-    /// cluster.
+    /// to connections on this node are not limited, and neither are messages from a server without
+    /// a cluster.
     pub(crate) fn rejects(&self, command: &Command<'_>) -> bool {
         let (room, event, dst, payload) = match *command {
             Command::Broadcast { room, event, payload, .. } => (room, event, "", payload),

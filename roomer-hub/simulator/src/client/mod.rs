@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`net`] | clients, their connections to a server, and faults on these connections |
 //! | [`plan`] | a plan as data, and its generation from a seed |
-//! | [`run`] | applies each step to the clients, and checks the events that they report |
+//! | [`run`] | the execution of a plan, and the checks of the events that the clients report |
 //! | [`requests`] | steps and checks for history and requests |
 //! | `marks` | coverage marks |
 

@@ -61,7 +61,7 @@ enum Kind {
     Parted,
     /// Nodes are suspended, some for longer than the silence timeout.
     Drowsy,
-    /// Any faults.
+    /// Faults of all kinds.
     Faulty,
 }
 

@@ -6,12 +6,12 @@
 //! | [`plan`], `generate` | a plan as data, and its generation from a seed |
 //! | `conversation` | plans with constant traffic while the rooms' homes move |
 //! | `world`, `ops`, `actions` | run a plan: nodes, broker, clients |
-//! | `receive` | passes packets to the clients that receive them |
+//! | `receive` | the passing of packets to the clients that receive them |
 //! | `node` | one node: a real hub and a real cluster state machine |
 //! | `broker` | a model of a broker with delays, losses, duplicates and partitions |
 //! | `client`, `expected` | check the packets that clients receive, and the messages that must
 //! still arrive |
-//! | `pairs` | records disturbances between pairs of nodes, which may excuse a loss or a death |
+//! | `pairs` | the disturbances between pairs of nodes, which may excuse a loss or a death |
 //! | `finish` | the final checks: all nodes agree, and every message arrives |
 //! | `infos` | members' info, which extended clients receive |
 //! | `order` | ordered rooms, whose messages arrive in the same order on all nodes |

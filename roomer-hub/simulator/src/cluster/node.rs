@@ -22,7 +22,7 @@ pub const CLUSTER: &str = "simulated";
 pub const MESSAGE: &str = "m";
 /// The event of a direct message.
 pub const DIRECT: &str = "d";
-/// The event of a message by an application to all of a user's connections.
+/// The event of a message from an application to all of a user's connections.
 pub const TO_USER: &str = "u";
 
 pub type Clients = BTreeMap<ConnId, Client>;

@@ -70,8 +70,8 @@ impl World {
         Ok(())
     }
 
-    /// Records that a node stops. If messages on it are still waiting for their place, messages of
-    /// this node may be lost.
+    /// Records that a node stops. If messages on it are still waiting for their place, messages
+    /// from this node may be lost.
     pub fn expect_no_waiting(&mut self, node: usize) {
         if self.nodes[node].cluster.waiting_messages() == 0 {
             return;

@@ -145,7 +145,6 @@ pub enum Op {
         node: u8,
         on: bool,
     },
-    /// A node crashes.
     Crash {
         node: u8,
     },

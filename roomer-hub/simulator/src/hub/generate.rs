@@ -73,7 +73,7 @@ struct Swarm {
     numbered: u32,
 }
 
-/// Generates a plan.
+/// Generates a plan from a source of choices: a seed or a fuzzer's bytes.
 pub fn plan(source: &mut impl Source) -> Plan {
     let mode = source.pick(&[Mode::Default, Mode::Compat]);
     let max_name =

@@ -8,11 +8,11 @@
 //! | [`clients`] | the clients' views of their rooms, derived from the packets that they receive |
 //! | [`checker`], `compare`, `tables` | compare the hub's actions and tables with the model and the
 //! clients' views |
-//! | [`run`] | runs a plan |
+//! | [`run`] | the execution of a plan |
 //! | [`guests`] | plans with peers: members on other nodes |
-//! | `coverage`, `marks` | sets the marks that a run reaches |
-//! | [`report`], [`display`] | shrinks a failing plan and prints it as a test |
-//! | [`explore`] | explores all orders of a few clients' steps, breadth first |
+//! | `coverage`, `marks` | the marks that a run reaches |
+//! | [`report`], [`display`] | the shrinking of a failing plan, and its text as a test |
+//! | [`explore`] | the breadth-first search of all orders of a few clients' steps |
 
 pub mod checker;
 pub mod clients;

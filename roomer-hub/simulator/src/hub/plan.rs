@@ -223,7 +223,7 @@ impl Plan {
     }
 }
 
-/// Sets the limits, as far as they differ from the defaults.
+/// Sets the limits that differ from the defaults.
 pub fn set_limits(config: &mut Config, rates: [Option<RateSpec>; 4], shared_room_only: bool) {
     let rate = |(per_second, burst)| Rate::new(per_second, burst);
     if rates != DEFAULT_RATES {

@@ -21,7 +21,6 @@ use crate::fault::{Fault, ensure, panic_message};
 /// The number of inputs between two audits of the tables, while there are few connections.
 const AUDIT_INTERVAL: u64 = 32;
 
-/// The number of slots.
 const SLOTS: usize = 256;
 
 /// A plan while it runs.

@@ -63,7 +63,7 @@ struct Swarm {
     rooms: u32,
 }
 
-/// Generates a plan.
+/// Generates a plan from a source of choices: a seed or a fuzzer's bytes.
 pub fn plan(source: &mut impl Source) -> Plan {
     let mut presence_rules = vec![("count", Presence::Count), ("off", Presence::Off)];
     if source.one_in(6) {

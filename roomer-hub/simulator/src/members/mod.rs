@@ -7,13 +7,13 @@
 //! | module | contents |
 //! |---|---|
 //! | [`plan`] | a plan as data, and the info and users in plans |
-//! | [`generate`] | generates plans from seeds |
+//! | [`generate`] | the generator of plans |
 //! | [`model`] | the naive model |
 //! | `away`, `guests` | the parts of the model that concern members that are away, and guests |
-//! | [`run`] | runs a plan: passes each step to the model and the hub |
-//! | `check` | compares the packets that clients receive with the model |
+//! | [`run`] | the execution of a plan by the model and the hub |
+//! | `check` | the comparison of the packets that clients receive with the model |
 //! | [`view`] | an extended client's view of its rooms, derived from its packets |
-//! | `coverage`, [`marks`] | sets the marks that a run reaches |
+//! | `coverage`, [`marks`] | the marks that a run reaches |
 //! | [`report`] | the plans as a simulation |
 
 mod away;

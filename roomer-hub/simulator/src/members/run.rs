@@ -20,7 +20,6 @@ use crate::trace::Trace;
 /// The tag with which the peer's ids begin.
 const TAG: [u8; 4] = [9; 4];
 
-/// The number of guests.
 const GUESTS: u8 = 3;
 
 pub struct Run<'p> {

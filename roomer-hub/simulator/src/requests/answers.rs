@@ -148,7 +148,7 @@ impl Model {
         self.send(client, ["root", event, &format!(":{tag}"), "", text]);
     }
 
-    /// Predicts the output lines for a request by the server.
+    /// Predicts the output lines that result when the server sends a request.
     pub fn request(&mut self, client: usize) {
         let number = self.next;
         // The number counts as used even if the request fails.

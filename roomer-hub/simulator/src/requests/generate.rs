@@ -11,7 +11,7 @@ const TAGS: [&str; 12] =
     ["0", "1", "2", "3", "4", "a", "B", "0123456789abcdef", "01", "", "a-b", "0123456789abcdefg"];
 const SLOTS: u32 = 4;
 
-/// Generates a plan.
+/// Generates a plan from a source of choices: a seed or a fuzzer's bytes.
 pub fn plan(source: &mut impl Source) -> Plan {
     let mut plan = Plan {
         max_requests: source.pick(&[1, 2, 2, 3, 64]),

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and its generation from a seed |
 //! | `model`, `answers` | the naive model: flat lists of requests, searched from the start |
-//! | [`run`] | passes each step to the model and the hub, and compares every output line |
+//! | [`run`] | the execution of a plan by the model and the hub, and the comparison of every output line |
 //! | `marks` | coverage marks |
 
 mod answers;

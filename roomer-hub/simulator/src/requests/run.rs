@@ -16,7 +16,6 @@ use crate::trace::Trace;
 /// The number of inputs between two audits of the tables.
 const AUDIT_INTERVAL: u64 = 4;
 
-/// The number of slots.
 const SLOTS: usize = 32;
 
 /// The code with which the application closes connections.

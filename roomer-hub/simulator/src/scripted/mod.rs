@@ -8,9 +8,9 @@
 //! | `rooms` | the scripted server's rooms, with kicks, moves and other members |
 //! | [`answers`] | the scripted server's handshake responses and close frames |
 //! | [`hostile`] | packets and frames that violate the protocol |
-//! | [`run`] | applies each step to the client or to the server, and checks both |
+//! | [`run`] | the execution of a plan: each step goes to the client or to the server, and both are checked |
 //! | `finish` | at the end of a plan, checks that client and server agree |
-//! | [`check`] | checks the client's events, by rules that apply with any server |
+//! | [`check`] | the checks of the client's events, by rules that apply with any server |
 //! | `marks` | coverage marks |
 
 pub mod answers;

@@ -104,7 +104,6 @@ pub enum LogEntry {
         after: usize,
         bytes_in: u64,
     },
-    /// The hook has returned.
     HookReturned,
     /// A permission rule was called.
     RuleCalled {
@@ -171,7 +170,7 @@ impl Application {
         builder
     }
 
-    /// Records the call of a handler. Returns the caller's id number.
+    /// Records a call of a handler. Returns the caller's id number.
     fn record_call(&self, handler: usize, conn: &Conn, message: &PacketRef<'_>) -> u16 {
         self.record(conn, |by| LogEntry::HandlerCalled { by, handler, hash: hash(message) })
     }

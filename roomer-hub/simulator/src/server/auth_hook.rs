@@ -138,7 +138,7 @@ impl Harness<'_> {
         self.marks.mark(comes_to == 500, Mark::AuthPanics);
         let Some(wait) = auth_hook.wait(slot) else { return Ok(Some(comes_to)) };
         let until = now + Duration::from_millis(wait.into());
-        // While the hook is pending, the server reads further bytes of the client, up to a limit.
+        // While the hook is pending, the server reads further bytes from the client, up to a limit.
         let most = self.conns[at].read.max(sent.at + MAX_HEAD);
         self.conns[at].pending_auth =
             Some(PendingAuth { until, status: comes_to, at: sent.at, most });

@@ -31,7 +31,7 @@ const KINDS: usize = 24;
 /// How long slow handlers and rules wait, in milliseconds.
 pub(super) const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
 
-/// Generates a plan.
+/// Generates a plan from a source of choices: a seed or a fuzzer's bytes.
 pub fn plan(source: &mut impl Source) -> Plan {
     // A large flush needs more connections than the other situations do.
     let flush = source.one_in(4).then(|| Flush {

@@ -1,5 +1,5 @@
 //! Compares the actions of handlers, rules and code that holds a connection's handle with the
-//! inputs of the hub.
+//! inputs to the hub.
 
 use roomer_engine::RecordedInput;
 use roomer_hub::Permission;

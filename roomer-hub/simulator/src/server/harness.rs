@@ -68,7 +68,7 @@ pub struct Harness<'p> {
     pub steps: u64,
     pub marks: Marks,
     pub verbose: bool,
-    /// The inputs of the hub as text, if a report needs them.
+    /// The inputs to the hub as text, if a report needs them.
     pub history: Vec<String>,
     pub(super) buffer: Vec<u8>,
 }

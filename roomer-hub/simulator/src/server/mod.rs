@@ -4,18 +4,18 @@
 //! |---|---|
 //! | [`plan`] | a plan as data |
 //! | `generate`, `generate_setup`, `scenarios` | generate plans from seeds |
-//! | `setup` | converts the configuration of a plan to the server's options |
-//! | `harness` | runs a plan: the server, its tasks and its sockets |
+//! | `setup` | the conversion of a plan's configuration to the server's options |
+//! | `harness` | the execution of a plan: the server, its tasks and its sockets |
 //! | `client_side`, `traffic` | the bytes that clients send and receive |
-//! | `faults` | executes the steps that disturb a connection |
+//! | `faults` | the steps that disturb a connection |
 //! | `application`, `permissions`, `hooks`, `auth_hook` | the application: handlers, rules, hooks and `authorize` |
 //! | `conn_model` | the state of a connection, as far as it can be observed outside the server |
 //! | `checker`, `cursor` | check each input that the engine passes to its hub against the bytes
 //! that it has read |
-//! | `handler_log` | compares the actions of application code with the engine's inputs |
+//! | `handler_log` | the comparison of application code's actions with the engine's inputs |
 //! | `outputs`, `expected` | the output that the model expects, and its comparison with the bytes
 //! that the server sends |
-//! | `after_poll` | checks the state of a connection after its task was polled |
+//! | `after_poll` | the checks of a connection's state after its task was polled |
 //! | `admission`, `drain`, `flush`, `counters` | check connection limits, draining, large flushes
 //! and statistics |
 //! | `quiescence`, `ending` | check the invariants of an idle server, and the end of a plan |
@@ -195,8 +195,8 @@ fn shrink(plan: &mut Plan) {
     }
 }
 
-/// Removes presence rules, permission rules and the `authorize` hook, as far as the plan still
-/// fails without them.
+/// Removes presence rules, permission rules and the `authorize` hook if the plan still fails
+/// without them.
 fn shrink_setup(plan: &mut Plan) {
     let simplifications: [fn(&mut Plan); 6] = [
         |plan| plan.setup.presence_rules[0] = None,

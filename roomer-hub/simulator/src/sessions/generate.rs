@@ -4,7 +4,7 @@ use super::application::SCRIPTS;
 use super::plan::{AckKind, Act, AppAction, Break, Ending, How, Plan, SLOTS, Say, Setup, Step};
 use crate::random::Source;
 
-/// Generates a plan.
+/// Generates a plan from a source of choices: a seed or a fuzzer's bytes.
 pub fn plan(source: &mut impl Source) -> Plan {
     let mut setup = setup(source);
     let slots = source.pick(&[2, 3, 3, 4, SLOTS as u32]);

@@ -168,7 +168,7 @@ impl Harness<'_> {
         self.sessions[number].is_extended && self.plan.setup.window > 0 && !self.is_shut && fits
     }
 
-    /// Checks the effects of a poll that are not inputs of the hub.
+    /// Checks the effects of a poll that are not inputs to the hub.
     pub fn after_poll(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         self.check_rejected(before, polled)?;
         let (old, new) = (before.sessions.refused, self.stats.sessions.refused);

@@ -4,18 +4,18 @@
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and its generation from a seed |
-//! | `harness` | runs a plan: the server, its tasks and its sockets |
+//! | `harness` | the execution of a plan: the server, its tasks and its sockets |
 //! | `device`, `socket`, `receive` | the clients: their requests, and the packets that they send
 //! and receive |
 //! | `application` | handlers, hooks and `authorize`, with a log of their actions |
 //! | `item` | the packets that a client must receive |
 //! | `session` | the model of a session: the packets that it keeps and expects, and the tokens that
 //! resume it |
-//! | `log` | compares the hub's inputs and the application's actions with the model |
-//! | `away` | checks the notices about clients without a socket |
-//! | `handshake` | checks rejected and abandoned handshakes |
-//! | `lifecycle` | checks when sessions are detached, resumed, rejected and ended |
-//! | `idle` | checks the invariants of an idle server, and the end of a plan |
+//! | `log` | the comparison of the hub's inputs and the application's actions with the model |
+//! | `away` | the checks of notices about clients without a socket |
+//! | `handshake` | the checks of rejected and abandoned handshakes |
+//! | `lifecycle` | the checks of the times at which sessions are detached, resumed, rejected and ended |
+//! | `idle` | the checks of an idle server's invariants, and the end of a plan |
 //! | `marks` | coverage marks |
 
 mod application;

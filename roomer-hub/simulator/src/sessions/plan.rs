@@ -11,21 +11,21 @@ pub struct Plan {
 /// valid value for an option, it selects the option's default.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// The option `resume_window`; 0 disables sessions.
+    /// How long a session is kept without a socket (`resume_window`); 0 disables sessions.
     pub window: u32,
-    /// The `resume_buffer` option.
+    /// How many bytes of unacknowledged messages are kept for a client (`resume_buffer`).
     pub buffer: u32,
-    /// The `max_detached` option.
+    /// The server's limit on sessions without a socket.
     pub max_detached: u8,
     /// The server's limit on open connections.
     pub max_connections: u8,
     /// The memory budget, as the amount above its minimum; `None` means the default budget.
     pub memory_slack: Option<u32>,
-    /// The `max_backlog` option.
+    /// A connection's high-water mark, in queued bytes (`max_backlog`).
     pub max_backlog: u32,
-    /// The `pong_timeout` option.
+    /// How long a client may be silent (`pong_timeout`).
     pub pong: u32,
-    /// The `write_timeout` option.
+    /// How long a full socket may accept no bytes (`write_timeout`).
     pub write: u32,
     /// How long a slow handler waits.
     pub handler_wait: u16,
@@ -111,7 +111,7 @@ pub enum Act {
     Read(bool),
     /// The server's socket accepts this many more bytes; `u32::MAX` removes the limit.
     Space(u32),
-    /// Limits how many bytes one read of the server returns, and one write accepts.
+    /// Limits how many bytes one read by the server returns, and one write accepts.
     Limit {
         read: u32,
         write: u32,
@@ -219,5 +219,4 @@ pub enum AppAction {
     Close,
 }
 
-/// The plans' rooms.
 pub const ROOMS: [&str; 3] = ["root", "r", "ro"];

@@ -110,7 +110,7 @@ pub struct Socket {
     pub written: (u64, Duration),
     /// The time at which the last handler ended during which the server did not read.
     pub waited: Duration,
-    /// The time at which a write of the server first found the socket full.
+    /// The time at which a write by the server first found the socket full.
     pub full_since: Option<Duration>,
     /// The maximum number of bytes that one write accepts.
     pub most_written: u64,

@@ -68,7 +68,7 @@ fn plain(stream: u64, found: Vec<u8>, bytes: Bytes) -> Piece {
     }
 }
 
-/// Returns true if the bytes are whole frames. They are not if they are a packet: its first byte is
+/// Returns true if the bytes are whole frames, and false if they are a packet: its first byte is
 /// part of the length of a room's name, while a frame begins with a byte of at least 0x80 or,
 /// within a fragmented message, with 0.
 fn are_whole_frames(mut bytes: &[u8]) -> bool {

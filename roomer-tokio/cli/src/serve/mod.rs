@@ -3,7 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `config` | the options and their sources |
-//! | `rooms` | builds the server from the configuration |
+//! | `rooms` | the construction of the server from the configuration |
 //! | `operator` | routes on the operators' listener: metrics and health |
 //! | `admin` | the operators' page, on the same listener |
 //! | `api` | the HTTP API, on the same listener |
@@ -11,7 +11,7 @@
 //! | `login` | logins by JSON Web Tokens |
 //! | `reload` | on SIGHUP, reloads the configuration, certificates and keys |
 //! | `rights` | the rights of clients in rooms |
-//! | `webhooks` | requests decisions from other services, and sends events to them |
+//! | `webhooks` | requests to other services for decisions, and events sent to them |
 //! | `fetch` | HTTP requests to other services |
 //! | `systemd` | sockets from a supervisor, and notifications to it |
 //! | `tls` | certificates from files |

@@ -10,7 +10,6 @@ use roomer_conformance::client::{Client, TIMEOUT};
 
 /// The limit on the descriptors of the process.
 const LIMIT: usize = 80;
-/// The number of clients that connect.
 const CONNECTING: usize = 150;
 
 /// How many times the idle process is sampled.

@@ -12,7 +12,6 @@ use roomer_conformance::wire;
 
 /// The number of rooms that are joined and left in a batch.
 const BATCH_SIZE: usize = 500;
-/// The number of batches.
 const BATCHES: usize = 200;
 
 #[test]

@@ -17,7 +17,6 @@ const SIZE: usize = 4000;
 /// How many groups of messages the sender may be ahead of the slowest of the other members. These
 /// groups are less than half of the backlog, above which a reader counts as slow.
 const AHEAD: u32 = 2;
-/// The number of messages in a group.
 const GROUP: u32 = 50;
 
 /// Floods a room that has this many stuck readers. The other members must not lose any message.

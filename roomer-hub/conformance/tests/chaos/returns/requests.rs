@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use roomer_conformance::wire::{self, PacketView};
 
-/// The maximum number of requests of a client that are pending.
+/// The maximum number of a client's pending requests.
 pub(super) const MAX_PENDING: usize = 12;
 
 #[derive(Default)]

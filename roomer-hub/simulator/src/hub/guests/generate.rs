@@ -51,7 +51,7 @@ struct Swarm {
     guests: Vec<u16>,
 }
 
-/// Generates a plan.
+/// Generates a plan from a source of choices: a seed or a fuzzer's bytes.
 pub fn plan(source: &mut impl Source) -> Plan {
     let mut plan = generate::plan(source);
     if source.one_in(8) {

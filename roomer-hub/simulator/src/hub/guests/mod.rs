@@ -8,10 +8,10 @@
 //! |---|---|
 //! | [`op`] | the inputs about peers, and sets of peers |
 //! | `model` | the part of the naive model that concerns peers and guests |
-//! | `check` | compares the hub's tables and actions concerning guests with the model |
-//! | [`generate`] | generates plans with peers from seeds |
-//! | `coverage`, [`marks`] | sets the marks that a run reaches |
-//! | [`steps`] | resolves a plan's steps about peers |
+//! | `check` | the comparison of the hub's tables and actions concerning guests with the model |
+//! | [`generate`] | the generator of plans with peers |
+//! | `coverage`, [`marks`] | the marks that a run reaches |
+//! | [`steps`] | the conversion of a plan's steps about peers to inputs |
 //! | [`report`] | the implementation of the simulation interface for these plans |
 
 pub mod check;

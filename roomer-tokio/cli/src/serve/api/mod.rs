@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `keys` | the callers' keys, and their rights |
 //! | `error` | errors as responses |
-//! | `input` | checks names and payloads in requests |
+//! | `input` | the checks of names and payloads in requests |
 //! | `idempotency` | answers to repeated requests |
 //! | `send`, `manage`, `read` | the routes |
 

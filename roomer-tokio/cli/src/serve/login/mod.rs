@@ -2,10 +2,10 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `claims` | converts a login to claims |
-//! | `keys` | reads keys from files and from sets |
-//! | `crypto` | verifies signatures with ring |
-//! | `jwks` | fetches a set of keys from a URL |
+//! | `claims` | the conversion of a login to claims |
+//! | `keys` | the reader of keys in files and in sets |
+//! | `crypto` | the verification of signatures with ring |
+//! | `jwks` | the fetching of a set of keys from a URL |
 
 pub(crate) mod claims;
 mod crypto;
