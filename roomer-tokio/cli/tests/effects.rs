@@ -122,8 +122,8 @@ const DEPENDENT: &[Dependent] = &[
     needs("rates.infos", "1", "client_info", "client_info = true"),
 ];
 
-/// Options that need the extended protocol, either directly or because they need another such
-/// option.
+/// Options that need the extended protocol, either directly or because they need another option
+/// that does.
 const EXTENDED: &[&str] = &[
     "client_info",
     "jwt.info_claim",

@@ -28,7 +28,7 @@ const EVENT: &str = "m";
 /// after it.
 const MARK: &str = "mark";
 
-/// The number of rooms in which each observer is. By default, a server permits 1,100.
+/// The number of rooms that each observer is in. By default, a server permits 1,100.
 const ROOMS_EACH: usize = 1000;
 
 /// The maximum number of joins that are in flight.

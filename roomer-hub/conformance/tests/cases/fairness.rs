@@ -11,7 +11,7 @@ use roomer_conformance::wire;
 /// The number of messages that the flooding client sends in one write.
 const GO: usize = 100;
 
-/// The maximum number of bytes of the flood that are in flight.
+/// The maximum number of the flood's bytes in flight.
 const AFLOAT: usize = 8 << 20;
 
 /// Makes two clients flood a room, or each other, as fast as the receivers read. During the flood,

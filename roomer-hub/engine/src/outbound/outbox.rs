@@ -85,6 +85,7 @@ pub(crate) enum Written {
     Interrupted,
     /// The socket accepts no bytes at present.
     Full,
+    /// The socket has failed, so no further write will succeed.
     Failed,
 }
 

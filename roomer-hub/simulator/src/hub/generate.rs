@@ -69,7 +69,7 @@ struct Swarm {
     rooms: Vec<&'static str>,
     events: Vec<&'static str>,
     slots: u32,
-    /// One in this many times, a client is chosen by its number instead of by its slot.
+    /// One in this many choices of a client is by its number instead of by its slot.
     numbered: u32,
 }
 

@@ -203,8 +203,9 @@ impl Session {
     }
 
     /// Returns the maximum number of bytes of acknowledged packets that the server's log still
-    /// holds. It holds them if they share a buffer with the first packet that is kept, because they
-    /// were copied into it, or were sent to the room at the same time.
+    /// holds. The log holds acknowledged packets if they share a buffer with the first
+    /// unacknowledged one, because they were copied into it, or were sent to the room at the same
+    /// time.
     fn most_pinned(&self) -> u64 {
         let acked = self.surely_acked.min(self.got.len());
         let bytes_from = |begin: usize| self.got_bytes[acked] - self.got_bytes[begin.min(acked)];

@@ -98,7 +98,7 @@ async fn metrics(State(app): State<App>) -> String {
     app.rooms.stats().to_prometheus()
 }
 
-/// Permits a user to join a room. Only for administrators.
+/// Permits a user to join a room. Only administrators may call this.
 async fn allow(
     State(app): State<App>,
     Extension(account): Extension<Account>,

@@ -124,7 +124,7 @@ impl Client {
         self.0.send(Message::binary(packet.to_bytes())).unwrap();
     }
 
-    /// Reads until a packet has this room and event. Returns its payload.
+    /// Reads packets until one has this room and event. Returns its payload.
     fn expect(&mut self, room: &str, event: &str) -> Vec<u8> {
         loop {
             match self.0.read().unwrap() {
