@@ -45,7 +45,7 @@ pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Same as [`serve`].
+/// Returns the same errors as [`serve`].
 pub async fn serve_until(
     listener: impl Listener,
     server: Server,
@@ -60,7 +60,7 @@ pub async fn serve_until(
 ///
 /// # Errors
 ///
-/// Same as [`serve`].
+/// Returns the same errors as [`serve`].
 pub async fn serve_on(
     executor: impl Deref<Target = Executor<'static>> + Clone + Send + Sync + 'static,
     listener: impl Listener,

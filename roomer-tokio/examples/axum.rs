@@ -77,7 +77,7 @@ async fn stats(State(app): State<App>) -> String {
     format!("{} connections in {} rooms\n", stats.connections, stats.rooms)
 }
 
-/// Removes a connection from a room. Only for administrators.
+/// Removes a connection from a room. Only administrators may call this.
 async fn kick(
     State(app): State<App>,
     Path((room, id)): Path<(String, String)>,

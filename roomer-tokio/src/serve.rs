@@ -41,7 +41,7 @@ pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Same as [`serve`].
+/// Returns the same errors as [`serve`].
 pub async fn serve_until(
     listener: impl Listener,
     server: Server,

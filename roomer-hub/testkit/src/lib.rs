@@ -193,8 +193,8 @@
 //!
 //! A test proves more if it passes under every fault, and not only on a perfect network. Run a
 //! scenario under [`Faults::harsh`] for a while, then [`calm`](World::calm) the world and assert on
-//! the resulting state. [`Faults::subset`] enables different faults for each seed, which finds more
-//! bugs over many seeds than all faults at once.
+//! the resulting state. [`Faults::subset`] enables different faults for each seed. Over many seeds,
+//! this finds more bugs than enabling all faults at the same time.
 //!
 //! ```
 //! use std::time::Duration;

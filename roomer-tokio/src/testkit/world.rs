@@ -65,7 +65,7 @@ impl TokioWorld {
     ///
     /// # Panics
     ///
-    /// Same as [`new`](Self::new).
+    /// Panics in the same cases as [`new`](Self::new).
     #[must_use]
     pub fn with_faults(seed: u64, faults: Faults, builder: Builder) -> Self {
         let is_aligned = !pause();
@@ -88,7 +88,7 @@ impl TokioWorld {
     ///
     /// # Panics
     ///
-    /// Same as [`World::settle`].
+    /// Panics in the same cases as [`World::settle`].
     pub async fn settle(&mut self) {
         loop {
             self.run_until_idle().await;
@@ -112,7 +112,7 @@ impl TokioWorld {
     ///
     /// # Panics
     ///
-    /// Same as [`World::settle`].
+    /// Panics in the same cases as [`World::settle`].
     pub async fn advance(&mut self, span: Duration) {
         let end = self.world.now() + span;
         loop {
@@ -185,7 +185,7 @@ impl TokioWorld {
     ///
     /// # Panics
     ///
-    /// Same as [`World::settle`].
+    /// Panics in the same cases as [`World::settle`].
     pub async fn calm(&mut self) {
         without_budget(|| self.world.calm()).await;
         self.settle().await;
@@ -210,7 +210,7 @@ impl TokioWorld {
     ///
     /// # Panics
     ///
-    /// Same as [`World::connect_with`].
+    /// Panics in the same cases as [`World::connect_with`].
     pub fn connect_with(&mut self, handshake: Handshake) -> Client {
         self.world.connect_with(handshake)
     }

@@ -22,7 +22,7 @@ impl Member {
         self.members = self.client.join(self.room).into_iter().collect();
     }
 
-    /// Leaves the room, and reads all packets until `leave_ack`. After it, no packet of the room
+    /// Leaves the room, and reads all packets until `leave_ack`. After it, no packet about the room
     /// may arrive.
     pub(crate) fn leave(&mut self) {
         self.client.send_to_room(self.room, "leave", b"");

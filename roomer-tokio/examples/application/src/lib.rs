@@ -113,8 +113,8 @@ async fn allow(
     }
 }
 
-/// Removes all connections of a user from a room, and denies further joins. Only for
-/// administrators.
+/// Removes all connections of a user from a room, and denies further joins. Only administrators may
+/// call this.
 async fn kick(
     State(app): State<App>,
     Extension(account): Extension<Account>,
