@@ -1,5 +1,4 @@
-import type { Address, AnyEvents, BytesMap, Client, Codec, EventMap, Options } from "./index.js";
-import type { Bytes, DecodedEvents, EncodedBy } from "./maps.js";
+import type { Address, AnyEvents, Bytes, BytesMap, Client, Codec, DecodedEvents, EncodedBy, EventMap, Options } from "./index.js";
 
 export { RoomerError } from "./index.js";
 export type * from "./index.js";

@@ -3,7 +3,8 @@ import type {
 } from "./maps.js";
 import type { AbortSignalLike, ListenOptions, Options } from "./options.js";
 
-export type { Answer, AnyEvents, BytesMap, EventMap, MessageListener, MessageName, Question, RequestArguments, RequestName, ReservedEvent, Result, SendArguments, TextMap } from "./maps.js";
+// All of them: the declarations of an application may name any.
+export type * from "./maps.js";
 export type { AbortSignalLike, Clock, DebugRecord, ListenOptions, Options, QueueOptions, ReconnectOptions } from "./options.js";
 
 export type State = "idle" | "connecting" | "open" | "suspended" | "closed";

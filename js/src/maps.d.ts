@@ -27,7 +27,7 @@ export interface NotAMessage {
 export interface NotARequest {
     readonly [note]: "use send() and on()";
 }
-declare const note: unique symbol;
+export declare const note: unique symbol;
 
 /** An event map: payloads by the names of messages, and functions from a payload to an answer by the names of requests. */
 export type EventMap<E> = {

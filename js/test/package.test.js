@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -32,6 +34,33 @@ describe("types", () => {
             assert.deepEqual([stdout, status], ["", 0]);
         });
     }
+
+    test("an application's declarations can name the types that it exports", () => {
+        const folder = mkdtempSync(join(tmpdir(), "roomer-types-"));
+        try {
+            mkdirSync(join(folder, "node_modules"));
+            symlinkSync(path("."), join(folder, "node_modules/roomer"));
+            writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+            writeFileSync(join(folder, "rooms.ts"), `
+                import { connect } from "roomer";
+                import * as core from "roomer/core";
+                const codec = { encode: (value: number) => new Uint8Array([value]), decode: (bytes: Uint8Array) => bytes.length };
+                export const client = connect<{ chat: { text: string }; add: (n: number) => number }>("/ws", { codec: "json" });
+                export const { send, on, request, handle, messages } = client.root;
+                export const numbers = connect("/ws", { codec }).root;
+                export const joined = client.join("numbers", { codec });
+                export const small = core.connect("/ws", { codec: core.text });
+                export const all = { ...core };
+                export const sayLater = (...args: Parameters<typeof on>) => args;
+            `);
+            const compilerOptions = { strict: true, declaration: true, emitDeclarationOnly: true, module: "nodenext", target: "es2022", lib: ["es2022"], types: [], preserveSymlinks: true };
+            writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["rooms.ts"] }));
+            const { status, stdout } = spawnSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", folder], { encoding: "utf8" });
+            assert.deepEqual([stdout, status], ["", 0]);
+        } finally {
+            rmSync(folder, { recursive: true });
+        }
+    });
 
     test("each runtime export is declared, and nothing else", async () => {
         const declared = (name) => [...readFileSync(path(name), "utf8").matchAll(/^export (?:declare )?(?:function|class|const|\{) (\w+)/gm)].map((match) => match[1]);

@@ -1,9 +1,8 @@
 import type { ReactElement, ReactNode } from "react";
 
 import type {
-    Address, AnyEvents, BytesMap, Client, ClientEvents, Codec, CodecName, EventMap, JoinOptions, Member, MessageListener, Options, Room, RoomEvents, RoomerError, State, TextMap
+    Address, AnyEvents, BytesMap, Client, ClientEvents, Codec, CodecName, DecodedEvents, EncodedBy, EventMap, JoinOptions, Member, MessageListener, Options, Room, RoomEvents, RoomerError, State, TextMap
 } from "../index.js";
-import type { DecodedEvents, EncodedBy } from "../maps.js";
 
 export type RoomerProviderProps = { children?: ReactNode } & (
     | {
