@@ -1,9 +1,11 @@
 /** Runs the protocol's conformance kit with this client, and checks that the kit detects client bugs. */
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { FEATURES } from "../../roomer-proto/kit/lib/program.mjs";
 import { readCases, run } from "../../roomer-proto/kit/run.mjs";
 import { BUGS } from "./support/conformance-bugs.js";
 
@@ -33,4 +35,14 @@ test("each case has a name of its own and known steps, and needs what clients ca
     for (const { fails } of Object.values(BUGS)) {
         assert.ok(names.some((name) => name.includes(fails)), fails);
     }
+    const needs = [...new Set(cases.flatMap((each) => each.needs))];
+    assert.deepEqual(needs.filter((name) => !FEATURES.includes(name)), []);
+});
+
+test("the kit's page lists the features that a client can declare to lack", () => {
+    const page = readFileSync(new URL("../../roomer-proto/kit/README.md", import.meta.url), "utf8");
+    const [table] = /\| feature \|[^]*?\n\n/.exec(page);
+    const cells = table.split("\n").slice(2).map((row) => row.split("|")[1] ?? "");
+    const listed = cells.flatMap((cell) => [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name));
+    assert.deepEqual(listed.sort(), [...FEATURES].sort());
 });

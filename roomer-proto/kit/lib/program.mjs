@@ -9,7 +9,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
 /** All features that a client may lack. */
-export const FEATURES = ["codec", "extended", "queue", "lost", "members", "info", "expiry", "requests", "answers", "errors", "history", "hints"];
+export const FEATURES = ["codec", "extended", "queue", "lost", "members", "info", "away", "expiry", "requests", "answers", "errors", "history", "hints"];
 
 /** Starts a program. */
 export function start([file, ...args]) {
