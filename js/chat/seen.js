@@ -26,7 +26,7 @@ const observer = new IntersectionObserver((entries) => {
 
 document.addEventListener("visibilitychange", () => {
     if (!document.hidden) {
-        // A new observer first reports the current state of each element, so observe all elements again.
+        // A new observation first reports the element's current state, so observe all elements again.
         for (const element of waiting.keys()) {
             observer.unobserve(element);
             observer.observe(element);

@@ -63,8 +63,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         },
         lost: (item, reason) => core.tell(item, "lost", reason),
         /**
-         * Called with packets whose outcome is known: the server has handled them, or (`isLost`) the connection broke before it
-         * confirmed them.
+         * Called with packets that the server has handled or, with `isLost`, that it had not confirmed when the connection broke.
          */
         settled(items, isLost) {
             items.forEach((item) => {

@@ -107,7 +107,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             item === mark ? unprobed && probe() : send(item);
         }
         const isWaiting = requests.length || queue.size;
-        // A probe's answer confirms packets, and only that makes room for more.
+        // Only a confirmation makes room for more packets, so request one.
         if (unprobed && (sent.bytes > bytes || (isWaiting && sent.size >= window) || (core.isOn ? core.isAwaited : unprobed >= PROBE_BYTES || isTick))) {
             probe();
         }

@@ -29,8 +29,8 @@ export function decodePayload(core, codec, { room, event, from, payload }, use) 
 }
 
 /**
- * Converts the server's member list to a map by id. An entry is an id or, in a session, a list of the id, the info and the user.
- * Entries of any other type are ignored.
+ * Converts the server's member list to a map by id. An entry is an id or, in a session, a list of the id, the info, the user and
+ * perhaps further values, which are ignored, as is an entry without an id.
  */
 export function toMembers(list) {
     const members = new Map();

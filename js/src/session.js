@@ -43,7 +43,7 @@ export function sessions(core) {
     /** The time since which there has been no open connection; undefined while there is one. */
     let lostAt;
     /**
-     * Sockets that were abandoned because of silence, and are closed when a new socket's session begins. A close frame sent
+     * Sockets that were abandoned because of silence, and are closed once the session has resumed or ended. A close frame sent
      * before that would end the session, which the server may still keep.
      */
     const abandoned = [];

@@ -149,8 +149,9 @@ function roomer(url) {
     /** All rooms that are open or pending. @type {Set<Room>} */
     const alive = new Set();
     /**
-     * Rooms for which a leave_ack is pending, by name. Until it arrives, packets with that name belong to the leaving room. @type
-     * {Map<string, Room>}
+     * Rooms for which a leave_ack is pending, by name. Until it arrives, packets with that name belong to the leaving room.
+     *
+     * @type {Map<string, Room>}
      */
     const leaving = new Map();
 

@@ -12,7 +12,7 @@ import { UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
 import { NOT_MEMBER } from "./names.js";
 import { checkNumber } from "./settings.js";
 
-/** The maximum number of pending requests per connection, in each direction. */
+/** The maximum number of pending requests per connection of each kind: to the server, to clients, and from the server. */
 export const MOST_REQUESTS = 64;
 
 const BUSY = ["busy", "too many requests without answers", true];
