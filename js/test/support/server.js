@@ -9,11 +9,11 @@ import { fileURLToPath } from "node:url";
 
 import { ownPort } from "./port.js";
 
-const EXAMPLES = fileURLToPath(new URL("../../../target/release/examples/", import.meta.url));
+const EXAMPLES = fileURLToPath(new URL("../../../target/debug/examples/", import.meta.url));
 
 const BUILD_SMOL =
-    "cargo build --release -p roomer-smol --example chat && cp target/release/examples/chat target/release/examples/chat-smol";
-const BUILD_TOKIO = "cargo build --release -p roomer-tokio --example chat";
+    "cargo build -p roomer-smol --example chat && cp target/debug/examples/chat target/debug/examples/chat-smol";
+const BUILD_TOKIO = "cargo build -p roomer-tokio --example chat";
 
 /**
  * For each runtime, the path of its chat program, and the command that builds it. Cargo gives both programs the same name, so
