@@ -210,7 +210,7 @@ impl Rules {
                     return false;
                 }
                 rules.wait(&conn, &room, Counted::Joins).await;
-                // While the webhook was called, the rules may have been replaced.
+                // The rules may have been replaced during the wait.
                 if !rules.permit(&conn, &room, Right::Join) {
                     return false;
                 }

@@ -84,7 +84,7 @@ impl Login {
     }
 
     /// Returns true if [`adopt`](Self::adopt) can apply a configuration: it must have a login, and
-    /// fetch keys from the same URL, or from none.
+    /// fetch keys from the same URL as this login or, like this login, from none.
     pub(crate) fn can_become(&self, config: &Config) -> bool {
         let jwks = config.options.jwt_jwks.as_deref();
         let address = jwks.filter(|place| place.contains("://"));
