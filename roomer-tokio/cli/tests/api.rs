@@ -76,6 +76,7 @@ fn messages_reach_rooms_connections_and_users_with_all_their_bytes() {
     for (kind, value, text) in [
         ("text", json!("hällo"), "hällo"),
         ("json", json!({ "a": [1, null] }), r#"{"a":[1,null]}"#),
+        ("json", json!(null), "null"),
         ("base64", json!("aGk="), "hi"),
     ] {
         let body = json!({ "rooms": ["a/b c", "empty"], "event": "news", kind: value });

@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use data_encoding::BASE64;
 use roomer_proto::{ConnId, PacketRef, is_built_in};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Api;
@@ -17,8 +17,14 @@ pub(super) struct Body {
     pub(super) event: String,
     pub(super) except: Option<String>,
     text: Option<String>,
+    // `null` is a payload too.
+    #[serde(default, deserialize_with = "some")]
     json: Option<Box<RawValue>>,
     base64: Option<String>,
+}
+
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
 }
 
 impl Body {
