@@ -29,6 +29,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("origins = [\"https://*.example.com\"]", 1, "origins", "without *"),
     ("origins = [\"example.com\"]", 1, "origins", "write it as https://example.com"),
     ("trust_proxy = [\"proxy\"]", 1, "trust_proxy", "write it as 10.0.0.1"),
+    ("trust_proxy = [\"unix\"]", 1, "trust_proxy", "write the proxy's address"),
     ("proxy_protocol = true", 1, "proxy_protocol", "needs trust_proxy"),
     ("drain_rate = 0", 1, "drain_rate", "must not be 0"),
     ("limits = 3", 1, "limits", "write [limits]"),

@@ -42,6 +42,10 @@ pub(crate) fn server(
         builder = builder.allow_origin(origin);
     }
     for proxy in &options.trust_proxy {
+        if proxy == "unix" {
+            let why = "this server does not listen at Unix sockets: write the proxy's address";
+            return Err(config.problem("trust_proxy", why));
+        }
         builder = builder.trust_proxy(proxy);
     }
     if options.proxy_protocol {
