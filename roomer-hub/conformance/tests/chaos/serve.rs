@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::env;
+use std::fs::File;
 use std::io::{self, BufRead, Write};
 use std::process;
 use std::sync::{Arc, Mutex};
@@ -62,6 +63,12 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
         "descriptors" => {
             let limit = Rlimit { current: Some(number), maximum: Some(number) };
             setrlimit(Resource::Nofile, limit).expect("a lower limit");
+            builder
+        }
+        // The application has this many files of its own open.
+        "files" => {
+            let files = (0..number).map(|_| File::open("/dev/null").expect("a free descriptor"));
+            Vec::leak(files.collect());
             builder
         }
         _ => panic!("unknown option {name}"),

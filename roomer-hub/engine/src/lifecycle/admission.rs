@@ -64,9 +64,19 @@ pub(crate) enum SocketKind {
 /// must never cost as much as serving them.
 const MOST_LINGERING: usize = 1024;
 
+/// How many sockets the process's limit on open descriptors allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DescriptorLimit {
+    /// The maximum number of sockets with which a further one is served.
+    pub(crate) served: usize,
+    /// The maximum number with which a further one is rejected with a response, instead of none.
+    pub(crate) lingering: usize,
+}
+
 /// The number of sockets of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct SocketCounts {
+    pub(crate) descriptors: Option<DescriptorLimit>,
     pub(crate) handshakes: usize,
     pub(crate) connections: usize,
     lingering: usize,
@@ -144,6 +154,15 @@ impl SocketCounts {
             }
             SocketKind::Detached | SocketKind::Outside => return Ok(()),
         };
+        // A connection has had its descriptor since its handshake.
+        let most = self.descriptors.and_then(|limit| match kind {
+            SocketKind::Handshake => Some(limit.served),
+            SocketKind::Lingering => Some(limit.lingering),
+            _ => None,
+        });
+        if most.is_some_and(|most| self.sockets() >= most) {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
         // The replaced connection is still counted until the new one is admitted.
         if count >= limit.total.saturating_add(usize::from(replaced.is_some())) {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
@@ -262,6 +281,22 @@ mod tests {
         counts.leave(SocketKind::Handshake, one);
         assert_eq!((status(&counts, one), status(&counts, two)), (None, None));
         assert_eq!(counts.check(SocketKind::Connection, one, &LIMITS, None), Ok(()));
+    }
+
+    #[test]
+    fn sockets_of_all_kinds_share_the_descriptors() {
+        let descriptors = Some(DescriptorLimit { served: 2, lingering: 3 });
+        let mut counts = SocketCounts { descriptors, ..SocketCounts::default() };
+        let check = |counts: &SocketCounts, kind| counts.check(kind, None, &LIMITS, None).is_ok();
+        counts.enter(SocketKind::Connection, None);
+        counts.enter(SocketKind::Detached, None);
+        assert!(check(&counts, SocketKind::Handshake));
+        counts.enter(SocketKind::Handshake, None);
+        assert!(!check(&counts, SocketKind::Handshake));
+        assert!(check(&counts, SocketKind::Connection), "it has a descriptor already");
+        assert!(check(&counts, SocketKind::Lingering));
+        counts.enter(SocketKind::Lingering, None);
+        assert!(!check(&counts, SocketKind::Lingering));
     }
 
     #[test]

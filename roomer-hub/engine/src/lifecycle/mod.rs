@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::lifecycle::admission::{Address, AdmissionLimits, Replaced, SocketCounts, SocketKind};
+use crate::lifecycle::admission::{
+    Address, AdmissionLimits, DescriptorLimit, Replaced, SocketCounts, SocketKind,
+};
 use crate::lifecycle::drain::DrainReport;
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
@@ -50,6 +52,11 @@ enum Phase {
 }
 
 impl Lifecycle {
+    /// Limits the number of sockets, whatever the options allow.
+    pub(crate) fn limit_descriptors(&self, limit: DescriptorLimit) {
+        lock(&self.state).counts.descriptors = Some(limit);
+    }
+
     /// Counts a new socket. Returns its kind, and the status to send if its handshake is not
     /// allowed.
     pub(crate) fn enter(

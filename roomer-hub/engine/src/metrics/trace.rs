@@ -68,9 +68,9 @@ events! {
     WARN authorize_failed(peer: Option<SocketAddr>, error: &(dyn Error + 'static)) {
         peer = peer.map(tracing::field::display), error, "authorize failed"
     }
-    #[doc = "Reports a failure to accept a connection."]
-    WARN record_accept_error(error: &io::Error) {
-        error = error as &(dyn Error + 'static), "cannot accept"
+    #[doc = "Reports a failure to accept a connection, and how many have not been reported before."]
+    WARN record_accept_error(error: &io::Error, suppressed: u64) {
+        error = error as &(dyn Error + 'static), suppressed, "cannot accept"
     }
     #[doc = "Reports the start of a shutdown: new connections are rejected, open ones are closed."]
     INFO closing(connections: usize) {

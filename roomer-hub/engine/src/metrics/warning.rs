@@ -117,6 +117,15 @@ impl Warnings {
         }
     }
 
+    /// Like [`give`](Self::give), with another `tracing` event, which `trace` emits with the number
+    /// of suppressed ones.
+    pub(crate) fn give_with(&self, reason: WarningReason, trace: impl FnOnce(u64)) {
+        if let Some(warning) = self.warning(reason) {
+            trace(warning.suppressed);
+            self.call_hook(&warning);
+        }
+    }
+
     /// Like [`give`](Self::give), for a condition that has its own `tracing` event. Calls only the
     /// hook.
     pub(crate) fn give_to_hook(&self, reason: WarningReason) {

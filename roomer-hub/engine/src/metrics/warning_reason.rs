@@ -274,8 +274,8 @@ impl fmt::Display for WarningReason {
             ),
             WarningReason::Descriptors { limit, needed } => write!(
                 f,
-                "this process may open {limit} files, and max_connections needs {needed}: \
-                 raise the limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker) \
+                "this process may open {limit} files, and max_connections needs {needed}, so that \
+                 clients get 503 before max_connections is reached: raise the limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker) \
                  or lower max_connections"
             ),
             WarningReason::NoCluster => f.write_str(

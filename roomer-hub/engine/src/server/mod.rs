@@ -79,8 +79,11 @@ impl Server {
     /// open. The adapter then waits briefly and accepts again.
     pub fn record_accept_error(&self, error: &io::Error) {
         self.0.core().counts.accept_errors += 1;
-        trace::record_accept_error(error);
-        self.0.warnings.give_to_hook(WarningReason::AcceptFailed { error: error.to_string() });
+        // Adapters retry ten times a second.
+        let reason = WarningReason::AcceptFailed { error: error.to_string() };
+        self.0.warnings.give_with(reason, |suppressed| {
+            trace::record_accept_error(error, suppressed);
+        });
     }
 
     /// Waits until no connections are left.

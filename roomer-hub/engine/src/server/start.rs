@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use crate::Server;
+use crate::lifecycle::admission::DescriptorLimit;
 use crate::metrics::warning::WarningReason;
 
 /// The number of descriptors reserved for uses other than connections, such as listeners, the
@@ -38,7 +39,9 @@ impl Server {
             );
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
-        self.raise_descriptor_limit();
+        if let Some(limit) = self.raise_descriptor_limit() {
+            self.0.lifecycle.limit_descriptors(limit_sockets(limit));
+        }
         Ok(())
     }
 
@@ -50,22 +53,34 @@ impl Server {
         if !options.is_empty() {
             self.0.warnings.give(WarningReason::NotApplied { options });
         }
+        // The framework accepts and rejects sockets, so the limit is only reported.
         self.raise_descriptor_limit();
     }
 
     /// Raises the descriptor limit. Each connection needs a descriptor, and so does each pending or
     /// rejected handshake.
-    fn raise_descriptor_limit(&self) {
+    fn raise_descriptor_limit(&self) -> Option<u64> {
         let admission = self.0.options().handshake.admission;
         let count = |sockets: usize| u64::try_from(sockets).unwrap_or(u64::MAX);
         let needed = count(admission.connections.total).saturating_add(RESERVE);
         // Request more descriptors than are required: the server works with fewer concurrent
         // handshakes, but not with fewer connections than it may accept.
         let wanted = needed.saturating_add(count(admission.handshakes.total));
-        if let Some(limit) = raise(wanted).filter(|limit| *limit < needed) {
+        let limit = raise(wanted);
+        if let Some(limit) = limit.filter(|limit| *limit < needed) {
             self.0.warnings.give(WarningReason::Descriptors { limit, needed });
         }
+        limit
     }
+}
+
+/// Returns how many sockets fit into a limit on open descriptors. The rest stays free for other
+/// uses, such as a listener for operators, which clients must not be able to block.
+fn limit_sockets(limit: u64) -> DescriptorLimit {
+    let reserve = RESERVE.min(limit / 2);
+    let count = |sockets: u64| usize::try_from(sockets).unwrap_or(usize::MAX);
+    let served = limit - reserve;
+    DescriptorLimit { served: count(served), lingering: count(served + reserve / 4) }
 }
 
 /// Raises the soft limit on open descriptors, and never lowers it. Returns the resulting limit, or

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The maximum number of open connections. Further connections wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 256;
@@ -36,10 +36,14 @@ const MAX_HEAD: usize = 16 << 10;
 /// How long to wait after the system has failed to accept a connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
+/// The minimum time between two log lines about failures to accept.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
+
 /// Accepts and serves connections until the task is aborted.
 pub(crate) async fn serve(listener: TcpListener, routes: Router) {
     let routes = routes.layer(from_fn(limit));
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut logged: Option<Instant> = None;
     loop {
         // Acquiring a permit fails only if the semaphore is closed, which never happens.
         let Ok(permit) = free.clone().acquire_owned().await else { return };
@@ -52,7 +56,10 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection of an operator");
+                if logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE) {
+                    logged = Some(Instant::now());
+                    tracing::warn!(%error, "cannot accept a connection of an operator");
+                }
                 sleep(ACCEPT_RETRY_DELAY).await;
             }
         }

@@ -1,5 +1,6 @@
-//! Tests a process that runs out of file descriptors.
+//! Tests a process that has few file descriptors, or none left.
 
+use std::io::Read;
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,8 +9,12 @@ use super::super::process::Process;
 use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// The limit on the descriptors of the process.
-const LIMIT: usize = 80;
+/// The limit on the descriptors of the process, and how many of them the application uses itself.
+/// The server would serve more sockets than are left.
+const LIMIT: usize = 200;
+const FILES: usize = 130;
+/// A limit of which the server keeps half in reserve.
+const LOW: usize = 80;
 const CONNECTING: usize = 150;
 
 /// How many times the idle process is sampled.
@@ -20,7 +25,7 @@ const BUSY: usize = 10;
 
 #[test]
 fn without_descriptors_open_clients_are_served_and_the_server_recovers() {
-    let mut process = Process::start(&format!("quiet=1 descriptors={LIMIT}"));
+    let mut process = Process::start(&format!("quiet=1 descriptors={LIMIT} files={FILES}"));
     let before = process.level();
     let [mut a, mut b] = [(); 2].map(|()| process.client());
     a.join("lobby");
@@ -49,6 +54,32 @@ fn without_descriptors_open_clients_are_served_and_the_server_recovers() {
     assert!(process.numbers().lost == 0, "open clients were cut");
     drop([a, b, c]);
     process.recovers(before, ALLOCATOR_ALLOWANCE / 4);
+    process.stop();
+}
+
+#[test]
+fn clients_leave_a_reserve_of_descriptors() {
+    let mut process = Process::start(&format!("quiet=1 descriptors={LOW}"));
+    let [mut a, mut b] = [(); 2].map(|()| process.client());
+    a.join("lobby");
+    b.join("lobby");
+    a.expect_new_member("lobby", &b.id);
+    let connecting: Vec<TcpStream> =
+        (0..CONNECTING).map(|_| TcpStream::connect(process.addr).unwrap()).collect();
+    let mut rejected = TcpStream::connect(process.addr).unwrap();
+    // The response may be lost, since the server does not wait until so many clients have read it.
+    let mut response = Vec::new();
+    let _ = rejected.read_to_end(&mut response);
+    assert!(response.is_empty() || response.starts_with(b"HTTP/1.1 503"), "{response:?}");
+    for _ in 0..50 {
+        talk(&mut a, &mut b);
+        assert!(process.level().descriptors < LOW - 10, "{:?}", process.level());
+    }
+    drop(connecting);
+    process.until(|numbers| numbers.sockets == 2);
+    let mut c = process.client();
+    c.expect_nothing();
+    drop([a, b, c]);
     process.stop();
 }
 
