@@ -55,10 +55,10 @@ pub enum Event<'a> {
 pub struct Decoder<const CLIENT: bool = false> {
     /// The buffers for an incomplete frame or message. `None` on idle connections.
     unfinished: Option<Box<Unfinished>>,
-    accepts_compressed: bool,
+    pub(super) accepts_compressed: bool,
     /// True from the first frame of a compressed message until its event is reported.
     is_compressed: bool,
-    is_over: bool,
+    pub(super) is_over: bool,
     is_closed: bool,
 }
 
@@ -345,7 +345,7 @@ impl<const CLIENT: bool> Decoder<CLIENT> {
         self.unfinished.as_ref().map_or(&[], |unfinished| unfinished.rest())
     }
 
-    fn unfinished_mut(&mut self) -> &mut Unfinished {
+    pub(super) fn unfinished_mut(&mut self) -> &mut Unfinished {
         self.unfinished.get_or_insert_default()
     }
 

@@ -22,6 +22,7 @@
 //! ```
 
 mod decoder;
+mod defer;
 #[cfg(feature = "deflate")]
 pub mod deflate;
 mod encode;

@@ -12,6 +12,9 @@ pub(super) struct Unfinished {
     pub(super) buffer: Vec<u8>,
     /// The number of bytes at the start of the buffer that have been consumed.
     pub(super) consumed: usize,
+    /// The number of bytes at the start of the buffer that hold complete frames without pings and
+    /// pongs, as far as [`Decoder::defer`](super::Decoder::defer) has examined them.
+    pub(super) examined: usize,
     pub(super) message: Option<FragmentedMessage>,
 }
 
@@ -38,7 +41,7 @@ impl Unfinished {
         if self.consumed == self.buffer.len() {
             // Free the buffer instead of clearing it so that an idle connection holds no memory.
             self.buffer = Vec::new();
-            self.consumed = 0;
+            (self.consumed, self.examined) = (0, 0);
         }
         self.message.take_if(|message| message.is_complete);
         self.buffer.is_empty() && self.message.is_none()
@@ -51,7 +54,8 @@ impl Unfinished {
         if self.buffer.len() + bytes.len() > self.buffer.capacity() {
             // First reuse the space of consumed bytes: otherwise, it would accumulate if every
             // chunk ended inside a frame.
-            self.buffer.drain(..core::mem::take(&mut self.consumed));
+            self.buffer.drain(..self.consumed);
+            self.examined = self.examined.saturating_sub(core::mem::take(&mut self.consumed));
             let len = self.buffer.len() + bytes.len();
             let capacity = (2 * self.buffer.capacity()).min(frame_len).max(len);
             self.buffer.reserve_exact(capacity - self.buffer.len());

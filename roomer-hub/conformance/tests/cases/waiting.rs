@@ -93,6 +93,39 @@ fn a_waiting_client_is_pinged_and_not_timed_out() {
 }
 
 #[test]
+fn pings_are_answered_while_a_rule_is_pending() {
+    let gate = Gate::default();
+    let waiting = gate.clone();
+    let test = TestServer::with(|builder| {
+        builder.may_publish_async(move |_, _| {
+            let waiting = waiting.clone();
+            async move {
+                waiting.await;
+                true
+            }
+        })
+    });
+    let [mut a, mut b] = test.clients_in("lobby");
+    let own = a.id.clone();
+    let message = |n: u32| wire::to_room("lobby", "chat", &n.to_be_bytes());
+    let ping = |payload: &[u8]| wire::frame(wire::FIN | wire::PING, payload);
+    // The first ping is in the same write as the message that waits, the others come later.
+    a.send(&[message(0), ping(b"0"), message(1)].concat());
+    assert_eq!(a.receive(), Received::Pong(b"0".to_vec()));
+    for n in 1..10 {
+        a.send(&[ping(&[n]), message(u32::from(n) + 1)].concat());
+        assert_eq!(a.receive(), Received::Pong(vec![n]));
+    }
+    a.send(&wire::close(1000, ""));
+    gate.open();
+    for n in 0..11 {
+        b.expect("lobby", "chat", "", &own, &u32::to_be_bytes(n));
+    }
+    b.expect_member_left("lobby", &own);
+    a.expect_close(1000);
+}
+
+#[test]
 fn errors_and_panics_after_a_while_are_reported() {
     let (tell, told) = std::sync::mpsc::channel();
     let tell = std::sync::Mutex::new(tell);

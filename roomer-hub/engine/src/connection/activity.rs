@@ -10,6 +10,7 @@ use crate::connection::pause::Pause;
 use crate::connection::slow_consumer::SlowConsumer;
 use crate::core::congestion::Congestion;
 use crate::outbound::socket_writer::SocketWriter;
+use crate::timer::moment::Moment;
 
 /// State that idle connections do not need. An idle connection stores only a null pointer.
 #[derive(Default)]
@@ -27,6 +28,9 @@ pub(crate) struct Parts {
     pub(crate) pause: Option<Box<Pause>>,
     /// The pending call of a handler or rule. Later messages wait for it.
     pub(crate) pending: Option<Box<PendingCall>>,
+    /// The time at which the client's close frame, or the end of its stream, was seen behind messages
+    /// that wait.
+    pub(crate) ended: Option<Moment>,
 }
 
 impl Activity {
@@ -86,6 +90,17 @@ impl Activity {
         }
     }
 
+    /// Records that the client has closed, while messages before that wait.
+    pub(crate) fn end(&mut self, now: Duration) {
+        self.begin().ended.get_or_insert(now.into());
+    }
+
+    /// Returns true if the client has closed, at least this long ago, while messages before that wait.
+    pub(crate) fn has_ended(&self, now: Duration, ago: Duration) -> bool {
+        let ended = self.get().and_then(|parts| parts.ended);
+        ended.is_some_and(|at| now >= Duration::from(at) + ago)
+    }
+
     /// Restarts the time limit for a partly received message ([`MessageProgress::restart`]).
     pub(crate) fn restart_progress(&mut self, now: Duration) {
         if let Some(parts) = self.existing() {
@@ -102,11 +117,12 @@ impl Activity {
 impl Parts {
     fn are_over(&self) -> bool {
         // Destructure so that the compiler reports a missing part.
-        let Parts { progress, buffered, slow_consumer, pause, pending } = self;
+        let Parts { progress, buffered, slow_consumer, pause, pending, ended } = self;
         progress.is_none()
             && *buffered == 0
             && slow_consumer.is_none()
             && pause.is_none()
             && pending.is_none()
+            && ended.is_none()
     }
 }

@@ -156,7 +156,7 @@ impl Established {
         writer: &Arc<SocketWriter>,
         now: Duration,
     ) -> ResumeResult {
-        // The server was not reading, so restart the time limit for a partly received message.
+        // The server may not have read, so restart the time limit for a partly received message.
         self.activity.restart_progress(now);
         match self.on_bytes(shared, writer, &mut [], now) {
             true => ResumeResult::Ended,
@@ -170,9 +170,11 @@ impl Established {
         let waiting = pending.map_or(0, |call| call.message.payload.len());
         let requests = self.session_state.as_ref().map_or(0, |session| session.requests.held());
         let buffered = self.decoder.held() + waiting + requests;
-        // Do not report small changes, since each report takes the writer's lock.
+        // Small changes are not reported, since each report takes the writer's lock, except that an
+        // idle connection must not count as holding anything.
         let reported = self.activity.get().map_or(0, |parts| parts.buffered);
-        if buffered != reported && buffered.max(reported) > REPORT_THRESHOLD {
+        let is_large = buffered == 0 || buffered.max(reported) > REPORT_THRESHOLD;
+        if buffered != reported && is_large {
             self.activity.begin().buffered = buffered;
             writer.set_buffered(buffered);
         }

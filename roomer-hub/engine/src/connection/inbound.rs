@@ -63,12 +63,15 @@ impl Established {
         bytes: &mut [u8],
         now: Duration,
     ) -> bool {
-        // Reset the timer even if there are no bytes: nothing was read while a handler was pending,
+        // Reset the timer even if there are no bytes: the server may not have read while a handler was pending,
         // which must not count as silence.
         self.keep_alive.received(now);
         // Without bytes, this call follows the completion of a handler, which does not show that
         // the client has received its new token.
         let has_received = !bytes.is_empty();
+        // Without a limit, a client that has closed would remain a member until all its messages were
+        // handled, however slowly its rules permit them.
+        let is_late = self.activity.has_ended(now, shared.options().close_timeout);
         // Hold the lock while the messages from one read are handled so that their broadcasts form
         // one batch. It is released only to inflate messages and to run application code.
         let mut core = shared.core();
@@ -80,7 +83,11 @@ impl Established {
             && inbound.takes_more()
             && let Some(event) = feed.next()
         {
-            has_message |= matches!(event, Ok(Event::Message { .. } | Event::Compressed { .. }));
+            let is_message = matches!(event, Ok(Event::Message { .. } | Event::Compressed { .. }));
+            has_message |= is_message;
+            if is_message && is_late {
+                continue;
+            }
             (core, end) = inbound.on_event(core, event);
         }
         // Move the rest of the chunk into the decoder's buffer, which is measured below.

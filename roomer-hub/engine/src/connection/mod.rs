@@ -24,6 +24,7 @@ mod opening;
 mod pause;
 mod profile;
 mod proxy_header;
+mod read_ahead;
 mod read_buffer;
 mod renewal;
 pub(crate) mod requests;
@@ -231,7 +232,7 @@ impl Connection {
         let is_paused = open.activity.poll_paused(now, cx);
         if open.activity.is_pending() {
             return match open.resume_call(writer, now, cx) {
-                ResumeResult::Pending => self.check_timeouts(now, status, false),
+                ResumeResult::Pending => self.read_ahead(now, is_paused, status, cx),
                 ResumeResult::Continue => Step::Again,
                 ResumeResult::Ended => self.close_open(now),
             };

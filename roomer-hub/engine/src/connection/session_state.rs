@@ -16,6 +16,11 @@ use crate::timer::moment::Moment;
 /// expose pings to pages, so this is how a page detects a dead server.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
+/// The maximum time until an acknowledgement, even if it acknowledges nothing new, after bytes have
+/// arrived that wait for a pending handler. The client may have asked for one, and would otherwise take
+/// the connection for lost.
+const WAITING_ACK: Duration = Duration::from_secs(5);
+
 /// The maximum number of consecutive acknowledgements that acknowledge nothing new, which a client
 /// has no reason to send. Acknowledgements are not passed to the hub, so its rate limits do not
 /// apply to them.
@@ -87,6 +92,11 @@ impl SessionState {
     /// Records that the session has lost its socket and ends at `until`.
     pub(crate) fn detached(&mut self, until: Duration) {
         (self.deadline, self.has_socket) = (until.into(), false);
+    }
+
+    /// Records that bytes were received whose packets wait for a pending handler.
+    pub(crate) fn deferred(&mut self, now: Duration) {
+        self.deadline = self.deadline.min((now + WAITING_ACK).into());
     }
 
     /// Returns the time at which a session without a socket ends.

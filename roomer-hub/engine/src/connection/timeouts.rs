@@ -36,8 +36,7 @@ impl Established {
         let (activity, session) = (self.activity.get(), self.session_state.as_ref());
         let silence = match self.activity.is_pending() {
             false => self.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),
-            // Nothing is read while a handler is pending, and this must not count as the client's
-            // silence.
+            // Little is read while a handler is pending, which must not count as the client's silence.
             true => None,
         };
         let message = activity.and_then(|parts| parts.progress.timeout_at(options.message_timeout));
@@ -70,7 +69,7 @@ impl Connection {
             return Step::Again;
         };
         open.keep_alive.relieved(now, status.relieved);
-        // The client cannot complete a message while the server does not read.
+        // The client cannot complete a message while the server does not read, or reads little.
         if open.is_reading_suspended(status) {
             open.activity.restart_progress(now);
         }

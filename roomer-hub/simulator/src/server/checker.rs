@@ -225,7 +225,7 @@ impl Harness<'_> {
     fn check_gone(&mut self, key: ConnKey, polled: Option<usize>) -> Result<(), Fault> {
         let at = self.by_key(key)?;
         ensure!(Some(at) == polled, "connection {at} is gone outside a poll");
-        self.settle_pings(at);
+        self.settle_before_gone(at);
         let now = self.now();
         let conn = &mut self.conns[at];
         ensure!(!conn.is_closed_by_hub, "{at} is reported as gone after the hub has closed it");
@@ -270,6 +270,7 @@ impl Harness<'_> {
         polled: Option<usize>,
         log: &mut Cursor<'_, LogEntry>,
     ) -> Result<(), Fault> {
+        self.settle_overtaking_pings(at, true);
         // The close may be due to pongs that have filled the queue.
         if code == 1013 && polled == Some(at) {
             self.settle_pings(at);
@@ -294,6 +295,7 @@ impl Harness<'_> {
         }
         ensure!(polled == Some(at), "connection {at} is closed with {code} outside a poll");
         self.settle_pings(at);
+        self.skip_late(at, Some(code));
         let conn = &mut self.conns[at];
         if matches!(conn.next(), Some(Meaning::Violation(expected)) if expected == code) {
             conn.traffic.pending.pop_front();
@@ -351,20 +353,6 @@ impl Harness<'_> {
         self.close(at, code, reason)?;
         self.conns[at].expected.may_be_truncated = true;
         Ok(())
-    }
-
-    /// Returns true if the server may close a connection because the client is silent.
-    fn may_time_out(&self, at: usize) -> bool {
-        let (conn, setup) = (&self.conns[at], &self.plan.setup);
-        let pong = Duration::from_millis(setup.pong);
-        let pong_margin = Duration::from_millis(setup.pong - setup.ping);
-        // The server may have read the last bytes after it decided to close.
-        let is_silent =
-            [(conn.last_received, conn.unanswered_ping), conn.before_read].iter().any(|silence| {
-                let (received, Some(pinged_at)) = *silence else { return false };
-                self.now() >= (received.max(conn.writable.0) + pong).max(pinged_at + pong_margin)
-            });
-        conn.waiting.is_none() && is_silent
     }
 
     pub(super) fn close(

@@ -9,13 +9,16 @@ use roomer_testkit::socket::Peer;
 use super::auth_hook::PendingAuth;
 use super::expected::{Expected, ExpectedItem, Output};
 use super::plan::Violation;
-use super::traffic::{Meaning, Traffic};
+use super::traffic::{Meaning, Sent, Traffic};
 use crate::alphabet::{id_number, room_number};
 use crate::fault::{Fault, ensure};
 use crate::hub::op::IdSet;
 
 /// The engine's limit on the number of bytes that it reads before the upgrade.
 pub(super) const MAX_HEAD: u64 = 16 * 1024;
+
+/// The engine's limit on the bytes that are read while a handler is pending.
+pub(super) const READ_AHEAD: u64 = 64 * 1024;
 
 #[derive(Debug)]
 pub struct ConnModel {
@@ -104,6 +107,9 @@ pub struct ConnModel {
     pub buffered_from: Option<u64>,
     /// True if a pending handler or rule has completed in the current poll.
     pub has_resumed: bool,
+    /// When the server has read the client's close frame or the end of its stream, behind a pending
+    /// handler.
+    pub ended_behind: Option<Duration>,
     /// True if the connection has ended after a close handshake, in time and without being cut off.
     pub has_closed_cleanly: bool,
     /// The time at which the socket was first seen full while the server was idle.
@@ -120,6 +126,8 @@ pub struct Waiting {
     pub read: u64,
     /// The size of the payload of the message that called it.
     pub payload: u64,
+    /// The most bytes of pings and pongs that were taken from behind it.
+    pub overtaken: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +196,7 @@ impl ConnModel {
             parse_resumes_at: None,
             parsed: 0,
             buffered_from: None,
+            ended_behind: None,
             has_resumed: false,
             has_closed_cleanly: false,
             blocked: Duration::MAX / 4,
@@ -228,8 +237,8 @@ impl ConnModel {
         self.pending_auth.is_some_and(|pending_auth| self.read - pending_auth.at >= MAX_HEAD)
     }
 
-    /// Returns true if the server has been able to notice the end of the stream. It does not read
-    /// while a handler is pending.
+    /// Returns true if the server may act on the end of the stream, which it does only after the
+    /// messages before it.
     pub fn is_end_visible(&self) -> bool {
         self.waiting.is_none() && self.is_fully_read()
     }
@@ -237,6 +246,19 @@ impl ConnModel {
     /// Returns the next item that the server has read and not handled yet.
     pub fn next(&self) -> Option<Meaning> {
         if self.waiting.is_some() { None } else { self.traffic.peek(self.read) }
+    }
+
+    /// Returns true if the server may have read a close frame, perhaps an invalid one, behind a pending
+    /// handler.
+    pub fn may_have_read_close(&self) -> bool {
+        let is_close =
+            |sent: &Sent| matches!(sent.meaning, Meaning::Close(_) | Meaning::Violation(_));
+        self.traffic.pending.iter().any(|sent| sent.at <= self.read && is_close(sent))
+    }
+
+    /// Returns the most bytes that the server may have read while a handler is pending.
+    pub fn most_read(&self, waiting: &Waiting) -> u64 {
+        waiting.read.max(self.parsed + READ_AHEAD + waiting.overtaken)
     }
 
     pub fn begin_closing(&mut self, now: Duration) {

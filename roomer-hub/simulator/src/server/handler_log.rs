@@ -58,9 +58,8 @@ impl Harness<'_> {
         }
         let conn = &mut self.conns[at];
         let (read, payload) = (conn.read, packet.payload.len() as u64);
-        conn.waiting = Some(Waiting { until: None, read, payload });
-        // The input after this packet stays in the decoder's buffer until the handler has
-        // completed.
+        conn.waiting = Some(Waiting { until: None, read, payload, overtaken: 0 });
+        // Input behind this packet stays in the decoder's buffer until the handler has completed.
         conn.buffered_from.get_or_insert(conn.parsed);
         Ok(())
     }
@@ -118,14 +117,13 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         conn.has_resumed = conn.waiting.is_none();
         if conn.has_resumed {
-            // While the handler was pending, the server did not read, so the client's silence
-            // counts from now.
+            // Perhaps no bytes were read while the handler was pending, so restart the measurement
+            // of silence.
             (conn.last_received, conn.unanswered_ping, conn.is_ping_order_unknown) =
                 (now, None, false);
             (conn.before_read, conn.parse_resumes_at) = ((now, None), Some(bytes_in));
             let behind = conn.next();
             self.marks.mark(matches!(behind, Some(Meaning::Packet(_))), Mark::MessageBehindSlow);
-            self.marks.mark(matches!(behind, Some(Meaning::Ping(_))), Mark::PingBehindSlow);
             self.marks.mark(matches!(behind, Some(Meaning::Close(_))), Mark::CloseBehindSlow);
         }
         Ok(())

@@ -67,6 +67,7 @@ crate::coverage::marks! {
     PingBehindSlow = "a ping behind a pending handler",
     CloseBehindSlow = "a close frame behind a pending handler",
     UnreadBehindSlow = "bytes that are not read while a handler is pending",
+    DroppedBehindSlow = "a message that is dropped, since its client closed long ago",
     PingWhileWaiting = "a ping while a handler is pending",
     ProgressCountsAsAlive = "a silent client that reads its output",
     SilentClosed = "a silent client closed",

@@ -45,6 +45,7 @@ mod outputs;
 mod permissions;
 pub mod plan;
 mod quiescence;
+mod read_ahead;
 mod scenarios;
 pub(crate) mod setup;
 mod traffic;

@@ -130,16 +130,14 @@ impl Harness<'_> {
         self.check_sending(at)
     }
 
-    /// Checks that the server reads from an open connection, unless a handler is pending or senders
-    /// are paused.
+    /// Checks that an open connection reads, unless senders are paused.
     fn check_reading(&mut self, at: usize) -> Result<(), Fault> {
         let (now, may_pause_senders) = (self.now(), self.may_pause_senders());
         let may_be_congested = self.may_be_congested(at);
         let conn = &mut self.conns[at];
         let unread = conn.peer.unread();
         if conn.waiting.is_some() {
-            // While a handler is pending, the server does not read.
-            self.marks.mark(unread > 0, Mark::UnreadBehindSlow);
+            self.check_reads_ahead(at)?;
         } else if unread > 0 || conn.is_fully_read() {
             self.marks.mark(may_pause_senders, Mark::SenderPaused);
             conn.was_unread = true;
@@ -157,7 +155,7 @@ impl Harness<'_> {
         } else if std::mem::take(&mut conn.was_unread) {
             self.marks.mark(true, Mark::SenderResumed);
         }
-        conn.paused = None;
+        self.conns[at].paused = None;
         Ok(())
     }
 

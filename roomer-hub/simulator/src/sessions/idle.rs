@@ -92,8 +92,7 @@ impl Harness<'_> {
         };
         let socket = &self.sockets[at];
         let is_blocked = socket.full_since.is_some();
-        // While a handler is pending or senders are paused, the server does not read, and does not
-        // notice the end of the stream.
+        // The server may not act on it while a handler is pending or senders are paused.
         let is_seen = socket.is_broken && !socket.is_lost && socket.peer.unread() == 0;
         let may_pause = self.may_pause();
         ensure!(!is_seen || is_pending || may_pause, "the end of its stream was not seen");
@@ -131,7 +130,16 @@ impl Harness<'_> {
     pub fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
         let open = self.sessions.iter().filter(|session| session.is_open());
-        open.map(Session::most_held).sum::<u64>() > budget as u64
+        open.map(Session::most_held).sum::<u64>() + self.most_deferred() > budget as u64
+    }
+
+    /// Returns the maximum number of bytes in the buffers behind pending handlers, which may be twice as
+    /// large as their contents. Besides packets, they contain acknowledgements.
+    fn most_deferred(&self) -> u64 {
+        let is_pending =
+            |at| self.session_on(at).is_some_and(|number| self.sessions[number].pending.is_some());
+        let sockets = self.sockets.iter().enumerate().filter(|(at, _)| is_pending(*at));
+        sockets.map(|(_, socket)| 2 * socket.read.0).sum()
     }
 
     /// Checks that the server does not count more memory than its sessions and sockets can occupy.
@@ -145,7 +153,8 @@ impl Harness<'_> {
             hello + HANDSHAKE_BYTES + closed.map_or(0, |number| self.sessions[number].most_held())
         });
         let open = self.sessions.iter().filter(|session| session.is_open());
-        let most = around.sum::<u64>() + open.map(Session::most_held).sum::<u64>();
+        let most =
+            around.sum::<u64>() + open.map(Session::most_held).sum::<u64>() + self.most_deferred();
         let held = self.server.stats().held_bytes as u64;
         ensure!(held <= most, "{held} bytes are held, at most {most} expected");
         Ok(())

@@ -1,0 +1,220 @@
+//! Tests of clients whose messages wait for a rule, as behind a rate: their pings and their close do
+//! not wait.
+#![allow(clippy::unwrap_used, reason = "test helpers")]
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use roomer_engine::{Builder, Server};
+use roomer_testkit::{Client, Handshake, World};
+
+/// The default of `close_timeout`.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most bytes that are read behind a message that waits.
+const READ_AHEAD: u64 = 64 * 1024;
+
+/// Lets a number of messages pass. The next one waits.
+#[derive(Clone, Default)]
+struct Turnstile(Arc<Mutex<(usize, Vec<Waker>)>>);
+
+impl Turnstile {
+    fn permit(&self, messages: usize) {
+        let mut state = self.0.lock().unwrap();
+        state.0 += messages;
+        let waiting = std::mem::take(&mut state.1);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    async fn pass(&self) {
+        poll_fn(|cx| {
+            let mut state = self.0.lock().unwrap();
+            match state.0.checked_sub(1) {
+                Some(left) => {
+                    state.0 = left;
+                    Poll::Ready(())
+                }
+                None => {
+                    state.1.push(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// A room with a sender, whose messages wait at the turnstile, and a receiver.
+struct Room {
+    world: World,
+    turnstile: Turnstile,
+    sender: Client,
+    receiver: Client,
+}
+
+impl Room {
+    fn new(connect: impl Fn(&mut World) -> Client) -> Room {
+        let turnstile = Turnstile::default();
+        let gate = turnstile.clone();
+        let builder: Builder = Server::builder().may_publish_async(move |_, _| {
+            let gate = gate.clone();
+            async move {
+                gate.pass().await;
+                true
+            }
+        });
+        let mut world = World::new(1, builder);
+        world.allow_waiting();
+        let (sender, receiver) = (connect(&mut world), world.connect());
+        world.settle();
+        sender.join("lobby");
+        receiver.join("lobby");
+        world.settle();
+        Room { world, turnstile, sender, receiver }
+    }
+
+    fn plain() -> Room {
+        Room::new(World::connect)
+    }
+
+    /// Sends the numbers of a range.
+    fn send(&mut self, numbers: std::ops::Range<u32>) {
+        numbers.for_each(|number| self.sender.send("lobby", "chat", number.to_string()));
+        self.world.settle();
+    }
+
+    fn permit(&mut self, messages: usize) {
+        self.turnstile.permit(messages);
+        self.world.settle();
+    }
+
+    /// Checks that these numbers have arrived, each once and in order.
+    #[track_caller]
+    fn expect(&self, numbers: std::ops::Range<u32>) {
+        let expected: Vec<_> = numbers.map(|number| number.to_string()).collect();
+        assert_eq!(self.receiver.texts("lobby", "chat"), expected);
+    }
+
+    fn members(&self) -> usize {
+        self.world.server().member_count("lobby")
+    }
+}
+
+#[test]
+fn pings_are_answered_while_messages_wait() {
+    let mut room = Room::plain();
+    room.send(0..2);
+    room.sender.ping("first");
+    room.send(2..4);
+    room.sender.ping("second");
+    room.world.settle();
+    assert_eq!(room.sender.pongs(), ["first", "second"]);
+    room.expect(0..0);
+    room.permit(4);
+    room.expect(0..4);
+    assert_eq!(room.sender.pongs().len(), 2);
+    assert!(room.sender.is_open());
+}
+
+#[test]
+fn messages_before_a_close_are_handled_first() {
+    let mut room = Room::plain();
+    room.send(0..5);
+    room.sender.close(1000, "done");
+    room.world.settle();
+    room.world.advance(CLOSE_TIMEOUT / 2);
+    room.permit(4);
+    room.expect(0..4);
+    assert_eq!((room.members(), room.sender.closed()), (2, None));
+    room.permit(1);
+    room.expect(0..5);
+    assert_eq!(room.members(), 1);
+    assert_eq!(room.sender.closed().unwrap().code, Some(1000));
+    assert_eq!(room.world.server().stats().closed_by_peer, 1);
+}
+
+/// Waits longer than `close_timeout` after the client's end, then permits one message.
+fn end_late(room: &mut Room) {
+    room.world.settle();
+    room.permit(2);
+    room.world.advance(CLOSE_TIMEOUT);
+    room.expect(0..2);
+    // The rule that is already pending still decides.
+    room.permit(1);
+    room.expect(0..3);
+}
+
+#[test]
+fn a_client_that_has_closed_does_not_stay_until_all_its_messages_are_handled() {
+    let mut room = Room::plain();
+    room.send(0..100);
+    room.sender.close(1000, "done");
+    end_late(&mut room);
+    assert_eq!(room.members(), 1);
+    assert_eq!(room.sender.closed().unwrap().code, Some(1000));
+    assert_eq!(room.world.server().stats().closed_by_peer, 1);
+    let mut room = Room::plain();
+    room.send(0..100);
+    room.sender.half_close();
+    end_late(&mut room);
+    assert_eq!((room.members(), room.world.server().stats().lost), (1, 1));
+}
+
+#[test]
+fn a_session_keeps_the_messages_that_a_lost_socket_leaves_behind() {
+    let mut room = Room::new(|world| world.connect_extended(Handshake::new()));
+    room.send(0..10);
+    room.sender.half_close();
+    end_late(&mut room);
+    assert_eq!((room.members(), room.world.server().stats().sessions.detached), (2, 1));
+    room.sender = room.world.reconnect(&room.sender);
+    room.permit(7);
+    room.expect(0..10);
+    assert!(room.sender.is_resumed());
+}
+
+#[test]
+fn what_waits_is_limited_in_bytes() {
+    let mut room = Room::plain();
+    room.send(0..1);
+    let before = room.world.server().stats().bytes_in;
+    for _ in 0..40 {
+        room.sender.send("lobby", "large", [7; 4096]);
+    }
+    room.sender.ping("behind");
+    room.world.settle();
+    let stats = room.world.server().stats();
+    assert_eq!(stats.bytes_in - before, READ_AHEAD);
+    // The decoder's buffer grows by doubling.
+    let held = stats.held_bytes as u64;
+    assert!((READ_AHEAD..=2 * READ_AHEAD + 4096).contains(&held), "{held}");
+    assert!(room.sender.pongs().is_empty());
+    room.permit(41);
+    assert_eq!(room.receiver.texts("lobby", "large").len(), 40);
+    assert_eq!((room.sender.pongs().len(), room.world.server().stats().held_bytes), (1, 0));
+}
+
+/// JavaScript cannot see pings, so its client asks for an acknowledgement instead, and takes the
+/// connection for lost if nothing arrives for 20 seconds.
+#[test]
+fn a_session_whose_messages_wait_gives_signs_of_life() {
+    let mut room = Room::new(|world| world.connect_extended(Handshake::new()));
+    // Until this acknowledgement is due.
+    room.world.advance(Duration::from_secs(6));
+    room.send(0..3);
+    for _ in 0..3 {
+        let written = room.world.server().stats().bytes_out;
+        room.world.advance(Duration::from_secs(8));
+        room.sender.request_ack();
+        room.world.settle();
+        room.world.advance(Duration::from_secs(5));
+        assert!(room.world.server().stats().bytes_out > written);
+        // The first message waits for its rule, and the others for the first.
+        assert_eq!(room.sender.unacknowledged(), 2);
+    }
+    room.permit(3);
+    room.expect(0..3);
+    assert_eq!(room.sender.unacknowledged(), 0);
+}
