@@ -183,6 +183,24 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[[room]]\npattern = \"a\"\ndeflate = \"yes\"", 3, "room", "write bytes, as 512, or off"),
     ("[[room]]\npattern = \"a\"\nhistory_age = \"1h\"", 1, "room", "write history = 100"),
     ("[room]\npattern = \"a\"", 1, "room", "write [[room]]"),
+    (
+        "path = \"/a\"\norigins = [\"https://a.example\", \"any\"]",
+        2,
+        "origins",
+        "write \"any\" alone",
+    ),
+    (
+        "[operator]\nlisten = \"127.0.0.1:9\"\n[[api_key]]\nname = \"a\"\nfile = \"S\"\nrights = []",
+        3,
+        "api_key",
+        "remove rights to grant all three",
+    ),
+    (
+        "[webhooks]\nsecret = \"S\"\nevents = \"https://a.example/\"\nkinds = []",
+        4,
+        "webhooks.kinds",
+        "write kinds",
+    ),
     ("listen = [", 1, "", "unclosed array"),
     ("a = 1\na = 2", 2, "", "duplicate key"),
 ];
@@ -253,7 +271,7 @@ fn flags_come_before_variables_and_variables_before_the_file() {
 
 #[test]
 fn the_printed_configuration_is_a_file_with_the_same_effect() {
-    let text = "origins = [\"https://a.example\", \"any\"]\npath = \"/ä\\\"\\\\\"\n\
+    let text = "origins = [\"https://a.example\", \"https://b.example\"]\npath = \"/ä\\\"\\\\\"\n\
                 [cluster]\nurl = \"nats://127.0.0.1\"\nnode = \"123\"\n[[room]]\npattern = \"news*\"\npresence = \"count\"\n\
                 history = 5\nhistory_age = \"90s\"\nhistory_bytes = \"1 KiB\"\ndeflate = 512\n\
                 [[room]]\npattern = \"*\"\ndeflate = \"off\"\nhistory = 3\nhistory_age = 1.5\n";

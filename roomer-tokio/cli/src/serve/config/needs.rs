@@ -22,6 +22,8 @@ pub(crate) fn check(config: &Config) -> Result<(), Problem> {
     if !has_login(options) && options.anonymous != Some(true) {
         check_empty(config)?;
     }
+    check_origins(config)?;
+    check_rights(config)?;
     for entry in TABLE {
         if let Some(text) = missing(entry.key, config)
             && config.values.is_changed(entry)
@@ -54,6 +56,33 @@ fn check_empty(config: &Config) -> Result<(), Problem> {
             key,
             "is empty, so all clients could connect: write a value, or anonymous = true if they may",
         )),
+        None => Ok(()),
+    }
+}
+
+/// Reports origins that have no effect, since all others may connect too.
+fn check_origins(config: &Config) -> Result<(), Problem> {
+    let origins = &config.options.origins;
+    match origins.len() > 1 && origins.iter().any(|origin| origin == "any") {
+        true => Err(config.problem(
+            "origins",
+            "with \"any\", pages from all origins may connect, and not only from the others named: write \
+             \"any\" alone, or remove it",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Reports a key for the API that permits nothing.
+fn check_rights(config: &Config) -> Result<(), Problem> {
+    match config.lists.api_keys.iter().find(|key| key.value.rights.is_empty()) {
+        Some(key) => Err(Problem {
+            place: key.place.clone(),
+            key: "api_key".into(),
+            text: "rights is empty, so the key permits nothing: write \"publish\", \"read\" or \
+                   \"manage\", remove rights to grant all three, or remove the key"
+                .into(),
+        }),
         None => Ok(()),
     }
 }
@@ -103,7 +132,11 @@ fn missing(key: &str, config: &Config) -> Option<&'static str> {
             "selects for webhooks.may_join and webhooks.events: write one of them as well, and for \
              events, \"joined\", \"left\" or \"message\" in webhooks.kinds",
         ),
-        "webhooks.kinds" => (has_events, "selects for webhooks.events: write that as well"),
+        "webhooks.kinds" if has_events => (
+            !options.webhooks_kinds.is_empty(),
+            "is empty, so webhooks.events would get nothing: write kinds, or remove webhooks.events",
+        ),
+        "webhooks.kinds" => (false, "selects for webhooks.events: write that as well"),
         // Other events have a fixed size, and `webhooks.queue` limits their number.
         "webhooks.message_events" | "webhooks.queue_bytes" => (
             has_kind(&[EventKind::Message]),

@@ -1,0 +1,49 @@
+use std::time::Duration;
+
+use roomer_tokio::testkit::TokioWorld;
+use roomer_tokio::{Claims, Server};
+
+use super::*;
+
+#[test]
+fn rights_of_a_token_are_a_list_or_an_object() {
+    let grants = Grants::read(&serde_json::json!(["lobby", "team-*"])).unwrap();
+    assert!(grants.has("team-1", Right::Whisper) && !grants.has("lobby2", Right::Join));
+    let grants = Grants::read(&serde_json::json!({ "news": ["join"], "*": [] })).unwrap();
+    assert!(grants.has("news", Right::Join) && !grants.has("news", Right::Publish));
+    for claim in ["\"lobby\"", "[1]", "{\"a\": [\"kick\"]}", "{\"a\": \"join\"}", "null"] {
+        let claim = serde_json::from_str(claim).unwrap();
+        assert!(Grants::read(&claim).is_none(), "{claim}");
+    }
+}
+
+/// As by a reload of the configuration.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_a_rate_delays_follows_the_rules_of_the_time_when_it_is_sent() {
+    let room = |publish: &str| -> Room {
+        toml::from_str(&format!("pattern = \"*\"\nrate = \"1 burst 1\"\npublish = \"{publish}\""))
+            .unwrap()
+    };
+    let rules = Rules::new([room("all")].iter());
+    let counted = rules.clone();
+    let builder = Server::builder().authorize(move |_| {
+        let buckets = counted.buckets().ok_or(roomer_tokio::Rejection::forbidden("no rate"))?;
+        Ok(Claims::new().with(buckets))
+    });
+    let mut world = TokioWorld::new(1, rules.add_message_rates(builder, None, false));
+    let (ann, bob) = (world.connect(), world.connect());
+    ann.join("lobby");
+    bob.join("lobby");
+    world.settle().await;
+    for text in ["1", "2", "3"] {
+        ann.send("lobby", "chat", text);
+    }
+    world.settle().await;
+    world.advance(Duration::from_secs(1)).await;
+    assert_eq!(bob.texts("lobby", "chat"), ["1", "2"]);
+    // The last message waits for another second.
+    rules.replace([room("none")].iter());
+    world.advance(Duration::from_secs(2)).await;
+    assert_eq!(bob.texts("lobby", "chat"), ["1", "2"]);
+    assert_eq!(world.server().stats().rejected_packets.by_application, 1);
+}
