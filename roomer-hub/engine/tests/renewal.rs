@@ -103,17 +103,17 @@ fn a_stored_token_is_requested_a_few_times_and_not_without_end() {
     let passed = Arc::new(AtomicU64::new(0));
     let clock = passed.clone();
     let hook = move |_: &_, token: &str| {
-        log_in(&format!("{token}:{}", 60_u64.saturating_sub(clock.load(Relaxed))))
+        log_in(&format!("{token}:{}", 61_u64.saturating_sub(clock.load(Relaxed))))
     };
     let mut world = World::new(1, builder().renew_login(hook));
-    let ann = connect(&mut world, "ann:guest:60");
+    let ann = connect(&mut world, "ann:guest:61");
     ann.on(EXPIRING, |ann, _| {
         // Without a limit, a server that asks without a pause would never let the test end.
         if asked(ann).len() < 100 {
             ann.send("root", TOKEN, "ann:guest");
         }
     });
-    for second in 1..=60 {
+    for second in 1..=61 {
         passed.store(second, Relaxed);
         world.advance(SECOND);
     }
