@@ -1,5 +1,5 @@
-//! A server that accepts only clients with a valid JSON Web Token: `JWT_SECRET=secret cargo run -p
-//! roomer-tokio-examples --example jwt`. It prints a URL with a token that is valid for an hour.
+//! A server that accepts only clients with a valid JSON Web Token: `JWT_SECRET=$(openssl rand
+//! -hex 32) cargo run -p roomer-tokio-examples --example jwt`. It prints a URL with a token that is valid for an hour.
 //! Programs send a token as `Authorization: Bearer …`. Browsers cannot set headers; they send it as
 //! a subprotocol or as `?token=…`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
@@ -25,7 +25,7 @@ async fn start() -> Outcome {
         "Accepts clients with a JSON Web Token that is signed with the secret in JWT_SECRET.";
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
-    let secret = program::secret("JWT_SECRET")?;
+    let secret = program::signing_secret("JWT_SECRET")?;
     let listener = bind(&args.listen).await?;
     let stop = shutdown_signal();
     let hour = jsonwebtoken::get_current_timestamp() + 3600;

@@ -141,6 +141,18 @@ pub fn time(parser: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
     time.map_err(|error| format!("--{option}: {text:?}: {error}").into())
 }
 
+/// Returns a secret of 32 bytes or more from an environment variable. With a shorter one, tokens that
+/// are signed with HS256 could be forged by trying secrets.
+pub fn signing_secret(name: &str) -> Outcome<String> {
+    match std::env::var(name) {
+        Ok(secret) if secret.len() >= 32 => Ok(secret),
+        _ => Err(format!(
+            "set the variable {name} to 32 bytes or more, as from `openssl rand -hex 32`"
+        )
+        .into()),
+    }
+}
+
 /// Returns a secret from an environment variable.
 pub fn secret(name: &str) -> Outcome<String> {
     match std::env::var(name) {

@@ -35,6 +35,7 @@ const CASES: &[Case] = &[
     ("files_of_tls_are_named_before_it_listens", || {
         cases::files_of_tls_are_named_before_it_listens("tls");
     }),
+    ("a_short_secret_is_refused", || cases::a_short_secret_is_refused("jwt")),
     ("a_signal_drains_the_server", || cases::a_signal_drains_the_server(SERVERS)),
     ("a_second_signal_ends_the_process_at_once", cases::a_second_signal_ends_the_process_at_once),
     ("process_1_ends_on_sigterm", cases::process_1_ends_on_sigterm),

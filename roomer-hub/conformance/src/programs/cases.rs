@@ -230,6 +230,13 @@ pub fn process_1_ends_on_sigterm() {
     assert_eq!((status.code(), status.signal()), (Some(0), None), "{errors}");
 }
 
+/// Checks that a secret is refused with which tokens could be forged.
+pub fn a_short_secret_is_refused(example: &str) {
+    let mut command = command(example, &ANYWHERE);
+    command.args(files(example)).env("JWT_SECRET", "a secret of 31 bytes, or fewer.");
+    assert!(error_of(command).contains("openssl rand -hex 32"));
+}
+
 /// Checks that the chat reports the name of an invalid option.
 pub fn the_chat_names_a_wrong_option() {
     for (args, parts) in [

@@ -18,7 +18,7 @@ use crate::client::TIMEOUT;
 pub fn command(example: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().expect("the path of this executable"));
     command.env(PROGRAM, example).args(args);
-    command.env("ADMIN_TOKEN", "secret").env("JWT_SECRET", "secret");
+    command.env("ADMIN_TOKEN", "secret").env("JWT_SECRET", "a secret of at least 32 bytes ---");
     let folder = env::temp_dir().join("roomer-programs");
     fs::create_dir_all(&folder).expect("a folder for temporary files");
     command.current_dir(folder).stdin(Stdio::null());

@@ -1,8 +1,8 @@
 //! A complete application as an example: rooms in axum with JSON Web Tokens, permissions in SQLite,
 //! routes for administrators, metrics for Prometheus, a log, TLS, and a graceful shutdown.
 //!
-//! `JWT_SECRET=secret cargo run -p roomer-application -- cert.pem key.pem` prints a token for an
-//! administrator, `root`. Then, with `-k` if the certificate is self-signed:
+//! `JWT_SECRET=$(openssl rand -hex 32) cargo run -p roomer-application -- cert.pem key.pem` prints a
+//! token for an administrator, `root`. Then, with `-k` if the certificate is self-signed:
 //! - `curl -H "Authorization: Bearer $TOKEN" -X PUT https://127.0.0.1:8443/rooms/staff/allow/ann`
 //!   permits ann to join the room `staff`, permanently;
 //! - `curl -H … -X POST https://127.0.0.1:8443/rooms/staff/kick/ann` removes her from the room, and
@@ -32,7 +32,7 @@ async fn start() -> Outcome {
     let about = "Rooms in an application on axum; the logins' secret is in JWT_SECRET.";
     let program = Program { about, listen: "127.0.0.1:8443", files: &["cert.pem", "key.pem"] };
     let Some(args) = program.args()? else { return Ok(()) };
-    let secret = program::secret("JWT_SECRET")?;
+    let secret = program::signing_secret("JWT_SECRET")?;
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let config = tls_config(&args.files[0], &args.files[1])?;
     let listener = bind(&args.listen).await?;

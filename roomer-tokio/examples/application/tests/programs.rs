@@ -22,6 +22,7 @@ const CASES: &[Case] = &[
     ("a_database_is_named_before_it_listens", || {
         cases::a_database_is_named_before_it_listens(NAMES[0]);
     }),
+    ("a_short_secret_is_refused", || cases::a_short_secret_is_refused(NAMES[0])),
     ("a_signal_drains_the_server", || cases::a_signal_drains_the_server(NAMES)),
 ];
 
