@@ -63,7 +63,7 @@ export function history(core) {
         }
     });
     extendRooms(core, (room, { history: last } = {}) => {
-        check(last === undefined || last >= 0, "history");
+        check(last === undefined || (Number.isInteger(last) && last >= 0), "history: a whole number from 0");
         let found;
         /** The epoch of the room's history; 0 until it is known. */
         let epoch = 0;

@@ -12,11 +12,10 @@
 
 import { explainAddresses } from "./address.js";
 import { connect as connectWith } from "./client.js";
-import { bytes, json, text } from "./codec.js";
 import { check } from "./error.js";
 import { directs } from "./directs.js";
 import { history } from "./history.js";
-import { explainOptions, readSettings } from "./options.js";
+import { explainOptions, namedCodecs, readSettings } from "./options.js";
 import { ownInfo } from "./own-info.js";
 import { receipts } from "./receipts.js";
 import { rejections } from "./rejections.js";
@@ -28,12 +27,6 @@ import { streams } from "./stream.js";
 import { tracing } from "./tracing.js";
 
 export { RoomerError } from "./error.js";
-
-/** The feature that lets options name a codec, such as "json". */
-const namedCodecs = (core) => {
-    const { findCodec } = core;
-    core.findCodec = (name) => findCodec({ bytes, text, json }[name] ?? name);
-};
 
 const features = [namedCodecs, explainAddresses, sessions, streams, receipts, requests, history, ownInfo, rejections, renewal, directs, tracing, explainOptions];
 

@@ -69,7 +69,7 @@ export function requests(core) {
         room.api.request = (event, payload, options) => new Promise((resolve, reject) => {
             const { timeout = 10_000, signal, to, ...others } = readOptions(options);
             rejectUnknown(others);
-            check(timeout >= 0, "timeout");
+            check(typeof timeout === "number" && timeout > 0, "timeout: more than 0, Infinity for none");
             const tag = `${++lastTag}`;
             const item = room.createItem(event, payload, to, `:${tag}`);
             const end = (settle, result) => {

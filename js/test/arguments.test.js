@@ -69,7 +69,7 @@ describe("a buffer of messages() without room for a message", () => {
 test("a time limit of a request that is not one is refused", async () => {
     const { server, room, client } = await enter();
     const lost = record(client, "lost");
-    for (const timeout of [NaN, -1, "soon"]) {
+    for (const timeout of [NaN, -1, 0, null, "soon", "10"]) {
         await assert.rejects(room.request("x", 1, { timeout }), says(/timeout/));
     }
     await server.advance(1_000);
@@ -173,5 +173,84 @@ describe("options of the wrong type", () => {
         await server.advance(1_000);
         const [double, triple] = await answers;
         assert.deepEqual([double, triple.json(), createClock(null).now()], [2, 3, 0]);
+    });
+});
+
+describe("numbers that are not ones", () => {
+    const WRONG = {
+        timeout: [0, -1, NaN, "10"],
+        heartbeat: [0, NaN, "30", true],
+        queue: [{ messages: NaN }, { messages: "5" }, { bytes: NaN }, { bytes: "64kb" }, { bytes: -1 }],
+        reconnect: [{ minDelay: NaN }, { maxDelay: "1" }, { minUptime: -5 }, { retries: NaN }, { retries: "3" }]
+    };
+
+    test("are refused by connect(), with their name", () => {
+        const { options } = setUp().server;
+        for (const [name, values] of Object.entries(WRONG)) {
+            for (const value of values) {
+                const [[shown, wrong]] = typeof value === "object" ? Object.entries(value) : [[name, value]];
+                assert.throws(() => connect("ws://test/ws", { ...options, [name]: value }), says(new RegExp(`: ${shown}: a number from [01], not ${wrong}$`)));
+            }
+        }
+    });
+
+    test("do not include what turns something off, and null is like no number", async () => {
+        const { server } = setUp();
+        const right = [{ heartbeat: false }, { reconnect: false }, { reconnect: true }, { reconnect: { retries: Infinity, minDelay: 0 } }, { queue: { messages: 0 } }, { timeout: null, heartbeat: null, queue: { bytes: null } }];
+        const clients = right.map((each) => connect("ws://test/ws", { ...server.options, ...each }));
+        await server.advance(1_000);
+        assert.deepEqual(clients.map(({ state }) => state), right.map(() => "open"));
+        const { id } = clients.at(-1);
+        server.connections().at(-1).hang();
+        await server.advance(60_000);
+        assert.notEqual(clients.at(-1).id, id, "the client with null has noticed that its connection is dead");
+    });
+
+    test("are refused as the size of a history", async () => {
+        const { client } = await enter();
+        for (const history of [NaN, -1, 1.5, "20", true]) {
+            assert.throws(() => client.join("x", { history }), says(/history: a whole number from 0/));
+        }
+    });
+});
+
+describe("a codec that does not return bytes", () => {
+    test("is refused when it encodes, and nothing is sent", async () => {
+        const { server, room, client, other } = await enter(2);
+        const heard = record(other.client, "direct");
+        for (const wrong of ["text", 7, null, undefined, {}, [1], new Uint16Array(2), new DataView(new ArrayBuffer(2)), new ArrayBuffer(2), Promise.resolve(new Uint8Array(1))]) {
+            const own = client.join(`own ${typeof wrong}`, { codec: { encode: () => wrong, decode: (data) => data } });
+            assert.throws(() => own.send("x", 1, other.client.id), says(/encode\(\) must return a Uint8Array/));
+            await assert.rejects(own.request("x", 1), code("argument"));
+            own.leave();
+            await null;
+        }
+        await server.advance(1_000);
+        assert.deepEqual([heard, client.state, room.state], [[], "open", "open"]);
+    });
+});
+
+describe("options of a room that is joined already", () => {
+    test("are refused if they would have no effect", async () => {
+        const { client, server, room } = await enter();
+        assert.throws(() => client.join("root", { codec: "text" }), says(/"root" is joined already, with another codec/));
+        assert.throws(() => client.join("root", { history: 20 }), says(/"root" is joined already, without a history/));
+        assert.throws(() => client.join("lobby", { codec: { encode() {}, decode() {} } }), says(/another codec/));
+        client.join("chat", { codec: "text", history: 5 });
+        assert.throws(() => client.join("chat", { codec: "json" }), says(/another codec/));
+        // The same, fewer, and a codec of the application that is created anew.
+        assert.equal(client.join("lobby", { codec: "json" }), room);
+        client.join("chat", { codec: "text", history: 20 });
+        client.join("chat");
+        const own = () => ({ encode: () => new Uint8Array(1), decode: (data) => data });
+        assert.equal(client.join("own", { codec: own() }), client.join("own", { codec: own() }));
+        // A room that the server has chosen has no history of the client's.
+        server.connections()[0].join("given");
+        await server.advance(100);
+        client.join("given", { history: 5 });
+        room.leave();
+        room.leave();
+        await server.advance(100);
+        assert.equal(client.join("lobby", { codec: "text" }).state, "joining", "a new room has its own options");
     });
 });
