@@ -63,6 +63,8 @@ export const HELLO = "roomer:hello";
 export const ACK = "roomer:ack";
 /** The event that carries the answer to a successful request. */
 export const REPLY = "roomer:reply";
+/** How many requests of each kind may be without an answer, until the server has announced its limit. */
+export const MOST_REQUESTS = 64;
 /** The event that reports an error. */
 export const ERROR = "roomer:error";
 /** The event that reports changes in a room's membership. */

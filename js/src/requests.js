@@ -1,14 +1,15 @@
 /**
  * The feature behind `room.request()` and `room.handle()`: requests with one answer each, to the server and to other clients.
  *
- * A request is a message whose receiver ends with a colon and a tag. The tag matches the request with its answer.
+ * A request is a message whose receiver ends with a colon and a tag. The tag matches the request with its answer. The server
+ * limits the number of requests without an answer, to itself and to other clients. Further requests wait in the queue.
  *
  * @module requests
  */
 
 import { RoomerError, check, rejectUnknown, wrap } from "./error.js";
 import { extendRooms, takePackets } from "./feature.js";
-import { ERROR, HELLO, LONGEST_DELAY, REPLY } from "./limits.js";
+import { ERROR, HELLO, LONGEST_DELAY, MOST_REQUESTS, REPLY } from "./limits.js";
 import { toBytes, toText } from "./packet.js";
 import { readOptions } from "./options.js";
 import { checkName, isReserved } from "./room.js";
@@ -18,6 +19,22 @@ export function requests(core) {
     /** Pending requests, by tag. */
     const pending = new Map();
     let lastTag = 0;
+    const plain = { ...core };
+    /** The maximum number of requests without an answer, of each kind. */
+    let most = MOST_REQUESTS;
+    /** The number of requests that were sent and have no answer: to the server (false), and to other clients (true). */
+    const open = { false: 0, true: 0 };
+    Object.assign(core, {
+        isOpen: (item) => (!item.tag || open[!!item.to] < most) && plain.isOpen(item),
+        transmit(item) {
+            // A session that continues may transmit an item again.
+            if (item.tag && !item.isCounted) {
+                item.isCounted = true;
+                open[!!item.to]++;
+            }
+            plain.transmit(item);
+        }
+    });
 
     const failAll = (code, fits, cause) => pending.forEach((request) => fits(request) && request.fail(code, cause));
 
@@ -56,7 +73,10 @@ export function requests(core) {
 
     // A new session ends the pending requests. Those still queued will be sent in it, and those of a leaving room fail when the
     // room closes.
-    core.client.on(HELLO, (hello) => hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item, room }) => !hello || !(core.queue.has(item) || room.api.state === "leaving")));
+    core.client.on(HELLO, (hello) => {
+        most = hello?.limits?.requests ?? MOST_REQUESTS;
+        hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item, room }) => !hello || !(core.queue.has(item) || room.api.state === "leaving"));
+    });
 
     extendRooms(core, (room) => {
         const handlers = (room.handlers = new Map());
@@ -78,6 +98,8 @@ export function requests(core) {
                 core.clock.clearTimeout(timer);
                 signal?.removeEventListener("abort", abort);
                 settle(result);
+                open[!!to] -= item.isCounted ? 1 : 0;
+                core.pump();
             };
             const fail = (code, cause) => end(reject, wrap(code, cause, event));
             const abort = () => fail("aborted", signal.reason);

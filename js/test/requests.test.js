@@ -62,15 +62,50 @@ describe("a request to the server", () => {
         assert.deepEqual(errors, []);
     });
 
-    test("has one of 64 at a time, and another room may be refused", async () => {
-        const { server, room, client } = await enter();
-        server.onRequest("wait", () => new Promise(() => {}));
-        const asked = Array.from({ length: 65 }, () => follow(room.request("wait", 1, { timeout: 60_000 })));
+    test("waits if 64 have no answer, while messages and requests to members go on", async () => {
+        const { server, room, client, other, errors } = await enter(2);
+        let handling = 0;
+        let most = 0;
+        const begin = () => (most = Math.max(most, ++handling));
+        const finish = (message) => new Promise((resolve) => server.clock.setTimeout(() => resolve(message.json(), handling--), 500));
+        server.onRequest("wait", (conn, message) => {
+            begin();
+            return finish(message);
+        });
+        other.room.handle("where", () => "here");
+        const heard = [];
+        other.room.on("chat", (text) => heard.push(text));
+        const asked = Array.from({ length: 300 }, (_, n) => follow(room.request("wait", n)));
+        const where = follow(room.request("where", 1, { to: other.room.id }));
+        room.send("chat", "hello");
+        await server.advance(400);
+        assert.deepEqual([heard, where.value, most, asked.filter(({ value }) => value !== undefined)], [["hello"], "here", 64, []]);
+        await server.advance(9_000);
+        assert.deepEqual([asked.map(({ value }) => value), most, handling, errors], [asked.map((_, n) => n), 64, 0, []]);
+        // The same for requests to members, where one that is given up lets the next one go.
+        const never = other.room.handle("never", () => new Promise(() => {}));
+        const given = new AbortController();
+        const all = Array.from({ length: 70 }, (_, n) => follow(room.request("never", n, { to: other.room.id, signal: given.signal, timeout: 30_000 })));
+        const last = follow(room.request("where", 1, { to: other.room.id, timeout: 60_000 }));
+        await server.advance(1_000);
+        assert.deepEqual([all.map(reason), reason(last)], [Array(70).fill(undefined), undefined]);
+        never();
+        connOf({ server }, client).cut();
+        await server.advance(1_000);
+        assert.equal(reason(last), undefined, "a session that continues has the same requests");
+        given.abort();
+        other.client.close();
+        await server.advance(1_000);
+        // The server does not know that the client has given up, and still counts those requests.
+        assert.deepEqual([reason(all[69]), reason(last)], [["RoomerError", "aborted", undefined], ["RoomerError", "answer", "busy"]]);
+    });
+
+    test("in another room may be refused", async () => {
+        const { server, client } = await enter();
         server.allow({ join: () => false });
         const refused = client.join("vip");
         const inVip = follow(refused.request("wait", 1));
         await server.advance(1_000);
-        assert.deepEqual([asked.slice(0, 64).map(reason), reason(asked[64])], [Array(64).fill(undefined), ["RoomerError", "answer", "busy"]]);
         assert.deepEqual(reason(inVip), ["RoomerError", "closed", undefined]);
         assert.equal(inVip.error.cause.code, "refused");
     });
