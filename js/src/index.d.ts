@@ -152,6 +152,11 @@ export interface RoomEvents {
      */
     member_changed: [id: string, member: Member];
     /**
+     * The number of members has changed, or had changed when the room reopened. Emitted only in rooms whose members the server
+     * counts without sending their ids, and only if it supports sessions.
+     */
+    count_changed: [count: number];
+    /**
      * Some messages after the last received one could not be recovered. Emitted before `reopen` and before any recovered
      * messages.
      */

@@ -10,7 +10,7 @@ import { GRACE } from "./limits.js";
 import { toBytes, toText } from "./packet.js";
 
 /** Returns true for events that only the server or this client may emit. A message from a peer with such a name is dropped. */
-export const isReserved = (event) => /^((close|history_lost|join|join_ack|leave|leave_ack|member_changed|member_left|new_member|open|reopen)$|roomer:)/.test(event);
+export const isReserved = (event) => /^((close|count_changed|history_lost|join|join_ack|leave|leave_ack|member_changed|member_left|new_member|open|reopen)$|roomer:)/.test(event);
 
 /** Throws for reserved names, and for names that UTF-8 cannot represent: the server would read them as different names. */
 export function checkName(name, isWrong) {
@@ -97,7 +97,7 @@ export function createRoom(core, name, codec) {
             return id;
         },
         get count() {
-            return typeof counted === "number" ? counted : members.size;
+            return members.size || +counted || 0;
         },
         members: () => [...members.keys()],
         member: (id) => members.get(id),

@@ -195,7 +195,7 @@ export function sessions(core) {
             const decode = (payload) => {
                 const { left = [], joined = [], changed = [], away = [], back = [], count } = JSON.parse(toText(payload));
                 const { member } = room.api;
-                count === undefined || room.setCount(count);
+                count === undefined || room.counted?.(count);
                 left.forEach((id) => room.change(undefined, id));
                 const known = [...away, ...back].map((id) => Object.values(member(id) ?? []));
                 toMembers([...known, ...joined, ...changed]).forEach((now, id) => {
@@ -209,7 +209,17 @@ export function sessions(core) {
     });
     extendRooms(core, (room) => {
         const { recalled } = room;
+        /** The latest number of members, if the server sends only that. */
+        let latest;
         room.recalled = (list, members, emit) => {
+            /** Stores the number, and emits an event if it is not the first. */
+            room.counted = (count) => {
+                const isNew = latest !== undefined && count !== latest;
+                latest = count;
+                room.setCount(count);
+                isNew && emit("count_changed", room.api.count);
+            };
+            list?.count === undefined || room.counted(list.count);
             [list?.away ?? []].flat().forEach((id) => members.has(id) && members.set(id, toAway(members.get(id))));
             recalled?.(list, members, emit);
         };

@@ -202,6 +202,40 @@ describe("members that are away", () => {
     });
 });
 
+describe("a room whose members are only counted", () => {
+    test("tells each change of the number, also after a return, and no member", async () => {
+        const kit = setUp({ plain: false, latency: 10, membership: (room) => (room === "lobby" ? "count" : "full") });
+        const [ann] = await kit.inRoom("lobby");
+        const log = [];
+        ["reopen", ...CHANGES].forEach((event) => ann.room.on(event, () => log.push(event)));
+        ann.room.on("count_changed", (count) => log.push([count, ann.room.count]));
+        const now = () => log.splice(0);
+        await kit.server.advance(100);
+        assert.deepEqual([now(), ann.room.count], [[], 1]);
+        const [bob, cid] = await kit.inRoom("lobby", 2);
+        await kit.server.advance(100);
+        bob.client.close();
+        await kit.server.advance(100);
+        assert.deepEqual(now(), [[2, 2], [3, 3], [2, 2]]);
+        // In a session that continues, and in a new one, in which the number has changed or not.
+        connOf(kit, ann.client).cut();
+        cid.room.leave();
+        await kit.server.advance(5_000);
+        assert.deepEqual(now(), [[1, 1]]);
+        for (const expected of [[[2, 2], "reopen"], ["reopen"]]) {
+            connOf(kit, ann.client).cut();
+            kit.server.expire();
+            expected.length > 1 && (await kit.inRoom("lobby"));
+            await kit.server.advance(5_000);
+            assert.deepEqual([now(), ann.errors], [expected, []]);
+        }
+        // A peer cannot send the event.
+        kit.server.connections()[0].sendToRoom("lobby", "count_changed", "7");
+        await kit.server.advance(100);
+        assert.deepEqual(now(), []);
+    });
+});
+
 describe("setInfo()", () => {
     test("before the client is connected, without a connection, and in each new session", async () => {
         const kit = setUpNamed({ latency: 10 });

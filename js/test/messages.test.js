@@ -118,7 +118,7 @@ describe("send", () => {
     test("reserved events and broken names are refused", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
-        for (const event of ["open", "reopen", "close", "join", "join_ack", "leave", "leave_ack", "new_member", "member_left", "member_changed", "history_lost", "roomer:x", undefined, 5, "\udc00"]) {
+        for (const event of ["open", "reopen", "close", "join", "join_ack", "leave", "leave_ack", "count_changed", "new_member", "member_left", "member_changed", "history_lost", "roomer:x", undefined, 5, "\udc00"]) {
             assert.throws(() => room.send(event, "x"), code("argument"));
         }
         assert.throws(() => room.messages("open"), code("argument"));

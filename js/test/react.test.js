@@ -1,7 +1,7 @@
 /** Runs the tests of the hooks with React 18 and 19: bundles test/react/suite.js with each version. */
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -43,6 +43,10 @@ for (const version of Object.keys(FOLDERS)) {
 }
 
 describe("roomer/react", () => {
+    test("names itself a module for browsers, as frameworks with components on servers need", () => {
+        assert.match(readFileSync(path("src/react/index.js"), "utf8"), /^"use client";\n/);
+    });
+
     test("is at most 1,500 bytes, minified and gzipped, beside the client and React", async (t) => {
         const { outputFiles } = await build({
             entryPoints: [path("src/react/index.js")], bundle: true, minify: true, format: "esm", target: "es2022", write: false, external: ["react", "../index.js"]

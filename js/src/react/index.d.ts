@@ -14,11 +14,14 @@ export type RoomerProviderProps = { children?: ReactNode } & (
     | {
           client?: undefined;
           /**
-           * The address to connect to while the provider is mounted; not used during server-side rendering. A different value
-           * opens a new connection, so pass the same function or `URL` object in each render.
+           * The address to connect to while the provider is mounted; not used during server-side rendering. A different address
+           * opens a new connection. A function may be a new one in each render: the latest is called for every attempt.
            */
           url: Address;
-          /** Options of `connect()`, read when the provider connects. */
+          /**
+           * Options of `connect()`, read when the provider connects. A different `token` opens a new connection. If `token` is a
+           * function, the latest is called.
+           */
           options?: Options;
       }
 );
@@ -71,7 +74,10 @@ export function useEvent<E, K extends keyof E & string>(room: Room<E> | undefine
 /** Calls the listener from the latest render each time the client emits `event`. */
 export function useEvent<E, K extends keyof ClientEvents<E>>(client: Client<E> | undefined, event: K, listener: (...args: ClientEvents<E>[K]) => unknown): void;
 
-/** Returns the ids of all members, including this client; the same array until a change. Empty before the room opens. */
+/**
+ * Returns the ids of all members, including this client; the same array until a change. Empty before the room opens, and in rooms
+ * whose members are only counted, where the component renders again when `room.count` changes.
+ */
 export function useMembers(room: Room<any> | undefined): readonly string[];
 
 /** Returns all members with their info and users; the same array until a member joins, leaves or changes. */

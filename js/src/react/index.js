@@ -1,3 +1,5 @@
+"use client";
+
 /**
  * React 18 and 19 hooks for connect() and its rooms.
  *
@@ -61,10 +63,21 @@ function watch(client, changed) {
     });
 }
 
-/** Provides a client to its children: either the given client, or its own, which it closes when it unmounts. */
+/** Returns what identifies an address or token. A function counts as the same one, though each render may create it anew. */
+const identify = (value) => (typeof value === "function" ? "function" : value && `${value}`);
+
+/**
+ * Provides a client to its children: either the given client, or its own, which it closes when it unmounts. Another address or
+ * token, such as that of another user, gets another client.
+ */
 export function RoomerProvider({ client: given, url, options, children }) {
     const [own, setOwn] = useState();
     const kept = useRef();
+    const latest = useRef();
+    useInsertionEffect(() => {
+        latest.current = { url, token: options?.token };
+    });
+    const key = [url, options?.token].map(identify).join(" ");
     useLastingEffect(() => {
         if (given) {
             // A client is idle if it was created with `lazy`, or during server-side rendering.
@@ -72,7 +85,9 @@ export function RoomerProvider({ client: given, url, options, children }) {
             return undefined;
         }
         const last = kept.current;
-        const mine = last?.url === url ? last : { url, client: connect(url, options) };
+        // A function of the latest render, which may know more than that of the first.
+        const follow = (name, value) => (typeof value === "function" ? () => latest.current[name]() : value);
+        const mine = last?.key === key ? last : { key, client: connect(follow("url", url), { ...options, token: follow("token", options?.token) }) };
         kept.current = mine;
         clearTimeout(mine.end);
         const user = (mine.user = {});
@@ -85,7 +100,7 @@ export function RoomerProvider({ client: given, url, options, children }) {
                 kept.current = kept.current === mine ? undefined : kept.current;
             });
         };
-    }, [given, url]);
+    }, [given, key]);
     const client = given ?? own;
     useLastingEffect(() => client && watch(client, nothing), [client]);
     return createElement(Context.Provider, { value: client }, children);
@@ -106,7 +121,7 @@ export function useConnection() {
 
 /* Rooms */
 
-const CHANGES = ["open", "reopen", "close"];
+const CHANGES = ["open", "reopen", "close", "count_changed"];
 
 function listen(room, events, changed) {
     const offs = room ? events.map((event) => room.on(event, changed)) : [];
@@ -145,14 +160,15 @@ export function useRoom(name, options) {
         };
     }, [client, name]);
     const room = joined?.client === client && joined?.room.name === name ? joined.room : undefined;
-    // Render again when the room opens or closes. Rooms have no event for a broken connection, so also listen to the client's
-    // state.
+    // Render again when the room opens or closes, or counts its members anew. Rooms have no event for a broken connection, so
+    // also listen to the client's state.
     useSyncExternalStore(
         useCallback((changed) => {
             const offs = [listen(room, CHANGES, changed), client?.on("state", changed)];
             return () => offs.forEach((off) => off?.());
         }, [client, room]),
-        () => room?.state,
+        // In a room that only counts its members, no other hook shows their number.
+        () => room && `${room.state} ${room.memberSet.size || room.count}`,
         nothing
     );
     return room;
@@ -170,7 +186,10 @@ export function useEvent(source, event, listener) {
 const NONE = Object.freeze([]);
 const MEMBERSHIP = [...CHANGES, "new_member", "member_left", "member_changed"];
 
-/** Each room's current lists. A list stays the same array until a member joins, leaves or changes. */
+/**
+ * Each room's current lists. A list stays the same array until a member joins, leaves or changes, or until the number of members
+ * changes in a room that only counts them.
+ */
 const idLists = new WeakMap();
 const memberLists = new WeakMap();
 
@@ -179,11 +198,12 @@ function listOf(room, lists, toEntry) {
         return NONE;
     }
     const now = room.members().map(toEntry);
+    const { count } = room;
     const known = lists.get(room);
-    if (known?.length === now.length && known.every((entry, n) => entry === now[n])) {
-        return known;
+    if (known?.count === count && known.list.length === now.length && known.list.every((entry, n) => entry === now[n])) {
+        return known.list;
     }
-    lists.set(room, Object.freeze(now));
+    lists.set(room, { list: Object.freeze(now), count });
     return now;
 }
 

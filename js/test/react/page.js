@@ -7,9 +7,9 @@ import { connect } from "../../src/index.js";
 import { RoomerProvider } from "../../src/react/index.js";
 import { createServer } from "../../src/testkit/index.js";
 
-/** Creates a page with a root, and an in-memory server. */
-export function setUp() {
-    const server = createServer();
+/** Creates a page with a root, and an in-memory server with these settings. */
+export function setUp(settings) {
+    const server = createServer(settings);
     const host = document.createElement("div");
     document.body.append(host);
     let root;

@@ -11,7 +11,7 @@ import { Count, State, app } from "./app.js";
 import { observe, setUp } from "./page.js";
 import { hiding } from "./hiding.js";
 
-const { StrictMode, createElement: h, act: actIn } = React;
+const { StrictMode, createElement: h, act: actIn, memo } = React;
 
 /** Runs `body`. Returns everything that was written to the console in the meantime. */
 async function complaints(body) {
@@ -260,6 +260,49 @@ export function suite(version, renderOnServer) {
         }
         await page.settle();
         assert.deepEqual([page.server.connections().map((each) => each.url), page.host.textContent], [["ws://test/two?roomer=2"], "lobby open 1"]);
+        await page.unmount();
+    });
+
+    test("another token is another connection: the page of one user does not stay that of the last", async () => {
+        const page = setUp();
+        page.server.allow({ connect: (url, token) => ({ user: token }) });
+        for (const token of ["ann", "ann", "bob", null]) {
+            await page.render(h(StrictMode, null, h(RoomerProvider, { url: "ws://test/ws", options: { ...page.options, token } }, h(Count))));
+            await page.settle();
+            assert.deepEqual([page.server.connections().map(({ user }) => user ?? null), page.host.textContent], [[token], "lobby open 1"]);
+        }
+        assert.equal(page.server.connections()[0].id.slice(-1), "3", "a render with the same token keeps the connection");
+        await page.unmount();
+    });
+
+    test("functions for the address and the token may be new in each render: the latest are called", async () => {
+        const page = setUp();
+        const seen = [];
+        page.server.allow({ connect: (url, token) => !!seen.push([url, token]) });
+        const render = (n) => page.render(h(RoomerProvider, { url: () => `ws://test/${n}`, options: { ...page.options, token: async () => `${n}` } }, h(Count)));
+        for (const n of [1, 2, 3]) {
+            await render(n);
+        }
+        page.server.connections()[0].close(1001);
+        await page.server.advance(5_000);
+        await page.settle();
+        assert.deepEqual(seen.map(([url, token]) => [url.slice(0, 14), token]), [["ws://test/1?to", "1"], ["ws://test/3?to", "3"]]);
+        await page.unmount();
+    });
+
+    test("a room whose members are only counted renders again when their number changes", async () => {
+        const page = setUp({ membership: (room) => (room === "lobby" ? "count" : "full") });
+        function Number() {
+            const room = useRoom("lobby");
+            return h("b", null, `${room?.count} `, h(Members, { room }));
+        }
+        const Members = memo(({ room }) => h("i", null, `${useMembers(room).length} of ${room?.count}`));
+        const other = await observe(page, "lobby");
+        await page.render(page.provider(h(Number)));
+        assert.equal(page.host.textContent, "2 0 of 2");
+        await actIn(async () => other.client.close());
+        await page.settle();
+        assert.equal(page.host.textContent, "1 0 of 1");
         await page.unmount();
     });
 
