@@ -308,7 +308,10 @@ export interface Client<E = AnyEvents<unknown>> {
      * This client's id in its session, or on the connection if the server has no sessions; "" until the server has sent it.
      */
     readonly id: string;
-    /** The room that every client joins automatically. */
+    /**
+     * The room that every client joins automatically. After the server has removed the client from it, a new join creates a new
+     * room, which `root` then refers to (with `roomer/core`, it still refers to the first).
+     */
     readonly root: Room<E>;
     /**
      * Returns the room with this name, and joins it if necessary, with or without a connection. Each call needs its own

@@ -14,7 +14,9 @@ import { explainAddresses } from "./address.js";
 import { connect as connectWith } from "./client.js";
 import { check } from "./error.js";
 import { directs } from "./directs.js";
+import { extendRooms } from "./feature.js";
 import { history } from "./history.js";
+import { ROOT } from "./limits.js";
 import { explainOptions, namedCodecs, readSettings } from "./options.js";
 import { ownInfo } from "./own-info.js";
 import { receipts } from "./receipts.js";
@@ -28,7 +30,16 @@ import { tracing } from "./tracing.js";
 
 export { RoomerError } from "./error.js";
 
-const features = [namedCodecs, explainAddresses, sessions, streams, receipts, requests, history, ownInfo, rejections, renewal, directs, tracing, explainOptions];
+/** The feature that keeps `client.root` current: after a kick, the next join creates another room. */
+const currentRoot = (core) => {
+    let root;
+    extendRooms(core, ({ name, api }) => {
+        root = name === ROOT ? api : root;
+    });
+    Object.defineProperty(core.client, "root", { get: () => root, set() {}, enumerable: true });
+};
+
+const features = [currentRoot, namedCodecs, explainAddresses, sessions, streams, receipts, requests, history, ownInfo, rejections, renewal, directs, tracing, explainOptions];
 
 /** Connects with all features. See core.js for a smaller client. */
 export function connect(url, settings) {

@@ -158,6 +158,23 @@ describe("a new connection", () => {
         assert.equal(c.room.state, "open");
     });
 
+    test("into root after a kick is shown as client.root", async () => {
+        const kit = setUp();
+        const { client } = kit.connect();
+        const [first, conn] = [client.root, () => kit.server.connections()[0]];
+        await kit.server.advance();
+        conn().kick("root");
+        await kit.server.advance();
+        assert.deepEqual([client.root, first.state], [first, "closed"]);
+        const again = client.join("root");
+        await kit.server.advance();
+        assert.deepEqual([client.root, again.state], [again, "open"]);
+        await kit.server.advance(5_000);
+        conn().move("root", "root");
+        await kit.server.advance();
+        assert.deepEqual([client.root.state, client.root === again, client.rooms()], ["open", false, [client.root]]);
+    });
+
     test("does not bring back rooms that were left, root included", async () => {
         const kit = setUp();
         const [{ client, room }] = await kit.inRoom("lobby");
