@@ -27,7 +27,7 @@ fn clients_that_take_all_descriptors_do_not_block_operators() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""]);
     shell.args([env!("CARGO_BIN_EXE_roomer"), "serve"]);
-    let serving = Serving::start_with(&mut shell);
+    let mut serving = Serving::start_with(&mut shell);
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
     let clients: Vec<_> = (0..90).map(|_| TcpStream::connect(host).unwrap()).collect();
     assert!(!is_accepted(host));
@@ -36,4 +36,8 @@ fn clients_that_take_all_descriptors_do_not_block_operators() {
     }
     drop(clients);
     while !is_accepted(host) {}
+    serving.signal(rustix::process::Signal::TERM);
+    let log = serving.rest_of_log();
+    assert!(log.contains("its limit on open files permits no more: raise it"), "{log}");
+    assert!(!log.contains("max_handshakes("), "{log}");
 }

@@ -43,7 +43,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::StatusCode;
 use roomer_proto::close::Close;
 
 use crate::app::disconnect::DisconnectReason;
@@ -56,7 +55,7 @@ use crate::connection::read_buffer::with_buffer;
 use crate::connection::resuming::Resuming;
 use crate::handshake::parser::RequestParser;
 use crate::handshake::proxy_protocol::ProxyHeader;
-use crate::lifecycle::admission::SocketKind;
+use crate::lifecycle::admission::{EarlyRejection, SocketKind};
 use crate::metrics::trace;
 use crate::outbound::outbox::OutboxPhase;
 use crate::outbound::socket_writer::{SocketWriter, Status};
@@ -85,7 +84,7 @@ pub struct Connection {
 
 enum State {
     /// The server has too many sockets; the request is not read.
-    RejectedEarly(StatusCode),
+    RejectedEarly(EarlyRejection),
     /// Waiting for a trusted proxy's header with the client's address.
     ProxyHeader {
         header: ProxyHeader,
@@ -142,7 +141,7 @@ impl Connection {
                 State::ProxyHeader { header: ProxyHeader::default(), until }
             }
             Ok(()) => State::Handshake { parser: RequestParser::default(), until },
-            Err(status) => State::RejectedEarly(status),
+            Err(rejection) => State::RejectedEarly(rejection),
         };
         Connection::begin(shared, socket, peer, (place, state))
     }
@@ -176,9 +175,9 @@ impl Connection {
         // A fired timer is no longer queued. Clear it so that it is set again.
         self.timer.expire(now);
         match &mut self.state {
-            State::RejectedEarly(status) => {
-                let status = *status;
-                self.reject_early(now, status)
+            State::RejectedEarly(rejection) => {
+                let rejection = *rejection;
+                self.reject_early(now, rejection)
             }
             State::ProxyHeader { .. } => self.read_proxy_header(now, cx),
             State::Handshake { .. } => self.handshake(now, cx),

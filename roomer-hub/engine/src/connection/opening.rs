@@ -25,7 +25,7 @@ use crate::handshake::rejected::Rejected;
 use crate::handshake::request::HandshakeRequest;
 use crate::handshake::response::Response;
 use crate::handshake::session_request::SessionRequest;
-use crate::lifecycle::admission::SocketKind;
+use crate::lifecycle::admission::{EarlyRejection, SocketKind};
 use crate::metrics::trace;
 use crate::metrics::warning::WarningReason;
 use crate::outbound::Chunk;
@@ -63,11 +63,15 @@ pub(super) struct Authorizing {
 
 impl Connection {
     /// Responds before the request is read, because the server has too many sockets.
-    pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
+    pub(super) fn reject_early(&mut self, now: Duration, rejection: EarlyRejection) -> Step {
+        let status = rejection.status();
         // The rejection has already been counted, together with the socket.
         trace::rejected(self.peer.get(), status.as_u16());
         let handshake = self.shared.handshake();
-        handshake.warnings.give(handshake.handshakes_full(status));
+        handshake.warnings.give(match rejection {
+            EarlyRejection::Descriptors(sockets) => WarningReason::DescriptorsReached { sockets },
+            EarlyRejection::Full(status) => handshake.handshakes_full(status),
+        });
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
         // The number of lingering sockets is also limited. Above that limit, only as much of the
         // response is sent as fits into the socket now.

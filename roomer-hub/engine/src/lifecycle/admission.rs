@@ -73,6 +73,24 @@ pub(crate) struct DescriptorLimit {
     pub(crate) lingering: usize,
 }
 
+/// The reason why a socket is rejected before its request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EarlyRejection {
+    /// The process's limit on open descriptors permits only this number of sockets.
+    Descriptors(usize),
+    /// A limit on handshakes is reached; the status to send.
+    Full(StatusCode),
+}
+
+impl EarlyRejection {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            EarlyRejection::Descriptors(_) => StatusCode::SERVICE_UNAVAILABLE,
+            EarlyRejection::Full(status) => status,
+        }
+    }
+}
+
 /// The number of sockets of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct SocketCounts {
@@ -135,8 +153,26 @@ impl SocketCounts {
         *self.rejected.entry(status.as_u16()).or_default() += 1;
     }
 
+    /// Checks whether a socket that was just accepted may be served, or kept for the response of its
+    /// rejection. Only this check is about descriptors, since later ones are for sockets that have one.
+    pub(crate) fn check_accepted(
+        &self,
+        kind: SocketKind,
+        address: Option<Address>,
+        admission: &AdmissionLimits,
+    ) -> Result<(), EarlyRejection> {
+        let most = self.descriptors.map(|limit| match kind {
+            SocketKind::Lingering => limit.lingering,
+            _ => limit.served,
+        });
+        if let Some(most) = most.filter(|most| self.sockets() >= *most) {
+            return Err(EarlyRejection::Descriptors(most));
+        }
+        self.check(kind, address, admission, None).map_err(EarlyRejection::Full)
+    }
+
     /// Returns the status with which to reject a further socket, if the socket would exceed a
-    /// limit. `replaced` is a socket that ends when the new one is admitted.
+    /// limit of the options. `replaced` is a socket that ends when the new one is admitted.
     pub(crate) fn check(
         &self,
         kind: SocketKind,
@@ -154,15 +190,6 @@ impl SocketCounts {
             }
             SocketKind::Detached | SocketKind::Outside => return Ok(()),
         };
-        // A connection has had its descriptor since its handshake.
-        let most = self.descriptors.and_then(|limit| match kind {
-            SocketKind::Handshake => Some(limit.served),
-            SocketKind::Lingering => Some(limit.lingering),
-            _ => None,
-        });
-        if most.is_some_and(|most| self.sockets() >= most) {
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        }
         // The replaced connection is still counted until the new one is admitted.
         if count >= limit.total.saturating_add(usize::from(replaced.is_some())) {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
@@ -287,16 +314,16 @@ mod tests {
     fn sockets_of_all_kinds_share_the_descriptors() {
         let descriptors = Some(DescriptorLimit { served: 2, lingering: 3 });
         let mut counts = SocketCounts { descriptors, ..SocketCounts::default() };
-        let check = |counts: &SocketCounts, kind| counts.check(kind, None, &LIMITS, None).is_ok();
+        let check = |counts: &SocketCounts, kind| counts.check_accepted(kind, None, &LIMITS);
         counts.enter(SocketKind::Connection, None);
         counts.enter(SocketKind::Detached, None);
-        assert!(check(&counts, SocketKind::Handshake));
+        assert_eq!(check(&counts, SocketKind::Handshake), Ok(()));
         counts.enter(SocketKind::Handshake, None);
-        assert!(!check(&counts, SocketKind::Handshake));
-        assert!(check(&counts, SocketKind::Connection), "it has a descriptor already");
-        assert!(check(&counts, SocketKind::Lingering));
+        let reached = |most| Err(EarlyRejection::Descriptors(most));
+        assert_eq!(check(&counts, SocketKind::Handshake), reached(2));
+        assert_eq!(check(&counts, SocketKind::Lingering), Ok(()));
         counts.enter(SocketKind::Lingering, None);
-        assert!(!check(&counts, SocketKind::Lingering));
+        assert_eq!(check(&counts, SocketKind::Lingering), reached(3));
     }
 
     #[test]

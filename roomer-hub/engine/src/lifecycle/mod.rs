@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::lifecycle::admission::{
-    Address, AdmissionLimits, DescriptorLimit, Replaced, SocketCounts, SocketKind,
+    Address, AdmissionLimits, DescriptorLimit, EarlyRejection, Replaced, SocketCounts, SocketKind,
 };
 use crate::lifecycle::drain::DrainReport;
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
@@ -57,28 +57,27 @@ impl Lifecycle {
         lock(&self.state).counts.descriptors = Some(limit);
     }
 
-    /// Counts a new socket. Returns its kind, and the status to send if its handshake is not
-    /// allowed.
+    /// Counts a new socket. Returns its kind, and the reason if its handshake is not allowed.
     pub(crate) fn enter(
         &self,
         address: Option<Address>,
         admission: &AdmissionLimits,
-    ) -> (SocketKind, Result<(), StatusCode>) {
+    ) -> (SocketKind, Result<(), EarlyRejection>) {
         // Check and count under one lock: otherwise, too many sockets could be admitted if they
         // arrive at the same time.
         let mut state = lock(&self.state);
-        let allowed = state.counts.check(SocketKind::Handshake, address, admission, None);
+        let counts = &mut state.counts;
+        let allowed = counts.check_accepted(SocketKind::Handshake, address, admission);
+        let may_linger = || counts.check_accepted(SocketKind::Lingering, None, admission).is_ok();
         let kind = match allowed {
             Ok(()) => SocketKind::Handshake,
-            Err(_) if state.counts.check(SocketKind::Lingering, None, admission, None).is_ok() => {
-                SocketKind::Lingering
-            }
+            Err(_) if may_linger() => SocketKind::Lingering,
             Err(_) => SocketKind::Outside,
         };
-        if let Err(status) = allowed {
-            state.counts.record_rejected(status);
+        if let Err(rejection) = allowed {
+            counts.record_rejected(rejection.status());
         }
-        state.counts.enter(kind, address);
+        counts.enter(kind, address);
         (kind, allowed)
     }
 
@@ -324,5 +323,25 @@ impl State {
             self.waiting.push(cx.waker().clone());
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::admission::AdmissionLimit;
+
+    #[test]
+    fn an_admitted_handshake_keeps_its_descriptor_when_its_address_becomes_known() {
+        let unlimited = AdmissionLimit { total: 9, per_address: 9 };
+        let admission = AdmissionLimits { handshakes: unlimited, connections: unlimited };
+        let lifecycle = Lifecycle::default();
+        lifecycle.limit_descriptors(DescriptorLimit { served: 2, lingering: 4 });
+        let enter = || lifecycle.enter(None, &admission).0;
+        assert_eq!([(); 2].map(|()| enter()), [SocketKind::Handshake; 2]);
+        assert_eq!([(); 2].map(|()| enter()), [SocketKind::Lingering; 2]);
+        assert_eq!(enter(), SocketKind::Outside);
+        let client = Some(Address::of("1.1.1.1".parse().unwrap()));
+        assert_eq!(lifecycle.reassign(None, client, &admission), Ok(()));
     }
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
+/// How to raise a process's limit on open files.
+const RAISE_FILES: &str = "ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker";
+
 /// The reason for a [`Warning`](crate::Warning).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -116,6 +119,12 @@ pub enum WarningReason {
         /// The number of files that the server needs for `max_connections`.
         needed: u64,
     },
+    /// The process's limit on open files permits no more sockets of clients, and a client was rejected
+    /// with 503.
+    DescriptorsReached {
+        /// The number of sockets that the limit permits.
+        sockets: usize,
+    },
     /// A broker link was started, but the server is not part of a cluster.
     NoCluster,
     /// The link to the cluster's broker is down.
@@ -175,6 +184,7 @@ impl WarningReason {
             WarningReason::AcceptFailed { .. } => "accept failed",
             WarningReason::MemoryBudget { .. } => "memory budget",
             WarningReason::Descriptors { .. } => "descriptors",
+            WarningReason::DescriptorsReached { .. } => "descriptors reached",
             WarningReason::NoCluster => "no cluster",
             WarningReason::BrokerDown { .. } => "broker down",
             WarningReason::BrokerNotice { .. } => "broker notice",
@@ -275,8 +285,13 @@ impl fmt::Display for WarningReason {
             WarningReason::Descriptors { limit, needed } => write!(
                 f,
                 "this process may open {limit} files, and max_connections needs {needed}, so that \
-                 clients get 503 before max_connections is reached: raise the limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker) \
+                 clients get 503 before max_connections is reached: raise the limit ({RAISE_FILES}) \
                  or lower max_connections"
+            ),
+            WarningReason::DescriptorsReached { sockets } => write!(
+                f,
+                "rejected a client (503): this process has {sockets} sockets of clients, and its limit \
+                 on open files permits no more: raise it ({RAISE_FILES})"
             ),
             WarningReason::NoCluster => f.write_str(
                 "a link to a broker was started for a server that is not part of a cluster: call \
