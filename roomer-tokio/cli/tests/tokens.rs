@@ -62,6 +62,8 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
     };
     let key = Signer::secret();
     assert_eq!(with_token(&serving, &key.token(&good())).0, 101);
+    // The end of the year 9999, by which some issuers mean "never".
+    assert_eq!(with_token(&serving, &key.token(&with("exp", json!(253_402_300_799_u64)))).0, 101);
     let wrong = "the signature of the token is wrong";
     let mut forged: Vec<u8> = key.token(&good()).into();
     let dot = forged.iter().rposition(|byte| *byte == b'.').unwrap();

@@ -128,7 +128,8 @@ impl Rejection {
     /// Returns the value of the response's `Retry-After`, rounded up so that a client does not return
     /// too early.
     pub(crate) fn seconds_to_retry(&self) -> Option<u64> {
-        self.retry_after.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0))
+        self.retry_after
+            .map(|time| time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)))
     }
 
     /// Returns the response's status.
@@ -141,5 +142,18 @@ impl Rejection {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_to_retry_is_rounded_up_without_overflow() {
+        let seconds = |time| Rejection::forbidden("").retry_after(time).seconds_to_retry();
+        assert_eq!(seconds(Duration::ZERO), Some(0));
+        assert_eq!(seconds(Duration::from_millis(1_001)), Some(2));
+        assert_eq!(seconds(Duration::MAX), Some(u64::MAX));
     }
 }

@@ -19,6 +19,10 @@ use crate::serve::fetch::{Fetcher, read};
 /// The maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 64 << 10;
 
+/// The maximum `Retry-After` that is passed on, in seconds: a day. Clients obey it, and would
+/// otherwise not return after a mistake of the webhook.
+const MAX_RETRY_AFTER: u64 = 24 * 60 * 60;
+
 /// The minimum time between two lines in the log about failures.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
@@ -47,7 +51,7 @@ pub(super) struct Counts {
 /// An answer to a question.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// The answer's `Retry-After`, unless that is a date.
+    /// The answer's `Retry-After`, up to a day, unless that is a date.
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Bytes,
 }
@@ -85,7 +89,9 @@ impl Call {
             let response = self.send(body.into()).await?;
             let status = response.status();
             let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
-            let retry_after = after.and_then(|after| after.parse().ok()).map(Duration::from_secs);
+            let retry_after = after.and_then(|after| after.parse::<u64>().ok());
+            let retry_after =
+                retry_after.map(|seconds| Duration::from_secs(seconds.min(MAX_RETRY_AFTER)));
             Ok(Answer { status, retry_after, body: read(response, MAX_ANSWER).await? })
         };
         timeout(self.timeout, asked).await.map_err(|_| self.late())?
