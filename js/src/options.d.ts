@@ -23,7 +23,10 @@ export interface ReconnectOptions {
 }
 
 export interface QueueOptions {
-    /** How many messages may be queued without a connection. Default 1,000. */
+    /**
+     * How many messages may be queued without a connection. Default 1,000. Requests above the server's limit of unanswered requests
+     * are limited by the same numbers, but separately.
+     */
     messages?: number;
     /**
      * How many bytes the queued messages may have in total; a single message may have more. Default 1 MiB. The same limit applies

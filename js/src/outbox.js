@@ -14,7 +14,7 @@ import { FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE, PROBE_BY
 import { encode } from "./packet.js";
 
 /** A set of items in insertion order, with their total size in bytes. */
-class Items extends Set {
+export class Items extends Set {
     bytes = 0;
 
     add(item) {
@@ -170,13 +170,16 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             event === "leave" && fence();
             return post(createItem(event, payload, owner.name, undefined, owner));
         },
-        /** Sends or queues a message. Returns what the application's send() returns. */
-        send(item) {
-            if (core.isReady() && core.isOpen(item) && !pace && !queue.size && sent.bytes <= bytes) {
+        /**
+         * Sends or queues a message. Returns what the application's send() returns. `ahead` is the part of the queue that the
+         * message waits for, and that is limited together with it.
+         */
+        send(item, ahead = queue) {
+            if (core.isReady() && core.isOpen(item) && !pace && !ahead.size && sent.bytes <= bytes) {
                 send(item);
                 // An empty queue accepts even a message above the limit, which could not be sent otherwise.
-            } else if (queue.size >= messages || (queue.size && queue.bytes + item.data.length > bytes)) {
-                core.tell(item, "overflow", queue.size >= messages ? "messages" : "bytes");
+            } else if (ahead.size >= messages || (ahead.size && ahead.bytes + item.data.length > bytes)) {
+                core.tell(item, "overflow", ahead.size >= messages ? "messages" : "bytes");
                 return "dropped";
             } else {
                 queue.add(item);

@@ -10,6 +10,7 @@
 import { RoomerError, check, rejectUnknown, wrap } from "./error.js";
 import { extendRooms, takePackets } from "./feature.js";
 import { ERROR, HELLO, LONGEST_DELAY, MOST_REQUESTS, REPLY } from "./limits.js";
+import { Items } from "./outbox.js";
 import { toBytes, toText } from "./packet.js";
 import { readOptions } from "./options.js";
 import { checkName, isReserved } from "./room.js";
@@ -25,6 +26,18 @@ export function requests(core) {
     /** The number of requests that were sent and have no answer: to the server (false), and to other clients (true). */
     const open = { false: 0, true: 0 };
     Object.assign(core, {
+        /** Requests above the server's limit are also limited separately in the queue, and messages do not wait for them. */
+        send(item) {
+            // In the common case there are none. Counting the queue for each message would take quadratic time.
+            if (pending.size <= most) {
+                return plain.send(item);
+            }
+            const free = { false: most - open.false, true: most - open.true };
+            const parts = { false: new Items(), true: new Items() };
+            const partOf = ({ tag, to }) => parts[!!tag && free[!!to]-- <= 0];
+            core.queue.forEach((each) => partOf(each).add(each));
+            return plain.send(item, partOf(item));
+        },
         isOpen: (item) => (!item.tag || open[!!item.to] < most) && plain.isOpen(item),
         transmit(item) {
             // A session that continues may transmit an item again.

@@ -3,20 +3,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { RoomerError, connect } from "../src/index.js";
+import { RoomerError } from "../src/index.js";
 import { encode, toBytes } from "../src/packet.js";
-import { code, setUp } from "./support/kit.js";
+import { code, follow, reason, setUp } from "./support/kit.js";
 import { connOf, enter } from "./support/session.js";
-
-/** Returns an object that will contain the promise's result or error. */
-function follow(promise) {
-    const seen = {};
-    promise.then((value) => (seen.value = value), (error) => (seen.error = error));
-    return seen;
-}
-
-/** Returns the error of a failed request as an array, for assertions: its name, code and kind. */
-const reason = ({ error }) => error && [error.name, error.code, error.kind];
 
 describe("a request to the server", () => {
     test("is answered, in the codec of the room, in any order", async () => {
@@ -60,44 +50,6 @@ describe("a request to the server", () => {
         assert.equal(asked[0].error.message, "answer: taken: that name is taken");
         assert.doesNotMatch(asked[1].error.message, /secret/);
         assert.deepEqual(errors, []);
-    });
-
-    test("waits if 64 have no answer, while messages and requests to members go on", async () => {
-        const { server, room, client, other, errors } = await enter(2);
-        let handling = 0;
-        let most = 0;
-        const begin = () => (most = Math.max(most, ++handling));
-        const finish = (message) => new Promise((resolve) => server.clock.setTimeout(() => resolve(message.json(), handling--), 500));
-        server.onRequest("wait", (conn, message) => {
-            begin();
-            return finish(message);
-        });
-        other.room.handle("where", () => "here");
-        const heard = [];
-        other.room.on("chat", (text) => heard.push(text));
-        const asked = Array.from({ length: 300 }, (_, n) => follow(room.request("wait", n)));
-        const where = follow(room.request("where", 1, { to: other.room.id }));
-        room.send("chat", "hello");
-        await server.advance(400);
-        assert.deepEqual([heard, where.value, most, asked.filter(({ value }) => value !== undefined)], [["hello"], "here", 64, []]);
-        await server.advance(9_000);
-        assert.deepEqual([asked.map(({ value }) => value), most, handling, errors], [asked.map((_, n) => n), 64, 0, []]);
-        // The same for requests to members, where one that is given up lets the next one go.
-        const never = other.room.handle("never", () => new Promise(() => {}));
-        const given = new AbortController();
-        const all = Array.from({ length: 70 }, (_, n) => follow(room.request("never", n, { to: other.room.id, signal: given.signal, timeout: 30_000 })));
-        const last = follow(room.request("where", 1, { to: other.room.id, timeout: 60_000 }));
-        await server.advance(1_000);
-        assert.deepEqual([all.map(reason), reason(last)], [Array(70).fill(undefined), undefined]);
-        never();
-        connOf({ server }, client).cut();
-        await server.advance(1_000);
-        assert.equal(reason(last), undefined, "a session that continues has the same requests");
-        given.abort();
-        other.client.close();
-        await server.advance(1_000);
-        // The server does not know that the client has given up, and still counts those requests.
-        assert.deepEqual([reason(all[69]), reason(last)], [["RoomerError", "aborted", undefined], ["RoomerError", "answer", "busy"]]);
     });
 
     test("in another room may be refused", async () => {
@@ -377,15 +329,4 @@ describe("without the extended protocol", () => {
         await kit.server.advance();
         assert.deepEqual(heard, [[1, "peer", true]]);
     });
-});
-
-test("a queue that is full drops a request, without an event of the client", async () => {
-    const kit = setUp({ plain: false });
-    const client = connect("ws://test/ws", { ...kit.server.options, codec: "json", queue: { messages: 1 } });
-    const events = [];
-    client.on("overflow", () => events.push("overflow"));
-    const lobby = client.join("lobby");
-    const [first, second] = [lobby.request("x"), lobby.request("x")].map(follow);
-    await kit.server.advance(1_000);
-    assert.deepEqual([reason(first).slice(1), reason(second).slice(1), events], [["answer", "unknown"], ["dropped", undefined], []]);
 });

@@ -55,3 +55,13 @@ export const code = (wanted) => (error) => error.name === "RoomerError" && error
 
 /** Returns the id that the test kit assigns to its nth client. */
 export const nthId = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
+
+/** Returns an object that will contain the promise's result or error. */
+export function follow(promise) {
+    const seen = {};
+    promise.then((value) => (seen.value = value), (error) => (seen.error = error));
+    return seen;
+}
+
+/** Returns the error of a failed request as an array, for assertions: its name, code and kind. */
+export const reason = ({ error }) => error && [error.name, error.code, error.kind];

@@ -1,0 +1,91 @@
+/** Tests of the limits of requests: the server's number of unanswered requests, and the queue. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { connect } from "../src/index.js";
+import { follow, reason, setUp } from "./support/kit.js";
+import { connOf, enter } from "./support/session.js";
+
+describe("a request above the server's limit", () => {
+    test("waits if 64 have no answer, while messages and requests to members go on", async () => {
+        const { server, room, client, other, errors } = await enter(2);
+        let handling = 0;
+        let most = 0;
+        const begin = () => (most = Math.max(most, ++handling));
+        const finish = (message) => new Promise((resolve) => server.clock.setTimeout(() => resolve(message.json(), handling--), 500));
+        server.onRequest("wait", (conn, message) => {
+            begin();
+            return finish(message);
+        });
+        other.room.handle("where", () => "here");
+        const heard = [];
+        other.room.on("chat", (text) => heard.push(text));
+        const asked = Array.from({ length: 300 }, (_, n) => follow(room.request("wait", n)));
+        const where = follow(room.request("where", 1, { to: other.room.id }));
+        room.send("chat", "hello");
+        await server.advance(400);
+        assert.deepEqual([heard, where.value, most, asked.filter(({ value }) => value !== undefined)], [["hello"], "here", 64, []]);
+        await server.advance(9_000);
+        assert.deepEqual([asked.map(({ value }) => value), most, handling, errors], [asked.map((_, n) => n), 64, 0, []]);
+        // The same for requests to members, where one that is given up lets the next one go.
+        const never = other.room.handle("never", () => new Promise(() => {}));
+        const given = new AbortController();
+        const all = Array.from({ length: 70 }, (_, n) => follow(room.request("never", n, { to: other.room.id, signal: given.signal, timeout: 30_000 })));
+        const last = follow(room.request("where", 1, { to: other.room.id, timeout: 60_000 }));
+        await server.advance(1_000);
+        assert.deepEqual([all.map(reason), reason(last)], [Array(70).fill(undefined), undefined]);
+        never();
+        connOf({ server }, client).cut();
+        await server.advance(1_000);
+        assert.equal(reason(last), undefined, "a session that continues has the same requests");
+        given.abort();
+        other.client.close();
+        await server.advance(1_000);
+        // The server does not know that the client has given up, and still counts those requests.
+        assert.deepEqual([reason(all[69]), reason(last)], [["RoomerError", "aborted", undefined], ["RoomerError", "answer", "busy"]]);
+    });
+
+    test("takes no place in the queue from messages", async () => {
+        const { server, room, errors } = await enter();
+        const answers = [];
+        server.onRequest("wait", () => new Promise((resolve) => answers.push(resolve)));
+        const given = new AbortController();
+        const asked = Array.from({ length: 1_064 }, (_, n) => follow(room.request("wait", n, { timeout: 60_000, signal: n ? undefined : given.signal })));
+        await server.advance(1_000);
+        const above = follow(room.request("wait"));
+        assert.deepEqual([answers.length, room.send("chat", "hi"), room.send("chat", "x".repeat(2 ** 20))], [64, "sent", "sent"]);
+        await server.advance(1_000);
+        assert.deepEqual([reason(above), asked.map(reason)], [["RoomerError", "dropped", undefined], Array(1_064).fill(undefined)]);
+        // Without a connection, the place of a request that ends is for one of those that wait.
+        server.cut();
+        given.abort();
+        assert.deepEqual([room.send("chat", 1), room.send("chat", 2), errors], ["queued", "queued", []]);
+        await server.advance(1_000);
+        answers.splice(0).forEach((answer) => answer(1));
+        await server.advance(1_000);
+        assert.deepEqual([reason(asked[0])[1], asked.filter(({ value }) => value).length, answers.length], ["aborted", 63, 64]);
+    });
+
+    test("takes none either if it is made before the connection opens", async () => {
+        const kit = setUp({ plain: false });
+        kit.server.onRequest("wait", (conn, message) => message.json());
+        const { client } = kit.connect();
+        const lobby = client.join("lobby");
+        const asked = Array.from({ length: 1_064 }, (_, n) => follow(lobby.request("wait", n)));
+        assert.deepEqual([lobby.send("chat", "hi"), reason(follow(lobby.request("wait")))], ["queued", undefined]);
+        await kit.server.advance(5_000);
+        assert.deepEqual(asked.map(({ value }) => value), asked.map((_, n) => n));
+    });
+});
+
+test("a queue that is full drops a request, without an event of the client", async () => {
+    const kit = setUp({ plain: false });
+    const client = connect("ws://test/ws", { ...kit.server.options, codec: "json", queue: { messages: 1 } });
+    const events = [];
+    client.on("overflow", () => events.push("overflow"));
+    const lobby = client.join("lobby");
+    const [first, second] = [lobby.request("x"), lobby.request("x")].map(follow);
+    await kit.server.advance(1_000);
+    assert.deepEqual([reason(first).slice(1), reason(second).slice(1), events], [["answer", "unknown"], ["dropped", undefined], []]);
+});
