@@ -11,9 +11,11 @@ use super::event::{Event, LostReason};
 use super::lifecycle::{Client, State};
 use super::members::Members;
 use super::outbox::{Kind, item};
+use super::own_info::OwnInfo;
+use super::request::ServerError;
 use super::room::{Pending, Room};
 use super::transmit::PROBE_PACKET;
-use crate::extended::{INFO, Info, TOKEN};
+use crate::extended::{ErrorCode, INFO, Info, TOKEN};
 use crate::{JOIN, LEAVE, PacketRef, ROOT};
 
 impl Client {
@@ -97,23 +99,34 @@ impl Client {
     }
 
     /// Sets the client's info, which the server sends to the members of its rooms; `None` removes
-    /// the info. The client sends it again in each new session. Plain servers ignore it. If the
-    /// server rejects the info, the client reports [`Event::Error`].
+    /// the info. This may be called as often as needed: above the server's rate, the client sends
+    /// only the newest info, as soon as the server accepts it. The client sends it again in each
+    /// new session. Plain servers ignore it. If the server rejects the info for another reason than
+    /// its rate, the client reports [`Event::Error`](super::Event::Error).
     pub fn set_info(&mut self, now: Duration, info: Option<Info>) {
-        // Keep the info for new sessions, which start without it. A resumed session still has it.
-        self.info = Some(Box::new(info));
-        self.send_info();
+        match &mut self.info {
+            Some(own) => own.set(info),
+            None => self.info = Some(Box::new(OwnInfo::new(info))),
+        }
+        self.send_info(now);
         self.pump(now);
     }
 
-    /// Sends the info that the application has set.
-    pub(super) fn send_info(&mut self) {
+    /// Sends the client's info if it is due and the server's rate permits it.
+    pub(super) fn send_info(&mut self, now: Duration) {
         let is_extended = self.state == State::Open && self.session.is_some();
-        let Some(info) = self.info.as_deref().filter(|_| is_extended) else { return };
-        // On the wire, `null` means "no info": an empty payload is not valid JSON.
-        let payload = info.as_ref().map_or("null", Info::as_str).as_bytes();
+        let own = self.info.as_mut().filter(|_| is_extended);
+        let Some(info) = own.and_then(|own| own.take(now)) else { return };
+        let payload = info.as_bytes();
         let packet = PacketRef { room: ROOT, event: INFO, payload, ..PacketRef::default() };
         self.outbox.request(item(&packet, Kind::Info));
+    }
+
+    /// Returns true if an error reports a rejected info that the client sends again.
+    pub(super) fn repeats_info(&mut self, now: Duration, error: &ServerError) -> bool {
+        let is_rate = error.event == INFO && error.code == ErrorCode::Busy.as_str();
+        let own = self.info.as_mut().filter(|_| is_rate);
+        own.map(|own| own.too_fast(now)).is_some()
     }
 
     /// Queues a join or leave that the application has requested and the server has not yet

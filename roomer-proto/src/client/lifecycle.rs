@@ -18,11 +18,11 @@ use super::handshake;
 use super::limits::{GRACE, GRACE_FACTOR, LONGEST_ANSWER, LONGEST_GRACE};
 use super::options::Options;
 use super::outbox::{self, Outbox};
+use super::own_info::OwnInfo;
 use super::request::Requests;
 use super::room::Room;
 use super::session::Session;
 use super::socket::{Head, Socket};
-use crate::extended::Info;
 use crate::{ConnId, ROOT};
 
 /// The state of a client.
@@ -62,9 +62,8 @@ pub struct Client {
     pub(super) rooms: BTreeMap<ByteString, Box<Room>>,
     pub(super) outbox: Outbox,
     pub(super) requests: Option<Box<Requests>>,
-    /// The info set by the application; an inner `None` means that it was removed. Boxed, because
-    /// few applications set it.
-    pub(super) info: Option<Box<Option<Info>>>,
+    /// The info set by the application. Boxed, because few applications set it.
+    pub(super) info: Option<Box<OwnInfo>>,
     pub(super) events: VecDeque<Event>,
     /// The client's id, which changes with each new session.
     pub(super) id: Option<ConnId>,
@@ -188,6 +187,7 @@ impl Client {
                 // connection that is already lost, and thereby make them unconfirmed.
                 self.check_silence(now);
                 if self.state == State::Open {
+                    self.send_info(now);
                     self.pump(now);
                 }
                 core::mem::take(&mut self.must_disconnect).then_some(Need::Disconnect)
@@ -209,21 +209,23 @@ impl Client {
     }
 
     /// Returns the deadlines of all timers except request timeouts.
-    fn lifecycle_deadlines(&self) -> [Option<Duration>; 5] {
+    fn lifecycle_deadlines(&self) -> [Option<Duration>; 6] {
         match (self.state, &self.socket) {
             (State::Waiting, _) => match self.next_attempt {
                 // The time is drawn in `poll`, which receives the random number.
-                NextAttempt::Undrawn { .. } => [None; 5],
-                NextAttempt::At(at) => [Some(at), None, None, None, None],
+                NextAttempt::Undrawn { .. } => [None; 6],
+                NextAttempt::At(at) => [Some(at), None, None, None, None, None],
             },
             (State::Open, Some(socket)) => {
                 let waits = self.outbox.has_queued() && self.has_waiting_rooms();
                 let grace = waits.then_some(self.grace_end);
                 let session = self.session.as_ref();
                 let acks = session.and_then(|session| session.received.due_at());
-                [Some(socket.due), self.ask_at(), self.outbox.paced_at(), grace, acks]
+                let info = self.info.as_ref().filter(|_| session.is_some());
+                let info = info.and_then(|own| own.due_at());
+                [Some(socket.due), self.ask_at(), self.outbox.paced_at(), grace, acks, info]
             }
-            (_, socket) => [socket.as_ref().map(|socket| socket.due), None, None, None, None],
+            (_, socket) => [socket.as_ref().map(|socket| socket.due), None, None, None, None, None],
         }
     }
 

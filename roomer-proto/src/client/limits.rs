@@ -59,5 +59,13 @@ pub(super) const MOST_PONGS: usize = 1;
 /// The maximum number of unanswered requests from other clients and the server. Further requests
 /// are answered with `busy`.
 pub(super) const MOST_REQUESTS: usize = 1024;
+/// The number of changes of the client's info at once; the server permits one more, and one each
+/// second.
+pub(super) const MOST_CHANGES: u32 = 15;
+/// The pause after a change of the info that has exceeded the server's rate. It doubles each time
+/// that the repeated change is rejected too, up to [`LONGEST_PAUSE`].
+pub(super) const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause after a change of the info that has exceeded the server's rate.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The maximum number of ids from earlier sessions that a client keeps per room.
 pub(super) const MOST_OWN_IDS: usize = 16;

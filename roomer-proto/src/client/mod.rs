@@ -59,6 +59,8 @@ mod limits;
 mod members;
 mod options;
 mod outbox;
+mod own_info;
+mod pace;
 mod receive;
 mod request;
 mod requests;

@@ -183,9 +183,10 @@ impl Client {
         }
         self.opened(now, hello.id, is_resumed);
         if !is_resumed {
-            // Send the info before the joins so that members receive the info along with the join.
-            self.send_info();
+            self.info.iter_mut().for_each(|own| own.renew());
         }
+        // Send the info before the joins so that members receive the info along with the join.
+        self.send_info(now);
         self.request_rooms(is_resumed);
     }
 
@@ -251,7 +252,7 @@ impl Client {
             NUMBER if src.is_empty() && self.session.is_some() => {
                 self.numbered(room, dst);
             }
-            REPLY | ERROR if self.session.is_some() => self.receive_answer(&packet),
+            REPLY | ERROR if self.session.is_some() => self.receive_answer(now, &packet),
             // Such an event was forged by a peer or comes from a later protocol version. The
             // application must not receive it.
             _ if is_extended(event) || is_built_in(event) => {}

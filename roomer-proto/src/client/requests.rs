@@ -149,10 +149,13 @@ impl Client {
     }
 
     /// Handles an answer to a request, or an error that reports the rejection of a packet.
-    pub(super) fn receive_answer(&mut self, packet: &PacketRef<'_>) {
+    pub(super) fn receive_answer(&mut self, now: Duration, packet: &PacketRef<'_>) {
         let Some((_, tag)) = split_tag(packet.dst) else {
             if packet.event == ERROR && packet.dst.is_empty() && packet.src.is_empty() {
-                self.events.push_back(Event::Error(ServerError::parse(packet.payload)));
+                let error = ServerError::parse(packet.payload);
+                if !self.repeats_info(now, &error) {
+                    self.events.push_back(Event::Error(error));
+                }
             }
             return;
         };

@@ -8,6 +8,7 @@ mod compression;
 mod foreign;
 mod garbage;
 mod handshake;
+mod info;
 mod leaving;
 mod support;
 mod waiting;

@@ -171,8 +171,10 @@ impl<R> Client<R> {
         self.open.shared.call(|inner, now| inner.machine.renew(now, token))
     }
 
-    /// Changes the client's info, which members of its rooms receive; `None` removes it. The info
-    /// is sent again in each new session. Plain servers ignore it. If the server does not permit
+    /// Changes the client's info, which members of its rooms receive; `None` removes it. This may be
+    /// called as often as needed: above the server's rate, the client sends only the newest info, as
+    /// soon as the server accepts it. The info is sent again in each new session. Plain servers ignore
+    /// it. If the server does not permit
     /// the change ([`may_set_info`](crate::Builder::may_set_info)), the client receives
     /// [`Event::Error`](super::Event::Error).
     pub fn set_info(&self, info: Option<Info>) {

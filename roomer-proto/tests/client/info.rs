@@ -1,0 +1,152 @@
+//! The client's info, which is sent as fast as the server's rate permits.
+
+use std::time::Duration;
+
+use roomer_proto::client::{Client, Event, Need};
+use roomer_proto::extended::{ERROR, HELLO, INFO, Info};
+use roomer_proto::websocket::{self, Decoder, Limits};
+use roomer_proto::{PacketRef, ROOT};
+
+use crate::support::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How many changes the client makes at once.
+const MOST: usize = 15;
+
+fn hello(client: &mut Client, payload: &[u8]) {
+    receive(client, &PacketRef { room: ROOT, event: HELLO, src: ID, payload, dst: "" });
+}
+
+fn opened() -> Client {
+    let mut client = upgraded();
+    hello(&mut client, b"{\"session\":\"t\"}");
+    events(&mut client);
+    client
+}
+
+fn set(client: &mut Client, now: Duration, info: usize) {
+    client.set_info(now, info.to_string().parse::<Info>().ok());
+}
+
+/// Rejects one change, which exceeds the server's rate.
+fn reject(client: &mut Client, now: Duration, code: &str) {
+    let payload = format!("{{\"code\":\"{code}\",\"room\":\"root\",\"event\":\"{INFO}\"}}");
+    let payload = payload.as_bytes();
+    let packet = PacketRef { room: ROOT, event: ERROR, payload, ..PacketRef::default() };
+    let mut frame = Vec::new();
+    websocket::packet_frame(&packet, &mut frame).unwrap();
+    client.receive(now, &mut frame);
+}
+
+/// Returns the infos that the client sends at a time.
+fn infos(client: &mut Client, now: Duration) -> Vec<String> {
+    assert_eq!(client.poll(now, 0), None);
+    let mut wire = transmit(client);
+    let mut frames = Decoder::new();
+    let limits = Limits::default();
+    let mut feed = frames.feed(&limits, &mut wire);
+    let mut infos = Vec::new();
+    while let Some(Ok(event)) = feed.next() {
+        if let websocket::Event::Message { data, .. } = event {
+            let packet = PacketRef::decode(data).unwrap();
+            if packet.event == INFO {
+                infos.push(packet.text().unwrap().to_owned());
+            }
+        }
+    }
+    infos
+}
+
+/// Connects a client again whose connection was lost.
+fn reconnect(client: &mut Client) {
+    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+    client.connected(&"ws://h/ws".parse().unwrap(), KEY);
+    transmit(client);
+    client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
+}
+
+#[test]
+fn the_newest_info_follows_as_soon_as_the_rate_permits_it() {
+    let mut client = opened();
+    (0..100).for_each(|info| set(&mut client, NOW, info));
+    assert_eq!(infos(&mut client, NOW).len(), MOST);
+    let at = client.deadline(NOW).unwrap();
+    assert_eq!(at, NOW + SECOND);
+    assert_eq!(infos(&mut client, at - Duration::from_nanos(1)), [""; 0]);
+    assert_eq!(infos(&mut client, at), ["99"]);
+    assert_eq!(infos(&mut client, at + 100 * SECOND), [""; 0]);
+    // Unused time permits as many changes at once as before.
+    (0..100).for_each(|info| set(&mut client, at + 100 * SECOND, info));
+    assert_eq!(infos(&mut client, at + 100 * SECOND).len(), MOST);
+}
+
+#[test]
+fn an_info_above_the_servers_rate_is_sent_again_with_growing_pauses() {
+    let mut client = opened();
+    (0..3).for_each(|info| set(&mut client, NOW, info));
+    assert_eq!(infos(&mut client, NOW), ["0", "1", "2"]);
+    // Two rejections of one burst count once.
+    reject(&mut client, NOW, "busy");
+    reject(&mut client, NOW, "busy");
+    let mut now = NOW;
+    for pause in [1, 2, 4, 8, 16, 30, 30] {
+        let due = now + pause * SECOND;
+        assert_eq!(infos(&mut client, due - Duration::from_nanos(1)), [""; 0]);
+        assert_eq!(infos(&mut client, due), ["2"]);
+        reject(&mut client, due, "busy");
+        now = due;
+    }
+    // The client still waits, but with the newest info.
+    set(&mut client, now, 7);
+    assert_eq!(infos(&mut client, now), [""; 0]);
+    assert_eq!(infos(&mut client, now + 30 * SECOND), ["7"]);
+    // Long after the last rejection, the pauses begin anew.
+    now += 1000 * SECOND;
+    set(&mut client, now, 8);
+    assert_eq!(infos(&mut client, now), ["8"]);
+    reject(&mut client, now, "busy");
+    assert_eq!(infos(&mut client, now + SECOND), ["8"]);
+    let errors = events(&mut client);
+    assert!(!errors.iter().any(|event| matches!(event, Event::Error(_))), "{errors:?}");
+}
+
+#[test]
+fn an_info_that_the_server_does_not_permit_is_reported_and_not_repeated() {
+    let mut client = opened();
+    set(&mut client, NOW, 0);
+    assert_eq!(infos(&mut client, NOW), ["0"]);
+    reject(&mut client, NOW, "refused");
+    assert!(matches!(&events(&mut client)[..], [Event::Error(error)] if error.code == "refused"));
+    assert_eq!(infos(&mut client, NOW + 60 * SECOND), [""; 0]);
+}
+
+#[test]
+fn of_infos_set_without_a_connection_only_the_newest_is_sent() {
+    for (payload, before) in [("{\"session\":\"t\",\"resumed\":true,\"received\":0}", 0), ("{}", 1)]
+    {
+        let mut client = opened();
+        (0..before).for_each(|info| set(&mut client, NOW, info));
+        assert_eq!(infos(&mut client, NOW).len(), before);
+        client.disconnected(NOW);
+        reconnect(&mut client);
+        (10..50).for_each(|info| set(&mut client, NOW, info));
+        hello(&mut client, payload.as_bytes());
+        assert_eq!(infos(&mut client, NOW), ["49"], "{payload}");
+    }
+}
+
+#[test]
+fn a_session_that_continues_has_the_info_already() {
+    let mut client = opened();
+    set(&mut client, NOW, 0);
+    assert_eq!(infos(&mut client, NOW), ["0"]);
+    client.disconnected(NOW);
+    reconnect(&mut client);
+    hello(&mut client, b"{\"session\":\"t\",\"resumed\":true,\"received\":1}");
+    assert_eq!(infos(&mut client, NOW), [""; 0]);
+    client.disconnected(NOW);
+    reconnect(&mut client);
+    hello(&mut client, b"{\"session\":\"u\"}");
+    assert_eq!(infos(&mut client, NOW), ["0"]);
+}
