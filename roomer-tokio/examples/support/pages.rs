@@ -53,6 +53,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/options.js"),
     file!(JS, "src/outbox.js"),
     file!(JS, "src/own-info.js"),
+    file!(JS, "src/pace.js"),
     file!(JS, "src/packet.js"),
     file!(JS, "src/protocol.js"),
     file!(JS, "src/receipts.js"),
