@@ -53,7 +53,8 @@ export function useConnection(): Connection;
  *
  * @typeParam E each event's payload
  * @param name without a name, no room is joined
- * @param options options for `client.join()`; those of the first component apply
+ * @param options options for `client.join()`. Those of the first component apply. A later component with another codec, or with a
+ * |  `history` that the first does not have, gets the room as it is, and a warning in the console.
  * @returns the room; undefined in the first render and during server-side rendering
  */
 export function useRoom<Payload, Decoded extends Payload>(

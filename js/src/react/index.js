@@ -128,6 +128,24 @@ function listen(room, events, changed) {
     return () => offs.forEach((off) => off());
 }
 
+/**
+ * Joins a room for one more component. If the room is joined already and cannot have this component's options, the component gets
+ * the room as it is: an error would remove the whole page, and the order in which components mount may change.
+ */
+function join(client, name, options) {
+    const isJoined = client.rooms().some((room) => room.name === name);
+    try {
+        return client.join(name, options);
+    } catch (error) {
+        if (!isJoined) {
+            throw error;
+        }
+        const room = client.join(name);
+        console.warn(`useRoom("${name}") ignores its options, since those of the first component apply:`, error);
+        return room;
+    }
+}
+
 /** For each client, the set of components that use useRoom(), as functions to call with each room that a component has joined. */
 const users = new WeakMap();
 
@@ -147,7 +165,7 @@ export function useRoom(name, options) {
         const others = users.get(client);
         let room;
         // The client counts join() and leave() calls: it leaves the room at the end of the turn in which the last user has left.
-        const enter = () => setJoined({ client, room: (room = client.join(name, options)) });
+        const enter = () => setJoined({ client, room: (room = join(client, name, options)) });
         const follow = (other) => other.name === name && other !== room && enter();
         enter();
         others.forEach((each) => each(room));

@@ -68,6 +68,32 @@ export function suite(version, renderOnServer) {
         other.client.close();
     });
 
+    test("the first component's options apply, and a warning names what others would need", async () => {
+        const page = setUp({ history: 20 });
+        const rooms = {};
+        const Lobby = ({ mark, options }) => void (rooms[mark] = useRoom("lobby", options));
+        const of = (mark, options) => h(Lobby, { key: mark, mark, options });
+        const show = (...children) => complaints(() => page.render(page.provider(h(Count, { key: "count", name: "shown" }), ...children)));
+        assert.deepEqual(await show(of("plain")), []);
+        const said = await show(of("plain"), of("history", { history: 20 }), of("text", { codec: "text" }));
+        assert.equal(said.length, 2);
+        assert.match(said[0], /useRoom\("lobby"\) ignores its options.*"lobby" is joined already, without a history/);
+        assert.match(said[1], /useRoom\("lobby"\) ignores its options.*"lobby" is joined already, with another codec/);
+        assert.deepEqual([page.host.textContent, rooms.history === rooms.plain, rooms.text === rooms.plain], ["shown open 1", true, true]);
+        // A component that joins again after a kick is the first.
+        await actIn(async () => page.server.connections()[0].kick("lobby"));
+        await page.settle();
+        const again = await show(of("plain"), of("history", { history: 20 }), of("text", { codec: "text" }), of("new", { codec: "text" }));
+        assert.deepEqual([again.length, page.host.textContent, new Set(Object.values(rooms)).size, rooms.new.state], [1, "shown open 1", 1, "open"]);
+        assert.match(again[0], /without a history/);
+        // Each component counts as a user.
+        await show(of("text", { codec: "text" }));
+        assert.equal(page.server.members("lobby").length, 1);
+        await show();
+        assert.equal(page.server.members("lobby").length, 0);
+        await page.unmount();
+    });
+
     test("another name is another room, and none is none", async () => {
         const page = setUp();
         await page.render(page.provider(h(Count, { name: "a" })));
