@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use roomer_proto::ConnId;
+use roomer_proto::client::{Client as Machine, State};
+
 use super::builder::TokenSource;
 use super::runtime::Runtime;
 use super::shared::Shared;
@@ -16,6 +19,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Renewals {
     /// The earliest time of the next one.
     next_at: Duration,
+    /// The client's id in the session of the last one.
+    id: Option<ConnId>,
 }
 
 impl Renewals {
@@ -27,36 +32,210 @@ impl Renewals {
         token: Option<TokenSource>,
     ) {
         let Some(token) = token else { return };
-        let Some(delay) = self.delay(now) else { return };
+        let id = shared.lock().machine.id();
+        let Some(delay) = self.delay(now, id) else { return };
         let shared = shared.clone();
         R::spawn(async move {
             if !delay.is_zero() {
                 R::sleep(delay).await;
             }
+            // A new session has its own login, and a closed client needs none.
+            if !is_asked(&shared.lock().machine, id) {
+                return;
+            }
             // Without a token, the server closes the connection when the login expires, and the
             // next attempt requests a token. The same applies if the connection has been lost in
             // the meantime.
             if let Ok(token) = token().await {
-                let _ = shared.call(|inner, now| inner.machine.renew(now, &token));
+                shared.call(|inner, now| {
+                    // The session may have ended while the token was obtained.
+                    if is_asked(&inner.machine, id) {
+                        let _ = inner.machine.renew(now, &token);
+                    }
+                });
             }
         });
     }
 
     /// Returns how long a renewal that is requested now has to wait, or `None` if an earlier one
-    /// waits and answers this request too.
-    fn delay(&mut self, now: Duration) -> Option<Duration> {
-        let delay = self.next_at.saturating_sub(now);
+    /// of this session waits and answers this request too. `id` is the client's id in the session.
+    fn delay(&mut self, now: Duration, id: Option<ConnId>) -> Option<Duration> {
+        let mut delay = self.next_at.saturating_sub(now);
         if delay > PAUSE {
-            return None;
+            if self.id == id {
+                return None;
+            }
+            // The renewal that waits is of an earlier session, and obtains no token any more.
+            delay -= PAUSE;
         }
-        self.next_at = now + delay + PAUSE;
+        (self.next_at, self.id) = (now + delay + PAUSE, id);
         Some(delay)
     }
 }
 
+/// Returns true while the session continues in which the client has this id.
+fn is_asked(machine: &Machine, id: Option<ConnId>) -> bool {
+    machine.is_extended() && machine.id() == id && machine.state() != State::Closing
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::future::{Future, poll_fn, ready};
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Waker};
+
+    use roomer_proto::client::{Options, Outgoing};
+    use roomer_proto::extended::{HELLO, TOKEN};
+    use roomer_proto::{PacketRef, ROOT};
+
+    use super::super::runtime::ByteStream;
     use super::*;
+
+    const ANN: &str = "07070707-0707-4707-8707-070707070707";
+    const BEN: &str = "08080808-0808-4808-8808-080808080808";
+
+    type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    thread_local! {
+        static TASKS: RefCell<Vec<Task>> = const { RefCell::new(Vec::new()) };
+        static IS_AWAKE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Keeps the tasks for the test, which ends their sleep.
+    struct Manual;
+
+    impl Runtime for Manual {
+        async fn connect(_: String, _: u16) -> io::Result<Box<dyn ByteStream>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn sleep(_: Duration) -> impl Future<Output = ()> + Send + 'static {
+            poll_fn(|_| if IS_AWAKE.get() { Poll::Ready(()) } else { Poll::Pending })
+        }
+
+        fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+            TASKS.with_borrow_mut(|tasks| tasks.push(Box::pin(task)));
+        }
+    }
+
+    struct Login {
+        shared: Arc<Shared>,
+        renewals: Renewals,
+        obtained: Arc<AtomicUsize>,
+    }
+
+    impl Login {
+        fn new() -> Self {
+            IS_AWAKE.set(false);
+            let shared = Arc::new(Shared::new(Options::default()));
+            Login { shared, renewals: Renewals::default(), obtained: Arc::default() }
+        }
+
+        /// Connects, and starts a new session.
+        fn open(&self, id: &str) {
+            let (mut inner, now) = (self.shared.lock(), self.shared.now());
+            let machine = &mut inner.machine;
+            machine.disconnected(now);
+            while machine.state() != State::Connecting {
+                machine.poll(now, 0);
+            }
+            machine.upgraded();
+            let payload = b"{\"session\":\"t\"}";
+            let hello = PacketRef { room: ROOT, event: HELLO, src: id, payload, dst: "" };
+            machine.receive_message(now, &hello.to_bytes());
+            assert_eq!(machine.state(), State::Open);
+        }
+
+        /// Handles the server's request for a token.
+        fn asked(&mut self) {
+            let obtained = self.obtained.clone();
+            let token: TokenSource = Arc::new(move || {
+                obtained.fetch_add(1, Ordering::Relaxed);
+                Box::pin(ready(Ok("t".to_owned())))
+            });
+            self.renewals.start::<Manual>(self.shared.now(), &self.shared, Some(token));
+            run_tasks();
+        }
+
+        /// Returns how often the token has been obtained, and sent.
+        fn counts(&self) -> (usize, usize) {
+            let (mut inner, now) = (self.shared.lock(), self.shared.now());
+            inner.machine.poll(now, 0);
+            let mut sent = 0;
+            inner.machine.transmit_messages(now, &mut |outgoing| {
+                let Outgoing::Message(bytes) = outgoing else { return };
+                sent += usize::from(PacketRef::decode(bytes).is_ok_and(|it| it.event == TOKEN));
+            });
+            (self.obtained.swap(0, Ordering::Relaxed), sent)
+        }
+
+        fn close(&self) {
+            self.shared.call(|inner, now| inner.machine.close(now));
+        }
+    }
+
+    fn run_tasks() {
+        let mut cx = Context::from_waker(Waker::noop());
+        TASKS
+            .with_borrow_mut(|tasks| tasks.retain_mut(|it| it.as_mut().poll(&mut cx).is_pending()));
+    }
+
+    fn awake() {
+        IS_AWAKE.set(true);
+        run_tasks();
+        IS_AWAKE.set(false);
+    }
+
+    #[test]
+    fn a_session_gets_a_token_at_once_and_the_next_after_a_pause() {
+        let mut login = Login::new();
+        login.open(ANN);
+        login.asked();
+        assert_eq!(login.counts(), (1, 1));
+        login.asked();
+        login.asked();
+        assert_eq!(login.counts(), (0, 0));
+        awake();
+        assert_eq!(login.counts(), (1, 1));
+    }
+
+    #[test]
+    fn a_client_that_has_been_closed_obtains_no_token() {
+        let mut login = Login::new();
+        login.open(ANN);
+        login.asked();
+        login.counts();
+        login.asked();
+        login.close();
+        awake();
+        assert_eq!(login.counts(), (0, 0));
+    }
+
+    #[test]
+    fn only_the_session_that_has_been_asked_for_a_token_sends_one() {
+        let mut login = Login::new();
+        login.open(ANN);
+        login.asked();
+        login.counts();
+        login.asked();
+        login.open(BEN);
+        awake();
+        assert_eq!(login.counts(), (0, 0));
+
+        // The next session is asked while the task of the one before still waits.
+        let mut login = Login::new();
+        login.open(ANN);
+        login.asked();
+        login.counts();
+        login.asked();
+        login.open(BEN);
+        login.asked();
+        awake();
+        assert_eq!(login.counts(), (1, 1));
+    }
 
     #[test]
     fn a_server_that_asks_without_a_pause_gets_a_token_every_two_seconds() {
@@ -64,9 +243,9 @@ mod tests {
         let mut started = Vec::new();
         for milliseconds in 0..5_000 {
             let now = Duration::from_millis(milliseconds);
-            started.extend(renewals.delay(now).map(|delay| (now + delay).as_secs_f32()));
+            started.extend(renewals.delay(now, None).map(|delay| (now + delay).as_secs_f32()));
         }
         assert_eq!(started, [0.0, 2.0, 4.0, 6.0]);
-        assert_eq!(renewals.delay(Duration::from_secs(60)), Some(Duration::ZERO));
+        assert_eq!(renewals.delay(Duration::from_secs(60), None), Some(Duration::ZERO));
     }
 }
