@@ -73,6 +73,8 @@ export const MEMBERS = "roomer:members";
 export const INFO = "roomer:info";
 /** How often this client may set its info at once; the server permits one more, and one each second. */
 export const MOST_CHANGES = 15;
+/** The longest time in seconds until the client repeats an info that the server has rejected as `busy`. */
+export const LONGEST_PAUSE = 30;
 /** How many joins may request past messages at once. The server permits one more each second. */
 export const MOST_RECALLS = 16;
 /** In a room with a history, the event that tells this client the number of its own message. */

@@ -9,7 +9,7 @@
 
 import { json } from "./codec.js";
 import { takeRejections } from "./feature.js";
-import { HELLO, INFO, MOST_CHANGES } from "./limits.js";
+import { HELLO, INFO, LONGEST_PAUSE, MOST_CHANGES } from "./limits.js";
 import { createPace } from "./pace.js";
 
 /** @param {object} core see core.js */
@@ -21,6 +21,8 @@ export function ownInfo(core) {
     let isDue;
     /** The latest packet with info. Until it is sent, it takes over newer info. */
     let latest;
+    /** The number of seconds to wait after the next rejection. */
+    let pause = 1;
 
     const pace = createPace(core.clock, MOST_CHANGES, send);
 
@@ -51,6 +53,11 @@ export function ownInfo(core) {
             item.isSent = true;
             plain.transmit(item);
         },
+        settled(items, isLost) {
+            // A rejection would have arrived before the acknowledgement.
+            pause = !isLost && items.includes(latest) && !latest.isRejected ? 1 : pause;
+            plain.settled(items, isLost);
+        },
         disconnected(isTooFast) {
             latest = undefined;
             pace.reset();
@@ -60,7 +67,10 @@ export function ownInfo(core) {
     takeRejections(core, ({ code, event }) => {
         if (event === INFO && code === "busy") {
             isDue = true;
-            pace.set(0);
+            latest && (latest.isRejected = true);
+            // Permits the next packet after the pause.
+            pace.set(1 - pause);
+            pause = Math.min(2 * pause, LONGEST_PAUSE);
             send();
         }
     });

@@ -6,7 +6,7 @@
 
 import { RoomerError } from "./error.js";
 import { takePackets } from "./feature.js";
-import { ERROR } from "./limits.js";
+import { ERROR, INFO } from "./limits.js";
 import { toText } from "./packet.js";
 import { decodePayload } from "./room.js";
 
@@ -25,6 +25,8 @@ const toError = (bytes) => {
 /** @param {object} core see core.js */
 export function rejections(core) {
     takePackets(core, (packet) => {
-        packet.event === ERROR && !(packet.to + packet.from) && decodePayload(core, { decode: toError }, packet, core.report);
+        // The feature `ownInfo` repeats an info that the server has found too often.
+        const report = (error) => (error.event === INFO && error.kind === "busy" && core.client.setInfo) || core.report(error);
+        packet.event === ERROR && !(packet.to + packet.from) && decodePayload(core, { decode: toError }, packet, report);
     });
 }

@@ -49,6 +49,8 @@ export function requests(core) {
         }
     });
 
+    /** Fails a request as the server would, if it permits no requests. Such a request would wait forever. */
+    const refuse = ({ answered }) => answered(false, toBytes('{"code":"busy","message":"the server permits none"}'));
     const failAll = (code, fits, cause) => pending.forEach((request) => fits(request) && request.fail(code, cause));
 
     /** Runs a request's handler immediately, and sends its result as the answer. */
@@ -88,6 +90,7 @@ export function requests(core) {
     // room closes.
     core.client.on(HELLO, (hello) => {
         most = hello?.limits?.requests ?? MOST_REQUESTS;
+        most || pending.forEach(refuse);
         hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item, room }) => !hello || !(core.queue.has(item) || room.api.state === "leaving"));
     });
 
@@ -141,6 +144,8 @@ export function requests(core) {
                 abort();
             } else if (!core.isKept || core.isOn === false) {
                 fail("plain");
+            } else if (!most) {
+                refuse(pending.get(tag));
             } else if (core.send(item) === "dropped") {
                 fail("dropped");
             }

@@ -302,6 +302,29 @@ describe("setInfo()", () => {
         assert.deepEqual([news, ann.errors], [[40, "hello"], []]);
     });
 
+    test("that the server finds too often for long is repeated after longer and longer pauses, 30 s at most", async () => {
+        const kit = setUpNamed();
+        const [ann] = await inRoom(kit, "ann");
+        const [conn] = kit.server.connections();
+        const start = kit.server.clock.now();
+        const busyErrors = () => ann.errors.filter(({ kind }) => kind === "busy");
+        const times = [];
+        let isBusy = true;
+        const busy = () => conn.deliver(encode("root", ERROR, "", "", toBytes(JSON.stringify({ code: "busy", message: "", room: "root", event: INFO }))));
+        kit.server.allow({ setInfo: () => times.push(Math.round((kit.server.clock.now() - start) / 1_000)) && (!isBusy || (busy(), false)) });
+        ann.client.setInfo("new");
+        await kit.server.advance(120_000);
+        assert.deepEqual([times.splice(0), busyErrors()], [[0, 1, 3, 7, 15, 31, 61, 91], []]);
+        isBusy = false;
+        await kit.server.advance(10_000);
+        assert.equal(conn.info, "new");
+        // Once it is accepted, the pauses are short again.
+        isBusy = true;
+        ann.client.setInfo("newer");
+        await kit.server.advance(8_000);
+        assert.deepEqual(times.map((time) => time - times[1]), [-9, 0, 1, 3, 7]);
+    });
+
     test("that the server finds too often is repeated until it accepts it, also in a new session", async () => {
         const kit = setUpNamed();
         const [ann] = await inRoom(kit, "ann");
@@ -311,7 +334,7 @@ describe("setInfo()", () => {
         kit.server.allow({ setInfo: () => ++accepted > 3 || (busy(), false) });
         ann.client.setInfo("new");
         await kit.server.advance(10_000);
-        assert.deepEqual([conn.info, accepted], ["new", 4]);
+        assert.deepEqual([conn.info, accepted, ann.errors.filter(({ kind }) => kind === "busy")], ["new", 4, []]);
         // Timers end with the client.
         for (let n = 0; n < 40; n++) {
             ann.client.setInfo(n);

@@ -79,6 +79,43 @@ describe("a request above the server's limit", () => {
     });
 });
 
+describe("the server's number of unanswered requests", () => {
+    /** Connects with a server that permits this number of requests, whose handler ends each after 100 ms. */
+    const setUpWith = async (maxRequests) => {
+        const world = await enter(2, { settings: { maxRequests } });
+        let handling = 0;
+        const most = [];
+        world.server.onRequest("wait", () => {
+            most.push(++handling);
+            return new Promise((resolve) => world.server.clock.setTimeout(() => resolve(handling--), 100));
+        });
+        return { ...world, most };
+    };
+
+    test("is that of its hello, and it answers no more", async () => {
+        const { server, room, client, most } = await setUpWith(2);
+        const asked = Array.from({ length: 5 }, () => follow(room.request("wait")));
+        await server.advance(1_000);
+        assert.deepEqual([asked.map(({ value }) => value > 0), Math.max(...most)], [Array(5).fill(true), 2]);
+        const conn = connOf({ server }, client);
+        room.handle("never", () => new Promise(() => {}));
+        const fromServer = Array.from({ length: 3 }, () => follow(conn.request("lobby", "never")));
+        await server.advance(1_000);
+        assert.deepEqual(fromServer.map((each) => reason(each)?.[2]), [undefined, undefined, "busy"]);
+    });
+
+    test("may be 0, so that a request fails at once, one that waits when that is known", async () => {
+        const { kit, server, room, other, most } = await setUpWith(0);
+        const early = kit.connect().client.join("lobby");
+        const asked = [room.request("wait"), room.request("wait", 1, { to: other.room.id }), early.request("wait")].map(follow);
+        await null;
+        await null;
+        assert.deepEqual(asked.map(reason), [...Array(2).fill(["RoomerError", "answer", "busy"]), undefined]);
+        await server.advance(50);
+        assert.deepEqual([reason(asked[2]), most], [["RoomerError", "answer", "busy"], []]);
+    });
+});
+
 test("a queue that is full drops a request, without an event of the client", async () => {
     const kit = setUp({ plain: false });
     const client = connect("ws://test/ws", { ...kit.server.options, codec: "json", queue: { messages: 1 } });

@@ -152,6 +152,7 @@ describe("what a test passes", () => {
         [{ retryWindow: -1 }, '"retryWindow" must be a number from 0'],
         [{ maxName: 0 }, '"maxName" must be an integer from 1'],
         [{ maxRooms: "1" }, '"maxRooms" must be an integer from 1'],
+        [{ maxRequests: 0.5 }, '"maxRequests" must be an integer from 0'],
         [{ maxMessage: null }, '"maxMessage" must be an integer from 1']
     ]) {
         test(`createServer(${settings?.membership ? settings.membership : JSON.stringify(settings)}) is an error`, async () => {

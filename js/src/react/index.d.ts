@@ -19,8 +19,9 @@ export type RoomerProviderProps = { children?: ReactNode } & (
            */
           url: Address;
           /**
-           * Options of `connect()`, read when the provider connects. A different `token` opens a new connection. If `token` is a
-           * function, the latest is called.
+           * Options of `connect()`, read when the provider connects. A different `token` opens a new connection, without the rooms
+           * and the session of the last. If `token` is a function, the latest is called, so pass a function for a token that is
+           * renewed.
            */
           options?: Options;
       }

@@ -190,6 +190,11 @@ export interface ServerSettings {
     maxName?: number;
     /** The maximum number of rooms per client, including root. Further joins are rejected. Default 1,100. */
     maxRooms?: number;
+    /**
+     * The maximum number of requests without an answer of each connection: to the server, to other clients, and from the server.
+     * Default 64.
+     */
+    maxRequests?: number;
     /** Returns how much a room's members learn about each other. Default "full" for all rooms. */
     membership?: (room: string) => "full" | "count" | "own";
     /** Returns true for rooms that announce which members have lost their connection and may return. Default: no room does. */

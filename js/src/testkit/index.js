@@ -45,7 +45,7 @@ function readToken(url, protocols) {
  * @returns {import("./index.js").TestServer}
  */
 export function createServer(settings = {}) {
-    const { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, announcesAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms } = readSettings(settings);
+    const { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, announcesAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms, maxRequests } = readSettings(settings);
     /** The connections by id. */
     const conns = new Map();
     /** The members by room, in the order in which they joined. @type {Map<string, Set<object>>} */
@@ -54,7 +54,7 @@ export function createServer(settings = {}) {
     const isMember = (conn, room) => !!rooms.get(room)?.has(conn);
     const application = createApplication(clock);
     const names = createNames(maxName);
-    const requests = createRequests({ clock, conns, isMember, report: application.report });
+    const requests = createRequests({ clock, conns, isMember, most: maxRequests, report: application.report });
     const histories = createHistories(historyOf);
     let lastId = 0;
     let lastHint = 0;
@@ -262,7 +262,7 @@ export function createServer(settings = {}) {
             id,
             window: resumeWindow,
             buffer: resumeBuffer,
-            limits: { message: maxMessage, name: maxName, rooms: maxRooms },
+            limits: { message: maxMessage, name: maxName, rooms: maxRooms, requests: maxRequests },
             profile: () => ({ ...(conn.info !== null && { info: conn.info }), ...(conn.user !== undefined && { user: conn.user }) }),
             end: () => conn.gone(),
             close: (code, reason) => conn.api.close(code, reason)

@@ -12,9 +12,6 @@ import { UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
 import { NOT_MEMBER } from "./names.js";
 import { checkNumber } from "./settings.js";
 
-/** The maximum number of pending requests per connection of each kind: to the server, to clients, and from the server. */
-export const MOST_REQUESTS = 64;
-
 const BUSY = ["busy", "too many requests without answers", true];
 const WRONG_TAG = ["invalid", "not a tag, or one that is in use", true];
 
@@ -34,9 +31,11 @@ export function splitTag(to) {
  * @param {import("./index.js").ManualClock} about.clock
  * @param {Map<string, object>} about.conns the connections by id
  * @param {(conn: object, room: string) => boolean} about.isMember
+ * @param {number} about.most the maximum number of pending requests per connection of each kind: to the server, to clients, and
+ * from the server
  * @param {(error: any) => void} about.report receives handler errors that are not meant for clients
  */
-export function createRequests({ clock, conns, isMember, report }) {
+export function createRequests({ clock, conns, isMember, most, report }) {
     const handlers = new Map();
     let lastTag = 0;
 
@@ -62,7 +61,7 @@ export function createRequests({ clock, conns, isMember, report }) {
         if (calls.has(tag)) {
             return WRONG_TAG;
         }
-        if (calls.size >= MOST_REQUESTS) {
+        if (calls.size >= most) {
             return BUSY;
         }
         if (!isMember(conn, packet.room)) {
@@ -87,7 +86,7 @@ export function createRequests({ clock, conns, isMember, report }) {
         if (asks.has(tag)) {
             return WRONG_TAG;
         }
-        if (asks.size >= MOST_REQUESTS) {
+        if (asks.size >= most) {
             return BUSY;
         }
         asks.set(tag, id);
@@ -159,7 +158,7 @@ export function createRequests({ clock, conns, isMember, report }) {
             if (!conn.session) {
                 return fail("plain", "the client answers no requests");
             }
-            if (numbers.size >= MOST_REQUESTS) {
+            if (numbers.size >= most) {
                 return fail(...BUSY);
             }
             const tag = `${++lastTag}`;

@@ -8,7 +8,6 @@
 import { ACK, ACK_BYTES, ACK_DELAY, ACK_PACKETS, HELLO, ROOT } from "../limits.js";
 import { encode, toBytes, toText } from "../packet.js";
 import { MOST_INFO_BYTES } from "./extended.js";
-import { MOST_REQUESTS } from "./requests.js";
 
 /** The maximum time for which the server sends nothing, in milliseconds. */
 const HEARTBEAT = 25_000;
@@ -85,7 +84,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
 
     function hello(isResumed) {
         const session = window ? tokens.at(-1) : null;
-        const payload = { version: 2, session, resumed: isResumed, received: isResumed ? received : 0, heartbeat: HEARTBEAT, resume: window, limits: { ...limits, info: MOST_INFO_BYTES, requests: MOST_REQUESTS }, ...(isResumed ? {} : profile()) };
+        const payload = { version: 2, session, resumed: isResumed, received: isResumed ? received : 0, heartbeat: HEARTBEAT, resume: window, limits: { ...limits, info: MOST_INFO_BYTES }, ...(isResumed ? {} : profile()) };
         socket.deliver(encode(ROOT, HELLO, "", id, toBytes(JSON.stringify(payload))));
         heartbeatAt = clock.now() + HEARTBEAT;
         schedule();

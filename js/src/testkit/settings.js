@@ -41,7 +41,7 @@ export function readSettings(settings) {
     check(settings !== null && typeof settings === "object", "the settings must be an object");
     const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...more } = settings;
     const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, history = 0, announceAway = () => false, ...limits } = more;
-    const { maxMessage = 2 ** 24, maxName = 4096, maxRooms = 1100, ...others } = limits;
+    const { maxMessage = 2 ** 24, maxName = 4096, maxRooms = 1100, maxRequests = 64, ...others } = limits;
     rejectUnknown(others);
     ["now", "setTimeout", "clearTimeout", "advance", "sleep"].forEach((name) => checkFunction(`clock.${name}`, clock?.[name]));
     checkRate("messageRate", messageRate, 1);
@@ -54,6 +54,7 @@ export function readSettings(settings) {
     checkCount("resumeBuffer", resumeBuffer);
     typeof history === "function" || checkCount("history", history);
     Object.entries({ maxMessage, maxName, maxRooms }).forEach(([name, value]) => checkCount(name, value, 1));
+    checkCount("maxRequests", maxRequests);
     /** Returns a room's membership, which the test's function chooses. */
     const membershipOf = (room) => {
         const mode = membership(room);
@@ -65,7 +66,7 @@ export function readSettings(settings) {
         checkCount("history", size);
         return size;
     };
-    return { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, announcesAway: announceAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms };
+    return { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, announcesAway: announceAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms, maxRequests };
 }
 
 /** Checks the arguments for registering a handler. */
