@@ -49,9 +49,7 @@ impl Client {
     pub fn leave(&mut self, now: Duration, room: &str) {
         let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_wanted) else { return };
         entry.is_wanted = false;
-        for item in self.outbox.discard(|item| item.room == room) {
-            self.report(item, LostReason::Unsent);
-        }
+        self.discard(LostReason::Unsent, |item| item.room == room);
         self.request_room(room);
         self.pump(now);
         // If the client is not in the room and no request is pending, no `leave_ack` will follow.
@@ -204,9 +202,7 @@ impl Client {
             _ => Event::Refused { room },
         });
         self.give_up(name);
-        for item in self.outbox.discard(|item| item.room == name) {
-            self.report(item, LostReason::Unsent);
-        }
+        self.discard(LostReason::Unsent, |item| item.room == name);
     }
 
     /// Reports the unconfirmed messages to a room as lost.

@@ -102,10 +102,8 @@ impl Client {
         }
         // `reset` has moved unwritten messages back into the queue, including those for rooms that
         // the application has since left.
-        let rooms = &self.rooms;
-        for item in self.outbox.discard(|item| !rooms.contains_key(&*item.room)) {
-            self.report(item, LostReason::Unsent);
-        }
+        let left = self.outbox.discard(|item| !self.rooms.contains_key(&*item.room));
+        left.into_iter().for_each(|item| self.report(item, LostReason::Unsent));
         // Call this after `reset`, which queues unwritten requests again for the next session.
         self.lose_requests();
     }
@@ -115,12 +113,10 @@ impl Client {
         if self.socket.take().is_some() {
             self.must_disconnect = true;
         }
-        // Call this before `drain_queue`: ending the session moves unwritten messages back into the
+        // Call this before `discard`: ending the session moves unwritten messages back into the
         // queue.
         self.end_session(now);
-        for item in self.outbox.drain_queue() {
-            self.report(item, LostReason::Unsent);
-        }
+        self.discard(LostReason::Unsent, |_| true);
         // `report` and `lose_requests` have completed all requests above.
         self.requests = None;
         self.rooms.clear();

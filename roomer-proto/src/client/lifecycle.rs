@@ -146,7 +146,9 @@ impl Client {
     /// not yet confirmed.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.outbox.held() + self.socket.as_ref().map_or(0, |socket| socket.frames.held())
+        let requests = self.requests.as_ref().map_or(0, |requests| requests.held_bytes());
+        let socket = self.socket.as_ref().map_or(0, |socket| socket.frames.held());
+        self.outbox.held() + requests + socket
     }
 
     /// Returns the next event, if any.

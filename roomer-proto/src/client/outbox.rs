@@ -391,10 +391,4 @@ impl Outbox {
             .map(|item| core::mem::replace(item, Item { kind: Kind::Reported, ..item.clone() }))
             .collect()
     }
-
-    /// Removes and returns all queued messages.
-    pub(super) fn drain_queue(&mut self) -> VecDeque<Item> {
-        self.queued_bytes = 0;
-        core::mem::take(&mut self.queue)
-    }
 }

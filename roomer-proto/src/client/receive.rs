@@ -177,13 +177,13 @@ impl Client {
             heartbeat: hello.heartbeat,
             is_asked: false,
             max_message: hello.max_message,
+            max_requests: hello.max_requests,
         }));
-        for item in self.outbox.discard(|item| item.bytes.len() > hello.max_message) {
-            self.report(item, LostReason::TooLarge);
-        }
+        self.discard(LostReason::TooLarge, |item| item.bytes.len() > hello.max_message);
         self.opened(now, hello.id, is_resumed);
         if !is_resumed {
             self.info.iter_mut().for_each(|own| own.renew());
+            self.limit_requests();
         }
         // Send the info before the joins so that members receive the info along with the join.
         self.send_info(now);

@@ -1,12 +1,13 @@
 //! Request types: ids, received requests, tables of pending requests, and server errors.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use core::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::outbox::{Item, Kind, Limits};
 use crate::extended::read_failure;
 
 /// The number of a request, which identifies its answer.
@@ -35,6 +36,10 @@ pub struct Request {
 pub(super) struct Requests {
     pub(super) next: u64,
     pub(super) waiting: BTreeMap<u64, Waiting>,
+    /// The requests that wait until others have been answered, in order. They are kept apart from
+    /// the messages, which they neither delay nor displace.
+    /// The first queue is for requests to other clients, and the second for those to the server.
+    held: [VecDeque<Item>; 2],
     /// The `dst` of each answer that this client has not sent yet.
     pub(super) open: BTreeSet<ByteString>,
 }
@@ -45,6 +50,77 @@ pub(super) struct Waiting {
     pub(super) due: Duration,
     /// The receiver's id; empty for the server.
     pub(super) to: ByteString,
+}
+
+impl Requests {
+    /// Returns the number of unanswered requests of one kind, without those that are held: requests
+    /// to the server, or to other clients.
+    pub(super) fn open_count(&self, is_to_server: bool) -> usize {
+        let all = self.waiting.values().filter(|it| it.to.is_empty() == is_to_server).count();
+        // Cannot underflow: each held request also waits.
+        all - self.held[usize::from(is_to_server)].len()
+    }
+
+    /// Holds a request until others have been answered. Returns false if too many are held.
+    pub(super) fn hold(&mut self, item: Item, is_to_server: bool, limits: Limits) -> bool {
+        let count = self.held.iter().map(VecDeque::len).sum::<usize>();
+        let fits = count == 0 || self.held_bytes() + item.bytes.len() <= limits.bytes;
+        let is_accepted = fits && count < limits.messages;
+        if is_accepted {
+            self.held[usize::from(is_to_server)].push_back(item);
+        }
+        is_accepted
+    }
+
+    /// Holds requests that were queued before those already held.
+    pub(super) fn hold_again(&mut self, items: VecDeque<Item>) {
+        for item in items.into_iter().rev() {
+            if let Some(is_to_server) = self.is_to_server(&item) {
+                self.held[usize::from(is_to_server)].push_front(item);
+            }
+        }
+    }
+
+    /// Removes and returns the next held request of one kind, if fewer than `most` are open.
+    pub(super) fn release(&mut self, is_to_server: bool, most: usize) -> Option<Item> {
+        if self.open_count(is_to_server) >= most {
+            return None;
+        }
+        self.held[usize::from(is_to_server)].pop_front()
+    }
+
+    /// Removes a request, which has ended.
+    pub(super) fn remove(&mut self, number: u64) -> Option<Waiting> {
+        self.discard(|item| item.kind == Kind::Request(number));
+        self.waiting.remove(&number)
+    }
+
+    /// Removes and returns the held requests for which `is_over` returns true.
+    pub(super) fn discard(&mut self, is_over: impl Fn(&Item) -> bool) -> VecDeque<Item> {
+        let mut gone = VecDeque::new();
+        for held in &mut self.held {
+            let all = core::mem::take(held).into_iter();
+            let (over, kept): (VecDeque<Item>, _) = all.partition(&is_over);
+            *held = kept;
+            gone.extend(over);
+        }
+        gone
+    }
+
+    pub(super) fn is_held(&self, number: u64) -> bool {
+        self.held.iter().flatten().any(|item| item.kind == Kind::Request(number))
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.iter().flatten().map(|item| item.bytes.len()).sum()
+    }
+
+    /// Returns true for a request to the server, and false for one to another client; `None` for
+    /// another packet, or if the request has ended.
+    pub(super) fn is_to_server(&self, item: &Item) -> Option<bool> {
+        let Kind::Request(number) = item.kind else { return None };
+        self.waiting.get(&number).map(|waiting| waiting.to.is_empty())
+    }
 }
 
 impl Request {

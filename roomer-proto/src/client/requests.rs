@@ -7,10 +7,10 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::error::{RequestError, SendError};
-use super::event::Event;
+use super::event::{Event, LostReason, Sent};
 use super::lifecycle::{Client, State};
-use super::limits::MOST_REQUESTS;
-use super::outbox::{Kind, item};
+use super::limits::{MOST_OWN_REQUESTS, MOST_REQUESTS};
+use super::outbox::{Item, Kind, item};
 use super::request::{Request, RequestId, Requests, ServerError, Waiting};
 use crate::extended::{ERROR, ErrorCode, Failure, REPLY, Tag, TaggedId, read_failure, split_tag};
 use crate::{ConnId, PacketRef};
@@ -18,7 +18,9 @@ use crate::{ConnId, PacketRef};
 impl Client {
     /// Sends a request to the server or, if `to` is set, to the client with that id, in a room that
     /// this client has joined or is joining. Like a message, the request is queued until it can be
-    /// sent. The result is reported as [`Event::Answered`], after `timeout` at the latest.
+    /// sent. The server limits the number of requests without an answer, to itself and to other
+    /// clients; further requests wait until others have ended, and are limited like the queue of
+    /// messages. The result is reported as [`Event::Answered`], after `timeout` at the latest.
     ///
     /// # Errors
     ///
@@ -55,10 +57,7 @@ impl Client {
     /// Cancels a request. If it is still queued, it is not sent; otherwise its answer will be
     /// dropped.
     pub fn cancel(&mut self, request: RequestId) {
-        if let Some(requests) = &mut self.requests {
-            requests.waiting.remove(&request.0);
-            self.outbox.withdraw(request.0);
-        }
+        self.remove_request(request.0);
     }
 
     /// Answers a request with a payload.
@@ -159,7 +158,7 @@ impl Client {
             }
             return;
         };
-        let Some(requests) = &mut self.requests else { return };
+        let Some(requests) = &self.requests else { return };
         // Accept only the canonical form: a tag with leading zeros is a different tag.
         let number = tag.as_str().parse().ok().filter(|number| Tag::from_number(*number) == tag);
         let Some(number) = number else { return };
@@ -169,7 +168,7 @@ impl Client {
         if !requests.waiting.get(&number).is_some_and(is_right) {
             return;
         }
-        requests.waiting.remove(&number);
+        self.remove_request(number);
         let result = if packet.event == REPLY {
             Ok(Bytes::copy_from_slice(packet.payload))
         } else {
@@ -179,11 +178,76 @@ impl Client {
         self.events.push_back(Event::Answered { request: RequestId(number), result });
     }
 
+    /// Holds a request until others have been answered.
+    pub(super) fn hold_request(&mut self, item: Item, dst: &str) -> Result<Sent, SendError> {
+        let limits = self.limits();
+        let is_to_server = dst.starts_with(':');
+        let is_held = self.requests.get_or_insert_default().hold(item, is_to_server, limits);
+        if is_held { Ok(Sent::Queued) } else { Err(SendError::Full) }
+    }
+
+    /// Returns true if the server permits no further requests like this one until others have been
+    /// answered.
+    pub(super) fn must_hold(&self, kind: Kind, dst: &str) -> bool {
+        let requests = self.requests.as_ref().filter(|_| matches!(kind, Kind::Request(_)));
+        let count = requests.map_or(0, |requests| requests.open_count(dst.starts_with(':')));
+        count >= self.most_requests()
+    }
+
+    /// Returns the number of requests of each kind that may be without an answer.
+    fn most_requests(&self) -> usize {
+        self.session.as_ref().map_or(MOST_OWN_REQUESTS, |session| session.max_requests)
+    }
+
+    /// Applies the limit of a new session, in which no request has been sent yet.
+    pub(super) fn limit_requests(&mut self) {
+        let mut places = [self.most_requests(); 2];
+        let Some(requests) = &mut self.requests else { return };
+        let excess = self.outbox.discard(|item| {
+            let Some(is_to_server) = requests.is_to_server(item) else { return false };
+            let place = &mut places[usize::from(is_to_server)];
+            let is_excess = *place == 0;
+            *place -= usize::from(!is_excess);
+            is_excess
+        });
+        requests.hold_again(excess);
+        self.release_requests();
+    }
+
+    /// Queues the held requests that the server now permits.
+    fn release_requests(&mut self) {
+        let most = self.most_requests();
+        let Some(requests) = &mut self.requests else { return };
+        for is_to_server in [false, true] {
+            while let Some(item) = requests.release(is_to_server, most) {
+                self.outbox.queue(item);
+            }
+        }
+    }
+
+    /// Removes a request that has ended, so that another one may follow. Returns false if the
+    /// request has already ended.
+    fn remove_request(&mut self, number: u64) -> bool {
+        let removed = self.requests.as_mut().and_then(|requests| requests.remove(number));
+        if removed.is_some() {
+            self.outbox.withdraw(number);
+            self.release_requests();
+        }
+        removed.is_some()
+    }
+
+    /// Removes the queued messages and requests for which `is_over` returns true, and reports them.
+    pub(super) fn discard(&mut self, reason: LostReason, is_over: impl Fn(&Item) -> bool) {
+        let mut gone = self.outbox.discard(&is_over);
+        if let Some(requests) = &mut self.requests {
+            gone.extend(requests.discard(is_over));
+        }
+        gone.into_iter().for_each(|item| self.report(item, reason));
+    }
+
     /// Completes a request with an error.
     pub(super) fn end_request(&mut self, number: u64, error: RequestError) {
-        let waiting = self.requests.as_mut().map(|requests| &mut requests.waiting);
-        if waiting.is_some_and(|waiting| waiting.remove(&number).is_some()) {
-            self.outbox.withdraw(number);
+        if self.remove_request(number) {
             let (request, result) = (RequestId(number), Err(error));
             self.events.push_back(Event::Answered { request, result });
         }
@@ -208,8 +272,11 @@ impl Client {
     /// Handles the loss of the session: requests already sent will not be answered, and received
     /// requests can no longer be answered.
     pub(super) fn lose_requests(&mut self) {
-        // Requests in the queue were not sent, and stay queued for the next session.
-        self.end_requests(&RequestError::Lost, |client, number| !client.outbox.is_queued(number));
+        // Requests that were not sent wait for the next session.
+        self.end_requests(&RequestError::Lost, |client, number| {
+            let is_held = client.requests.as_ref().is_some_and(|it| it.is_held(number));
+            !is_held && !client.outbox.is_queued(number)
+        });
         if let Some(requests) = &mut self.requests {
             requests.open.clear();
         }

@@ -54,6 +54,9 @@ impl Client {
         if length > self.most_bytes() {
             return Err(SendError::TooLarge);
         }
+        if self.must_hold(kind, packet.dst) {
+            return self.hold_request(item(packet, kind), packet.dst);
+        }
         let is_open = self.state == State::Open
             && entry.is_open(now >= self.grace_end || !packet.dst.is_empty());
         // Send immediately only if nothing is queued, so that a message never overtakes an earlier

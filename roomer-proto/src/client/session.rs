@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use serde_json::Value;
 
-use super::limits::LARGEST_HELLO;
+use super::limits::{LARGEST_HELLO, MOST_OWN_REQUESTS};
 use crate::ConnId;
 use crate::extended::AckSchedule;
 
@@ -22,6 +22,8 @@ pub(super) struct Session {
     pub(super) is_asked: bool,
     /// The maximum size of a message that the server accepts, in bytes.
     pub(super) max_message: usize,
+    /// The maximum number of unanswered requests of each kind.
+    pub(super) max_requests: usize,
 }
 
 /// The contents of `hello`, an extended server's first packet.
@@ -32,6 +34,7 @@ pub(super) struct Hello {
     pub(super) received: u64,
     pub(super) heartbeat: Duration,
     pub(super) max_message: usize,
+    pub(super) max_requests: usize,
 }
 
 /// Omits the token, with which anyone could take over the session.
@@ -53,7 +56,10 @@ impl Hello {
         }
         let Ok(Value::Object(hello)) = serde_json::from_slice(payload) else { return None };
         let number = |key: &str| hello.get(key).and_then(Value::as_u64);
-        let limit = hello.get("limits").and_then(|limits| limits.get("message"));
+        let limit = |key: &str| {
+            let limit = hello.get("limits")?.get(key)?.as_u64()?;
+            Some(usize::try_from(limit).unwrap_or(usize::MAX))
+        };
         Some(Hello {
             id: ConnId::parse(src)?,
             token: hello.get("session").and_then(Value::as_str).map(Into::into),
@@ -61,9 +67,12 @@ impl Hello {
             received: number("received").unwrap_or(0),
             // Use at least a second: zero would time out every connection immediately.
             heartbeat: Duration::from_millis(number("heartbeat").unwrap_or(25_000).max(1000)),
-            max_message: limit
-                .and_then(Value::as_u64)
-                .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            max_message: limit("message").unwrap_or(usize::MAX),
+            // With a limit of zero, no answer would ever end the wait: let the server reject requests.
+            max_requests: match limit("requests") {
+                Some(0) => usize::MAX,
+                limit => limit.unwrap_or(MOST_OWN_REQUESTS),
+            },
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_proto::client::{Client, Event, Need};
+use roomer_proto::client::{Client, Event};
 use roomer_proto::extended::{ERROR, HELLO, INFO, Info};
 use roomer_proto::websocket::{self, Decoder, Limits};
 use roomer_proto::{PacketRef, ROOT};
@@ -56,14 +56,6 @@ fn infos(client: &mut Client, now: Duration) -> Vec<String> {
         }
     }
     infos
-}
-
-/// Connects a client again whose connection was lost.
-fn reconnect(client: &mut Client) {
-    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
-    client.connected(&"ws://h/ws".parse().unwrap(), KEY);
-    transmit(client);
-    client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
 }
 
 #[test]
@@ -128,7 +120,6 @@ fn of_infos_set_without_a_connection_only_the_newest_is_sent() {
         let mut client = opened();
         (0..before).for_each(|info| set(&mut client, NOW, info));
         assert_eq!(infos(&mut client, NOW).len(), before);
-        client.disconnected(NOW);
         reconnect(&mut client);
         (10..50).for_each(|info| set(&mut client, NOW, info));
         hello(&mut client, payload.as_bytes());
@@ -141,11 +132,9 @@ fn a_session_that_continues_has_the_info_already() {
     let mut client = opened();
     set(&mut client, NOW, 0);
     assert_eq!(infos(&mut client, NOW), ["0"]);
-    client.disconnected(NOW);
     reconnect(&mut client);
     hello(&mut client, b"{\"session\":\"t\",\"resumed\":true,\"received\":1}");
     assert_eq!(infos(&mut client, NOW), [""; 0]);
-    client.disconnected(NOW);
     reconnect(&mut client);
     hello(&mut client, b"{\"session\":\"u\"}");
     assert_eq!(infos(&mut client, NOW), ["0"]);

@@ -10,5 +10,6 @@ mod garbage;
 mod handshake;
 mod info;
 mod leaving;
+mod requests;
 mod support;
 mod waiting;

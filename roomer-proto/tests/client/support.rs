@@ -30,6 +30,15 @@ pub(crate) fn upgraded() -> Client {
     client
 }
 
+/// Breaks the connection of a client and completes the handshake of the next one.
+pub(crate) fn reconnect(client: &mut Client) {
+    client.disconnected(NOW);
+    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+    client.connected(&"ws://h/ws".parse().unwrap(), KEY);
+    transmit(client);
+    client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
+}
+
 pub(crate) fn transmit(client: &mut Client) -> Vec<u8> {
     let mut out = Vec::new();
     client.transmit(NOW, &mut out, &mut || [1, 2, 3, 4]);
