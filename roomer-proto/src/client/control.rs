@@ -100,7 +100,7 @@ impl Client {
     /// the info. This may be called as often as needed: above the server's rate, the client sends
     /// only the newest info, as soon as the server accepts it. The client sends it again in each
     /// new session. Plain servers ignore it. If the server rejects the info for another reason than
-    /// its rate, the client reports [`Event::Error`](super::Event::Error).
+    /// its rate, the client reports [`Event::Error`].
     pub fn set_info(&mut self, now: Duration, info: Option<Info>) {
         match &mut self.info {
             Some(own) => own.set(info),
