@@ -11,10 +11,23 @@ const FIRST = 10_000;
 const BLOCKS = 340;
 const SIZE = 64;
 
-/** The first port of this process's block, once it has one. */
+/** A promise of the first port of this process's block, once a port has been requested. */
 let block;
 
 let taken = 0;
+
+/** Waits until a socket or server listens. Returns false if another one has its port. */
+async function listens(socket) {
+    try {
+        await once(socket, "listening");
+        return true;
+    } catch (error) {
+        if (error.code !== "EADDRINUSE") {
+            throw error;
+        }
+        return false;
+    }
+}
 
 /**
  * Reserves a block, and returns its first port. A check for listening sockets would not be enough: while a test's server is down,
@@ -25,16 +38,10 @@ async function reserveBlock() {
     for (let n = 0; n < BLOCKS; n++) {
         const first = FIRST + ((process.pid + n) % BLOCKS) * SIZE;
         const lock = createSocket("udp4").bind({ port: first, address: "127.0.0.1", exclusive: true });
-        try {
-            await once(lock, "listening");
-        } catch (error) {
-            if (error.code === "EADDRINUSE") {
-                continue;
-            }
-            throw error;
+        if (await listens(lock)) {
+            lock.unref();
+            return first;
         }
-        lock.unref();
-        return first;
     }
     throw new Error("other processes have reserved all ports");
 }
@@ -46,16 +53,10 @@ export async function ownPort(host = "127.0.0.1") {
     for (;;) {
         const port = first + (taken++ % SIZE);
         const server = createServer().listen(port, host);
-        try {
-            await once(server, "listening");
-        } catch (error) {
-            if (error.code === "EADDRINUSE") {
-                continue;
-            }
-            throw error;
+        if (await listens(server)) {
+            server.close();
+            await once(server, "close");
+            return port;
         }
-        server.close();
-        await once(server, "close");
-        return port;
     }
 }
