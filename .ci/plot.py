@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the tables and charts of BENCHMARKS.md from what `.ci/bench` wrote.
+"""Makes the tables and charts of BENCHMARKS.md from the output of `.ci/bench`.
 
     .ci/plot.py                  # reads .ci/bench-results/latest.jsonl, rewrites BENCHMARKS.md
-    .ci/plot.py FILE --print     # only prints the tables; charts go beside FILE
+    .ci/plot.py FILE --print     # only prints the tables; writes the charts next to FILE
 
-Python's standard library is enough.
+Requires only Python's standard library.
 """
 
 import argparse
@@ -55,26 +55,26 @@ ABSOLUTES = [
     ("idle", "bytes of RSS per idle connection, 10,000 in `root`",
      lambda r: r["rss_per_idle_conn_bytes"], "{:,.0f}", 1000),
     ("joinstorm", "join storm of 5,000: µs per membership notice", lambda r: r["cpu_us"], "{:.3f}", 0.3),
-    ("joinstorm", "the same: share of clients whose member list is true",
+    ("joinstorm", "the same: share of clients whose member list is correct",
      lambda r: r["seen_fraction"], "{:.4f}", "1.0000"),
     ("joinstorm", "the same: peak RSS, MB", lambda r: r["rss_peak_kib"] / 976.5625, "{:.1f}", 20),
     ("latency", "500 messages/s to 100 members: p50, ms", lambda r: r["lat_p50_us"] / 1e3, "{:.2f}", None),
     ("latency", "the same: p99, ms", lambda r: r["lat_p99_us"] / 1e3, "{:.2f}", ("limit A", 1.15)),
     ("slow", "one stuck reader of 100, flooded: growth of RSS, MB",
      lambda r: (r["rss_peak_kib"] - r["rss_ready_kib"]) / 976.5625, "{:.1f}", 8),
-    ("slow", "the same: copies that the others lost", lambda r: r["lost_copies"], "{:.0f}", "0"),
-    ("slow", "the same: others' deliveries per second, against before",
+    ("slow", "the same: messages that the other members lost", lambda r: r["lost_copies"], "{:.0f}", "0"),
+    ("slow", "the same: the others' deliveries per second, compared with before",
      lambda r: r["delivered_per_s"] / r["before_per_s"], "{:.2f} ×", None),
-    ("slow", "the same: stuck ones closed with 1013", lambda r: r["closed_1013"], "{:.0f}", "1"),
+    ("slow", "the same: stuck readers closed with 1013", lambda r: r["closed_1013"], "{:.0f}", "1"),
     ("slow-5", "five stuck readers of 100, flooded: growth of RSS, MB",
      lambda r: (r["rss_peak_kib"] - r["rss_ready_kib"]) / 976.5625, "{:.1f}", 16),
-    ("slow-5", "the same: copies that the others lost", lambda r: r["lost_copies"], "{:.0f}", "0"),
-    ("slow-5", "the same: stuck ones closed with 1013", lambda r: r["closed_1013"], "{:.0f}", "5"),
+    ("slow-5", "the same: messages that the other members lost", lambda r: r["lost_copies"], "{:.0f}", "0"),
+    ("slow-5", "the same: stuck readers closed with 1013", lambda r: r["closed_1013"], "{:.0f}", "5"),
 ]
 
 
 class Results:
-    """The runs of a results file, by row and server."""
+    """Contains the runs of a results file, by row and server."""
 
     def __init__(self, path):
         self.about, self.runs, self.failed = {}, collections.defaultdict(list), []
@@ -118,7 +118,7 @@ class Results:
 
 
 def number(value):
-    """Three significant digits or so."""
+    """Formats a number with about three significant digits."""
     if value is None:
         return "–"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
@@ -162,7 +162,7 @@ def goals_table(results):
 
 
 def goal_words(results, row, read, goal):
-    """An absolute goal, or one beside another server, with what tokio makes of it."""
+    """Formats an absolute goal, or one relative to another server, with the ratio that tokio reaches."""
     if isinstance(goal, tuple):
         reference, factor = goal
         ours, theirs = results.median(row, "tokio", read), results.median(row, reference, read)
@@ -204,7 +204,7 @@ def all_table(results):
 
 
 def check_table(results):
-    """Our generator beside the other one, for those of our servers that both measured."""
+    """Compares the two generators, for those of our servers that both have measured."""
     rows = []
     for (row, server), runs in results.check.items():
         other = results.median(row, server)
@@ -272,7 +272,7 @@ def picture(width, height, title, note, body):
 
 
 def panel(x, y, width, title, bars, form, mark=None):
-    """One group of bars on a scale of its own, from zero; each with its value at its end."""
+    """Draws a group of bars on its own scale, which starts at zero. The value of a bar is at its end."""
     out = []
     if title:
         out.append(f'<text class="text strong" x="{x}" y="{y}">{escape(title)}</text>')
@@ -332,7 +332,7 @@ def memory_chart(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", default=ROOT / ".ci/bench-results/latest.jsonl")
-    parser.add_argument("--print", action="store_true", help="print the tables, leave BENCHMARKS.md")
+    parser.add_argument("--print", action="store_true", help="print the tables, and do not change BENCHMARKS.md")
     args = parser.parse_args()
     path = pathlib.Path(args.file)
     if not path.exists():
