@@ -238,13 +238,13 @@ describe("options of a room that is joined already", () => {
         assert.throws(() => client.join("lobby", { codec: { encode() {}, decode() {} } }), says(/another codec/));
         client.join("chat", { codec: "text", history: 5 });
         assert.throws(() => client.join("chat", { codec: "json" }), says(/another codec/));
-        // The same, fewer, and a codec of the application that is created anew.
+        // The same options, fewer options, and a new instance of the application's codec are accepted.
         assert.equal(client.join("lobby", { codec: "json" }), room);
         client.join("chat", { codec: "text", history: 20 });
         client.join("chat");
         const own = () => ({ encode: () => new Uint8Array(1), decode: (data) => data });
         assert.equal(client.join("own", { codec: own() }), client.join("own", { codec: own() }));
-        // A room that the server has chosen has no history of the client's.
+        // A room into which the server has put the client has no history for the client.
         server.connections()[0].join("given");
         await server.advance(100);
         client.join("given", { history: 5 });

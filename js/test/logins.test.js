@@ -38,7 +38,7 @@ describe("a login that expires", () => {
         assert.equal(calls, 2, "the first request is answered at once");
         await server.advance(20_000);
         assert.deepEqual([calls, client.state, errors], [12, "open", []]);
-        // A renewal that waits ends with its session: the next one has a login of its own.
+        // A waiting renewal ends with its session, since the next session has a new login.
         conn.cut();
         conn.expire();
         await server.advance(10_000);

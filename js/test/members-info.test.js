@@ -217,7 +217,8 @@ describe("a room whose members are only counted", () => {
         bob.client.close();
         await kit.server.advance(100);
         assert.deepEqual(now(), [[2, 2], [3, 3], [2, 2]]);
-        // In a session that continues, and in a new one, in which the number has changed or not.
+        // The number changes while the client has no socket. First its session continues, then it gets two new sessions: in the
+        // first one the number has changed, in the second one it has not.
         connOf(kit, ann.client).cut();
         cid.room.leave();
         await kit.server.advance(5_000);
@@ -229,7 +230,7 @@ describe("a room whose members are only counted", () => {
             await kit.server.advance(5_000);
             assert.deepEqual([now(), ann.errors], [expected, []]);
         }
-        // A peer cannot send the event.
+        // A peer cannot forge the event.
         kit.server.connections()[0].sendToRoom("lobby", "count_changed", "7");
         await kit.server.advance(100);
         assert.deepEqual(now(), []);
@@ -278,7 +279,7 @@ describe("setInfo()", () => {
         }
         await kit.server.advance(1_000);
         assert.deepEqual([seen(), ann.errors], [[40, 40], []]);
-        // A page with a slider: five values a second.
+        // Imitate a page with a slider, which sends five values per second.
         for (let n = 41; n <= 80; n++) {
             ann.client.setInfo(n);
             await kit.server.advance(200);
@@ -318,7 +319,7 @@ describe("setInfo()", () => {
         isBusy = false;
         await kit.server.advance(10_000);
         assert.equal(conn.info, "new");
-        // Once it is accepted, the pauses are short again.
+        // Once the server has accepted the info, the pauses are short again.
         isBusy = true;
         ann.client.setInfo("newer");
         await kit.server.advance(8_000);
@@ -335,7 +336,7 @@ describe("setInfo()", () => {
         ann.client.setInfo("new");
         await kit.server.advance(10_000);
         assert.deepEqual([conn.info, accepted, ann.errors.filter(({ kind }) => kind === "busy")], ["new", 4, []]);
-        // Timers end with the client.
+        // After the client is closed, none of its timers fires.
         for (let n = 0; n < 40; n++) {
             ann.client.setInfo(n);
         }

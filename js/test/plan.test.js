@@ -5,24 +5,26 @@
  *
  * Odd seeds generate plans for a plain server, even ones for a server with sessions.
  *
- * Bugs that were planted and found, all by seed 1,199 except the one named: an ambiguous acknowledgement applied immediately; a
- * leave_ack mistaken for a rejection; a join_ack after the client's own leave applied; held packets never released, or released
- * in the wrong order (seed 8,723); messages to a room from which the client was removed counted as arrived; a queue sent before
- * its room opens; unconfirmed messages not reported after a cut; the queue of a closed room not reported; messages from one
- * connection confirmed by the next; an answer that confirms packets sent after its probe; a leave that does not wait for the
- * end of its turn; an id kept across connections; 1008 always final; members of the last connection kept.
+ * With bugs planted one at a time, the plans find that the client does the following, all by seed 1,199 unless another seed is
+ * given. It applies an ambiguous acknowledgement immediately, mistakes a leave_ack for a rejection, or applies a join_ack after
+ * its own leave; never releases held packets, or releases them in the wrong order (seed 8,723); counts messages to a room from
+ * which it was removed as arrived; sends a queue before its room opens; does not report unconfirmed messages after a cut, or the
+ * queue of a closed room; lets a connection confirm messages of the previous one, or an answer confirm packets sent after its
+ * probe; does not delay a leave until the end of its turn; keeps its id, or the members, across connections; treats 1008 as final
+ * in all cases.
  *
- * In sessions, by seed 3,834: the count of received packets restarts on resumption, or is one too low; handled packets are sent
- * again; no probe on resumption, or (by the plan below) before a retransmitted leave; the loss of a session is not reported;
- * members that leave stay in the list, and info changes are lost; the info is not set in a new session; a sent request does
- * not end with its session, or a queued one does; a request does not end with its room; an answer is sent in another session, or
- * only while there is a connection; a received message is delivered again (seed 928), the position is one too high, or is not
- * sent; history_lost is not emitted. session.test.js and session-wire.test.js find more than twenty other bugs of sessions.
+ * In sessions, by seed 3,834: on resumption, the client restarts the count of received packets, or sends a count that is one too
+ * low; sends handled packets again; sends no probe on resumption, or (found by the plan below) before a retransmitted leave; does
+ * not report the loss of a session; keeps members that have left, or loses info changes; does not set its info in a new session;
+ * does not end a sent request with its session, or does end a queued one; does not end a request with its room; sends an answer in
+ * another session, or only while there is a connection; delivers a received message again (seed 928); sends a position that is one
+ * too high, or none; does not emit history_lost. session.test.js and session-wire.test.js find more than twenty other bugs of
+ * sessions.
  *
- * Not found by 20,000 plans, and tested elsewhere: a room that stays open after an ambiguous leave_ack, and no probe before a
- * leave (outbox.test.js); a message that overtakes queued ones, and one that does not wait for other members (messages.test.js);
- * an answer that does not end its probe (life.test.js); no tick, and no probe for a held acknowledgement, which make the client
- * slower.
+ * The following are not found by 20,000 plans, and are tested elsewhere: a room stays open after an ambiguous leave_ack, or there is
+ * no probe before a leave (outbox.test.js); a message overtakes queued ones, or does not wait for other members
+ * (messages.test.js); an answer does not end its probe (life.test.js). Without ticks, or without a probe for a held
+ * acknowledgement, the client is only slower.
  */
 
 import assert from "node:assert/strict";

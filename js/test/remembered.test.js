@@ -195,7 +195,7 @@ describe("more rooms that remember than the server answers at once", () => {
         assert.deepEqual(rooms.filter(({ state }) => state === "open").length, 16);
         await kit.server.advance(20_000);
         assert.deepEqual(heard.splice(0).sort(), all("old"));
-        // The same in the next session, whose limit is new.
+        // The limit starts again in the next session.
         const conn = connOf(kit, client);
         conn.cut();
         conn.expire();
@@ -218,7 +218,7 @@ describe("more rooms that remember than the server answers at once", () => {
         const rooms = NAMES.map(enter);
         await kit.server.advance(100);
         heard.splice(0);
-        // One that waits is left; another is left and joined anew in the same turn; an open one is left and joined anew later.
+        // Leave a waiting room. Leave another one and join it again in the same turn. Leave an open one and join it again later.
         const gone = rooms[29].leave();
         rooms[28].leave();
         assert.equal(client.join("room 28", { history: 5 }), rooms[28]);

@@ -28,7 +28,7 @@ describe("a request above the server's limit", () => {
         assert.deepEqual([heard, where.value, most, asked.filter(({ value }) => value !== undefined)], [["hello"], "here", 64, []]);
         await server.advance(9_000);
         assert.deepEqual([asked.map(({ value }) => value), most, handling, errors], [asked.map((_, n) => n), 64, 0, []]);
-        // The same for requests to members, where one that is given up lets the next one go.
+        // Requests to members have the same limit.
         const never = other.room.handle("never", () => new Promise(() => {}));
         const given = new AbortController();
         const all = Array.from({ length: 70 }, (_, n) => follow(room.request("never", n, { to: other.room.id, signal: given.signal, timeout: 30_000 })));
@@ -57,7 +57,7 @@ describe("a request above the server's limit", () => {
         assert.deepEqual([answers.length, room.send("chat", "hi"), room.send("chat", "x".repeat(2 ** 20))], [64, "sent", "sent"]);
         await server.advance(1_000);
         assert.deepEqual([reason(above), asked.map(reason)], [["RoomerError", "dropped", undefined], Array(1_064).fill(undefined)]);
-        // Without a connection, the place of a request that ends is for one of those that wait.
+        // If a request ends while there is no connection, a waiting request takes its place, not a message.
         server.cut();
         given.abort();
         assert.deepEqual([room.send("chat", 1), room.send("chat", 2), errors], ["queued", "queued", []]);

@@ -4,7 +4,7 @@ import { connect } from "roomer";
 import type { Client, Codec, Options, Room } from "roomer";
 import * as core from "roomer/core";
 
-// From plain functions, from declared codecs and from classes.
+// The types come from plain functions, from declared codecs, or from classes.
 const numbers = connect("/ws", { codec: { encode: (value: number) => new Uint8Array([value]), decode: (bytes) => bytes[0]! } });
 numbers.root.on("n", (payload) => payload.toFixed());
 numbers.root.send("n", 5);
@@ -34,7 +34,7 @@ core.connect("/ws", { codec: core.json }).root.on("j", (payload: unknown) => pay
 core.connect<{ t: string }>("/ws", { codec: core.text }).root.send("t", "x");
 core.connect("/ws").join("x", { codec: core.text }).send("t", "x");
 
-// A codec of any type, such as an encoder from a package.
+// A codec may have any type, such as that of an encoder from a package.
 declare const packed: { encode: (value: unknown) => Uint8Array; decode: (bytes: Uint8Array) => unknown };
 declare const loose: { encode(value: any): Uint8Array; decode(bytes: Uint8Array): any };
 declare const codec: Codec;
@@ -71,7 +71,7 @@ numbers.root.send("n", "5");
 numbers.root.on("n", (payload) => payload.length);
 // @ts-expect-error a string is not a date
 dates.root.send("d", "today");
-// @ts-expect-error a room of dates
+// @ts-expect-error the room's payloads are dates
 export const other: Room<{ d: string }> = dates.root;
 // @ts-expect-error encode() returns bytes
 connect("/ws", { codec: { encode: JSON.stringify, decode: JSON.parse } });

@@ -19,7 +19,7 @@ export const both = createElement(RoomerProvider, { url: "/ws", client: connect<
 // @ts-expect-error: neither prop
 export const neither = createElement(RoomerProvider, {});
 
-// Rooms as properties of components.
+// Components may have rooms as props.
 function Line({ room, onSent }: { room: Room<{ chat: { text: string } }>; onSent?: (text: string) => void }) {
     useEvent(room, "chat", ({ text }) => onSent?.(text));
     return createElement("p", null, useMembers(room).length);
@@ -37,7 +37,7 @@ declare const lobby: Room<Events>;
 export const line = createElement(Line, { room: lobby });
 export const status = createElement(Status, { room: lobby, client: connect<Events>("/ws", { codec: "json" }) });
 export const typed = createElement(Typed<Events>, { room: lobby });
-// @ts-expect-error a room of other events
+// @ts-expect-error a room with other events
 export const wrong = createElement(Line, { room: connect<{ chat: string }>("/ws", { codec: "json" }).root });
 
 export function Lobby() {

@@ -1,4 +1,4 @@
-/** Requests and messages, which are not each other, and names that neither may have. */
+/** Requests cannot be used as messages, nor messages as requests, and neither may have reserved names. */
 
 import { connect } from "roomer";
 import * as core from "roomer/core";
@@ -29,7 +29,7 @@ room.handle("save", async (text) => void text.length);
 room.handle("add", ([a, b], from) => a + b + from.length);
 room.on("any", (payload) => payload.x);
 
-// A request as a message.
+// A request cannot be used as a message.
 // @ts-expect-error a request
 room.on("add", () => {});
 // @ts-expect-error a request
@@ -43,13 +43,13 @@ room.send("who");
 // @ts-expect-error a request
 room.messages("add");
 
-// A message as a request.
+// A message cannot be used as a request.
 // @ts-expect-error a message
 room.request("chat", { text: "hello" });
 // @ts-expect-error a message
 room.handle("chat", () => {});
 
-// Questions and answers of other types.
+// Requests and answers must have the right types.
 // @ts-expect-error a request without a payload
 room.request("who", 5);
 // @ts-expect-error a request without a payload
@@ -65,7 +65,7 @@ room.handle("who", () => {});
 // @ts-expect-error the answer is a number
 room.handle("add", async () => "3");
 
-// Names of the protocol, in a map and without one.
+// Names of the protocol are reserved, with an event map and without one.
 // @ts-expect-error a reserved name
 connect<{ join: string; chat: string }>("/ws", { codec: "json" });
 // @ts-expect-error a reserved name
@@ -76,7 +76,7 @@ connect<{ open: string }>("/ws", { codec: "text" });
 connect<{ "roomer:x": string }>("/ws", { codec: "json" });
 // @ts-expect-error a reserved name
 core.connect<{ leave: string }>("/ws", { codec: core.json });
-// @ts-expect-error two payloads of a request
+// @ts-expect-error a request has a single payload
 connect<{ add: (a: number, b: number) => number }>("/ws", { codec: "json" });
 declare const client: Client<Calls>;
 // @ts-expect-error a reserved name

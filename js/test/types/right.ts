@@ -90,7 +90,7 @@ function useRequest<E, K extends keyof E & string>(room: Room<E>, event: K): (pa
 function useHandler<E, K extends keyof E & string>(room: Room<E>, event: K, fn: (payload: Question<E[K]>, from: string) => MaybePromise<Result<E, K>>): () => void {
     return room.handle(event, fn);
 }
-// Functions that pass on options, with an event map or without.
+// Functions may pass on options, with or without an event map.
 function connectAs(name: string, options: Options): Client {
     return connect(`/ws?name=${name}`, options);
 }
@@ -155,7 +155,7 @@ connect("/ws").root.handle("x", (payload) => payload.subarray(1));
 connect("/ws", { codec: "text" }).root.request("x", "y").then((answer: string) => answer.length);
 connect("/ws", { codec: "json" }).root.request("x").then((answer: unknown) => answer);
 
-// Members with info, history, errors, and a smaller client.
+// Info of members, a room's history, errors, and the smaller client.
 const { info, user } = table.member("id") ?? {};
 console.log(info?.name, user?.length, table.history?.number.toFixed(), table.history?.recovered === true);
 table.on("member_changed", (id, member) => console.log(id === member.id, member.info, member.user?.length));
@@ -191,7 +191,7 @@ connect<{ data: Uint8Array }>("/ws").root.on("data", (payload) => payload.byteLe
 connect<{ at: Date }>("/ws", { codec: { encode: (date: Date) => new Uint8Array([date.getTime()]), decode: (raw) => new Date(raw[0]!) } })
     .root.on("at", (date) => date.toISOString());
 
-// The test kit's types fit, and so do those of the original client.
+// The types of the test kit and of the original client are compatible.
 const server = createServer({ latency: 5, messageRate: { perSecond: 10 }, joinRate: { perSecond: 1, burst: 5 }, membership: (room) => (room === "big" ? "count" : "full") });
 connect("ws://test/ws", { ...server.options, codec: "json" });
 server.handle("chat", (conn, { room, text }) => conn.sendToRoom(room, "chat", text()));

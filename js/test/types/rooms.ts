@@ -1,4 +1,4 @@
-/** Rooms and clients as parameters: which event maps fit each other. */
+/** Rooms and clients as parameters: the event maps that are assignable to each other, and those that are not. */
 
 import { connect } from "roomer";
 import type { AnyEvents, Client, CodecName, JoinOptions, Options, Room } from "roomer";
@@ -11,7 +11,7 @@ interface Events {
 declare const client: Client<Events>;
 declare const lobby: Room<Events>;
 
-// The same map, a type or an interface, and a part of it.
+// The same event map, as a type or as an interface, and a part of it.
 type SameEvents = { chat: { text: string }; typing: undefined; add: (numbers: [number, number]) => number };
 export const same: Room<SameEvents> = lobby;
 export const sameClient: Client<SameEvents> = client;
@@ -26,7 +26,7 @@ lobby.opened.then((room) => say(room, "hello"));
 client.on("room", (room) => say(room, "hello"));
 client.rooms().forEach((room) => say(room, "hello"));
 
-// Any room or client.
+// A parameter may accept any room or client.
 function nameOf(room: Room): string {
     room.on("chat", (payload: unknown) => payload);
     return room.name;
@@ -57,7 +57,7 @@ numbered.on("move:2", ({ x }) => x.toFixed());
 // @ts-expect-error the name has no number
 numbered.send("move:a", { x: 1 });
 
-// A message of one of several types, and one of several events.
+// The payload may be a union, and so may the name of the event.
 declare const drawing: Room<{ shape: { kind: "circle"; radius: number } | { kind: "square"; side: number }; clear: undefined; sum: () => number }>;
 drawing.send("shape", { kind: "circle", radius: 1 });
 drawing.on("shape", (shape) => (shape.kind === "circle" ? shape.radius : shape.side));
@@ -73,7 +73,7 @@ const checked = { chat: { text: "" } } satisfies { [K in "chat"]: Events[K] };
 lobby.send("chat", checked.chat);
 lobby.send("chat", { text: "" } satisfies Events["chat"]);
 
-// Codecs of rooms that are known, or not.
+// The options for a room may determine the codec, or leave it open.
 const options = { history: 5, codec: "text" } satisfies JoinOptions & { codec: CodecName };
 client.join("notes", options).on("note", (note) => note.length);
 declare const unknownCodec: JoinOptions & { codec?: CodecName };
@@ -81,7 +81,7 @@ client.join("notes", unknownCodec).on("note", (note: unknown) => note);
 const settings = { codec: "json", lazy: true } satisfies Options;
 connect<Events>("/ws", settings).root.send("chat", { text: "" });
 
-// Types that are derived from a room, and listeners that are removed.
+// Types can be derived from a room, and listeners can be removed.
 type EventsOf<R> = R extends Room<infer E> ? E : never;
 export const payload: EventsOf<typeof lobby>["chat"] = { text: "" };
 export const listen: Parameters<Room<Events>["off"]>[0] = "chat";
@@ -90,27 +90,27 @@ lobby.off("close", say);
 // @ts-expect-error no such event
 lobby.off("chta", say);
 
-// Other payloads, or events that the room does not have.
+// Other payloads are rejected, and so are events that the room does not have.
 function show(room: Room<{ chat: number; price: { eur: number } }>): void {
     room.send("chat", 5);
 }
-// @ts-expect-error other events
+// @ts-expect-error the room has other events
 show(lobby);
 // @ts-expect-error another payload
 export const other: Room<{ chat: number }> = lobby;
-// @ts-expect-error a payload of fewer types: other members send more
+// @ts-expect-error a narrower payload, although other members send others
 export const narrow: Room<{ chat: { text: "hello" } }> = lobby;
-// @ts-expect-error a payload of more types: other members expect fewer
+// @ts-expect-error a wider payload, although other members do not expect it
 export const wide: Room<{ chat: { text: string } | string }> = lobby;
 // @ts-expect-error an event that the room does not have
 export const more: Room<{ chat: { text: string }; price: number }> = lobby;
-// @ts-expect-error another answer
+// @ts-expect-error another type of answer
 export const answers: Room<{ add: (numbers: [number, number]) => string }> = lobby;
-// @ts-expect-error another question
+// @ts-expect-error another type of request
 export const asks: Room<{ add: (numbers: string) => number }> = lobby;
-// @ts-expect-error other events of a client
+// @ts-expect-error a client with other events
 export const otherClient: Client<{ price: number }> = client;
-// @ts-expect-error the room does not say which events it has
+// @ts-expect-error a room without an event map
 say(nameOf as never as Room, "hello");
 // @ts-expect-error bytes are not objects
 export const bytes: Room<{ chat: { text: string } }> = connect("/ws").root;
@@ -118,7 +118,7 @@ export const bytes: Room<{ chat: { text: string } }> = connect("/ws").root;
 export const joined: Room<{ chat: { text: string } }> = connect("/ws").join("lobby");
 // @ts-expect-error bytes are not text
 export const text: Room<AnyEvents<string>> = connect("/ws").root;
-// @ts-expect-error a room of its own events, for others
+// @ts-expect-error a room with its own event map
 export const ofOwn: Room<{ chat: { text: string } }> = client.join<{ move: number }>("game");
-// @ts-expect-error other events in a list
+// @ts-expect-error a list of rooms with other events
 export const list: Room<Events>[] = [client.join<{ move: number }>("game")];

@@ -14,14 +14,14 @@ interface Events {
 const client = connect<Events>("wss://example.org/ws", { codec: "json" });
 const lobby = client.join("lobby");
 
-// Payloads of the wrong type.
+// Payloads must have the right type.
 // @ts-expect-error a string is not a { text }
 lobby.send("chat", "hello");
 // @ts-expect-error a property is missing
 lobby.send("chat", {});
 // @ts-expect-error a property has the wrong type
 lobby.send("chat", { text: 5 });
-// @ts-expect-error a property too many
+// @ts-expect-error an unknown property
 lobby.send("chat", { text: "hello", colour: "red" });
 // @ts-expect-error a coordinate is missing
 lobby.send("cursor", [1]);
@@ -30,7 +30,7 @@ lobby.send("chat");
 // @ts-expect-error this event has no payload
 lobby.send("typing", { text: "hello" });
 
-// Events that are missing from the map, or are not for messages.
+// Events must be in the map, and must be for messages.
 // @ts-expect-error unknown event
 lobby.send("chta", { text: "hello" });
 // @ts-expect-error unknown event
