@@ -4,7 +4,7 @@
  * @module api
  */
 
-/** How long a request may take, in milliseconds. */
+/** The timeout of a request, in milliseconds. */
 const TIMEOUT = 15_000;
 
 /** The error for a request that the server has rejected; status 0 if the browser cannot send it. */

@@ -6,7 +6,7 @@
 
 import { isolated } from "./text.js";
 
-/** How long a second click on the button confirms the first, in milliseconds. */
+/** The time for which a second click on the button confirms the first, in milliseconds. */
 const CONFIRMATION = 5_000;
 
 const dialog = document.querySelector("#details");

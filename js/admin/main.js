@@ -16,7 +16,10 @@ const PAUSE = 2_000;
 /** The name under which the tab's session storage keeps the key. */
 const STORED = "roomer-key";
 
-/** How many rooms and members are shown at first. Each click on the button for more doubles the number and adds this one. */
+/**
+ * The number of rooms, and of members, that are shown at first. Each click on the button for more doubles the number and adds
+ * this one.
+ */
 const STEP = { rooms: 100, members: 200 };
 /** The maximum number of rooms or members that the API returns. */
 const MOST = 10_000;

@@ -17,7 +17,7 @@ import { createTyping } from "./typing.js";
 /** The maximum number of characters shown of a message. */
 const MAX_TEXT = 4000;
 
-/** How long the page collects new members before it sends them this client's name in one message, in milliseconds. */
+/** The time for which the page collects new members before it sends them this client's name in one message, in milliseconds. */
 const TELL_DELAY = 250;
 
 /** The number of past messages that the client requests when it joins, slightly fewer than the 100 that a room keeps. */
@@ -27,12 +27,12 @@ const RECALLED = 90;
 const NAME_INTERVAL = 40;
 
 /**
- * How long to wait for a room's history, in milliseconds: its last message, which ends the wait, may have an event that this page
+ * The time to wait for a room's history, in milliseconds: its last message, which ends the wait, may have an event that this page
  * ignores.
  */
 const RECALLING = 500;
 
-/** How long joins and leaves stay hidden after a reconnect, in milliseconds. */
+/** The time for which joins and leaves stay hidden after a reconnect, in milliseconds. */
 const SETTLING = 5_000;
 
 /** The maximum number of new members to which the name is sent individually. If there are more, it is sent to the room. */

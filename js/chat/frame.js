@@ -5,7 +5,7 @@
  * @module frame
  */
 
-/** How long a hidden page collects work, in milliseconds, since browsers render no frames for it. */
+/** The time for which a hidden page collects work, in milliseconds, since browsers render no frames for it. */
 const HIDDEN_DELAY = 250;
 
 /**

@@ -12,7 +12,7 @@ import { createMembers } from "./members.js";
 import { chooseName, me, nameElement, nameOf, recallName, showFace } from "./names.js";
 import { showTyping } from "./typing.js";
 
-/** How long a lost connection is not shown, in milliseconds. Within this time the session usually resumes. */
+/** The time for which a lost connection is not shown, in milliseconds. Within this time the session usually resumes. */
 const BLINK = 2_500;
 
 /**
@@ -160,7 +160,7 @@ function activate(conversation, focus = false) {
     }
 }
 
-/* What is on screen */
+/* The screen's contents */
 
 function refresh() {
     paint(update);
@@ -273,7 +273,7 @@ function growMessage() {
     box.style.height = `${box.scrollHeight}px`;
 }
 
-/* What the user does */
+/* The user's actions */
 
 for (const [form, input] of [["join-form", "room-input"], ["welcome-form", "welcome-input"]]) {
     $(input).addEventListener("input", () => $(input).setCustomValidity(""));

@@ -5,7 +5,7 @@
  * @module seen
  */
 
-/** How long to wait for the answer to a request, in milliseconds: an hour, since the receiver may be looking at another tab. */
+/** The time to wait for the answer to a request, in milliseconds: an hour, since the receiver may be looking at another tab. */
 const PATIENCE = 3_600_000;
 
 /** The maximum number of other members in a room for which receipts are requested. */

@@ -7,7 +7,7 @@
 
 import { nameElement } from "./names.js";
 
-/** How long an indicator stays valid, in milliseconds. */
+/** The time for which an indicator stays valid, in milliseconds. */
 const VALID = 8_000;
 
 /** The time between two "on" messages to individual members, in milliseconds. */

@@ -39,7 +39,7 @@ export function createConnection(core, url, options) {
     rejectUnknown({ ...others, ...unknown });
     check(!tokenIn || typeof tokenIn === "function", "tokenIn");
     /**
-     * How long to wait for the answer to a probe. A message is visible only once it is complete, so the default allows for a
+     * The time to wait for the answer to a probe. A message is visible only once it is complete, so the default allows for a
      * large message on a slow network.
      */
     const answerTime = timeout ?? 20_000;
@@ -199,7 +199,7 @@ export function createConnection(core, url, options) {
     };
 
     Object.assign(core, {
-        /** How long the server may be silent, in milliseconds. */
+        /** The time for which the server may be silent, in milliseconds. */
         silence: heartbeat,
         token,
         toAddress,

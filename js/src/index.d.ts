@@ -199,7 +199,7 @@ export interface JoinOptions {
 export interface RequestOptions {
     /** The id of the client that receives the request. Without it, the request goes to the server. */
     to?: string;
-    /** How long to wait for the answer, in milliseconds. Default 10,000. */
+    /** The time to wait for the answer, in milliseconds. Default 10,000. */
     timeout?: number;
     /** Abandons the request when it aborts. */
     signal?: AbortSignalLike;

@@ -33,7 +33,7 @@ export const PROBE_DELAY = 1_000;
 export const FIRST_PACE = 125;
 /** The maximum interval between packets after repeated closes with `rate`. */
 export const SLOWEST_PACE = 2_000;
-/** How long the client sends at an interval before it halves the interval. */
+/** The time for which the client sends at an interval before it halves the interval. */
 export const RELAX_TIME = 60_000;
 
 /** The client sends an acknowledgement after this many packets. */
@@ -63,7 +63,7 @@ export const HELLO = "roomer:hello";
 export const ACK = "roomer:ack";
 /** The event that carries the answer to a successful request. */
 export const REPLY = "roomer:reply";
-/** How many requests of each kind may be without an answer, until the server has announced its limit. */
+/** The number of requests of each kind that may be without an answer, until the server has announced its limit. */
 export const MOST_REQUESTS = 64;
 /** The event that reports an error. */
 export const ERROR = "roomer:error";
@@ -71,11 +71,11 @@ export const ERROR = "roomer:error";
 export const MEMBERS = "roomer:members";
 /** The event that sets this client's own info. */
 export const INFO = "roomer:info";
-/** How often this client may set its info at once; the server permits one more, and one each second. */
+/** The burst in which this client may set its info, one less than the server's. In addition, both permit one change per second. */
 export const MOST_CHANGES = 15;
 /** The longest time in seconds until the client repeats an info that the server has rejected as `busy`. */
 export const LONGEST_PAUSE = 30;
-/** How many joins may request past messages at once. The server permits one more each second. */
+/** The burst of joins that may request past messages. In addition, the server permits one per second. */
 export const MOST_RECALLS = 16;
 /** In a room with a history, the event that tells this client the number of its own message. */
 export const NUMBER = "roomer:number";

@@ -66,7 +66,7 @@ export type Answer<E, K extends keyof E> = E[K] extends (payload: any) => infer 
 /** A request handler's return value. */
 export type Result<E, K extends keyof E> = E[K] extends (payload: any) => infer R ? Awaited<R> : string extends keyof E ? ([E[K]] extends [Uint8Array] ? Bytes : E[K]) | void : unknown;
 
-/** What the codec "bytes" encodes. */
+/** The values that the codec "bytes" encodes. */
 export type Bytes = Uint8Array | ArrayBuffer | ArrayBufferView | string;
 
 /** The arguments of `send()` after the event. The payload is optional if its type includes `undefined`. */

@@ -16,7 +16,7 @@ export interface ReconnectOptions {
     minDelay?: number;
     /** The limit that doubling cannot exceed, in milliseconds. Default 30,000. */
     maxDelay?: number;
-    /** How long a connection must last, in milliseconds, for the failure count to be reset. Default 5,000. */
+    /** The time for which a connection must last, in milliseconds, for the failure count to be reset. Default 5,000. */
     minUptime?: number;
     /** Number of consecutive failures before the client closes. Default: no limit. */
     retries?: number;
@@ -24,13 +24,13 @@ export interface ReconnectOptions {
 
 export interface QueueOptions {
     /**
-     * How many messages may be queued without a connection. Default 1,000. Requests above the server's limit of unanswered requests
-     * are limited by the same numbers, but separately.
+     * The number of messages that may be queued without a connection. Default 1,000. Requests above the server's limit of
+     * unanswered requests are limited by the same numbers, but separately.
      */
     messages?: number;
     /**
-     * How many bytes the queued messages may have in total; a single message may have more. Default 1 MiB. The same limit applies
-     * to bytes that are sent but not yet confirmed.
+     * The number of bytes that the queued messages may have in total; a single message may have more. Default 1 MiB. The same
+     * limit applies to bytes that are sent but not yet confirmed.
      */
     bytes?: number;
 }
@@ -52,7 +52,7 @@ export interface Options {
      */
     token?: string | null | (() => MaybePromise<string | null | undefined>);
     /**
-     * Where the token is sent: in the address as `?token=`, or in the subprotocols, which proxies do not log. Default "address".
+     * The place where the token is sent: in the address as `?token=`, or in the subprotocols, which proxies do not log. Default "address".
      */
     tokenIn?: "address" | "protocol";
     /** Closes the client when the signal aborts. */
@@ -60,14 +60,14 @@ export interface Options {
     /** Delays between attempts; false disables reconnecting. */
     reconnect?: boolean | ReconnectOptions;
     /**
-     * How long a connection attempt may take (default 10,000 ms), and how long the server may take to answer a probe (default
+     * The maximum duration of a connection attempt (default 10,000 ms), and of the wait for the answer to a probe (default
      * 20,000 ms). If set, it applies to both. The answer to a probe gets more time while the network accepts the client's
      * bytes, and after large messages have been received.
      */
     timeout?: number;
     /**
-     * How long the server may be silent before the client sends a probe, in milliseconds. Default 30,000; false disables probes.
-     * A server with sessions sends packets more often than that, so no probe is needed.
+     * The time for which the server may be silent before the client sends a probe, in milliseconds. Default 30,000; false
+     * disables probes. A server with sessions sends packets more often than that, so no probe is needed.
      */
     heartbeat?: number | false;
     /**

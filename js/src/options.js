@@ -80,7 +80,7 @@ export function explainOptions(core) {
         const { codec, history } = options;
         const { room, options: first } = rooms.get(name) ?? {};
         if (/^(joining|open)$/.test(room?.api.state)) {
-            // Other options would have no effect. But two codecs of the application may be the same codec, created anew.
+            // Other options would have no effect. Two codecs of the application may be two instances of the same codec, however.
             const found = codec == null ? room.codec : core.findCodec(codec);
             check(found === room.codec || !(isNamed(found) || isNamed(room.codec)), `"${name}" is joined already, with another codec`);
             check(history == null || !first || first.history >= 0, `"${name}" is joined already, without a history`);

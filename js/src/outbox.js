@@ -122,8 +122,8 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
     };
 
     /**
-     * Queues a probe unless the last queued request is one. A probe is not sent if no packet was sent since the last one: the
-     * server closes clients that only send probes.
+     * Queues a probe unless the last queued request is a probe. No probe is sent unless another packet was sent since the last
+     * probe: the server closes clients that only send probes.
      */
     const fence = () => {
         requests.at(-1) === mark || requests.push(mark);

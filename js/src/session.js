@@ -25,11 +25,11 @@ export function sessions(core) {
     /** The token that resumes the session on the next socket; undefined if there is none. */
     let token;
     /**
-     * How many of this session's packets the server had handled when it resumed the session on this socket; undefined if it did
-     * not.
+     * The number of this session's packets that the server had handled when it resumed the session on this socket; undefined if
+     * it did not.
      */
     let resumedAt;
-    /** How many packets the server has acknowledged in this session. */
+    /** The number of packets that the server has acknowledged in this session. */
     let settled;
     let received;
     let acknowledged;
@@ -37,7 +37,7 @@ export function sessions(core) {
     let bytes;
     /** The size in bytes of the largest packet that the server accepts; undefined if unknown. */
     let most;
-    /** How long the server keeps the session without a socket, in milliseconds. */
+    /** The time for which the server keeps the session without a socket, in milliseconds. */
     let window;
     let timer;
     /** The time since which there has been no open connection; undefined while there is one. */

@@ -18,7 +18,7 @@ use smol::{Executor, Task, Timer};
 use crate::{Builder, socket};
 use crate::{Listener, Server, Upgrade};
 
-/// How long to wait after the system failed to accept a connection, for example because no file
+/// The time to wait after the system failed to accept a connection, for example because no file
 /// descriptors are left. Open connections are served in the meantime.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 

@@ -15,7 +15,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-/// How long to wait for a connection to a backend before the next one is tried.
+/// The time to wait for a connection to a backend before the next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[tokio::main]

@@ -32,7 +32,7 @@ function useLastingEffect(start, dependencies) {
     useEffect(() => () => {
         // Undefined if start() has failed.
         effect.end?.();
-        // StrictMode runs the effect again, which must then start again.
+        // StrictMode runs the effect a second time, and the second run must call start() again.
         effect.end = undefined;
     }, [effect]);
 }
@@ -63,7 +63,7 @@ function watch(client, changed) {
     });
 }
 
-/** Returns what identifies an address or token. A function counts as the same one, though each render may create it anew. */
+/** Returns the identity of an address or token. All functions count as equal, since each render may create a new one. */
 const identify = (value) => (typeof value === "function" ? "function" : value && `${value}`);
 
 /**
@@ -85,7 +85,7 @@ export function RoomerProvider({ client: given, url, options, children }) {
             return undefined;
         }
         const last = kept.current;
-        // A function of the latest render, which may know more than that of the first.
+        // Call the function of the latest render, since that of the first may refer to outdated values.
         const follow = (name, value) => (typeof value === "function" ? () => latest.current[name]() : value);
         const mine = last?.key === key ? last : { key, client: connect(follow("url", url), { ...options, token: follow("token", options?.token) }) };
         kept.current = mine;
@@ -178,7 +178,7 @@ export function useRoom(name, options) {
         };
     }, [client, name]);
     const room = joined?.client === client && joined?.room.name === name ? joined.room : undefined;
-    // Render again when the room opens or closes, or counts its members anew. Rooms have no event for a broken connection, so
+    // Render again when the room opens or closes, or has a new count of members. Rooms have no event for a broken connection, so
     // also listen to the client's state.
     useSyncExternalStore(
         useCallback((changed) => {

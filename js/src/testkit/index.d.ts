@@ -199,17 +199,18 @@ export interface ServerSettings {
     membership?: (room: string) => "full" | "count" | "own";
     /** Returns true for rooms that announce which members have lost their connection and may return. Default: no room does. */
     announceAway?: (room: string) => boolean;
-    /** How many messages a room keeps in its history. Default 0: no history. */
+    /** The number of messages that a room keeps in its history. Default 0: no history. */
     history?: number | ((room: string) => number);
     /**
      * True for a server that supports only the plain protocol, such as the Go original: each connection is a new client.
      * Default false.
      */
     plain?: boolean;
-    /** How long a session without a connection is kept, in milliseconds. Default 30,000; 0 disables sessions. */
+    /** The time for which a session without a connection is kept, in milliseconds. Default 30,000; 0 disables sessions. */
     resumeWindow?: number;
     /**
-     * How many bytes of packets are kept for a client without a connection. If there are more, the session ends. Default 256 KiB.
+     * The number of bytes of packets that are kept for a client without a connection. If there are more, the session ends.
+     * Default 256 KiB.
      */
     resumeBuffer?: number;
     /** The period over which a stopping server spreads its clients' reconnects, in milliseconds. Default 10,000. */

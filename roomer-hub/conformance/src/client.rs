@@ -12,7 +12,7 @@ use socket2::SockRef;
 use crate::http::{HttpRequest, HttpResponse, dial};
 use crate::wire::{self, Frame, Packet, PacketView};
 
-/// How long a test waits for an event that must happen.
+/// The time for which a test waits for an event that must happen.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Waits for all nodes of a cluster after each step of a client, so that tests can be written as if

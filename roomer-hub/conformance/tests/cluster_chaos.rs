@@ -30,14 +30,14 @@ use rustix::process::Signal;
 /// The number of clients of each node.
 const CLIENTS: usize = 3;
 
-/// How long the nodes may take to agree after the last fault. A node that has died many times, as
-/// in this test, is readmitted after 30 heartbeats, of which there is one per second. If a
-/// heartbeat is missed, the count starts again.
+/// The time within which the nodes must agree after the last fault. A node that has died many
+/// times, as in this test, is readmitted after 30 heartbeats, of which there is one per second. If
+/// a heartbeat is missed, the count starts again.
 const ADMISSION: Duration = Duration::from_secs(120);
 
-/// How many bytes more than at the start a node may have allocated at the end. Tables and buffers
-/// keep their largest capacity, which is about 1 MiB after ten seconds as well as after sixty. The
-/// traffic of sixty seconds is several times this limit.
+/// The number of bytes that a node may have allocated at the end, in addition to those at the
+/// start. Tables and buffers keep their largest capacity, which is about 1 MiB after ten seconds as
+/// well as after sixty. The traffic of sixty seconds is several times this limit.
 const GROWTH: usize = 2 << 20;
 
 fn nats() -> Nats {

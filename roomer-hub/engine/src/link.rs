@@ -26,7 +26,8 @@ const MAX_ROUNDS: usize = 8;
 /// The time limit for a stopping node to publish its last frame.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How long a stopping node waits for its tunnels to end, after all its connections have ended.
+/// The time for which a stopping node waits for its tunnels to end, after all its connections have
+/// ended.
 const TUNNELS_LEAVE: Duration = Duration::from_secs(1);
 
 /// Runs a node's link; see [`Server::run_cluster`](crate::Server::run_cluster).

@@ -184,7 +184,7 @@ fn a_message_whose_place_may_be_lost_gets_no_other() {
     });
 }
 
-/// A node that did not know any peer placed its clients' messages in a term of its own, and then
+/// A node that had not found any peers yet placed its clients' messages in a separate term, and then
 /// rejected the places that the home assigned.
 #[test]
 fn a_node_that_has_just_started_waits_for_the_home() {

@@ -18,12 +18,13 @@ pub struct Config {
     pub settings: u64,
     /// The interval between heartbeats. Default 1 s.
     pub beat: Duration,
-    /// How long a peer may be silent before it counts as dead. Default 5 s, five heartbeats.
+    /// The time for which a peer may be silent before it counts as dead. Default 5 s, five
+    /// heartbeats.
     pub dead_after: Duration,
-    /// How long to wait for the peers' first heartbeats before the node is
+    /// The time to wait for the peers' first heartbeats before the node is
     /// [formed](super::Cluster::is_formed). Default 2 s, two heartbeats.
     pub form_wait: Duration,
-    /// How long a missing frame may delay later ones. Default 500 ms.
+    /// The time for which a missing frame may delay later ones. Default 500 ms.
     pub repair_wait: Duration,
     /// The signal to clients that a peer's messages may be lost. Default [`Loss::Rejoin`].
     pub loss: Loss,
@@ -34,7 +35,7 @@ pub struct Config {
     /// The maximum size in bytes of each peer's journal, which keeps published frames until the
     /// peer has applied them. A missing frame that is not in the journal is lost. Default 4 MiB.
     pub journal_bytes: usize,
-    /// How long published frames are kept in a peer's journal. Default 10 s.
+    /// The time for which published frames are kept in a peer's journal. Default 10 s.
     pub journal_time: Duration,
     /// The maximum number of bytes per peer that wait for the broker. If there are more, the stream
     /// restarts from the member list, and messages are lost. Default 4 MiB.

@@ -349,7 +349,7 @@ pub enum Event {
     Repaired {
         /// The peer's id.
         node: NodeId,
-        /// How long later frames were held.
+        /// The time for which later frames were held.
         after: Duration,
     },
     /// A peer and this node have no frame version in common. Reported once per peer.

@@ -10,7 +10,8 @@ use super::outgoing::Outgoing;
 use super::reasons::GoneReason;
 use crate::keys::PeerKey;
 
-/// How long a peer's earlier deaths count, so that a peer that dies repeatedly is readmitted later.
+/// The time for which a peer's earlier deaths count, so that a peer that dies repeatedly is
+/// readmitted later.
 const FLAP_MEMORY: Duration = Duration::from_secs(60);
 
 /// The maximum number of heartbeats that a peer that has died repeatedly must send before it is
@@ -52,7 +53,7 @@ pub(super) struct Peer {
     since: Duration,
     /// The number of deaths in quick succession ([`FLAP_MEMORY`]).
     deaths: u32,
-    /// How long the peer has been alive while its stream was not live.
+    /// The time for which the peer has been alive while its stream was not live.
     pub(super) stale: Duration,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Option<Outgoing>,

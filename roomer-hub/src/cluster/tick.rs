@@ -15,7 +15,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// peers dead after it was itself suspended.
 const MAX_SILENCE: Duration = TICK.saturating_mul(2);
 
-/// How long frames from a stopped node may still be in flight.
+/// The time for which frames from a stopped node may still be in flight.
 const ENDED_MEMORY: Duration = Duration::from_secs(60);
 
 impl Cluster {

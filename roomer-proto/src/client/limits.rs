@@ -31,7 +31,7 @@ pub(super) const PROBE_DELAY: Duration = Duration::from_secs(1);
 pub(super) const FIRST_PACE: Duration = Duration::from_millis(125);
 /// The longest interval between packets.
 pub(super) const SLOWEST_PACE: Duration = Duration::from_secs(2);
-/// How long the client sends at one pace before the interval between packets is halved.
+/// The time for which the client sends at one pace before the interval between packets is halved.
 pub(super) const RELAX_TIME: Duration = Duration::from_secs(60);
 /// The additional delay before the next attempt after a close with `rate`.
 pub(super) const RATE_DELAY: Duration = Duration::from_secs(1);
@@ -62,8 +62,8 @@ pub(super) const MOST_OWN_REQUESTS: usize = 64;
 /// The maximum number of unanswered requests from other clients and the server. Further requests
 /// are answered with `busy`.
 pub(super) const MOST_REQUESTS: usize = 1024;
-/// The number of changes of the client's info at once; the server permits one more, and one each
-/// second.
+/// The burst of changes of the client's info, one less than the server's. In addition, both permit
+/// one change per second.
 pub(super) const MOST_CHANGES: u32 = 15;
 /// The pause after a change of the info that has exceeded the server's rate. It doubles each time
 /// that the repeated change is rejected too, up to [`LONGEST_PAUSE`].

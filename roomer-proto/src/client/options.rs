@@ -23,18 +23,18 @@ pub struct Options {
     pub min_delay: Duration,
     /// The maximum that the delay grows to. Default 30 s.
     pub max_delay: Duration,
-    /// How long a connection must last to count as a success, which resets the delay and the number
-    /// of failures. Default 5 s.
+    /// The time for which a connection must last to count as a success, which resets the delay and
+    /// the number of failures. Default 5 s.
     pub min_uptime: Duration,
     /// The number of consecutive failures after which the client stops reconnecting; `None` for no
     /// limit. Default `None`.
     pub retries: Option<u32>,
     /// The timeout of an attempt: DNS lookup, TCP, TLS and the WebSocket handshake. Default 10 s.
     pub connect_timeout: Duration,
-    /// How long a plain server may be silent before the client pings it. An extended server
-    /// announces its own interval. Default 30 s.
+    /// The time for which a plain server may be silent before the client pings it. An extended
+    /// server announces its own interval. Default 30 s.
     pub heartbeat: Duration,
-    /// How long to wait for an answer before the connection counts as lost. Default 20 s.
+    /// The time to wait for an answer before the connection counts as lost. Default 20 s.
     pub answer_timeout: Duration,
     /// The maximum number of queued messages. Default 1,000.
     pub queue_messages: usize,

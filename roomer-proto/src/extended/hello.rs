@@ -19,7 +19,7 @@ pub struct Hello<'a> {
     pub received: u64,
     /// The longest time for which the server sends nothing.
     pub heartbeat: Duration,
-    /// How long the server keeps a session whose client has no connection.
+    /// The time for which the server keeps a session whose client has no connection.
     pub resume: Duration,
     /// The server's limits.
     pub limits: Limits,

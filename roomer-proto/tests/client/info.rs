@@ -11,7 +11,7 @@ use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How many changes the client makes at once.
+/// The number of changes that the client makes in a burst.
 const MOST: usize = 15;
 
 fn hello(client: &mut Client, payload: &[u8]) {
@@ -93,7 +93,7 @@ fn an_info_above_the_servers_rate_is_sent_again_with_growing_pauses() {
     set(&mut client, now, 7);
     assert_eq!(infos(&mut client, now), [""; 0]);
     assert_eq!(infos(&mut client, now + 30 * SECOND), ["7"]);
-    // Long after the last rejection, the pauses begin anew.
+    // Long after the last rejection, the pauses are short again.
     now += 1000 * SECOND;
     set(&mut client, now, 8);
     assert_eq!(infos(&mut client, now), ["8"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use roomer_tokio::client::Client;
 use roomer_tokio::shutdown_signal;
 
-/// How long a command waits for a server that does not respond after the signal.
+/// The time for which a command waits for a server that does not respond after the signal.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Waits for Ctrl-C or SIGTERM. A second signal ends the process immediately.

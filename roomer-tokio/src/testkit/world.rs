@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The timeout of [`TokioWorld::until`], as a multiple of the patience.
 const UNTIL_FACTOR: u32 = 10;
 
-/// How often [`TokioWorld::until`] checks its condition if no event triggers a check.
+/// The interval at which [`TokioWorld::until`] checks its condition if no event triggers a check.
 const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The number of yields after which spawned tasks are assumed to be idle. The runtime polls dozens

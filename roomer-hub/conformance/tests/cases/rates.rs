@@ -293,8 +293,8 @@ fn a_client_may_have_256_violations_at_once() {
     client.expect_nothing();
 }
 
-/// A client that is kicked or moved, or whose receiver leaves, does not know it yet when it sends
-/// the messages that are already in flight, however many there are.
+/// A client cannot avoid messages that it sends before the notice reaches it that it was kicked or
+/// moved, or that the receiver has left, however many these messages are.
 #[test]
 fn messages_that_cross_a_removal_do_not_count_as_violations() {
     let test = TestServer::with(|builder| builder.violation_rate(1, 1).shared_room_only());

@@ -16,11 +16,11 @@ use roomer_simulator::random::{Random, Source};
 /// The maximum number of attackers at the same time.
 const MAX_ATTACKERS: usize = 60;
 
-/// How long the server may take to close an attacker's connection after a violation.
+/// The time within which the server must close an attacker's connection after a violation.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long an attacker tries to send before it continues with its next step. The server may not be
-/// reading.
+/// The time for which an attacker tries to send before it continues with its next step. The server
+/// may not be reading.
 const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A step of a script.

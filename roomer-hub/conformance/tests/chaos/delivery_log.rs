@@ -22,8 +22,8 @@ pub(super) type Room = usize;
 /// The prefix of the payloads that honest clients send. A number follows it.
 const MARK: &[u8; 4] = b"good";
 
-/// How long a loss must be suspected before the test fails. If the server has closed the sender,
-/// another check fails within this time, and reports the reason for the close.
+/// The time for which a loss must be suspected before the test fails. If the server has closed the
+/// sender, another check fails within this time, and reports the reason for the close.
 const LOSS_GRACE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]

@@ -30,19 +30,19 @@ const UNWATCHED: usize = 6;
 /// longer, so that a client which a busy machine does not run for a while is not closed.
 const OPTIONS: &str = "handshake=2000 ping=1000 pong=20000 write=8000 close=4000 backlog=4194304";
 
-/// How much memory in KiB the allocator may keep after the second run, besides what it keeps after
+/// The memory in KiB that the allocator may keep after the second run, besides what it keeps after
 /// the first.
 const ALLOCATOR_ALLOWANCE: usize = 40 * 1024;
 
-/// How long received frames are handled before the test reads again.
+/// The time for which received frames are handled before the test reads again.
 const PROCESSING_SLICE: Duration = Duration::from_millis(20);
 
 /// The maximum number of bytes that were read and not handled yet. If there are more, the clients
 /// stop sending.
 const MAX_UNPROCESSED: usize = 4 << 20;
 
-/// How many packets the honest clients may be ahead of the reference client. If there are more,
-/// they wait.
+/// The number of packets by which the honest clients may be ahead of the reference client. If there
+/// are more, they wait.
 const MAX_AHEAD: usize = 20_000;
 
 struct Soak {

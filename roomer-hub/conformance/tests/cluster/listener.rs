@@ -16,7 +16,7 @@ pub(crate) struct Listener {
     /// True if the sender has left since the last message, so that messages before the next one may
     /// be missing.
     may_miss: bool,
-    /// How many times the sender has rejoined the room.
+    /// The number of times that the sender has rejoined the room.
     pub(crate) returns: usize,
 }
 

@@ -18,7 +18,7 @@ use roomer_proto::cluster::{Head, Item, Items};
 use super::nodes::{self, Nodes};
 use super::tap::Tap;
 
-/// How many times a node is declared dead. It is readmitted after 1, 2 and 4 heartbeats.
+/// The number of times that a node is declared dead. It is readmitted after 1, 2 and 4 heartbeats.
 const DEATHS: u32 = 3;
 
 /// Waits until each client has received this notice about all others in `root`, in any order.

@@ -225,7 +225,7 @@ mod tests {
         awake();
         assert_eq!(login.counts(), (0, 0));
 
-        // The next session is asked while the task of the one before still waits.
+        // The next session is asked while the previous session's task still waits.
         let mut login = Login::new();
         login.open(ANN);
         login.asked();

@@ -29,7 +29,7 @@ pub(super) struct Closing {
     /// The decoder that finds the peer's close frame. `None` before the upgrade, or if the search
     /// would need much memory.
     decoder: Option<Decoder>,
-    /// How long the client may accept no bytes.
+    /// The maximum time for which the client may accept no bytes.
     wait: Duration,
     /// The deadline at which the connection is dropped. Postponed while the client accepts bytes, but
     /// not beyond `latest`.

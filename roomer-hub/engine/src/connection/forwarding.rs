@@ -16,15 +16,15 @@ use crate::outbound::encode;
 use crate::transport::Transport;
 use crate::tunnel::pipe::{Answer, TunnelEnd};
 
-/// How long the session's node may take to answer. Longer than the time for which that node waits
-/// for the session's task.
+/// The time within which the session's node must answer. Longer than the time for which that node
+/// waits for the session's task.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// The limit on the time to write the last bytes to a client that keeps accepting some, as a
 /// multiple of `close_timeout`.
 const CLOSE_EXTENSIONS: u32 = 12;
 
-/// How often a socket without traffic checks whether the server is closing.
+/// The interval at which a socket without traffic checks whether the server is closing.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// A socket waiting for the answer from its session's node.

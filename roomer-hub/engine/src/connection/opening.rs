@@ -33,7 +33,7 @@ use crate::server::conn::Conn;
 use crate::tunnel::due::TunnelKey;
 use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
 
-/// How long a client rejected before its request was read may take to receive the response.
+/// The time in which a client rejected before its request was read must receive the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 /// A connection whose handshake was accepted, but which the hub has not opened yet.

@@ -20,8 +20,9 @@ use crate::timer::moment::Moment;
 
 /// The delay before a token is requested again if the client reads too slowly.
 const RETRY: Duration = Duration::from_secs(1);
-/// The minimum time between a renewal and the next request. A token that expires when the one before
-/// does, such as one that a page has stored, would otherwise be requested again without a pause.
+/// The minimum time between a renewal and the next request. A token that expires at the same time
+/// as the previous one, such as a token that a page has stored, would otherwise be requested again
+/// without a pause.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// The state of a session's login.

@@ -21,8 +21,8 @@ use crate::outbound::{Chunk, encode};
 use crate::session::handover::{HandedOver, Handover, HandoverError};
 use crate::tunnel::due::TunnelKey;
 
-/// How long the task that has the session may take to hand it over. Only a handler that blocks its
-/// thread can delay the handover.
+/// The time within which the task that has the session must hand it over. Only a handler that
+/// blocks its thread can delay the handover.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The state of a new connection that waits for its client's session.

@@ -25,7 +25,7 @@ const WAITING_ACK: Duration = Duration::from_secs(5);
 /// has no reason to send. Acknowledgements are not passed to the hub, so its rate limits do not
 /// apply to them.
 const MOST_IDLE_ACKS: u8 = 64;
-/// How long after the last acknowledgement the next one still counts as consecutive.
+/// The time after the last acknowledgement in which the next one still counts as consecutive.
 const ACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection's session state, without the packets that are kept for the client.

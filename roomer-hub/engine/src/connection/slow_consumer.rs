@@ -20,8 +20,8 @@ const FLOOD_LIMITS: (Duration, Duration) = (STALL_AFTER, Duration::from_millis(5
 /// The multiple of `max_backlog` above which the queue counts as flooded ([`FLOOD_LIMITS`]).
 const FLOOD_FACTOR: usize = 3;
 
-/// How long a socket may accept no bytes before senders stop pausing for a connection above the
-/// high-water mark: they wait for a slow reader, but not for a stalled one.
+/// The time for which a socket may accept no bytes before senders stop pausing for a connection
+/// above the high-water mark: they wait for a slow reader, but not for a stalled one.
 const STALL_AFTER: Duration = Duration::from_millis(50);
 
 /// A full socket's progress.
@@ -41,7 +41,7 @@ pub(crate) struct SlowConsumer {
 pub(crate) struct Limits {
     /// The number of bytes that may be queued.
     pub(crate) max_backlog: usize,
-    /// How long a full socket may accept nothing.
+    /// The maximum time for which a full socket may accept nothing.
     pub(crate) write_timeout: Duration,
 }
 

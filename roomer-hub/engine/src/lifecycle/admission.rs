@@ -64,12 +64,12 @@ pub(crate) enum SocketKind {
 /// must never cost as much as serving them.
 const MOST_LINGERING: usize = 1024;
 
-/// How many sockets the process's limit on open descriptors allows.
+/// The numbers of sockets that the process's limit on open descriptors allows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DescriptorLimit {
-    /// The maximum number of sockets with which a further one is served.
+    /// Below this number of sockets, a new socket is served.
     pub(crate) served: usize,
-    /// The maximum number with which a further one is rejected with a response, instead of none.
+    /// Below this number of sockets, a new socket that is rejected receives a response.
     pub(crate) lingering: usize,
 }
 
@@ -153,8 +153,8 @@ impl SocketCounts {
         *self.rejected.entry(status.as_u16()).or_default() += 1;
     }
 
-    /// Checks whether a socket that was just accepted may be served, or kept for the response of its
-    /// rejection. Only this check is about descriptors, since later ones are for sockets that have one.
+    /// Checks whether a socket that was just accepted may be served, or kept for the response of
+    /// its rejection. Later checks ignore the limit on descriptors, since the socket has one.
     pub(crate) fn check_accepted(
         &self,
         kind: SocketKind,
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(status(&counts, one, two), Some(429), "another address is at its limit");
         counts.enter(SocketKind::Connection, three);
         assert_eq!((status(&counts, one, one), status(&counts, four, one)), (None, None));
-        // The new connection is counted, and the one that it replaces has not left yet.
+        // The new connection is counted, although the replaced connection has not left yet.
         counts.enter(SocketKind::Connection, one);
         assert_eq!(status(&counts, one, one), Some(503));
     }

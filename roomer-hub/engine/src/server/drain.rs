@@ -14,10 +14,10 @@ use crate::metrics::trace;
 use crate::timer::yield_once;
 use crate::tunnel::Tunnels;
 
-/// How long tasks may take to end after an abort.
+/// The time within which tasks must end after an abort.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// How long the broker link may take to end. Usually it ends earlier.
+/// The time within which the broker link must end. Usually it ends earlier.
 const LINK_GRACE: Duration = Duration::from_secs(2);
 
 impl Server {

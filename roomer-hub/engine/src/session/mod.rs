@@ -25,7 +25,7 @@ use roomer_proto::extended::SessionToken;
 use crate::session::handover::{Handover, HandoverError};
 use crate::session::release::ReleasedSessions;
 
-/// How many of the newest tokens are kept, in addition to the token that the client presented,
+/// The number of newest tokens that are kept, in addition to the token that the client presented,
 /// until the client is known to have received one of them.
 const MOST_UNCONFIRMED: usize = 3;
 

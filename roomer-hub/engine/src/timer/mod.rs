@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::sync::{Mutex, lock};
 use crate::timer::moment::Moment;
 
-/// How long the timer task sleeps if no timer is set.
+/// The time for which the timer task sleeps if no timer is set.
 const IDLE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]

@@ -189,8 +189,8 @@ impl World {
         }
     }
 
-    /// Records that a client on another node must receive a direct message, if the sender's node
-    /// knows that node, and the client shows the sender.
+    /// Records that a client on another node must receive a direct message, if that node is a peer
+    /// of the sender's node, and the sender is in the client's view of a room.
     fn expect_direct(&mut self, node: usize, src: ConnId, to: ConnId, number: u32) {
         let sender = &self.nodes[node];
         let mut peers = sender.hub.tables().peers_of(to.as_str());

@@ -44,7 +44,7 @@ pub struct Client {
     /// direct messages.
     last_received: BTreeMap<(ConnId, Option<usize>), u32>,
     pub expected: Expected,
-    /// How many times the client has left each room.
+    /// The number of times that the client has left each room.
     leaves: BTreeMap<usize, u32>,
     /// For each sender, the number of the last message received, which counts all messages of that
     /// sender.

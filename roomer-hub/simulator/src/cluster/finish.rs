@@ -13,14 +13,14 @@ use super::plan::ROOMS;
 use super::world::{Target, World};
 use crate::fault::{Fault, ensure};
 
-/// How long the nodes may take to agree after the last fault, if no node was declared dead.
+/// The time within which the nodes must agree after the last fault, if no node was declared dead.
 const AGREED: Duration = Duration::from_secs(4);
 
-/// How long the nodes may take to agree after a death: the silence timeout, and 30 heartbeats for a
-/// node that has died often.
+/// The time within which the nodes must agree after a death: the silence timeout, and 30 heartbeats
+/// for a node that has died often.
 const AGREED_AFTER_DEATH: Duration = Duration::from_secs(45);
 
-/// How long the delivery of a message may take.
+/// The maximum duration of the delivery of a message.
 const DELIVERED: Duration = Duration::from_secs(2);
 
 impl World {

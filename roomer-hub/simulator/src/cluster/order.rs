@@ -9,8 +9,8 @@ use super::plan::ROOMS;
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
-/// How long a message may wait for its place in the order, plus how long a place may wait for its
-/// message.
+/// The time for which a message may wait for its place in the order, plus how long a place may wait
+/// for its message.
 const SETTLED: Duration = Duration::from_secs(6);
 
 impl World {

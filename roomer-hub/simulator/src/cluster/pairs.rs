@@ -12,17 +12,18 @@ use super::node::{Node, State};
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
-/// How long after a disturbance a node may still declare the other dead, or restart its stream,
-/// because of it.
+/// The time after a disturbance in which a node may still declare the other dead, or restart its
+/// stream, because of it.
 const AFTERMATH: Duration = Duration::from_secs(15);
 
-/// How long after its last death a peer may still be kept out because it has died several times.
+/// The time after its last death in which a peer may still be kept out because it has died several
+/// times.
 const FLAP_MEMORY: Duration = Duration::from_secs(100);
 
-/// How long after a disturbance a node may still not show the members of another node.
+/// The time after a disturbance in which a node may still not show the members of another node.
 const REUNITED: Duration = Duration::from_secs(7);
 
-/// How long the restart of a stream may take.
+/// The maximum duration of the restart of a stream.
 const STARTED_OVER: Duration = Duration::from_secs(2);
 
 /// The number of frames that must be lost for a gap to stay open: one frame, and three requests for

@@ -17,7 +17,7 @@ pub struct Setup {
     pub nodes: u8,
     /// The maximum delay of a frame, in milliseconds.
     pub max_delay: u32,
-    /// How many frames in a thousand the broker delivers twice.
+    /// The number of frames in a thousand that the broker delivers twice.
     pub repeated: u32,
     /// The maximum time in milliseconds until a subscription takes effect.
     pub late_interest: u32,
@@ -38,7 +38,8 @@ pub struct Setup {
     pub shares_tag: bool,
 }
 
-/// A step. Numbers of nodes and clients are taken modulo the number that exists.
+/// A step. Nodes and clients are given by number, taken modulo the number of existing nodes or
+/// clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Advances the clock by this many milliseconds.

@@ -19,8 +19,8 @@ use super::plan::{Op, Plan, Setup};
 use crate::fault::{Fault, ensure};
 use crate::trace::Trace;
 
-/// How long a running node may still show the members of a node that has crashed: the silence
-/// timeout and two ticks.
+/// The time for which a running node may still show the members of a node that has crashed: the
+/// silence timeout and two ticks.
 pub const CRASH_SEEN: Duration = Duration::from_millis(6000);
 
 /// The number of a node that does not belong to the cluster: its frames have another cluster name
@@ -36,9 +36,9 @@ pub struct World {
     pub broker: Broker,
     events: BTreeMap<(Duration, u64), Event>,
     serial: u64,
-    /// How many messages each client has sent to each target.
+    /// The number of messages that each client has sent to each target.
     pub last_sent: BTreeMap<(ConnId, Target), u32>,
-    /// How many messages each client has sent in total.
+    /// The number of messages that each client has sent in total.
     pub order: BTreeMap<ConnId, u32>,
     /// For each node that has ended: the time, the node's clients, and the nodes that have been
     /// checked for these clients.

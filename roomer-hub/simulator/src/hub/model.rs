@@ -28,7 +28,7 @@ pub struct Model {
     /// The rates of a connection, in the order: messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
-    /// The attempts of the last input to take tokens.
+    /// The last input's attempts to take tokens.
     pub withdrawals: Vec<Withdrawal>,
     pub peers: Peers,
     pub rooms_made: u32,

@@ -117,7 +117,7 @@ pub enum Step {
     PeerGone {
         peer: u8,
     },
-    /// A guest joins a room. A guest is the number of one of the tagged ids.
+    /// A guest joins a room. In these steps, `guest` is the index of one of the tagged ids.
     GuestJoined {
         peer: u8,
         room: &'static str,

@@ -15,8 +15,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
-/// A step of a plan. Clients are numbered in the order in which they open, modulo their number so
-/// far. Info and users are given by index.
+/// A step of a plan. Clients are numbered in the order in which they open; a higher number is taken
+/// modulo the number of clients opened so far. Info and users are given by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Open {

@@ -94,7 +94,7 @@ impl ScriptedServer {
         self.connection = Some(Connection::default());
     }
 
-    /// Drops the connection, and all packets on it that were not handled yet. The session of an
+    /// Drops the connection, and all packets on it that have not been handled yet. The session of an
     /// extended client is kept.
     pub fn disconnect(&mut self) {
         self.connection = None;

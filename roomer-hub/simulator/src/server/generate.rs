@@ -28,7 +28,7 @@ pub(super) struct Swarm {
 
 const KINDS: usize = 24;
 
-/// How long slow handlers and rules wait, in milliseconds.
+/// The time for which slow handlers and rules wait, in milliseconds.
 pub(super) const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
 
 /// Generates a plan from a source of choices: a seed or a fuzzer's bytes.

@@ -11,9 +11,10 @@ pub struct Plan {
 /// valid value for an option, it selects the option's default.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// How long a session is kept without a socket (`resume_window`); 0 disables sessions.
+    /// The time for which a session is kept without a socket (`resume_window`); 0 disables
+    /// sessions.
     pub window: u32,
-    /// How many bytes of unacknowledged messages are kept for a client (`resume_buffer`).
+    /// The number of bytes of unacknowledged messages that are kept for a client (`resume_buffer`).
     pub buffer: u32,
     /// The server's limit on sessions without a socket.
     pub max_detached: u8,
@@ -23,15 +24,16 @@ pub struct Setup {
     pub memory_slack: Option<u32>,
     /// A connection's high-water mark, in queued bytes (`max_backlog`).
     pub max_backlog: u32,
-    /// How long a client may be silent (`pong_timeout`).
+    /// The time for which a client may be silent (`pong_timeout`).
     pub pong: u32,
-    /// How long a full socket may accept no bytes (`write_timeout`).
+    /// The maximum time for which a full socket may accept no bytes (`write_timeout`).
     pub write: u32,
-    /// How long a slow handler waits.
+    /// The time for which a slow handler waits.
     pub handler_wait: u16,
-    /// How long `authorize_async` waits. If this is `None`, the application uses `authorize`.
+    /// The time for which `authorize_async` waits. If this is `None`, the application uses
+    /// `authorize`.
     pub auth_wait: Option<u16>,
-    /// How long a login is valid.
+    /// The time for which a login is valid.
     pub good_for: u32,
     /// A client sends an acknowledgement after this many packets. If this is 0, it does so only
     /// when requested.

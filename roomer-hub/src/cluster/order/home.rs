@@ -25,8 +25,8 @@ const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
 /// For a room without a known home: the conditions under which other nodes submit to a node.
 const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
 
-/// How long a home may be silent, in heartbeats. After that, a node submits nothing to it until
-/// another frame arrives from it.
+/// The time for which a home may be silent, in heartbeats. After that, a node submits nothing to it
+/// until another frame arrives from it.
 const QUIET_BEATS: u32 = 2;
 
 impl Cluster {

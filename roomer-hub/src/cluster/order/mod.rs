@@ -125,7 +125,7 @@ struct Room {
     delivered: BTreeMap<NodeId, u64>,
     /// For each node, the number of its last message placed by this node.
     placed: BTreeMap<NodeId, u64>,
-    /// How long the room has been without members.
+    /// The time for which the room has been without members.
     unused: Duration,
 }
 

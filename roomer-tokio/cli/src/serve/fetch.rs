@@ -14,8 +14,8 @@ use tokio::time::timeout;
 /// The time limit for a request, including the whole response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long an idle connection is kept for further requests. Servers close idle connections after a
-/// few seconds, and a request that is sent at that moment would fail.
+/// The time for which an idle connection is kept for further requests. Servers close idle
+/// connections after a few seconds, and a request that is sent at that moment would fail.
 const IDLE: Duration = Duration::from_secs(2);
 
 /// The size of the buffer for the head of a response, in bytes.

@@ -25,15 +25,15 @@ const HEAD: Duration = Duration::from_secs(5);
 /// The time limit for a request, including its body.
 const REQUEST: Duration = Duration::from_secs(20);
 
-/// How long a connection may be used for one request after another. The last response may take
-/// longer.
+/// The time for which a connection may be used for one request after another. The last response may
+/// take longer.
 const CONNECTION: Duration = Duration::from_secs(300);
 const LAST_RESPONSE: Duration = Duration::from_secs(30);
 
 /// The size of the buffer for the head of a request: the minimum that hyper permits.
 const MAX_HEAD: usize = 16 << 10;
 
-/// How long to wait after the system has failed to accept a connection.
+/// The time to wait after the system has failed to accept a connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The minimum time between two log lines about failures to accept.

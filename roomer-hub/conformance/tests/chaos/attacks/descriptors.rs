@@ -17,7 +17,7 @@ const FILES: usize = 130;
 const LOW: usize = 80;
 const CONNECTING: usize = 150;
 
-/// How many times the idle process is sampled.
+/// The number of samples of the idle process.
 const LOOKS: usize = 50;
 /// In how many samples the idle process may be runnable. A process that spins is always runnable,
 /// even if it gets little CPU time.

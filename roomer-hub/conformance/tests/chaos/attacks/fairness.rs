@@ -16,7 +16,8 @@ const IN_FLIGHT: usize = 5;
 
 /// The number of rounds in the quiet room. In each round, two messages are sent.
 const ROUNDS: usize = 20;
-/// How many messages may be delivered to the large room before each round in the quiet room.
+/// The number of messages that may be delivered to the large room before each round in the quiet
+/// room.
 const SHARE: usize = 8;
 
 /// Checks that every reader receives all messages, although the sender sends as fast as the server

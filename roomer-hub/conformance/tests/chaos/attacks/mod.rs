@@ -21,7 +21,7 @@ mod rooms;
 mod slow;
 mod stopped;
 
-/// How much memory in KiB the allocator of a debug build may keep after a small attack.
+/// The memory in KiB that the allocator of a debug build may keep after a small attack.
 const ALLOCATOR_ALLOWANCE: usize = 12 * 1024;
 
 /// Many clients that one thread drives. They read everything, and answer pings.

@@ -14,8 +14,8 @@ const FLOOD: usize = 24 << 20;
 /// The size of each message, in bytes.
 const SIZE: usize = 4000;
 
-/// How many groups of messages the sender may be ahead of the slowest of the other members. These
-/// groups are less than half of the backlog, above which a reader counts as slow.
+/// The number of groups of messages by which the sender may be ahead of the slowest of the other
+/// members. These groups are less than half of the backlog, above which a reader counts as slow.
 const AHEAD: u32 = 2;
 const GROUP: u32 = 50;
 

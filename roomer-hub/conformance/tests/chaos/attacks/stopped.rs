@@ -11,7 +11,7 @@ use roomer_conformance::wire;
 /// Short timeouts. They are long enough for a client that a busy machine does not run for a second.
 const OPTIONS: &str = "quiet=1 ping=500 pong=2500";
 
-/// How long the process is suspended: longer than its timeouts.
+/// The time for which the process is suspended: longer than its timeouts.
 const STOP: Duration = Duration::from_secs(4);
 
 #[test]

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::chaos::peer::{Peer, ReceiveBuffer};
 
-/// How long a client waits for bytes before it gives up a socket. The server sends a ping every
-/// second.
+/// The time for which a client waits for bytes before it gives up a socket. The server sends a ping
+/// every second.
 const SILENCE: Duration = Duration::from_millis(2500);
 
 /// The client sends an acknowledgement after this many packets.

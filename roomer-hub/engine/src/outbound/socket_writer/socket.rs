@@ -23,7 +23,7 @@ pub(crate) struct Status {
     pub(crate) large_message_left: usize,
     /// The total number of bytes accepted by the socket.
     pub(crate) written: u64,
-    /// How many times the socket has accepted bytes again after being full.
+    /// The number of times that the socket has accepted bytes again after being full.
     pub(crate) relieved: u32,
     pub(crate) pressure: Pressure,
 }

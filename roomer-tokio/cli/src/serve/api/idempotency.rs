@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Answer;
 use super::error::Error;
 
-/// How long an answer is kept.
+/// The time for which an answer is kept.
 const KEPT: Duration = Duration::from_secs(600);
 
 /// The maximum number of answers that are kept. The oldest are dropped first.

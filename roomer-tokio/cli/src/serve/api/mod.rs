@@ -36,7 +36,8 @@ use crate::serve::config::values::Problem;
 /// The description of the routes in the OpenAPI format.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// How much larger than its payload a request may be, for names in JSON and the encoding in Base64.
+/// The bytes by which a request may be larger than its payload, for names in JSON and the encoding
+/// in Base64.
 const JSON_ALLOWANCE: usize = 64 << 10;
 
 /// The state that all routes share.

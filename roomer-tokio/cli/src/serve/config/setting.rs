@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use roomer_tokio::BrokerAddress;
 
-/// A value that was not parsed yet: text from a flag or a variable, or a typed value from the file.
+/// A value that has not been parsed yet: text from a flag or a variable, or a typed value from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Raw {
     Text(String),

@@ -1,4 +1,4 @@
-//! Values of options that were not parsed yet, and the places where they are written.
+//! Values of options that have not been parsed yet, and the places where they were set.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -28,7 +28,7 @@ pub(crate) struct Said<'a> {
     pub(crate) user: Option<&'a Value>,
     pub(crate) info: Option<&'a Value>,
     pub(crate) rooms: Option<&'a Value>,
-    /// How long the login is still valid.
+    /// The time for which the login is still valid.
     pub(crate) rest: Option<Duration>,
 }
 

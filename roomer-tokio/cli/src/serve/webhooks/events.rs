@@ -48,7 +48,7 @@ pub(crate) struct Events {
     retry_after: Duration,
     patience: Duration,
     pub(super) counts: EventCounts,
-    /// The number of dropped events that were not logged yet.
+    /// The number of dropped events that have not been logged yet.
     unlogged: AtomicU64,
 }
 
