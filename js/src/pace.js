@@ -1,6 +1,6 @@
 /**
- * Keeps one kind of packet within one of the server's rates: a number of packets at once, and one more each second. The server
- * would reject packets above the rate.
+ * Keeps one kind of packet within one of the server's rates: a burst of packets, and then one per second. The server would reject
+ * packets above the rate.
  *
  * @module pace
  */
@@ -9,7 +9,7 @@ const INTERVAL = 1_000;
 
 /**
  * @param {import("./index.js").Clock} clock
- * @param {number} most the number of packets at once
+ * @param {number} most the number of packets in a burst
  * @param {() => void} act called when take() would succeed again after it has failed
  */
 export function createPace(clock, most, act) {
@@ -39,7 +39,7 @@ export function createPace(clock, most, act) {
         answered(isCounted) {
             pace.set(isCounted ? level : level + 1);
         },
-        /** Sets the number of packets that may be sent at once. */
+        /** Sets the number of packets that may be sent in a burst. */
         set(number) {
             level = number;
             at = clock.now();

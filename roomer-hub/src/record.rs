@@ -74,7 +74,7 @@ pub(crate) enum RareRecord {
     /// A message for the extended members of a room with history, including its number.
     Numbered {
         room: RoomKey,
-        /// True if peers should receive it too.
+        /// True if peers should also receive the message.
         is_forwarded: bool,
         /// True if the connection [`Output::except_guest`] should not receive the message.
         has_except: bool,

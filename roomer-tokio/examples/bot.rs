@@ -66,7 +66,7 @@ pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
             }
             Some(Event::Closed(closing)) => return Err(format!("closed: {closing:?}").into()),
             None => break,
-            // If the connection is lost, the client reconnects by itself.
+            // If the connection is lost, the client reconnects automatically.
             Some(_) => {}
         }
     }

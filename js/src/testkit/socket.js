@@ -116,7 +116,7 @@ class MemorySocket {
  */
 export function createSocketClass(network) {
     const Socket = new Proxy(MemorySocket, {
-        // With the proxy as its class, each socket would get a hidden class of its own.
+        // With the proxy as its class, each socket would get its own hidden class.
         construct: (target, args, newTarget) => Reflect.construct(target, [network, ...args], newTarget === Socket ? target : newTarget)
     });
     return Socket;

@@ -18,7 +18,7 @@ pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
         None => room.request(&args.event, payload, timeout).await,
     };
     let answer = match answer {
-        // The connection has ended for good, which is the reason for the request's failure.
+        // The client will not reconnect, which is the reason for the request's failure.
         Err(RequestError::Lost | RequestError::Unsent) if client.state() == State::Closed => {
             return Err(Failure::closed(&args.connect.url, &client.closed().await));
         }

@@ -117,8 +117,8 @@ impl Sender<'_> {
     /// Updates the state of the messages that were sent when an event reports a loss.
     fn note(&mut self, event: &Event) -> Result<(), Failure> {
         match (event, self.check(event)) {
-            // Do not return yet: if the connection has ended for good, a later event says so, and
-            // determines the exit code.
+            // Do not return yet: if the client will not reconnect, a later event contains the reason,
+            // which determines the exit code.
             (Event::Lost(_), Err(failure)) => match &mut self.lost {
                 Some((_, count)) => *count += 1,
                 None => {

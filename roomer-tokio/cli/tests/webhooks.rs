@@ -307,7 +307,7 @@ fn waiting_for_other_requests_does_not_count_as_the_webhooks_time() {
     let args = ["--webhooks-authorize", &hook.address, "--webhooks-timeout", "1s"];
     let more = ["--webhooks-concurrency", "1", "--timeouts-handshake", "1m"];
     let serving = start(&secret, &[args, more].concat());
-    // Each of these takes a second, one after the other.
+    // These requests run sequentially, and each takes a second.
     let waiting = [(); 3].map(|()| connect(&serving, "?token=slow"));
     hook.next();
     assert_eq!(handshake(&serving, "", "").0, 101);

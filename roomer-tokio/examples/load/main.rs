@@ -1,4 +1,4 @@
-//! The load generator as a program of its own. `roomer bench` is the same.
+//! The load generator as a separate program. `roomer bench` runs the same code.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Runs a test in a process of its own, in order to measure how much memory that process allocates.
+//! Runs a test in a separate process, in order to measure how much memory that process allocates.
 
 use std::alloc::System;
 use std::env;
@@ -19,7 +19,7 @@ pub(crate) fn allocated() -> usize {
     ALLOCATOR.allocated()
 }
 
-/// Runs `body` in a process of its own, in which no other test allocates memory. `name` is the name
+/// Runs `body` in a separate process, in which no other test allocates memory. `name` is the name
 /// of the test.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {

@@ -65,7 +65,7 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
             setrlimit(Resource::Nofile, limit).expect("a lower limit");
             builder
         }
-        // The application has this many files of its own open.
+        // The application itself has this many files open.
         "files" => {
             let files = (0..number).map(|_| File::open("/dev/null").expect("a free descriptor"));
             Vec::leak(files.collect());

@@ -1,4 +1,4 @@
-//! Tests rooms with a message history in a cluster. Each node keeps a history of its own.
+//! Tests rooms with a message history in a cluster. Each node keeps its own history.
 
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::Packet;

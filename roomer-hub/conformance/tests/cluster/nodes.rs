@@ -1,4 +1,4 @@
-//! Starts the nodes of a cluster, each on threads of its own in this process, and the broker.
+//! Starts the nodes of a cluster, each on separate threads of this process, and the broker.
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};

@@ -50,8 +50,8 @@ impl Renewal {
     pub(crate) fn schedule(&mut self, now: Duration, expires: Option<Duration>, options: &Options) {
         let expires = expires.filter(|_| options.renew_login.is_some());
         let due_at = |at: Duration| {
-            // Half of the time that is left: a login that is shorter than `renew_login_before`
-            // would otherwise be due at once, and so would each renewal of it.
+            // Wait for half of the remaining time at least: otherwise, a login shorter than
+            // `renew_login_before` would be due immediately, and so would each of its renewals.
             let before = options.renew_login_before.min(at.saturating_sub(now) / 2);
             at.saturating_sub(before)
         };

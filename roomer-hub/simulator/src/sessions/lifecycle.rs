@@ -97,8 +97,8 @@ impl Harness<'_> {
             return Ok(());
         }
         if self.is_shut && polled.is_none() && !session.is_open() && code == 1001 {
-            // A shutdown closes the sessions one after the other. Notices about the first ones may
-            // exceed the memory budget, and thereby close others before their turn.
+            // A shutdown closes the sessions one at a time. Notices about the first closes may exceed
+            // the memory budget, and thereby close other sessions before their turn.
             return Ok(());
         }
         let how = match code {

@@ -142,7 +142,7 @@ pub enum How {
     UsedToken,
     /// The client presents a token with a wrong secret.
     Forged,
-    /// The client presents the id of another client's session, with the secret of its own.
+    /// The client presents the id of another client's session, with the secret of its own session.
     Foreign,
     /// The client presents a text that is not a token.
     Garbage,

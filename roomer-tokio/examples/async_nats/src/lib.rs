@@ -154,7 +154,7 @@ impl Task {
                 let _ = tell.send(event);
                 std::future::ready(())
             });
-        // After a reconnect, the client restores its subscriptions by itself.
+        // After a reconnect, the client restores its subscriptions automatically.
         let subscribed = async {
             let client = options.connect(&address).await?;
             let (own, all) = (&self.own, &self.all);

@@ -149,7 +149,7 @@ fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
         // The parser removes the prefix of a hexadecimal, octal or binary number, so its digits
         // would be read as decimal.
         DeValue::Integer(_) => return Err("write the number in decimal digits".into()),
-        // Keep the number as text: it depends on the option which numbers are valid.
+        // Keep the number as text, since the range of valid numbers depends on the option.
         DeValue::Float(number) => Raw::Number(number.as_str().into()),
         DeValue::Boolean(toggle) => Raw::Toggle(*toggle),
         DeValue::Array(items) => {

@@ -96,7 +96,7 @@ struct Pipe(Arc<Mutex<Ends>>);
 struct Ends {
     to_node: VecDeque<u8>,
     from_node: Vec<u8>,
-    /// The number of bytes that the server is still willing to read.
+    /// The number of bytes that the server will still read.
     window: usize,
     /// True if the node has shut down its write direction.
     is_shut: bool,
