@@ -44,7 +44,7 @@ export function createPace(clock, most, act) {
             level = number;
             at = clock.now();
         },
-        /** Starts again with a new session, or ends with the last one. */
+        /** Permits a full burst again, and stops the timer. Called when the connection is lost or closed. */
         reset() {
             clock.clearTimeout(timer);
             timer = undefined;

@@ -123,12 +123,12 @@ pub fn find(code: u16, reason: &str) -> Option<&'static Close> {
         .or_else(|| of_code().find(|close| close.reason.is_none()))
 }
 
-/// Creates a row after which a client reconnects.
+/// Creates a row of the table, for a close after which a client reconnects.
 const fn retry(code: u16, sender: Sender, fault: Fault, wait: Wait, means: &'static str) -> Close {
     Close { code, last: code, reason: None, sender, fault, wait: Some(wait), relogin: false, means }
 }
 
-/// Creates a row after which a client does not reconnect.
+/// Creates a row of the table, for a close after which a client does not reconnect.
 const fn give_up(code: u16, sender: Sender, fault: Fault, means: &'static str) -> Close {
     Close { code, last: code, reason: None, sender, fault, wait: None, relogin: false, means }
 }

@@ -9,7 +9,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, Frame};
 
-/// The maximum number of bytes that are read from one connection before it is the turn of the next.
+/// The maximum number of bytes that are read from one connection before the next one is read.
 const MAX_READ: usize = 256 * 1024;
 
 /// The size of [`ReceiveBuffer::Small`], in bytes.

@@ -90,12 +90,12 @@ impl Activity {
         }
     }
 
-    /// Records that the client has closed, while messages before that wait.
+    /// Records that the client has closed, while earlier messages from it still wait.
     pub(crate) fn end(&mut self, now: Duration) {
         self.begin().ended.get_or_insert(now.into());
     }
 
-    /// Returns true if the client has closed, at least this long ago, while messages before that wait.
+    /// Returns true if at least this time has passed since [`end`](Self::end) was first called.
     pub(crate) fn has_ended(&self, now: Duration, ago: Duration) -> bool {
         let ended = self.get().and_then(|parts| parts.ended);
         ended.is_some_and(|at| now >= Duration::from(at) + ago)
