@@ -21,13 +21,14 @@ const nothing = () => {};
 
 /**
  * Starts an effect as early as a layout effect, and ends it when the component unmounts. A layout effect alone would also end
- * while Suspense hides the component because a sibling loads; a passive effect would not, but it starts later.
+ * while Suspense hides the component because a sibling loads; a passive effect would not, but it starts later. Returns an object
+ * that belongs to the effect and is passed to `start`.
  */
 function useLastingEffect(start, dependencies) {
     const effect = useMemo(() => ({}), dependencies);
     useEarlyEffect(() => {
         // Suspense repeats layout effects when it shows the component again.
-        effect.end ??= start() ?? nothing;
+        effect.end ??= start(effect) ?? nothing;
     }, [effect]);
     useEffect(() => () => {
         // Undefined if start() has failed.
@@ -35,6 +36,7 @@ function useLastingEffect(start, dependencies) {
         // StrictMode runs the effect a second time, and the second run must call start() again.
         effect.end = undefined;
     }, [effect]);
+    return effect;
 }
 
 /* The connection */
@@ -194,11 +196,15 @@ export function useRoom(name, options) {
 
 /** Calls the latest render's listener for each event of a room or client. */
 export function useEvent(source, event, listener) {
-    const latest = useRef(listener);
+    const latest = useLastingEffect((effect) => source?.on(event, (...args) => effect.listener?.(...args)), [source, event]);
     useInsertionEffect(() => {
-        latest.current = listener;
+        latest.listener = listener;
+        return () => {
+            // Passive effects end only some time after the commit. Until then, a removed component, and the room or event of an
+            // earlier render, must not call a listener.
+            latest.listener = undefined;
+        };
     });
-    useLastingEffect(() => source?.on(event, (...args) => latest.current(...args)), [source, event]);
 }
 
 const NONE = Object.freeze([]);

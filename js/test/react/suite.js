@@ -8,6 +8,7 @@ import * as React from "react";
 import { connect } from "../../src/index.js";
 import { RoomerProvider, useClient, useEvent, useMemberInfo, useMembers, useRoom } from "../../src/react/index.js";
 import { Count, State, app } from "./app.js";
+import { commits } from "./commit.js";
 import { observe, setUp } from "./page.js";
 import { hiding } from "./hiding.js";
 
@@ -363,7 +364,7 @@ export function suite(version, renderOnServer) {
         await page.unmount();
     });
 
-    hiding();
+    [hiding, commits].forEach((tests) => tests());
 
     for (const [what, options, name, room] of [["connect()", { tokenIn: "nowhere" }, "lobby"], ["join()", {}, "lobby", { nope: 1 }]]) {
         test(`an error of ${what} reaches the error boundary`, async () => {
