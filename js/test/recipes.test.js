@@ -44,11 +44,11 @@ async function load(name, entry) {
 }
 
 const ENTRIES = {
-    vue: `import { createApp, nextTick } from "vue"; import Lobby from "./Lobby.vue";
-        export function mount(host) { const app = createApp(Lobby); app.mount(host); return () => app.unmount(); }
+    vue: `import { createApp, nextTick } from "vue"; import Lobby from "./Lobby.vue"; import Other from "./Other.vue";
+        export function mount(host, isOther) { const app = createApp(isOther ? Other : Lobby); app.mount(host); return () => app.unmount(); }
         export const settle = nextTick;`,
-    svelte: `import { flushSync, mount as mountIt, unmount } from "svelte"; import Lobby from "./Lobby.svelte";
-        export function mount(target) { const app = mountIt(Lobby, { target }); return () => unmount(app); }
+    svelte: `import { flushSync, mount as mountIt, unmount } from "svelte"; import Lobby from "./Lobby.svelte"; import Other from "./Other.svelte";
+        export function mount(target, isOther) { const app = mountIt(isOther ? Other : Lobby, { target }); return () => unmount(app); }
         export const settle = flushSync;`
 };
 
@@ -59,6 +59,8 @@ describe("the recipes", () => {
         mkdirSync(folder, { recursive: true });
         for (const [name, code] of Object.entries(files)) {
             writeFileSync(`${folder}/${name}`, code);
+            // A component that joins the room with options of its own.
+            writeFileSync(`${folder}/${name.replace("Lobby", "Other")}`, code.replace('useRoom("lobby")', 'useRoom("lobby", { history: 20 })'));
         }
     });
 
@@ -94,6 +96,30 @@ describe("the recipes", () => {
             unmount();
             await server.advance();
             assert.equal(server.members("lobby").length, 1);
+        });
+
+        test(`${name}: a component gets the room as it is if the room cannot have its options`, async (t) => {
+            const server = createServer({ history: 20 });
+            globalThis.recipeClient = connect("ws://test/ws", { ...server.options, codec: "json" });
+            const { mount, settle } = await load(`${name}-options`, entry);
+            const warn = t.mock.method(console, "warn", () => {});
+            const hosts = [false, true, false].map((isOther) => {
+                const host = document.body.appendChild(document.createElement("div"));
+                return { host, unmount: mount(host, isOther) };
+            });
+            await server.advance();
+            await settle();
+            assert.deepEqual(hosts.map(({ host }) => host.children[0].textContent), Array(3).fill("open, 1 here"));
+            assert.equal(warn.mock.callCount(), 1);
+            assert.match(warn.mock.calls[0].arguments.join(" "), /"lobby" ignores a component's options.*without a history/);
+            // Each component counts as a user.
+            hosts[0].unmount();
+            hosts[2].unmount();
+            await server.advance();
+            assert.equal(server.members("lobby").length, 1);
+            hosts[1].unmount();
+            await server.advance();
+            assert.equal(server.members("lobby").length, 0);
         });
 
         test(`${name}: after a kick the room is closed, until a component joins it again: then all are in it`, async () => {
