@@ -20,7 +20,7 @@ export function createPace(clock, most, act) {
     const pace = {
         /**
          * Returns true if a packet may be sent now. While the server has not answered earlier packets (`isBehind`), it may not have
-         * counted them yet, so the time until then permits no further packets.
+         * counted them yet, so the passing time permits no further packets.
          */
         take(isBehind) {
             level = isBehind ? level : Math.min(most, level + (clock.now() - at) / INTERVAL);

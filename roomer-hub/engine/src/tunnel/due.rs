@@ -19,7 +19,7 @@ pub(crate) struct TunnelKey {
     pub(crate) is_opener: bool,
 }
 
-/// The tunnels that the link's task must look at, and the waker of that task.
+/// The tunnels that the link's task must process, and the waker of that task.
 #[derive(Debug, Default)]
 pub(crate) struct DueTunnels(Mutex<Due>);
 

@@ -128,7 +128,7 @@ impl Setting for Size {
     }
 }
 
-/// The minimum number of bytes from which something applies, or `off`.
+/// A minimum size in bytes, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Threshold {
     From(Size),

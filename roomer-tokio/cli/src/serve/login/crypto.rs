@@ -25,7 +25,7 @@ fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
-/// A key that verifies signatures, for the algorithm of its family that is supported.
+/// A key that verifies signatures. For each family of keys, one algorithm is supported.
 struct Key {
     algorithm: Algorithm,
     key: DecodingKey,
