@@ -257,31 +257,31 @@ mod tests {
     }
 
     #[test]
-    fn a_name_matches_only_itself() {
+    fn name_matches_exactly() {
         let names = ["lobby", "Lobby", "lobby2", "lobb", ""];
         assert_eq!(matches("lobby", &names), [true, false, false, false, false]);
         assert_eq!(matches("", &names), [false, false, false, false, true]);
     }
 
     #[test]
-    fn a_prefix_matches_every_name_that_starts_with_it() {
+    fn prefix_matches_names_starting_with_it() {
         let names = ["game-", "game-7", "game-*", "game", "a game-7"];
         assert_eq!(matches("game-*", &names), [true, true, true, false, false]);
     }
 
     #[test]
-    fn a_star_alone_matches_all_names() {
+    fn lone_star_matches_all_names() {
         assert_eq!(matches("*", &["", "lobby", "*"]), [true; 3]);
     }
 
     #[test]
-    fn a_star_before_the_end_stands_for_itself() {
+    fn inner_star_is_literal() {
         assert_eq!(matches("a*b", &["a*b", "ab", "aXb"]), [true, false, false]);
         assert_eq!(matches("a**", &["a*", "a*b", "ab"]), [true, true, false]);
     }
 
     #[test]
-    fn a_prefix_is_compared_in_bytes_of_whole_characters() {
+    fn prefix_matches_whole_characters() {
         assert_eq!(matches("ä*", &["ä", "äb", "a"]), [true, true, false]);
     }
 }

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unchanged_chunks_are_shared_and_changed_ones_made_again() {
+    fn only_changed_chunks_are_rebuilt() {
         let mut entries: Vec<u32> = (0..250).collect();
         let mut kept = EntryChunks::default();
         let text = |kept: &mut EntryChunks, entries: &[u32]| {

@@ -118,7 +118,7 @@ mod tests {
     use roomer_proto::ConnId;
 
     #[test]
-    fn the_errors_of_earlier_inputs_are_released() {
+    fn errors_of_earlier_inputs_are_released() {
         let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
         let id = ConnId::from_random_bytes([1; 16]);
         hub.handle(Duration::ZERO, Input::Open { id, extended: true }).for_each(drop);

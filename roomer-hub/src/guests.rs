@@ -329,7 +329,7 @@ mod tests {
     use crate::hash::HashKey;
 
     #[test]
-    fn the_output_of_a_peer_that_is_gone_is_released_with_the_next_input() {
+    fn output_of_removed_peer_is_released_with_next_input() {
         let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
         let peer = PeerKey::new(0);
         let mut count = |input| hub.handle(Duration::ZERO, input).count();

@@ -38,7 +38,7 @@ mod tests {
 
     /// Tests that names cannot be made to collide without knowing the key.
     #[test]
-    fn every_name_and_every_byte_of_the_key_change_the_hash() {
+    fn hash_depends_on_name_and_each_key_byte() {
         let key = HashKey([7; 16]);
         assert_ne!(key.hash("lobby"), key.hash("lobbz"));
         assert_eq!(key.hash("lobby"), HashKey([7; 16]).hash("lobby"));

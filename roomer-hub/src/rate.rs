@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_third_of_a_second_is_not_rounded() {
+    fn fractional_refill_is_not_rounded() {
         let (rate, mut bucket) = (per_second(3, 1), Bucket::default());
         assert!(bucket.take(rate, nanos(0), 1));
         assert!(!bucket.take(rate, nanos(333_333_333), 1));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_request_takes_no_tokens() {
+    fn rejection_takes_no_tokens() {
         let (rate, mut bucket) = (per_second(1, 10), Bucket::default());
         assert!(!bucket.take(rate, nanos(0), 11));
         assert!(bucket.take(rate, nanos(0), 10));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_fills_the_bucket_up_to_its_burst() {
+    fn bucket_refills_up_to_burst() {
         let (rate, mut bucket) = (per_second(1, 2), Bucket::default());
         for hours in [0, 1, 1_000_000] {
             let now = Duration::from_secs(3600 * hours);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn no_jump_of_the_clock_overflows_or_blocks_for_ever() {
+    fn clock_jumps_neither_overflow_nor_block() {
         let most = u32::MAX;
         for (speed, burst) in [(most, most), (1, 1), (most, 1), (1, most)] {
             let (rate, mut bucket) = (per_second(speed, burst), Bucket::default());

@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_two_words() {
+    fn record_is_two_words() {
         assert_eq!(size_of::<Record>(), 16);
     }
 }

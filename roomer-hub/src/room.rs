@@ -284,7 +284,7 @@ mod tests {
 
     /// Checks that a formerly large room frees its memory without reallocating at each leave.
     #[test]
-    fn memory_follows_the_members_in_few_steps() {
+    fn memory_follows_members_in_few_steps() {
         let mut room = Room::new("lobby", Presence::Full);
         for number in 0..1000_u16 {
             let mut bytes = [0; 16];

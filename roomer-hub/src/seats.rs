@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seats_are_the_same_list_in_both_forms() {
+    fn inline_and_heap_seats_behave_equally() {
         let (mut seats, mut expected) = (Seats::default(), Vec::new());
         let indices =
             |seats: &[Seat]| seats.iter().map(|seat| seat.member_index).collect::<Vec<_>>();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rooms_of_most_connections_take_no_memory_of_their_own() {
+    fn few_seats_need_no_allocation() {
         let mut seats = Seats::default();
         seats.push(Seat::default());
         seats.push(Seat::default());

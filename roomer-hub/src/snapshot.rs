@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_equals_that_of_a_plain_list_after_any_leave() {
+    fn text_matches_plain_list_after_any_leave() {
         // Tests list sizes around the chunk boundaries, and leaves at the edges and in the middle.
         for size in [1, 2, 99, 100, 101, 200, 201, 350] {
             for index in [0, 1, 98, 99, 100, 101, 199, 200, size - 1] {

@@ -37,7 +37,7 @@ fn rooms_span_all_nodes() {
 }
 
 #[test]
-fn a_request_its_answer_and_its_error_cross_nodes() {
+fn request_answer_and_error_cross_nodes() {
     let mut net = Net::new(2);
     net.open_extended(0, 1);
     net.open_extended(1, 2);
@@ -69,7 +69,7 @@ fn a_request_its_answer_and_its_error_cross_nodes() {
 }
 
 #[test]
-fn a_node_that_starts_later_gets_the_members() {
+fn later_node_gets_members() {
     let mut net = Net::new(2);
     net.open(0, 1);
     net.say(0, 1, "lobby", "join", "");
@@ -85,7 +85,7 @@ fn a_node_that_starts_later_gets_the_members() {
 }
 
 #[test]
-fn a_lost_frame_is_sent_again_and_nothing_is_doubled() {
+fn lost_frame_is_retransmitted_without_duplicates() {
     let mut net = Net::new(2);
     net.open(0, 1);
     net.open(1, 2);
@@ -107,7 +107,7 @@ fn a_lost_frame_is_sent_again_and_nothing_is_doubled() {
 }
 
 #[test]
-fn messages_that_are_gone_show_as_leave_and_return_of_the_members_of_their_rooms() {
+fn lost_messages_appear_as_leave_and_rejoin() {
     let mut net = Net::new(2);
     net.open(0, 1);
     net.open(1, 2);
@@ -129,7 +129,7 @@ fn messages_that_are_gone_show_as_leave_and_return_of_the_members_of_their_rooms
 }
 
 #[test]
-fn the_members_of_a_dead_node_leave_and_return_with_it() {
+fn members_of_dead_node_leave_and_return() {
     let mut net = Net::new(2);
     net.open(0, 1);
     net.open(1, 2);
@@ -149,7 +149,7 @@ fn the_members_of_a_dead_node_leave_and_return_with_it() {
 }
 
 #[test]
-fn a_node_that_stops_takes_its_members_along_at_once() {
+fn members_of_stopping_node_leave_immediately() {
     let mut net = Net::new(2);
     net.open(0, 1);
     net.open(1, 2);
@@ -163,7 +163,7 @@ fn a_node_that_stops_takes_its_members_along_at_once() {
 }
 
 #[test]
-fn a_message_larger_than_a_frame_is_sent_in_parts() {
+fn message_larger_than_frame_is_fragmented() {
     let mut net = Net::new(2);
     net.open(0, 1);
     net.open(1, 2);
@@ -178,7 +178,7 @@ fn a_message_larger_than_a_frame_is_sent_in_parts() {
 }
 
 #[test]
-fn a_message_of_the_application_above_the_limit_is_not_sent_to_peers_and_harms_no_other() {
+fn oversized_application_message_is_not_sent_to_peers() {
     let mut net = Net::new(2);
     net.open(0, 1);
     net.open(1, 2);
@@ -212,7 +212,7 @@ fn a_message_of_the_application_above_the_limit_is_not_sent_to_peers_and_harms_n
 }
 
 #[test]
-fn a_command_with_a_name_above_the_limit_is_not_sent_to_peers() {
+fn command_with_oversized_name_is_not_sent_to_peers() {
     let mut net = Net::new(2);
     net.open(1, 2);
     net.run(10);

@@ -31,7 +31,7 @@ fn change(kind: &str, id: ConnId) -> String {
 }
 
 #[test]
-fn a_member_is_away_and_back_on_other_nodes_in_the_order_of_its_messages() {
+fn away_notices_keep_order_with_messages_across_nodes() {
     let (mut net, ann) = two_nodes(Loss::Rejoin);
     net.say(0, 0, "root", "chat", "before");
     set_away(&mut net, true);
@@ -49,7 +49,7 @@ fn a_member_is_away_and_back_on_other_nodes_in_the_order_of_its_messages() {
 }
 
 #[test]
-fn a_node_that_is_cut_off_shows_who_is_away_when_it_is_back() {
+fn reconnected_node_learns_away_members() {
     let (mut net, ann) = two_nodes(Loss::Rejoin);
     net.nodes[0].is_up = false;
     net.run(6000);
@@ -67,7 +67,7 @@ fn a_node_that_is_cut_off_shows_who_is_away_when_it_is_back() {
 /// The frame with each change contains a damaged item in front of it, so the change is dropped.
 /// Only the next stream contains it.
 #[test]
-fn a_stream_that_begins_anew_shows_who_is_away_and_who_is_back() {
+fn restarted_stream_transfers_away_members() {
     let (mut net, ann) = two_nodes(Loss::Count);
     for is_away in [true, false] {
         let mut is_done = false;
@@ -94,7 +94,7 @@ fn a_stream_that_begins_anew_shows_who_is_away_and_who_is_back() {
 
 /// Members that are away do not need a second seat, so the list is within the limit.
 #[test]
-fn members_that_are_away_do_not_count_as_seats() {
+fn away_members_do_not_count_as_seats() {
     let mut net = Net::configured(2, |config| config.max_seats = 2);
     net.nodes[1].hub.announce_away("root");
     net.open_extended(1, 9);

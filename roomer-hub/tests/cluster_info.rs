@@ -48,7 +48,7 @@ fn replace_once(net: &mut Net, node: usize, old: &'static [u8], new: &'static [u
 }
 
 #[test]
-fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_messages() {
+fn remote_members_have_info_and_user_in_message_order() {
     let mut net = Net::new(2);
     net.open_with(0, 1, true, "Ann");
     net.open(0, 3);
@@ -94,7 +94,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
 
 /// A node with an earlier release skips these items, and does not send them.
 #[test]
-fn with_a_node_of_an_earlier_release_members_are_shown_without_info() {
+fn members_of_older_node_have_no_info() {
     let mut net = Net::new(2);
     net.change = Box::new(|_, frame| {
         let Ok((head, body)) = Head::decode(frame) else { return frame.clone() };
@@ -119,7 +119,7 @@ fn with_a_node_of_an_earlier_release_members_are_shown_without_info() {
 }
 
 #[test]
-fn an_info_that_differs_is_noticed_by_the_next_beat_and_repaired() {
+fn differing_info_is_repaired_after_next_beat() {
     let mut net = Net::new(2);
     net.open_with(0, 1, true, "Ann");
     net.open_with(1, 2, true, "Bob");
@@ -141,7 +141,7 @@ fn an_info_that_differs_is_noticed_by_the_next_beat_and_repaired() {
 }
 
 #[test]
-fn only_an_info_above_the_limit_is_left_out() {
+fn only_oversized_info_is_omitted() {
     let mut net = Net::new(2);
     net.open_with(0, 1, true, "Ann");
     net.open_with(1, 2, true, "Bob");

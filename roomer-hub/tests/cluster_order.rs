@@ -39,7 +39,7 @@ fn losses(net: &Net, node: usize) -> usize {
 }
 
 #[test]
-fn too_many_bytes_that_wait_cost_the_first_messages_alone() {
+fn overflow_drops_oldest_waiting_messages_only() {
     let mut net = nodes(2);
     // The home starts its term when it places the first message.
     net.say(0, 1, ROOM, "chat", "first");

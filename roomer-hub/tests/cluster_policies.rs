@@ -49,7 +49,7 @@ fn gap(net: &Net, room: Option<&str>, frames: Option<u64>) -> Event {
 }
 
 #[test]
-fn a_loss_shows_as_leave_and_return_by_default() {
+fn loss_appears_as_leave_and_rejoin_by_default() {
     let (net, received) = after_a_loss(Loss::default());
     let id = net.nodes[0].id(1);
     assert_eq!(received, [format!("member_left lobby {id}"), format!("new_member lobby {id}")]);
@@ -59,7 +59,7 @@ fn a_loss_shows_as_leave_and_return_by_default() {
 }
 
 #[test]
-fn a_loss_that_is_only_counted_shows_to_no_client() {
+fn counted_loss_is_invisible_to_clients() {
     let (net, received) = after_a_loss(Loss::Count);
     assert_eq!(received, [""; 0]);
     assert_eq!(gaps(&net), [gap(&net, Some("lobby"), Some(1))]);
@@ -68,7 +68,7 @@ fn a_loss_that_is_only_counted_shows_to_no_client() {
 }
 
 #[test]
-fn a_loss_closes_the_members_of_its_rooms_if_so_chosen() {
+fn loss_closes_room_members_if_configured() {
     let (mut net, received) = after_a_loss(Loss::Close);
     assert_eq!(received, [""; 0]);
     assert_eq!(gaps(&net), [gap(&net, Some("lobby"), Some(1))]);
@@ -87,7 +87,7 @@ fn a_loss_closes_the_members_of_its_rooms_if_so_chosen() {
 }
 
 #[test]
-fn lost_direct_messages_close_the_members_of_their_senders_rooms() {
+fn lost_direct_messages_close_members_of_sender_rooms() {
     let mut net = Net::with(2, Loss::Close);
     net.open(0, 1);
     net.open(1, 2);
@@ -130,7 +130,7 @@ fn causes(net: &Net) -> Vec<GoneReason> {
 }
 
 #[test]
-fn the_tenth_bad_frame_within_a_minute_makes_its_peer_dead_for_thirty_seconds() {
+fn tenth_bad_frame_in_minute_bans_peer_for_30_seconds() {
     let mut net = Net::new(2);
     net.open(0, 1);
     net.open(1, 2);
@@ -163,7 +163,7 @@ fn the_tenth_bad_frame_within_a_minute_makes_its_peer_dead_for_thirty_seconds() 
 }
 
 #[test]
-fn bad_frames_of_a_stream_count_as_well() {
+fn bad_stream_frames_count() {
     let mut net = Net::new(2);
     net.open(0, 1);
     net.open(1, 2);
@@ -181,7 +181,7 @@ fn bad_frames_of_a_stream_count_as_well() {
 }
 
 #[test]
-fn a_peer_is_reported_once_with_its_name_and_again_when_it_returns() {
+fn peer_is_reported_once_per_outage() {
     let mut net = Net::new(3);
     net.run(2000);
     let live = |net: &Net| {

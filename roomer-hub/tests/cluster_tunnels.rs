@@ -57,7 +57,7 @@ fn tunnel_to(net: &Net, from: usize, index: usize) -> Option<NodeId> {
 }
 
 #[test]
-fn items_arrive_once_and_in_order_although_frames_are_lost() {
+fn items_arrive_once_in_order_despite_lost_frames() {
     let mut net = net();
     let mut count = 0;
     net.lose = Box::new(move |from, _, _| {
@@ -76,7 +76,7 @@ fn items_arrive_once_and_in_order_although_frames_are_lost() {
 }
 
 #[test]
-fn a_stream_that_restarts_loses_the_tunnels_at_both_ends() {
+fn restarted_stream_closes_tunnels_at_both_ends() {
     let mut net = net();
     send(&mut net, 0, data(1, b"one"));
     net.run(10);
@@ -105,7 +105,7 @@ fn a_stream_that_restarts_loses_the_tunnels_at_both_ends() {
 }
 
 #[test]
-fn a_node_that_is_gone_loses_its_tunnels() {
+fn dead_node_loses_tunnels() {
     let mut net = net();
     send(&mut net, 0, data(1, b"one"));
     net.run(10);
@@ -117,7 +117,7 @@ fn a_node_that_is_gone_loses_its_tunnels() {
 }
 
 #[test]
-fn only_a_live_node_that_accepts_tunnels_gets_them() {
+fn tunnels_go_only_to_live_accepting_nodes() {
     let mut net = net();
     assert_eq!(tunnel_to(&net, 0, 1), Some(node(&net, 1)));
     net.nodes[1].cluster.accept_tunnels(false);
@@ -130,7 +130,7 @@ fn only_a_live_node_that_accepts_tunnels_gets_them() {
 }
 
 #[test]
-fn tunnels_have_a_part_of_the_stream_and_never_make_it_overflow() {
+fn tunnels_cannot_overflow_stream() {
     let mut net = net();
     let to = node(&net, 1);
     let room = |net: &Net| net.nodes[0].cluster.tunnel_room(to).unwrap();
@@ -149,7 +149,7 @@ fn tunnels_have_a_part_of_the_stream_and_never_make_it_overflow() {
 }
 
 #[test]
-fn other_traffic_leaves_tunnels_their_part_until_the_stream_is_nearly_full() {
+fn other_traffic_leaves_tunnels_their_share() {
     let mut net = net();
     let to = node(&net, 1);
     let room = |net: &Net| net.nodes[0].cluster.tunnel_room(to).unwrap();
@@ -184,7 +184,7 @@ fn other_traffic_leaves_tunnels_their_part_until_the_stream_is_nearly_full() {
 }
 
 #[test]
-fn a_request_is_not_refused_for_the_bytes_of_earlier_tunnels() {
+fn earlier_tunnels_do_not_block_new_open() {
     let mut net = net();
     let to = node(&net, 1);
     let bytes = [7; TUNNEL_DATA];

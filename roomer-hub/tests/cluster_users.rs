@@ -33,7 +33,7 @@ fn report(net: &mut Net, node: usize, id: ConnId, secret: [u8; 16]) {
 }
 
 #[test]
-fn a_report_that_a_client_is_elsewhere_reaches_only_the_node_of_its_session() {
+fn moved_client_report_reaches_only_session_node() {
     let mut net = net();
     let (id, from) = (net.nodes[0].id(1), net.nodes[2].cluster.node());
     report(&mut net, 2, id, [9; 16]);
@@ -45,7 +45,7 @@ fn a_report_that_a_client_is_elsewhere_reaches_only_the_node_of_its_session() {
 }
 
 #[test]
-fn a_report_follows_earlier_items_of_its_node() {
+fn report_follows_earlier_items_of_node() {
     let mut net = net();
     net.received(0, 1);
     net.open(2, 2);
@@ -60,7 +60,7 @@ fn a_report_follows_earlier_items_of_its_node() {
 }
 
 #[test]
-fn commands_about_a_user_reach_all_nodes_in_order() {
+fn commands_about_user_reach_all_nodes_in_order() {
     let mut net = net();
     let packet = PacketRef { room: ROOT, event: "mail", payload: b"hi", ..PacketRef::default() };
     let commands = [
@@ -89,7 +89,7 @@ fn commands_about_a_user_reach_all_nodes_in_order() {
 }
 
 #[test]
-fn a_command_becomes_one_for_each_connection_of_the_user() {
+fn user_command_is_expanded_per_connection() {
     let mut net = net();
     let packet = PacketRef { room: ROOT, event: "mail", payload: b"hi", ..PacketRef::default() };
     let mut bytes = Vec::new();
@@ -116,7 +116,7 @@ fn a_command_becomes_one_for_each_connection_of_the_user() {
 }
 
 #[test]
-fn items_that_peers_would_refuse_are_not_sent() {
+fn items_refused_by_peers_are_not_sent() {
     let mut net = net();
     let long = "x".repeat(4097);
     let payload = vec![0; 1 << 20];
@@ -139,7 +139,7 @@ fn items_that_peers_would_refuse_are_not_sent() {
 }
 
 #[test]
-fn a_message_to_a_user_with_an_event_of_the_protocol_is_neither_sent_nor_delivered() {
+fn user_message_with_reserved_event_is_dropped() {
     let mut net = net();
     let packet = PacketRef { room: ROOT, event: NEW_MEMBER, ..PacketRef::default() };
     let command = wire::UserCommand::Send { packet };
@@ -156,7 +156,7 @@ fn a_message_to_a_user_with_an_event_of_the_protocol_is_neither_sent_nor_deliver
 }
 
 #[test]
-fn a_peer_that_sends_an_info_that_is_not_json_starts_over() {
+fn peer_sending_invalid_info_is_restarted() {
     let mut net = net();
     let command = wire::UserCommand::SetInfo { info: "x" };
     record(&mut net, 1, Change::User { user: "ann", command });
@@ -168,7 +168,7 @@ fn a_peer_that_sends_an_info_that_is_not_json_starts_over() {
 /// Earlier releases skip items that they do not know, just as this release skips items that later
 /// releases added.
 #[test]
-fn an_unknown_item_in_a_stream_does_not_end_it() {
+fn unknown_item_in_stream_does_not_end_it() {
     let mut net = net();
     net.received(0, 1);
     net.change = Box::new(|from, frame| {

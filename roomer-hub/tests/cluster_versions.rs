@@ -17,7 +17,7 @@ fn later(frame: &Bytes) -> Bytes {
 }
 
 #[test]
-fn a_node_of_another_cluster_is_not_a_peer_whatever_its_version() {
+fn node_of_another_cluster_is_ignored() {
     let mut net = Net::new(1);
     net.nodes.push(Node::configured(2, net.now, |config| config.cluster = "other".into()));
     net.change = Box::new(|from, frame| if from == 1 { later(frame) } else { frame.clone() });
@@ -28,7 +28,7 @@ fn a_node_of_another_cluster_is_not_a_peer_whatever_its_version() {
 }
 
 #[test]
-fn a_frame_of_another_version_excludes_a_new_peer_until_its_next_beat_only() {
+fn frame_of_other_version_excludes_new_peer() {
     let mut net = Net::new(1);
     net.open(0, 1);
     net.nodes.push(Node::new(2, net.now, Loss::Rejoin));
@@ -46,7 +46,7 @@ fn a_frame_of_another_version_excludes_a_new_peer_until_its_next_beat_only() {
 }
 
 #[test]
-fn a_frame_of_another_version_during_the_transfer_of_members_does_not_exclude_a_peer() {
+fn frame_of_other_version_during_transfer_is_ignored() {
     let mut net = Net::new(1);
     net.open(0, 1);
     net.nodes.push(Node::new(2, net.now, Loss::Rejoin));

@@ -81,7 +81,7 @@ impl Crowd {
 }
 
 #[test]
-fn the_tables_stay_consistent_while_a_crowd_opens_moves_and_closes() {
+fn tables_stay_consistent_under_churn() {
     let mut config = Config::default();
     config.max_rooms = ROOMS.len();
     let hub = Hub::new(config, HashKey([9; 16]));

@@ -9,7 +9,7 @@ use roomer_hub::{Command, Config, ConnKey, Input, Presence};
 use roomer_proto::ROOT;
 
 #[test]
-fn a_snapshot_lists_members_and_then_guests() {
+fn snapshot_lists_members_and_then_guests() {
     let mut node = Node::new(Config::default());
     let ann = node.open(1);
     assert_eq!(node.join(ann, "lobby"), ["joined 01 lobby", "ack to 01 of lobby: 01"]);
@@ -25,7 +25,7 @@ fn a_snapshot_lists_members_and_then_guests() {
 }
 
 #[test]
-fn a_message_is_sent_to_the_peers_with_members_in_its_room() {
+fn message_is_sent_only_to_peers_with_members() {
     let mut node = Node::new(Config::default());
     node.run(Input::PeerUp { peer: peer(2), tag: [0xcc; 4] });
     let ann = node.open(1);
@@ -47,7 +47,7 @@ fn a_message_is_sent_to_the_peers_with_members_in_its_room() {
 }
 
 #[test]
-fn a_room_lives_while_a_guest_or_a_count_is_in_it() {
+fn room_exists_while_guest_or_count_remains() {
     let mut node = Node::new(Config::default());
     let ann = node.open(1);
     node.join(ann, "lobby");
@@ -65,7 +65,7 @@ fn a_room_lives_while_a_guest_or_a_count_is_in_it() {
 }
 
 #[test]
-fn guests_are_announced_once_and_only_to_members_of_full_rooms() {
+fn guests_are_announced_once_in_full_presence_rooms() {
     let mut node = Node::new(Config::default());
     node.0.set_presence("hall", Presence::Count);
     node.0.set_presence("quiet", Presence::Off);
@@ -87,7 +87,7 @@ fn guests_are_announced_once_and_only_to_members_of_full_rooms() {
 }
 
 #[test]
-fn a_count_is_the_sum_over_all_nodes() {
+fn count_is_sum_over_all_nodes() {
     let mut node = Node::new(Config::default());
     node.0.set_presence("hall", Presence::Count);
     node.0.set_presence("quiet", Presence::Off);
@@ -108,7 +108,7 @@ fn a_count_is_the_sum_over_all_nodes() {
 }
 
 #[test]
-fn the_last_to_leave_closes_the_room_wherever_it_is() {
+fn last_leave_closes_room_on_any_node() {
     type Leave = fn(&mut Node, ConnKey) -> Vec<String>;
     let member: Leave = |node, ann| node.leave(ann, "lobby");
     let guest_leaves: Leave = |node, _| node.guest_left(0, "lobby", guest(7));
@@ -132,7 +132,7 @@ fn the_last_to_leave_closes_the_room_wherever_it_is() {
 }
 
 #[test]
-fn a_room_that_a_guest_opens_has_the_presence_of_its_name() {
+fn room_opened_by_guest_uses_configured_presence() {
     let mut node = Node::new(Config::default());
     node.0.set_presence("hall", Presence::Count);
     let ann = node.open(1);
@@ -144,7 +144,7 @@ fn a_room_that_a_guest_opens_has_the_presence_of_its_name() {
 
 /// Adds and removes members and guests across the chunk boundaries of both parts of the snapshot.
 #[test]
-fn a_snapshot_of_hundreds_equals_its_members_and_guests() {
+fn large_snapshot_matches_members_and_guests() {
     let mut node = Node::new(Config::default());
     let ann = node.open(1);
     for number in 2..=120 {

@@ -55,7 +55,7 @@ fn node() -> Node {
 }
 
 #[test]
-fn each_kind_of_member_gets_a_message_once_and_so_does_each_peer() {
+fn members_of_each_protocol_and_peers_get_message_once() {
     let mut node = node();
     let ann = open(&mut node, 1, true);
     assert_eq!(sent(&mut node, say(ann)), ["All #1", "number #1"]);
@@ -82,7 +82,7 @@ fn each_kind_of_member_gets_a_message_once_and_so_does_each_peer() {
 }
 
 #[test]
-fn a_peer_s_message_is_remembered_and_not_sent_to_peers_again() {
+fn peer_message_is_recorded_but_not_forwarded() {
     let mut node = node();
     let ann = open(&mut node, 1, true);
     node.guest_joined(0, ROOM, guest(7));
@@ -104,7 +104,7 @@ fn a_peer_s_message_is_remembered_and_not_sent_to_peers_again() {
 }
 
 #[test]
-fn requests_to_rooms_without_history_leave_those_to_others_their_rate() {
+fn recalls_without_history_do_not_use_rate() {
     let mut node = node();
     let ann = open(&mut node, 1, true);
     assert_eq!(sent(&mut node, say(ann)).len(), 2);

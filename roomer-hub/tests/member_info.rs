@@ -40,7 +40,7 @@ impl Room {
 }
 
 #[test]
-fn a_chunk_is_made_again_after_its_last_member_has_moved() {
+fn chunk_is_rebuilt_after_last_member_moved() {
     for leaver in [0, 50, 99, 100, 150, 199] {
         let mut room = Room::new(200);
         // A repeated join is answered with a list of all members, in two full chunks.
@@ -53,7 +53,7 @@ fn a_chunk_is_made_again_after_its_last_member_has_moved() {
 }
 
 #[test]
-fn a_chunk_of_guests_is_made_again_after_one_has_left() {
+fn guest_chunk_is_rebuilt_after_leave() {
     let peer = PeerKey::new(0);
     for leaver in [0, 50, 99, 100, 199] {
         let mut room = Room::new(1);

@@ -9,7 +9,7 @@ use roomer_hub::{Config, ConnId, ConnKey, Input, Presence};
 use roomer_proto::{PacketRef, ROOT};
 
 #[test]
-fn a_peers_message_reaches_the_members_here_and_no_peer() {
+fn peer_message_reaches_local_members_only() {
     let mut node = Node::new(Config::default());
     let (_, bob) = (node.open(1), node.open(2));
     node.guest_joined(0, ROOT, guest(7));
@@ -25,7 +25,7 @@ fn a_peers_message_reaches_the_members_here_and_no_peer() {
 }
 
 #[test]
-fn direct_messages_find_the_node_by_the_tag() {
+fn direct_messages_are_routed_by_tag() {
     let mut node = Node::new(Config::default());
     let ann = node.open(1);
     assert_eq!(node.direct(ann, guest(7)), ["forward to 0: root chat src=01 "]);
@@ -41,7 +41,7 @@ fn direct_messages_find_the_node_by_the_tag() {
 }
 
 #[test]
-fn a_peer_that_is_gone_leaves_no_trace() {
+fn removed_peer_leaves_no_state() {
     let mut node = Node::new(Config::default());
     node.0.set_presence("hall", Presence::Count);
     let ann = node.open(1);
@@ -66,7 +66,7 @@ fn a_peer_that_is_gone_leaves_no_trace() {
 }
 
 #[test]
-fn an_id_has_one_owner_in_the_cluster() {
+fn id_has_one_owner_in_cluster() {
     let mut node = Node::new(Config::default());
     // The tags of two peers may collide, but the remaining bits of an id do not.
     node.run(Input::PeerUp { peer: peer(1), tag: TAG });
@@ -87,7 +87,7 @@ fn an_id_has_one_owner_in_the_cluster() {
 }
 
 #[test]
-fn a_peer_speaks_only_for_its_own_connections() {
+fn peer_may_act_only_for_own_connections() {
     let mut node = Node::new(Config::default());
     let ann = node.open(1);
     node.run(Input::PeerUp { peer: peer(1), tag: [0xbb; 4] });
@@ -107,7 +107,7 @@ fn a_peer_speaks_only_for_its_own_connections() {
 }
 
 #[test]
-fn events_of_the_protocol_do_not_cross_nodes() {
+fn reserved_events_do_not_cross_nodes() {
     let mut node = Node::new(Config::default());
     node.open(1);
     let receiver = id(0x11, 1);
@@ -121,7 +121,7 @@ fn events_of_the_protocol_do_not_cross_nodes() {
 }
 
 #[test]
-fn an_input_about_a_peer_that_is_not_up_is_rejected() {
+fn input_for_unknown_peer_is_rejected() {
     let mut node = Node::new(Config::default());
     let ann = node.open(1);
     let id_of_9 = id(0x99, 7);
@@ -151,7 +151,7 @@ fn an_input_about_a_peer_that_is_not_up_is_rejected() {
 }
 
 #[test]
-fn a_name_above_the_limit_does_not_make_a_room() {
+fn oversized_name_creates_no_room() {
     let mut config = Config::default();
     config.max_name = 4;
     let mut node = Node::new(config);
@@ -164,7 +164,7 @@ fn a_name_above_the_limit_does_not_make_a_room() {
 }
 
 #[test]
-fn a_message_is_forwarded_to_each_peer_with_the_tag() {
+fn message_is_forwarded_with_tag() {
     let mut node = Node::new(Config::default());
     let ann = node.open(1);
     let to_both = |src: &str, room: &str, event: &str| {
@@ -189,7 +189,7 @@ fn a_message_is_forwarded_to_each_peer_with_the_tag() {
 }
 
 #[test]
-fn a_forwarded_message_is_authorized_first() {
+fn forwarded_message_is_authorized_first() {
     let mut config = Config::default();
     config.authorize_direct = true;
     let mut node = Node::new(config);
@@ -206,7 +206,7 @@ fn a_forwarded_message_is_authorized_first() {
 }
 
 #[test]
-fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
+fn shared_room_excludes_root_and_hidden_members() {
     let mut config = Config::default();
     config.shared_room_only = true;
     let mut node = Node::new(config);
@@ -235,7 +235,7 @@ fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
 }
 
 #[test]
-fn the_tables_list_the_guests_and_counts_of_a_peer() {
+fn tables_list_guests_and_counts_of_peer() {
     let mut node = Node::new(Config::default());
     node.0.set_presence("hall", Presence::Count);
     node.run(Input::PeerUp { peer: peer(5), tag: [0xbb; 4] });
@@ -272,7 +272,7 @@ fn the_tables_list_the_guests_and_counts_of_a_peer() {
 }
 
 #[test]
-fn many_guests_of_a_peer_leave_many_rooms_at_once() {
+fn many_guests_leave_many_rooms_with_peer() {
     let mut node = Node::new(Config::default());
     let ann: ConnKey = node.open(1);
     node.run(Input::PeerUp { peer: peer(1), tag: [0xbb; 4] });

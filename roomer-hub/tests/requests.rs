@@ -20,7 +20,7 @@ fn pair() -> (Exchanges, ConnKey, ConnKey) {
 }
 
 #[test]
-fn a_request_to_the_server_is_answered_once() {
+fn request_to_server_is_answered_once() {
     let (mut it, ann, bob) = pair();
     let called = ["handler 0 for @a: root add dst=:7 src=@a ?"];
     assert_eq!(it.send(ann, "add", ":7"), called);
@@ -38,7 +38,7 @@ fn a_request_to_the_server_is_answered_once() {
 }
 
 #[test]
-fn a_request_that_the_server_refuses_is_answered_with_the_reason() {
+fn refused_request_is_answered_with_reason() {
     let (mut it, ann, _) = pair();
     let refused = |code: &str| [format!("@a: root roomer:error dst=:7 src= \"{code}\"")];
     assert_eq!(it.send(ann, "mul", ":7"), refused("unknown"));
@@ -73,7 +73,7 @@ fn plain_clients_cannot_send_requests_and_get_no_errors() {
 }
 
 #[test]
-fn a_client_asks_another_and_only_that_one_can_answer() {
+fn only_receiver_can_answer_request() {
     let (mut it, ann, bob) = pair();
     let eve = it.open('e', true);
     assert_eq!(it.send(ann, "where", "@b:x1"), ["@b: root where dst=@b:x1 src=@a ?"]);
@@ -92,7 +92,7 @@ fn a_client_asks_another_and_only_that_one_can_answer() {
 }
 
 #[test]
-fn a_receiver_that_is_gone_or_plain_is_an_error() {
+fn missing_or_plain_receiver_is_error() {
     let (mut it, ann, bob) = pair();
     let carl = it.open('c', false);
     assert_eq!(it.send(ann, "where", "@z:1"), ["@a: root roomer:error dst=@a:1 src= \"gone\""]);
@@ -111,7 +111,7 @@ fn a_receiver_that_is_gone_or_plain_is_an_error() {
 }
 
 #[test]
-fn errors_are_in_the_order_of_the_requests_also_after_an_answer() {
+fn errors_keep_order_of_requests() {
     let (mut it, ann, bob) = pair();
     let carl = it.open('c', true);
     it.send(ann, "where", "@b:1");
@@ -126,7 +126,7 @@ fn errors_are_in_the_order_of_the_requests_also_after_an_answer() {
 }
 
 #[test]
-fn requests_of_an_asker_that_is_gone_cost_nothing() {
+fn requests_of_disconnected_client_are_released() {
     let (mut it, ann, bob) = pair();
     it.send(ann, "add", ":1");
     it.send(ann, "where", "@b:1");
@@ -178,7 +178,7 @@ fn requests_to_one_client_are_bounded() {
 }
 
 #[test]
-fn the_server_asks_a_client() {
+fn server_requests_client() {
     let (mut it, ann, bob) = pair();
     let carl = it.open('c', false);
     assert_eq!(it.request(carl, 0), ["unanswered 0: plain"]);
@@ -204,7 +204,7 @@ fn the_server_asks_a_client() {
 }
 
 #[test]
-fn rules_of_the_application_apply_to_requests_and_not_to_answers() {
+fn rules_apply_to_requests_but_not_answers() {
     let mut config = Config::default();
     (config.authorize_publish, config.authorize_direct) = (true, true);
     let mut it = Exchanges::new(config);
@@ -225,7 +225,7 @@ fn rules_of_the_application_apply_to_requests_and_not_to_answers() {
 }
 
 #[test]
-fn a_shared_room_is_needed_before_a_clients_protocol_is_revealed() {
+fn receiver_protocol_is_hidden_without_shared_room() {
     let mut config = Config::default();
     config.shared_room_only = true;
     let mut it = Exchanges::new(config);
@@ -244,7 +244,7 @@ fn a_shared_room_is_needed_before_a_clients_protocol_is_revealed() {
 }
 
 #[test]
-fn refused_packets_are_answered_sixteen_times_a_second() {
+fn refusal_errors_are_limited_to_16_per_second() {
     let (mut it, ann, _) = pair();
     let about = |room: &str, event: &str, code: &str| {
         [format!(
@@ -267,7 +267,7 @@ fn refused_packets_are_answered_sixteen_times_a_second() {
 }
 
 #[test]
-fn a_refused_join_is_explained_before_its_leave_ack() {
+fn refused_join_error_precedes_leave_ack() {
     let mut config = Config::default();
     config.max_rooms = 2;
     let mut it = Exchanges::new(config);
@@ -283,7 +283,7 @@ fn a_refused_join_is_explained_before_its_leave_ack() {
 }
 
 #[test]
-fn a_packet_above_the_rate_is_explained_before_the_close() {
+fn rate_error_precedes_close() {
     let mut config = Config::default();
     config.message_rate = Rate::new(1, 2);
     let mut it = Exchanges::new(config);
@@ -302,7 +302,7 @@ fn a_packet_above_the_rate_is_explained_before_the_close() {
 }
 
 #[test]
-fn requests_cross_nodes_and_only_the_receiver_answers() {
+fn only_receiver_on_other_node_can_answer() {
     let (mut it, ann, bob) = pair();
     it.peer();
     let carl = it.open('c', false);

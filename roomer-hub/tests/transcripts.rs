@@ -46,7 +46,7 @@ macro_rules! transcripts {
         })*
 
         #[test]
-        fn every_file_has_a_test() {
+        fn every_file_has_test() {
             let mut files: Vec<String> = fs::read_dir(folder())
                 .unwrap()
                 .map(|file| file.unwrap().path().file_stem().unwrap().display().to_string())
@@ -156,7 +156,7 @@ fn difference(expected: &str, actual: &str) -> String {
 }
 
 #[test]
-fn a_difference_marks_only_the_lines_that_differ() {
+fn diff_marks_only_differing_lines() {
     let (expected, actual) = ("open ann\n    a\n    b\n    c\n", "open ann\n    b\n    d\n    c\n");
     let lines = ["  open ann", "-     a", "      b", "+     d", "      c", ""];
     assert_eq!(difference(expected, actual), lines.join("\n"));

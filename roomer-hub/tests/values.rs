@@ -9,7 +9,7 @@ use roomer_proto::PacketRef;
 const ID: &str = "a1a1a1a1-a1a1-41a1-a1a1-a1a1a1a1a1a1";
 
 #[test]
-fn an_id_is_a_version_4_uuid_in_lower_case() {
+fn id_is_version_4_uuid_in_lower_case() {
     let id = ConnId::from_random_bytes([0xa1; 16]);
     assert_eq!((id.as_str(), id.to_string(), format!("{id:?}")), (ID, ID.into(), ID.into()));
     let all_ones = ConnId::from_random_bytes([0xff; 16]);
@@ -18,7 +18,7 @@ fn an_id_is_a_version_4_uuid_in_lower_case() {
 }
 
 #[test]
-fn an_id_is_read_only_in_its_wire_form() {
+fn id_is_parsed_only_in_wire_form() {
     assert_eq!(ConnId::parse(ID), Some(ConnId::from_random_bytes([0xa1; 16])));
     let plain = ID.replace('-', "");
     let others = [
@@ -37,7 +37,7 @@ fn an_id_is_read_only_in_its_wire_form() {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_docs() {
+fn defaults_match_docs() {
     let config = Config::default();
     assert!(config.members_only && !config.announce_rejoin && config.extended);
     assert_eq!((config.max_name, config.max_rooms), (4096, 1100));
@@ -51,7 +51,7 @@ fn the_defaults_are_those_of_the_docs() {
 }
 
 #[test]
-fn the_default_limits_are_exact() {
+fn default_limits_are_exact() {
     let mut hub = Hub::new(Config::default(), HashKey([1; 16]));
     let id = ConnId::parse(ID).unwrap();
     for _ in hub.handle(Duration::ZERO, Input::Open { id, extended: false }) {}
@@ -91,7 +91,7 @@ fn null_keys_find_nothing() {
 }
 
 #[test]
-fn register_reports_why_a_name_is_rejected() {
+fn register_reports_rejection_reason() {
     let mut hub = Hub::new(Config::default(), HashKey([1; 16]));
     assert_eq!(hub.register("chat").unwrap().index(), 0);
     assert_eq!(hub.register("chat"), Err(RegisterError::Duplicate("chat".into())));
@@ -101,12 +101,12 @@ fn register_reports_why_a_name_is_rejected() {
 }
 
 #[test]
-fn debug_output_hides_the_hash_key() {
+fn debug_output_hides_hash_key() {
     assert_eq!(format!("{:?}", HashKey(*b"a secret in here")), "HashKey(secret)");
 }
 
 #[test]
-fn the_tables_list_rooms_and_members() {
+fn tables_list_rooms_and_members() {
     let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
     assert_eq!(hub.tables().rooms().count(), 0);
     let mut open = |byte| {
@@ -131,7 +131,7 @@ fn the_tables_list_rooms_and_members() {
 }
 
 #[test]
-fn an_id_is_parsed_from_text_or_the_error_describes_its_form() {
+fn id_parse_error_describes_format() {
     let id: ConnId = ID.parse().unwrap();
     assert_eq!((id, id.as_ref() as &str), (ConnId::from_random_bytes([0xa1; 16]), ID));
     assert!(id == *ID && id == ID && id != "ann");
@@ -145,7 +145,7 @@ fn an_id_is_parsed_from_text_or_the_error_describes_its_form() {
 }
 
 #[test]
-fn the_hub_knows_which_clients_speak_the_extended_protocol() {
+fn hub_reports_protocol_of_clients() {
     let is_extended = |config, extended| {
         let mut hub = Hub::new(config, HashKey([1; 16]));
         let id = ConnId::from_random_bytes([1; 16]);

@@ -46,14 +46,14 @@ fn row(close: &Close) -> Value {
 }
 
 #[test]
-fn the_table_equals_the_json_file() {
+fn table_equals_json_file() {
     let json: Vec<Value> = serde_json::from_str(include_str!("../close-codes.json")).unwrap();
     let rust: Vec<Value> = TABLE.iter().map(row).collect();
     assert_eq!(rust, json);
 }
 
 #[test]
-fn only_faults_of_clients_and_closes_by_the_application_are_final() {
+fn only_client_faults_and_application_closes_are_final() {
     for close in TABLE.iter().filter(|close| close.is_final()) {
         let is_word = close.fault == Fault::Application && close.sender == Sender::Application;
         assert!(is_word || close.fault == Fault::Client, "{close:?}");
@@ -61,7 +61,7 @@ fn only_faults_of_clients_and_closes_by_the_application_are_final() {
 }
 
 #[test]
-fn each_row_can_be_found() {
+fn each_row_is_found() {
     for close in TABLE {
         for code in [close.code, close.last] {
             let reason = close.reason.unwrap_or("a reason that has no row of its own");
@@ -74,7 +74,7 @@ fn each_row_can_be_found() {
 }
 
 #[test]
-fn each_reason_of_the_server_fits_into_a_close_frame() {
+fn each_server_reason_fits_into_close_frame() {
     for close in TABLE.iter().filter(|close| close.sender == Sender::Server) {
         let (code, reason) = close.frame();
         assert!(reason.len() <= 123, "{reason}");

@@ -172,7 +172,7 @@ fn debug(item: &Item<'_>) -> String {
 }
 
 #[test]
-fn items_are_decoded_as_they_were_encoded() {
+fn items_round_trip() {
     let (mut body, mut expected) = (Vec::new(), Vec::new());
     with_each_item(|item| {
         let start = body.len();
@@ -190,7 +190,7 @@ fn items_are_decoded_as_they_were_encoded() {
 }
 
 #[test]
-fn unknown_items_are_skipped_and_bytes_after_an_item_are_an_error() {
+fn unknown_items_are_skipped_and_trailing_bytes_are_error() {
     let mut body = vec![99, 3, 1, 2, 3];
     Item::End.encode(&mut body);
     assert_eq!(Items::new(&body).collect::<Vec<_>>(), [Ok(Item::End)]);
@@ -210,7 +210,7 @@ fn unknown_items_are_skipped_and_bytes_after_an_item_are_an_error() {
 }
 
 #[test]
-fn items_of_tunnels_are_bounded_and_later_kinds_are_skipped() {
+fn tunnel_items_are_bounded_and_unknown_kinds_skipped() {
     let too_long = [7; TUNNEL_DATA + 1];
     let mut body = Vec::new();
     let data = TunnelItem::Data { number: 1, is_opener: true, bytes: &too_long };
@@ -242,7 +242,7 @@ fn items_of_tunnels_are_bounded_and_later_kinds_are_skipped() {
 }
 
 #[test]
-fn heads_are_decoded_as_they_were_encoded() {
+fn heads_round_trip() {
     let stream = |more| FrameKind::Stream { stream: 2, number: u64::MAX, more };
     for kind in [FrameKind::Control, stream(false), stream(true)] {
         let head = Head { cluster: 77, from: NodeId(5), kind };
@@ -263,7 +263,7 @@ fn heads_are_decoded_as_they_were_encoded() {
 }
 
 #[test]
-fn a_tag_is_the_start_of_the_ids_of_its_node() {
+fn tag_is_prefix_of_node_ids() {
     let node = NodeId(0x0123_4567_89ab_cdef);
     let id = node.tag().id([0xff; 16]);
     assert_eq!(id.as_str(), "01234567-ffff-4fff-bfff-ffffffffffff");
@@ -273,7 +273,7 @@ fn a_tag_is_the_start_of_the_ids_of_its_node() {
 }
 
 #[test]
-fn node_ids_have_one_text_each() {
+fn node_id_text_is_unique() {
     let node = NodeId(0xabc);
     assert_eq!(node.to_string().parse(), Ok(node));
     for text in ["", "abc", "0000000000000ABC", "+000000000000abc", "00000000000000abc"] {
@@ -282,7 +282,7 @@ fn node_ids_have_one_text_each() {
 }
 
 #[test]
-fn a_prefix_that_a_broker_would_interpret_is_refused() {
+fn prefix_with_broker_wildcards_is_refused() {
     let node = NodeId(1);
     for prefix in ["roomer", "roomer.main", "a-b_c.D9"] {
         let subjects = Subjects::new(prefix, node).expect(prefix);
@@ -298,7 +298,7 @@ fn a_prefix_that_a_broker_would_interpret_is_refused() {
 
 proptest! {
     #[test]
-    fn no_bytes_lead_to_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..30_u8) {
+    fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..30_u8) {
         let _ = Head::decode(&bytes);
         for item in Items::new(&bytes).flatten() {
             let _ = debug(&item);

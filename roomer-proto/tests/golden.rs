@@ -91,7 +91,7 @@ fn large_packets_match_by_length_and_digest() {
 }
 
 #[test]
-fn names_that_are_not_utf8_are_refused_by_field() {
+fn non_utf8_names_are_refused_by_field() {
     for entry in section("non_utf8", 6) {
         let name = text(&entry, "name");
         let guilty = name.split(':').next().and_then(field).unwrap();
@@ -104,7 +104,7 @@ fn names_that_are_not_utf8_are_refused_by_field() {
 }
 
 #[test]
-fn src_is_rewritten_as_the_original_does() {
+fn src_is_rewritten_like_original() {
     for entry in section("rewrite", 6) {
         let name = text(&entry, "name");
         let came = hex(&entry, "in_hex");
@@ -115,7 +115,7 @@ fn src_is_rewritten_as_the_original_does() {
 }
 
 #[test]
-fn invalid_packets_are_rejected_with_the_error_of_the_vectors() {
+fn invalid_packets_are_rejected_with_expected_error() {
     let mut named = 0;
     for entry in section("invalid", 53) {
         let (name, why) = (text(&entry, "name"), text(&entry, "why"));

@@ -18,7 +18,7 @@ fn packet(payload: &[u8]) -> PacketRef<'_> {
 }
 
 #[test]
-fn values_are_read_back_without_a_copy() {
+fn values_round_trip_without_copy() {
     let payload = json(&Move { who: "ann", to: (3, -4) }).unwrap();
     assert_eq!(payload, br#"{"who":"ann","to":[3,-4]}"#);
     let read: Move<'_> = packet(&payload).json().unwrap();
@@ -30,7 +30,7 @@ fn values_are_read_back_without_a_copy() {
 }
 
 #[test]
-fn an_error_names_the_fault() {
+fn error_names_fault() {
     let deep = "[".repeat(200) + &"]".repeat(200);
     for (payload, why) in [
         (&b""[..], "EOF"),
@@ -50,14 +50,14 @@ fn an_error_names_the_fault() {
 }
 
 #[test]
-fn values_that_json_cannot_represent_are_an_error() {
+fn values_without_json_form_are_error() {
     let map = BTreeMap::from([((1, 2), 3)]);
     let error = json(&map).unwrap_err().to_string();
     assert_eq!(error, "the value cannot be JSON: key must be a string");
 }
 
 #[test]
-fn info_is_made_of_values_and_read_back() {
+fn info_round_trips() {
     let info = Info::json(&Move { who: "ann", to: (3, -4) }).unwrap();
     assert_eq!(info.as_str(), r#"{"who":"ann","to":[3,-4]}"#);
     assert_eq!(info.parse::<Move<'_>>().unwrap(), Move { who: "ann", to: (3, -4) });

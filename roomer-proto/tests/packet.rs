@@ -73,7 +73,7 @@ fn assert_borrowed(packet: &PacketRef<'_>, message: &[u8]) {
 
 proptest! {
     #[test]
-    fn both_types_survive_the_round_trip(packet in packet()) {
+    fn both_types_round_trip(packet in packet()) {
         let borrowed = packet.borrowed();
         let bytes = borrowed.to_bytes();
         prop_assert_eq!(&bytes, &layout(&borrowed));
@@ -83,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn encode_appends(packet in packet(), before in vec(any::<u8>(), 0..40)) {
+    fn encode_appends_to_buffer(packet in packet(), before in vec(any::<u8>(), 0..40)) {
         let mut out = before.clone();
         packet.borrowed().encode(&mut out).unwrap();
         prop_assert_eq!(&out[..before.len()], &before);
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn a_packet_cut_at_any_byte_is_refused_by_field(packet in packet()) {
+    fn packet_truncated_at_any_byte_is_refused_by_field(packet in packet()) {
         let bytes = packet.borrowed().to_bytes();
         for cut in 0..bytes.len() {
             let expected = error_of_cut(&packet.borrowed(), cut);
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_after_the_payload_are_refused(packet in packet(), more in vec(any::<u8>(), 1..40)) {
+    fn trailing_bytes_are_refused(packet in packet(), more in vec(any::<u8>(), 1..40)) {
         let mut bytes = packet.borrowed().to_bytes().to_vec();
         let whole = bytes.len();
         bytes.extend(more);
@@ -112,13 +112,13 @@ proptest! {
     }
 
     #[test]
-    fn decoding_borrows(packet in packet()) {
+    fn decoding_borrows_from_input(packet in packet()) {
         let bytes = packet.borrowed().to_bytes();
         assert_borrowed(&PacketRef::decode(&bytes).unwrap(), &bytes);
     }
 
     #[test]
-    fn an_owned_packet_shares_the_message(packet in packet()) {
+    fn owned_packet_shares_message_buffer(packet in packet()) {
         let bytes = packet.borrowed().to_bytes();
         let within = bytes.as_ptr_range();
         let owned = Packet::decode(bytes.clone()).unwrap();
@@ -129,21 +129,21 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic_and_have_one_reading(bytes in vec(any::<u8>(), 0..400)) {
+    fn arbitrary_bytes_decode_deterministically(bytes in vec(any::<u8>(), 0..400)) {
         check_reading(&bytes);
     }
 
     // Random bytes rarely start with a valid length. With small values, decoding often reaches the
     // later fields.
     #[test]
-    fn nearly_packets_never_panic_and_have_one_reading(
+    fn near_valid_packets_decode_deterministically(
         bytes in vec(prop_oneof![8 => Just(0u8), 4 => 1..6u8, 1 => any::<u8>()], 0..60)
     ) {
         check_reading(&bytes);
     }
 
     #[test]
-    fn a_damaged_packet_never_panics_and_has_one_reading(
+    fn damaged_packet_decodes_deterministically(
         packet in packet(), at in any::<prop::sample::Index>(), byte in any::<u8>()
     ) {
         let mut bytes = packet.borrowed().to_bytes().to_vec();
@@ -167,7 +167,7 @@ fn check_reading(bytes: &[u8]) {
 /// An announced length is only compared; nothing is allocated for it. The error contains the length
 /// unchanged. Arithmetic that overflows would panic in debug builds.
 #[test]
-fn announced_lengths_above_the_rest_are_rejected_in_every_field() {
+fn lengths_beyond_input_are_rejected_in_every_field() {
     let claims = [0xFFFF_FFFF, 0xFFFF_FFFC, 0x8000_0000, 0x7FFF_FFFF, 1 << 24, 6];
     for (index, field) in FIELDS.into_iter().enumerate() {
         for claimed in claims {
@@ -182,7 +182,7 @@ fn announced_lengths_above_the_rest_are_rejected_in_every_field() {
 }
 
 #[test]
-fn the_first_error_in_wire_order_is_reported() {
+fn first_error_in_wire_order_is_reported() {
     // The room is not UTF-8, and the event is too long.
     let bytes = b"\0\0\0\x01\xff\0\0\0\x09e";
     let expected = DecodeError::NotUtf8 { field: Field::Room };
@@ -190,7 +190,7 @@ fn the_first_error_in_wire_order_is_reported() {
 }
 
 #[test]
-fn a_payload_need_not_be_utf8_but_every_name_must() {
+fn names_must_be_utf8_but_payload_need_not() {
     for (index, field) in FIELDS.into_iter().enumerate() {
         let mut bytes = vec![0; 4 * index];
         bytes.extend(b"\0\0\0\x02\xc3\x28");
@@ -203,7 +203,7 @@ fn a_payload_need_not_be_utf8_but_every_name_must() {
 }
 
 #[test]
-fn names_are_compared_byte_by_byte() {
+fn names_are_compared_bytewise() {
     let rooms = ["lobby", "Lobby", "lobby\0", " lobby", "\u{e9}", "e\u{301}", "\u{feff}lobby"];
     for (index, room) in rooms.into_iter().enumerate() {
         let bytes = PacketRef { room, ..PacketRef::default() }.to_bytes();
@@ -215,7 +215,7 @@ fn names_are_compared_byte_by_byte() {
 }
 
 #[test]
-fn errors_name_the_fault_and_the_field() {
+fn errors_name_fault_and_field() {
     let cut = PacketRef::decode(b"\0\0\0\0\0\0").unwrap_err();
     assert_eq!(cut.to_string(), "message ends inside the length of event: 2 of 4 bytes");
     assert_eq!(cut.close_code(), 1002);
@@ -228,7 +228,7 @@ fn errors_name_the_fault_and_the_field() {
 /// The zeros are never read, so they use address space but no memory.
 #[cfg(target_pointer_width = "64")]
 #[test]
-fn a_field_of_4_gib_is_rejected_and_leaves_the_output_unchanged() {
+fn field_of_4_gib_is_rejected_without_output() {
     let huge = vec![0; 1 << 32];
     let packet = PacketRef { payload: &huge, ..PacketRef::default() };
     let mut out = b"before".to_vec();
@@ -242,7 +242,7 @@ fn a_field_of_4_gib_is_rejected_and_leaves_the_output_unchanged() {
 }
 
 #[test]
-fn eight_events_belong_to_the_protocol_and_six_to_the_server() {
+fn eight_events_are_reserved_and_six_are_server_only() {
     let six = ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
     assert!(six.iter().all(|event| is_reserved(event) && is_built_in(event)));
     assert!(["join", "leave"].iter().all(|event| is_built_in(event) && !is_reserved(event)));
@@ -251,7 +251,7 @@ fn eight_events_belong_to_the_protocol_and_six_to_the_server() {
 }
 
 #[test]
-fn a_payload_is_text_when_it_is_utf8() {
+fn utf8_payload_is_text() {
     let cases: [(&[u8], Result<&str, usize>); 3] =
         [(b"", Ok("")), ("h\u{e4}llo".as_bytes(), Ok("h\u{e4}llo")), (b"ab\xff", Err(2))];
     for (payload, expected) in cases {

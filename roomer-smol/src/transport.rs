@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_woken_to_read_reads() {
+    fn readable_wake_leads_to_read() {
         let (socket, mut peer) = pair();
         for _ in 0..ROUNDS {
             let mut buffer = [0; 8];
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_woken_to_write_writes() {
+    fn writable_wake_leads_to_write() {
         let (socket, mut peer) = pair();
         let (piece, mut buffer) = (vec![0; 1 << 20], vec![0; 1 << 20]);
         for _ in 0..ROUNDS {

@@ -28,7 +28,7 @@ fn handlers() -> Builder {
 }
 
 #[test]
-fn a_handler_that_waits_for_a_thread_of_smol_is_named() {
+fn handler_waiting_for_smol_thread_is_reported() {
     for event in ["timer", "blocking"] {
         let scenario = || {
             let mut world = World::new(1, handlers());
@@ -47,7 +47,7 @@ fn a_handler_that_waits_for_a_thread_of_smol_is_named() {
 }
 
 #[test]
-fn a_handler_that_needs_no_thread_works() {
+fn handler_without_threads_works() {
     let mut world = World::new(2, handlers());
     let (ann, bob) = (world.connect(), world.connect());
     world.settle();

@@ -21,7 +21,7 @@ mod tests {
     use super::bind;
 
     #[test]
-    fn the_error_of_main_names_the_address() {
+    fn error_of_main_names_address() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = taken.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();

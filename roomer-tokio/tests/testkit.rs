@@ -115,7 +115,7 @@ async fn hooks_rules_and_handlers_use_tokio() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_is_tokio_s_time() {
+async fn world_uses_tokio_time() {
     let (mut world, ann, bob) = room(1).await;
     let start = Instant::now();
     ann.send("root", "timer", "ding");
@@ -158,7 +158,7 @@ async fn timers_fire_in_order() {
 }
 
 #[tokio::test]
-async fn a_clock_that_runs_is_paused() {
+async fn running_clock_is_paused() {
     sleep(Duration::from_micros(300)).await; // the clock is between two ticks of tokio's
     let (mut world, ann, bob) = room(3).await;
     for round in 1..=3 {
@@ -173,7 +173,7 @@ async fn a_clock_that_runs_is_paused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_handler_may_wait_for_another() {
+async fn handler_may_wait_for_another_handler() {
     let told = Arc::new(Notify::new());
     let tell = told.clone();
     let builder = Server::builder()
@@ -202,7 +202,7 @@ async fn one_handler_may_wait_for_another() {
 
 /// Database drivers often use their own thread.
 #[tokio::test(start_paused = true)]
-async fn the_world_waits_for_a_thread_of_the_application() {
+async fn world_waits_for_application_thread() {
     let (queries, asked) = std::sync::mpsc::channel::<(String, oneshot::Sender<String>)>();
     let database = thread::spawn(move || {
         for (query, answer) in asked {
@@ -237,7 +237,7 @@ async fn the_world_waits_for_a_thread_of_the_application() {
 
 /// An application task that runs concurrently with its handlers.
 #[tokio::test(start_paused = true)]
-async fn a_background_task_ticks_in_virtual_time() {
+async fn background_task_ticks_in_virtual_time() {
     let mut world = TokioWorld::new(5, Server::builder());
     let (ann, server) = (world.connect(), world.server().clone());
     world.settle().await;
@@ -256,7 +256,7 @@ async fn a_background_task_ticks_in_virtual_time() {
 /// tokio limits the work that a task does per poll, and a world with many connections is a single
 /// task.
 #[tokio::test(start_paused = true)]
-async fn many_connections_are_not_starved_by_tokio_s_budget() {
+async fn coop_budget_does_not_starve_connections() {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let builder = Server::builder().on_async("ask", move |conn, _| {
         let sender = sender.clone();
@@ -292,7 +292,7 @@ fn on_tokio(scenario: impl Future<Output = ()>) {
 }
 
 #[test]
-fn a_panic_fails_the_test_with_its_message_and_the_seed() {
+fn panic_fails_test_with_message_and_seed() {
     let message = panic_message(|| {
         on_tokio(async {
             let builder = Server::builder().on_async("sink", |_, _| async {
@@ -318,7 +318,7 @@ fn a_panic_fails_the_test_with_its_message_and_the_seed() {
 }
 
 #[test]
-fn a_handler_that_never_ends_is_named() {
+fn endless_handler_is_reported() {
     let message = panic_message(|| {
         on_tokio(async {
             let builder = Server::builder();
@@ -332,7 +332,7 @@ fn a_handler_that_never_ends_is_named() {
 }
 
 #[test]
-fn a_condition_that_never_holds_names_the_pending_calls() {
+fn unmet_condition_reports_pending_calls() {
     let message = panic_message(|| {
         on_tokio(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -353,7 +353,7 @@ fn a_condition_that_never_holds_names_the_pending_calls() {
 }
 
 #[test]
-fn a_world_without_tokio_reports_it() {
+fn world_without_tokio_is_error() {
     for event in ["blocking", "socket", "timer", "spawned"] {
         let message = panic_message(|| {
             let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
@@ -368,7 +368,7 @@ fn a_world_without_tokio_reports_it() {
 
 /// In a plain world within a runtime's task, tokio runs no tasks while the world settles.
 #[test]
-fn a_plain_world_in_a_runtime_ends_and_names_the_pending_calls() {
+fn plain_world_in_runtime_reports_pending_calls() {
     let message = panic_message(|| {
         on_tokio(async {
             let builder = Server::builder().on_async("ask", |conn, _| async move {
@@ -389,7 +389,7 @@ fn a_plain_world_in_a_runtime_ends_and_names_the_pending_calls() {
 }
 
 #[test]
-fn a_tokio_world_needs_a_runtime_of_one_thread() {
+fn tokio_world_requires_current_thread_runtime() {
     let nowhere = || drop(TokioWorld::new(1, Server::builder()));
     let panic = catch_unwind(nowhere).unwrap_err();
     let message = *panic.downcast::<&str>().unwrap();

@@ -45,16 +45,16 @@ fn nats() -> Nats {
 }
 
 #[test]
-fn every_loss_over_nats_is_shown_and_all_nodes_agree_in_the_end() {
-    every_loss_is_shown_and_all_nodes_agree_in_the_end(nats());
+fn nats_losses_are_visible_and_nodes_converge() {
+    losses_are_visible_and_nodes_converge(nats());
 }
 
 #[test]
-fn every_loss_over_redis_is_shown_and_all_nodes_agree_in_the_end() {
-    every_loss_is_shown_and_all_nodes_agree_in_the_end(Redis::start(&[]));
+fn redis_losses_are_visible_and_nodes_converge() {
+    losses_are_visible_and_nodes_converge(Redis::start(&[]));
 }
 
-fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
+fn losses_are_visible_and_nodes_converge(mut broker: impl Broker) {
     let mut nodes: Vec<Process> = ["tokio", "smol", "tokio"]
         .into_iter()
         .map(|runtime| Process::start(runtime, &broker.address("")))
@@ -136,7 +136,7 @@ fn on_all(test: fn(&dyn Broker, [&'static str; 2])) {
 }
 
 #[test]
-fn members_of_a_node_that_stands_still_leave_once_and_return_once() {
+fn members_of_paused_node_leave_and_return_once() {
     on_all(|broker, [one, other]| {
         let start = |runtime| Process::start(runtime, &broker.address(""));
         let (first, second) = (start(one), start(other));
@@ -181,7 +181,7 @@ fn members_of_a_node_that_stands_still_leave_once_and_return_once() {
 }
 
 #[test]
-fn members_of_a_killed_node_leave_once() {
+fn members_of_killed_node_leave_once() {
     on_all(|broker, [one, other]| {
         let start = |runtime| Process::start(runtime, &broker.address(""));
         let (first, mut second) = (start(one), start(other));

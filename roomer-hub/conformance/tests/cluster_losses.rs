@@ -140,7 +140,7 @@ fn quiet_root(builder: Builder) -> Builder {
 }
 
 #[test]
-fn a_loss_closes_the_members_of_its_rooms_and_hooks_are_called() {
+fn loss_policy_close_closes_members_and_calls_hooks() {
     let broker = Broker::default();
     let (gaps, peers) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
     let one = start(&broker, "one", Loss::Close, quiet_root);
@@ -190,7 +190,7 @@ fn a_loss_closes_the_members_of_its_rooms_and_hooks_are_called() {
 }
 
 #[test]
-fn a_loss_that_is_only_counted_shows_to_no_client() {
+fn counted_loss_is_invisible_to_clients() {
     let broker = Broker::default();
     let nodes = ["one", "two"].map(|name| start(&broker, name, Loss::Count, quiet_root));
     let nodes = [&nodes[0], &nodes[1]];

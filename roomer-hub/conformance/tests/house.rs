@@ -46,7 +46,7 @@ fn no_source_file_has_more_than_400_lines() {
 }
 
 #[test]
-fn prose_and_names_contain_no_discouraged_phrase() {
+fn prose_contains_no_discouraged_phrase() {
     let mut found = Vec::new();
     for path in files(&["rs", "js", "mjs", "ts", "toml", "md", "txt"]) {
         if path.ends_with("tests/house.rs") {
@@ -91,7 +91,7 @@ fn examples_subscribe_once_before_their_loop() {
 }
 
 #[test]
-fn prose_is_comments_names_of_functions_and_titles_of_tests() {
+fn prose_covers_comments_function_names_and_test_titles() {
     assert_eq!(prose("a.rs", r#"    send("nobody"); // A guest."#), " A guest.");
     assert_eq!(prose("a.rs", "pub async fn a_guest_joins() {"), "a guest joins");
     assert_eq!(prose("a.rs", "struct NoGuest;"), "");
@@ -111,7 +111,7 @@ fn discouraged_phrases_are_found_as_whole_words() {
 }
 
 #[test]
-fn modules_with_a_folder_are_its_mod_rs() {
+fn modules_with_folders_use_mod_rs() {
     let sources = files(&["rs"]);
     let mut beside = Vec::new();
     for path in &sources {
@@ -129,7 +129,7 @@ fn modules_with_a_folder_are_its_mod_rs() {
 }
 
 #[test]
-fn modules_do_not_import_each_other_in_a_circle() {
+fn module_imports_have_no_cycles() {
     for folder in ["roomer-proto/src", "roomer-hub/src", "roomer-tokio/src", "roomer-smol/src"] {
         let read = |file: &str| fs::read_to_string(root().join(folder).join(file)).ok();
         let circles = Imports::of(&read).circles();
@@ -138,7 +138,7 @@ fn modules_do_not_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn the_map_of_folders_is_the_tree() {
+fn folder_map_matches_tree() {
     let page = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
     let (_, map) = page.split_once("\n## Layout\n").unwrap();
     let (map, _) = map.split_once("\n## ").unwrap();
@@ -163,7 +163,7 @@ fn the_map_of_folders_is_the_tree() {
 
 /// Checks that the command line of each program is tested: errors in one line, help, and version.
 #[test]
-fn each_program_is_in_a_table_of_tested_programs() {
+fn each_program_has_command_line_tests() {
     const TESTS: [&str; 5] = [
         "roomer-tokio/examples/tests/programs.rs",
         "roomer-tokio/examples/application/tests/programs.rs",
@@ -226,7 +226,7 @@ fn programs() -> BTreeSet<String> {
 }
 
 #[test]
-fn each_published_package_has_the_license_and_a_readme() {
+fn published_packages_have_license_and_readme() {
     let license = fs::read_to_string(root().join("LICENSE")).unwrap();
     let folders = [
         "roomer-proto",

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 #[test]
-fn the_rust_client_passes_the_kit() {
+fn rust_client_passes_kit() {
     let kit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../roomer-proto/kit/run.mjs");
     let mut command = Command::new("node");
     command.args([kit, "--jobs", "4", env!("CARGO_BIN_EXE_kit_client")]);

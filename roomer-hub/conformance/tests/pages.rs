@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use roomer_proto::close::{self, Close, Wait};
 
 #[test]
-fn the_threats_name_tests_and_options_that_there_are() {
+fn threats_name_existing_tests_and_options() {
     let page = read("THREATS.md");
     let rows: Vec<Vec<&str>> = page.lines().filter_map(row).collect();
     assert!(rows.len() > 40, "{} threats", rows.len());
@@ -24,7 +24,7 @@ fn the_threats_name_tests_and_options_that_there_are() {
 }
 
 #[test]
-fn the_contract_names_a_test_for_each_promise() {
+fn contract_names_test_for_each_promise() {
     let page = read("guide/contract.md");
     let promises =
         page.split("\n## ").filter(|part| part.starts_with(|c: char| c.is_ascii_digit()));
@@ -41,7 +41,7 @@ fn the_contract_names_a_test_for_each_promise() {
 }
 
 #[test]
-fn the_contract_has_the_table_of_close_codes() {
+fn contract_has_close_code_table() {
     let page = read("guide/contract.md");
     let (_, section) = page.split_once("\n## How connections end\n").unwrap();
     let rows = section.lines().skip_while(|line| !line.starts_with("|---"));
@@ -70,7 +70,7 @@ fn close_row(close: &Close) -> String {
 /// Checks that the table contains every close code and reason that the server uses. Of one that is
 /// missing, client authors could not tell whether to reconnect.
 #[test]
-fn the_server_closes_for_nothing_that_is_not_in_the_table() {
+fn server_uses_only_close_codes_in_table() {
     // These files forward codes that the application has chosen.
     let pass =
         ["conn.rs", "control.rs", "hub.rs", "input.rs", "journal.rs", "remote.rs", "user.rs"];
@@ -108,7 +108,7 @@ fn the_server_closes_for_nothing_that_is_not_in_the_table() {
 }
 
 #[test]
-fn each_direct_dependency_is_justified_and_no_other() {
+fn dependency_table_matches_manifests() {
     let page = read("../CONTRIBUTING.md");
     let (_, page) = page.split_once("\n## Dependencies").unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| `")).filter_map(row);
@@ -165,7 +165,7 @@ fn all_versions_are_equal() {
 }
 
 #[test]
-fn pages_link_to_pages_and_headings_that_there_are() {
+fn page_links_resolve() {
     let pages = [
         "../README.md",
         "../BENCHMARKS.md",
@@ -217,7 +217,7 @@ fn anchor(line: &str) -> Option<String> {
 }
 
 #[test]
-fn the_page_of_missing_features_has_whole_tables_and_a_date() {
+fn comparison_page_has_complete_tables_and_date() {
     let page = read("engine/guide/scope.md");
     assert!(page.contains("Written on 20"), "no date");
     let (missing, compared) = page.split_once("\n## Comparison with other frameworks").unwrap();
@@ -237,7 +237,7 @@ fn the_page_of_missing_features_has_whole_tables_and_a_date() {
 /// An application depends on an adapter. Examples must therefore import items from an adapter, not
 /// from the engine, and only items that both adapters export.
 #[test]
-fn examples_import_from_the_crate_that_one_uses() {
+fn examples_import_from_adapter_crate() {
     let mut imports = 0;
     let files = sources(&at("engine/src")).into_iter().chain(sources(&at("testkit/src")));
     for file in files.chain([at("../roomer-proto/src/id.rs"), at("guide/contract.md")]) {
@@ -263,7 +263,7 @@ fn examples_import_from_the_crate_that_one_uses() {
 
 /// Checks the servers in examples that readers may copy.
 #[test]
-fn servers_on_pages_end_by_a_signal_and_name_what_fails() {
+fn page_servers_handle_signals_and_name_errors() {
     for page in PAGES_WITH_SERVERS {
         for line in read(page).lines() {
             let serves_for_ever = line.contains(" serve(") || line.contains("`serve(");

@@ -62,7 +62,7 @@ impl Adapter {
 }
 
 #[test]
-fn an_independent_client_is_served() {
+fn independent_client_is_served() {
     let adapter = Adapter::start(Server::builder().build().unwrap());
     smol::block_on(async {
         let stream = TcpStream::connect(adapter.addr).await.unwrap();
@@ -74,7 +74,7 @@ fn an_independent_client_is_served() {
 }
 
 #[test]
-fn clients_on_smol_pass_all_cases() {
+fn smol_clients_pass_all_cases() {
     use roomer_smol::client::Smol;
 
     smol::block_on(client::within::<Smol>(TIMEOUT * client::CASES, async {
@@ -90,8 +90,8 @@ fn clients_on_smol_pass_all_cases() {
 }
 
 #[test]
-fn a_failing_listener_is_traced_and_retried() {
-    sockets::traces::a_failing_listener_is_traced_and_retried(|server| {
+fn failing_listener_is_traced_and_retried() {
+    sockets::traces::failing_listener_is_traced_and_retried(|server| {
         let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();
         Adapter::serve(listener, server)

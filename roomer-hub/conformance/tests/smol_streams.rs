@@ -67,7 +67,7 @@ impl Harness for Adapter {
 }
 
 #[test]
-fn a_narrow_pipe_is_served() {
+fn tiny_pipe_is_served() {
     let server = Server::builder().build().unwrap();
     smol::block_on(async {
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -97,7 +97,7 @@ fn let_in(server: &Server) -> Upgrade {
 }
 
 #[test]
-fn a_connection_upgraded_by_a_framework_is_served() {
+fn connection_upgraded_by_framework_is_served() {
     let server = Server::builder().build().unwrap();
     let upgrade = let_in(&server);
     smol::block_on(async {
@@ -114,7 +114,7 @@ fn a_connection_upgraded_by_a_framework_is_served() {
 /// A shutdown may begin after the framework has sent the response, and before the connection is
 /// passed to the server.
 #[test]
-fn a_client_upgraded_during_a_shutdown_is_notified() {
+fn client_upgraded_during_shutdown_is_notified() {
     let server = Server::builder().build().unwrap();
     let upgrade = let_in(&server);
     server.shutdown();
@@ -129,7 +129,7 @@ fn a_client_upgraded_during_a_shutdown_is_notified() {
 }
 
 #[test]
-fn a_listener_without_addresses_rejects_options_that_need_them() {
+fn listener_without_addresses_rejects_address_options() {
     use roomer_smol::{Builder, serve_until};
 
     let path = format!("{}/smol-addressless.sock", env!("CARGO_TARGET_TMPDIR"));
@@ -158,7 +158,7 @@ fn a_listener_without_addresses_rejects_options_that_need_them() {
 }
 
 #[test]
-fn a_stream_without_an_address_is_rejected_if_a_limit_needs_one() {
+fn stream_without_address_is_rejected_if_limit_needs_one() {
     for is_chosen in [false, true] {
         let builder = Server::builder();
         let server = match is_chosen {

@@ -48,12 +48,12 @@ impl Adapter {
 }
 
 #[test]
-fn a_client_connects_over_tls() {
+fn client_connects_over_tls() {
     cases::client_over_tls::<roomer_smol::client::Smol>(smol::block_on);
 }
 
 #[test]
-fn the_example_runs() {
+fn example_runs() {
     cases::try_files(env!("CARGO_TARGET_TMPDIR"), |cert, key| {
         let (cert, key) = (cert.to_owned(), key.to_owned());
         Adapter::run(async move |listener, stop: Receiver<()>| {
@@ -63,7 +63,7 @@ fn the_example_runs() {
 }
 
 #[test]
-fn the_proxy_protocol_before_tls_is_rejected_with_a_reason() {
+fn proxy_protocol_before_tls_is_rejected() {
     let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
     let key = made.signing_key.serialize_der().try_into().unwrap();
     let config = ServerConfig::builder()

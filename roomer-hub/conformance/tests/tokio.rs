@@ -58,7 +58,7 @@ fn runtime() -> Runtime {
 }
 
 #[test]
-fn an_independent_client_is_served() {
+fn independent_client_is_served() {
     let adapter = Adapter::start(Server::builder().build().unwrap());
     runtime().block_on(async {
         let stream = TcpStream::connect(adapter.addr).await.unwrap();
@@ -70,7 +70,7 @@ fn an_independent_client_is_served() {
 }
 
 #[test]
-fn clients_on_tokio_pass_all_cases() {
+fn tokio_clients_pass_all_cases() {
     use roomer_tokio::client::Tokio;
 
     runtime().block_on(client::within::<Tokio>(TIMEOUT * client::CASES, async {
@@ -87,8 +87,8 @@ fn clients_on_tokio_pass_all_cases() {
 }
 
 #[test]
-fn a_failing_listener_is_traced_and_retried() {
-    sockets::traces::a_failing_listener_is_traced_and_retried(|server| {
+fn failing_listener_is_traced_and_retried() {
+    sockets::traces::failing_listener_is_traced_and_retried(|server| {
         let runtime = runtime();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();

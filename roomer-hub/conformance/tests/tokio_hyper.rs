@@ -16,7 +16,7 @@ use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire;
 
 #[test]
-fn a_connection_s_address_may_be_known_to_its_service() {
+fn hyper_service_can_supply_address() {
     let server = Server::builder().max_connections_per_address(1).build().unwrap();
     let runtime = runtime();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -57,7 +57,7 @@ where
 }
 
 #[test]
-fn a_server_is_served_by_hyper_without_a_framework() {
+fn server_is_served_by_hyper_without_framework() {
     for is_auto in [false, true] {
         let server = Server::builder().build().unwrap();
         let runtime = runtime();
@@ -81,7 +81,7 @@ fn a_server_is_served_by_hyper_without_a_framework() {
 }
 
 #[test]
-fn other_sockets_than_tcp_are_served_too() {
+fn non_tcp_sockets_are_served() {
     for is_auto in [false, true] {
         let server = Server::builder().build().unwrap();
         let path = format!("{}/mounted-{is_auto}.sock", env!("CARGO_TARGET_TMPDIR"));

@@ -53,7 +53,7 @@ impl TestServer {
 }
 
 #[test]
-fn a_map_that_middleware_leaves_in_a_request_does_not_count_as_claims() {
+fn plain_map_in_extensions_is_not_claims() {
     let test = TestServer::start(
         |builder| builder.on("who", |conn, _| conn.send("you", format!("{:?}", conn.claims()))),
         |request| {
@@ -94,7 +94,7 @@ fn extensions_set_by_middleware_are_found_by_type() {
 }
 
 #[test]
-fn the_hook_s_claims_replace_those_of_middleware() {
+fn hook_claims_replace_middleware_claims() {
     let test = TestServer::start(
         |builder| {
             builder

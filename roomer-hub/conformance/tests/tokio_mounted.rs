@@ -65,7 +65,7 @@ impl TestServer {
 }
 
 #[test]
-fn members_of_a_room_receive_each_other_s_messages() {
+fn members_of_mounted_server_receive_messages() {
     let test = TestServer::start(|builder| builder);
     let mut ann = test.client();
     let mut bob = test.client();
@@ -83,7 +83,7 @@ fn members_of_a_room_receive_each_other_s_messages() {
 }
 
 #[test]
-fn other_routes_are_the_frameworks() {
+fn other_routes_are_left_to_framework() {
     let test =
         TestServer::start(|builder| builder.path("/elsewhere").page("/page", "text/plain", "page"));
     let plain = |target| HttpRequest::plain(test.addr).target(target).add("Connection", "close");
@@ -96,7 +96,7 @@ fn other_routes_are_the_frameworks() {
 }
 
 #[test]
-fn requests_that_are_not_handshakes_are_rejected() {
+fn non_handshake_requests_are_rejected() {
     let test = TestServer::start(|builder| {
         builder.authorize(|request| match request.header("x-token") {
             Some("wrong") => Err(Rejection::unauthorized("a token, please")),
@@ -119,7 +119,7 @@ fn requests_that_are_not_handshakes_are_rejected() {
 }
 
 #[test]
-fn frames_right_after_the_request_are_handled_in_order() {
+fn frames_sent_with_request_are_handled_in_order() {
     let test = TestServer::start(|builder| builder);
     let mut bytes = HttpRequest::upgrade(test.addr).bytes();
     bytes.extend(wire::to_room("early", "join", b""));
@@ -134,7 +134,7 @@ fn frames_right_after_the_request_are_handled_in_order() {
 }
 
 #[test]
-fn middleware_and_the_hook_may_both_identify_the_user() {
+fn middleware_and_hook_may_both_identify_user() {
     let test = TestServer::start(|builder| {
         builder
             .trust_proxy("127.0.0.1")
@@ -169,7 +169,7 @@ fn middleware_and_the_hook_may_both_identify_the_user() {
 }
 
 #[test]
-fn middleware_may_identify_the_user_without_a_hook() {
+fn middleware_may_identify_user_without_hook() {
     let test = TestServer::start(|builder| {
         builder.on("who", |conn, message| {
             let claims = format!("{:?}", conn.claims());
@@ -188,7 +188,7 @@ fn middleware_may_identify_the_user_without_a_hook() {
 }
 
 #[test]
-fn timers_run_whenever_there_is_a_connection() {
+fn timers_run_while_connections_exist() {
     let period = Duration::from_millis(50);
     let test = TestServer::start(|builder| builder.ping_interval(period).pong_timeout(TIMEOUT));
     for _ in 0..3 {
@@ -202,7 +202,7 @@ fn timers_run_whenever_there_is_a_connection() {
 }
 
 #[test]
-fn a_silent_client_is_closed() {
+fn silent_client_is_closed() {
     let ms = Duration::from_millis;
     let test = TestServer::start(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(400)));
     let mut silent = test.client();
@@ -216,7 +216,7 @@ fn a_silent_client_is_closed() {
 }
 
 #[test]
-fn a_shutdown_closes_all_connections_and_accepts_none() {
+fn shutdown_closes_all_and_accepts_none() {
     let test = TestServer::start(|builder| builder);
     let mut client = test.client();
     test.server.shutdown();
@@ -228,7 +228,7 @@ fn a_shutdown_closes_all_connections_and_accepts_none() {
 }
 
 #[test]
-fn a_drain_closes_one_by_one_with_only_the_connections_running_timers() {
+fn drain_works_with_timers_run_by_connections() {
     let test = TestServer::start(|builder| builder.drain(TIMEOUT * 2, 20).max_connections(3));
     let clients = [(); 3].map(|()| test.client());
     assert_eq!(HttpRequest::upgrade(test.addr).head(test.addr).status, 503, "it is full");
@@ -245,7 +245,7 @@ fn a_drain_closes_one_by_one_with_only_the_connections_running_timers() {
 }
 
 #[test]
-fn a_hook_may_take_its_time_but_not_for_ever() {
+fn slow_hook_is_bounded_by_timeout() {
     let test = TestServer::start(|builder| {
         // A busy machine may need a while, even for hooks that return immediately.
         let builder = builder.handshake_timeout(Duration::from_secs(3));
@@ -289,7 +289,7 @@ fn plain_app(
 }
 
 #[test]
-fn axum_s_connect_info_is_found_without_middleware() {
+fn axum_connect_info_is_found_without_middleware() {
     let serve = |runtime: &Runtime, listener, app: Router| {
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
         runtime.spawn(async { axum::serve(listener, app).await });
@@ -310,7 +310,7 @@ fn axum_s_connect_info_is_found_without_middleware() {
 }
 
 #[test]
-fn without_addresses_options_that_need_them_are_rejected_with_a_reason() {
+fn address_options_are_rejected_without_addresses() {
     let serve = |runtime: &Runtime, listener, app| {
         runtime.spawn(async { axum::serve(listener, app).await });
     };
@@ -338,7 +338,7 @@ fn without_addresses_options_that_need_them_are_rejected_with_a_reason() {
 }
 
 #[test]
-fn options_that_cannot_apply_are_named() {
+fn inapplicable_options_are_named() {
     let (_, _, warnings) = plain_app(
         |builder| {
             let builder = builder.path("/chat").page("/", "text/plain", "").health("/l", "/r");

@@ -98,7 +98,7 @@ async fn through_a_pipe(server: &Server, size: usize) {
 }
 
 #[test]
-fn a_pipe_of_a_few_bytes_is_served() {
+fn tiny_pipe_is_served() {
     let server = Server::builder().build().unwrap();
     runtime().block_on(async {
         for size in [16, 300, 4096] {
@@ -110,7 +110,7 @@ fn a_pipe_of_a_few_bytes_is_served() {
 }
 
 #[test]
-fn a_server_outlives_the_runtime_that_kept_its_time() {
+fn server_survives_drop_of_runtime_with_timers() {
     let server = Server::builder().build().unwrap();
     for _ in 0..3 {
         let runtime = runtime();
@@ -125,7 +125,7 @@ fn a_server_outlives_the_runtime_that_kept_its_time() {
 }
 
 #[test]
-fn a_connection_upgraded_by_a_framework_is_served() {
+fn connection_upgraded_by_framework_is_served() {
     let server = Server::builder().build().unwrap();
     let request = Request::get("/")
         .header("Connection", "Upgrade")
@@ -144,7 +144,7 @@ fn a_connection_upgraded_by_a_framework_is_served() {
 }
 
 #[test]
-fn a_listener_without_addresses_rejects_options_that_need_them() {
+fn listener_without_addresses_rejects_address_options() {
     use roomer_tokio::{Builder, serve_until};
 
     let path = format!("{}/tokio-addressless.sock", env!("CARGO_TARGET_TMPDIR"));
@@ -173,7 +173,7 @@ fn a_listener_without_addresses_rejects_options_that_need_them() {
 }
 
 #[test]
-fn a_stream_without_an_address_is_rejected_if_a_limit_needs_one() {
+fn stream_without_address_is_rejected_if_limit_needs_one() {
     for is_chosen in [false, true] {
         let builder = Server::builder();
         let server = match is_chosen {

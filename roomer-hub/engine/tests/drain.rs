@@ -42,7 +42,7 @@ fn count(drained: Option<DrainReport>) -> Option<(usize, usize)> {
 }
 
 #[test]
-fn a_drain_closes_connections_at_its_rate_in_order_of_their_slots() {
+fn drain_closes_at_its_rate_in_slot_order() {
     let (mut world, clients) = world(Server::builder().drain(ms(60_000), 2), 4);
     world.advance(ms(10_000));
     let (_, result) = drain(&mut world);
@@ -59,7 +59,7 @@ fn a_drain_closes_connections_at_its_rate_in_order_of_their_slots() {
 }
 
 #[test]
-fn a_drain_without_a_rate_limit_closes_all_at_once() {
+fn drain_without_rate_closes_all_immediately() {
     let builder = Server::builder().presence("root", Presence::Off);
     let (mut world, clients) = world(builder, 300);
     let (_, result) = drain(&mut world);
@@ -69,7 +69,7 @@ fn a_drain_without_a_rate_limit_closes_all_at_once() {
 }
 
 #[test]
-fn connections_left_at_the_deadline_are_aborted() {
+fn remaining_connections_are_aborted_at_deadline() {
     let builder = Server::builder().drain(ms(2_000), 1).close_timeout(ms(60_000));
     let (mut world, clients) = world(builder, 5);
     clients[0].stall(0);
@@ -85,7 +85,7 @@ fn connections_left_at_the_deadline_are_aborted() {
 }
 
 #[test]
-fn a_drain_rejects_new_connections_and_keeps_serving_open_ones() {
+fn drain_rejects_new_and_serves_open_connections() {
     let (mut world, clients) = world(Server::builder().drain(ms(60_000), 1), 3);
     let (_, result) = drain(&mut world);
     world.settle();
@@ -104,7 +104,7 @@ fn a_drain_rejects_new_connections_and_keeps_serving_open_ones() {
 }
 
 #[test]
-fn clients_that_leave_count_as_closed_and_the_drain_ends_with_the_last() {
+fn drain_counts_leaving_clients_and_ends_with_last() {
     let (mut world, clients) = world(Server::builder().drain(ms(60_000), 1), 3);
     // A connection in its handshake is not counted.
     world.connect_raw(b"GET /ws".to_vec());
@@ -117,7 +117,7 @@ fn clients_that_leave_count_as_closed_and_the_drain_ends_with_the_last() {
 }
 
 #[test]
-fn a_dropped_drain_is_continued_by_the_next_one() {
+fn dropped_drain_is_continued_by_next_call() {
     let (mut world, clients) = world(Server::builder().drain(ms(10_000), 1), 4);
     let (task, result) = drain(&mut world);
     world.advance(ms(1_500));
@@ -135,7 +135,7 @@ fn a_dropped_drain_is_continued_by_the_next_one() {
 }
 
 #[test]
-fn two_calls_of_drain_share_one_drain() {
+fn concurrent_drains_are_shared() {
     let (mut world, clients) = world(Server::builder().drain(ms(60_000), 1), 3);
     let (_, one) = drain(&mut world);
     world.advance(ms(500));
@@ -147,7 +147,7 @@ fn two_calls_of_drain_share_one_drain() {
 }
 
 #[test]
-fn a_shutdown_ends_a_drain() {
+fn shutdown_ends_drain() {
     let (mut world, clients) = world(Server::builder().drain(ms(60_000), 1), 3);
     let (_, result) = drain(&mut world);
     world.settle();
@@ -157,7 +157,7 @@ fn a_shutdown_ends_a_drain() {
 }
 
 #[test]
-fn a_drain_ends_under_any_faults() {
+fn drain_ends_under_any_faults() {
     run(0..60, |seed| {
         let builder = Server::builder().drain(ms(3_000), 3).max_handshakes(4).max_connections(8);
         let mut world = World::with_faults(seed, Faults::harsh().subset(seed), builder);

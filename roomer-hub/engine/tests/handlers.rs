@@ -65,7 +65,7 @@ async fn slow(_: Conn, message: OwnedMessage) -> HandlerResult {
 }
 
 #[test]
-fn synchronous_handlers_return_nothing_or_a_result() {
+fn sync_handlers_return_unit_or_result() {
     let count = Arc::new(AtomicUsize::new(0));
     let builder = Server::builder()
         .on("nothing", |_, _| {})
@@ -120,7 +120,7 @@ fn synchronous_handlers_return_nothing_or_a_result() {
 }
 
 #[test]
-fn async_handlers_return_nothing_or_a_result_and_use_their_captures() {
+fn async_handlers_return_unit_or_result() {
     let pool = Pool::default();
     let (one, two, three) = (pool.clone(), pool.clone(), pool.clone());
     let builder = Server::builder()
@@ -180,7 +180,7 @@ fn async_handlers_return_nothing_or_a_result_and_use_their_captures() {
 }
 
 #[test]
-fn handlers_return_errors_of_the_type_set_in_the_builder() {
+fn handler_errors_use_builder_error_type() {
     async fn save(_: Conn, message: OwnedMessage) -> anyhow::Result<()> {
         store(message.text()?).await
     }
@@ -237,7 +237,7 @@ macro_rules! body {
 }
 
 #[test]
-fn the_same_body_runs_synchronously_and_asynchronously() {
+fn same_body_works_sync_and_async() {
     let builder = Server::builder()
         .on("quick", |conn, message| body!(conn, message))
         .on_async("slow", async |conn, message| body!(conn, message));
@@ -258,7 +258,7 @@ fn the_same_body_runs_synchronously_and_asynchronously() {
 }
 
 #[test]
-fn a_reply_is_sent_in_the_room_of_the_message_by_the_server() {
+fn reply_uses_room_of_message() {
     let builder = Server::builder().on("ask", |conn, message| {
         conn.send_to_room(message.room, "asked", "");
         conn.reply(message, "answer", "42");
@@ -311,7 +311,7 @@ fn payloads_may_be_text_bytes_or_buffers() {
 }
 
 #[test]
-fn handles_of_the_same_connection_are_equal() {
+fn handles_of_same_connection_are_equal() {
     let mut world = World::new(1, Server::builder());
     let (_ann, _bob) = (world.connect(), world.connect());
     world.settle();

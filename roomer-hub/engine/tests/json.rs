@@ -45,7 +45,7 @@ fn every_way_to_send_accepts_json() {
 }
 
 #[test]
-fn an_id_is_a_json_string_and_other_strings_are_not_ids() {
+fn id_round_trips_as_json_string() {
     let id = ConnId::from_random_bytes([0xa1; 16]);
     let text = json(&id).unwrap();
     assert_eq!(text, format!("\"{id}\"").as_bytes());

@@ -22,7 +22,7 @@ fn hall(seed: u64, faults: Faults) -> (World, Vec<Client>) {
 }
 
 #[test]
-fn all_members_receive_one_order_although_some_send_during_a_flush() {
+fn sends_during_flush_keep_one_order() {
     run(0..3, |seed| {
         let faults = if seed == 0 { Faults::none() } else { Faults::gentle() };
         let (mut world, members) = hall(seed, faults);
@@ -48,7 +48,7 @@ fn all_members_receive_one_order_although_some_send_during_a_flush() {
 }
 
 #[test]
-fn direct_messages_sent_during_a_flush_arrive_too() {
+fn direct_messages_sent_during_flush_arrive() {
     let (mut world, members) = hall(1, Faults::none());
     let server = world.server().clone();
     members[0].send("hall", "say", "to all");
@@ -66,7 +66,7 @@ fn direct_messages_sent_during_a_flush_arrive_too() {
 }
 
 #[test]
-fn large_flushes_reports_the_connections_that_are_left() {
+fn large_flushes_reports_remaining_connections() {
     let (mut world, members) = hall(2, Faults::none());
     let server = world.server().clone();
     members[0].send("hall", "say", "to all");

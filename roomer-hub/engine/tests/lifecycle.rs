@@ -42,7 +42,7 @@ fn request() -> http::Request<()> {
 }
 
 #[test]
-fn an_upgrade_that_is_never_dropped_is_reported_as_aborted() {
+fn leaked_upgrade_is_reported_as_aborted() {
     let (clock, mut tasks) = (Clock::new(1), Tasks::new());
     let builder = Server::builder().environment(clock.clone()).drain(ms(1_000), usize::MAX);
     let server = builder.build().unwrap();
@@ -65,7 +65,7 @@ fn an_upgrade_that_is_never_dropped_is_reported_as_aborted() {
 }
 
 #[test]
-fn timers_have_one_driver_and_another_once_it_is_dropped() {
+fn dropped_timer_driver_is_replaced() {
     let server = Server::builder().build().unwrap();
     let begin = || server.run_timers_on_demand(|_| std::future::pending::<()>());
     let first = begin();
@@ -100,7 +100,7 @@ fn timers_run_on_demand_while_there_are_connections() {
 }
 
 #[test]
-fn debug_output_contains_the_id_or_the_peer() {
+fn debug_output_contains_id_or_peer() {
     let result = Arc::new(Mutex::new(String::new()));
     let shared = result.clone();
     let builder = Server::builder().on("describe", move |conn, _| {
@@ -140,7 +140,7 @@ impl Transport for Shut {
 }
 
 #[test]
-fn a_socket_that_is_writable_and_accepts_nothing_is_lost() {
+fn writable_socket_accepting_nothing_is_lost() {
     let mut world = World::with_faults(1, Faults::none(), Server::builder());
     let (socket, peer) = socket();
     peer.deliver(&frames::request("/ws", ""));
@@ -187,7 +187,7 @@ impl Transport for Buffered {
 }
 
 #[test]
-fn a_closed_connection_is_kept_until_its_transport_has_written_the_last_bytes() {
+fn closed_connection_is_kept_until_transport_is_flushed() {
     for hangs_up in [false, true] {
         let mut world = World::with_faults(1, Faults::none(), Server::builder());
         let (socket, peer) = socket();
@@ -225,7 +225,7 @@ fn close_frame() -> Vec<u8> {
 }
 
 #[test]
-fn a_close_frame_is_found_after_a_short_message_but_not_after_a_long_one() {
+fn close_frame_is_found_behind_short_message_only() {
     for (message, sockets) in [(60 * 1024, 0), (80 * 1024, 1)] {
         let builder = Server::builder().close_timeout(ms(1_000));
         let mut world = World::with_faults(1, Faults::none(), builder);
@@ -250,7 +250,7 @@ fn a_close_frame_is_found_after_a_short_message_but_not_after_a_long_one() {
 }
 
 #[test]
-fn ends_are_counted_by_their_cause() {
+fn disconnects_are_counted_by_cause() {
     let (mut world, clients) = world(Server::builder(), 6);
     clients[0].close(1000, "bye");
     clients[1].reset();
@@ -265,7 +265,7 @@ fn ends_are_counted_by_their_cause() {
 }
 
 #[test]
-fn five_thousand_connections_from_one_address_are_accepted_by_default() {
+fn default_allows_5000_connections_per_address() {
     let server = Server::builder().build().unwrap();
     let address: SocketAddr = "10.0.0.1:1".parse().unwrap();
     let connect = |_| {
@@ -286,7 +286,7 @@ fn five_thousand_connections_from_one_address_are_accepted_by_default() {
 }
 
 #[test]
-fn early_rejections_use_a_bounded_number_of_sockets_for_a_bounded_time() {
+fn early_rejections_are_bounded_in_number_and_time() {
     let builder = Server::builder().max_handshakes(1).close_timeout(ms(60_000));
     let mut world = World::with_faults(1, Faults::none(), builder);
     let server = world.server().clone();
@@ -309,7 +309,7 @@ fn early_rejections_use_a_bounded_number_of_sockets_for_a_bounded_time() {
 }
 
 #[test]
-fn an_ipv6_network_counts_as_one_address() {
+fn ipv6_network_counts_as_one_address() {
     let builder = Server::builder().max_connections_per_address(1);
     let mut world = World::with_faults(1, Faults::none(), builder);
     let mut connect = |address: &str| {
@@ -325,7 +325,7 @@ fn an_ipv6_network_counts_as_one_address() {
 }
 
 #[test]
-fn a_client_returns_to_its_session_while_its_old_socket_counts() {
+fn session_resumes_while_old_socket_is_counted() {
     let server = Server::builder().max_connections(1).build().unwrap();
     let mut tasks = Tasks::new();
     let with = |query: String| {

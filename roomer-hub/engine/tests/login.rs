@@ -44,7 +44,7 @@ fn has_end(client: &Client, (code, reason): (u16, &str)) -> bool {
 }
 
 #[test]
-fn claims_are_available_to_rules_handlers_and_hooks() {
+fn rules_handlers_and_hooks_see_claims() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let note = seen.clone();
     let mut world = world(|builder| {
@@ -80,7 +80,7 @@ fn claims_are_available_to_rules_handlers_and_hooks() {
 }
 
 #[test]
-fn a_connection_is_closed_when_its_claims_expire() {
+fn connection_is_closed_when_its_claims_expire() {
     let reasons = Arc::new(Mutex::new(Vec::new()));
     let note = reasons.clone();
     let mut world = world(|builder| {
@@ -119,7 +119,7 @@ fn expired_claims_are_rejected() {
 }
 
 #[test]
-fn the_expiry_counts_from_the_answer_of_an_async_hook() {
+fn expiry_starts_when_async_hook_resolves() {
     let builder = Server::builder().authorize_async(async |request| log_in(&request));
     let mut world = World::new(1, builder);
     let ann = world.connect_to("/ws?user=ann&good_for=10", "");
@@ -130,7 +130,7 @@ fn the_expiry_counts_from_the_answer_of_an_async_hook() {
 }
 
 #[test]
-fn a_user_is_reached_on_all_connections() {
+fn user_is_reachable_on_all_connections() {
     let mut world = world(|builder| builder);
     let [one, two] = [(); 2].map(|()| world.connect_to("/ws?user=ann", ""));
     let bob = world.connect_to("/ws?user=bob", "");
@@ -163,7 +163,7 @@ fn a_user_is_reached_on_all_connections() {
 }
 
 #[test]
-fn a_user_is_removed_with_the_last_connection_however_it_ends() {
+fn user_is_removed_with_last_connection() {
     let mut world = world(|builder| builder);
     let clients = [(); 3].map(|()| world.connect_to("/ws?user=ann", ""));
     world.settle();
@@ -177,7 +177,7 @@ fn a_user_is_removed_with_the_last_connection_however_it_ends() {
 }
 
 #[test]
-fn a_user_with_too_many_connections_loses_the_oldest() {
+fn excess_user_connection_closes_oldest() {
     let mut world = world(|builder| builder.max_connections_per_user(2));
     let mut connect = |user: &str| {
         let client = world.connect_to(&format!("/ws?user={user}"), "");

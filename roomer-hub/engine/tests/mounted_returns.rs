@@ -11,7 +11,7 @@ use roomer_testkit::socket;
 
 /// The framework has already sent the response, so the rejection must be reported in a close frame.
 #[test]
-fn a_return_whose_session_ends_meanwhile_is_closed_by_a_full_server() {
+fn full_server_closes_resume_of_ended_session() {
     let server = Server::builder().max_connections(1).build().unwrap();
     let connect = |query: &str| {
         let request = Request::get(format!("/?roomer=2{query}"))

@@ -9,7 +9,7 @@ fn error(choose: impl FnOnce(Builder) -> Builder) -> BuildError {
 }
 
 #[test]
-fn a_limit_of_zero_is_an_error() {
+fn limit_of_zero_is_error() {
     let nothing = Duration::ZERO;
     for (option, error) in [
         ("max_rooms", error(|builder| builder.max_rooms(0))),
@@ -27,13 +27,13 @@ fn a_limit_of_zero_is_an_error() {
 }
 
 #[test]
-fn an_echo_server_keeps_the_options_set_before() {
+fn echo_server_keeps_options_set_earlier() {
     let error = error(|builder| builder.max_rooms(0).echo());
     assert_eq!(error, BuildError::Zero { option: "max_rooms" });
 }
 
 #[test]
-fn an_echo_server_sends_each_message_back_unchanged() {
+fn echo_server_echoes_messages() {
     use roomer_testkit::{World, frames::first_byte};
 
     let mut world = World::new(1, Server::builder().echo());
@@ -46,7 +46,7 @@ fn an_echo_server_sends_each_message_back_unchanged() {
 }
 
 #[test]
-fn a_limit_per_address_must_not_exceed_the_total() {
+fn limit_per_address_must_not_exceed_total() {
     let error = error(|builder| builder.max_connections(10).max_connections_per_address(11));
     let text = "max_connections_per_address (11) must not be above max_connections (10): lower the \
                 first, or raise the second";
@@ -58,7 +58,7 @@ fn a_limit_per_address_must_not_exceed_the_total() {
 }
 
 #[test]
-fn two_authorize_hooks_are_an_error() {
+fn two_authorize_hooks_are_error() {
     let quick = |builder: Builder| builder.authorize(|_| Ok(Claims::new()));
     let slow = |builder: Builder| builder.authorize_async(async |_| Ok(Claims::new()));
     let both = BuildError::Exclusive("authorize", "authorize_async");
@@ -69,7 +69,7 @@ fn two_authorize_hooks_are_an_error() {
 }
 
 #[test]
-fn paths_are_unique_and_begin_with_a_slash() {
+fn paths_are_unique_and_begin_with_slash() {
     let taken = |path: &str| BuildError::DuplicatePath(path.into());
     assert_eq!(error(|builder| builder.page("/ws", "text/plain", "")), taken("/ws"));
     assert_eq!(error(|builder| builder.health("/live", "/live")), taken("/live"));
@@ -82,13 +82,13 @@ fn paths_are_unique_and_begin_with_a_slash() {
 }
 
 #[test]
-fn the_proxy_protocol_requires_a_trusted_proxy() {
+fn proxy_protocol_requires_trusted_proxy() {
     assert_eq!(error(|builder| builder.proxy_protocol()), BuildError::ProxyProtocol);
     assert!(Server::builder().trust_proxy("unix").proxy_protocol().build().is_ok());
 }
 
 #[test]
-fn a_subprotocol_has_a_name_that_http_allows() {
+fn subprotocol_name_must_be_http_token() {
     for name in ["", "a b", "token.x"] {
         assert_eq!(
             error(|builder| builder.subprotocol(name)),
@@ -98,7 +98,7 @@ fn a_subprotocol_has_a_name_that_http_allows() {
 }
 
 #[test]
-fn debug_output_of_an_error_is_a_sentence() {
+fn debug_output_of_error_is_sentence() {
     let error = error(|builder| builder.max_message(0));
     assert_eq!(
         format!("{error:?}"),
@@ -108,7 +108,7 @@ fn debug_output_of_an_error_is_a_sentence() {
 
 /// Applications usually write `Duration::MAX` for no limit.
 #[test]
-fn times_without_a_limit_overflow_nothing() {
+fn unlimited_times_do_not_overflow() {
     use roomer_testkit::{Handshake, World};
 
     let (forever, hour) = (Duration::MAX, Duration::from_secs(3600));

@@ -103,7 +103,7 @@ impl Room {
 }
 
 #[test]
-fn pings_are_answered_while_messages_wait() {
+fn pings_are_answered_behind_deferred_messages() {
     let mut room = Room::plain();
     room.send(0..2);
     room.sender.ping("first");
@@ -119,7 +119,7 @@ fn pings_are_answered_while_messages_wait() {
 }
 
 #[test]
-fn messages_before_a_close_are_handled_first() {
+fn messages_before_close_are_handled() {
     let mut room = Room::plain();
     room.send(0..5);
     room.sender.close(1000, "done");
@@ -147,7 +147,7 @@ fn end_late(room: &mut Room) {
 }
 
 #[test]
-fn a_client_that_has_closed_does_not_stay_until_all_its_messages_are_handled() {
+fn closed_client_is_removed_before_deferred_messages_are_handled() {
     let mut room = Room::plain();
     room.send(0..100);
     room.sender.close(1000, "done");
@@ -163,7 +163,7 @@ fn a_client_that_has_closed_does_not_stay_until_all_its_messages_are_handled() {
 }
 
 #[test]
-fn a_session_keeps_the_messages_that_a_lost_socket_leaves_behind() {
+fn session_keeps_deferred_messages_of_lost_socket() {
     let mut room = Room::new(|world| world.connect_extended(Handshake::new()));
     room.send(0..10);
     room.sender.half_close();
@@ -176,7 +176,7 @@ fn a_session_keeps_the_messages_that_a_lost_socket_leaves_behind() {
 }
 
 #[test]
-fn what_waits_is_limited_in_bytes() {
+fn deferred_bytes_are_limited() {
     let mut room = Room::plain();
     room.send(0..1);
     let before = room.world.server().stats().bytes_in;
@@ -199,7 +199,7 @@ fn what_waits_is_limited_in_bytes() {
 /// JavaScript cannot see pings, so its client asks for an acknowledgement instead, and takes the
 /// connection for lost if nothing arrives for 20 seconds.
 #[test]
-fn a_session_whose_messages_wait_gives_signs_of_life() {
+fn session_with_deferred_messages_acknowledges() {
     let mut room = Room::new(|world| world.connect_extended(Handshake::new()));
     // Until this acknowledgement is due.
     room.world.advance(Duration::from_secs(6));

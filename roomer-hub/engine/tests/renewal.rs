@@ -55,7 +55,7 @@ fn has_expired(client: &Client) -> bool {
 }
 
 #[test]
-fn a_login_is_renewed_in_time_and_again() {
+fn login_is_renewed_repeatedly() {
     let mut world = World::new(1, builder().renew_login(|_, token| log_in(token)));
     let ann = connect(&mut world, "ann:guest:120");
     world.advance(59 * SECOND);
@@ -80,7 +80,7 @@ fn a_login_is_renewed_in_time_and_again() {
 }
 
 #[test]
-fn a_short_login_is_renewed_after_half_of_its_time_and_an_endless_one_never() {
+fn short_login_is_renewed_at_half_time() {
     let hook = |_: &_, token: &str| match token {
         "ann:endless" => Ok(Claims::new().user("ann")),
         _ => log_in(token),
@@ -98,7 +98,7 @@ fn a_short_login_is_renewed_after_half_of_its_time_and_an_endless_one_never() {
 }
 
 #[test]
-fn a_stored_token_is_requested_a_few_times_and_not_without_end() {
+fn renewal_requests_are_bounded() {
     // The token expires at the same time whenever it is sent.
     let passed = Arc::new(AtomicU64::new(0));
     let clock = passed.clone();
@@ -123,7 +123,7 @@ fn a_stored_token_is_requested_a_few_times_and_not_without_end() {
 }
 
 #[test]
-fn a_refused_token_another_user_and_bytes_that_are_not_text_leave_the_login_as_it_is() {
+fn invalid_renewals_keep_login() {
     for token in [&b"nonsense"[..], b"bob:host:900", b"ann:host:0", b"\xff"] {
         let calls = Arc::new(AtomicU32::new(0));
         let counter = calls.clone();
@@ -147,7 +147,7 @@ fn a_refused_token_another_user_and_bytes_that_are_not_text_leave_the_login_as_i
 }
 
 #[test]
-fn messages_after_a_token_wait_for_an_async_hook() {
+fn messages_behind_token_wait_for_async_hook() {
     let hook = async |_, token: String| {
         std::future::ready(()).await;
         log_in(&token)
@@ -167,7 +167,7 @@ fn messages_after_a_token_wait_for_an_async_hook() {
 }
 
 #[test]
-fn plain_clients_are_not_asked_and_without_a_hook_no_client_is() {
+fn renewal_requires_extended_client_and_hook() {
     let mut world = World::new(1, builder().renew_login(|_, token| log_in(token)));
     let plain = world.connect_to("/ws?token=ann:guest:60", "");
     world.settle();
@@ -187,7 +187,7 @@ fn plain_clients_are_not_asked_and_without_a_hook_no_client_is() {
 }
 
 #[test]
-fn a_panic_of_the_hook_closes_its_connection() {
+fn hook_panic_closes_connection() {
     let mut world = World::new(1, builder().renew_login(|_, _| panic!("the hook panics")));
     world.allow_panics();
     let ann = connect(&mut world, "ann:guest:60");
@@ -200,7 +200,7 @@ fn a_panic_of_the_hook_closes_its_connection() {
 }
 
 #[test]
-fn a_question_that_was_lost_with_its_socket_is_asked_again() {
+fn renewal_request_lost_with_socket_is_repeated() {
     let mut world = World::new(1, builder().renew_login(|_, token| log_in(token)));
     let ann = connect(&mut world, "ann:guest:60");
     ann.vanish();
@@ -223,7 +223,7 @@ fn a_question_that_was_lost_with_its_socket_is_asked_again() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_asked_once_it_does() {
+fn renewal_request_waits_for_stalled_client() {
     let builder = builder().renew_login(|_, token| log_in(token)).max_backlog(100_000);
     let mut world = World::new(1, builder);
     let ann = connect(&mut world, "ann:guest:122");

@@ -50,7 +50,7 @@ fn assert_closed(world: &mut World, client: &Client, why: &Close) {
 }
 
 #[test]
-fn five_megabytes_arrive_over_one_megabit_a_second() {
+fn five_megabytes_arrive_at_1_mbit_per_second() {
     let (mut world, _, bob) = pair(Server::builder());
     // The ping due at 54 s is queued behind the large message, and so are some short messages.
     world.advance(ms(40_000));
@@ -68,7 +68,7 @@ fn five_megabytes_arrive_over_one_megabit_a_second() {
 }
 
 #[test]
-fn a_large_message_arrives_over_64_kilobits_a_second() {
+fn large_message_is_sent_at_64_kbit_per_second() {
     let (mut world, _, bob) = pair(Server::builder());
     bob.stall(0);
     send(&world, &bob, 2_000 * KIB);
@@ -82,7 +82,7 @@ fn a_large_message_arrives_over_64_kilobits_a_second() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_of_a_large_message_is_closed_after_the_write_timeout() {
+fn unread_large_message_hits_write_timeout() {
     let (mut world, ann, bob) = pair(Server::builder().write_timeout(ms(7_000)));
     bob.stall(0);
     send(&world, &bob, 5_000 * KIB);
@@ -95,7 +95,7 @@ fn a_client_that_reads_nothing_of_a_large_message_is_closed_after_the_write_time
 }
 
 #[test]
-fn a_socket_that_the_connections_own_message_fills_is_watched_at_once() {
+fn socket_filled_by_own_message_is_watched_immediately() {
     let (mut world, ann, bob) = pair(Server::builder().write_timeout(ms(7_000)));
     ann.stall(0);
     ann.send_to(&ann.id(), "state", [7; 64]);
@@ -108,7 +108,7 @@ fn a_socket_that_the_connections_own_message_fills_is_watched_at_once() {
 }
 
 #[test]
-fn a_client_with_a_large_backlog_beside_a_large_message_is_closed() {
+fn large_backlog_beside_large_message_closes_client() {
     let (mut world, _, bob) = pair(Server::builder().max_backlog(64 * KIB));
     bob.stall(0);
     send(&world, &bob, 1_000 * KIB);
@@ -122,7 +122,7 @@ fn a_client_with_a_large_backlog_beside_a_large_message_is_closed() {
 }
 
 #[test]
-fn a_message_that_arrives_slowly_counts_as_a_sign_of_life() {
+fn slow_incoming_message_prevents_timeout() {
     let (mut world, ann, bob) =
         pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     let bytes = wire(1_250 * KIB);
@@ -138,7 +138,7 @@ fn a_message_that_arrives_slowly_counts_as_a_sign_of_life() {
 }
 
 #[test]
-fn half_a_message_without_the_rest_times_out() {
+fn half_message_times_out() {
     let (mut world, ann, _) =
         pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     ann.stall(usize::MAX);
@@ -158,7 +158,7 @@ fn half_a_message_without_the_rest_times_out() {
 
 /// The system accepts pings to a dead peer as long as its buffer has space.
 #[test]
-fn bytes_that_a_socket_with_space_accepts_are_not_a_sign_of_life() {
+fn bytes_accepted_by_writable_socket_do_not_prevent_timeout() {
     let (mut world, ann, _) =
         pair(Server::builder().ping_interval(ms(100)).pong_timeout(ms(1_000)));
     ann.stall(usize::MAX);
@@ -183,7 +183,7 @@ fn wire(payload: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_message_that_stops_arriving_times_out() {
+fn stalled_incoming_message_times_out() {
     let (mut world, ann, _) = pair(Server::builder());
     ann.send_bytes(&wire(4_000 * KIB)[..3_000 * KIB]);
     world.advance(ms(29_999));
@@ -195,7 +195,7 @@ fn a_message_that_stops_arriving_times_out() {
 }
 
 #[test]
-fn single_bytes_do_not_extend_the_time_of_a_message() {
+fn single_bytes_do_not_extend_message_timeout() {
     let (mut world, ann, _) = pair(Server::builder());
     let bytes = wire(4_000 * KIB);
     ann.send_bytes(&bytes[..3_000 * KIB]);
@@ -210,7 +210,7 @@ fn single_bytes_do_not_extend_the_time_of_a_message() {
 }
 
 #[test]
-fn pings_and_empty_fragments_do_not_extend_the_time_of_a_message() {
+fn pings_and_empty_fragments_do_not_extend_message_timeout() {
     let (mut world, ann, _) = pair(Server::builder().message_timeout(ms(5_000)));
     ann.send_frame(frames::first_byte::CONTINUATION | frames::first_byte::BINARY, b"begun");
     for _ in 0..4 {
@@ -225,7 +225,7 @@ fn pings_and_empty_fragments_do_not_extend_the_time_of_a_message() {
 }
 
 #[test]
-fn a_large_message_may_be_received_over_64_kilobits_a_second() {
+fn large_message_is_received_at_64_kbit_per_second() {
     let (mut world, ann, bob) = pair(Server::builder());
     ann.stall(usize::MAX);
     for piece in wire(1_000 * KIB).chunks(8_000) {
@@ -238,7 +238,7 @@ fn a_large_message_may_be_received_over_64_kilobits_a_second() {
 
 /// Each read ends within a message, but never within the same message for long.
 #[test]
-fn reads_that_always_end_inside_a_message_do_not_time_out() {
+fn reads_ending_inside_messages_do_not_time_out() {
     let (mut world, ann, bob) = pair(Server::builder().message_timeout(ms(5_000)));
     // Keep the client from reading, since its pongs would be sent in between.
     ann.stall(usize::MAX);
@@ -255,7 +255,7 @@ fn reads_that_always_end_inside_a_message_do_not_time_out() {
 
 /// Nothing is read while a handler is pending, so the client is not blamed for that time.
 #[test]
-fn a_message_after_a_pending_handler_does_not_time_out() {
+fn message_behind_pending_handler_does_not_time_out() {
     let gate = Arc::new(Mutex::new((false, None::<Waker>)));
     let handler = gate.clone();
     let builder = Server::builder().message_timeout(ms(5_000)).on_async("slow", move |_, _| {
@@ -285,7 +285,7 @@ fn a_message_after_a_pending_handler_does_not_time_out() {
 }
 
 #[test]
-fn queued_output_and_the_close_frame_arrive_over_a_slow_connection() {
+fn slow_connection_gets_queued_output_and_close_frame() {
     let (mut world, _, bob) = pair(Server::builder());
     bob.stall(0);
     send(&world, &bob, 1_000 * KIB);
@@ -301,7 +301,7 @@ fn queued_output_and_the_close_frame_arrive_over_a_slow_connection() {
 }
 
 #[test]
-fn a_close_is_bounded_however_slowly_the_last_bytes_are_read() {
+fn close_of_slow_reader_is_bounded() {
     let (mut world, _, bob) = pair(Server::builder().close_timeout(ms(1_000)));
     bob.stall(0);
     send(&world, &bob, 1_000 * KIB);

@@ -46,7 +46,7 @@ fn flood(max_backlog: usize) -> (World, Client, usize) {
 }
 
 #[test]
-fn the_sender_to_a_slow_reader_is_paused_for_a_while() {
+fn sender_to_slow_reader_is_paused() {
     let (mut world, reader, before) = flood(64 * KIB);
     world.settle();
     let read = bytes_in(&world) - before;
@@ -58,7 +58,7 @@ fn the_sender_to_a_slow_reader_is_paused_for_a_while() {
 }
 
 #[test]
-fn a_large_flush_pauses_the_sender_whichever_task_writes_to_the_slow_reader() {
+fn large_flush_by_any_task_pauses_sender() {
     // Each poll writes to two connections, and only the last poll observes the end of the flush.
     let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
     let (mut world, members) = room::<6>(builder.flush_sizes(2, 1));
@@ -72,7 +72,7 @@ fn a_large_flush_pauses_the_sender_whichever_task_writes_to_the_slow_reader() {
 }
 
 #[test]
-fn a_sender_in_another_room_is_not_paused_for_a_slow_reader() {
+fn sender_in_another_room_is_not_paused() {
     let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
     let (mut world, [stuck, sender, listener]) = room(builder);
     sender.join("elsewhere");
@@ -88,7 +88,7 @@ fn a_sender_in_another_room_is_not_paused_for_a_slow_reader() {
 }
 
 #[test]
-fn no_sender_is_paused_for_a_reader_that_has_read_nothing_for_a_while() {
+fn stalled_reader_does_not_pause_senders() {
     let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
     let (mut world, [stuck, sender, listener]) = room(builder);
     stuck.stall(0);
@@ -138,7 +138,7 @@ fn closed_as_slow(world: &World) -> u64 {
 }
 
 #[test]
-fn the_hard_limit_may_be_met_and_then_passed_by_one_message() {
+fn hard_limit_may_be_exceeded_by_one_message() {
     // The hard limit is four times the high-water mark.
     let (mut world, reader, around) = queued(4_000, 100);
     send_message(&mut world, &reader, 0);
@@ -148,7 +148,7 @@ fn the_hard_limit_may_be_met_and_then_passed_by_one_message() {
 }
 
 #[test]
-fn a_reader_that_stops_has_a_second_and_in_a_flood_a_twentieth_of_it() {
+fn stalled_reader_is_closed_sooner_in_flood() {
     for (bytes, limit) in [(3_000, 1_000), (3_001, 50)] {
         let (mut world, _, _) = queued(bytes, 10_000);
         world.advance(ms(limit - 1));
@@ -159,7 +159,7 @@ fn a_reader_that_stops_has_a_second_and_in_a_flood_a_twentieth_of_it() {
 }
 
 #[test]
-fn a_sender_does_not_wait_for_a_reader_that_has_stopped() {
+fn sender_is_not_paused_for_stopped_reader() {
     let (mut world, _, before) = flood(200 * KIB);
     world.advance(ms(49));
     assert!(bytes_in(&world) - before <= 1024 * KIB);
@@ -193,14 +193,14 @@ fn trickle(bytes: usize) -> (World, Client) {
 }
 
 #[test]
-fn a_reader_of_less_than_half_its_limit_in_four_seconds_is_closed() {
+fn reader_below_minimum_rate_is_closed() {
     let (world, reader) = trickle(3_000);
     assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
     reader.resume();
 }
 
 #[test]
-fn a_reader_of_more_than_half_its_limit_is_not_closed() {
+fn reader_above_minimum_rate_stays_open() {
     let (mut world, reader) = trickle(5_000);
     assert!(world.server().stats().closes.is_empty());
     reader.resume();
@@ -209,7 +209,7 @@ fn a_reader_of_more_than_half_its_limit_is_not_closed() {
 }
 
 #[test]
-fn a_slow_reader_accepts_messages_again_once_half_its_limit_is_left() {
+fn slow_reader_accepts_messages_below_half_limit() {
     let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
     let slot = kept.clone();
     let builder = Server::builder().max_backlog(64 * KIB).on("keep", move |conn, _| {
@@ -234,7 +234,7 @@ fn a_slow_reader_accepts_messages_again_once_half_its_limit_is_left() {
 }
 
 #[test]
-fn slowest_lists_the_largest_backlog_first() {
+fn slowest_lists_largest_backlog_first() {
     let (mut world, [a, b, c, d]) = room(Server::builder());
     for (client, bytes) in [(&a, 100), (&b, 300), (&c, 200)] {
         client.stall(0);
@@ -251,7 +251,7 @@ fn slowest_lists_the_largest_backlog_first() {
 }
 
 #[test]
-fn closing_connections_are_aborted_before_open_ones_are_closed_for_memory() {
+fn memory_shedding_aborts_closing_connections_first() {
     let builder = Server::builder()
         .max_backlog(256 * KIB)
         .max_message(64 * KIB)
@@ -278,7 +278,7 @@ fn closing_connections_are_aborted_before_open_ones_are_closed_for_memory() {
 }
 
 #[test]
-fn bytes_out_are_the_bytes_that_sockets_accepted() {
+fn bytes_out_counts_bytes_accepted_by_sockets() {
     let (server, mut tasks) =
         (Server::builder().environment(Clock::new(1)).build().unwrap(), Tasks::new());
     let peers: Vec<_> = (0..3)
@@ -296,7 +296,7 @@ fn bytes_out_are_the_bytes_that_sockets_accepted() {
 }
 
 #[test]
-fn a_long_message_that_was_started_is_finished_before_the_close_that_drops_the_rest() {
+fn discarding_close_finishes_started_message() {
     let builder = Server::builder().max_backlog(4 * KIB).presence("root", Presence::Off);
     let mut world = World::with_faults(3, Faults::none(), builder);
     let members: Vec<Client> = (0..300).map(|_| world.connect()).collect();

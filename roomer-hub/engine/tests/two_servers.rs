@@ -4,7 +4,7 @@ use roomer_engine::Server;
 use roomer_testkit::World;
 
 #[test]
-fn a_message_sent_by_a_handler_of_another_server_is_written_at_once() {
+fn handler_send_through_another_server_is_flushed() {
     let mut other = World::new(1, Server::builder());
     let listener = other.connect();
     other.settle();

@@ -42,7 +42,7 @@ fn status(server: &Server, change: impl FnOnce(&mut Request<()>)) -> u16 {
 }
 
 #[test]
-fn the_response_contains_the_accept_value_of_the_key() {
+fn response_contains_accept_value() {
     let server = server(|builder| builder);
     let response = ask(&server, |_| {}).unwrap().response();
     assert_eq!(response.status(), 101);
@@ -53,7 +53,7 @@ fn the_response_contains_the_accept_value_of_the_key() {
 }
 
 #[test]
-fn the_response_may_take_as_long_as_a_handshake() {
+fn response_is_bounded_by_handshake_timeout() {
     let server = server(|builder| builder.handshake_timeout(Duration::from_secs(7)));
     let limit = ask(&server, |_| {}).unwrap().handshake_timeout();
     assert_eq!((limit, server.handshake_timeout()), (Duration::from_secs(7), limit));
@@ -71,13 +71,13 @@ fn debug_output_identifies_builder_server_and_upgrade() {
 }
 
 #[test]
-fn the_drain_timeout_is_the_close_timeout_and_a_second() {
+fn drain_timeout_adds_second_to_close_timeout() {
     let server = server(|builder| builder.close_timeout(Duration::from_secs(3)));
     assert_eq!(server.drain_timeout(), Duration::from_secs(4));
 }
 
 #[test]
-fn an_invalid_upgrade_is_rejected_as_on_the_server_s_own_port() {
+fn invalid_upgrade_is_rejected_as_on_own_port() {
     let server = server(|builder| builder);
     let without =
         |name: &'static str| status(&server, |request| drop(request.headers_mut().remove(name)));
@@ -99,7 +99,7 @@ fn an_invalid_upgrade_is_rejected_as_on_the_server_s_own_port() {
 }
 
 #[test]
-fn the_authorize_hook_is_called() {
+fn authorize_hook_is_called() {
     let server = server(|builder| {
         builder.authorize(|request| match request.query("token").as_deref() {
             Some("secret") => Ok(Claims::new()),
@@ -116,7 +116,7 @@ fn the_authorize_hook_is_called() {
 }
 
 #[test]
-fn an_upgrade_counts_until_it_is_dropped() {
+fn upgrade_counts_until_dropped() {
     let server = server(|builder| builder);
     let upgrade = ask(&server, |_| {}).unwrap();
     assert_eq!(server.stats().sockets, 1);
@@ -127,7 +127,7 @@ fn an_upgrade_counts_until_it_is_dropped() {
 }
 
 #[test]
-fn an_upgrade_counts_towards_the_limits_until_it_is_dropped() {
+fn upgrade_counts_towards_limits_until_dropped() {
     let server = server(|builder| builder.max_connections(2).max_connections_per_address(1));
     let from = |peer: &str| {
         let refused = |refused: Response<String>| refused.status().as_u16();
@@ -145,7 +145,7 @@ fn an_upgrade_counts_towards_the_limits_until_it_is_dropped() {
 }
 
 #[test]
-fn an_async_hook_requires_upgrade_async() {
+fn async_hook_requires_upgrade_async() {
     let server = server(|builder| {
         builder.authorize_async(async |request| match request.query("token").as_deref() {
             Some("secret") => Ok(Claims::new()),
@@ -168,14 +168,14 @@ fn an_async_hook_requires_upgrade_async() {
 }
 
 #[test]
-fn upgrades_are_rejected_after_the_shutdown() {
+fn upgrades_after_shutdown_are_rejected() {
     let server = server(|builder| builder);
     server.shutdown();
     assert_eq!(status(&server, |_| {}), 503);
 }
 
 #[test]
-fn a_trusted_proxy_reports_the_client_s_address() {
+fn trusted_proxy_reports_client_address() {
     let server = server(|builder| {
         builder.trust_proxy("10.0.0.0/8").authorize(|request| {
             match request.peer().map(|peer| peer.ip().to_string()).as_deref() {
@@ -195,7 +195,7 @@ fn a_trusted_proxy_reports_the_client_s_address() {
 }
 
 #[test]
-fn an_invalid_proxy_is_an_error_when_the_server_is_built() {
+fn invalid_proxy_is_build_error() {
     let error = Server::builder().trust_proxy("proxy.example").build().unwrap_err();
     assert_eq!(
         error.to_string(),

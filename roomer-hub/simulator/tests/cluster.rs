@@ -17,7 +17,7 @@ use roomer_simulator::simulation::Simulation;
 
 /// Also checks that the result is the same on two threads.
 #[test]
-fn every_seed_passes_and_is_reproducible() {
+fn seeds_pass_and_are_reproducible() {
     let seeds = std::env::var("SIM_SEEDS").ok();
     let count = seeds.map_or(150, |seeds| seeds.parse().unwrap());
     let once = runner::run_seeds::<ClusterPlans>(0, count, 1, &|_, _| {});
@@ -29,7 +29,7 @@ fn every_seed_passes_and_is_reproducible() {
 }
 
 #[test]
-fn the_hashes_equal_the_committed_ones() {
+fn hashes_match_committed_hashes() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster_hashes.txt");
     let mut hashes = String::from("# Seed, steps, and a hash of every frame that was delivered.\n");
     for seed in (0..40).chain((0..8).map(|power| 10_u64.pow(power * 2) + 77)) {
@@ -70,7 +70,7 @@ const SETUP: Setup = Setup {
 /// The request for the members of the new node arrived before the node's first heartbeat, and
 /// therefore before its name was known.
 #[test]
-fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
+fn restarted_node_replaces_old_one_in_any_order() {
     must_hold(&Plan {
         setup: Setup { seed: 2_302_711_502_421_592_420, repeated: 10, journal_ms: 100, ..SETUP },
         ops: vec![
@@ -90,7 +90,7 @@ fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
 
 /// Delayed heartbeats looked as if the peer had given up the stream.
 #[test]
-fn beats_that_a_stream_has_overtaken_do_not_end_it() {
+fn overtaken_beats_do_not_end_stream() {
     must_hold(&Plan {
         setup: Setup {
             seed: 16_864_892_681_173_883_242,
@@ -114,7 +114,7 @@ fn beats_that_a_stream_has_overtaken_do_not_end_it() {
 /// A broken link lost every other frame of a large message. Each loss was requested only after the
 /// previous one had arrived, so the stream was given up several times.
 #[test]
-fn scattered_losses_are_requested_at_once() {
+fn scattered_losses_are_requested_immediately() {
     must_hold(&Plan {
         setup: Setup {
             seed: 7_673_568_953_300_687_093,
@@ -145,7 +145,7 @@ fn scattered_losses_are_requested_at_once() {
 /// the stream under the same number, so the peer took the new frames for a continuation of the old
 /// ones.
 #[test]
-fn a_repeated_request_does_not_begin_a_stream_again() {
+fn repeated_request_does_not_restart_stream() {
     must_hold(&Plan {
         setup: Setup {
             seed: 18_082_415_410_439_377_397,
@@ -166,7 +166,7 @@ fn a_repeated_request_does_not_begin_a_stream_again() {
 /// A slow broker had to deliver so many repeated frames that the new ones behind them arrived too
 /// late.
 #[test]
-fn frames_that_come_again_show_that_the_peer_is_at_work() {
+fn retransmitted_frames_keep_peer_alive() {
     must_hold(&Plan {
         setup: Setup {
             seed: 9_121_316_519_266_936_105,
@@ -206,7 +206,7 @@ fn frames_that_come_again_show_that_the_peer_is_at_work() {
 /// The node knew that a member had left, but not that it had joined again and sent a message. The
 /// checker wrongly expected that the loss would be visible.
 #[test]
-fn a_loss_of_a_second_membership_does_not_show() {
+fn loss_of_second_membership_is_invisible() {
     must_hold(&Plan {
         setup: Setup {
             seed: 13_732_759_587_773_848_486,

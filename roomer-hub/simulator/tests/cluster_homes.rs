@@ -25,7 +25,7 @@ const SETUP: Setup = Setup {
 /// The home returned a message to its sender for a younger home, which stopped. It then placed the
 /// next message from the same node.
 #[test]
-fn a_home_that_has_returned_a_message_places_no_later_one() {
+fn home_places_no_message_after_returned_one() {
     must_hold(&Plan {
         setup: Setup {
             seed: 3_325_320_470_803_048_772,
@@ -63,7 +63,7 @@ fn a_home_that_has_returned_a_message_places_no_later_one() {
 /// A message was submitted again to a home that had already placed a later message of the same
 /// node.
 #[test]
-fn a_message_is_submitted_again_when_all_are_returned() {
+fn returned_messages_are_resubmitted() {
     must_hold(&Plan {
         setup: Setup {
             seed: 11_637_581_340_184_399_096,
@@ -93,7 +93,7 @@ fn a_message_is_submitted_again_when_all_are_returned() {
 /// The home placed a message for a node that had just started, before the stream between them had
 /// begun.
 #[test]
-fn a_place_waits_for_nodes_that_have_just_started() {
+fn placement_waits_for_starting_nodes() {
     must_hold(&Plan {
         setup: Setup {
             seed: 1_738_183_367_780_670_623,
@@ -170,7 +170,7 @@ fn a_place_waits_for_nodes_that_have_just_started() {
 
 /// A node submitted a message in a later term than its previous message, which was then returned.
 #[test]
-fn a_message_waits_for_the_answer_to_those_of_an_earlier_term() {
+fn message_waits_for_answers_of_earlier_term() {
     must_hold(&Plan {
         setup: Setup {
             seed: 1_701_077_626_092_991_262,
@@ -220,7 +220,7 @@ fn a_message_waits_for_the_answer_to_those_of_an_earlier_term() {
 /// A node returned a message in a term that the node of the sender already knew, and then placed
 /// the next one.
 #[test]
-fn a_return_is_in_a_term_that_the_submission_does_not_know() {
+fn message_may_be_returned_in_unknown_term() {
     must_hold(&Plan {
         setup: Setup { seed: 5_506_206_957_983_380_837, loss: Loss::Close, ..SETUP },
         ops: vec![

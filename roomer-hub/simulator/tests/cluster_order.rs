@@ -26,7 +26,7 @@ const SETUP: Setup = Setup {
 /// it had placed. The next home had received none of them and began a lower term, so the receivers
 /// rejected the places that it assigned.
 #[test]
-fn the_next_home_knows_the_terms_of_a_dead_one() {
+fn next_home_continues_after_terms_of_dead_home() {
     must_hold(&Plan {
         setup: Setup {
             seed: 4_860_916_266_307_818_185,
@@ -62,7 +62,7 @@ fn the_next_home_knows_the_terms_of_a_dead_one() {
 
 /// The stream to a node began just before the home's term, so the node never received the term.
 #[test]
-fn a_home_that_has_just_come_knows_the_terms_before() {
+fn new_home_continues_after_earlier_terms() {
     must_hold(&Plan {
         setup: Setup {
             seed: 11_543_716_406_435_825_271,
@@ -92,7 +92,7 @@ fn a_home_that_has_just_come_knows_the_terms_before() {
 /// When a node became old enough to be the home, the previous home was still placing its own
 /// messages.
 #[test]
-fn a_home_stops_before_a_younger_one_begins() {
+fn home_stops_before_younger_home_starts() {
     must_hold(&Plan {
         setup: Setup { seed: 83_903_097_792_454_269, repeated: 10, ..SETUP },
         ops: vec![
@@ -113,7 +113,7 @@ fn a_home_stops_before_a_younger_one_begins() {
 /// A home placed a message in a frame that the sender's node lost, and sent its goodbye on the next
 /// stream. The next home placed the message a second time.
 #[test]
-fn a_message_whose_place_may_be_lost_gets_no_other() {
+fn message_with_possibly_lost_position_gets_no_second_one() {
     must_hold(&Plan {
         setup: Setup { seed: 3_655_972_978_995_415_723, shares_tag: true, ..SETUP },
         ops: vec![
@@ -187,7 +187,7 @@ fn a_message_whose_place_may_be_lost_gets_no_other() {
 /// A node that had not found any peers yet placed its clients' messages in a separate term, and then
 /// rejected the places that the home assigned.
 #[test]
-fn a_node_that_has_just_started_waits_for_the_home() {
+fn starting_node_waits_for_home() {
     must_hold(&Plan {
         setup: Setup { seed: 6_571_120_955_964_788_420, repeated: 100, max_payload: 1000, ..SETUP },
         ops: vec![
@@ -209,7 +209,7 @@ fn a_node_that_has_just_started_waits_for_the_home() {
 /// A message was submitted after changes of members that the home had not confirmed. The home
 /// requested the stream again, and the submission was lost together with the first stream.
 #[test]
-fn a_submission_waits_until_the_home_has_the_members() {
+fn submission_waits_until_home_has_members() {
     must_hold(&Plan {
         setup: Setup { seed: 13_932_543_786_418_053_722, max_delay: 300, ..SETUP },
         ops: vec![
@@ -223,7 +223,7 @@ fn a_submission_waits_until_the_home_has_the_members() {
 /// The heartbeat of a stopped home arrived after its goodbye. The next home therefore waited for it
 /// before it placed a message to its members.
 #[test]
-fn a_submission_to_a_home_that_stops_goes_to_the_next() {
+fn submission_to_stopping_home_goes_to_next_home() {
     must_hold(&Plan {
         setup: Setup { seed: 10_910_228_802_629_075_637, max_delay: 300, ..SETUP },
         ops: vec![
@@ -242,7 +242,7 @@ fn a_submission_to_a_home_that_stops_goes_to_the_next() {
 /// member had sent the message, its leave would have revealed the loss. No notice did so here, and
 /// the receivers were not closed.
 #[test]
-fn a_lost_message_of_an_application_that_has_stopped_closes_its_receivers() {
+fn lost_message_of_stopped_application_closes_receivers() {
     must_hold(&Plan {
         setup: Setup {
             seed: 1_054_123_043_327_649_552,
@@ -279,7 +279,7 @@ fn a_lost_message_of_an_application_that_has_stopped_closes_its_receivers() {
 /// Its node had not kept the message. The checker expected a message whose loss nothing could
 /// reveal any more.
 #[test]
-fn a_membership_that_another_node_never_saw_is_not_missed() {
+fn unseen_membership_is_not_reported_missing() {
     must_hold(&Plan {
         setup: Setup {
             seed: 7_991_050_930_930_892_615,
@@ -321,7 +321,7 @@ fn a_membership_that_another_node_never_saw_is_not_missed() {
 
 /// Like the loss above, in a room without member lists, where no leave can reveal it.
 #[test]
-fn a_lost_message_closes_its_receivers_where_no_leave_shows_the_loss() {
+fn lost_message_without_visible_leave_closes_receivers() {
     must_hold(&Plan {
         setup: Setup {
             seed: 7_776_177_393_116_919_792,

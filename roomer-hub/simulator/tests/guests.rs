@@ -24,7 +24,7 @@ fn sum(count: u64, threads: usize) -> Summary {
 
 /// Also checks that the result is the same on two threads.
 #[test]
-fn every_seed_passes_and_all_marks_are_reached() {
+fn seeds_pass_and_reach_all_marks() {
     let count = std::env::var("SIM_SEEDS").map_or(3_000, |count| count.parse().unwrap());
     let once = sum(count, 2);
     if let Some((seed, fault)) = once.examples.first() {
@@ -36,7 +36,7 @@ fn every_seed_passes_and_all_marks_are_reached() {
 }
 
 #[test]
-fn the_hashes_equal_the_committed_ones() {
+fn hashes_match_committed_hashes() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest_hashes.txt");
     let mut hashes = String::from("# Seed, steps, and a hash of everything that the hub sent.\n");
     for seed in 0..64 {
@@ -50,7 +50,7 @@ fn the_hashes_equal_the_committed_ones() {
 }
 
 #[test]
-fn the_hash_key_changes_nothing() {
+fn output_is_independent_of_hash_key() {
     for seed in 0..50 {
         let plan = plan_of_seed(seed);
         let hashes = [[0; 16], [0xff; 16]].map(|key| {
@@ -64,7 +64,7 @@ fn the_hash_key_changes_nothing() {
 
 /// The exploration ends only when it has reached all states.
 #[test]
-fn every_order_of_steps_of_a_client_and_its_peers_passes() {
+fn all_interleavings_of_client_and_peers_pass() {
     let both = &["root", "r"][..];
     let mut scopes = vec![
         (Mode::Default, both, 1, 1),

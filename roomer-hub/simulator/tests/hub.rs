@@ -30,7 +30,7 @@ fn sum(count: u64, threads: usize) -> Summary {
 
 /// Also checks that the result is the same on two threads.
 #[test]
-fn every_seed_passes_and_all_marks_are_reached() {
+fn seeds_pass_and_reach_all_marks() {
     let count = seed_count(1_000);
     let once = sum(count, 1);
     if let Some((seed, fault)) = once.examples.first() {
@@ -41,7 +41,7 @@ fn every_seed_passes_and_all_marks_are_reached() {
 }
 
 #[test]
-fn the_hashes_equal_the_committed_ones() {
+fn hashes_match_committed_hashes() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hub_hashes.txt");
     let mut hashes = String::from("# Seed, steps, and a hash of everything that the hub sent.\n");
     for seed in (0..64).chain((0..8).map(|power| 10_u64.pow(power * 2) + 77)) {
@@ -62,7 +62,7 @@ fn the_hashes_equal_the_committed_ones() {
 }
 
 #[test]
-fn the_hash_key_changes_nothing() {
+fn output_is_independent_of_hash_key() {
     for seed in 0..100 {
         let plan = plan_of_seed(seed);
         let hashes = [[0; 16], [0xff; 16], *b"any key would do"].map(|key| {
@@ -77,7 +77,7 @@ fn the_hash_key_changes_nothing() {
 /// The exploration ends only when it has reached all states, so it covers all orders of any number
 /// of steps.
 #[test]
-fn every_order_of_steps_of_two_clients_passes() {
+fn all_interleavings_of_two_clients_pass() {
     for (mode, max_rooms) in [(Mode::Default, 1100), (Mode::Compat, 2)] {
         let rooms = &["root", "r"][..];
         let explored = found(Scope {
@@ -122,7 +122,7 @@ fn found(scope: Scope) -> Explored {
 }
 
 #[test]
-fn a_list_is_shortened_to_its_necessary_items() {
+fn shrinking_keeps_only_necessary_items() {
     let mut items: Vec<u32> = (0..1_000).collect();
     let mut tries = 0;
     shorten(&mut items, |items| {
@@ -134,7 +134,7 @@ fn a_list_is_shortened_to_its_necessary_items() {
 }
 
 #[test]
-fn a_plan_is_printed_as_a_test_that_compiles() {
+fn printed_plan_compiles_as_test() {
     // tests/regressions.rs contains this text, so it is known to compile.
     let (client, payload) = (ClientRef::Slot(0), Payload(7, 2));
     let commands = vec![Step::Close { client: ClientRef::Caller, code: 1008, reason: "bye" }];
@@ -162,7 +162,7 @@ fn a_plan_is_printed_as_a_test_that_compiles() {
             },
         ],
     };
-    let text = as_test(&plan, "a_sample");
+    let text = as_test(&plan, "sample_plan_passes");
     let file = include_str!("regressions.rs");
     // Ignore spaces and commas, which rustfmt may change.
     let plain = |text: &str| text.replace([' ', '\n', ','], "");

@@ -10,7 +10,7 @@ use roomer_simulator::hub::report::must_hold;
 
 /// Proves that a plan compiles in its printed form.
 #[test]
-fn a_sample() {
+fn sample_plan_passes() {
     must_hold(&Plan {
         mode: Mode::Compat,
         max_name: 6,

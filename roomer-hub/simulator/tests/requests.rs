@@ -14,7 +14,7 @@ use roomer_simulator::runner;
 use roomer_simulator::simulation::Simulation;
 
 #[test]
-fn every_seed_passes_and_all_marks_are_reached() {
+fn seeds_pass_and_reach_all_marks() {
     let count = std::env::var("SIM_SEEDS").map_or(1_000, |count| count.parse().unwrap());
     let summary = runner::run_seeds::<RequestPlans>(0, count, 2, &|_, _| {});
     if let Some((seed, fault)) = summary.examples.first() {
@@ -24,7 +24,7 @@ fn every_seed_passes_and_all_marks_are_reached() {
 }
 
 #[test]
-fn the_hashes_equal_the_committed_ones() {
+fn hashes_match_committed_hashes() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("request_hashes.txt");
     let mut hashes = String::from("# Seed, steps, and a hash of everything that the hub sent.\n");
     for seed in 0..64 {

@@ -6,7 +6,7 @@ use roomer_simulator::scripted::ScriptedPlans;
 use roomer_simulator::simulation::Simulation;
 
 #[test]
-fn every_seed_passes_and_all_marks_are_reached() {
+fn seeds_pass_and_reach_all_marks() {
     let count = std::env::var("SIM_SEEDS").map_or(3_000, |count| count.parse().expect("a number"));
     let summary = runner::run_seeds::<ScriptedPlans>(0, count, 2, &|_, _| {});
     if let Some((seed, fault)) = summary.examples.first() {

@@ -23,7 +23,7 @@ const ALL: u32 = u32::MAX;
 
 /// Also checks that the result is the same on two threads.
 #[test]
-fn every_seed_passes_and_is_reproducible() {
+fn seeds_pass_and_are_reproducible() {
     let seeds = std::env::var("SIM_SEEDS").ok();
     let count = seeds.map_or(400, |seeds| seeds.parse().unwrap());
     let once = runner::run_seeds::<ServerPlans>(0, count, 1, &|_, _| {});
@@ -35,7 +35,7 @@ fn every_seed_passes_and_is_reproducible() {
 }
 
 #[test]
-fn the_hashes_equal_the_committed_ones() {
+fn hashes_match_committed_hashes() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("server_hashes.txt");
     let mut hashes = String::from("# Seed, steps, and a hash of every byte that was sent.\n");
     for seed in (0..40).chain((0..8).map(|power| 10_u64.pow(power * 2) + 77)) {
@@ -96,7 +96,7 @@ fn connect_all(slots: std::ops::Range<u8>) -> impl Iterator<Item = Step> {
 
 /// Seed 20582: a room grew from eight members to nine within one poll, and was not flushed.
 #[test]
-fn a_room_that_grows_large_within_a_poll_is_flushed() {
+fn room_growing_large_within_poll_is_flushed() {
     let mut steps: Vec<Step> = connect_all(0..9).collect();
     steps.extend([Step::RunUntilIdle, send(4, "leave"), send(4, "join")]);
     steps.extend([Step::Deliver { slot: 4, bytes: ALL }, Step::RunUntilIdle]);
@@ -106,7 +106,7 @@ fn a_room_that_grows_large_within_a_poll_is_flushed() {
 /// Seed 56: the snapshot in the `join_ack` of a repeated join was ahead of notices that were still
 /// pending.
 #[test]
-fn a_repeated_join_waits_for_the_notices_before_it() {
+fn repeated_join_waits_for_earlier_notices() {
     let mut steps: Vec<Step> = connect_all(0..10).collect();
     steps.extend([Step::RunUntilIdle, send(0, "leave"), send(1, "join")]);
     steps.extend([0, 1].map(|slot| Step::Deliver { slot, bytes: ALL }));
@@ -117,7 +117,7 @@ fn a_repeated_join_waits_for_the_notices_before_it() {
 /// Seed 10152477: the ninth member joined without a notice, after a message from outside the room,
 /// and the room was not flushed.
 #[test]
-fn a_room_that_grows_large_without_a_notice_is_flushed() {
+fn room_growing_large_without_notice_is_flushed() {
     let presence_rules = [Some(("root", Presence::Count)), None];
     let setup = Setup { mode: Mode::Compat, presence_rules, ..SETUP };
     let mut steps: Vec<Step> = connect_all(0..9).collect();
@@ -128,7 +128,7 @@ fn a_room_that_grows_large_without_a_notice_is_flushed() {
 
 /// Seed 1073926: bytes did not count towards the memory budget while they were being written.
 #[test]
-fn bytes_that_are_being_written_count_against_the_memory_budget() {
+fn bytes_being_written_count_towards_memory_budget() {
     let setup = Setup { max_message: 1000, max_backlog: 300, memory_slack: Some(0), ..SETUP };
     let connect = |slot| Step::Connect { slot, request: RequestKind::Upgrade };
     let arrive = |slot| Step::Deliver { slot, bytes: ALL };
@@ -166,7 +166,7 @@ fn slow(millis: u32) -> Vec<Script> {
 /// Seed 1231: a close frame after a message with a pending handler was overlooked if the connection
 /// was closed in the meantime. The connection then stayed open until its timeout.
 #[test]
-fn a_close_frame_after_a_slow_handler_is_seen() {
+fn close_frame_behind_slow_handler_is_seen() {
     let mut steps: Vec<Step> = connect_all(0..1).collect();
     steps.extend([send(0, "chat"), Step::Send { slot: 0, frame: ClientFrame::Close(1000) }]);
     steps.extend([Step::Deliver { slot: 0, bytes: ALL }, Step::RunUntilIdle]);
@@ -191,21 +191,21 @@ fn paused_with_pending_handler(then: Step) -> Plan {
 
 /// Seed 5396: a connection that was paused while its handler was pending was woken in a loop.
 #[test]
-fn a_paused_connection_with_a_pending_handler_is_not_woken() {
+fn paused_connection_with_pending_handler_is_not_woken() {
     roomer_simulator::server::must_hold(&paused_with_pending_handler(Step::RunFor { millis: 60 }));
 }
 
 /// Seed 29108: a connection that was paused while its handler was pending kept the socket of a
 /// closed connection.
 #[test]
-fn a_paused_connection_does_not_keep_the_socket_of_a_closed_one() {
+fn paused_connection_releases_closed_socket() {
     roomer_simulator::server::must_hold(&paused_with_pending_handler(Step::Reset { slot: 1 }));
 }
 
 /// Seed 2229393: once a message that a rule had allowed was queued, it counted twice towards the
 /// memory budget.
 #[test]
-fn a_message_that_a_rule_has_allowed_counts_once() {
+fn message_allowed_by_rule_counts_once() {
     let answers = RuleAnswers {
         allows: 0xff,
         acting: 0,
@@ -237,7 +237,7 @@ fn a_message_that_a_rule_has_allowed_counts_once() {
 /// Seed 9583: without flush workers, the rest of a large flush was not written if the task that
 /// caused it had to run hooks.
 #[test]
-fn a_large_flush_that_calls_hooks_is_written_without_workers() {
+fn large_flush_calling_hooks_is_written_without_workers() {
     let hooks = Hooks { enabled: 15, acting: 0, action: AppAction::Panic };
     let flush = Flush { max_inline: 1, chunk: 1, workers: 0 };
     let setup = Setup { hooks: Some(hooks), flush: Some(flush), ..SETUP };

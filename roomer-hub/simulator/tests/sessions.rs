@@ -20,7 +20,7 @@ const ALL: u32 = u32::MAX;
 
 /// Also checks that the result is the same on two threads.
 #[test]
-fn every_seed_passes_and_is_reproducible() {
+fn seeds_pass_and_are_reproducible() {
     let seeds = std::env::var("SIM_SEEDS").ok();
     let count = seeds.map_or(150, |seeds| seeds.parse().unwrap());
     let once = runner::run_seeds::<SessionPlans>(0, count, 1, &|_, _| {});
@@ -32,7 +32,7 @@ fn every_seed_passes_and_is_reproducible() {
 }
 
 #[test]
-fn the_hashes_equal_the_committed_ones() {
+fn hashes_match_committed_hashes() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("session_hashes.txt");
     let mut hashes = String::from("# Seed, steps, and a hash of every byte that was received.\n");
     for seed in (0..40).chain((0..8).map(|power| 10_u64.pow(power * 2) + 77)) {
@@ -84,7 +84,7 @@ fn come_back(slot: u8, how: How) -> [Step; 2] {
 /// socket. If the client had not received the `hello` with the token, it could not resume its
 /// session.
 #[test]
-fn a_handler_that_ends_does_not_confirm_a_token() {
+fn finished_handler_does_not_confirm_token() {
     let mut steps = Vec::from(connect(0));
     steps.push(Step::RunUntilIdle);
     steps.extend([Step::Of(0, Act::Send(Say::Call(4))), Step::Of(0, Act::Deliver(ALL))]);
@@ -101,7 +101,7 @@ fn a_handler_that_ends_does_not_confirm_a_token() {
 /// A client that waits too long for its session gets a new one. By then the old session has no
 /// socket.
 #[test]
-fn a_session_whose_client_has_waited_too_long_is_away() {
+fn session_of_overdue_client_is_away() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
     for slot in 0..2 {
         steps.extend([Step::Of(slot, Act::Send(Say::Join(1))), Step::Of(slot, Act::Deliver(ALL))]);
@@ -118,7 +118,7 @@ fn a_session_whose_client_has_waited_too_long_is_away() {
 /// Seed 2878: the rest of a flush was lost when a reconnection ended its session. In a room of more
 /// than eight, the members were then not notified that the client had left.
 #[test]
-fn a_session_that_ends_by_a_return_leaves_a_large_room_at_once() {
+fn session_ended_by_resume_leaves_large_room_immediately() {
     let mut steps: Vec<Step> = (0..2).flat_map(|_| (0..6).flat_map(connect)).collect();
     steps.push(Step::RunUntilIdle);
     steps.extend(come_back(3, How::Ahead));
@@ -129,7 +129,7 @@ fn a_session_that_ends_by_a_return_leaves_a_large_room_at_once() {
 /// Seed 233: when a network was lost, the first sign was a message that stalled. The session ended
 /// as if the client had been too slow.
 #[test]
-fn a_message_that_stops_in_the_middle_does_not_end_its_session() {
+fn stalled_message_does_not_end_session() {
     let mut steps = Vec::from(connect(0));
     steps.push(Step::RunUntilIdle);
     steps.push(Step::Of(0, Act::Send(Say::ToRoom { room: 0, len: 600 })));
@@ -142,7 +142,7 @@ fn a_message_that_stops_in_the_middle_does_not_end_its_session() {
 /// Seed 1017557: on a full server, a reconnection that a later one has superseded must not keep the
 /// session.
 #[test]
-fn an_overtaken_return_does_not_keep_its_session() {
+fn superseded_resume_releases_session() {
     let mut steps = Vec::from(connect(0));
     steps.push(Step::RunUntilIdle);
     steps.extend(come_back(0, How::Honest));
@@ -157,7 +157,7 @@ fn an_overtaken_return_does_not_keep_its_session() {
 /// accepts bytes, when its session is closed or shortly before. The client has not lost its
 /// network.
 #[test]
-fn a_full_socket_that_accepts_bytes_shows_that_the_network_works() {
+fn progress_on_full_socket_keeps_connection_alive() {
     for at_once in [false, true] {
         let mut steps = Vec::from(connect(0));
         steps.push(Step::RunUntilIdle);
@@ -179,7 +179,7 @@ fn a_full_socket_that_accepts_bytes_shows_that_the_network_works() {
 /// Seed 403893: a reconnection that a full server has rejected does not wait for its session, even
 /// if its socket accepts no bytes of the response.
 #[test]
-fn a_return_that_is_rejected_does_not_wait_for_its_session() {
+fn rejected_resume_does_not_wait_for_session() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
     steps.push(Step::RunFor { millis: 1 });
     // The first reconnection replaces the old socket, which still exists when the server decides
@@ -195,7 +195,7 @@ fn a_return_that_is_rejected_does_not_wait_for_its_session() {
 /// Seed 6989: while a reconnection waits, its session ends. It must then not count as a connection
 /// in addition to its old socket, which is still closing.
 #[test]
-fn a_return_without_its_session_keeps_the_limit_of_connections() {
+fn failed_resume_counts_towards_connection_limit() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
     steps.push(Step::RunUntilIdle);
     steps.extend(come_back(0, How::Honest));
@@ -210,7 +210,7 @@ fn a_return_without_its_session_keeps_the_limit_of_connections() {
 /// the buffer is acknowledged. With a budget without slack, fewer unacknowledged bytes therefore
 /// exceed the budget.
 #[test]
-fn acknowledged_frames_of_a_buffer_in_use_count_as_held() {
+fn acknowledged_frames_in_used_buffer_count_as_held() {
     let users = [0, 1, 0, 1, 1, 0];
     let clients = (0..).zip(users).flat_map(|(slot, user)| {
         let client = Step::Connect { slot, extended: true, user };
@@ -244,7 +244,7 @@ fn acknowledged_frames_of_a_buffer_in_use_count_as_held() {
 /// Seed 974413: the notices about the first connections that a shutdown closes may exceed the
 /// memory budget, which closes later sessions before their turn.
 #[test]
-fn a_shutdown_may_come_to_sessions_that_are_out_of_memory() {
+fn shutdown_reaches_sessions_over_memory_budget() {
     let client = |slot, extended, user| Step::Connect { slot, extended, user };
     let steps = vec![
         client(0, false, 1),
@@ -278,7 +278,7 @@ fn a_shutdown_may_come_to_sessions_that_are_out_of_memory() {
 /// whose handler completes at the same time. It then keeps packets that the client has
 /// acknowledged.
 #[test]
-fn an_acknowledgement_behind_a_slow_handler_may_be_discarded_with_its_socket() {
+fn acknowledgement_behind_slow_handler_may_be_lost_with_socket() {
     let mut steps: Vec<Step> = Vec::new();
     for (slot, user) in [(0, 0), (1, 1), (2, 0)] {
         steps.push(Step::Connect { slot, extended: true, user });

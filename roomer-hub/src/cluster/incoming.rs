@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_frame_is_requested_three_times_and_then_lost() {
+    fn missing_frame_is_lost_after_three_requests() {
         let mut incoming = with_hole();
         for at in [100, 200, 300] {
             assert_eq!(incoming.due_at(WAIT), Some(ms(at)));
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_was_asleep_requests_a_missing_frame_before_it_is_lost() {
+    fn suspended_node_requests_missing_frame_before_giving_up() {
         let mut incoming = with_hole();
         for at in [9000, 9100, 9200] {
             assert_eq!(incoming.due(ms(at), WAIT), demand());
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_without_time_for_requests_is_not_extended() {
+    fn wait_without_requests_is_not_extended() {
         let mut incoming = with_hole();
         assert_eq!(incoming.due_at(ms(50)), Some(ms(50)));
         assert_eq!(incoming.due(ms(50), ms(50)), Due::GiveUp);

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proof_is_for_one_secret_session_node_and_user() {
+    fn proof_is_bound_to_secret_session_node_and_user() {
         let [id, other_id] = [[1; 16], [2; 16]].map(ConnId::from_random_bytes);
         let proof = SessionProof::new(&[7; 16], &id, NodeId(3), Some("ann"));
         assert_eq!(proof, SessionProof::new(&[7; 16], &id, NodeId(3), Some("ann")));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_secret_is_read_only_with_the_presented_one_and_for_one_tunnel() {
+    fn masked_secret_is_bound_to_presented_secret_and_tunnel() {
         let [id, other_id] = [[1; 16], [2; 16]].map(ConnId::from_random_bytes);
         let tunnel = (NodeId(3), 4);
         let masked = SessionProof::mask([9; 16], &[7; 16], &id, tunnel);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_that_differs_in_one_bit_is_another_one() {
+    fn proof_with_flipped_bit_is_invalid() {
         let proof = SessionProof([0x5a; 16]);
         for bit in 0..128 {
             let mut other = proof;

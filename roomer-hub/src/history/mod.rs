@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_matching_pattern_decides_which_rooms_have_a_history() {
+    fn first_matching_pattern_decides_history() {
         let mut histories = histories();
         assert!(histories.open("chat/1") && !histories.open("chat/none") && !histories.open("x"));
         assert_eq!(histories.push(&message("chat/1")), Some(1));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_outlives_its_room_for_a_while_and_begins_anew_after_that() {
+    fn history_outlives_room_until_expiry() {
         let mut histories = histories();
         histories.open("chat/1");
         histories.push(&message("chat/1"));
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn all_histories_together_stay_below_the_limit() {
+    fn histories_stay_below_total_limit() {
         let history = History::last(1000).max_bytes(10_000);
         let mut histories = Histories::new(0, 20_000, HashKey([1; 16]));
         histories.add_pattern("*", history);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn many_memories_are_forgotten_a_few_at_a_time() {
+    fn expired_histories_are_removed_incrementally() {
         let mut histories = histories();
         for room in 0..10 {
             let name = format!("chat/{room}");

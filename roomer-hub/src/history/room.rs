@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_returned_unchanged_with_its_number() {
+    fn message_is_returned_unchanged_with_its_position() {
         let mut history = RoomHistory::new(HISTORY, 7);
         let src = ConnId::from_random_bytes([5; 16]);
         let packet = PacketRef {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn missed_messages_are_complete_until_one_of_them_is_forgotten() {
+    fn missed_messages_are_complete_until_one_expires() {
         let mut history = RoomHistory::new(HISTORY, 7);
         assert_eq!(since(&history, 0), (true, vec![]));
         for number in 1..=5_u8 {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_messages_come_without_a_position() {
+    fn last_messages_need_no_position() {
         let mut history = RoomHistory::new(HISTORY, 7);
         let last = |history: &RoomHistory, last| {
             let recalled = history.recall(&Recall { at: None, last });
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_and_age_are_limits_too() {
+    fn bytes_and_age_are_limited() {
         let mut history = RoomHistory::new(HISTORY, 7);
         push(&mut history, 0, &[b'a'; 400]);
         push(&mut history, 10, &[b'b'; 400]);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_follows_the_messages() {
+    fn memory_follows_messages() {
         let history = History { messages: 10_000, bytes: 10_000_000, age: secs(60) };
         let mut history = RoomHistory::new(history, 7);
         (0..5000).for_each(|_| assert!(history.push(secs(0), &PacketRef::default()) > 0));

@@ -203,7 +203,7 @@ mod tests {
     /// Checks the memory target for a guest in `root` and one other room. 78 of the bytes are the
     /// guest's two entries in the rooms' snapshots.
     #[test]
-    fn fifty_thousand_guests_in_two_rooms_need_less_than_250_bytes_each() {
+    fn guest_in_two_rooms_needs_less_than_250_bytes() {
         let (mut tables, guests) = (tables(), 50_000);
         for number in 0..guests {
             join(&mut tables, number, "root");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_released_when_the_last_guest_has_left() {
+    fn memory_is_released_with_last_guest() {
         let mut tables = tables();
         for number in 0..1_000 {
             join(&mut tables, number, "root");
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guests_of_a_user_follow_their_profiles() {
+    fn guests_by_user_follow_profiles() {
         let mut tables = Tables::new(HashKey([7; 16]));
         let peer = PeerKey::new(0);
         tables.guest_tables.set_tag(peer, Some([0; 4]));

@@ -333,7 +333,7 @@ mod tests {
     /// Each connection takes one slot, which adds four bytes.
     #[test]
     #[cfg(target_pointer_width = "64")]
-    fn a_connection_does_not_grow() {
+    fn connection_size_does_not_grow() {
         assert!(size_of::<Conn>() <= 104, "{}", size_of::<Conn>());
     }
 }

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_frames_of_a_server() {
+    fn reads_server_frames() {
         let mut masked = Vec::new();
         write(
             first_byte::FINAL | first_byte::BINARY,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn no_length_overflows() {
+    fn lengths_do_not_overflow() {
         assert!(read(&[0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255]).is_err());
         assert_eq!(read(&[0x82, 127, 127, 255, 255, 255, 255, 255, 255, 255]), Ok(None));
         let response =

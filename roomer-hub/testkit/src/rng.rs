@@ -50,7 +50,7 @@ mod tests {
     use super::Rng;
 
     #[test]
-    fn a_seed_decides_everything_and_another_seed_something_else() {
+    fn sequence_depends_only_on_seed() {
         let draw = |seed| {
             let mut rng = Rng::new(seed);
             [(); 4].map(|()| rng.next())
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn below_reaches_all_and_no_more() {
+    fn below_covers_exactly_its_range() {
         let mut rng = Rng::new(3);
         let mut seen = [false; 5];
         for _ in 0..200 {

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_members() {
+    fn keeps_members() {
         let mut view = ann();
         assert_eq!(view.receive(&packet("root", NEW_MEMBER, "", BOB)), Ok(false));
         assert_eq!(view.rooms["root"].len(), 2);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_packets_that_violate_the_contract() {
+    fn rejects_packets_violating_contract() {
         let both = format!("[\"{ANN}\",\"{BOB}\"]");
         let twice = format!("[\"{ANN}\",\"{ANN}\"]");
         for (room, event, src, payload) in [

@@ -269,7 +269,7 @@ mod tests {
     use super::Address;
 
     #[test]
-    fn a_scheme_may_have_capitals_and_a_path_is_encoded_as_in_browsers() {
+    fn scheme_is_case_insensitive_and_path_percent_encoded() {
         let address: Address = "WSS://A.example/é/%C3%A9{}?q=ü".parse().unwrap();
         assert!(address.is_tls());
         assert_eq!(address.target(), "/%C3%A9/%C3%A9%7B%7D?q=%C3%BC");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_taken_as_written_or_refused() {
+    fn invalid_port_is_refused() {
         let port = |text: &str| text.parse().map(|address: Address| address.port());
         assert_eq!(port("ws://a.example"), Ok(80));
         assert_eq!(port("wss://[::1]:/ws"), Ok(443));

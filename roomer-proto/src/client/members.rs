@@ -254,7 +254,7 @@ mod tests {
     const BOB: &str = "09090909-0909-4909-8909-090909090909";
 
     #[test]
-    fn every_form_of_a_list_is_read() {
+    fn each_member_list_format_is_parsed() {
         let id = |text| ConnId::parse(text).unwrap();
         let plain = Members::parse(alloc::format!("[\"{ANN}\",\"{BOB}\",3,\"x\"]").as_bytes());
         assert_eq!(plain.ids().copied().collect::<Vec<_>>(), [id(ANN), id(BOB)]);
@@ -285,7 +285,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn members_come_and_go_as_in_a_map(steps in prop::collection::vec((0u8..8, 0u8..5), 0..40)) {
+        fn members_match_map_after_joins_and_leaves(steps in prop::collection::vec((0u8..8, 0u8..5), 0..40)) {
             let (mut members, mut model) = (Members::default(), BTreeMap::new());
             for (number, step) in steps {
                 let id = ConnId::from_random_bytes([number; 16]);

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_any_length_are_decoded_as_encoded() {
+    fn varints_round_trip() {
         let shifts = (0..64).map(|shift| 1_u64 << shift);
         for value in shifts.flat_map(|value| [value - 1, value, value | 1]).chain([u64::MAX]) {
             let mut out = Vec::new();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_above_64_bits_is_impossible() {
+    fn varint_above_64_bits_is_rejected() {
         let mut bytes = [0xff; VARINT_MAX];
         assert_eq!(Cursor(&bytes).varint("n"), Err(FrameError::Impossible { what: "n" }));
         bytes[VARINT_MAX - 1] = 2;

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_make_an_acknowledgement_due_as_packets_do() {
+    fn acknowledgement_is_due_by_bytes_or_packets() {
         let mut received = AckSchedule::default();
         received.received(Duration::from_secs(1), MAX_BYTES as usize - 1);
         assert_eq!(received.due_at(), Some(Duration::from_secs(6)));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn later_packets_do_not_postpone_the_first_ones_acknowledgement() {
+    fn later_packets_do_not_postpone_acknowledgement() {
         let mut received = AckSchedule::default();
         (1..=5).for_each(|second| received.received(Duration::from_secs(second), 1));
         assert_eq!(received.due_at(), Some(Duration::from_secs(6)));

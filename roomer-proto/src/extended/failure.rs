@@ -255,7 +255,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_written_failure_is_json_and_is_read_back(code in "[a-z]{1,9}", message: String, room: String) {
+        fn failure_round_trips_as_json(code in "[a-z]{1,9}", message: String, room: String) {
             let mut payload = Vec::new();
             let packet = Some((room.as_str(), "chat"));
             Failure { code: &code, message: &message, packet }.write_json(&mut payload);
@@ -267,7 +267,7 @@ mod tests {
         }
 
         #[test]
-        fn failures_written_by_another_library_are_read(message: String, number: f64, list: Vec<String>) {
+        fn failures_of_other_encoders_are_parsed(message: String, number: f64, list: Vec<String>) {
             let value = serde_json::json!({
                 "before": { "code": "wrong", "deep": [[list], null] }, "code": "x",
                 "number": number, "message": message, "after": true,
@@ -286,14 +286,14 @@ mod tests {
         }
 
         #[test]
-        fn no_payload_panics(payload: Vec<u8>, text in "[{}\\[\\]\":,\\\\ucode0-9 ]{0,40}") {
+        fn arbitrary_payloads_do_not_panic(payload: Vec<u8>, text in "[{}\\[\\]\":,\\\\ucode0-9 ]{0,40}") {
             let _ = read_failure(&payload);
             let _ = read_failure(text.as_bytes());
         }
     }
 
     #[test]
-    fn each_code_has_a_text_of_its_own() {
+    fn each_code_has_distinct_text() {
         let texts = ErrorCode::ALL.map(ErrorCode::as_str);
         assert_eq!(texts, ["unknown", "refused", "failed", "invalid", "busy", "gone", "plain"]);
     }

@@ -113,7 +113,7 @@ mod tests {
     use crate::ConnId;
 
     #[test]
-    fn the_payload_is_json_with_all_fields() {
+    fn payload_is_json_with_all_fields() {
         let token = SessionToken::new(ConnId::from_random_bytes([7; 16]), [1; 16]);
         let hello = Hello {
             session: Some(token),

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn it_accepts_the_same_texts_as_another_parser() {
+    fn accepts_same_texts_as_serde_json() {
         for text in [
             "",
             " ",
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_nested_64_deep_at_most() {
+    fn nesting_is_limited_to_64() {
         let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(is_json(&nested(64)) && !is_json(&nested(65)));
         assert!(!is_json(&"[".repeat(1_000_000)));
@@ -346,14 +346,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn it_agrees_about_texts_of_few_characters(
+        fn agrees_with_serde_json_on_short_texts(
             text in r#"[\[\]{},:"0-2eE.+\-nultrfase\\ ud8c]{0,12}"#
         ) {
             agrees(&text);
         }
 
         #[test]
-        fn a_quoted_text_is_read_back(text in any::<String>()) {
+        fn quoted_text_round_trips(text in any::<String>()) {
             let mut quoted = String::new();
             quote(&text, &mut quoted);
             prop_assert!(is_json(&quoted));
@@ -362,7 +362,7 @@ mod tests {
         }
 
         #[test]
-        fn texts_of_another_encoder_are_accepted(text in any::<String>(), number in any::<f64>()) {
+        fn texts_of_other_encoders_are_accepted(text in any::<String>(), number in any::<f64>()) {
             let value = serde_json::json!({ "text": [&text], "number": number }).to_string();
             prop_assert!(is_json(&value));
         }

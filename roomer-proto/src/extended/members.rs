@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_read_back() {
+    fn entry_round_trips() {
         let info = Info::new(r#"{"name":"Ann","tags":["a",{}]}"#).unwrap();
         for (info, user) in [
             (None, None),

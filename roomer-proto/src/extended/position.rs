@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn both_keys_in_any_order_and_spacing() {
+    fn recall_keys_in_any_order_and_spacing() {
         assert_eq!(parse(r#"{"at":[1,2]}"#), Some((Some((1, 2)), None)));
         assert_eq!(parse(r#"{"last":3,"at":[1,2]}"#), Some((Some((1, 2)), Some(3))));
         let spaced = " {\n\t\"at\" : [ 1 , 9007199254740991 ] ,\r\n \"last\" : 0 } ";
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_not_a_recall() {
+    fn other_payloads_are_not_recalls() {
         for payload in [
             "",
             "{}",

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_has_1_to_16_letters_or_digits() {
+    fn tag_has_1_to_16_letters_or_digits() {
         for text in ["a", "Z9", "0123456789abcdef"] {
             assert_eq!(Tag::parse(text).map(|tag| tag.as_str().to_string()), Some(text.into()));
         }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_of_a_number_is_the_number() {
+    fn numeric_tag_is_decimal_number() {
         for number in [0, 7, 10, 4_294_967_296, 9_999_999_999_999_999] {
             assert_eq!(Tag::from_number(number).as_str(), number.to_string());
         }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_with_a_tag_is_split_as_it_was_joined() {
+    fn tagged_id_round_trips() {
         let id = ConnId::from_random_bytes([7; 16]);
         let tag = Tag::parse("0123456789abcdef").unwrap();
         for (id, text) in [(Some(&id), id.as_str()), (None, "")] {

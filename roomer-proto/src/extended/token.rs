@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_wire_form_is_parsed() {
+    fn only_wire_form_is_parsed() {
         let text = token().to_text();
         assert_eq!(text.len(), TOKEN_LEN);
         assert_eq!(SessionToken::parse(&text), Some(token()));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_differs_in_one_bit_is_another_one() {
+    fn secret_with_flipped_bit_is_not_equal() {
         let token = token();
         assert!(token.has_secret(&token.secret));
         for bit in 0..128 {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_is_not_shown() {
+    fn debug_output_hides_secret() {
         assert!(!format!("{:?}", token()).contains("f1"));
     }
 }

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn pings_between_waiting_messages_are_reported_at_once_however_the_bytes_are_split() {
+    fn pings_between_deferred_messages_are_reported_immediately() {
         let parts = [
             frame(0x82, b"one"),
             frame(0x89, b"first"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_behind_a_close_frame_or_a_violation_is_examined() {
+    fn bytes_after_close_or_violation_are_not_parsed() {
         let ping = frame(0x89, b"late");
         let none = |_: &[u8]| panic!("a ping is reported");
         let mut decoder = Decoder::new();

@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn agrees_with_the_rfc_formula_at_every_length() {
+    fn agrees_with_rfc_formula_at_every_length() {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         for length in 0..40u8 {
             let plain: Vec<u8> = (0..length).collect();
@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rfc_example() {
+    fn rfc_example() {
         // The masked "Hello" of RFC 6455 section 5.7.
         let mut data = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
         unmask(&mut data, [0x37, 0xfa, 0x21, 0x3d]);

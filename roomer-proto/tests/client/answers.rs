@@ -13,7 +13,7 @@ const HELLO_OF_SERVER: PacketRef<'_> =
     PacketRef { room: ROOT, event: HELLO, src: ID, payload: b"{\"session\":\"t\"}", dst: "" };
 
 #[test]
-fn a_server_that_asks_for_an_acknowledgement_gets_one() {
+fn requested_acknowledgement_is_sent() {
     let mut client = upgraded();
     receive(&mut client, &HELLO_OF_SERVER);
     transmit(&mut client);
@@ -24,7 +24,7 @@ fn a_server_that_asks_for_an_acknowledgement_gets_one() {
 }
 
 #[test]
-fn acknowledgements_of_peers_are_forged() {
+fn acknowledgements_from_peers_are_ignored() {
     let mut client = upgraded();
     receive(&mut client, &HELLO_OF_SERVER);
     let payload = b"[]";
@@ -41,7 +41,7 @@ fn acknowledgements_of_peers_are_forged() {
 }
 
 #[test]
-fn a_close_of_the_server_ends_the_session() {
+fn server_close_ends_session() {
     for is_closed in [true, false] {
         let mut client = upgraded();
         receive(&mut client, &HELLO_OF_SERVER);
@@ -83,7 +83,7 @@ fn reconnect(client: &mut Client, first: &PacketRef<'_>) -> Vec<u8> {
 }
 
 #[test]
-fn messages_that_were_not_written_wait_for_the_next_connection() {
+fn unwritten_messages_wait_for_next_connection() {
     let mut options = Options::default();
     options.extended = false;
     let (mut client, _) = connecting(options);
@@ -106,7 +106,7 @@ fn messages_that_were_not_written_wait_for_the_next_connection() {
 }
 
 #[test]
-fn requests_that_were_not_written_wait_for_the_next_session() {
+fn unwritten_requests_wait_for_next_session() {
     let (mut client, _) = connecting(Options::default());
     client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
     let payload = br#"{"version":2,"session":null,"resumed":false,"received":0,"heartbeat":25000}"#;
@@ -128,7 +128,7 @@ fn requests_that_were_not_written_wait_for_the_next_session() {
 
 /// `Duration::MAX` is a common way to specify no limit.
 #[test]
-fn times_without_a_limit_overflow_nothing() {
+fn unlimited_times_do_not_overflow() {
     let forever = Duration::MAX;
     let mut options = Options::default();
     (options.min_delay, options.max_delay, options.min_uptime) = (forever, forever, forever);
@@ -151,7 +151,7 @@ fn times_without_a_limit_overflow_nothing() {
 /// The network accepts nothing, so a pending request for confirmation cannot be sent, but the
 /// client must still time out.
 #[test]
-fn a_question_that_cannot_be_sent_does_not_hide_the_silence() {
+fn unsendable_probe_does_not_delay_timeout() {
     let mut client = upgraded();
     receive(&mut client, &HELLO_OF_SERVER);
     let payload = b"[]";

@@ -54,7 +54,7 @@ fn wait(client: &mut Client, end: Duration) {
 /// The server applies a rate limit that delays the messages, and acknowledges the handled ones
 /// every 5 s.
 #[test]
-fn a_client_that_closes_waits_while_its_messages_are_confirmed() {
+fn closing_client_waits_for_acknowledgements() {
     let mut client = closing();
     let mut now = NOW;
     for count in (25..=MESSAGES).step_by(25) {
@@ -70,7 +70,7 @@ fn a_client_that_closes_waits_while_its_messages_are_confirmed() {
 }
 
 #[test]
-fn a_client_that_closes_gives_up_when_nothing_more_is_confirmed() {
+fn closing_client_times_out_without_acknowledgements() {
     let seconds = Duration::from_secs;
     for (confirmed, most) in [(0, seconds(10)), (10, seconds(13)), (MESSAGES, seconds(8))] {
         let mut client = closing();

@@ -29,7 +29,7 @@ fn compressed(packet: &PacketRef<'_>) -> Vec<u8> {
 }
 
 #[test]
-fn the_offer_is_an_option() {
+fn compression_offer_is_optional() {
     let request = |deflate| String::from_utf8(connecting(options(deflate)).1).unwrap();
     assert!(!request(None).contains("Extensions"));
     assert!(request(Some(0)).contains(&format!("\r\nSec-WebSocket-Extensions: {OFFER}\r\n")));
@@ -68,7 +68,7 @@ fn compressed_packets_are_received_and_sent() {
 }
 
 #[test]
-fn a_server_that_declines_is_spoken_to_as_before() {
+fn declined_compression_keeps_plain_messages() {
     let (mut client, _) = connecting(options(Some(0)));
     client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
     let packet = PacketRef { room: ROOT, event: JOIN_ACK, src: ID, dst: "", payload: b"" };
@@ -80,7 +80,7 @@ fn a_server_that_declines_is_spoken_to_as_before() {
 }
 
 #[test]
-fn an_answer_that_was_not_offered_fails_the_attempt() {
+fn unoffered_extension_fails_handshake() {
     for (offer, answer) in [
         (None, ANSWER),
         (Some(0), "permessage-deflate"),
@@ -97,7 +97,7 @@ fn an_answer_that_was_not_offered_fails_the_attempt() {
 }
 
 #[test]
-fn bad_data_and_bombs_end_the_connection() {
+fn invalid_deflate_data_and_bombs_end_connection() {
     let bomb = Deflater::new().deflate(&vec![0; 1 << 20]).unwrap().to_vec();
     for (data, code) in [(&b"\xff\xff"[..], 1007), (&bomb, 1009)] {
         let mut options = options(Some(0));

@@ -48,7 +48,7 @@ fn sent(client: &mut Client) -> Vec<String> {
 }
 
 #[test]
-fn sends_packets_as_messages_and_takes_them() {
+fn sends_and_receives_packets_as_messages() {
     let mut client = open(&HELLO_OF_SERVER);
     client.join(NOW, "lobby").unwrap();
     client.poll(NOW, 0);
@@ -65,7 +65,7 @@ fn sends_packets_as_messages_and_takes_them() {
 }
 
 #[test]
-fn the_address_names_the_session_to_which_the_client_returns() {
+fn reconnect_url_contains_session_token() {
     let address = "wss://h:1/ws?a=1".parse().unwrap();
     let mut client = open(&HELLO_OF_SERVER);
     receive(&mut client, &ROOT_OF_SERVER);
@@ -76,7 +76,7 @@ fn the_address_names_the_session_to_which_the_client_returns() {
 }
 
 #[test]
-fn asks_where_it_would_ping() {
+fn sends_probe_instead_of_ping() {
     // A foreign WebSocket has no pings, but the server also answers acknowledgement requests and
     // probes.
     let mut extended = open(&HELLO_OF_SERVER);
@@ -90,7 +90,7 @@ fn asks_where_it_would_ping() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_given_up_without_a_close_frame() {
+fn unresponsive_server_is_dropped_without_close_frame() {
     let mut client = open(&HELLO_OF_SERVER);
     client.wake(NOW);
     sent(&mut client);
@@ -107,7 +107,7 @@ fn a_server_that_does_not_answer_is_given_up_without_a_close_frame() {
 }
 
 #[test]
-fn a_message_that_is_too_large_ends_the_connection() {
+fn oversized_message_ends_connection() {
     let mut client = open(&HELLO_OF_SERVER);
     client.receive_message(NOW, &vec![0; Options::default().max_message + 1]);
     assert_eq!(client.poll(NOW, 0), Some(Need::Disconnect));
@@ -115,7 +115,7 @@ fn a_message_that_is_too_large_ends_the_connection() {
 }
 
 #[test]
-fn close_codes_decide_as_those_of_frames() {
+fn close_codes_are_interpreted_like_close_frames() {
     for (code, is_final) in [(Some(1012), false), (Some(4000), true), (None, false)] {
         let mut client = open(&HELLO_OF_SERVER);
         client.closed(NOW, code, "why");
@@ -126,7 +126,7 @@ fn close_codes_decide_as_those_of_frames() {
 }
 
 #[test]
-fn closing_waits_for_the_answer_of_the_server() {
+fn close_waits_for_close_frame_of_server() {
     let mut client = open(&HELLO_OF_SERVER);
     receive(&mut client, &ROOT_OF_SERVER);
     events(&mut client);

@@ -104,7 +104,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn no_server_makes_a_client_panic(steps in proptest::collection::vec(step(), 1..60)) {
+    fn arbitrary_server_bytes_do_not_panic(steps in proptest::collection::vec(step(), 1..60)) {
         let mut client = Client::new(Options::default());
         let mut now = NOW;
         for step in steps {
@@ -146,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn an_announced_length_costs_nothing(length in 126..u64::MAX >> 1) {
+    fn announced_length_allocates_nothing(length in 126..u64::MAX >> 1) {
         let mut client = upgraded();
         let mut frame = vec![0x82, 127];
         frame.extend_from_slice(&length.to_be_bytes());

@@ -7,7 +7,7 @@ use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 use crate::support::*;
 
 #[test]
-fn the_request_is_exactly_this() {
+fn request_bytes_are_exact() {
     let (_, request) = connecting(Options::default());
     let expected = "GET /ws?roomer=2 HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -16,7 +16,7 @@ fn the_request_is_exactly_this() {
 }
 
 #[test]
-fn a_token_may_be_offered_as_a_subprotocol_and_only_the_other_one_is_selected() {
+fn token_is_offered_as_second_subprotocol() {
     let address: Address = "ws://h/ws".parse().unwrap();
     let address = address.token_protocol("süß?>");
     // The JavaScript client uses the same encoding.
@@ -48,7 +48,7 @@ fn a_token_may_be_offered_as_a_subprotocol_and_only_the_other_one_is_selected() 
 }
 
 #[test]
-fn a_response_may_arrive_in_pieces_and_with_the_first_packets() {
+fn response_may_be_split_or_followed_by_packets() {
     let ids = format!("[\"{ID}\"]");
     let packet = PacketRef {
         room: ROOT,
@@ -100,7 +100,7 @@ fn wrong_responses_are_rejected() {
 
 /// The same credentials would be rejected again, but a new token may be accepted.
 #[test]
-fn a_rejection_is_final_unless_the_login_is_renewed() {
+fn rejection_is_final_without_renewal() {
     for (status, renews_login, state) in [
         (401, false, State::Closed),
         (403, false, State::Closed),
@@ -117,7 +117,7 @@ fn a_rejection_is_final_unless_the_login_is_renewed() {
 }
 
 #[test]
-fn a_redirect_names_the_new_address_without_its_query() {
+fn redirect_error_names_address_without_query() {
     for (status, header, expected) in [
         (301, "location: https://h/ws?token=secret\r\n", Some("https://h/ws")),
         (308, "Location: /rooms#a\r\n", Some("/rooms")),
@@ -137,7 +137,7 @@ fn a_redirect_names_the_new_address_without_its_query() {
 }
 
 #[test]
-fn unknown_parts_of_the_extended_protocol_are_ignored() {
+fn unknown_parts_of_extended_protocol_are_ignored() {
     let mut client = upgraded();
     let hello = r#"{"version":9,"session":null,"resumed":true,"received":3,"new":[1],"limits":7}"#;
     let packet =
@@ -153,7 +153,7 @@ fn unknown_parts_of_the_extended_protocol_are_ignored() {
 }
 
 #[test]
-fn a_wrong_count_ends_the_connection_with_1002() {
+fn wrong_acknowledgement_count_is_closed_with_1002() {
     for count in ["1", "-1", "01", "x", ""] {
         let mut client = upgraded();
         let hello = PacketRef { room: ROOT, event: HELLO, src: ID, payload: b"{}", dst: "" };
@@ -168,7 +168,7 @@ fn a_wrong_count_ends_the_connection_with_1002() {
 }
 
 #[test]
-fn a_number_does_not_make_a_message_direct() {
+fn position_does_not_make_message_direct() {
     let mut client = upgraded();
     let ids = format!("{{\"members\":[[\"{ID}\",null]],\"at\":[1,7],\"recovered\":false}}");
     let hello = PacketRef { room: ROOT, event: HELLO, src: ID, payload: b"{}", dst: "" };
@@ -187,7 +187,7 @@ fn a_number_does_not_make_a_message_direct() {
 }
 
 #[test]
-fn a_masked_frame_of_a_server_is_a_violation() {
+fn masked_server_frame_is_violation() {
     let mut client = upgraded();
     client.receive(NOW, &mut [0x82, 0x80, 1, 2, 3, 4]);
     let events = events(&mut client);
@@ -195,7 +195,7 @@ fn a_masked_frame_of_a_server_is_a_violation() {
 }
 
 #[test]
-fn only_the_newest_ping_is_answered() {
+fn only_newest_ping_is_answered() {
     let mut client = upgraded();
     client.receive(NOW, &mut [0x89, 1, b'a', 0x89, 2, b'b', b'c']);
     assert_eq!(transmit(&mut client), [0x8a, 0x82, 1, 2, 3, 4, b'b' ^ 1, b'c' ^ 2]);

@@ -59,7 +59,7 @@ fn infos(client: &mut Client, now: Duration) -> Vec<String> {
 }
 
 #[test]
-fn the_newest_info_follows_as_soon_as_the_rate_permits_it() {
+fn newest_info_is_sent_once_rate_permits() {
     let mut client = opened();
     (0..100).for_each(|info| set(&mut client, NOW, info));
     assert_eq!(infos(&mut client, NOW).len(), MOST);
@@ -74,7 +74,7 @@ fn the_newest_info_follows_as_soon_as_the_rate_permits_it() {
 }
 
 #[test]
-fn an_info_above_the_servers_rate_is_sent_again_with_growing_pauses() {
+fn info_above_server_rate_is_retried_with_backoff() {
     let mut client = opened();
     (0..3).for_each(|info| set(&mut client, NOW, info));
     assert_eq!(infos(&mut client, NOW), ["0", "1", "2"]);
@@ -104,7 +104,7 @@ fn an_info_above_the_servers_rate_is_sent_again_with_growing_pauses() {
 }
 
 #[test]
-fn an_info_that_the_server_does_not_permit_is_reported_and_not_repeated() {
+fn denied_info_is_reported_and_not_retried() {
     let mut client = opened();
     set(&mut client, NOW, 0);
     assert_eq!(infos(&mut client, NOW), ["0"]);
@@ -114,7 +114,7 @@ fn an_info_that_the_server_does_not_permit_is_reported_and_not_repeated() {
 }
 
 #[test]
-fn of_infos_set_without_a_connection_only_the_newest_is_sent() {
+fn only_newest_info_set_offline_is_sent() {
     for (payload, before) in [("{\"session\":\"t\",\"resumed\":true,\"received\":0}", 0), ("{}", 1)]
     {
         let mut client = opened();
@@ -128,7 +128,7 @@ fn of_infos_set_without_a_connection_only_the_newest_is_sent() {
 }
 
 #[test]
-fn a_session_that_continues_has_the_info_already() {
+fn resumed_session_does_not_resend_info() {
     let mut client = opened();
     set(&mut client, NOW, 0);
     assert_eq!(infos(&mut client, NOW), ["0"]);

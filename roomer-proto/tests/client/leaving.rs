@@ -21,7 +21,7 @@ fn in_lobby() -> Client {
 }
 
 #[test]
-fn a_message_waits_until_the_room_is_joined_again() {
+fn message_waits_until_room_is_rejoined() {
     let mut client = in_lobby();
     client.leave(NOW, "lobby");
     assert_eq!(sent(&mut client), [format!("lobby {LEAVE}")]);
@@ -39,7 +39,7 @@ fn a_message_waits_until_the_room_is_joined_again() {
 }
 
 #[test]
-fn a_removal_that_crosses_a_leave_reports_the_messages_before_it() {
+fn kick_crossing_leave_reports_earlier_messages() {
     let mut client = in_lobby();
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
     client.leave(NOW, "lobby");
@@ -56,7 +56,7 @@ fn a_removal_that_crosses_a_leave_reports_the_messages_before_it() {
 }
 
 #[test]
-fn the_answer_to_a_leave_reports_nothing() {
+fn leave_ack_reports_no_lost_messages() {
     let mut client = in_lobby();
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
     client.leave(NOW, "lobby");
@@ -67,7 +67,7 @@ fn the_answer_to_a_leave_reports_nothing() {
 }
 
 #[test]
-fn an_earlier_join_that_is_answered_late_is_not_the_later_one() {
+fn late_join_ack_does_not_match_later_join() {
     let mut client = upgraded();
     answer(&mut client, ROOT, JOIN_ACK);
     client.join(NOW, "lobby").unwrap();
@@ -84,7 +84,7 @@ fn an_earlier_join_that_is_answered_late_is_not_the_later_one() {
 }
 
 #[test]
-fn a_removal_from_a_room_that_was_never_joined_is_a_rejection() {
+fn leave_ack_before_join_ack_is_rejection() {
     let mut client = upgraded();
     answer(&mut client, ROOT, LEAVE_ACK);
     let events = events(&mut client);
@@ -93,7 +93,7 @@ fn a_removal_from_a_room_that_was_never_joined_is_a_rejection() {
 }
 
 #[test]
-fn a_message_that_was_not_written_before_its_room_was_left_is_reported() {
+fn unwritten_message_of_left_room_is_reported() {
     let mut client = in_lobby();
     // The network accepts nothing, so neither the message nor the leave request is written.
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();

@@ -54,7 +54,7 @@ fn ended(client: &mut Client) -> Vec<Result<(), RequestError>> {
 }
 
 #[test]
-fn requests_above_the_servers_limit_wait_for_answers() {
+fn requests_above_servers_limit_wait_for_answers() {
     let mut client = opened();
     ask_times(&mut client, 5, "a", None);
     // Requests to clients are of another kind.
@@ -69,7 +69,7 @@ fn requests_above_the_servers_limit_wait_for_answers() {
 }
 
 #[test]
-fn requests_that_wait_neither_delay_nor_displace_messages() {
+fn queued_requests_neither_delay_nor_displace_messages() {
     let mut client = opened();
     let mut accepted = 0;
     while ask(&mut client, "a", None).is_ok() {
@@ -84,7 +84,7 @@ fn requests_that_wait_neither_delay_nor_displace_messages() {
 }
 
 #[test]
-fn requests_that_wait_end_by_their_timeout_or_cancelled() {
+fn queued_requests_can_time_out_or_be_cancelled() {
     let mut client = opened();
     let first = ask(&mut client, "a", None).unwrap();
     ask_times(&mut client, 2, "a", None);
@@ -101,7 +101,7 @@ fn requests_that_wait_end_by_their_timeout_or_cancelled() {
 }
 
 #[test]
-fn requests_that_wait_are_kept_for_the_next_session_and_end_with_their_room() {
+fn queued_requests_survive_session_but_not_room() {
     let mut client = upgraded();
     ask_times(&mut client, 6, "a", None);
     hello(&mut client);
@@ -121,7 +121,7 @@ fn requests_that_wait_are_kept_for_the_next_session_and_end_with_their_room() {
 }
 
 #[test]
-fn a_cancelled_request_that_was_not_written_takes_no_place_in_the_next_session() {
+fn cancelled_unwritten_request_frees_slot() {
     let mut client = opened();
     let first: Vec<_> = (0..3).map(|_| ask(&mut client, "a", None).unwrap()).collect();
     first.into_iter().for_each(|request| client.cancel(request));

@@ -8,7 +8,7 @@ use crate::support::{ID, KEY, NOW, RESPONSE, connecting, events, receive, sent};
 const OTHER: &str = "08080808-0808-4808-8808-080808080808";
 
 #[test]
-fn a_message_to_a_single_client_does_not_wait() {
+fn direct_message_does_not_wait() {
     let (mut client, _) = connecting(Options::default());
     let answer = |client: &mut _, room, members: &[&str]| {
         let payload = format!("{members:?}");

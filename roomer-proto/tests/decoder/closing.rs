@@ -31,7 +31,7 @@ fn each_close_code_is_accepted_or_rejected() {
 }
 
 #[test]
-fn the_codes_of_the_server_are_valid_on_the_wire() {
+fn codes_of_server_are_valid_on_wire() {
     let ours = [
         code::NORMAL,
         code::GOING_AWAY,
@@ -48,12 +48,12 @@ fn the_codes_of_the_server_are_valid_on_the_wire() {
 }
 
 #[test]
-fn a_close_without_a_body() {
+fn close_without_body() {
     assert_eq!(read(&frame(CLOSE, b"")), [Seen::Close(None, String::new())]);
 }
 
 #[test]
-fn half_a_code() {
+fn truncated_close_code() {
     for byte in [0, 3, 0xff] {
         assert_eq!(
             read(&frame(CLOSE, &[byte])),
@@ -79,7 +79,7 @@ fn reasons_of_every_length() {
 }
 
 #[test]
-fn a_reason_that_is_not_utf8() {
+fn reason_that_is_not_utf8() {
     for reason in [&b"\xff"[..], b"bye \xf0\x9f\x8f", b"\xed\xa0\x80"] {
         assert_eq!(
             read(&frame(CLOSE, &body(1000, reason))),
@@ -89,7 +89,7 @@ fn a_reason_that_is_not_utf8() {
 }
 
 #[test]
-fn bytes_after_a_close_are_ignored() {
+fn bytes_after_close_are_ignored() {
     let close = frame(CLOSE, &body(1001, b"bye"));
     let closed = [Seen::Close(Some(1001), "bye".to_owned())];
     let behind = [frame(FIN | BINARY, b"message"), frame(CLOSE, b""), b"\xff\xff garbage".to_vec()];
@@ -104,13 +104,13 @@ fn bytes_after_a_close_are_ignored() {
 }
 
 #[test]
-fn a_close_ends_a_fragmented_message() {
+fn close_ends_fragmented_message() {
     let wire = [frame(BINARY, b"half"), frame(CLOSE, b""), frame(FIN | CONTINUE, b"half")].concat();
     assert_eq!(read(&wire), [Seen::Close(None, String::new())]);
 }
 
 #[test]
-fn a_session_is_not_over_before_the_end() {
+fn session_is_open_until_close_or_violation() {
     let (limits, mut decoder) = (Limits::default(), Decoder::new());
     let close = frame(CLOSE, &body(1000, b""));
     let (most, last) = close.split_at(close.len() - 1);
@@ -122,7 +122,7 @@ fn a_session_is_not_over_before_the_end() {
 
 /// A driver must respond differently to a close frame and to a violation.
 #[test]
-fn only_a_valid_close_counts_as_closed_by_the_peer() {
+fn only_valid_close_counts_as_closed_by_peer() {
     let endings = [
         (frame(CLOSE, b""), true),
         (frame(CLOSE, &body(1000, b"bye")), true),
@@ -141,7 +141,7 @@ fn only_a_valid_close_counts_as_closed_by_the_peer() {
 }
 
 #[test]
-fn the_text_of_a_violation_has_its_code() {
+fn violation_text_contains_code() {
     let violation = Violation { code: 1002, reason: "because" };
     assert_eq!(violation.to_string(), "because (close 1002)");
 }

@@ -98,7 +98,7 @@ fn ours(wire: &[u8]) -> (Vec<Seen>, End, Option<&'static str>) {
 
 proptest! {
     #[test]
-    fn valid_streams_mean_the_same(stream in any_stream(), sizes in chunk_sizes()) {
+    fn valid_streams_decode_identically(stream in any_stream(), sizes in chunk_sizes()) {
         let (theirs, _, written) = tungstenite(chunks(&stream.wire, &sizes));
         let (ours, ..) = ours(&stream.wire);
         prop_assert_eq!(&ours, &theirs);
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_streams_are_refused_by_both_or_by_neither(
+    fn damaged_streams_are_rejected_by_both_or_neither(
         stream in any_stream(),
         frame in any::<prop::sample::Index>(),
         offset in 0..4usize,

@@ -39,7 +39,7 @@ fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 #[test]
-fn the_examples_of_the_rfc() {
+fn rfc_examples() {
     let text = encoded(|out| message_frame(Kind::Text, b"Hello", out));
     assert_eq!(text, b"\x81\x05Hello");
     let pong = encoded(|out| pong_frame(b"Hello", out));
@@ -51,7 +51,7 @@ fn the_examples_of_the_rfc() {
 }
 
 #[test]
-fn messages_at_each_form_of_the_length() {
+fn messages_of_each_length_encoding() {
     for length in [0, 1, 124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537, 1 << 20] {
         let data = filler(length);
         for (kind, opcode) in [(Kind::Text, 1), (Kind::Binary, 2)] {
@@ -62,7 +62,7 @@ fn messages_at_each_form_of_the_length() {
 }
 
 #[test]
-fn packets_at_each_form_of_the_length() {
+fn packets_of_each_length_encoding() {
     for length in [20, 21, 125, 126, 127, 65_535, 65_536, 65_537] {
         let payload = filler(length - 20);
         let packet = PacketRef { payload: &payload, ..PacketRef::default() };
@@ -72,7 +72,7 @@ fn packets_at_each_form_of_the_length() {
 }
 
 #[test]
-fn a_head_followed_by_its_payload_is_the_whole_packet() {
+fn head_and_payload_form_packet() {
     let payload = filler(70_000);
     for (own, length) in [(0, 0), (0, 3), (9, 3), (3, 70_000), (0, 60), (0, 65_515)] {
         let whole = PacketRef {
@@ -89,12 +89,12 @@ fn a_head_followed_by_its_payload_is_the_whole_packet() {
 }
 
 #[test]
-fn a_ping_is_empty() {
+fn ping_is_empty() {
     assert_eq!(read_frame(&encoded(ping_frame)), (9, &[][..], &[][..]));
 }
 
 #[test]
-fn a_pong_has_the_payload_of_the_ping() {
+fn pong_has_payload_of_ping() {
     for length in [0, 1, 124, CONTROL_MAX] {
         let data = filler(length);
         let wire = encoded(|out| pong_frame(&data, out));
@@ -116,7 +116,7 @@ fn close_frames() {
 }
 
 #[test]
-fn a_long_reason_is_truncated_at_a_character_boundary() {
+fn long_reason_is_truncated_at_character_boundary() {
     for (reason, kept) in [
         ("r".repeat(123), 123),
         ("r".repeat(124), 123),
@@ -134,7 +134,7 @@ fn a_long_reason_is_truncated_at_a_character_boundary() {
 /// The zeros are never read, so they use address space but no memory.
 #[cfg(target_pointer_width = "64")]
 #[test]
-fn a_packet_that_cannot_be_encoded_leaves_no_header_behind() {
+fn failed_encoding_leaves_no_header() {
     let huge = vec![0; 1 << 32];
     let packet = PacketRef { payload: &huge, ..PacketRef::default() };
     let wire = encoded(|out| {
@@ -146,7 +146,7 @@ fn a_packet_that_cannot_be_encoded_leaves_no_header_behind() {
 
 proptest! {
     #[test]
-    fn a_batch_is_read_back_frame_by_frame(
+    fn batch_round_trips_frame_by_frame(
         lengths in proptest::collection::vec(prop_oneof![0..300usize, 65_530..65_540usize], 0..8)
     ) {
         let mut wire = Vec::new();

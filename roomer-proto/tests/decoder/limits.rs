@@ -23,14 +23,14 @@ fn fragmented(payload: &[u8], sizes: &[usize]) -> Vec<u8> {
 }
 
 #[test]
-fn the_defaults_are_the_protocols() {
+fn defaults_match_protocol() {
     let limits = Limits::default();
     assert_eq!(limits.max_message, 16_777_216);
     assert_eq!(limits.max_fragments, 1024);
 }
 
 #[test]
-fn one_frame_at_the_limit_and_one_over() {
+fn one_frame_at_limit_and_one_over() {
     for max in [0, 1, 125, 126, 1000, 65_535, 65_536] {
         let limits = limits(max, 1024);
         let exact = frame(FIN | BINARY, &filler(max));
@@ -41,7 +41,7 @@ fn one_frame_at_the_limit_and_one_over() {
 }
 
 #[test]
-fn the_default_limit_is_inclusive() {
+fn default_limit_is_inclusive() {
     let payload = filler(16 << 20);
     assert_eq!(read(&frame(FIN | BINARY, &payload)), [binary(&payload)]);
     let halves = [8 << 20; 2];
@@ -49,7 +49,7 @@ fn the_default_limit_is_inclusive() {
 }
 
 #[test]
-fn the_limit_applies_to_all_fragments_together() {
+fn limit_applies_to_all_fragments_together() {
     let limits = limits(1000, 1024);
     let splits: [&[usize]; 5] =
         [&[1000, 0], &[0, 1000], &[999, 1], &[500, 300, 200], &[0, 0, 1000, 0]];
@@ -66,7 +66,7 @@ fn the_limit_applies_to_all_fragments_together() {
 }
 
 #[test]
-fn text_has_the_same_limit() {
+fn text_has_same_limit() {
     let limits = limits(10, 1024);
     let exact = frame(FIN | TEXT, b"0123456789");
     assert_eq!(read_chunks(&limits, [&exact[..]]), [message("0123456789")]);
@@ -76,7 +76,7 @@ fn text_has_the_same_limit() {
 
 /// Any frame's header alone suffices to reject a message above the limit.
 #[test]
-fn the_limit_is_checked_before_the_payload_is_received() {
+fn limit_is_checked_before_payload_is_received() {
     let limits = limits(1000, 1024);
     let announced = [1001, 65_536, 1 << 40, u64::MAX >> 1];
     for length in announced {
@@ -97,7 +97,7 @@ fn the_limit_is_checked_before_the_payload_is_received() {
 }
 
 #[test]
-fn the_limit_applies_to_each_message_separately() {
+fn limit_applies_to_each_message_separately() {
     let limits = limits(100, 3);
     let wire = [
         frame(FIN | BINARY, &filler(100)),
@@ -124,7 +124,7 @@ fn control_frames_do_not_count() {
 }
 
 #[test]
-fn fragments_at_the_limit_and_one_over() {
+fn fragments_at_limit_and_one_over() {
     for max in [1, 2, 3, 1024] {
         let limits = limits(1 << 20, max);
         let fragments = max as usize;
@@ -145,7 +145,7 @@ fn large_messages_may_have_more_fragments() {
 }
 
 #[test]
-fn the_number_of_fragments_may_grow_with_the_message() {
+fn number_of_fragments_may_grow_with_message() {
     let mut limits = limits(1000, 2);
     limits.mean_fragment = 100;
     // Two fragments are allowed, plus one per 100 bytes received so far.
@@ -164,7 +164,7 @@ fn the_number_of_fragments_may_grow_with_the_message() {
 }
 
 #[test]
-fn too_many_small_fragments_of_a_large_message_are_rejected() {
+fn too_many_small_fragments_of_large_message_are_rejected() {
     for each in [1, 16, 200] {
         let wire = fragmented(&filler(5000 * each), &vec![each; 5000]);
         let seen = read_chunks(&Limits::default(), [&wire[..]]);
@@ -180,7 +180,7 @@ fn endless_empty_fragments_are_rejected() {
 
 /// Limits are an argument of each feed, so a driver can tighten them on an open connection.
 #[test]
-fn the_limits_of_the_current_feed_apply() {
+fn limits_of_current_feed_apply() {
     let mut decoder = Decoder::new();
     let start = frame(BINARY, &filler(50));
     assert_eq!(feed(&mut decoder, &limits(100, 1024), &start), []);

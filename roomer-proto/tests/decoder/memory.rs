@@ -14,12 +14,12 @@ fn allowance(bytes: usize) -> usize {
 }
 
 #[test]
-fn a_new_session_holds_nothing() {
+fn new_session_holds_no_memory() {
     assert_eq!(Decoder::new().held(), 0);
 }
 
 #[test]
-fn nothing_is_held_between_messages() {
+fn no_memory_is_held_between_messages() {
     for stream in [small(), large()] {
         let (limits, mut decoder) = (Limits::default(), Decoder::new());
         for (at, byte) in stream.wire.chunks(1).enumerate() {
@@ -32,7 +32,7 @@ fn nothing_is_held_between_messages() {
 }
 
 #[test]
-fn an_unfinished_frame_is_held() {
+fn unfinished_frame_is_held() {
     let (limits, mut decoder) = (Limits::default(), Decoder::new());
     let wire = frame(FIN | BINARY, &filler(1000));
     feed(&mut decoder, &limits, &wire[..600]);
@@ -42,7 +42,7 @@ fn an_unfinished_frame_is_held() {
 }
 
 #[test]
-fn an_announced_frame_takes_memory_for_received_bytes_only() {
+fn announced_frame_holds_received_bytes_only() {
     let limits = Limits::default();
     let announced = header(FIN | BINARY, 16 << 20, KEY);
     for step in [1, 7, 1000, 65_536] {
@@ -59,7 +59,7 @@ fn an_announced_frame_takes_memory_for_received_bytes_only() {
 }
 
 #[test]
-fn a_whole_frame_is_held_once() {
+fn whole_frame_is_held_once() {
     // Test the largest frame, and one whose chunks never quite fill a buffer after it has
     // doubled.
     for (size, first, step) in [(16 << 20, 0, 65_536), (1_000_003, 1000, 50_001)] {
@@ -101,7 +101,7 @@ fn unfinished_bytes_are_reported() {
 }
 
 #[test]
-fn fragments_take_memory_for_received_bytes_only() {
+fn fragments_hold_received_bytes_only() {
     for size in [0, 1, 100, 5000] {
         let (limits, mut decoder) = (Limits::default(), Decoder::new());
         let mut came = 0;
@@ -121,7 +121,7 @@ fn fragments_take_memory_for_received_bytes_only() {
 
 /// Tests a driver that drops one feed early, and then stays some messages behind.
 #[test]
-fn a_lagging_driver_takes_memory_for_its_backlog_only() {
+fn lagging_driver_holds_backlog_only() {
     for backlog in 1..=4 {
         let (limits, mut decoder) = (Limits::default(), Decoder::new());
         let wire = frame(FIN | BINARY, &filler(1000));
@@ -141,7 +141,7 @@ fn a_lagging_driver_takes_memory_for_its_backlog_only() {
 }
 
 #[test]
-fn the_end_of_a_session_frees_all_memory() {
+fn end_of_session_frees_memory() {
     let endings =
         [frame(CLOSE, b""), frame(CLOSE, b"x"), frame(FIN | TEXT, b""), vec![FIN | BINARY, 0]];
     for ending in endings {
@@ -161,7 +161,7 @@ fn the_end_of_a_session_frees_all_memory() {
 
 proptest! {
     #[test]
-    fn no_stream_costs_more_than_its_bytes(stream in any_stream(), sizes in chunk_sizes()) {
+    fn memory_never_exceeds_received_bytes(stream in any_stream(), sizes in chunk_sizes()) {
         let (limits, mut decoder) = (Limits::default(), Decoder::new());
         let (mut came, mut rested) = (0, 0);
         for chunk in chunks(&stream.wire, &sizes) {

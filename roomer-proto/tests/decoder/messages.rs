@@ -6,7 +6,7 @@ use crate::wire::*;
 
 /// The examples in RFC 6455 section 5.7 that a client may send.
 #[test]
-fn the_examples_of_the_rfc() {
+fn rfc_examples() {
     let hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
     assert_eq!(read(hello), [message("Hello")]);
     let pong = b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
@@ -16,7 +16,7 @@ fn the_examples_of_the_rfc() {
 /// The remaining examples of that section are server frames. A server rejects each of them as
 /// unmasked.
 #[test]
-fn the_unmasked_examples_of_the_rfc_are_rejected() {
+fn unmasked_rfc_examples_are_rejected() {
     let examples: [&[u8]; 6] = [
         b"\x81\x05Hello",
         b"\x01\x03Hel",
@@ -32,7 +32,7 @@ fn the_unmasked_examples_of_the_rfc_are_rejected() {
 
 /// The server examples of that section, masked: fragments, and both extended forms of the length.
 #[test]
-fn the_examples_of_the_rfc_masked() {
+fn masked_rfc_examples() {
     let fragments = [frame(TEXT, b"Hel"), frame(FIN | CONTINUE, b"lo")].concat();
     assert_eq!(read(&fragments), [message("Hello")]);
     assert_eq!(read(&frame(PING, b"Hello")), [Seen::Ping(b"Hello".to_vec())]);
@@ -43,7 +43,7 @@ fn the_examples_of_the_rfc_masked() {
 }
 
 #[test]
-fn every_length_around_the_forms_of_the_length() {
+fn lengths_around_encoding_boundaries() {
     for length in (0..=300).chain(65_530..=65_540) {
         let payload = filler(length);
         assert_eq!(read(&frame(FIN | BINARY, &payload)), [binary(&payload)], "{length} bytes");
@@ -52,7 +52,7 @@ fn every_length_around_the_forms_of_the_length() {
 
 /// RFC 6455 requires senders to use the shortest form, but like the Go original, this crate accepts any.
 #[test]
-fn a_length_in_a_longer_form_is_accepted() {
+fn non_minimal_length_is_accepted() {
     let mut medium = vec![FIN | BINARY, 0x80 | 126, 0, 2];
     let mut long = vec![FIN | BINARY, 0x80 | 127, 0, 0, 0, 0, 0, 0, 0, 2];
     for wire in [&mut medium, &mut long] {
@@ -91,7 +91,7 @@ fn empty_messages_are_messages() {
 }
 
 #[test]
-fn the_largest_control_frames_pass() {
+fn largest_control_frames_are_accepted() {
     let payload = filler(125);
     assert_eq!(
         read(&[frame(PING, &payload), frame(PONG, &payload)].concat()),
@@ -100,7 +100,7 @@ fn the_largest_control_frames_pass() {
 }
 
 #[test]
-fn every_mask_is_removed() {
+fn every_mask_is_applied() {
     for key in [[0; 4], [0xff; 4], [1, 2, 3, 4], [0, 0, 0, 0x80]] {
         let payload = filler(1001);
         let wire = keyed(FIN | BINARY, &payload, key);
@@ -109,7 +109,7 @@ fn every_mask_is_removed() {
 }
 
 #[test]
-fn a_message_whole_in_the_chunk_is_borrowed_from_it() {
+fn message_within_chunk_is_borrowed() {
     let mut chunk = [frame(FIN | BINARY, b"one"), frame(FIN | TEXT, b"two")].concat();
     let within = chunk.as_ptr_range();
     let (limits, mut decoder) = (Limits::default(), Decoder::new());

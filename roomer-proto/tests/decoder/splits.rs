@@ -33,7 +33,7 @@ fn in_two_at_every_position() {
 
 /// Tests two splits close together, with a short chunk inside a header or a period of the masking key.
 #[test]
-fn in_three_with_a_short_piece_in_the_middle() {
+fn in_three_with_short_middle_piece() {
     let stream = small();
     for at in 0..=stream.wire.len() {
         for width in 1..=15.min(stream.wire.len() - at) {
@@ -66,7 +66,7 @@ fn empty_chunks_change_nothing() {
 
 /// If a driver drops a feed early, the next feed returns the remaining events.
 #[test]
-fn the_rest_of_a_dropped_feed_comes_with_the_next() {
+fn remainder_of_dropped_feed_is_kept_for_next() {
     let limits = Limits::default();
     for stream in [small(), large()] {
         for (drawn, size) in [(0, 50), (1, 1), (1, 40), (1, usize::MAX), (2, 1000)] {
@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn in_random_cuts_and_drawn_at_random(
+    fn random_streams_in_random_cuts(
         stream in any_stream(), sizes in chunk_sizes(), draws in proptest::collection::vec(0..4usize, 1..9)
     ) {
         let (limits, mut decoder) = (Limits::default(), Decoder::new());

@@ -64,7 +64,7 @@ fn control_frames_above_125_bytes() {
 
 /// As in the Go original, a control frame must encode its length in one byte.
 #[test]
-fn control_frames_with_a_long_form_of_a_short_length() {
+fn control_frames_with_non_minimal_length() {
     for first in [CLOSE, PING, PONG] {
         let medium = [&[first, 0xfe, 0, 2], &KEY[..]].concat();
         let long = [&[first, 0xff, 0, 0, 0, 0, 0, 0, 0, 2], &KEY[..]].concat();
@@ -82,7 +82,7 @@ fn fragmented_control_frames() {
 }
 
 #[test]
-fn a_continuation_without_a_start() {
+fn continuation_without_start() {
     for first in [CONTINUE, FIN | CONTINUE] {
         refused(&frame(first, b"x"), 1002, "continuation without a start");
         let after_message = [frame(FIN | BINARY, b"m"), frame(first, b"x")].concat();
@@ -94,7 +94,7 @@ fn a_continuation_without_a_start() {
 }
 
 #[test]
-fn a_new_message_inside_a_fragmented_one() {
+fn new_message_inside_fragmented_one() {
     for first in [TEXT, BINARY, FIN | TEXT, FIN | BINARY] {
         for start in [TEXT, BINARY] {
             let wire = [frame(start, b"a"), frame(PING, b"p"), frame(first, b"b")].concat();
@@ -109,7 +109,7 @@ fn a_new_message_inside_a_fragmented_one() {
 }
 
 #[test]
-fn a_length_with_its_top_bit_set() {
+fn length_with_its_top_bit_set() {
     for length in [1 << 63, u64::MAX, (1 << 63) + 5] {
         let header = header(FIN | BINARY, length, KEY);
         refused(&header, 1002, "frame length has its top bit set");
@@ -139,7 +139,7 @@ fn text_that_is_not_utf8() {
 }
 
 #[test]
-fn fragmented_text_is_rejected_at_the_fragment_that_is_invalid() {
+fn invalid_fragmented_text_is_rejected_at_its_fragment() {
     // Send two bytes of a character, then one that cannot follow. The last fragment is never
     // sent.
     let wire = [frame(TEXT, b"ok \xe2\x82"), frame(CONTINUE, b"(")].concat();
@@ -169,7 +169,7 @@ fn characters_may_be_split_over_fragments() {
 
 /// A frame is checked when its header arrives, before its payload.
 #[test]
-fn a_header_alone_is_enough() {
+fn header_alone_is_rejected() {
     let headers = [
         header(0x40 | FIN | BINARY, 1000, KEY),
         header(FIN | 3, 1000, KEY),
@@ -190,7 +190,7 @@ fn a_header_alone_is_enough() {
 
 /// A client rejects control frames above 125 bytes from its server, which are not masked.
 #[test]
-fn control_frames_of_a_server_above_125_bytes() {
+fn control_frames_of_server_above_125_bytes() {
     for first in [CLOSE, PING, PONG] {
         for length in [[126, 0, 126], [126, 0, 2], [126, 255, 255]] {
             let mut wire = [&[first][..], &length[..]].concat();

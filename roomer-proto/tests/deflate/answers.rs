@@ -7,7 +7,7 @@ fn confirm(lines: &[&str]) -> Result<Option<Agreement>, WrongAnswer> {
 }
 
 #[test]
-fn a_server_accepts_or_declines() {
+fn server_accepts_or_declines() {
     let accepted = Agreement::accept([OFFER.as_bytes()]).unwrap();
     assert_eq!(confirm(&[&accepted.to_string()]), Ok(Some(accepted)));
     let other_order = "permessage-deflate;client_no_context_takeover;server_no_context_takeover";
@@ -18,7 +18,7 @@ fn a_server_accepts_or_declines() {
 }
 
 #[test]
-fn an_answer_with_anything_else_fails_the_connection() {
+fn invalid_answer_fails_connection() {
     for answer in [
         "permessage-deflate",
         "permessage-deflate; server_no_context_takeover",

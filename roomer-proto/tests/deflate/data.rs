@@ -15,7 +15,7 @@ fn inflate_up_to(data: &[u8], max: usize) -> Result<Vec<u8>, u16> {
 }
 
 #[test]
-fn the_examples_of_the_rfc() {
+fn rfc_examples() {
     for (data, message) in [
         // 7.2.3.1: a message with one fixed block.
         (&b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..], &b"Hello"[..]),
@@ -33,7 +33,7 @@ fn the_examples_of_the_rfc() {
 }
 
 #[test]
-fn what_the_rfc_permits_and_zlib_would_not_send() {
+fn valid_data_that_zlib_never_emits() {
     // A compressor that had nothing to flush produces no data.
     assert_eq!(inflate(b""), Ok(vec![]));
     // This final block is not followed by the empty block.
@@ -44,7 +44,7 @@ fn what_the_rfc_permits_and_zlib_would_not_send() {
 }
 
 #[test]
-fn each_message_starts_with_an_empty_window() {
+fn each_message_starts_with_empty_window() {
     let mut inflater = Inflater::new();
     let mut run =
         |data: &[u8]| inflater.inflate(Kind::Binary, data, MAX).map_err(|violation| violation.code);
@@ -56,7 +56,7 @@ fn each_message_starts_with_an_empty_window() {
 }
 
 #[test]
-fn what_is_not_compressed_data_to_its_end_is_closed_with_1007() {
+fn invalid_deflate_data_is_closed_with_1007() {
     for data in [
         &b"\xff"[..],
         b"\x06",                             // A reserved block type.
@@ -71,7 +71,7 @@ fn what_is_not_compressed_data_to_its_end_is_closed_with_1007() {
 }
 
 #[test]
-fn a_bomb_ends_at_the_limit() {
+fn bomb_is_stopped_at_limit() {
     // The message expands to a thousand times its length.
     let zeros = vec![0; 8 << 20];
     let mut deflater = Deflater::new();
@@ -88,7 +88,7 @@ fn a_bomb_ends_at_the_limit() {
 }
 
 #[test]
-fn a_message_of_empty_blocks_is_closed_with_1007() {
+fn message_of_empty_blocks_is_closed_with_1007() {
     // Final blocks, each of which restarts the decompressor, and empty blocks between flushes.
     for block in [&b"\x03\x00"[..], b"\x00\x00\x00\xff\xff"] {
         let padded = |bytes: usize, end: &[u8]| [&block.repeat(bytes / block.len()), end].concat();
@@ -104,7 +104,7 @@ fn a_message_of_empty_blocks_is_closed_with_1007() {
 }
 
 #[test]
-fn a_text_is_checked_once_it_is_inflated() {
+fn text_is_validated_after_inflation() {
     let mut inflater = Inflater::new();
     let mut text = |text: &[u8]| {
         let stored = [&[0, text.len() as u8, 0, !(text.len() as u8), 0xff], text, &[0]].concat();
@@ -116,7 +116,7 @@ fn a_text_is_checked_once_it_is_inflated() {
 }
 
 #[test]
-fn a_message_that_does_not_get_shorter_is_sent_as_it_is() {
+fn incompressible_message_is_sent_uncompressed() {
     let mut deflater = Deflater::new();
     for message in [&b""[..], b"a", b"Hello", &noise(1000)] {
         assert_eq!(deflater.deflate(message), None, "{} bytes", message.len());
@@ -140,7 +140,7 @@ fn noise(length: usize) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn messages_come_back_as_they_were(
+    fn messages_round_trip(
         messages in proptest::collection::vec("([a-e]{0,300}|.{0,200})", 1..6),
         repeated in 1..400usize,
     ) {
@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn any_data_is_inflated_or_closed_with_a_code(
+    fn arbitrary_data_is_inflated_or_rejected(
         data in proptest::collection::vec(any::<u8>(), 0..300),
         max in 0..2000usize,
     ) {
@@ -169,7 +169,7 @@ proptest! {
     /// A message that is truncated or has a flipped bit is either an error, or another message
     /// within the limit.
     #[test]
-    fn damaged_data_stay_within_the_limit(
+    fn damaged_data_stays_within_limit(
         message in "[a-h]{100,500}", cut in any::<prop::sample::Index>(), bit in 0..8u8,
     ) {
         let message = message.repeat(2);

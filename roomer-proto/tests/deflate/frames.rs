@@ -88,7 +88,7 @@ fn rsv1_without_negotiation_is_closed_with_1002() {
 }
 
 #[test]
-fn rsv1_elsewhere_than_on_the_first_frame_of_a_message_is_closed_with_1002() {
+fn rsv1_on_continuation_or_control_frame_is_closed_with_1002() {
     for first in [FIN | RSV1 | PING, FIN | RSV1 | 8, FIN | RSV1 | 10] {
         assert_eq!(messages(true, &[frame(first, b"")]), Err(1002), "{first:x}");
     }
@@ -101,7 +101,7 @@ fn rsv1_elsewhere_than_on_the_first_frame_of_a_message_is_closed_with_1002() {
 }
 
 #[test]
-fn the_other_reserved_bits_stay_forbidden() {
+fn rsv2_and_rsv3_stay_forbidden() {
     for bits in [0x20, 0x10, 0x30, 0x60, 0x50, 0x70] {
         let frames = [frame(FIN | bits | BINARY, HELLO)];
         assert_eq!(messages(true, &frames), Err(1002), "{bits:x}");
@@ -109,7 +109,7 @@ fn the_other_reserved_bits_stay_forbidden() {
 }
 
 #[test]
-fn the_length_of_the_compressed_form_is_limited_before_it_arrives() {
+fn compressed_length_is_limited_before_payload() {
     let limits = {
         let mut limits = Limits::default();
         limits.max_message = 10;
@@ -123,7 +123,7 @@ fn the_length_of_the_compressed_form_is_limited_before_it_arrives() {
 }
 
 #[test]
-fn frames_of_a_server_have_rsv1_only_if_they_are_compressed() {
+fn server_frames_set_rsv1_only_if_compressed() {
     let mut deflater = Deflater::new();
     let (mut long, mut short) = (Vec::new(), Vec::new());
     deflater.message_frame(Kind::Text, &[b'a'; 500], &mut long);

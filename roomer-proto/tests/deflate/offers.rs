@@ -12,7 +12,7 @@ fn answer(lines: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn offers_of_browsers_and_libraries_are_accepted_without_context_takeover() {
+fn common_offers_are_accepted_without_context_takeover() {
     for offer in [
         "permessage-deflate",
         "permessage-deflate; client_max_window_bits", // Chromium, Firefox, Node's ws
@@ -30,7 +30,7 @@ fn offers_of_browsers_and_libraries_are_accepted_without_context_takeover() {
 }
 
 #[test]
-fn a_limit_on_the_servers_window_is_confirmed() {
+fn server_max_window_bits_is_confirmed() {
     for bits in 8..=15 {
         let offer = format!("permessage-deflate; server_max_window_bits={bits}");
         let agreement = Agreement::accept([offer.as_bytes()]).unwrap();
@@ -91,7 +91,7 @@ fn each_wrong_parameter_declines_its_offer() {
 }
 
 #[test]
-fn the_first_offer_that_suits_is_accepted() {
+fn first_acceptable_offer_is_accepted() {
     let offers = "permessage-deflate; server_max_window_bits=7, \
                   permessage-deflate; server_max_window_bits=12, permessage-deflate";
     let expected = format!("{PLAIN}; server_max_window_bits=12");
@@ -99,7 +99,7 @@ fn the_first_offer_that_suits_is_accepted() {
 }
 
 #[test]
-fn what_is_not_an_offer_of_this_extension_is_declined() {
+fn other_extensions_are_declined() {
     for line in [
         "",
         ",",
@@ -122,7 +122,7 @@ fn what_is_not_an_offer_of_this_extension_is_declined() {
 }
 
 #[test]
-fn empty_elements_and_quoted_commas_do_not_hide_an_offer() {
+fn offers_with_empty_elements_and_quoted_commas_are_found() {
     for line in
         [", ,permessage-deflate,", "permessage-deflate ,", "x; y=\"ab\", permessage-deflate"]
     {
@@ -132,7 +132,7 @@ fn empty_elements_and_quoted_commas_do_not_hide_an_offer() {
 
 proptest! {
     #[test]
-    fn no_header_panics_and_each_answer_is_one_that_the_client_may_get(
+    fn arbitrary_offers_get_valid_answers(
         line in "(permessage-deflate|x|;|,|=| |\"|\\\\|[a-z_]*_no_context_takeover|server_max_window_bits|client_max_window_bits|[0-9]{1,2}){0,12}",
         bytes in proptest::collection::vec(any::<u8>(), 0..40),
     ) {

@@ -8,7 +8,7 @@ use smol::channel;
 use smol::net::TcpListener;
 
 #[test]
-fn the_ticker_ticks() {
+fn ticker_sends_ticks() {
     let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let addr = listener.local_addr().unwrap();
     let (stop, stopped) = channel::bounded::<()>(1);

@@ -14,20 +14,17 @@ const NAMES: &[&str] = &["chat", "smol_ticker", "smol_tls"];
 const CASES: &[Case] = &[
     ("errors_are_reported_in_one_line", || cases::errors_are_reported_in_one_line(NAMES)),
     ("help_and_version_are_printed", || cases::help_and_version_are_printed(NAMES)),
-    ("an_address_in_use_is_named", || cases::an_address_in_use_is_named(NAMES)),
-    ("files_of_tls_are_named_before_it_listens", || {
-        cases::files_of_tls_are_named_before_it_listens("smol_tls");
+    ("address_in_use_is_reported", || cases::address_in_use_is_reported(NAMES)),
+    ("tls_files_are_checked_before_listening", || {
+        cases::tls_files_are_checked_before_listening("smol_tls");
     }),
-    ("a_signal_drains_the_server", || cases::a_signal_drains_the_server(NAMES)),
-    ("a_second_signal_ends_the_process_at_once", cases::a_second_signal_ends_the_process_at_once),
+    ("signal_drains_server", || cases::signal_drains_server(NAMES)),
+    ("second_signal_ends_process_immediately", cases::second_signal_ends_process_immediately),
     ("process_1_ends_on_sigterm", cases::process_1_ends_on_sigterm),
-    ("the_chat_names_a_wrong_option", cases::the_chat_names_a_wrong_option),
-    ("the_chat_warns_with_its_own_flags", cases::the_chat_warns_with_its_own_flags),
-    ("the_chat_works_behind_a_proxy", cases::the_chat_works_behind_a_proxy),
-    (
-        "the_descriptor_limit_is_raised_or_reported",
-        cases::the_descriptor_limit_is_raised_or_reported,
-    ),
+    ("chat_names_wrong_option", cases::chat_names_wrong_option),
+    ("chat_warnings_name_its_flags", cases::chat_warnings_name_its_flags),
+    ("chat_works_behind_proxy", cases::chat_works_behind_proxy),
+    ("descriptor_limit_is_raised_or_reported", cases::descriptor_limit_is_raised_or_reported),
 ];
 
 fn main() -> ExitCode {

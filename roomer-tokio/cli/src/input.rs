@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_input_is_read_only_a_few_lines_ahead() {
+    fn input_is_read_few_lines_ahead() {
         let count = Arc::new(AtomicUsize::new(0));
         let (sender, mut lines) = mpsc::channel(AHEAD);
         let input = BufReader::new(Yes(count.clone()));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_does_not_end_is_an_error() {
+    fn unterminated_line_is_bounded() {
         let (sender, mut lines) = mpsc::channel(AHEAD);
         let input = BufReader::new((&b"a\n"[..]).chain(io::repeat(b'x')));
         let reader = thread::spawn(move || read_lines(input, &sender));

@@ -27,7 +27,7 @@ fn commands_on_pages_are_accepted() {
 }
 
 #[test]
-fn wrong_commands_are_found() {
+fn invalid_commands_are_found() {
     for (line, part) in [
         ("roomer tial ws://localhost/ws lobby", "tial"),
         ("roomer tail ws://localhost/ws lobby --evnt chat", "--evnt"),

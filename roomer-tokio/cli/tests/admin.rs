@@ -24,7 +24,7 @@ fn start(page: &str) -> (Serving, [TempFile; 2]) {
 }
 
 #[test]
-fn the_page_loads_nothing_from_elsewhere_and_is_in_no_frame() {
+fn page_loads_no_external_resources_and_forbids_framing() {
     let (serving, _files) = start("true");
     let page = serving.get("/admin/");
     assert_eq!(page.status, 200);
@@ -74,7 +74,7 @@ fn the_page_loads_nothing_from_elsewhere_and_is_in_no_frame() {
 }
 
 #[test]
-fn there_is_no_page_unless_it_is_configured() {
+fn page_is_served_only_if_configured() {
     let (serving, _files) = start("false");
     for path in ["/admin", "/admin/", "/admin/main.js"] {
         // Without a key, the API must not reveal which paths exist.
@@ -83,7 +83,7 @@ fn there_is_no_page_unless_it_is_configured() {
 }
 
 #[test]
-fn connections_that_read_too_slowly_are_listed() {
+fn slow_readers_are_listed() {
     let (serving, _files) = start("true");
     let key = format!("Authorization: Bearer {KEY}");
     let slowest = || serving.request("GET", "/v1/slowest?limit=5", &[&key], b"").json();

@@ -61,7 +61,7 @@ fn ann(serving: &Serving, room: &str) -> Tail {
 }
 
 #[test]
-fn messages_reach_rooms_connections_and_users_with_all_their_bytes() {
+fn messages_reach_rooms_connections_and_users() {
     let (serving, _file) = start();
     let mut tail = ann(&serving, "a/b c");
     let (id, room) = (tail.id(), "/v1/rooms/a%2Fb%20c");
@@ -141,7 +141,7 @@ fn rooms_members_and_connections_are_listed_and_removed() {
 }
 
 #[test]
-fn what_a_room_remembers_is_read() {
+fn history_of_room_is_listed() {
     let (serving, _file) = start();
     let tail = ann(&serving, "past");
     for body in [&b"1"[..], b"2", &[0xff]] {
@@ -161,7 +161,7 @@ fn what_a_room_remembers_is_read() {
 }
 
 #[test]
-fn the_description_is_that_of_the_routes() {
+fn description_matches_routes() {
     let (serving, _file) = start();
     let described = serving.get("/v1/openapi.json").json();
     for (path, methods) in described["paths"].as_object().unwrap() {
@@ -185,7 +185,7 @@ fn the_description_is_that_of_the_routes() {
 }
 
 #[test]
-fn only_whole_keys_open_and_only_what_they_are_for() {
+fn api_keys_match_fully_and_grant_only_their_rights() {
     let (mut serving, _file) = start();
     let head = |header: &str| serving.request("GET", "/v1/stats", &[header], b"").status;
     let (short, long) = (&KEY[..KEY.len() - 1], format!("{KEY}x"));
@@ -228,7 +228,7 @@ fn only_whole_keys_open_and_only_what_they_are_for() {
 }
 
 #[test]
-fn bodies_and_names_that_are_wrong_are_refused_with_the_reason() {
+fn invalid_bodies_and_names_are_refused_with_reason() {
     let (serving, _file) = start();
     let post = |path: &str, body: &[u8]| call(&serving, "POST", path, body);
     let chat = "/v1/rooms/a/messages/chat";
@@ -271,7 +271,7 @@ fn bodies_and_names_that_are_wrong_are_refused_with_the_reason() {
 }
 
 #[test]
-fn a_request_that_is_sent_again_has_one_effect() {
+fn repeated_request_has_one_effect() {
     let (serving, _file) = start();
     let mut tail = ann(&serving, "a");
     let send = |key: &str, idempotency: &str, room: &str, body: &[u8]| {
@@ -295,7 +295,7 @@ fn a_request_that_is_sent_again_has_one_effect() {
 }
 
 #[test]
-fn floods_of_slow_requests_leave_room_for_others() {
+fn flood_of_slow_requests_does_not_block_others() {
     let (serving, _file) = start();
     let head = format!(
         "POST /v1/rooms/a/messages/chat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
@@ -324,7 +324,7 @@ fn floods_of_slow_requests_leave_room_for_others() {
 }
 
 #[test]
-fn names_that_clients_and_backends_choose_forge_neither_metrics_nor_log_lines() {
+fn foreign_names_cannot_forge_metrics_or_log_lines() {
     let (mut serving, _file) = start();
     let evil = "a%0aroomer_opened_total%20666%0a%22%7d%1b%5b2J";
     good(&call(&serving, "POST", &format!("/v1/rooms/{evil}/messages/chat%0aforged"), b"x"));

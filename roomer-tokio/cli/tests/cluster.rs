@@ -78,7 +78,7 @@ impl Node {
 }
 
 #[test]
-fn the_api_of_one_node_is_about_the_connections_of_all() {
+fn api_of_one_node_covers_connections_of_all() {
     at_once(BrokerKind::all().into_iter().map(|kind| (kind.to_string(), kind)), |kind| {
         let broker = kind.start();
         about_all(["a", "b"].map(|name| Node::start(&*broker, name)));

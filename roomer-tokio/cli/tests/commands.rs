@@ -116,7 +116,7 @@ impl Watch {
 }
 
 #[test]
-fn sent_messages_arrive_at_a_tail_with_all_their_bytes() {
+fn tail_prints_sent_messages_unchanged() {
     let running = start();
     let mut tail = Watch::start(&running, "lobby", &["tail", &running.url, "lobby"]);
     succeeds(&run(&["send", &running.url, "lobby", "chat", "hello"]));
@@ -139,7 +139,7 @@ fn sent_messages_arrive_at_a_tail_with_all_their_bytes() {
 }
 
 #[test]
-fn a_tail_shows_only_the_wanted_events_members_and_history() {
+fn tail_filters_events_members_and_history() {
     let running = start();
     for text in ["1", "2", "3"] {
         succeeds(&run(&["send", &running.url, "news", "item", text]));
@@ -163,7 +163,7 @@ fn a_tail_shows_only_the_wanted_events_members_and_history() {
 }
 
 #[test]
-fn members_are_listed_with_their_infos_and_watched() {
+fn members_lists_infos_and_watches_changes() {
     let running = start();
     let url = &*running.url;
     assert_eq!(succeeds(&run(&["members", url, "lobby"])), "");
@@ -182,7 +182,7 @@ fn members_are_listed_with_their_infos_and_watched() {
 }
 
 #[test]
-fn a_request_prints_the_answer_as_it_is() {
+fn request_prints_answer_unchanged() {
     let running = start();
     let url = &*running.url;
     assert_eq!(succeeds(&run(&["request", url, "root", "double", "ab"])), "abab");
@@ -196,7 +196,7 @@ fn a_request_prints_the_answer_as_it_is() {
 }
 
 #[test]
-fn people_talk_line_by_line() {
+fn chat_sends_line_by_line() {
     let running = start();
     let url = &*running.url;
     let mut tail = Watch::start(&running, "lobby", &["tail", url, "lobby", "--members"]);
@@ -213,7 +213,7 @@ fn people_talk_line_by_line() {
 }
 
 #[test]
-fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
+fn each_failure_has_exit_code_and_remedy() {
     let running = start();
     let url = &*running.url;
     fails(
@@ -262,7 +262,7 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
 }
 
 #[test]
-fn messages_of_others_cannot_control_the_terminal() {
+fn received_messages_cannot_control_terminal() {
     let running = start();
     let url = &*running.url;
     succeeds(&run(&["send", url, "news", "\u{1b}[2Jevent", "\u{1b}]0;title\u{7}\u{202e}x\ny"]));
@@ -273,7 +273,7 @@ fn messages_of_others_cannot_control_the_terminal() {
 }
 
 #[test]
-fn the_load_generator_and_completions_are_part_of_it() {
+fn load_generator_and_completions_are_included() {
     let running = start();
     let args = [
         "bench",
@@ -296,7 +296,7 @@ fn the_load_generator_and_completions_are_part_of_it() {
 }
 
 #[test]
-fn a_signal_ends_a_command_that_has_no_connection_yet() {
+fn signal_ends_connecting_command() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/ws", silent.local_addr().unwrap());
     for command in ["tail", "members", "talk"] {
@@ -311,7 +311,7 @@ fn a_signal_ends_a_command_that_has_no_connection_yet() {
 }
 
 #[test]
-fn a_removal_from_the_room_is_shown_by_the_exit_code() {
+fn kick_sets_exit_code() {
     let running = start();
     for command in [&["tail"][..], &["members", "--watch"]] {
         let args = [command, &[&running.url, "lobby"]].concat();
@@ -323,7 +323,7 @@ fn a_removal_from_the_room_is_shown_by_the_exit_code() {
 }
 
 #[test]
-fn each_command_ends_with_the_same_code_if_the_server_closes_the_connection_for_good() {
+fn final_close_sets_same_exit_code_for_each_command() {
     let running = start();
     let url = &*running.url;
     let commands = [
@@ -344,7 +344,7 @@ fn each_command_ends_with_the_same_code_if_the_server_closes_the_connection_for_
 }
 
 #[test]
-fn payloads_above_the_limit_of_the_server_are_wrong_input_of_each_command() {
+fn oversized_payload_is_input_error_for_each_command() {
     let running = start();
     let url = &*running.url;
     let large = vec![b'x'; 17 << 20];

@@ -206,7 +206,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
 ];
 
 #[test]
-fn each_mistake_is_refused_with_its_line_its_key_and_the_remedy() {
+fn each_mistake_is_reported_with_line_key_and_remedy() {
     let secret = TempFile::new("secret", "x".repeat(32));
     for (text, line, key, words) in MISTAKES {
         let text = text.replace("\"S\"", &format!("{:?}", secret.path()));
@@ -226,7 +226,7 @@ fn each_mistake_is_refused_with_its_line_its_key_and_the_remedy() {
 }
 
 #[test]
-fn all_mistakes_are_reported_at_once_in_the_order_of_the_file() {
+fn all_mistakes_are_reported_in_file_order() {
     let file = TempFile::new("mistakes.toml", "x = 1\nthreads = \"y\"\n[limits]\nz = 1\n");
     let mut check = roomer(&["check", file.path(), "--log-level", "loud"]);
     let done = check.env("ROOMER_TIMEOUTS_PIN", "1").env("ROOMER_PATH", "no").output().unwrap();
@@ -241,7 +241,7 @@ fn all_mistakes_are_reported_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn mistakes_cannot_command_the_terminal_and_are_json_where_it_is_wanted() {
+fn mistakes_are_escaped_and_reported_as_json_on_request() {
     let file = TempFile::new("escape.toml", "path = \"\\u001b[2J\"");
     let error = String::from_utf8(run(&["check", file.path()]).stderr).unwrap();
     assert!(!error.contains('\u{1b}'), "{error:?}");
@@ -256,7 +256,7 @@ fn mistakes_cannot_command_the_terminal_and_are_json_where_it_is_wanted() {
 }
 
 #[test]
-fn flags_come_before_variables_and_variables_before_the_file() {
+fn flags_override_variables_and_variables_override_file() {
     let file =
         TempFile::new("sources.toml", "path = \"/a\"\n[limits]\nmax_rooms = 1\nmax_name = 9\n");
     let mut print = roomer(&["serve", file.path(), "--print-config", "--limits-max-name", "7"]);
@@ -270,7 +270,7 @@ fn flags_come_before_variables_and_variables_before_the_file() {
 }
 
 #[test]
-fn the_printed_configuration_is_a_file_with_the_same_effect() {
+fn printed_configuration_has_same_effect() {
     let text = "origins = [\"https://a.example\", \"https://b.example\"]\npath = \"/ä\\\"\\\\\"\n\
                 [cluster]\nurl = \"nats://127.0.0.1\"\nnode = \"123\"\n[[room]]\npattern = \"news*\"\npresence = \"count\"\n\
                 history = 5\nhistory_age = \"90s\"\nhistory_bytes = \"1 KiB\"\ndeflate = 512\n\
@@ -289,13 +289,13 @@ fn the_printed_configuration_is_a_file_with_the_same_effect() {
 }
 
 #[test]
-fn a_printed_configuration_of_defaults_is_accepted() {
+fn printed_configuration_of_defaults_is_accepted() {
     let printed = succeeds(&run(&["serve", "--print-config"]));
     succeeds(&run(&["check", TempFile::new("defaults.toml", printed).path()]));
 }
 
 #[test]
-fn a_variable_of_a_login_that_is_empty_does_not_open_the_server() {
+fn empty_login_variable_does_not_open_server() {
     let check = |arguments: &[&str]| {
         let mut check = roomer(&[&["check"], arguments].concat());
         check.env("ROOMER_JWT_SECRET", "").output().unwrap()
@@ -306,7 +306,7 @@ fn a_variable_of_a_login_that_is_empty_does_not_open_the_server() {
 }
 
 #[test]
-fn the_login_at_the_broker_is_not_printed() {
+fn broker_login_is_not_printed() {
     let url = "nats://ann:hunter2@broker.example";
     let printed = succeeds(&run(&["serve", "--print-config", "--cluster-url", url]));
     assert!(printed.contains("broker.example") && !printed.contains("hunter2"), "{printed}");
@@ -315,7 +315,7 @@ fn the_login_at_the_broker_is_not_printed() {
 }
 
 #[test]
-fn the_file_of_the_page_is_valid_and_its_mistake_is_reported_as_shown() {
+fn documented_file_and_mistake_are_accurate() {
     let page = include_str!("../SERVER.md");
     let block = |kind: &str| {
         let rest = page.split(&format!("```{kind}\n")).nth(1).unwrap();

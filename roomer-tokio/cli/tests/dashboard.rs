@@ -48,7 +48,7 @@ fn names(query: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
+fn dashboard_queries_use_existing_metrics_and_labels() {
     let key = TempFile::new("key", KEY);
     let file = TempFile::new(
         "dashboard.toml",

@@ -78,7 +78,7 @@ fn dump(bytes: &[u8], indent: &str) -> String {
 }
 
 #[test]
-fn hexadecimal_digits_are_packets_or_frames() {
+fn hexadecimal_input_is_decoded_as_packets_or_frames() {
     let spaced: String = packet().iter().map(|byte| format!("0x{byte:02X}, ")).collect();
     let input = format!(
         "{}\n{}\n{}\n\n{spaced}\n",
@@ -95,7 +95,7 @@ fn hexadecimal_digits_are_packets_or_frames() {
 }
 
 #[test]
-fn the_example_of_the_help_is_a_packet() {
+fn help_example_is_valid_packet() {
     let help =
         Command::new(env!("CARGO_BIN_EXE_roomer")).args(["decode", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
@@ -105,7 +105,7 @@ fn the_example_of_the_help_is_a_packet() {
 }
 
 #[test]
-fn control_frames_are_shown_too() {
+fn control_frames_are_shown() {
     let input = "890161\n8a00\n880a03e9676f20617761792e\n";
     let expected = [
         json!({ "on": "ping", "bytes": 1, "to": "client" }),
@@ -116,7 +116,7 @@ fn control_frames_are_shown_too() {
 }
 
 #[test]
-fn a_followed_stream_is_read_across_its_blocks_and_after_its_handshake() {
+fn followed_stream_is_decoded_across_blocks() {
     let (client, server) = (frame(true), frame(false));
     let request = b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n".to_vec();
     let response = [b"HTTP/1.1 101 Switching Protocols\r\n\r\n".as_slice(), &server[..9]].concat();
@@ -131,7 +131,7 @@ fn a_followed_stream_is_read_across_its_blocks_and_after_its_handshake() {
 }
 
 #[test]
-fn the_packets_of_a_network_are_read_after_their_headers() {
+fn captured_network_packets_are_decoded() {
     // This is the format of `tcpdump -x`. The IPv4 header has 20 bytes, and the TCP header has 32.
     let mut segment = vec![0; 52];
     segment[0] = 0x45;
@@ -151,7 +151,7 @@ fn the_packets_of_a_network_are_read_after_their_headers() {
 }
 
 #[test]
-fn the_export_of_a_browser_is_read() {
+fn browser_export_is_decoded() {
     let data = BASE64.encode(&packet());
     let messages = json!([
         { "type": "send", "time": 1.5, "opcode": 2, "data": data },
@@ -166,7 +166,7 @@ fn the_export_of_a_browser_is_read() {
 }
 
 #[test]
-fn wrong_input_is_named() {
+fn invalid_input_is_reported() {
     let fails = |input: &str, words: &str| {
         let done = decode(&[], input);
         let error = String::from_utf8_lossy(&done.stderr).into_owned();

@@ -21,7 +21,7 @@ fn message(socket: &mut Socket, room: &str, is_compressed: bool) -> usize {
 }
 
 #[test]
-fn messages_of_the_rooms_of_a_pattern_are_compressed_from_a_size_on() {
+fn large_messages_of_matching_rooms_are_compressed() {
     let file = TempFile::new(
         "deflate.toml",
         "[[room]]\npattern = \"news-plain\"\ndeflate = \"off\"\n[[room]]\npattern = \"news*\"\n\
@@ -47,7 +47,7 @@ fn messages_of_the_rooms_of_a_pattern_are_compressed_from_a_size_on() {
 }
 
 #[test]
-fn without_such_a_room_compression_is_not_negotiated() {
+fn compression_is_not_negotiated_without_compressed_rooms() {
     let head = Socket::open(&Serving::start(&[])).head;
     assert!(!head.contains("sec-websocket-extensions"), "{head}");
 }

@@ -46,7 +46,7 @@ impl Notifications {
 }
 
 #[test]
-fn the_supervisor_is_notified_of_the_state_of_the_server() {
+fn supervisor_is_notified_of_state() {
     let path = TempFile::new("notify", "");
     let notifications = Notifications::at(&path);
     let mut command = roomer(&["serve"]);
@@ -80,7 +80,7 @@ fn activated(clients: &TcpListener, operators: Option<&TcpListener>) -> Command 
 }
 
 #[test]
-fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
+fn supervisor_sockets_are_used() {
     let (clients, operators) =
         (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     // A client may connect before the server has started.
@@ -99,7 +99,7 @@ fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
 }
 
 #[test]
-fn a_socket_that_strangers_reach_needs_a_login_too() {
+fn public_socket_requires_login() {
     let clients = TcpListener::bind("0.0.0.0:0").unwrap();
     // Read only the first line: if the server accepted the sockets, it would not end.
     let mut child = activated(&clients, None).stderr(Stdio::piped()).spawn().unwrap();
@@ -113,7 +113,7 @@ fn a_socket_that_strangers_reach_needs_a_login_too() {
 }
 
 #[test]
-fn a_descriptor_that_is_not_a_listener_is_refused() {
+fn descriptor_that_is_not_listener_is_refused() {
     let mut command = activated(&TcpListener::bind("127.0.0.1:0").unwrap(), None);
     let done = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
     let error = String::from_utf8(done.stderr).unwrap();
@@ -122,7 +122,7 @@ fn a_descriptor_that_is_not_a_listener_is_refused() {
 }
 
 #[test]
-fn systemd_accepts_the_units_and_their_commands_are_of_roomer() {
+fn systemd_units_are_valid() {
     let folder = std::env::temp_dir().join(format!("roomer-units-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let service = deployed("roomer.service");
@@ -160,7 +160,7 @@ fn systemd_accepts_the_units_and_their_commands_are_of_roomer() {
 }
 
 #[test]
-fn the_image_is_built_from_what_exists_and_starts() {
+fn image_builds_and_starts() {
     let image = deployed("Dockerfile");
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let mut copied = Vec::new();

@@ -23,7 +23,7 @@ fn is_accepted(host: &str) -> bool {
 }
 
 #[test]
-fn clients_that_take_all_descriptors_do_not_block_operators() {
+fn operators_connect_despite_descriptor_exhaustion() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""]);
     shell.args([env!("CARGO_BIN_EXE_roomer"), "serve"]);

@@ -183,7 +183,7 @@ fn flag(key: &str) -> String {
 /// If an option is added, this test fails until the option is in one of the lists above, which the
 /// other tests use.
 #[test]
-fn the_lists_contain_each_option() {
+fn lists_contain_each_option() {
     let printed = succeeds(&run(&["serve", "--print-config"]));
     let mut section = String::new();
     let mut all = Vec::new();
@@ -202,7 +202,7 @@ fn the_lists_contain_each_option() {
 }
 
 #[test]
-fn each_option_has_an_effect_or_is_refused_until_it_has_what_it_needs() {
+fn each_option_has_effect_or_names_its_requirement() {
     let files = Files::new();
     for (key, value) in ALWAYS {
         assert_eq!(check("", key, files.path(value)), Ok(()), "{key}");
@@ -217,7 +217,7 @@ fn each_option_has_an_effect_or_is_refused_until_it_has_what_it_needs() {
 }
 
 #[test]
-fn each_option_of_the_extended_protocol_is_refused_without_it() {
+fn extended_options_are_refused_with_plain_protocol() {
     let files = Files::new();
     let alone = ALWAYS.iter().map(|(key, value)| (*key, *value, ""));
     let beside = DEPENDENT.iter().map(|option| (option.key, option.value, option.beside));
@@ -239,7 +239,7 @@ fn each_option_of_the_extended_protocol_is_refused_without_it() {
 }
 
 #[test]
-fn settings_that_others_disable_are_refused() {
+fn settings_without_effect_are_refused() {
     let files = Files::new();
     for (file, key, value, words) in [
         ("[timeouts]\nresume = 0", "limits.max_detached", "1", "timeouts.resume = 0"),

@@ -54,7 +54,7 @@ fn remembered(url: &str, room: &str, count: &str) -> Vec<Value> {
 }
 
 #[test]
-fn lines_are_bytes_and_those_before_a_wrong_one_are_sent() {
+fn lines_before_invalid_line_are_sent() {
     with_server(|url| {
         let mut send = spawn(&["send", url, "lobby", "line", "--lines"]);
         let mut input = b"a\r\n\xff\n\nlast\n".to_vec();
@@ -70,7 +70,7 @@ fn lines_are_bytes_and_those_before_a_wrong_one_are_sent() {
 }
 
 #[test]
-fn a_refusal_ends_lines_whose_input_continues() {
+fn refusal_ends_lines_with_open_input() {
     with_server(|url| {
         let mut send = spawn(&["send", url, "full", "line", "--lines"]);
         let mut input = send.stdin.take().unwrap();
@@ -84,7 +84,7 @@ fn a_refusal_ends_lines_whose_input_continues() {
 }
 
 #[test]
-fn lines_above_the_message_rate_say_so_and_arrive_with_a_pause_between_them() {
+fn lines_above_rate_are_delayed_with_notice() {
     let limited = Server::builder().history("*", History::last(100)).message_rate(20, 20);
     with(limited.build().unwrap(), |url| {
         let send = |more: &[&str]| {
@@ -111,7 +111,7 @@ fn lines_above_the_message_rate_say_so_and_arrive_with_a_pause_between_them() {
 }
 
 #[test]
-fn a_line_that_does_not_end_is_wrong_input() {
+fn unterminated_line_is_input_error() {
     with_server(|url| {
         for command in [&["send", url, "lobby", "line", "--lines"][..], &["talk", url, "lobby"]] {
             let mut child = spawn(command);
@@ -127,7 +127,7 @@ fn a_line_that_does_not_end_is_wrong_input() {
 }
 
 #[test]
-fn a_message_may_be_as_large_as_the_server_permits() {
+fn message_of_maximum_size_is_sent() {
     with_server(|url| {
         let mut send = spawn(&["send", url, "lobby", "large", "-"]);
         send.stdin.take().unwrap().write_all(&vec![b'x'; 3 << 20]).unwrap();
@@ -137,7 +137,7 @@ fn a_message_may_be_as_large_as_the_server_permits() {
 }
 
 #[test]
-fn an_output_that_closes_early_is_not_a_failure() {
+fn closed_output_is_not_failure() {
     with_server(|url| {
         let bench = ["bench", "--url", url, "--secs", "0.1", "--warmup", "0.1", "direct"];
         for args in [&["completions", "bash"][..], &bench] {

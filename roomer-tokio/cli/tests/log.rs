@@ -17,7 +17,7 @@ fn metric(serving: &Serving, name: &str) -> u64 {
 }
 
 #[test]
-fn a_log_that_is_not_read_delays_no_client() {
+fn unread_log_does_not_delay_clients() {
     let mut serving = Serving::start(&["--log-level", "debug"]);
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws").to_owned();
     // From here on, the log is not read. Each request that is not a handshake writes a line to it.

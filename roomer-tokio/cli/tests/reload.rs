@@ -26,7 +26,7 @@ fn sends(serving: &Serving, room: &str) -> bool {
 }
 
 #[test]
-fn rules_of_rooms_change_at_once() {
+fn reloaded_room_rules_apply_immediately() {
     const NEWS: &str = "[[room]]\npattern = \"news\"\npublish = \"none\"\n";
     const OTHER: &str = "[[room]]\npattern = \"other\"\npublish = \"none\"\n";
     let file = TempFile::new("rules.toml", NEWS);
@@ -46,7 +46,7 @@ fn rules_of_rooms_change_at_once() {
 }
 
 #[test]
-fn rates_of_rooms_change_at_once() {
+fn reloaded_room_rates_apply_immediately() {
     let text = |rate| format!("[[room]]\npattern = \"*\"\nrate = \"1 burst {rate}\"\n");
     let file = TempFile::new("rates.toml", text(1));
     let mut serving = Serving::start_with(&mut roomer(&["serve", file.path()]));
@@ -61,7 +61,7 @@ fn rates_of_rooms_change_at_once() {
 }
 
 #[test]
-fn the_log_and_keys_of_the_api_change_and_the_rest_is_reported() {
+fn reload_applies_log_and_api_keys_only() {
     let key = |name: &str| {
         let key = format!("a-key-of-the-api-with-the-name-{name}");
         (TempFile::new("key", &key), format!("Authorization: Bearer {key}"))
@@ -96,7 +96,7 @@ fn the_log_and_keys_of_the_api_change_and_the_rest_is_reported() {
 }
 
 #[test]
-fn a_mistake_in_one_file_keeps_all_of_the_old_configuration() {
+fn mistake_in_one_file_keeps_old_configuration() {
     let (first, second) = ("the-first-key-of-an-api", "the-second-key-of-an-api");
     let (key, secret) =
         (TempFile::new("key", first), TempFile::new("secret", "a-secret-of-at-least-32-bytes----"));

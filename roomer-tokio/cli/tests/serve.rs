@@ -12,7 +12,7 @@ use serde_json::Value;
 use support::{Answer, Serving, TempFile, certificate, roomer, run, succeeds};
 
 #[test]
-fn clients_talk_operators_watch_and_a_signal_drains() {
+fn server_serves_clients_and_operators_and_drains_on_signal() {
     let mut serving = Serving::start(&["--client-info", "true"]);
     succeeds(&run(&["send", &serving.url, "lobby", "chat", "hello"]));
     let metrics = serving.get("/metrics");
@@ -38,7 +38,7 @@ fn clients_talk_operators_watch_and_a_signal_drains() {
 }
 
 #[test]
-fn the_log_tells_the_memory_budget() {
+fn log_contains_memory_budget() {
     let file = TempFile::new("budget.toml", "[limits]\nmemory_budget = \"96 MiB\"\n");
     let serving = Serving::start(&[file.path()]);
     assert_eq!(serving.memory_budget, "96 MiB");
@@ -49,7 +49,7 @@ fn the_log_tells_the_memory_budget() {
 }
 
 #[test]
-fn rooms_have_the_rules_of_the_file() {
+fn room_rules_of_file_apply() {
     let file = TempFile::new(
         "rooms.toml",
         "[[room]]\npattern = \"news*\"\nhistory = 2\n[[room]]\npattern = \"*\"\npresence = \"off\"\n",
@@ -69,7 +69,7 @@ fn rooms_have_the_rules_of_the_file() {
 }
 
 #[test]
-fn clients_connect_by_tls_with_the_certificate_of_the_files() {
+fn clients_connect_over_tls() {
     let (certificate, key) = certificate();
     let serving =
         Serving::start(&["--tls-certificate", certificate.path(), "--tls-key", key.path()]);
@@ -85,7 +85,7 @@ fn clients_connect_by_tls_with_the_certificate_of_the_files() {
 }
 
 #[test]
-fn mistakes_with_tls_are_explained() {
+fn tls_mistakes_are_reported_with_remedy() {
     let sent = |url: &str, ca: &TempFile| {
         let (_, rest) = url.split_once("://127.0.0.1").unwrap();
         let url = format!("wss://localhost{rest}");
@@ -111,7 +111,7 @@ fn mistakes_with_tls_are_explained() {
 }
 
 #[test]
-fn a_broker_that_cannot_be_reached_does_not_keep_clients_away() {
+fn unreachable_broker_does_not_reject_clients() {
     let (_held, port) = refusing_port();
     let broker = format!("nats://127.0.0.1:{port}");
     let serving = Serving::start(&["--cluster-url", &broker, "--cluster-node", "a"]);
@@ -121,7 +121,7 @@ fn a_broker_that_cannot_be_reached_does_not_keep_clients_away() {
 }
 
 #[test]
-fn an_address_in_use_is_reported() {
+fn address_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for key in ["listen", "operator.listen"] {
@@ -135,7 +135,7 @@ fn an_address_in_use_is_reported() {
 }
 
 #[test]
-fn slow_and_strange_requests_of_operators_end() {
+fn slow_and_invalid_operator_requests_end() {
     let serving = Serving::start(&[]);
     assert_eq!(serving.request("POST", "/metrics", &[], b"x").status, 405);
     assert_eq!(serving.get("/../etc/passwd").status, 404);
@@ -157,7 +157,7 @@ fn slow_and_strange_requests_of_operators_end() {
 }
 
 #[test]
-fn a_signal_reads_certificates_and_keys_again_and_mistakes_keep_the_old_ones() {
+fn sighup_reloads_certificates_and_keeps_old_on_mistake() {
     let ((first, first_key), (second, second_key)) = (certificate(), certificate());
     let (files, key) = (certificate(), TempFile::new("key", "the-first-key-of-an-api"));
     let copy = |from: &TempFile, to: &TempFile| {

@@ -14,7 +14,7 @@ use support::{Running, Serving, TempFile, roomer};
 const KEY: &str = "a-key-of-the-backend-1";
 
 #[test]
-fn a_tail_that_was_cut_off_goes_on_to_its_count() {
+fn tail_resumes_after_slow_reader_close() {
     let key = TempFile::new("key", KEY);
     let file = TempFile::new(
         "slow.toml",

@@ -33,7 +33,7 @@ fn fails(child: Child, words: &str) {
 }
 
 #[test]
-fn all_lines_are_sent_also_those_that_are_not_text() {
+fn non_text_lines_are_sent() {
     let serving = Serving::start(&[]);
     let mut tail = Tail::start(&serving, "lobby", &[]);
     let mut input = b"a\r\n\xff\n//\xfe\n/to \xff x\n".to_vec();
@@ -51,7 +51,7 @@ fn all_lines_are_sent_also_those_that_are_not_text() {
 }
 
 #[test]
-fn a_last_line_that_may_be_lost_is_a_failure() {
+fn unconfirmed_last_line_is_failure() {
     let serving = Serving::start(&[]);
     let mut talk = start(&serving);
     // The server is suspended, and does not confirm the line.
@@ -62,7 +62,7 @@ fn a_last_line_that_may_be_lost_is_a_failure() {
 }
 
 #[test]
-fn a_signal_does_not_wait_long_for_a_server_that_stands_still() {
+fn signal_wait_for_stopped_server_is_bounded() {
     let serving = Serving::start(&[]);
     let mut talk = start(&serving);
     serving.signal(Signal::STOP);

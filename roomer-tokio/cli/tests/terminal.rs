@@ -15,7 +15,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 #[test]
-fn the_terminal_is_given_back_when_a_signal_ends_the_conversation() {
+fn signal_restores_terminal() {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());

@@ -30,7 +30,7 @@ fn refused(done: &Output, words: &str) {
 }
 
 #[test]
-fn a_token_is_taken_from_wherever_a_client_can_put_it() {
+fn token_is_read_from_query_header_and_subprotocol() {
     let secret = secret_file();
     let serving = Serving::start(&["--jwt-secret", secret.path()]);
     let token = Signer::secret().token(&json!({ "exp": now(600) }));
@@ -43,7 +43,7 @@ fn a_token_is_taken_from_wherever_a_client_can_put_it() {
 }
 
 #[test]
-fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
+fn invalid_token_is_refused_with_reason_and_not_logged() {
     let secret = secret_file();
     let rsa = TempFile::new("rsa.pem", include_bytes!("support/keys/rsa.pem"));
     let args = ["--jwt-secret", secret.path(), "--jwt-keys", rsa.path(), "--log-level", "debug"];
@@ -111,7 +111,7 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
 }
 
 #[test]
-fn keys_of_each_kind_are_read_from_files_in_pem() {
+fn pem_keys_of_each_kind_are_read() {
     let (p256, ed25519) = (Signer::p256(), Signer::ed25519());
     let rsa = TempFile::new("rsa.pem", include_bytes!("support/keys/rsa.pem"));
     let files = [rsa, p256.public(), ed25519.public()];
@@ -126,7 +126,7 @@ fn keys_of_each_kind_are_read_from_files_in_pem() {
 }
 
 #[test]
-fn keys_that_cannot_be_used_are_refused_at_the_start() {
+fn unusable_keys_are_refused_at_start() {
     let short = TempFile::new("short", "secret");
     refused(&run(&["check", "--jwt-secret", short.path()]), "HS256 needs 32 or more");
     refused(&run(&["check", "--jwt-secret", "/nowhere"]), "No such file");
@@ -153,7 +153,7 @@ fn keys_that_cannot_be_used_are_refused_at_the_start() {
 }
 
 #[test]
-fn members_see_the_user_and_the_info_of_the_token() {
+fn members_see_user_and_info_of_token() {
     let secret = secret_file();
     let serving = Serving::start(&["--jwt-secret", secret.path()]);
     let token = |user: &str| {
@@ -168,7 +168,7 @@ fn members_see_the_user_and_the_info_of_the_token() {
 }
 
 #[test]
-fn a_login_ends_with_its_token() {
+fn login_expires_with_token() {
     let secret = secret_file();
     let serving = Serving::start(&["--jwt-secret", secret.path(), "--jwt-leeway", "0"]);
     let token = Signer::secret().token(&json!({ "exp": now(2) }));
@@ -179,7 +179,7 @@ fn a_login_ends_with_its_token() {
 }
 
 #[test]
-fn rules_and_rights_decide_together_by_room() {
+fn rules_and_rights_both_apply_per_room() {
     let secret = secret_file();
     let file = TempFile::new(
         "rules.toml",
@@ -252,7 +252,7 @@ fn keys(set: Arc<Mutex<Option<Value>>>, asked: Arc<AtomicU32>) -> String {
 }
 
 #[test]
-fn keys_of_an_address_are_read_again_when_a_token_has_a_new_one() {
+fn jwks_is_refetched_for_unknown_key() {
     let set = Arc::new(Mutex::new(None));
     let asked = Arc::new(AtomicU32::new(0));
     let address = keys(set.clone(), asked.clone());
@@ -286,7 +286,7 @@ fn keys_of_an_address_are_read_again_when_a_token_has_a_new_one() {
 }
 
 #[test]
-fn a_signal_reads_the_secret_of_tokens_again() {
+fn sighup_reloads_token_secret() {
     let secret = secret_file();
     let mut serving = Serving::start(&["--jwt-secret", secret.path()]);
     let claims = json!({ "exp": now(600) });
@@ -303,7 +303,7 @@ fn a_signal_reads_the_secret_of_tokens_again() {
 }
 
 #[test]
-fn the_past_of_a_room_is_for_those_with_the_right() {
+fn history_requires_right() {
     let secret = secret_file();
     let file = TempFile::new(
         "history.toml",
@@ -349,7 +349,7 @@ fn the_past_of_a_room_is_for_those_with_the_right() {
 }
 
 #[test]
-fn messages_and_joins_above_a_rate_are_delayed_and_none_is_lost() {
+fn messages_and_joins_above_rate_are_delayed_without_loss() {
     let file = TempFile::new(
         "rates.toml",
         "[[room]]\npattern = \"slow\"\nrate = \"100 burst 10\"\n\

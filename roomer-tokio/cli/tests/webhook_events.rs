@@ -60,7 +60,7 @@ fn outline(event: &Value) -> String {
 }
 
 #[test]
-fn events_of_a_connection_arrive_in_order() {
+fn events_of_connection_arrive_in_order() {
     let hook = Hook::start(|_| ok());
     let (_secret, mut serving) = start(&hook, &["--webhooks-rooms", "lobby,team-*"]);
     succeeds(&run(&["send", &serving.url, "lobby", "chat", "hello"]));
@@ -105,7 +105,7 @@ fn only_configured_kinds_of_events_are_sent() {
 }
 
 #[test]
-fn a_request_that_failed_is_sent_again_before_later_events() {
+fn failed_request_is_retried_before_later_events() {
     let asked = Arc::new(AtomicU32::new(0));
     let count = asked.clone();
     let hook = Hook::start(move |_| match count.fetch_add(1, Ordering::Relaxed) {
@@ -149,7 +149,7 @@ fn a_request_that_failed_is_sent_again_before_later_events() {
 }
 
 #[test]
-fn events_are_dropped_after_the_last_repetition_and_later_ones_are_delivered() {
+fn events_are_dropped_after_last_retry() {
     let hook = Hook::start(|_| Reply::Json(503, json!({})));
     let args = ["--webhooks-retries", "2", "--webhooks-retry-after", "1ms"];
     let more = ["--webhooks-kinds", "connected", "--webhooks-batch", "1"];
@@ -166,7 +166,7 @@ fn events_are_dropped_after_the_last_repetition_and_later_ones_are_delivered() {
 }
 
 #[test]
-fn a_full_queue_drops_events_and_delays_no_client() {
+fn full_queue_drops_events_without_delaying_clients() {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let closed = gate.clone();
     let hook = Hook::start(move |_| {
@@ -200,7 +200,7 @@ fn a_full_queue_drops_events_and_delays_no_client() {
 }
 
 #[test]
-fn the_end_of_a_server_does_not_wait_long_for_a_webhook() {
+fn shutdown_wait_for_webhook_is_bounded() {
     let hook = Hook::start(|_| Reply::Hang);
     let (_secret, mut serving) = start(&hook, &["--webhooks-timeout", "300ms"]);
     assert_eq!(handshake(&serving, "", "").0, 101);
@@ -212,7 +212,7 @@ fn the_end_of_a_server_does_not_wait_long_for_a_webhook() {
 }
 
 #[test]
-fn a_second_signal_ends_a_server_that_delivers_its_last_events() {
+fn second_signal_ends_delivery_of_last_events() {
     let hook = Hook::start(|_| Reply::Hang);
     let (_secret, mut serving) = start(&hook, &["--webhooks-timeout", "10m"]);
     assert_eq!(handshake(&serving, "", "").0, 101);
@@ -224,7 +224,7 @@ fn a_second_signal_ends_a_server_that_delivers_its_last_events() {
 }
 
 #[test]
-fn messages_are_events_where_they_are_asked_for() {
+fn message_events_are_sent_if_configured() {
     let hook = Hook::start(|_| ok());
     let file = TempFile::new(
         "messages.toml",
@@ -251,7 +251,7 @@ fn messages_are_events_where_they_are_asked_for() {
 }
 
 #[test]
-fn messages_to_rooms_with_a_rate_are_events_with_compat_from_any_client() {
+fn compat_reports_messages_of_non_members_in_rated_rooms() {
     let hook = Hook::start(|_| ok());
     let file = TempFile::new(
         "compat.toml",
@@ -268,7 +268,7 @@ fn messages_to_rooms_with_a_rate_are_events_with_compat_from_any_client() {
 }
 
 #[test]
-fn messages_that_wait_have_a_limit_in_bytes() {
+fn waiting_messages_are_limited_in_bytes() {
     let hook = Hook::start(|_| Reply::Hang);
     let args = ["--webhooks-kinds", "message", "--webhooks-queue-bytes", "1000"];
     let (_secret, serving) = start(&hook, &[&args[..], &["--webhooks-timeout", "10m"]].concat());

@@ -37,7 +37,7 @@ fn joins(serving: &Serving, room: &str) -> bool {
 }
 
 #[test]
-fn a_join_is_permitted_by_the_rules_and_then_by_the_webhook() {
+fn join_needs_rules_and_webhook() {
     let secret = secret_file();
     let hook = Hook::start(|asked: &Asked| {
         Reply::Json(200, json!({ "allow": asked.json()["room"] == "team-open" }))
@@ -61,7 +61,7 @@ fn a_join_is_permitted_by_the_rules_and_then_by_the_webhook() {
 }
 
 #[test]
-fn a_join_that_the_webhook_has_not_decided_is_asked_about_again() {
+fn undecided_join_is_asked_again() {
     let secret = secret_file();
     let hook = Hook::start(|_| Reply::Hang);
     let args = ["--webhooks-may-join", &hook.address, "--webhooks-timeout", "1s"];
@@ -88,7 +88,7 @@ fn a_join_that_the_webhook_has_not_decided_is_asked_about_again() {
 }
 
 #[test]
-fn a_client_joins_after_the_webhook_has_been_down_for_long() {
+fn join_succeeds_after_long_webhook_outage() {
     let secret = secret_file();
     let failures = Mutex::new(5);
     let hook = Hook::start(move |_| {

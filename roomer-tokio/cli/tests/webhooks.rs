@@ -54,7 +54,7 @@ fn requests(serving: &Serving, webhook: &str, result: &str) -> u64 {
 }
 
 #[test]
-fn a_webhook_gets_what_it_needs_and_its_answer_is_the_login() {
+fn webhook_answer_becomes_login() {
     let secret = secret_file();
     let hook = Hook::start(|asked: &Asked| match asked.json()["token"].as_str() {
         Some("ann") => Reply::Json(
@@ -112,7 +112,7 @@ fn a_webhook_gets_what_it_needs_and_its_answer_is_the_login() {
 }
 
 #[test]
-fn a_login_that_expires_is_renewed_by_the_webhook() {
+fn webhook_renews_expiring_login() {
     let secret = secret_file();
     let hook = Hook::start(|_| Reply::Json(200, json!({ "user": "ann", "exp": now(6) })));
     let serving = start(&secret, &["--webhooks-authorize", &hook.address]);
@@ -168,7 +168,7 @@ fn failures(elsewhere: &str) -> Vec<Reply> {
 }
 
 #[test]
-fn a_webhook_that_does_not_decide_lets_in_no_client_and_nothing_secret_is_logged() {
+fn undecided_webhook_rejects_client_and_logs_no_secrets() {
     let secret = secret_file();
     let other = Hook::start(|_| Reply::Json(200, json!({})));
     let hook = Hook::start(|_| Reply::Hang);
@@ -196,7 +196,7 @@ fn a_webhook_that_does_not_decide_lets_in_no_client_and_nothing_secret_is_logged
 }
 
 #[test]
-fn a_webhook_that_is_down_lets_in_no_client() {
+fn unreachable_webhook_rejects_clients() {
     let secret = secret_file();
     let (_held, port) = refusing_port();
     let address = format!("http://127.0.0.1:{port}/");
@@ -207,7 +207,7 @@ fn a_webhook_that_is_down_lets_in_no_client() {
 }
 
 #[test]
-fn a_webhook_is_asked_by_tls_and_its_certificate_is_verified() {
+fn webhook_certificate_is_verified() {
     let (secret, (certificate, key)) = (secret_file(), support::certificate());
     let chain = vec![CertificateDer::from_pem_file(certificate.path()).unwrap()];
     let key = PrivateKeyDer::from_pem_file(key.path()).unwrap();
@@ -231,7 +231,7 @@ fn a_webhook_is_asked_by_tls_and_its_certificate_is_verified() {
 }
 
 #[test]
-fn requests_above_the_limit_wait_and_joins_have_their_own() {
+fn requests_above_limit_wait_and_joins_have_own_limit() {
     let secret = secret_file();
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let closed = gate.clone();
@@ -278,7 +278,7 @@ fn requests_above_the_limit_wait_and_joins_have_their_own() {
 }
 
 #[test]
-fn clients_that_wait_for_a_webhook_do_not_delay_others() {
+fn pending_webhook_does_not_delay_other_clients() {
     let secret = secret_file();
     let hook = Hook::start(|asked: &Asked| match asked.json()["token"].as_str() {
         Some("slow") => Reply::Hang,
@@ -298,7 +298,7 @@ fn clients_that_wait_for_a_webhook_do_not_delay_others() {
 }
 
 #[test]
-fn waiting_for_other_requests_does_not_count_as_the_webhooks_time() {
+fn queueing_does_not_count_towards_webhook_timeout() {
     let secret = secret_file();
     let hook = Hook::start(|asked: &Asked| match asked.json()["token"].as_str() {
         Some("slow") => Reply::Hang,
@@ -315,7 +315,7 @@ fn waiting_for_other_requests_does_not_count_as_the_webhooks_time() {
 }
 
 #[test]
-fn a_signal_reads_the_secret_of_webhooks_again() {
+fn sighup_reloads_webhook_secret() {
     let secret = secret_file();
     let hook = Hook::start(|_| Reply::Json(200, json!({})));
     let mut serving = start(&secret, &["--webhooks-authorize", &hook.address]);

@@ -102,7 +102,7 @@ fn bearer(ask: HttpRequest, token: &str) -> HttpRequest {
 }
 
 #[test]
-fn axum_shares_its_state_and_its_middleware() {
+fn axum_state_and_middleware_are_shared() {
     let example = Example::start(async |listener, stop| {
         axum::run(listener, "let me", stop).await.map_err(|error| error.to_string())
     });
@@ -119,7 +119,7 @@ fn axum_shares_its_state_and_its_middleware() {
 }
 
 #[test]
-fn axum_kicks_for_administrators() {
+fn axum_example_lets_administrators_kick() {
     let example = Example::start(async |listener, stop| {
         axum::run(listener, "let me", stop).await.map_err(|error| error.to_string())
     });
@@ -143,7 +143,7 @@ fn axum_kicks_for_administrators() {
 }
 
 #[test]
-fn jwt_accepts_valid_tokens_only() {
+fn jwt_example_accepts_only_valid_tokens() {
     let secret = b"a secret of the test's";
     let example = Example::start(async |listener, stop| {
         jwt::run(listener, b"a secret of the test's", stop).await.map_err(|e| e.to_string())
@@ -182,7 +182,7 @@ fn jwt_accepts_valid_tokens_only() {
 }
 
 #[test]
-fn a_private_room_is_for_invited_clients() {
+fn private_room_admits_invited_clients() {
     let example = Example::start(async |listener, stop| {
         invitation::run(listener, stop).await.map_err(|error| error.to_string())
     });
@@ -223,7 +223,7 @@ fn a_private_room_is_for_invited_clients() {
 }
 
 #[test]
-fn administrators_see_rooms_kick_and_disconnect() {
+fn administrators_list_rooms_kick_and_disconnect() {
     let example = Example::start(async |listener, stop| {
         admin::run(listener, "secret", stop).await.map_err(|error| error.to_string())
     });
@@ -277,7 +277,7 @@ fn administrators_see_slow_connections() {
 }
 
 #[test]
-fn the_ticker_ticks() {
+fn ticker_sends_ticks() {
     let example = Example::start(async |listener, stop| {
         ticker::run(listener, stop).await.map_err(|error| error.to_string())
     });
@@ -292,7 +292,7 @@ async fn chat(listener: TcpListener, stop: Stop) -> std::io::Result<()> {
 }
 
 #[test]
-fn the_bot_answers_and_is_back_when_the_server_is() {
+fn bot_answers_and_reconnects() {
     // Later in the test, another server is started at the same address.
     let server = Example::start_at(([127, 0, 0, 1], own_port()).into(), chat);
     let addr = server.addr;

@@ -30,28 +30,25 @@ const SERVERS: &[&str] = &["admin", "axum", "chat", "invitation", "jwt", "ticker
 const CASES: &[Case] = &[
     ("errors_are_reported_in_one_line", || cases::errors_are_reported_in_one_line(NAMES)),
     ("help_and_version_are_printed", || cases::help_and_version_are_printed(NAMES)),
-    ("an_address_in_use_is_named", || cases::an_address_in_use_is_named(NAMES)),
-    ("a_client_reports_errors_in_one_line", || cases::a_client_reports_errors_in_one_line("bot")),
-    ("files_of_tls_are_named_before_it_listens", || {
-        cases::files_of_tls_are_named_before_it_listens("tls");
+    ("address_in_use_is_reported", || cases::address_in_use_is_reported(NAMES)),
+    ("client_reports_errors_in_one_line", || cases::client_reports_errors_in_one_line("bot")),
+    ("tls_files_are_checked_before_listening", || {
+        cases::tls_files_are_checked_before_listening("tls");
     }),
-    ("a_short_secret_is_refused", || cases::a_short_secret_is_refused("jwt")),
-    ("a_signal_drains_the_server", || cases::a_signal_drains_the_server(SERVERS)),
-    ("a_second_signal_ends_the_process_at_once", cases::a_second_signal_ends_the_process_at_once),
+    ("short_secret_is_refused", || cases::short_secret_is_refused("jwt")),
+    ("signal_drains_server", || cases::signal_drains_server(SERVERS)),
+    ("second_signal_ends_process_immediately", cases::second_signal_ends_process_immediately),
     ("process_1_ends_on_sigterm", cases::process_1_ends_on_sigterm),
-    ("the_chat_names_a_wrong_option", cases::the_chat_names_a_wrong_option),
-    ("the_chat_warns_with_its_own_flags", cases::the_chat_warns_with_its_own_flags),
-    ("the_chat_works_behind_a_proxy", cases::the_chat_works_behind_a_proxy),
-    (
-        "the_descriptor_limit_is_raised_or_reported",
-        cases::the_descriptor_limit_is_raised_or_reported,
-    ),
-    ("a_balancer_skips_backends_that_refuse", cluster::a_balancer_skips_backends_that_refuse),
-    ("containers_use_options_that_there_are", || {
-        cluster::containers_use_options_that_there_are(COMPOSE);
+    ("chat_names_wrong_option", cases::chat_names_wrong_option),
+    ("chat_warnings_name_its_flags", cases::chat_warnings_name_its_flags),
+    ("chat_works_behind_proxy", cases::chat_works_behind_proxy),
+    ("descriptor_limit_is_raised_or_reported", cases::descriptor_limit_is_raised_or_reported),
+    ("balancer_skips_refusing_backends", cluster::balancer_skips_refusing_backends),
+    ("containers_use_existing_options", || {
+        cluster::containers_use_existing_options(COMPOSE);
     }),
-    ("a_script_starts_a_cluster", || cluster::a_script_starts_a_cluster(SCRIPT)),
-    ("a_script_names_the_missing_program", || cluster::a_script_names_the_missing_program(SCRIPT)),
+    ("script_starts_cluster", || cluster::script_starts_cluster(SCRIPT)),
+    ("script_names_missing_program", || cluster::script_names_missing_program(SCRIPT)),
 ];
 
 fn main() -> ExitCode {

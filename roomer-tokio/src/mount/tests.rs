@@ -58,7 +58,7 @@ async fn upgraded(is_auto: bool) -> (Upgraded, std::net::TcpStream) {
 }
 
 #[tokio::test]
-async fn the_socket_and_the_bytes_after_the_request_are_found() {
+async fn socket_and_bytes_after_request_are_found() {
     for is_auto in [false, true] {
         let (stream, client) = upgraded(is_auto).await;
         let (socket, leftover) = unwrap(stream).unwrap_or_else(|_| panic!("auto: {is_auto}"));

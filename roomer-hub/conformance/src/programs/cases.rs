@@ -60,7 +60,7 @@ pub fn help_and_version_are_printed(examples: &[&str]) {
 }
 
 /// Checks the command line of an example that is a client: it takes an address and a room.
-pub fn a_client_reports_errors_in_one_line(example: &str) {
+pub fn client_reports_errors_in_one_line(example: &str) {
     for (args, part) in [
         (&["--nonsense"][..], "--nonsense"),
         (&["--listen", "127.0.0.1:0"], "--listen"),
@@ -80,7 +80,7 @@ pub fn a_client_reports_errors_in_one_line(example: &str) {
     }
 }
 
-pub fn an_address_in_use_is_named(examples: &[&str]) {
+pub fn address_in_use_is_reported(examples: &[&str]) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     for example in examples {
@@ -120,7 +120,7 @@ fn certificate(name: &str) -> [PathBuf; 2] {
     paths
 }
 
-pub fn files_of_tls_are_named_before_it_listens(example: &str) {
+pub fn tls_files_are_checked_before_listening(example: &str) {
     let [cert, key] = certificate("good").map(|path| path.to_str().unwrap().to_owned());
     let [_, other] = certificate("other").map(|path| path.to_str().unwrap().to_owned());
     let empty = std::env::temp_dir().join("roomer-programs-empty.pem").display().to_string();
@@ -139,7 +139,7 @@ pub fn files_of_tls_are_named_before_it_listens(example: &str) {
 }
 
 /// Checks that the application does not report that it listens before its database is open.
-pub fn a_database_is_named_before_it_listens(example: &str) {
+pub fn database_is_checked_before_listening(example: &str) {
     let folder = std::env::temp_dir().join("roomer-programs-database");
     // A folder cannot be opened as a database.
     fs::create_dir_all(folder.join("permissions.sqlite")).unwrap();
@@ -154,7 +154,7 @@ pub fn a_database_is_named_before_it_listens(example: &str) {
 
 /// Checks that SIGINT and SIGTERM each end the program with exit code 0, after closing all clients
 /// with 1001.
-pub fn a_signal_drains_the_server(examples: &[&str]) {
+pub fn signal_drains_server(examples: &[&str]) {
     for example in examples {
         for signal in [Signal::TERM, Signal::INT] {
             let files = files(example);
@@ -187,7 +187,7 @@ fn going_away(client: &mut Client) {
 }
 
 /// Checks that a second signal ends the process immediately, without waiting for the drain.
-pub fn a_second_signal_ends_the_process_at_once() {
+pub fn second_signal_ends_process_immediately() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut args = ANYWHERE.to_vec();
         args.extend(["--drain", "600s", "--quiet"]);
@@ -231,14 +231,14 @@ pub fn process_1_ends_on_sigterm() {
 }
 
 /// Checks that a secret is refused with which tokens could be forged.
-pub fn a_short_secret_is_refused(example: &str) {
+pub fn short_secret_is_refused(example: &str) {
     let mut command = command(example, &ANYWHERE);
     command.args(files(example)).env("JWT_SECRET", "a secret of 31 bytes, or fewer.");
     assert!(error_of(command).contains("openssl rand -hex 32"));
 }
 
 /// Checks that the chat reports the name of an invalid option.
-pub fn the_chat_names_a_wrong_option() {
+pub fn chat_names_wrong_option() {
     for (args, parts) in [
         (&["--max-rooms", "x"][..], &["--max-rooms", "\"x\""][..]),
         (&["--max-message", "0"], &["max_message must not be zero"]),
@@ -255,7 +255,7 @@ pub fn the_chat_names_a_wrong_option() {
 }
 
 /// Checks the warnings of the chat, and the memory budget that it prints when it starts.
-pub fn the_chat_warns_with_its_own_flags() {
+pub fn chat_warnings_name_its_flags() {
     let mut args = ANYWHERE.to_vec();
     args.extend(["--auth-token", "s3cret", "--memory-budget", "100663296"]);
     let mut process = Process::start(command("chat", &args));
@@ -283,7 +283,7 @@ pub fn the_chat_warns_with_its_own_flags() {
     assert!(!errors.contains("s3cret") && !errors.contains("other"), "{errors}");
 }
 
-pub fn the_chat_works_behind_a_proxy() {
+pub fn chat_works_behind_proxy() {
     let mut args = ANYWHERE.to_vec();
     args.extend(["--trust-proxy", "127.0.0.1", "--proxy-protocol", "--health"]);
     args.extend(["--max-connections-per-address", "1", "--quiet"]);
@@ -305,7 +305,7 @@ pub fn the_chat_works_behind_a_proxy() {
 
 /// Checks that a low soft limit on descriptors is raised, and that a low hard limit is reported
 /// once.
-pub fn the_descriptor_limit_is_raised_or_reported() {
+pub fn descriptor_limit_is_raised_or_reported() {
     let limited = |limits: &str| {
         let mut shell = Command::new("sh");
         let exec = format!("ulimit {limits} && exec \"$0\" \"$@\"");

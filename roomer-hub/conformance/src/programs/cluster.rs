@@ -17,7 +17,7 @@ use crate::http::{dial, refusing_port};
 
 /// Checks that the backends are used in turn, and that a backend which refuses connections is
 /// skipped and reported.
-pub fn a_balancer_skips_backends_that_refuse() {
+pub fn balancer_skips_refusing_backends() {
     let backends = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [first, second] = backends.each_ref().map(|backend| backend.local_addr().unwrap());
     let (_held, port) = refusing_port();
@@ -56,7 +56,7 @@ pub fn a_balancer_skips_backends_that_refuse() {
 /// Checks that two clients that connect to the script's address are on different chats, see each
 /// other and exchange messages. When one chat is killed, its client leaves, and then reconnects to
 /// the other chat through the same address.
-pub fn a_script_starts_a_cluster(script: &str) {
+pub fn script_starts_cluster(script: &str) {
     let mut process = Process::start(script_command(script));
     let mut ann = Client::connect(process.addr);
     let mut bob = Client::connect(process.addr);
@@ -101,7 +101,7 @@ pub fn a_script_starts_a_cluster(script: &str) {
 
 /// Checks that the programs in the containers accept the options with which the containers start
 /// them.
-pub fn containers_use_options_that_there_are(compose: &str) {
+pub fn containers_use_existing_options(compose: &str) {
     let text = fs::read_to_string(compose).unwrap();
     let commands: Vec<&str> =
         text.lines().filter_map(|line| line.split_once("command: ")).map(|it| it.1).collect();
@@ -118,7 +118,7 @@ pub fn containers_use_options_that_there_are(compose: &str) {
 }
 
 /// Checks that without a broker, the script prints one sentence that says what to install.
-pub fn a_script_names_the_missing_program(script: &str) {
+pub fn script_names_missing_program(script: &str) {
     if Path::new("/usr/sbin/nats-server").exists() || Path::new("/usr/bin/nats-server").exists() {
         // The script also searches a system folder. In this copy it does not, so that it cannot
         // find the broker.

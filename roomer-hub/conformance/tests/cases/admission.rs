@@ -49,7 +49,7 @@ fn rejected(test: &TestServer, status: u16) -> u64 {
 }
 
 #[test]
-fn handshakes_above_the_limit_are_rejected_with_503_at_once() {
+fn handshakes_above_limit_get_503_immediately() {
     let test =
         TestServer::with(|builder| builder.max_handshakes(3).handshake_timeout(TIMEOUT * 10));
     let silent = [(); 3].map(|()| dial(test.addr));
@@ -64,7 +64,7 @@ fn handshakes_above_the_limit_are_rejected_with_503_at_once() {
 }
 
 #[test]
-fn handshakes_above_the_limit_of_an_address_are_rejected_with_429_and_others_accepted() {
+fn handshakes_above_per_address_limit_get_429() {
     let test = TestServer::with(|builder| {
         builder.max_handshakes_per_address(2).handshake_timeout(TIMEOUT * 10)
     });
@@ -77,7 +77,7 @@ fn handshakes_above_the_limit_of_an_address_are_rejected_with_429_and_others_acc
 }
 
 #[test]
-fn a_rejected_client_can_read_the_response_while_it_sends() {
+fn rejected_client_can_read_response_while_sending() {
     let test =
         TestServer::with(|builder| builder.max_handshakes(1).handshake_timeout(TIMEOUT * 10));
     let _silent = dial(test.addr);
@@ -92,7 +92,7 @@ fn a_rejected_client_can_read_the_response_while_it_sends() {
 }
 
 #[test]
-fn a_rejected_client_that_stays_is_closed() {
+fn lingering_rejected_client_is_closed() {
     let test = TestServer::with(|builder| {
         builder.max_handshakes(1).handshake_timeout(TIMEOUT * 10).close_timeout(TIMEOUT * 10)
     });
@@ -108,7 +108,7 @@ fn a_rejected_client_that_stays_is_closed() {
 }
 
 #[test]
-fn connections_above_the_limit_are_rejected_with_503_and_pages_are_served() {
+fn connections_above_limit_get_503_but_pages_are_served() {
     let test = TestServer::with(|builder| {
         let builder = builder.page("/", "text/plain", "hello").health("/live", "/ready");
         builder.max_connections(2)
@@ -130,7 +130,7 @@ fn connections_above_the_limit_are_rejected_with_503_and_pages_are_served() {
 }
 
 #[test]
-fn connections_above_the_limit_of_an_address_are_rejected_with_429() {
+fn connections_above_per_address_limit_get_429() {
     let test = TestServer::with(|builder| builder.max_connections_per_address(2));
     let clients: [Client; 2] = test.roomless_clients();
     assert_eq!(HttpRequest::upgrade(test.addr).rejected(test.addr).status, 429);
@@ -143,7 +143,7 @@ fn connections_above_the_limit_of_an_address_are_rejected_with_429() {
 }
 
 #[test]
-fn a_cap_is_checked_before_the_hook_is_asked() {
+fn limits_are_checked_before_authorize_hook() {
     let test = TestServer::with(|builder| {
         builder.max_connections(1).authorize(|request| match request.query("first") {
             Some(_) => Ok([].into()),
@@ -156,7 +156,7 @@ fn a_cap_is_checked_before_the_hook_is_asked() {
 }
 
 #[test]
-fn a_trusted_proxy_speaks_for_many_addresses() {
+fn limits_count_addresses_behind_trusted_proxy_separately() {
     let one_each =
         |builder: Builder| builder.max_handshakes_per_address(1).max_connections_per_address(1);
     let test = TestServer::with(|builder| {
@@ -182,7 +182,7 @@ fn a_trusted_proxy_speaks_for_many_addresses() {
 }
 
 #[test]
-fn after_a_storm_every_count_is_back_where_it_was() {
+fn counts_return_to_baseline_after_connection_storm() {
     let test = TestServer::with(|builder| {
         let builder = builder.max_handshakes(20).max_handshakes_per_address(10);
         builder.max_connections(10).max_connections_per_address(5)
@@ -216,7 +216,7 @@ fn after_a_storm_every_count_is_back_where_it_was() {
 }
 
 #[test]
-fn a_flood_of_sockets_does_not_disturb_open_connections() {
+fn flood_of_sockets_does_not_disturb_open_connections() {
     let test = TestServer::with(|builder| builder.max_handshakes(10));
     let [mut a, mut b] = test.clients_in("lobby");
     let mut flood = Vec::new();
@@ -233,8 +233,8 @@ fn a_flood_of_sockets_does_not_disturb_open_connections() {
 }
 
 #[test]
-fn bytes_of_a_rejected_client_are_not_kept() {
-    alone("bytes_of_a_rejected_client_are_not_kept", || {
+fn bytes_from_rejected_client_are_discarded() {
+    alone("bytes_from_rejected_client_are_discarded", || {
         let frame = [wire::header(FIN | BINARY, 16_000_000), vec![0; 15_000_000]].concat();
         let test = TestServer::with(|builder| builder.close_timeout(Duration::from_secs(5)));
         let before = allocated();

@@ -48,7 +48,7 @@ fn ask(test: &TestServer, name: &str) -> HttpRequest {
 }
 
 #[test]
-fn only_that_client_waits_and_then_has_its_claims() {
+fn pending_authorize_delays_only_its_own_client() {
     let gate = Gate::default();
     let hook = slow(&gate);
     let test = TestServer::with(|builder| {
@@ -71,7 +71,7 @@ fn only_that_client_waits_and_then_has_its_claims() {
 }
 
 #[test]
-fn a_rejection_is_403_and_a_panic_is_500() {
+fn rejection_is_403_and_panic_is_500() {
     let gate = Gate::default();
     let test = TestServer::with(slow(&gate));
     gate.open();
@@ -84,7 +84,7 @@ fn a_rejection_is_403_and_a_panic_is_500() {
 }
 
 #[test]
-fn a_panic_before_the_first_wait_is_500_too() {
+fn panic_before_first_await_is_500() {
     let test = TestServer::with(|builder| {
         builder.authorize_async(|request| {
             assert!(request.query("name").is_some(), "a bug in the hook");
@@ -96,7 +96,7 @@ fn a_panic_before_the_first_wait_is_500_too() {
 }
 
 #[test]
-fn the_hook_runs_before_the_other_checks() {
+fn hook_runs_before_other_checks() {
     let gate = Gate::default();
     let test = TestServer::with(slow(&gate));
     gate.open();
@@ -108,7 +108,7 @@ fn the_hook_runs_before_the_other_checks() {
 }
 
 #[test]
-fn it_has_as_long_as_a_handshake_may_take() {
+fn hook_is_bounded_by_handshake_timeout() {
     let (sender, dropped) = mpsc::channel();
     let test = TestServer::with(|builder| {
         // If the request arrives after this timeout, the response is 408.
@@ -126,7 +126,7 @@ fn it_has_as_long_as_a_handshake_may_take() {
 }
 
 #[test]
-fn the_hook_is_dropped_when_the_client_disconnects() {
+fn hook_is_dropped_when_client_disconnects() {
     let ((sender, dropped), (begin, begun)) = (mpsc::channel(), mpsc::channel());
     let test = TestServer::with(|builder| {
         builder.handshake_timeout(TIMEOUT * 10).authorize_async(move |_| {
@@ -151,7 +151,7 @@ fn the_hook_is_dropped_when_the_client_disconnects() {
 }
 
 #[test]
-fn a_pending_hook_does_not_delay_the_stop() {
+fn pending_hook_does_not_delay_shutdown() {
     let (called, calls) = mpsc::channel();
     let mut test = TestServer::with(|builder| {
         builder.handshake_timeout(TIMEOUT * 10).close_timeout(TIMEOUT * 2).authorize_async(
@@ -173,7 +173,7 @@ fn a_pending_hook_does_not_delay_the_stop() {
 }
 
 #[test]
-fn bytes_after_the_request_wait_and_are_handled_in_order() {
+fn bytes_after_request_are_buffered_and_handled_in_order() {
     let gate = Gate::default();
     let test = TestServer::with(slow(&gate));
     let mut stream = dial(test.addr);
@@ -195,7 +195,7 @@ fn bytes_after_the_request_wait_and_are_handled_in_order() {
 }
 
 #[test]
-fn bytes_received_while_the_hook_runs_are_kept() {
+fn bytes_received_while_hook_is_pending_are_kept() {
     let gate = Gate::default();
     let test = TestServer::with(slow(&gate));
     let mut stream = dial(test.addr);
@@ -215,7 +215,7 @@ fn bytes_received_while_the_hook_runs_are_kept() {
 }
 
 #[test]
-fn a_handshake_that_loses_the_last_place_is_rejected() {
+fn handshake_that_loses_last_slot_is_rejected() {
     let gate = Gate::default();
     let hook = slow(&gate);
     let test = TestServer::with(|builder| hook(builder.max_connections(1)));

@@ -17,7 +17,7 @@ fn in_one_go(sender: &Client, bytes: Vec<u8>, read: impl FnOnce() + Send) {
 }
 
 #[test]
-fn five_thousand_messages_at_once_arrive_completely_and_in_order() {
+fn burst_of_5000_messages_arrives_in_order() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     let messages = (0..5000u32).map(|n| wire::to_room("lobby", "n", &n.to_be_bytes()));
@@ -32,7 +32,7 @@ fn five_thousand_messages_at_once_arrive_completely_and_in_order() {
 }
 
 #[test]
-fn five_thousand_direct_messages_at_once_arrive_completely_and_in_order() {
+fn burst_of_5000_direct_messages_arrives_in_order() {
     let test = TestServer::start();
     let [mut a, mut b] = test.roomless_clients();
     let (from, to) = (a.id.clone(), b.id.clone());
@@ -48,7 +48,7 @@ fn five_thousand_direct_messages_at_once_arrive_completely_and_in_order() {
 }
 
 #[test]
-fn two_thousand_messages_at_once_reach_a_room_of_thirty_completely_and_in_order() {
+fn burst_of_2000_messages_reaches_room_of_30_in_order() {
     let test = TestServer::start();
     let mut members: [Client; 30] = test.clients_in("lobby");
     let (a, others) = members.split_first_mut().unwrap();
@@ -70,7 +70,7 @@ fn two_thousand_messages_at_once_reach_a_room_of_thirty_completely_and_in_order(
 }
 
 #[test]
-fn a_burst_of_large_messages_beyond_the_backlog_reaches_a_prompt_reader_completely() {
+fn burst_above_backlog_reaches_prompt_reader() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     let payload = wire::filler(100_000);
@@ -87,7 +87,7 @@ fn a_burst_of_large_messages_beyond_the_backlog_reaches_a_prompt_reader_complete
 }
 
 #[test]
-fn a_peer_who_shares_a_thousand_rooms_and_disconnects_does_no_harm() {
+fn disconnect_from_1000_shared_rooms_closes_no_other_client() {
     let test = TestServer::start();
     let [mut a, mut b] = test.roomless_clients();
     let names: Vec<String> = (0..1000).map(|n| format!("{n}")).collect();

@@ -26,7 +26,7 @@ fn depart(mut client: Client, way: u32) -> Option<Client> {
 }
 
 #[test]
-fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
+fn member_lists_are_correct_after_joins_and_leaves() {
     let test = TestServer::start();
     let mut conductor = Member::join(test.roomless_client(), "square");
     let watchers = [(); 3].map(|()| Member::join(test.roomless_client(), "square"));
@@ -82,7 +82,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
 }
 
 #[test]
-fn a_room_that_ends_and_starts_again_loses_no_member() {
+fn recreated_room_loses_no_member() {
     // Two clients join and leave, so that the room is created and removed again and again.
     let test = TestServer::start();
     thread::scope(|scope| {
@@ -105,7 +105,7 @@ fn a_room_that_ends_and_starts_again_loses_no_member() {
 }
 
 #[test]
-fn a_disconnect_with_joins_in_flight_leaves_no_member() {
+fn disconnect_with_joins_in_flight_leaves_no_member() {
     let test = TestServer::start();
     let joins: Vec<u8> =
         (0..20).flat_map(|n| wire::to_room(&format!("{n}"), "join", b"")).collect();
@@ -128,7 +128,7 @@ fn a_disconnect_with_joins_in_flight_leaves_no_member() {
 }
 
 #[test]
-fn simultaneous_newcomers_to_root_all_end_with_the_same_list() {
+fn simultaneous_joins_of_root_end_with_same_member_list() {
     let test = TestServer::start();
     let members: Vec<Member> = thread::scope(|scope| {
         let newcomers: Vec<_> = (0..24)

@@ -15,7 +15,7 @@ fn answered(client: &mut Client, code: Option<u16>) {
 }
 
 #[test]
-fn a_close_frame_is_answered_with_its_code_and_no_reason() {
+fn close_frame_is_echoed_without_reason() {
     let test = TestServer::start();
     let codes = (1000..=1003).chain(1007..=1013).chain([3000, 3999, 4000, 4999]);
     for code in codes {
@@ -26,7 +26,7 @@ fn a_close_frame_is_answered_with_its_code_and_no_reason() {
 }
 
 #[test]
-fn a_close_frame_without_a_code_is_answered_with_an_empty_one() {
+fn close_frame_without_code_gets_empty_close_frame() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     client.send(&wire::frame(FIN | CLOSE, b""));
@@ -34,7 +34,7 @@ fn a_close_frame_without_a_code_is_answered_with_an_empty_one() {
 }
 
 #[test]
-fn codes_that_are_not_for_the_wire_are_1002() {
+fn reserved_close_codes_are_1002() {
     let test = TestServer::start();
     for code in [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535] {
         let mut client = test.roomless_client();
@@ -44,7 +44,7 @@ fn codes_that_are_not_for_the_wire_are_1002() {
 }
 
 #[test]
-fn a_reason_that_is_not_utf_8_is_1002_or_1007() {
+fn non_utf8_reason_is_1002_or_1007() {
     let test = TestServer::start();
     for reason in [&b"\xff"[..], b"cut \xc3", b"\xed\xa0\x80"] {
         let mut client = test.roomless_client();
@@ -56,7 +56,7 @@ fn a_reason_that_is_not_utf_8_is_1002_or_1007() {
 }
 
 #[test]
-fn half_a_code_is_1002() {
+fn truncated_close_code_is_1002() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     client.send(&wire::frame(FIN | CLOSE, b"\x03"));
@@ -64,7 +64,7 @@ fn half_a_code_is_1002() {
 }
 
 #[test]
-fn bytes_after_a_close_frame_are_ignored() {
+fn bytes_after_close_frame_are_ignored() {
     let test = TestServer::start();
     let [mut witness, mut client] = test.clients_in("room");
     let mut bytes = wire::close(1000, "");
@@ -79,7 +79,7 @@ fn bytes_after_a_close_frame_are_ignored() {
 }
 
 #[test]
-fn queued_messages_arrive_before_the_close_frame() {
+fn queued_messages_arrive_before_close_frame() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let id = client.id.clone();
@@ -96,7 +96,7 @@ fn queued_messages_arrive_before_the_close_frame() {
 }
 
 #[test]
-fn the_server_ends_the_connection_whether_the_client_does_or_not() {
+fn server_ends_connection_even_if_client_does_not() {
     let test = TestServer::with(|builder| builder.close_timeout(Duration::from_millis(300)));
     let mut polite = test.roomless_client();
     polite.send(&wire::close(1000, ""));

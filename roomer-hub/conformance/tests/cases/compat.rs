@@ -4,7 +4,7 @@ use super::test_server::TestServer;
 use roomer_conformance::wire::{self, CONTINUATION, FIN, TEXT};
 
 #[test]
-fn strangers_may_speak_in_any_room() {
+fn non_members_may_send_to_any_room() {
     let test = TestServer::compat();
     let [mut a, mut b] = test.clients_in("lobby");
     let mut stranger = test.roomless_client();
@@ -15,7 +15,7 @@ fn strangers_may_speak_in_any_room() {
 }
 
 #[test]
-fn a_client_may_send_after_leaving() {
+fn client_may_send_after_leaving() {
     let test = TestServer::compat();
     let [mut a, mut b] = test.clients_in("lobby");
     b.leave("lobby");
@@ -25,7 +25,7 @@ fn a_client_may_send_after_leaving() {
 }
 
 #[test]
-fn a_repeated_join_is_announced_again() {
+fn repeated_join_is_announced_again() {
     let test = TestServer::compat();
     let [mut a, mut b] = test.clients_in("lobby");
     assert_eq!(b.join("lobby").len(), 2);
@@ -37,7 +37,7 @@ fn a_repeated_join_is_announced_again() {
 }
 
 #[test]
-fn text_is_accepted_like_binary_and_forwarded_as_binary() {
+fn text_is_accepted_and_forwarded_as_binary() {
     let test = TestServer::compat();
     let [mut a, mut b] = test.clients_in("lobby");
     let packet = wire::packet([b"lobby", "héllo".as_bytes(), b"", b"", "é".as_bytes()]);
@@ -50,7 +50,7 @@ fn text_is_accepted_like_binary_and_forwarded_as_binary() {
 }
 
 #[test]
-fn text_that_is_not_utf_8_is_1007() {
+fn non_utf8_text_is_1007() {
     let test = TestServer::compat();
     let packet = wire::packet([b"lobby", b"hello", b"", b"", b"\xff"]);
     let mut whole = test.roomless_client();
@@ -63,7 +63,7 @@ fn text_that_is_not_utf_8_is_1007() {
 }
 
 #[test]
-fn a_handler_runs_for_strangers_too() {
+fn handler_runs_for_non_members() {
     let test = TestServer::with(|builder| {
         builder.compat().on("shout", |conn, message| {
             conn.send_to_room(message.room, "shouted", message.payload);
@@ -79,7 +79,7 @@ fn a_handler_runs_for_strangers_too() {
 }
 
 #[test]
-fn malformed_packets_and_names_still_end_the_connection_with_a_code() {
+fn malformed_packets_and_names_close_connection() {
     let test = TestServer::compat();
     let mut malformed = test.roomless_client();
     malformed.send(&wire::message(b"no packet"));
@@ -90,7 +90,7 @@ fn malformed_packets_and_names_still_end_the_connection_with_a_code() {
 }
 
 #[test]
-fn limits_that_were_chosen_before_stay() {
+fn compat_keeps_limits_set_earlier() {
     let test = TestServer::with(|builder| builder.max_rooms(2).max_name(4).compat());
     let mut client = test.client();
     client.join("1234");

@@ -7,7 +7,7 @@ use roomer_conformance::client::Client;
 use roomer_conformance::wire::{self, BINARY, FIN};
 
 #[test]
-fn an_id_is_a_random_uuid_of_version_4_in_lower_case() {
+fn id_is_random_uuid_v4_in_lower_case() {
     let test = TestServer::start();
     let mut ids = BTreeSet::new();
     for _ in 0..50 {
@@ -28,7 +28,7 @@ fn an_id_is_a_random_uuid_of_version_4_in_lower_case() {
 }
 
 #[test]
-fn the_first_packet_is_a_join_ack_of_root_with_all_members() {
+fn first_packet_is_root_join_ack_with_all_members() {
     let test = TestServer::start();
     // `Client::connect` checks that a `join_ack` arrives first, whose `src` is the client's id.
     let (a, b, c) = (test.client(), test.client(), test.client());
@@ -56,7 +56,7 @@ fn members_of_root_are_notified_of_new_clients() {
 }
 
 #[test]
-fn a_client_is_known_for_direct_messages_from_its_welcome_on_in_root_or_not() {
+fn client_receives_direct_messages_once_welcomed() {
     let test = TestServer::start();
     let mut a = test.roomless_client();
     let mut b = test.client();
@@ -69,7 +69,7 @@ fn a_client_is_known_for_direct_messages_from_its_welcome_on_in_root_or_not() {
 }
 
 #[test]
-fn a_message_to_a_former_id_reaches_no_client() {
+fn direct_message_to_disconnected_id_is_dropped() {
     let test = TestServer::start();
     let [mut a, gone] = test.roomless_clients();
     let id = gone.id.clone();
@@ -116,22 +116,22 @@ fn parting(go: impl FnOnce(Client)) {
 }
 
 #[test]
-fn a_close_frame_leaves_every_room_once() {
+fn close_frame_leaves_every_room_once() {
     parting(Client::close);
 }
 
 #[test]
-fn a_fin_leaves_every_room_once() {
+fn fin_leaves_every_room_once() {
     parting(drop);
 }
 
 #[test]
-fn a_reset_leaves_every_room_once() {
+fn reset_leaves_every_room_once() {
     parting(Client::reset);
 }
 
 #[test]
-fn a_half_close_leaves_every_room_once_and_ends_the_connection() {
+fn half_close_leaves_every_room_and_ends_connection() {
     parting(|mut client| {
         client.shutdown_write();
         client.expect_end();
@@ -139,7 +139,7 @@ fn a_half_close_leaves_every_room_once_and_ends_the_connection() {
 }
 
 #[test]
-fn a_violation_leaves_every_room_once() {
+fn violation_leaves_every_room_once() {
     parting(|mut client| {
         client.send(&wire::frame(FIN | 5, b""));
         client.expect_close(1002);
@@ -147,7 +147,7 @@ fn a_violation_leaves_every_room_once() {
 }
 
 #[test]
-fn a_malformed_packet_leaves_every_room_once() {
+fn malformed_packet_leaves_every_room_once() {
     parting(|mut client| {
         client.send(&wire::message(b"no packet"));
         client.expect_close(1002);
@@ -155,12 +155,12 @@ fn a_malformed_packet_leaves_every_room_once() {
 }
 
 #[test]
-fn a_fin_inside_a_frame_leaves_every_room_once() {
+fn fin_inside_frame_leaves_every_room_once() {
     parting(|mut client| client.send(&wire::message(&wire::filler(100))[..50]));
 }
 
 #[test]
-fn a_reset_inside_a_fragmented_message_leaves_every_room_once() {
+fn reset_inside_fragmented_message_leaves_every_room_once() {
     parting(|mut client| {
         client.send(&wire::frame(BINARY, b"unfinished"));
         client.reset();
@@ -168,7 +168,7 @@ fn a_reset_inside_a_fragmented_message_leaves_every_room_once() {
 }
 
 #[test]
-fn a_close_after_leaving_some_rooms_leaves_the_rest() {
+fn close_leaves_only_remaining_rooms() {
     let test = TestServer::start();
     let [mut witness, mut leaver] = test.clients_in("a");
     witness.join("b");
@@ -183,7 +183,7 @@ fn a_close_after_leaving_some_rooms_leaves_the_rest() {
 }
 
 #[test]
-fn messages_sent_before_the_end_are_handled() {
+fn messages_sent_before_close_are_handled() {
     let test = TestServer::start();
     let mut witness = test.roomless_client();
     witness.join("lobby");

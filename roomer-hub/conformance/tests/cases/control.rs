@@ -16,7 +16,7 @@ fn stranger() -> ConnId {
 }
 
 #[test]
-fn a_broadcast_reaches_every_member_or_all_but_one() {
+fn broadcast_reaches_every_member_or_all_but_one() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     let mut outside = test.roomless_client();
@@ -33,7 +33,7 @@ fn a_broadcast_reaches_every_member_or_all_but_one() {
 }
 
 #[test]
-fn a_message_reaches_one_by_its_id() {
+fn direct_send_reaches_client_by_id() {
     let test = TestServer::start();
     let [mut a, mut b] = test.roomless_clients();
     assert!(test.server.send(id(&a), "hello", b"you"));
@@ -44,7 +44,7 @@ fn a_message_reaches_one_by_its_id() {
 }
 
 #[test]
-fn joining_kicking_and_moving_look_like_the_client_s_own_doing() {
+fn server_side_join_kick_and_move_send_regular_notices() {
     let test = TestServer::start();
     let [mut a] = test.clients_in("lobby");
     let mut b = test.roomless_client();
@@ -76,7 +76,7 @@ fn joining_kicking_and_moving_look_like_the_client_s_own_doing() {
 }
 
 #[test]
-fn a_disconnect_sends_its_code_and_reason_after_queued_messages() {
+fn disconnect_sends_code_and_reason_after_queued_messages() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     assert!(test.server.send(id(&a), "last", b"words"));
@@ -90,7 +90,7 @@ fn a_disconnect_sends_its_code_and_reason_after_queued_messages() {
 }
 
 #[test]
-fn rooms_members_and_claims_can_be_asked_for() {
+fn rooms_members_and_claims_can_be_queried() {
     let test = TestServer::with(|builder| {
         builder.authorize(|request| {
             let name = request.query("name").unwrap_or_default();
@@ -128,7 +128,7 @@ fn rooms_members_and_claims_can_be_asked_for() {
 }
 
 #[test]
-fn a_connection_keeps_typed_data_and_a_server_its_state() {
+fn connection_data_and_server_state_are_kept() {
     #[derive(Debug, PartialEq)]
     struct Score(u32);
     struct Bonus(u32);
@@ -154,7 +154,7 @@ fn a_connection_keeps_typed_data_and_a_server_its_state() {
 }
 
 #[test]
-fn two_servers_in_one_process_know_nothing_of_each_other() {
+fn servers_in_one_process_are_isolated() {
     let [one, other] = [TestServer::start(), TestServer::start()];
     let mut a = one.client();
     let mut b = other.client();

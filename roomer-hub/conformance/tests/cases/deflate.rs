@@ -146,7 +146,7 @@ fn packet(room: &str, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn compression_is_negotiated_only_if_a_room_has_it() {
+fn compression_is_negotiated_only_if_room_uses_it() {
     let plain = TestServer::start();
     let answer = |test: &TestServer, offer| {
         let request = HttpRequest::upgrade(test.addr).add(EXTENSIONS, offer);
@@ -163,7 +163,7 @@ fn compression_is_negotiated_only_if_a_room_has_it() {
 }
 
 #[test]
-fn members_with_and_without_compression_get_the_same_messages() {
+fn members_with_and_without_compression_get_same_messages() {
     let test = TestServer::with(deflating);
     let [mut plain] = test.clients_in("room");
     let (mut one, mut two) = (Peer::join(&test, "room"), Peer::join(&test, "room"));
@@ -194,7 +194,7 @@ fn members_with_and_without_compression_get_the_same_messages() {
 }
 
 #[test]
-fn other_rooms_direct_messages_and_narrow_windows_stay_plain() {
+fn other_rooms_direct_messages_and_small_windows_are_uncompressed() {
     let test = TestServer::with(deflating);
     for room in ["other", "secret"] {
         let mut peer = Peer::join(&test, room);
@@ -231,7 +231,7 @@ fn other_rooms_direct_messages_and_narrow_windows_stay_plain() {
 }
 
 #[test]
-fn fragments_of_a_compressed_message_are_one_message() {
+fn fragments_of_compressed_message_are_reassembled() {
     let test = TestServer::with(deflating);
     let [mut plain] = test.clients_in("room");
     let mut peer = Peer::join(&test, "room");
@@ -250,7 +250,7 @@ fn fragments_of_a_compressed_message_are_one_message() {
 }
 
 #[test]
-fn each_violation_has_its_code() {
+fn violations_close_with_their_code() {
     let test = TestServer::with(deflating);
     let hello = deflate(&packet("room", b"hello"));
     let bomb = deflate(&packet("room", &[0; 1 << 20]));
@@ -284,7 +284,7 @@ fn each_violation_has_its_code() {
 }
 
 #[test]
-fn inflated_bytes_count_towards_the_byte_rate() {
+fn inflated_bytes_count_towards_byte_rate() {
     let test = TestServer::with(|builder| deflating(builder).byte_rate(1, 100_000));
     let [mut plain] = test.clients_in("room");
     let mut peer = Peer::join(&test, "room");

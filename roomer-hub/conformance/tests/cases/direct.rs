@@ -3,7 +3,7 @@
 use super::test_server::{TestServer, expect_nothing};
 
 #[test]
-fn a_direct_message_reaches_only_its_receiver() {
+fn direct_message_reaches_only_its_receiver() {
     let test = TestServer::start();
     let [mut a, mut b, mut c] = test.clients_in("lobby");
     let id = b.id.clone();
@@ -13,7 +13,7 @@ fn a_direct_message_reaches_only_its_receiver() {
 }
 
 #[test]
-fn a_client_may_send_to_itself() {
+fn client_may_send_to_itself() {
     let test = TestServer::start();
     let mut a = test.roomless_client();
     let id = a.id.clone();
@@ -22,7 +22,7 @@ fn a_client_may_send_to_itself() {
 }
 
 #[test]
-fn a_direct_message_keeps_its_room_and_the_room_plays_no_part() {
+fn direct_message_keeps_room_name_without_routing_by_it() {
     let test = TestServer::start();
     let [mut a, mut b] = test.roomless_clients();
     let mut member = test.roomless_client();
@@ -37,7 +37,7 @@ fn a_direct_message_keeps_its_room_and_the_room_plays_no_part() {
 }
 
 #[test]
-fn dst_must_be_the_id_exactly() {
+fn dst_must_match_id_exactly() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     let id = b.id.clone();
@@ -68,7 +68,7 @@ fn dst_must_be_the_id_exactly() {
 }
 
 #[test]
-fn a_direct_message_to_an_unknown_id_is_dropped() {
+fn direct_message_to_unknown_id_is_dropped() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_client("00000000-0000-4000-8000-000000000000", "lobby", "whisper", b"");
@@ -78,7 +78,7 @@ fn a_direct_message_to_an_unknown_id_is_dropped() {
 }
 
 #[test]
-fn a_direct_message_is_not_handled() {
+fn direct_message_skips_handlers() {
     let test = TestServer::with(|builder| builder.on("chat", |_, _| panic!("a handler runs")));
     let [mut a, mut b] = test.clients_in("lobby");
     let id = b.id.clone();

@@ -29,7 +29,7 @@ fn dismissed(client: &mut Client) -> Option<u16> {
 }
 
 #[test]
-fn during_a_drain_clients_keep_working_and_new_ones_get_503() {
+fn drain_serves_open_clients_and_rejects_new_with_503() {
     let mut test = TestServer::with(|builder| {
         // At this rate, it would take longer than any test waits until the last connection is
         // closed.
@@ -59,7 +59,7 @@ fn during_a_drain_clients_keep_working_and_new_ones_get_503() {
 }
 
 #[test]
-fn at_the_deadline_the_rest_is_cut() {
+fn drain_deadline_aborts_remaining_clients() {
     let mut test = TestServer::with(|builder| {
         builder.close_timeout(TIMEOUT * 10).drain(Duration::from_millis(700), 1)
     });
@@ -74,7 +74,7 @@ fn at_the_deadline_the_rest_is_cut() {
 }
 
 #[test]
-fn a_drain_ends_when_the_last_client_has_disconnected() {
+fn drain_ends_with_last_client() {
     let mut test = TestServer::with(|builder| builder.drain(TIMEOUT * 2, 1));
     let mut clients: Vec<Client> = (0..40).map(|_| test.roomless_client()).collect();
     thread::scope(|scope| {
@@ -86,7 +86,7 @@ fn a_drain_ends_when_the_last_client_has_disconnected() {
 }
 
 #[test]
-fn a_handshake_completed_during_a_drain_is_rejected_with_503() {
+fn handshake_completed_during_drain_gets_503() {
     let mut test = TestServer::with(|builder| builder.drain(TIMEOUT * 2, 1));
     let mut clients: Vec<Client> = (0..40).map(|_| test.roomless_client()).collect();
     let request = HttpRequest::upgrade(test.addr).bytes();

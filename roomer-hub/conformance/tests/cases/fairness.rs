@@ -58,7 +58,7 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
 }
 
 #[test]
-fn a_flood_in_one_room_does_not_silence_another() {
+fn flood_in_one_room_does_not_starve_another() {
     let noise = |_: &Client| wire::to_room("flooded", "noise", b"x");
     beside_a_flood(noise, |test| {
         let [mut a, mut b] = test.clients_in("quiet");
@@ -72,7 +72,7 @@ fn a_flood_in_one_room_does_not_silence_another() {
 }
 
 #[test]
-fn a_flood_of_direct_messages_does_not_keep_newcomers_out() {
+fn flood_of_direct_messages_does_not_block_handshakes() {
     let noise = |to: &Client| wire::to_client(&to.id, "r", "noise", &wire::filler(500));
     beside_a_flood(noise, |test| {
         for _ in 0..20 {

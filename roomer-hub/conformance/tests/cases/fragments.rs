@@ -19,7 +19,7 @@ fn expect_back(client: &mut Client, payload: &[u8]) {
 }
 
 #[test]
-fn fragments_are_put_together_wherever_they_are_cut() {
+fn message_is_reassembled_wherever_it_is_fragmented() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let packet = to_self(&client, b"payload");
@@ -31,7 +31,7 @@ fn fragments_are_put_together_wherever_they_are_cut() {
 }
 
 #[test]
-fn any_number_of_fragments_empty_ones_too_make_one_message() {
+fn any_number_of_fragments_is_reassembled() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let packet = to_self(&client, &wire::filler(400));
@@ -46,7 +46,7 @@ fn any_number_of_fragments_empty_ones_too_make_one_message() {
 }
 
 #[test]
-fn control_frames_between_fragments_are_served_at_once() {
+fn control_frames_between_fragments_are_handled_immediately() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let packet = to_self(&client, b"payload");
@@ -63,7 +63,7 @@ fn control_frames_between_fragments_are_served_at_once() {
 }
 
 #[test]
-fn a_close_frame_between_fragments_closes() {
+fn close_frame_between_fragments_closes() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     client.send(&wire::frame(BINARY, b"unfinished"));
@@ -72,7 +72,7 @@ fn a_close_frame_between_fragments_closes() {
 }
 
 #[test]
-fn a_continuation_without_a_start_is_1002() {
+fn continuation_without_start_is_1002() {
     let test = TestServer::start();
     for first in [CONTINUATION, FIN | CONTINUATION] {
         let mut client = test.roomless_client();
@@ -88,7 +88,7 @@ fn a_continuation_without_a_start_is_1002() {
 }
 
 #[test]
-fn a_new_message_inside_a_fragmented_one_is_1002() {
+fn new_message_inside_fragmented_one_is_1002() {
     let test = TestServer::start();
     for second in [BINARY, TEXT, FIN | BINARY, FIN | TEXT] {
         let mut client = test.roomless_client();
@@ -99,7 +99,7 @@ fn a_new_message_inside_a_fragmented_one_is_1002() {
 }
 
 #[test]
-fn endless_fragments_come_to_an_end() {
+fn endless_fragments_are_rejected() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     client.send(&wire::frame(BINARY, b""));
@@ -108,7 +108,7 @@ fn endless_fragments_come_to_an_end() {
 }
 
 #[test]
-fn large_messages_may_come_in_pieces_of_a_kilobyte() {
+fn large_message_in_1_kib_fragments_is_accepted() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     for (size, piece) in [(5 << 20, 4096), (2 << 20, 1024)] {
@@ -128,7 +128,7 @@ fn large_messages_may_come_in_pieces_of_a_kilobyte() {
 }
 
 #[test]
-fn small_fragments_of_a_large_message_come_to_an_end() {
+fn endless_small_fragments_of_large_message_are_rejected() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     client.send(&wire::frame(BINARY, &wire::filler(25_600)));
@@ -137,7 +137,7 @@ fn small_fragments_of_a_large_message_come_to_an_end() {
 }
 
 #[test]
-fn how_many_fragments_there_may_be_is_an_option() {
+fn fragment_limit_is_configurable() {
     let test = TestServer::with(|builder| builder.max_fragments(2, 10));
     let mut client = test.roomless_client();
     let packet = to_self(&client, b"ten bytes.");

@@ -28,7 +28,7 @@ fn join() -> Vec<u8> {
 }
 
 #[test]
-fn messages_of_every_length_form_are_echoed_completely() {
+fn messages_in_each_length_encoding_are_echoed() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let id = client.id.clone();
@@ -42,7 +42,7 @@ fn messages_of_every_length_form_are_echoed_completely() {
 }
 
 #[test]
-fn a_length_need_not_be_in_its_shortest_form() {
+fn non_minimal_length_is_accepted() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let join = join();
@@ -56,7 +56,7 @@ fn a_length_need_not_be_in_its_shortest_form() {
 }
 
 #[test]
-fn a_frame_may_come_in_any_pieces() {
+fn frame_split_at_any_byte_is_accepted() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     for byte in wire::message(&join()) {
@@ -67,7 +67,7 @@ fn a_frame_may_come_in_any_pieces() {
 }
 
 #[test]
-fn many_frames_may_come_in_one_piece() {
+fn many_frames_in_one_read_are_accepted() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let id = client.id.clone();
@@ -79,7 +79,7 @@ fn many_frames_may_come_in_one_piece() {
 }
 
 #[test]
-fn a_ping_gets_a_pong_with_the_same_bytes() {
+fn pong_echoes_ping_payload() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     for payload in [&b""[..], b"x", &wire::filler(124), &wire::filler(125)] {
@@ -90,7 +90,7 @@ fn a_ping_gets_a_pong_with_the_same_bytes() {
 }
 
 #[test]
-fn an_unsolicited_pong_is_ignored() {
+fn unsolicited_pong_is_ignored() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     for payload in [&b""[..], b"unasked", &wire::filler(125)] {
@@ -100,7 +100,7 @@ fn an_unsolicited_pong_is_ignored() {
 }
 
 #[test]
-fn an_unmasked_frame_is_1002() {
+fn unmasked_frame_is_1002() {
     let test = TestServer::start();
     let join = join();
     for first in [BINARY, TEXT, PING, CLOSE] {
@@ -146,7 +146,7 @@ fn control_frames_in_fragments_are_1002() {
 }
 
 #[test]
-fn a_length_with_the_top_bit_set_ends_the_connection() {
+fn length_with_top_bit_ends_connection() {
     let test = TestServer::start();
     for length in [1 << 63, u64::MAX] {
         breaks(&test, &wire::header(FIN | BINARY, length), &[1002, 1009]);
@@ -161,7 +161,7 @@ fn text_is_1003_by_default() {
 }
 
 #[test]
-fn messages_before_a_violation_are_handled_and_later_ones_are_not() {
+fn only_messages_before_violation_are_handled() {
     let test = TestServer::start();
     let [mut witness, mut culprit] = test.clients_in("room");
     let mut bytes = wire::to_room("room", "before", b"1");
@@ -175,7 +175,7 @@ fn messages_before_a_violation_are_handled_and_later_ones_are_not() {
 }
 
 #[test]
-fn a_client_that_keeps_sending_after_a_violation_affects_no_other() {
+fn sending_after_violation_affects_no_other_client() {
     let test = TestServer::start();
     let [mut witness, mut culprit] = test.clients_in("room");
     culprit.send(&wire::frame(CONTINUATION, b""));
@@ -187,7 +187,7 @@ fn a_client_that_keeps_sending_after_a_violation_affects_no_other() {
 }
 
 #[test]
-fn two_servers_in_one_process_share_nothing() {
+fn rooms_of_two_servers_are_separate() {
     let (one, other) = (TestServer::start(), TestServer::start());
     let (mut a, mut b): (Client, Client) = (one.client(), other.client());
     assert_eq!((a.root_members.len(), b.root_members.len()), (1, 1));

@@ -12,7 +12,7 @@ use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
 #[test]
-fn a_registered_event_is_handled_and_not_forwarded() {
+fn registered_event_is_handled_and_not_forwarded() {
     let (seen, calls) = mpsc::channel();
     let seen = Mutex::new(seen);
     let test = TestServer::with(|builder| {
@@ -66,7 +66,7 @@ fn handlers_run_once_for_each_message_in_order() {
 }
 
 #[test]
-fn a_stranger_s_message_does_not_come_to_a_handler() {
+fn handler_does_not_run_for_non_members() {
     let test = TestServer::with(|builder| builder.on("chat", |_, _| panic!("a handler runs")));
     let [mut member] = test.clients_in("lobby");
     let mut stranger = test.roomless_client();
@@ -104,7 +104,7 @@ fn claims_come_from_authorize() {
 }
 
 #[test]
-fn without_authorize_there_are_no_claims() {
+fn claims_are_empty_without_authorize() {
     let test = TestServer::with(|builder| {
         builder.on("who", |conn, message| {
             let text = if conn.claims().is_none() { "none" } else { "some" };
@@ -119,7 +119,7 @@ fn without_authorize_there_are_no_claims() {
 }
 
 #[test]
-fn an_error_is_reported_and_the_connection_stays() {
+fn handler_error_is_reported_without_closing() {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let log = reports.clone();
     let test = TestServer::with(|builder| {
@@ -139,7 +139,7 @@ fn an_error_is_reported_and_the_connection_stays() {
 }
 
 #[test]
-fn an_error_without_a_hook_costs_nothing() {
+fn handler_error_without_hook_is_ignored() {
     let test = TestServer::with(|builder| builder.on("fail", |_, _| Err("a test's own".into())));
     let mut client = test.client();
     client.send_to_room("root", "fail", b"");
@@ -176,19 +176,19 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
 }
 
 #[test]
-fn a_panic_closes_its_caller_with_1011_and_no_other_connection() {
+fn handler_panic_closes_only_its_caller_with_1011() {
     panics(|builder| builder.on("fatal", |_, _| panic!("a test's own")));
 }
 
 #[test]
-fn a_panic_in_the_error_hook_does_too() {
+fn error_hook_panic_closes_caller_with_1011() {
     panics(|builder| {
         builder.on("fatal", |_, _| Err("x".into())).on_error(|_, _, _| panic!("a test's own"))
     });
 }
 
 #[test]
-fn a_handler_can_close_its_caller() {
+fn handler_can_close_its_caller() {
     let test = TestServer::with(|builder| {
         builder.on("quit", |conn, _| {
             conn.send_to_room("lobby", "last", b"words");
@@ -206,7 +206,7 @@ fn a_handler_can_close_its_caller() {
 }
 
 #[test]
-fn handlers_that_can_never_run_are_rejected_at_build_time() {
+fn unreachable_handlers_are_rejected_by_build() {
     let on = |event: &str| Server::builder().on(event, |_, _| Ok(()));
     let refused = |builder: Builder| match builder.build() {
         Err(BuildError::Register(error)) => error.to_string(),

@@ -10,7 +10,7 @@ use roomer_conformance::http::{ACCEPT, HttpRequest, HttpResponse, KEY, dial};
 use roomer_conformance::wire;
 
 #[test]
-fn the_answer_proves_the_key_and_promises_nothing_else() {
+fn response_has_accept_value_and_no_extensions() {
     let test = TestServer::start();
     let ask = HttpRequest::upgrade(test.addr)
         .add("Sec-WebSocket-Protocol", "chat, superchat")
@@ -25,7 +25,7 @@ fn the_answer_proves_the_key_and_promises_nothing_else() {
 }
 
 #[test]
-fn other_keys_get_other_proofs() {
+fn accept_value_depends_on_key() {
     let test = TestServer::start();
     for (key, accept) in [
         ("AAAAAAAAAAAAAAAAAAAAAA==", "ICX+Yqv66kxgM0FcWaLWlFLwTAI="),
@@ -37,7 +37,7 @@ fn other_keys_get_other_proofs() {
 }
 
 #[test]
-fn any_method_but_get_is_405_before_all_else() {
+fn non_get_is_405_before_other_checks() {
     let test =
         TestServer::with(|builder| builder.authorize(|_| Err(Rejection::unauthorized("no"))));
     for method in ["POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get"] {
@@ -53,7 +53,7 @@ fn any_method_but_get_is_405_before_all_else() {
 }
 
 #[test]
-fn rejected_by_authorize_is_401_even_for_a_plain_get() {
+fn authorize_rejection_is_401_even_without_upgrade() {
     let test = TestServer::with(|builder| {
         builder.authorize(|request| match request.query("token").as_deref() {
             Some("s e&c") => Ok([].into()),
@@ -77,7 +77,7 @@ fn rejected_by_authorize_is_401_even_for_a_plain_get() {
 }
 
 #[test]
-fn authorize_may_refuse_with_another_status() {
+fn authorize_can_choose_rejection_status() {
     let test = TestServer::with(|builder| {
         builder.authorize(|request| match request.header("x-who") {
             Some("banned") => Err(Rejection::forbidden("banned")),
@@ -92,7 +92,7 @@ fn authorize_may_refuse_with_another_status() {
 }
 
 #[test]
-fn no_upgrade_asked_is_400_and_names_the_version() {
+fn missing_upgrade_is_400_with_version_header() {
     let test = TestServer::start();
     let upgrade = HttpRequest::upgrade(test.addr);
     for ask in [
@@ -111,7 +111,7 @@ fn no_upgrade_asked_is_400_and_names_the_version() {
 }
 
 #[test]
-fn a_version_other_than_13_is_400_and_the_response_names_13() {
+fn unsupported_version_is_400_with_version_header() {
     let test = TestServer::start();
     let upgrade = HttpRequest::upgrade(test.addr);
     for ask in [
@@ -128,7 +128,7 @@ fn a_version_other_than_13_is_400_and_the_response_names_13() {
 }
 
 #[test]
-fn a_key_that_is_not_16_bytes_in_base64_is_400() {
+fn malformed_key_is_400() {
     let test = TestServer::start();
     let upgrade = HttpRequest::upgrade(test.addr);
     assert_eq!(upgrade.clone().without("Sec-WebSocket-Key").rejected(test.addr).status, 400);
@@ -150,7 +150,7 @@ fn a_key_that_is_not_16_bytes_in_base64_is_400() {
 }
 
 #[test]
-fn the_version_is_checked_before_the_origin_and_the_origin_before_the_key() {
+fn checks_run_in_order_version_origin_key() {
     let test = TestServer::start();
     let ask = HttpRequest::upgrade(test.addr).add("Origin", "https://elsewhere.example");
     let bad_version = ask.clone().set("Sec-WebSocket-Version", "12").rejected(test.addr);
@@ -184,14 +184,14 @@ fn tokens_are_found_in_lists() {
 }
 
 #[test]
-fn a_query_string_is_fine() {
+fn query_string_is_accepted() {
     let test = TestServer::start();
     let ask = HttpRequest::upgrade(test.addr).target("/ws?a=b&c=/ws?%00");
     Client::upgrade(dial(test.addr), &ask).close();
 }
 
 #[test]
-fn a_request_may_come_in_any_pieces() {
+fn request_split_at_any_byte_is_accepted() {
     let test = TestServer::start();
     let mut stream = dial(test.addr);
     for byte in HttpRequest::upgrade(test.addr).bytes() {
@@ -201,7 +201,7 @@ fn a_request_may_come_in_any_pieces() {
 }
 
 #[test]
-fn frames_right_after_the_request_are_handled_in_order() {
+fn frames_sent_with_request_are_handled_in_order() {
     let test = TestServer::start();
     let mut bytes = HttpRequest::upgrade(test.addr).bytes();
     bytes.extend(wire::to_room("early", "join", b""));
@@ -216,7 +216,7 @@ fn frames_right_after_the_request_are_handled_in_order() {
 }
 
 #[test]
-fn a_rejected_client_never_joins_a_room() {
+fn rejected_client_never_joins_room() {
     let test = TestServer::start();
     let mut witness = test.client();
     assert_eq!(HttpRequest::upgrade(test.addr).without("Upgrade").rejected(test.addr).status, 400);
@@ -238,7 +238,7 @@ fn bytes_that_are_not_http_get_400() {
 }
 
 #[test]
-fn a_head_without_measure_is_431_and_a_target_without_measure_414() {
+fn oversized_head_is_431_and_oversized_target_414() {
     let test = TestServer::start();
     let long = HttpRequest::upgrade(test.addr).add("X-Long", &"x".repeat(20_000));
     let many =
@@ -252,7 +252,7 @@ fn a_head_without_measure_is_431_and_a_target_without_measure_414() {
 }
 
 #[test]
-fn a_header_far_beyond_all_measure_is_answered_all_the_same() {
+fn far_oversized_header_still_gets_response() {
     let test = TestServer::start();
     let long = HttpRequest::upgrade(test.addr).add("X-Long", &"x".repeat(200 * 1024));
     let many =
@@ -266,7 +266,7 @@ fn a_header_far_beyond_all_measure_is_answered_all_the_same() {
 }
 
 #[test]
-fn headers_that_contradict_each_other_are_400() {
+fn conflicting_headers_are_400() {
     let test = TestServer::start();
     let upgrade = HttpRequest::upgrade(test.addr);
     for ask in [
@@ -285,7 +285,7 @@ fn headers_that_contradict_each_other_are_400() {
 }
 
 #[test]
-fn an_upgrade_of_http_1_0_is_400() {
+fn http_1_0_upgrade_is_400() {
     let test = TestServer::start();
     let text = String::from_utf8(HttpRequest::upgrade(test.addr).bytes()).unwrap();
     let mut stream = dial(test.addr);

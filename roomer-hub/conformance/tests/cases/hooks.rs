@@ -35,7 +35,7 @@ impl Diary {
 }
 
 #[test]
-fn events_are_reported_in_the_order_in_which_they_happen() {
+fn hooks_run_in_order_of_events() {
     let diary = Diary::default();
     let test = TestServer::with(|builder| diary.kept_by(builder));
     let mut a = test.client();
@@ -55,7 +55,7 @@ fn events_are_reported_in_the_order_in_which_they_happen() {
 }
 
 #[test]
-fn the_reason_of_a_disconnect_is_reported() {
+fn disconnect_hook_gets_reason() {
     let diary = Diary::default();
     let test =
         TestServer::with(|builder| diary.kept_by(builder).on("fail", |_, _| panic!("as planned")));
@@ -86,7 +86,7 @@ fn the_reason_of_a_disconnect_is_reported() {
 }
 
 #[test]
-fn hooks_may_speak_and_act() {
+fn hooks_may_send_and_use_server() {
     let test = TestServer::with(|builder| {
         builder.on_connect(|conn| conn.send_to_client(conn.id().as_str(), "welcome", b"")).on_join(
             |conn, room| {
@@ -108,7 +108,7 @@ fn hooks_may_speak_and_act() {
 }
 
 #[test]
-fn a_panicking_hook_closes_the_connection_it_was_called_for() {
+fn hook_panic_closes_its_connection() {
     let test = TestServer::with(|builder| {
         builder.on_join(|_, room| assert_ne!(room, "trap", "as planned"))
     });
@@ -122,7 +122,7 @@ fn a_panicking_hook_closes_the_connection_it_was_called_for() {
 }
 
 #[test]
-fn a_shutdown_is_reported_to_the_hook() {
+fn shutdown_calls_disconnect_hook() {
     let diary = Diary::default();
     let mut test = TestServer::with(|builder| diary.kept_by(builder));
     let mut a = test.client();

@@ -65,12 +65,12 @@ fn garbage() {
 }
 
 #[test]
-fn garbage_inside_sound_frames() {
+fn garbage_in_valid_frames() {
     affects_no_other((0..40).map(|seed| send(wire::message(&noise(seed, 1 + seed as usize * 97)))));
 }
 
 #[test]
-fn one_bit_wrong_in_a_sound_conversation() {
+fn single_bit_flips_in_valid_conversation() {
     // Whichever bit is changed, the other members may be notified only that the attacker has left.
     let talk = wire::to_room("elsewhere", "join", b"").repeat(2);
     let bits = 0..talk.len() * 8;
@@ -82,13 +82,13 @@ fn one_bit_wrong_in_a_sound_conversation() {
 }
 
 #[test]
-fn frames_cut_short_by_a_fin() {
+fn frames_truncated_by_fin() {
     let frame = wire::to_room("lobby", "hello", &wire::filler(200));
     affects_no_other((0..frame.len()).step_by(7).map(|cut| send(frame[..cut].to_vec())));
 }
 
 #[test]
-fn frames_cut_short_by_a_reset() {
+fn frames_truncated_by_reset() {
     let frame = wire::to_room("lobby", "hello", &wire::filler(200));
     affects_no_other((0..frame.len()).step_by(7).map(|cut| {
         let part = frame[..cut].to_vec();
@@ -100,7 +100,7 @@ fn frames_cut_short_by_a_reset() {
 }
 
 #[test]
-fn announcements_beyond_the_limit() {
+fn announced_lengths_above_limit() {
     let headers = [
         wire::header(FIN | BINARY, 16_777_217),
         wire::header(FIN | BINARY, 1 << 40),
@@ -123,7 +123,7 @@ fn announcements_beyond_the_limit() {
 }
 
 #[test]
-fn announcements_that_are_never_kept() {
+fn announced_lengths_without_payload() {
     affects_no_other([1000, 70_000, 16_777_216].map(|length| {
         evil(move |mut client: Client| {
             client.send(&wire::header(FIN | BINARY, length));
@@ -134,8 +134,8 @@ fn announcements_that_are_never_kept() {
 }
 
 #[test]
-fn memory_grows_with_received_bytes_and_not_with_announced_lengths() {
-    alone("memory_grows_with_received_bytes_and_not_with_announced_lengths", || {
+fn memory_follows_received_not_announced_bytes() {
+    alone("memory_follows_received_not_announced_bytes", || {
         let test = TestServer::start();
         let mut witness = test.roomless_client();
         let before = allocated();
@@ -151,7 +151,7 @@ fn memory_grows_with_received_bytes_and_not_with_announced_lengths() {
 }
 
 #[test]
-fn a_flood_of_pings_and_of_empty_fragments() {
+fn flood_of_pings_and_empty_fragments() {
     let pings = wire::frame(FIN | PING, &wire::filler(125)).repeat(2000);
     let mut empty = wire::frame(BINARY, b"");
     empty.extend(wire::frame(CONTINUATION, b"").repeat(100_000));
@@ -159,7 +159,7 @@ fn a_flood_of_pings_and_of_empty_fragments() {
 }
 
 #[test]
-fn vanishing_at_every_point_of_the_handshake() {
+fn disconnect_at_every_byte_of_handshake() {
     let test = TestServer::start();
     let mut witness = test.client();
     let request = HttpRequest::upgrade(test.addr).bytes();
@@ -177,7 +177,7 @@ fn vanishing_at_every_point_of_the_handshake() {
 }
 
 #[test]
-fn clients_that_vanish_after_their_request_leave_nothing() {
+fn disconnect_after_request_leaves_no_state() {
     let test = TestServer::start();
     let request = HttpRequest::upgrade(test.addr).bytes();
     for _ in 0..200 {

@@ -6,7 +6,7 @@ use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
 #[test]
-fn a_join_creates_the_room_and_lists_its_members() {
+fn join_creates_room_and_lists_its_members() {
     let test = TestServer::start();
     let mut a = test.roomless_client();
     assert_eq!(test.server.stats().rooms, 0);
@@ -22,7 +22,7 @@ fn a_join_creates_the_room_and_lists_its_members() {
 }
 
 #[test]
-fn a_snapshot_is_a_json_array_of_strings_without_spaces() {
+fn snapshot_is_json_array_of_strings_without_spaces() {
     let test = TestServer::start();
     let [mut a, _b, mut c] = test.clients_in("lobby");
     c.send_to_room("lobby", "join", b"");
@@ -37,7 +37,7 @@ fn a_snapshot_is_a_json_array_of_strings_without_spaces() {
 }
 
 #[test]
-fn whatever_else_a_request_holds_means_nothing() {
+fn other_fields_of_join_and_leave_are_ignored() {
     let test = TestServer::start();
     let [mut witness, mut client] = test.roomless_clients();
     let (other, own) = (witness.id.clone(), client.id.clone());
@@ -59,7 +59,7 @@ fn whatever_else_a_request_holds_means_nothing() {
 }
 
 #[test]
-fn leave_is_acknowledged_and_the_others_are_notified() {
+fn leave_is_acknowledged_and_others_are_notified() {
     let test = TestServer::start();
     let [mut a, mut b, mut c] = test.clients_in("lobby");
     b.leave("lobby");
@@ -72,7 +72,7 @@ fn leave_is_acknowledged_and_the_others_are_notified() {
 }
 
 #[test]
-fn leaving_a_room_one_is_not_in_is_acknowledged_and_nothing_else() {
+fn leave_by_non_member_is_only_acknowledged() {
     let test = TestServer::start();
     let mut member = test.roomless_client();
     member.join("lobby");
@@ -86,7 +86,7 @@ fn leaving_a_room_one_is_not_in_is_acknowledged_and_nothing_else() {
 }
 
 #[test]
-fn a_repeated_join_is_acknowledged_in_full_and_not_announced() {
+fn repeated_join_is_acknowledged_but_not_announced() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     for _ in 0..3 {
@@ -96,7 +96,7 @@ fn a_repeated_join_is_acknowledged_in_full_and_not_announced() {
 }
 
 #[test]
-fn membership_is_a_set_one_leave_ends_it() {
+fn one_leave_undoes_repeated_joins() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     b.join("lobby");
@@ -129,7 +129,7 @@ fn root_can_be_left_and_joined_again() {
 }
 
 #[test]
-fn root_ends_like_any_room_and_newcomers_make_it_anew() {
+fn root_is_removed_when_empty_and_recreated() {
     let test = TestServer::start();
     let mut a = test.roomless_client();
     assert_eq!(test.server.stats().rooms, 0);
@@ -139,7 +139,7 @@ fn root_ends_like_any_room_and_newcomers_make_it_anew() {
 }
 
 #[test]
-fn a_room_ends_when_its_last_member_leaves() {
+fn room_ends_when_its_last_member_leaves() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     a.leave("lobby");
@@ -152,7 +152,7 @@ fn a_room_ends_when_its_last_member_leaves() {
 }
 
 #[test]
-fn a_room_ends_when_its_last_member_disconnects() {
+fn room_ends_when_its_last_member_disconnects() {
     let test = TestServer::start();
     let [a, mut b] = test.clients_in("lobby");
     let mut c = test.roomless_client();
@@ -165,7 +165,7 @@ fn a_room_ends_when_its_last_member_disconnects() {
 }
 
 #[test]
-fn a_client_may_be_in_many_rooms_and_they_are_apart() {
+fn rooms_of_one_client_are_independent() {
     let test = TestServer::start();
     let [mut a, mut b, mut c] = test.roomless_clients();
     a.join("x");
@@ -213,7 +213,7 @@ fn rooms_of_every_size_up_to_thirty_work() {
 }
 
 #[test]
-fn snapshots_of_a_room_of_hundreds_are_correct_after_every_leave() {
+fn large_room_snapshots_are_correct_after_every_leave() {
     let test = TestServer::start();
     let mut asker = Member::join(test.roomless_client(), "lobby");
     let mut others: Vec<Client> = (0..230).map(|_| test.roomless_client()).collect();
@@ -243,7 +243,7 @@ fn snapshots_of_a_room_of_hundreds_are_correct_after_every_leave() {
 }
 
 #[test]
-fn requests_sent_at_once_are_answered_in_their_order() {
+fn pipelined_requests_are_answered_in_order() {
     let test = TestServer::start();
     let [mut a, mut b] = test.roomless_clients();
     join_all("b", std::slice::from_mut(&mut a));

@@ -31,7 +31,7 @@ fn handlers_read_and_write_json() {
 }
 
 #[test]
-fn invalid_json_is_reported_and_the_connection_stays_open() {
+fn invalid_json_is_reported_and_connection_stays_open() {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let log = reports.clone();
     let test = TestServer::with(|builder| {

@@ -24,7 +24,7 @@ fn expect_back(client: &mut Client, payload: &[u8]) {
 }
 
 #[test]
-fn a_message_of_exactly_the_limit_passes_and_grows_by_its_src() {
+fn message_of_exactly_limit_is_forwarded_with_src_added() {
     let test = TestServer::with(|builder| builder.max_message(1000));
     let mut client = test.roomless_client();
     let (packet, payload) = sized(&client, 1000);
@@ -33,7 +33,7 @@ fn a_message_of_exactly_the_limit_passes_and_grows_by_its_src() {
 }
 
 #[test]
-fn one_byte_above_the_limit_is_1009_as_soon_as_the_header_arrives() {
+fn one_byte_above_limit_is_1009_on_header() {
     let test = TestServer::with(|builder| builder.max_message(1000));
     for length in [1001, 65_536, 1 << 32, 1 << 62] {
         let mut client = test.roomless_client();
@@ -43,7 +43,7 @@ fn one_byte_above_the_limit_is_1009_as_soon_as_the_header_arrives() {
 }
 
 #[test]
-fn fragments_are_added_up() {
+fn limit_counts_fragments_together() {
     let test = TestServer::with(|builder| builder.max_message(1000));
     let mut client = test.roomless_client();
     let (packet, payload) = sized(&client, 1000);
@@ -60,7 +60,7 @@ fn fragments_are_added_up() {
 }
 
 #[test]
-fn the_default_limit_is_16_mib_inclusive() {
+fn default_limit_is_16_mib_inclusive() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     let (packet, payload) = sized(&client, 16_777_216);
@@ -75,7 +75,7 @@ fn the_default_limit_is_16_mib_inclusive() {
 }
 
 #[test]
-fn an_oversized_message_affects_no_other_client_even_if_it_is_sent_completely() {
+fn oversized_message_affects_no_other_client() {
     let test = TestServer::with(|builder| builder.max_message(1000));
     let [mut witness, mut culprit] = test.clients_in("room");
     // The server may reset the connection while the client is still writing.
@@ -88,7 +88,7 @@ fn an_oversized_message_affects_no_other_client_even_if_it_is_sent_completely() 
 /// After the server has closed, it keeps reading for a while, so that its close frame is not lost
 /// to a reset. Then it stops.
 #[test]
-fn bytes_read_after_a_close_are_bounded_and_the_close_frame_is_not_lost() {
+fn reads_after_close_are_bounded() {
     // Because of the unread bytes, the server resets the connection at the close timeout.
     let test = TestServer::with(|builder| builder.max_message(1000).close_timeout(TIMEOUT / 4));
     let mut culprit = test.roomless_client();
@@ -108,7 +108,7 @@ fn bytes_read_after_a_close_are_bounded_and_the_close_frame_is_not_lost() {
 }
 
 #[test]
-fn joins_above_the_limit_of_rooms_are_answered_with_leave_ack() {
+fn joins_above_room_limit_get_leave_ack() {
     let test = TestServer::with(|builder| builder.max_rooms(3));
     let mut client = test.client();
     client.join("a");
@@ -127,7 +127,7 @@ fn joins_above_the_limit_of_rooms_are_answered_with_leave_ack() {
 }
 
 #[test]
-fn a_thousand_rooms_are_fine_by_default() {
+fn thousand_rooms_are_allowed_by_default() {
     let test = TestServer::start();
     let mut client = test.client();
     let names: Vec<String> = (0..1000).map(|n| format!("room {n}")).collect();

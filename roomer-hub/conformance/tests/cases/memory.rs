@@ -30,7 +30,7 @@ pub(crate) fn half(size: usize) -> Vec<u8> {
 }
 
 #[test]
-fn unfinished_messages_stay_within_the_budget_and_the_worst_is_closed_first() {
+fn budget_closes_largest_unfinished_message_first() {
     let test = TestServer::with(tight);
     let [mut small, mut large] = test.roomless_clients();
     small.send(&half(20_000));
@@ -53,7 +53,7 @@ fn unfinished_messages_stay_within_the_budget_and_the_worst_is_closed_first() {
 }
 
 #[test]
-fn queues_of_stuck_readers_stay_within_the_budget() {
+fn stalled_readers_stay_within_budget() {
     let test = TestServer::with(tight);
     let stuck: Vec<Client> = (0..16).map(|_| test.roomless_client()).collect();
     let mut prompt = test.roomless_client();
@@ -77,7 +77,7 @@ fn queues_of_stuck_readers_stay_within_the_budget() {
 
 /// If the message counted once for each member, it would exceed the budget thirtyfold.
 #[test]
-fn a_message_that_many_wait_for_counts_once() {
+fn shared_message_counts_once_towards_budget() {
     let test = TestServer::with(tight);
     let mut members: Vec<Client> = (0..40).map(|_| test.roomless_client()).collect();
     join_all("lobby", &mut members);
@@ -94,7 +94,7 @@ fn a_message_that_many_wait_for_counts_once() {
 /// Checks that a connection whose socket is too full for a close frame is cut off, and that its
 /// memory is freed immediately.
 #[test]
-fn a_client_that_cannot_take_its_close_frame_is_cut() {
+fn client_that_cannot_receive_close_frame_is_aborted() {
     let test = TestServer::with(tight);
     let mut witness = test.roomless_client();
     let mut members = [test.roomless_client(), test.roomless_client()];

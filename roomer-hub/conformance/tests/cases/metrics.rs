@@ -109,7 +109,7 @@ fn due(stats: &Stats) -> Samples {
 }
 
 #[test]
-fn every_number_is_there_under_its_name() {
+fn all_metrics_are_exported_by_name() {
     let mut stats = Stats::default();
     stats.connections = 1;
     stats.rooms = 2;
@@ -158,7 +158,7 @@ fn every_number_is_there_under_its_name() {
 }
 
 #[test]
-fn a_server_s_numbers_are_there() {
+fn server_metrics_are_exported() {
     let test = TestServer::with(|builder| builder.on("fail", |_, _| Err("no".into())));
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("lobby", "fail", b"");

@@ -24,7 +24,7 @@ const ALIKE: [&str; 16] = [
 ];
 
 #[test]
-fn room_names_are_compared_byte_for_byte() {
+fn room_names_are_compared_bytewise() {
     let test = TestServer::start();
     let mut members = ALIKE.map(|name| {
         let mut member = test.roomless_client();
@@ -45,7 +45,7 @@ fn room_names_are_compared_byte_for_byte() {
 }
 
 #[test]
-fn event_names_are_compared_byte_for_byte_and_pass_unchanged() {
+fn event_names_are_compared_bytewise_and_kept_unchanged() {
     let test = TestServer::with(|builder| builder.on("lobby", |_, _| Ok(())));
     let [mut a, mut b] = test.clients_in("room");
     let likes_of_requests = ["JOIN", "Join", "join ", "leave\0", "Join_ack", "OPEN", "new_Member"];
@@ -59,7 +59,7 @@ fn event_names_are_compared_byte_for_byte_and_pass_unchanged() {
 }
 
 #[test]
-fn the_empty_room_and_the_empty_event_are_ordinary() {
+fn empty_room_and_event_names_are_valid() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("");
     a.send_to_room("", "", b"x");
@@ -85,7 +85,7 @@ fn names_of_4096_bytes_work() {
 }
 
 #[test]
-fn a_room_name_of_4097_bytes_is_rejected_with_leave_ack() {
+fn room_name_of_4097_bytes_gets_leave_ack() {
     let test = TestServer::start();
     let name = "x".repeat(4097);
     let mut client = test.client();
@@ -98,7 +98,7 @@ fn a_room_name_of_4097_bytes_is_rejected_with_leave_ack() {
 }
 
 #[test]
-fn an_event_s_name_of_4097_bytes_is_dropped() {
+fn packet_with_event_name_of_4097_bytes_is_dropped() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("room");
     let (event, id) = ("x".repeat(4097), b.id.clone());
@@ -111,7 +111,7 @@ fn an_event_s_name_of_4097_bytes_is_dropped() {
 }
 
 #[test]
-fn the_length_of_names_can_be_chosen() {
+fn name_length_limit_is_configurable() {
     let test = TestServer::with(|builder| builder.max_name(5));
     let mut client = test.client();
     client.join("12345");
@@ -120,7 +120,7 @@ fn the_length_of_names_can_be_chosen() {
 }
 
 #[test]
-fn a_dst_and_a_payload_may_be_longer_than_names() {
+fn dst_and_payload_may_exceed_name_limit() {
     let test = TestServer::start();
     let mut client = test.roomless_client();
     client.send_to_client(&"x".repeat(10_000), "room", "event", &wire::filler(10_000));

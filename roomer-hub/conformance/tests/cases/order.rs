@@ -19,7 +19,7 @@ fn mixed(room: &str, dst: &str, count: u32) -> Vec<u8> {
 }
 
 #[test]
-fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
+fn broadcasts_and_direct_messages_keep_sender_order() {
     let test = TestServer::start();
     let [mut a, mut b, mut c] = test.clients_in("lobby");
     let id = b.id.clone();
@@ -43,7 +43,7 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
 }
 
 #[test]
-fn a_direct_message_does_not_overtake_earlier_room_messages() {
+fn direct_message_does_not_overtake_earlier_room_messages() {
     // The protocol does not specify this order. The engine guarantees it, and `expect_nothing`
     // relies on it.
     let test = TestServer::start();
@@ -66,7 +66,7 @@ const PLENTY: usize = 64 << 20;
 
 /// Makes half of the members send at the same time; every tenth message is large. All members must
 /// receive the same messages in the same order.
-fn all_members_receive_the_same<const N: usize>(count: u32, large: usize) {
+fn all_members_receive_same_messages<const N: usize>(count: u32, large: usize) {
     let test = TestServer::with(|builder| builder.max_backlog(PLENTY));
     let mut members: [Client; N] = test.clients_in("lobby");
     let ids = members.each_ref().map(|member| member.id.clone());
@@ -120,22 +120,22 @@ fn all_members_receive_the_same<const N: usize>(count: u32, large: usize) {
 }
 
 #[test]
-fn all_members_of_a_small_room_receive_one_order() {
-    all_members_receive_the_same::<6>(300, 1000);
+fn small_room_members_receive_same_order() {
+    all_members_receive_same_messages::<6>(300, 1000);
 }
 
 #[test]
-fn all_members_of_a_large_room_receive_one_order() {
-    all_members_receive_the_same::<24>(100, 1000);
+fn large_room_members_receive_same_order() {
+    all_members_receive_same_messages::<24>(100, 1000);
 }
 
 #[test]
-fn all_members_receive_large_messages_in_one_order() {
-    all_members_receive_the_same::<12>(40, 200_000);
+fn large_messages_are_received_in_same_order() {
+    all_members_receive_same_messages::<12>(40, 200_000);
 }
 
 #[test]
-fn notices_and_broadcasts_are_in_one_order_for_all() {
+fn notices_and_broadcasts_have_same_order_for_all() {
     let test = TestServer::start();
     let [a, b, mut end] = test.clients_in("square");
     let members = [&a.id, &b.id, &end.id].map(String::clone);
@@ -180,7 +180,7 @@ fn notices_and_broadcasts_are_in_one_order_for_all() {
 }
 
 #[test]
-fn a_member_is_announced_before_its_messages_and_removed_after_them() {
+fn member_is_announced_before_and_removed_after_its_messages() {
     // `Member::hear` checks that the sender of each message is a member. Here, the three packets
     // arrive together.
     let test = TestServer::start();
@@ -219,7 +219,7 @@ fn make_noise(mut client: Client) {
 }
 
 #[test]
-fn nothing_of_a_room_arrives_before_join_ack_or_after_leave_ack() {
+fn room_traffic_arrives_between_join_ack_and_leave_ack() {
     let test = TestServer::start();
     let noisy: [Client; 3] = test.clients_in("square");
     let mut guest = Member { client: test.roomless_client(), room: "square", members: [].into() };

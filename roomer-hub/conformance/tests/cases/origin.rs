@@ -8,7 +8,7 @@ fn status(test: &TestServer, origin: &str) -> u16 {
 }
 
 #[test]
-fn by_default_pages_of_the_same_host_may_connect() {
+fn same_origin_is_allowed_by_default() {
     let test = TestServer::start();
     assert_eq!(status(&test, &format!("http://{}", test.addr)), 101);
     assert_eq!(status(&test, &format!("HTTP://{}", test.addr)), 101);
@@ -20,7 +20,7 @@ fn by_default_pages_of_the_same_host_may_connect() {
 }
 
 #[test]
-fn by_default_pages_of_other_hosts_are_403_and_the_version_is_named() {
+fn cross_origin_is_403_by_default() {
     let test = TestServer::start();
     let port = test.addr.port();
     for origin in [
@@ -39,13 +39,13 @@ fn by_default_pages_of_other_hosts_are_403_and_the_version_is_named() {
 }
 
 #[test]
-fn a_request_without_an_origin_may_connect() {
+fn request_without_origin_is_allowed() {
     let test = TestServer::start();
     assert_eq!(HttpRequest::upgrade(test.addr).head(test.addr).status, 101);
 }
 
 #[test]
-fn listed_origins_may_connect_too() {
+fn listed_origins_are_allowed() {
     let test = TestServer::with(|builder| {
         builder.allow_origin("https://a.example").allow_origin("http://b.example:8000")
     });
@@ -59,7 +59,7 @@ fn listed_origins_may_connect_too() {
 }
 
 #[test]
-fn compat_keeps_the_origins_that_were_listed() {
+fn compat_keeps_listed_origins() {
     for test in [
         TestServer::with(|builder| builder.allow_origin("https://a.example").compat()),
         TestServer::with(|builder| builder.compat().allow_origin("https://a.example")),
@@ -70,7 +70,7 @@ fn compat_keeps_the_origins_that_were_listed() {
 }
 
 #[test]
-fn any_origin_may_connect_where_that_is_chosen() {
+fn any_origin_can_be_allowed() {
     for test in [TestServer::with(|builder| builder.allow_origin("any")), TestServer::compat()] {
         for origin in ["https://elsewhere.example", "null", ""] {
             assert_eq!(status(&test, origin), 101, "{origin}");
@@ -79,7 +79,7 @@ fn any_origin_may_connect_where_that_is_chosen() {
 }
 
 #[test]
-fn two_origins_are_one_too_many() {
+fn duplicate_origin_header_is_rejected() {
     let test = TestServer::start();
     let own = format!("http://{}", test.addr);
     let ask = HttpRequest::upgrade(test.addr)

@@ -4,7 +4,7 @@ use super::test_server::TestServer;
 use roomer_conformance::wire;
 
 #[test]
-fn messages_that_are_not_packets_are_1002_and_affect_no_other_client() {
+fn malformed_packet_is_1002_and_affects_no_other_client() {
     let test = TestServer::start();
     let mut witness = test.roomless_client();
     witness.join("room");
@@ -35,7 +35,7 @@ fn messages_that_are_not_packets_are_1002_and_affect_no_other_client() {
 }
 
 #[test]
-fn the_shortest_packet_is_20_zero_bytes() {
+fn shortest_packet_is_20_zero_bytes() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("");
     a.send(&wire::message(&[0; 20]));
@@ -44,7 +44,7 @@ fn the_shortest_packet_is_20_zero_bytes() {
 }
 
 #[test]
-fn any_bytes_are_a_payload() {
+fn payload_may_be_any_bytes() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("room");
     let all: Vec<u8> = (0..=255).collect();
@@ -55,7 +55,7 @@ fn any_bytes_are_a_payload() {
 }
 
 #[test]
-fn names_that_are_not_utf_8_are_1007() {
+fn non_utf8_names_are_1007() {
     let test = TestServer::start();
     for bad in [&b"\xff"[..], b"cut \xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"] {
         for place in 0..4 {

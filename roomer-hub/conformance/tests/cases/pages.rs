@@ -13,7 +13,7 @@ fn test() -> TestServer {
 }
 
 #[test]
-fn a_page_is_served_completely_with_its_type() {
+fn page_is_served_completely_with_its_type() {
     let test = test();
     for (target, kind, body) in [
         ("/", "text/html; charset=utf-8", "<h1>é</h1>"),
@@ -27,14 +27,14 @@ fn a_page_is_served_completely_with_its_type() {
 }
 
 #[test]
-fn a_page_s_head_has_no_body() {
+fn head_request_gets_no_body() {
     let test = test();
     let answer = HttpRequest::plain(test.addr).target("/").method("HEAD").rejected(test.addr);
     assert_eq!((answer.status, answer.header("content-length")), (200, Some("11")));
 }
 
 #[test]
-fn a_page_answers_no_other_method() {
+fn page_rejects_other_methods() {
     let test = test();
     for method in ["POST", "PUT", "DELETE"] {
         let answer = HttpRequest::plain(test.addr).target("/").method(method).rejected(test.addr);
@@ -43,7 +43,7 @@ fn a_page_answers_no_other_method() {
 }
 
 #[test]
-fn everything_else_is_404() {
+fn unknown_paths_are_404() {
     let test = test();
     for target in ["/ws/", "/WS", "/wss", "/app", "//", "/app.js/"] {
         assert_eq!(
@@ -60,14 +60,14 @@ fn everything_else_is_404() {
 }
 
 #[test]
-fn the_websocket_can_be_elsewhere() {
+fn websocket_path_is_configurable() {
     let test = TestServer::with(|builder| builder.path("/rooms"));
     assert_eq!(HttpRequest::upgrade(test.addr).target("/rooms").head(test.addr).status, 101);
     assert_eq!(HttpRequest::upgrade(test.addr).rejected(test.addr).status, 404);
 }
 
 #[test]
-fn a_path_is_the_same_raw_and_percent_encoded() {
+fn percent_encoded_path_matches_raw_path() {
     for path in ["/é {x}", "/%C3%A9%20%7Bx%7D"] {
         let test = TestServer::with(|builder| {
             builder.path(path).page(format!("{path}/"), "text/plain", "p").health("/ä", "/ö")
@@ -82,7 +82,7 @@ fn a_path_is_the_same_raw_and_percent_encoded() {
 }
 
 #[test]
-fn a_folder_s_path_without_its_slash_leads_to_its_page() {
+fn folder_path_without_slash_redirects() {
     let test = TestServer::with(|builder| {
         builder.page("/gallery/", "text/plain", "g").page("/both", "text/plain", "b").page(
             "/both/",
@@ -104,7 +104,7 @@ fn a_folder_s_path_without_its_slash_leads_to_its_page() {
 }
 
 #[test]
-fn load_balancers_may_ask_by_options() {
+fn options_request_is_answered_for_load_balancers() {
     let test = TestServer::with(|builder| {
         builder.page("/page", "text/plain", "").health("/live", "/ready").max_connections(1)
     });

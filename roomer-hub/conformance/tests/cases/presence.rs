@@ -6,7 +6,7 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
 
 #[test]
-fn off_lists_only_the_joining_client_and_notifies_no_other() {
+fn presence_off_lists_only_joining_client() {
     let test = TestServer::with(|builder| builder.presence("root", Presence::Off));
     let mut a = test.client();
     let mut b = test.client();
@@ -23,7 +23,7 @@ fn off_lists_only_the_joining_client_and_notifies_no_other() {
 }
 
 #[test]
-fn count_returns_a_number_and_lists_no_member() {
+fn presence_count_returns_number_only() {
     let test = TestServer::with(|builder| {
         builder.presence("stadium:*", Presence::Count).presence("*", Presence::Full)
     });
@@ -45,7 +45,7 @@ fn count_returns_a_number_and_lists_no_member() {
 }
 
 #[test]
-fn many_in_root_cost_a_constant_number_of_bytes_each() {
+fn presence_off_keeps_bytes_per_connection_constant() {
     let cost = |many: u64| {
         let test = TestServer::with(|builder| builder.presence("root", Presence::Off));
         let clients: Vec<_> = (0..many).map(|_| test.client()).collect();

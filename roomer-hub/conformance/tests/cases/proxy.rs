@@ -34,12 +34,12 @@ fn seen(choose: impl FnOnce(Builder) -> Builder, forwarded: &[&str]) -> String {
 }
 
 #[test]
-fn by_default_forwarded_addresses_are_not_trusted() {
+fn forwarded_addresses_are_ignored_by_default() {
     assert_eq!(seen(|builder| builder, &["1.2.3.4"]), "127.0.0.1");
 }
 
 #[test]
-fn a_trusted_proxy_is_trusted_about_its_direct_client_only() {
+fn trusted_proxy_vouches_only_for_its_direct_client() {
     let local = |builder: Builder| builder.trust_proxy("127.0.0.0/8");
     assert_eq!(seen(local, &["1.2.3.4"]), "1.2.3.4");
     assert_eq!(seen(local, &["6.6.6.6, 1.2.3.4"]), "1.2.3.4");
@@ -48,7 +48,7 @@ fn a_trusted_proxy_is_trusted_about_its_direct_client_only() {
 }
 
 #[test]
-fn an_untrusted_proxy_is_not_trusted() {
+fn untrusted_proxy_is_ignored() {
     let elsewhere = |builder: Builder| builder.trust_proxy("10.0.0.1").trust_proxy("unix");
     assert_eq!(seen(elsewhere, &["1.2.3.4"]), "127.0.0.1");
 }
@@ -89,7 +89,7 @@ fn with_protocol(builder: Builder) -> Builder {
 }
 
 #[test]
-fn a_proxy_protocol_header_names_the_client() {
+fn proxy_protocol_header_sets_client_address() {
     let test = TestServer::with(with_protocol);
     let block = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\0\x63\0\x50";
     assert_eq!(announced(&test, b"PROXY TCP4 1.2.3.4 5.6.7.8 99 80\r\n"), "1.2.3.4:99");
@@ -100,7 +100,7 @@ fn a_proxy_protocol_header_names_the_client() {
 }
 
 #[test]
-fn a_trusted_proxy_must_announce_and_others_must_not() {
+fn proxy_header_is_required_from_trusted_peers_only() {
     let test = TestServer::with(with_protocol);
     assert_eq!(HttpRequest::upgrade(test.addr).rejected(test.addr).status, 400);
     let elsewhere = TestServer::with(|builder| builder.trust_proxy("10.0.0.1").proxy_protocol());
@@ -112,7 +112,7 @@ fn a_trusted_proxy_must_announce_and_others_must_not() {
 }
 
 #[test]
-fn limits_count_the_announced_address() {
+fn limits_count_forwarded_address() {
     let test = TestServer::with(|builder| {
         let builder = with_protocol(builder).max_handshakes_per_address(1);
         builder.max_connections_per_address(1)

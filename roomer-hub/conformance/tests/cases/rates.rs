@@ -96,7 +96,7 @@ fn too_many_bytes_close_with_1008() {
 }
 
 #[test]
-fn too_many_joins_close_with_1008_and_other_messages_do_not() {
+fn join_rate_counts_joins_only() {
     let test = TestServer::with(|builder| builder.join_rate(1, 10));
     let [mut speaker, mut joiner] = test.roomless_clients();
     speaker.join("lobby");
@@ -112,7 +112,7 @@ fn too_many_joins_close_with_1008_and_other_messages_do_not() {
 }
 
 #[test]
-fn a_burst_is_delivered_completely() {
+fn allowed_burst_is_delivered() {
     let test = TestServer::with(|builder| {
         builder.max_message(1000).message_rate(1, 102).byte_rate(1, 103 * 1000).join_rate(1, 2)
     });
@@ -129,7 +129,7 @@ fn a_burst_is_delivered_completely() {
 }
 
 #[test]
-fn time_brings_more() {
+fn tokens_refill_over_time() {
     // The burst is refilled within nanoseconds, but several messages may be handled at the same
     // time.
     let test = TestServer::with(|builder| builder.message_rate(u32::MAX, 50));
@@ -141,7 +141,7 @@ fn time_brings_more() {
 }
 
 #[test]
-fn messages_and_actions_of_the_server_do_not_count_towards_rates() {
+fn server_messages_and_commands_do_not_count_towards_rates() {
     let test = TestServer::with(|builder| {
         builder.message_rate(1, 4).join_rate(1, 1).on("work", |conn, _| {
             for number in 0..20 {
@@ -163,7 +163,7 @@ fn messages_and_actions_of_the_server_do_not_count_towards_rates() {
 }
 
 #[test]
-fn an_allowed_message_counts_once() {
+fn allowed_message_counts_once() {
     let test = TestServer::with(|builder| {
         builder.message_rate(1, 12).may_publish_async(|_, _| std::future::ready(true))
     });
@@ -176,7 +176,7 @@ fn an_allowed_message_counts_once() {
 }
 
 #[test]
-fn nothing_after_the_message_that_closes_is_handled() {
+fn messages_after_rate_violation_are_not_handled() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (gone, calls) = (heard.clone(), Arc::new(Mutex::new(0)));
     let counted = calls.clone();
@@ -206,7 +206,7 @@ fn nothing_after_the_message_that_closes_is_handled() {
 }
 
 #[test]
-fn a_message_allowed_too_late_does_not_count_as_a_violation() {
+fn message_authorized_after_leave_is_not_violation() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -232,7 +232,7 @@ fn a_message_allowed_too_late_does_not_count_as_a_violation() {
 }
 
 #[test]
-fn each_kind_of_violation_strikes() {
+fn each_kind_of_violation_counts() {
     type Violate = fn(&mut Client);
     let kinds: [(&str, Violate); 2] = [
         ("reserved", |client| client.send(&wire::to_room("root", "open", b"").repeat(FLOOD))),
@@ -255,7 +255,7 @@ fn each_kind_of_violation_strikes() {
 }
 
 #[test]
-fn packets_that_may_be_accidental_do_not_count_as_violations() {
+fn accidental_packets_are_not_violations() {
     let test = TestServer::with(|builder| {
         builder.violation_rate(1, 1).may_publish(|_, message| message.event != "forbidden")
     });
@@ -280,7 +280,7 @@ fn packets_that_may_be_accidental_do_not_count_as_violations() {
 }
 
 #[test]
-fn a_client_may_have_256_violations_at_once() {
+fn burst_of_256_violations_is_allowed() {
     let test = TestServer::start();
     let mut client = test.client();
     client.send(&wire::to_room("root", "open", b"").repeat(256));
@@ -296,7 +296,7 @@ fn a_client_may_have_256_violations_at_once() {
 /// A client cannot avoid messages that it sends before the notice reaches it that it was kicked or
 /// moved, or that the receiver has left, however many these messages are.
 #[test]
-fn messages_that_cross_a_removal_do_not_count_as_violations() {
+fn messages_crossing_kick_are_not_violations() {
     let test = TestServer::with(|builder| builder.violation_rate(1, 1).shared_room_only());
     let [mut a, mut b] = test.clients_in("lobby");
     let flood = |room: &str, to: &str| match to {
@@ -326,7 +326,7 @@ fn messages_that_cross_a_removal_do_not_count_as_violations() {
 
 /// A client may reconnect to a server with a lower limit, and rejoin all of its rooms.
 #[test]
-fn joins_above_the_limit_of_rooms_do_not_count_as_violations() {
+fn joins_above_room_limit_are_not_violations() {
     let test = TestServer::with(|builder| builder.violation_rate(1, 1).max_rooms(3));
     let mut client = test.client();
     client.join("first");
@@ -341,7 +341,7 @@ fn joins_above_the_limit_of_rooms_do_not_count_as_violations() {
 }
 
 #[test]
-fn direct_messages_may_be_for_roommates_only() {
+fn shared_room_can_be_required_for_direct_messages() {
     let test = TestServer::with(|builder| builder.shared_room_only().compat());
     let (mut a, mut b) = (test.client(), test.client());
     let (to_a, to_b) = (a.id.clone(), b.id.clone());
@@ -364,7 +364,7 @@ fn direct_messages_may_be_for_roommates_only() {
 }
 
 #[test]
-fn options_that_can_never_work_are_rejected_at_build() {
+fn unusable_rates_are_rejected_by_build() {
     type Choose = fn(Builder) -> Builder;
     let zeros: [(&str, Choose); 4] = [
         ("message_rate", |builder| builder.message_rate(0, 1)),

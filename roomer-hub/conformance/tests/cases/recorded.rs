@@ -50,7 +50,7 @@ impl Environment for Counted {
 }
 
 #[test]
-fn recorded_input_gives_recorded_bytes() {
+fn recorded_input_produces_recorded_output() {
     let test = TestServer::with(|builder| {
         builder.environment(Counted(SystemEnvironment::new(), AtomicU64::new(1))).on(
             "ask",

@@ -8,7 +8,7 @@ use super::sessions::Session;
 use super::test_server::TestServer;
 
 #[test]
-fn a_client_asks_the_server_and_the_server_asks_back() {
+fn client_and_server_request_each_other() {
     let test = TestServer::with(|builder| {
         builder
             .on_request("add", |_, message| {
@@ -56,7 +56,7 @@ fn a_client_asks_the_server_and_the_server_asks_back() {
 }
 
 #[test]
-fn a_client_asks_another_and_learns_why_an_answer_is_missing() {
+fn client_requests_peer_and_gets_errors() {
     let test = TestServer::start();
     let (mut ann, mut bob) = (Session::new(&test).client, Session::new(&test).client);
     let joined = format!("{{\"joined\":[[\"{}\",null]]}}", bob.id);

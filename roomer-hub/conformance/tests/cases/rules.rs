@@ -6,7 +6,7 @@ use roomer_conformance::wire;
 const RESERVED: [&str; 6] = ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
 
 #[test]
-fn a_broadcast_reaches_every_member_but_the_sender() {
+fn broadcast_reaches_all_members_except_sender() {
     let test = TestServer::start();
     let [mut a, mut b, mut c] = test.clients_in("lobby");
     let mut outsider = test.roomless_client();
@@ -17,7 +17,7 @@ fn a_broadcast_reaches_every_member_but_the_sender() {
 }
 
 #[test]
-fn src_is_set_by_the_server() {
+fn src_is_set_by_server() {
     let test = TestServer::start();
     let [mut a, mut b, c] = test.clients_in("lobby");
     let (to, forged) = (b.id.clone(), c.id.clone());
@@ -31,7 +31,7 @@ fn src_is_set_by_the_server() {
 }
 
 #[test]
-fn room_event_and_payload_are_forwarded_as_they_came() {
+fn room_event_and_payload_are_forwarded_unchanged() {
     let test = TestServer::start();
     let (room, event) = ("a\0room \u{1F3E0}", "an\nevent é");
     let [mut a, mut b] = test.clients_in(room);
@@ -43,7 +43,7 @@ fn room_event_and_payload_are_forwarded_as_they_came() {
 }
 
 #[test]
-fn reserved_events_are_never_forwarded_to_a_room() {
+fn reserved_events_are_never_forwarded_to_room() {
     for test in [TestServer::start(), TestServer::compat()] {
         let [mut a, mut b] = test.clients_in("lobby");
         for event in RESERVED {
@@ -57,7 +57,7 @@ fn reserved_events_are_never_forwarded_to_a_room() {
 }
 
 #[test]
-fn reserved_events_are_never_forwarded_to_a_client() {
+fn reserved_events_are_never_forwarded_to_client() {
     for test in [TestServer::start(), TestServer::compat()] {
         let [mut a, mut b] = test.roomless_clients();
         let (own, other) = (a.id.clone(), b.id.clone());
@@ -74,7 +74,7 @@ fn reserved_events_are_never_forwarded_to_a_client() {
 }
 
 #[test]
-fn a_broadcast_into_a_room_that_one_is_not_in_is_dropped() {
+fn broadcast_by_non_member_is_dropped() {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     let mut stranger = test.roomless_client();
@@ -89,7 +89,7 @@ fn a_broadcast_into_a_room_that_one_is_not_in_is_dropped() {
 }
 
 #[test]
-fn a_broadcast_into_no_room_is_dropped_and_makes_none() {
+fn broadcast_to_unknown_room_is_dropped() {
     for test in [TestServer::start(), TestServer::compat()] {
         let [mut a, mut b] = test.roomless_clients();
         a.send_to_room("nowhere", "hello", b"");
@@ -101,7 +101,7 @@ fn a_broadcast_into_no_room_is_dropped_and_makes_none() {
 }
 
 #[test]
-fn a_broadcast_of_the_only_member_is_delivered_to_no_client() {
+fn broadcast_by_only_member_reaches_no_client() {
     let test = TestServer::start();
     let mut a = test.roomless_client();
     a.join("lobby");
@@ -110,7 +110,7 @@ fn a_broadcast_of_the_only_member_is_delivered_to_no_client() {
 }
 
 #[test]
-fn root_is_an_ordinary_room_to_speak_in() {
+fn broadcast_in_root_is_ordinary() {
     let test = TestServer::start();
     let mut a = test.client();
     let mut b = test.client();
@@ -121,7 +121,7 @@ fn root_is_an_ordinary_room_to_speak_in() {
 }
 
 #[test]
-fn nothing_but_a_message_is_ever_answered() {
+fn broadcasts_are_not_acknowledged() {
     // The wire protocol has neither acknowledgements of messages nor errors.
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");

@@ -38,7 +38,7 @@ impl Future for Gate {
 }
 
 #[test]
-fn a_rejected_join_is_answered_with_leave_ack_and_counted() {
+fn rejected_join_is_answered_with_leave_ack_and_counted() {
     let test = TestServer::with(|builder| builder.may_join(|_, room| room != "cellar"));
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("cellar", "join", b"");
@@ -56,7 +56,7 @@ fn a_rejected_join_is_answered_with_leave_ack_and_counted() {
 }
 
 #[test]
-fn a_message_that_may_not_pass_reaches_neither_members_nor_handlers() {
+fn denied_message_reaches_neither_members_nor_handlers() {
     let test = TestServer::with(|builder| {
         let builder = builder.on("shout", |conn, message| {
             conn.send_to_room(message.room, "shouted", message.payload);
@@ -84,7 +84,7 @@ fn a_message_that_may_not_pass_reaches_neither_members_nor_handlers() {
 }
 
 #[test]
-fn a_direct_message_needs_its_rule_s_consent() {
+fn direct_message_requires_its_rule() {
     let test = TestServer::with(|builder| builder.may_send(|_, message| message.event != "spam"));
     let [mut a, mut b] = test.roomless_clients();
     let (from, to) = (a.id.clone(), b.id.clone());
@@ -96,7 +96,7 @@ fn a_direct_message_needs_its_rule_s_consent() {
 }
 
 #[test]
-fn a_rule_that_panics_costs_its_asker_s_connection() {
+fn rule_panic_closes_requesting_connection() {
     let test = TestServer::with(|builder| {
         builder.may_join(|_, room| room != "trap" || panic!("as planned")).may_publish_async(
             |_, packet| async move { packet.event != "trap" || panic!("as planned") },
@@ -115,7 +115,7 @@ fn a_rule_that_panics_costs_its_asker_s_connection() {
 }
 
 #[test]
-fn a_pending_join_holds_up_that_connection_and_no_other() {
+fn pending_join_delays_only_its_own_connection() {
     let (gate, door) = (Gate::default(), Gate::default());
     let (waiting, opened) = (gate.clone(), door.clone());
     let test = TestServer::with(|builder| {
@@ -156,7 +156,7 @@ fn a_pending_join_holds_up_that_connection_and_no_other() {
 }
 
 #[test]
-fn the_state_after_the_answer_of_a_rule_counts() {
+fn state_is_rechecked_after_rule_resolves() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -181,7 +181,7 @@ fn the_state_after_the_answer_of_a_rule_counts() {
 }
 
 #[test]
-fn a_kick_during_a_pending_join_needs_a_second_check_after_the_join() {
+fn kick_during_pending_join_does_not_prevent_join() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let is_allowed = Arc::new(AtomicBool::new(true));
@@ -220,7 +220,7 @@ fn a_kick_during_a_pending_join_needs_a_second_check_after_the_join() {
 }
 
 #[test]
-fn a_late_denial_does_not_undo_the_server_s_own_join() {
+fn late_denial_does_not_undo_server_side_join() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -245,7 +245,7 @@ fn a_late_denial_does_not_undo_the_server_s_own_join() {
 }
 
 #[test]
-fn a_connection_that_ends_during_a_wait_is_released() {
+fn connection_closed_while_rule_is_pending_is_released() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {

@@ -44,7 +44,7 @@ fn relay() -> TestServer {
 }
 
 #[test]
-fn send_to_room_reaches_all_members_but_the_connection() {
+fn send_to_room_reaches_all_members_except_sender() {
     let test = relay();
     let [mut a, mut b, mut c] = test.clients_in("lobby");
     a.send_to_room("lobby", "relay", b"lobby");
@@ -65,7 +65,7 @@ fn send_to_room_needs_no_membership() {
 }
 
 #[test]
-fn send_to_no_room_is_dropped_and_makes_none() {
+fn send_to_unknown_room_is_dropped() {
     let test = relay();
     let [mut a] = test.clients_in("lobby");
     a.send_to_room("lobby", "relay", b"nowhere");
@@ -74,7 +74,7 @@ fn send_to_no_room_is_dropped_and_makes_none() {
 }
 
 #[test]
-fn send_to_client_is_a_packet_of_root_from_the_connection() {
+fn send_to_client_uses_room_root_and_own_id() {
     let test = TestServer::with(|builder| {
         builder.on("pass", |conn, message| {
             conn.send_to_client(std::str::from_utf8(message.payload)?, "passed", b"payload");
@@ -94,7 +94,7 @@ fn send_to_client_is_a_packet_of_root_from_the_connection() {
 }
 
 #[test]
-fn send_raw_sends_its_bytes_as_they_are() {
+fn send_raw_sends_bytes_unchanged() {
     let (test, kept) = Kept::test(|builder| builder);
     let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
@@ -129,7 +129,7 @@ fn messages_of_one_handler_arrive_in_order() {
 }
 
 #[test]
-fn a_handle_can_be_kept_and_used_from_any_thread() {
+fn handle_works_from_any_thread() {
     let (test, kept) = Kept::test(|builder| builder);
     let [mut a, mut b] = test.clients_in("lobby");
     let conn = kept.handle(&mut a, "lobby");
@@ -149,7 +149,7 @@ fn a_handle_can_be_kept_and_used_from_any_thread() {
 }
 
 #[test]
-fn a_handle_can_close_its_connection_from_outside() {
+fn handle_can_close_connection() {
     let (test, kept) = Kept::test(|builder| builder);
     let [mut witness, mut client] = test.clients_in("lobby");
     let conn = kept.handle(&mut client, "lobby");
@@ -161,7 +161,7 @@ fn a_handle_can_close_its_connection_from_outside() {
 }
 
 #[test]
-fn a_handle_to_a_closed_connection_does_nothing() {
+fn handle_of_closed_connection_is_inert() {
     let (test, kept) = Kept::test(|builder| builder);
     let [mut a, mut b] = test.clients_in("lobby");
     let conn = kept.handle(&mut a, "lobby");
@@ -176,7 +176,7 @@ fn a_handle_to_a_closed_connection_does_nothing() {
 }
 
 #[test]
-fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
+fn send_raw_returns_false_when_queue_is_full() {
     let (test, kept) = Kept::test(|builder| builder.max_backlog(100_000));
     let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
@@ -217,7 +217,7 @@ fn puppets(others: usize) -> (TestServer, Client, Client, Vec<Client>) {
 }
 
 #[test]
-fn a_leaving_client_receives_everything_sent_before_its_leave() {
+fn leave_ack_follows_all_earlier_messages() {
     for others in [0, 20] {
         let (_site, mut puppeteer, speaker, others) = puppets(others);
         let talk = [
@@ -238,7 +238,7 @@ fn a_leaving_client_receives_everything_sent_before_its_leave() {
 }
 
 #[test]
-fn a_joining_client_receives_nothing_sent_before_its_join() {
+fn joining_client_receives_no_earlier_messages() {
     for others in [0, 20] {
         let (_site, mut puppeteer, mut speaker, others) = puppets(others);
         puppeteer.leave("lobby");

@@ -59,7 +59,7 @@ impl Session {
 }
 
 #[test]
-fn hello_is_the_first_packet_and_contains_the_limits() {
+fn hello_is_first_packet_and_contains_limits() {
     let test = TestServer::with(|builder| builder.max_message(70_000).max_rooms(7));
     let session = Session::new(&test);
     let hello = &session.hello;
@@ -73,7 +73,7 @@ fn hello_is_the_first_packet_and_contains_the_limits() {
 }
 
 #[test]
-fn a_session_continues_after_a_reset_a_fin_and_on_a_second_socket() {
+fn session_resumes_after_reset_fin_and_on_second_socket() {
     let test = TestServer::start();
     let mut bob = test.roomless_client();
     bob.join("lobby");
@@ -111,7 +111,7 @@ fn a_session_continues_after_a_reset_a_fin_and_on_a_second_socket() {
 }
 
 #[test]
-fn an_extended_member_gets_info_and_a_plain_one_the_originals_notices() {
+fn extended_members_get_info_and_plain_members_plain_notices() {
     let test = TestServer::start();
     let mut bob = test.client();
     let mut ann = Session::new(&test);
@@ -133,7 +133,7 @@ fn an_extended_member_gets_info_and_a_plain_one_the_originals_notices() {
 }
 
 #[test]
-fn a_session_ends_with_its_window() {
+fn session_expires_after_window() {
     let test = TestServer::with(|builder| builder.resume_window(Duration::from_millis(50)));
     let mut bob = test.roomless_client();
     bob.join("lobby");
@@ -149,7 +149,7 @@ fn a_session_ends_with_its_window() {
 }
 
 #[test]
-fn a_close_frame_ends_the_session_at_once() {
+fn close_frame_ends_session_immediately() {
     let test = TestServer::start();
     let mut bob = test.roomless_client();
     bob.join("lobby");
@@ -162,7 +162,7 @@ fn a_close_frame_ends_the_session_at_once() {
 }
 
 #[test]
-fn a_stop_gives_extended_clients_a_time_to_reconnect() {
+fn shutdown_sends_reconnect_hint_to_extended_clients() {
     let mut test = TestServer::start();
     let mut bob = test.roomless_client();
     let mut ann = Session::new(&test);

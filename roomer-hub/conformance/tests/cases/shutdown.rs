@@ -45,7 +45,7 @@ fn stop_without_connections_returns() {
 }
 
 #[test]
-fn no_client_is_accepted_after_the_stop() {
+fn no_client_is_accepted_after_stop() {
     let mut test = TestServer::start();
     test.client().close();
     test.stop();
@@ -53,7 +53,7 @@ fn no_client_is_accepted_after_the_stop() {
 }
 
 #[test]
-fn queued_messages_are_delivered_before_the_close() {
+fn queued_messages_are_delivered_before_close() {
     let mut test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     for n in 0..1000u32 {
@@ -72,7 +72,7 @@ fn queued_messages_are_delivered_before_the_close() {
 }
 
 #[test]
-fn unfinished_handshakes_are_ended_and_do_not_hold_up_the_stop() {
+fn unfinished_handshakes_do_not_delay_stop() {
     let mut test = TestServer::with(|builder| builder.handshake_timeout(TIMEOUT * 10));
     let request = HttpRequest::upgrade(test.addr).bytes();
     for cut in [0, 1, request.len() / 2, request.len() - 1] {
@@ -90,7 +90,7 @@ fn unfinished_handshakes_are_ended_and_do_not_hold_up_the_stop() {
 }
 
 #[test]
-fn clients_that_connect_during_a_stop_are_closed() {
+fn clients_connecting_during_stop_are_closed() {
     for _ in 0..50 {
         let mut test = TestServer::with(|builder| builder.close_timeout(TIMEOUT * 2));
         let (addr, request) = (test.addr, HttpRequest::upgrade(test.addr).bytes());
@@ -116,7 +116,7 @@ fn clients_that_connect_during_a_stop_are_closed() {
 }
 
 #[test]
-fn a_client_that_neither_reads_nor_answers_does_not_hold_up_the_stop() {
+fn unresponsive_client_does_not_delay_stop() {
     let mut test = TestServer::with(|builder| builder.close_timeout(Duration::from_millis(300)));
     let [mut a, b] = test.clients_in("lobby");
     let id = b.id.clone();

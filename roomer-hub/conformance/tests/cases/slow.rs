@@ -101,20 +101,20 @@ fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
 }
 
 #[test]
-fn a_client_that_never_reads_is_closed_with_1013_and_the_others_lose_nothing() {
+fn stalled_reader_is_closed_with_1013() {
     let test = TestServer::with(|builder| builder.close_timeout(TIMEOUT));
     let got = flood(&test, 2, 3000);
     assert!(got < 3000, "it was owed more than it may be");
 }
 
 #[test]
-fn a_client_that_never_reads_in_a_large_room_is_closed_and_the_others_lose_nothing() {
+fn stalled_reader_in_large_room_is_closed() {
     let test = TestServer::with(|builder| builder.close_timeout(TIMEOUT));
     assert!(flood(&test, 12, 2000) < 2000);
 }
 
 #[test]
-fn a_client_that_takes_nothing_for_the_write_timeout_is_closed_though_little_is_queued() {
+fn write_timeout_closes_stalled_reader_with_small_queue() {
     let test = TestServer::with(|builder| {
         builder
             .max_backlog(64 * 1024 * 1024)
@@ -127,7 +127,7 @@ fn a_client_that_takes_nothing_for_the_write_timeout_is_closed_though_little_is_
 }
 
 #[test]
-fn a_stuck_receiver_of_direct_messages_is_closed_and_its_sender_is_not() {
+fn stalled_receiver_of_direct_messages_is_closed() {
     let test = TestServer::with(|builder| builder.max_backlog(64 * 1024));
     let mut sender = test.roomless_client();
     let mut stuck = narrow(&test);
@@ -150,7 +150,7 @@ fn a_stuck_receiver_of_direct_messages_is_closed_and_its_sender_is_not() {
 }
 
 #[test]
-fn unread_pongs_of_a_client_are_bounded() {
+fn unread_pongs_to_one_client_are_bounded() {
     let test = TestServer::with(|builder| builder.max_backlog(64 * 1024));
     let mut witness = test.roomless_client();
     let mut stuck = narrow(&test);
@@ -169,7 +169,7 @@ fn unread_pongs_of_a_client_are_bounded() {
 /// For several pong timeouts, the client cannot send any bytes, not even pongs. The only sign of
 /// life is that its socket accepts bytes.
 #[test]
-fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
+fn large_message_over_slow_link_survives_pong_timeout() {
     let test = TestServer::with(|builder| {
         // On a busy machine, the thread that reads may pause for almost this long.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
@@ -203,7 +203,7 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
 
 /// The client's pongs wait behind the large message that it sends.
 #[test]
-fn a_slowly_received_large_message_is_a_sign_of_life() {
+fn slow_incoming_message_prevents_pong_timeout() {
     let test = TestServer::with(|builder| {
         // On a busy machine, the thread that writes may pause for almost this long.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
@@ -230,7 +230,7 @@ fn a_slowly_received_large_message_is_a_sign_of_life() {
 
 /// If the server did not pause reading from the sender, the queue would exceed the backlog.
 #[test]
-fn a_reader_whose_socket_is_always_full_gets_everything() {
+fn reader_with_full_socket_receives_all_messages() {
     let test = TestServer::with(|builder| builder.max_message(4096));
     let mut members = [test.roomless_client(), narrow(&test)];
     join_all("lobby", &mut members);

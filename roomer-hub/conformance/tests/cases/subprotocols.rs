@@ -18,7 +18,7 @@ fn selected(test: &TestServer, offers: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn by_default_only_roomer_is_selected() {
+fn only_roomer_subprotocol_is_selected_by_default() {
     let test = TestServer::start();
     assert_eq!(selected(&test, &["chat, superchat"]), None);
     assert_eq!(selected(&test, &[]), None);
@@ -28,7 +28,7 @@ fn by_default_only_roomer_is_selected() {
 }
 
 #[test]
-fn of_those_that_the_server_knows_the_client_s_first_is_selected() {
+fn first_offered_known_subprotocol_is_selected() {
     let test = TestServer::with(|builder| builder.subprotocol("chat.v1").subprotocol("chat.v2"));
     assert_eq!(selected(&test, &["chat.v3, chat.v2, chat.v1"]).as_deref(), Some("chat.v2"));
     assert_eq!(selected(&test, &["chat.v1", "chat.v2"]).as_deref(), Some("chat.v1"));
@@ -50,7 +50,7 @@ fn guarded(builder: Builder) -> Builder {
 }
 
 #[test]
-fn a_token_is_found_wherever_a_client_can_put_it() {
+fn token_is_read_from_query_header_and_subprotocol() {
     let test = TestServer::with(guarded);
     let plain = HttpRequest::upgrade(test.addr);
     for (ask, token) in [

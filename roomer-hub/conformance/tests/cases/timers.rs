@@ -33,14 +33,14 @@ fn pings_are_repeated_and_empty() {
 }
 
 #[test]
-fn the_ping_interval_follows_the_pong_timeout() {
+fn ping_interval_follows_pong_timeout() {
     let test = TestServer::with(|builder| builder.pong_timeout(ms(1000)));
     let mut client = test.client();
     assert_eq!(client.receive(), Received::Ping(Vec::new()));
 }
 
 #[test]
-fn a_silent_client_is_closed_after_the_pong_timeout() {
+fn silent_client_is_closed_after_pong_timeout() {
     let test = lively();
     let mut silent = test.client();
     let mut pings = 0;
@@ -60,7 +60,7 @@ fn a_silent_client_is_closed_after_the_pong_timeout() {
 }
 
 #[test]
-fn the_others_are_notified_of_a_client_that_falls_silent() {
+fn timed_out_client_is_announced_as_left() {
     let test = lively();
     let mut witness = test.client();
     let silent = test.client();
@@ -101,22 +101,22 @@ fn keeps_alive(sign: impl Fn(&mut Client)) {
 }
 
 #[test]
-fn a_pong_is_a_sign_of_life() {
+fn pong_prevents_timeout() {
     keeps_alive(|client| client.send(&wire::frame(FIN | PONG, b"")));
 }
 
 #[test]
-fn a_message_is_a_sign_of_life() {
+fn message_prevents_timeout() {
     keeps_alive(|client| client.send_to_room("nowhere", "hello", b""));
 }
 
 #[test]
-fn a_client_s_own_ping_is_a_sign_of_life() {
+fn client_ping_prevents_timeout() {
     keeps_alive(|client| client.send(&wire::frame(FIN | PING, b"and you?")));
 }
 
 #[test]
-fn a_ping_interval_not_below_the_pong_timeout_is_rejected() {
+fn ping_interval_must_be_below_pong_timeout() {
     for ping in [ms(1000), ms(1001)] {
         let builder = Server::builder().ping_interval(ping).pong_timeout(ms(1000));
         assert_eq!(
@@ -139,17 +139,17 @@ fn times_out(request: &[u8]) {
 }
 
 #[test]
-fn a_silent_handshake_times_out() {
+fn silent_handshake_times_out() {
     times_out(b"");
 }
 
 #[test]
-fn an_unfinished_handshake_times_out() {
+fn unfinished_handshake_times_out() {
     times_out(b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n");
 }
 
 #[test]
-fn a_trickled_handshake_times_out() {
+fn trickled_handshake_times_out() {
     let test =
         TestServer::with(|builder| builder.handshake_timeout(ms(500)).close_timeout(ms(300)));
     let mut stream = dial(test.addr);
@@ -172,7 +172,7 @@ fn a_trickled_handshake_times_out() {
 }
 
 #[test]
-fn a_handshake_in_time_is_no_longer_bound_by_the_timeout() {
+fn handshake_timeout_stops_after_handshake() {
     // Long enough for a handshake on a busy machine.
     let test = TestServer::with(|builder| builder.handshake_timeout(ms(3000)));
     let mut client = test.roomless_client();
@@ -184,7 +184,7 @@ fn a_handshake_in_time_is_no_longer_bound_by_the_timeout() {
 }
 
 #[test]
-fn a_client_that_does_not_end_a_closed_connection_is_ended() {
+fn closed_connection_is_ended_if_client_does_not() {
     let test = TestServer::with(|builder| builder.close_timeout(ms(300)));
     let mut client = test.roomless_client();
     client.send(b"garbage");

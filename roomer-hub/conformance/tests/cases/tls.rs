@@ -179,7 +179,7 @@ pub(crate) fn client_over_tls<R: Runtime>(
 }
 
 #[test]
-fn a_conversation_is_served() {
+fn conversation_is_served() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let test = TestServer::start(|builder| builder);
         let mut client = Client::established(test.secure(&[version]));
@@ -221,7 +221,7 @@ fn all_members_receive_everything_in_order() {
 }
 
 #[test]
-fn a_receiver_that_reads_late_gets_everything() {
+fn late_reader_receives_all_messages() {
     let test = TestServer::start(|builder| builder.max_backlog(64 * 1024 * 1024));
     let (mut late, mut sender) = (test.client(), test.client());
     assert_eq!(PacketRef::decode(&late.expect_message()).unwrap().event, "new_member");
@@ -239,7 +239,7 @@ fn a_receiver_that_reads_late_gets_everything() {
 }
 
 #[test]
-fn plain_http_is_closed_and_no_other_client_is_affected() {
+fn plain_http_on_tls_port_is_closed() {
     let test = TestServer::start(|builder| builder);
     let witness = test.client();
     let mut plain = test.dial();
@@ -252,7 +252,7 @@ fn plain_http_is_closed_and_no_other_client_is_affected() {
 }
 
 #[test]
-fn an_unfinished_tls_handshake_times_out() {
+fn unfinished_tls_handshake_times_out() {
     let test = TestServer::start(|builder| builder.handshake_timeout(Duration::from_millis(300)));
     // One client sends no bytes, and the other one the first bytes of a client hello.
     for bytes in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
@@ -264,7 +264,7 @@ fn an_unfinished_tls_handshake_times_out() {
 }
 
 #[test]
-fn above_the_cap_a_socket_is_closed_before_tls_begins() {
+fn socket_above_limit_is_closed_before_tls_handshake() {
     let test = TestServer::start(|builder| {
         builder.max_handshakes(1).handshake_timeout(TIMEOUT * 10).close_timeout(TIMEOUT * 10)
     });
@@ -279,7 +279,7 @@ fn above_the_cap_a_socket_is_closed_before_tls_begins() {
 }
 
 #[test]
-fn a_client_without_a_request_over_tls_gets_408() {
+fn silent_tls_client_gets_408() {
     // The TLS handshake must be complete before this timeout. Otherwise the server closes without a
     // response.
     let test = TestServer::start(|builder| builder.handshake_timeout(Duration::from_secs(3)));
@@ -301,7 +301,7 @@ fn pages_are_served() {
 }
 
 #[test]
-fn a_client_that_does_not_trust_the_certificate_is_closed() {
+fn untrusting_client_is_closed() {
     let test = TestServer::start(|builder| builder);
     let stranger = TestServer::start(|builder| builder);
     let mut stream = stranger.secure(rustls::ALL_VERSIONS);
@@ -311,7 +311,7 @@ fn a_client_that_does_not_trust_the_certificate_is_closed() {
 }
 
 #[test]
-fn silence_is_pinged() {
+fn silent_client_is_pinged() {
     let test = TestServer::start(|builder| builder.ping_interval(Duration::from_millis(50)));
     let mut client = test.client();
     for _ in 0..3 {
@@ -330,7 +330,7 @@ fn stop_closes_all_clients_with_1001() {
 }
 
 #[test]
-fn a_client_that_cuts_the_connection_is_removed() {
+fn client_that_drops_tls_connection_is_removed() {
     let test = TestServer::start(|builder| builder);
     let (mut witness, client) = (test.client(), test.client());
     assert_eq!(PacketRef::decode(&witness.expect_message()).unwrap().event, "new_member");

@@ -168,7 +168,7 @@ fn connects_and_disconnects_are_traced() {
 }
 
 #[test]
-fn the_application_s_code_runs_in_its_connection_s_span() {
+fn application_code_runs_in_connection_span() {
     let spans = || ENTERED.with_borrow(Clone::clone);
     let (sender, seen) = channel();
     let later = sender.clone();
@@ -194,7 +194,7 @@ fn the_application_s_code_runs_in_its_connection_s_span() {
 }
 
 #[test]
-fn a_rejected_handshake_is_traced() {
+fn rejected_handshake_is_traced() {
     let test = TestServer::with(|builder| {
         builder.page("/", "text/plain", "page").authorize(|request| match request.query("token") {
             Some(_) => Err(Rejection::forbidden("no")),
@@ -230,7 +230,7 @@ fn a_rejected_handshake_is_traced() {
 }
 
 #[test]
-fn problems_for_the_operator_are_traced_at_warn() {
+fn operator_warnings_are_traced_at_warn() {
     let test = TestServer::start();
     let ear = Ear::open();
     let ask = HttpRequest::upgrade(test.addr).add("Origin", "http://localhost:5173");
@@ -246,7 +246,7 @@ fn problems_for_the_operator_are_traced_at_warn() {
 }
 
 #[test]
-fn a_rejected_request_of_a_framework_is_traced() {
+fn rejected_framework_request_is_traced() {
     let server = Server::builder().build().unwrap();
     let ear = Ear::open();
     let peer = SocketAddr::from(([192, 0, 2, 1], 4321));
@@ -259,7 +259,7 @@ fn a_rejected_request_of_a_framework_is_traced() {
 }
 
 #[test]
-fn failures_of_the_application_are_traced() {
+fn application_failures_are_traced() {
     let test = TestServer::with(|builder| {
         builder
             .on("fail", |_, _| Err("a test's own".into()))
@@ -291,7 +291,7 @@ fn failures_of_the_application_are_traced() {
 }
 
 #[test]
-fn a_slow_client_is_traced_with_its_queue() {
+fn slow_client_is_traced_with_queue_size() {
     let test = TestServer::with(|builder| builder.max_backlog(64 * 1024));
     let ear = Ear::open();
     let stuck = slow::narrow(&test);
@@ -314,7 +314,7 @@ fn a_slow_client_is_traced_with_its_queue() {
 }
 
 #[test]
-fn connections_closed_for_the_memory_budget_are_traced() {
+fn memory_budget_closes_are_traced() {
     let test = TestServer::with(memory::tight);
     let ear = Ear::open();
     let hoarders: [Client; 12] = std::array::from_fn(|_| {
@@ -341,7 +341,7 @@ fn connections_closed_for_the_memory_budget_are_traced() {
 }
 
 #[test]
-fn a_shutdown_is_traced() {
+fn shutdown_is_traced() {
     let mut test = TestServer::start();
     let ear = Ear::open();
     let clients: [Client; 7] = std::array::from_fn(|_| test.client());
@@ -353,7 +353,7 @@ fn a_shutdown_is_traced() {
 }
 
 #[test]
-fn a_drain_is_traced() {
+fn drain_is_traced() {
     let test = TestServer::start();
     let ear = Ear::open();
     // Other tests may drain their servers as well. The counts identify the server of this test.
@@ -369,7 +369,7 @@ fn a_drain_is_traced() {
 }
 
 /// Tests an adapter. `start` must serve on a socket that does not listen any more.
-pub(crate) fn a_failing_listener_is_traced_and_retried(start: impl FnOnce(Server) -> Adapter) {
+pub(crate) fn failing_listener_is_traced_and_retried(start: impl FnOnce(Server) -> Adapter) {
     let server = Server::builder().build().unwrap();
     let ear = Ear::open();
     let adapter = start(server.clone());

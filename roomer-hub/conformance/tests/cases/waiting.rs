@@ -12,7 +12,7 @@ use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
 #[test]
-fn later_messages_wait_and_come_in_order() {
+fn messages_behind_pending_handler_keep_order() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -51,7 +51,7 @@ fn later_messages_wait_and_come_in_order() {
 }
 
 #[test]
-fn a_waiting_client_is_pinged_and_not_timed_out() {
+fn client_with_pending_handler_is_pinged() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -93,7 +93,7 @@ fn a_waiting_client_is_pinged_and_not_timed_out() {
 }
 
 #[test]
-fn pings_are_answered_while_a_rule_is_pending() {
+fn pings_are_answered_while_rule_is_pending() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -126,7 +126,7 @@ fn pings_are_answered_while_a_rule_is_pending() {
 }
 
 #[test]
-fn errors_and_panics_after_a_while_are_reported() {
+fn errors_and_panics_of_async_handlers_are_reported() {
     let (tell, told) = std::sync::mpsc::channel();
     let tell = std::sync::Mutex::new(tell);
     let gate = Gate::default();

@@ -66,7 +66,7 @@ fn assert_says<const N: usize>(text: &str, parts: [&str; N]) {
 }
 
 #[test]
-fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
+fn rejected_origin_warning_names_remedy() {
     let watched = Watched::with(|builder| builder);
     let host = watched.test.addr.to_string();
     let page = |origin| watched.upgrade().add("Origin", origin).target("/ws?token=s3cret");
@@ -80,14 +80,14 @@ fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
 }
 
 #[test]
-fn a_rejected_origin_is_reported() {
+fn rejected_origin_is_reported() {
     let watched = Watched::with(|builder| builder);
     let text = watched.rejected(&watched.upgrade().add("Origin", "null"), 403);
     assert_says(&text, ["403", "sandboxed", "allow_origin(\"any\")"]);
 }
 
 #[test]
-fn values_chosen_by_a_client_are_escaped_and_truncated() {
+fn client_supplied_values_are_escaped_and_truncated() {
     let watched = Watched::with(|builder| builder);
     let origin = format!("http://a\u{e9}\t\"{}", "x".repeat(5_000));
     let text = watched.rejected(&watched.upgrade().add("Origin", &origin), 403);
@@ -98,7 +98,7 @@ fn values_chosen_by_a_client_are_escaped_and_truncated() {
 }
 
 #[test]
-fn an_upgrade_at_another_path_is_answered_with_the_right_path() {
+fn upgrade_at_wrong_path_names_right_path() {
     let watched = Watched::with(|builder| builder.path("/rooms"));
     // Requests for icons and similar files cause no warning.
     let icon = HttpRequest::plain(watched.test.addr).target("/favicon.ico");
@@ -109,7 +109,7 @@ fn an_upgrade_at_another_path_is_answered_with_the_right_path() {
 }
 
 #[test]
-fn an_upgrade_removed_by_a_proxy_is_reported_with_the_proxy_s_setting() {
+fn stripped_upgrade_header_warning_names_proxy_setting() {
     for ask in [
         |ask: HttpRequest| ask.without("Upgrade").set("Connection", "close"),
         |ask: HttpRequest| ask.without("Connection"),
@@ -129,7 +129,7 @@ fn an_upgrade_removed_by_a_proxy_is_reported_with_the_proxy_s_setting() {
 }
 
 #[test]
-fn a_client_rejected_by_authorize_is_reported_without_its_token() {
+fn authorize_rejection_warning_omits_token() {
     let hook = |builder: Builder| {
         builder.authorize(|request| Err(Rejection::unauthorized(format!("{:?}", request.token()))))
     };
@@ -151,7 +151,7 @@ fn a_client_rejected_by_authorize_is_reported_without_its_token() {
 }
 
 #[test]
-fn a_slow_hook_is_reported() {
+fn slow_hook_is_reported() {
     let watched = Watched::with(|builder| {
         // If the request arrives after this timeout, the response is 408, and there is no warning.
         let builder = builder.handshake_timeout(std::time::Duration::from_secs(3));
@@ -162,7 +162,7 @@ fn a_slow_hook_is_reported() {
 }
 
 #[test]
-fn limits_that_are_reached_are_named() {
+fn reached_limits_are_reported() {
     let watched = Watched::with(|builder| builder.max_connections(1));
     let client = watched.test.client();
     let text = watched.rejected(&watched.upgrade(), 503);
@@ -195,7 +195,7 @@ fn limits_that_are_reached_are_named() {
 }
 
 #[test]
-fn rejections_during_a_shutdown_are_not_reported() {
+fn rejections_during_shutdown_are_not_reported() {
     let watched = Watched::with(|builder| builder);
     watched.test.server.shutdown();
     // If a request arrives a little later than its connection, the connection may already be cut,
@@ -211,7 +211,7 @@ fn rejections_during_a_shutdown_are_not_reported() {
 }
 
 #[test]
-fn a_trusted_proxy_that_names_no_client_is_reported_if_that_breaks_a_limit() {
+fn missing_forwarded_address_is_reported_at_limit() {
     let watched =
         Watched::with(|builder| builder.trust_proxy("127.0.0.1").max_connections_per_address(1));
     let named = watched.upgrade().add("X-Forwarded-For", "1.2.3.4");
@@ -222,7 +222,7 @@ fn a_trusted_proxy_that_names_no_client_is_reported_if_that_breaks_a_limit() {
 }
 
 #[test]
-fn a_proxy_header_that_names_no_client_is_reported_with_its_own_remedy() {
+fn proxy_header_without_address_warning_has_own_remedy() {
     let watched = Watched::with(|builder| {
         builder.trust_proxy("127.0.0.1").proxy_protocol().max_connections_per_address(1)
     });
@@ -235,7 +235,7 @@ fn a_proxy_header_that_names_no_client_is_reported_with_its_own_remedy() {
 }
 
 #[test]
-fn unknown_subprotocols_are_reported_without_their_names() {
+fn unknown_subprotocol_warning_omits_names() {
     let watched = Watched::with(|builder| builder.subprotocol("chat.v2"));
     let ask = watched.upgrade().add("Sec-WebSocket-Protocol", "s3cret, chat.v1");
     assert_eq!(ask.head(watched.test.addr).status, 101);
@@ -245,7 +245,7 @@ fn unknown_subprotocols_are_reported_without_their_names() {
 }
 
 #[test]
-fn a_client_without_a_user_is_reported_once_if_users_are_limited() {
+fn missing_user_is_reported_once_if_users_are_limited() {
     let watched = Watched::with(|builder| {
         builder.max_connections_per_user(1).authorize(|request| {
             let claims = Claims::new();
@@ -261,7 +261,7 @@ fn a_client_without_a_user_is_reported_once_if_users_are_limited() {
 }
 
 #[test]
-fn a_failing_listener_is_reported() {
+fn failing_listener_is_reported() {
     let watched = Watched::with(|builder| builder);
     for _ in 0..3 {
         watched.test.server.record_accept_error(&std::io::Error::from_raw_os_error(24));
@@ -271,7 +271,7 @@ fn a_failing_listener_is_reported() {
 }
 
 #[test]
-fn connections_closed_for_the_memory_budget_are_reported() {
+fn memory_budget_closes_are_reported() {
     let watched = Watched::with(memory::tight);
     let mut hoarders = Vec::new();
     while watched.test.server.stats().closes.is_empty() {
@@ -286,7 +286,7 @@ fn connections_closed_for_the_memory_budget_are_reported() {
 }
 
 #[test]
-fn a_panicking_hook_affects_no_other_connection() {
+fn panicking_hook_affects_no_other_connection() {
     let test = TestServer::with(|builder| {
         builder.authorize(|_| Ok(Claims::new())).on_warning(|_| panic!("a bug in the hook"))
     });

@@ -59,7 +59,7 @@ struct Soak {
 }
 
 #[test]
-fn honest_clients_get_all_guarantees_next_to_attackers() {
+fn honest_clients_keep_guarantees_under_attack() {
     let seconds = env::var("ROOMER_CHAOS_SECONDS").map_or(5, |text| text.parse().unwrap());
     let seed =
         env::var("ROOMER_CHAOS_SEED").map_or(1, |text| text.parse().expect("a seed is a number"));

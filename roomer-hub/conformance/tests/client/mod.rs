@@ -32,22 +32,22 @@ pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
         (server, format!("ws://{address}/ws"))
     };
     rooms_and_messages::<R>(&serve(|builder| builder).1).await;
-    a_session_continues_on_the_next_connection::<R>(&serve(|builder| builder).1).await;
+    session_resumes_on_next_connection::<R>(&serve(|builder| builder).1).await;
     let (server, url) = serve(|builder| builder.extended(false));
-    losses_are_reported_without_a_session::<R>(&server, &url).await;
+    losses_are_reported_without_session::<R>(&server, &url).await;
     // More than the twelve megabytes of this case: a reader that does not run for a second must not
     // be closed.
     let large = |builder: Builder| builder.message_rate(100_000, 100_000).max_backlog(64 << 20);
-    a_large_backlog_arrives::<R>(&serve(large).1).await;
+    large_backlog_arrives::<R>(&serve(large).1).await;
     handles_and_streams_end::<R>(&serve(|builder| builder).1).await;
     failures_are_events::<R>(&serve(|builder| builder.may_join(|_, room| room != "staff")).1).await;
     let asking = |builder: Builder| builder.on_request_async("ask me", ask);
     requests_are_answered_in_all_directions::<R>(&serve(asking).1).await;
-    a_token_travels_as_a_subprotocol::<R>(&serve).await;
-    a_new_token_is_sent_before_the_login_expires::<R>(serve).await;
+    token_is_sent_as_subprotocol::<R>(&serve).await;
+    new_token_is_sent_before_login_expires::<R>(serve).await;
 }
 
-async fn a_token_travels_as_a_subprotocol<R: Runtime>(
+async fn token_is_sent_as_subprotocol<R: Runtime>(
     serve: impl Fn(fn(Builder) -> Builder) -> (Server, String),
 ) {
     let (_server, url) = serve(|builder| {
@@ -105,7 +105,7 @@ async fn rooms_and_messages<R: Runtime>(url: &str) {
     assert_eq!((bob.state(), bobs.send("chat", "")), (State::Closed, Err(SendError::Closed)));
 }
 
-async fn a_session_continues_on_the_next_connection<R: Runtime>(url: &str) {
+async fn session_resumes_on_next_connection<R: Runtime>(url: &str) {
     let cuts = Cuts::default();
     let ann = cuts.client::<R>(url, true);
     let bob = Client::<R>::connect(url).unwrap();
@@ -141,7 +141,7 @@ async fn a_session_continues_on_the_next_connection<R: Runtime>(url: &str) {
     }
 }
 
-async fn losses_are_reported_without_a_session<R: Runtime>(server: &Server, url: &str) {
+async fn losses_are_reported_without_session<R: Runtime>(server: &Server, url: &str) {
     let cuts = Cuts::default();
     let ann = cuts.client::<R>(url, true);
     let lobby = ann.join("lobby");
@@ -170,7 +170,7 @@ async fn losses_are_reported_without_a_session<R: Runtime>(server: &Server, url:
     assert!(server.members("lobby").contains(&ann.id().unwrap()));
 }
 
-async fn a_large_backlog_arrives<R: Runtime>(url: &str) {
+async fn large_backlog_arrives<R: Runtime>(url: &str) {
     let ann = Client::<R>::builder(url).unwrap().queue(10_000, 64 << 20).connect().unwrap();
     let bob = Client::<R>::connect(url).unwrap();
     let bobs = bob.join("lobby");
@@ -299,7 +299,7 @@ async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
     assert_eq!(closed, Err(RequestError::NotSent(SendError::Closed)));
 }
 
-async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
+async fn new_token_is_sent_before_login_expires<R: Runtime>(
     serve: impl Fn(fn(Builder) -> Builder) -> (Server, String),
 ) {
     let (server, url) = serve(|builder| {

@@ -8,7 +8,7 @@ use roomer_engine::{ConnId, PacketRef, WarningReason};
 
 use super::nodes::{Nodes, id};
 
-pub(crate) fn the_application_commands_connections_of_other_nodes(nodes: &mut Nodes) {
+pub(crate) fn application_commands_remote_connections(nodes: &mut Nodes) {
     nodes.start(2);
     let [mut a, mut b] = nodes.clients([0, 1]);
     let server = nodes.server(0).clone();
@@ -45,7 +45,7 @@ pub(crate) fn the_application_commands_connections_of_other_nodes(nodes: &mut No
     a.expect_member_left("root", &b.id);
 }
 
-pub(crate) fn an_unknown_id_is_reported_as_such(nodes: &mut Nodes) {
+pub(crate) fn unknown_id_is_reported(nodes: &mut Nodes) {
     nodes.start(2);
     let b = nodes.client(1);
     let server = nodes.server(0);
@@ -67,7 +67,7 @@ pub(crate) fn an_unknown_id_is_reported_as_such(nodes: &mut Nodes) {
     assert_eq!((&*peer.name, peer.state), ("node 1", PeerState::Live));
 }
 
-pub(crate) fn health_waits_for_the_other_nodes(nodes: &mut Nodes) {
+pub(crate) fn health_waits_for_other_nodes(nodes: &mut Nodes) {
     nodes.start(2);
     for index in 0..2 {
         let stats = nodes.server(index).stats().cluster.unwrap();
@@ -82,9 +82,7 @@ pub(crate) fn health_waits_for_the_other_nodes(nodes: &mut Nodes) {
     }
 }
 
-pub(crate) fn a_message_of_the_application_above_the_limit_is_refused_with_a_warning(
-    nodes: &mut Nodes,
-) {
+pub(crate) fn oversized_application_message_is_refused_with_warning(nodes: &mut Nodes) {
     let warnings = Arc::new(Mutex::new(Vec::new()));
     let kept = warnings.clone();
     nodes.start_with(2, move |builder| {

@@ -16,7 +16,7 @@ fn link(nodes: &Nodes, index: usize, is_up: bool) {
     });
 }
 
-pub(crate) fn nothing_is_lost_while_the_broker_restarts(nodes: &mut Nodes) {
+pub(crate) fn broker_restart_loses_no_message(nodes: &mut Nodes) {
     nodes.start(2);
     let [mut a, mut b] = nodes.clients([0, 1]);
     nodes.join("lobby", [&mut a, &mut b]);
@@ -42,7 +42,7 @@ pub(crate) fn nothing_is_lost_while_the_broker_restarts(nodes: &mut Nodes) {
     a.expect("lobby", "chat", "", &b.id, b"back");
 }
 
-pub(crate) fn without_a_broker_each_node_shows_its_own_members(nodes: &mut Nodes) {
+pub(crate) fn node_without_broker_shows_own_members(nodes: &mut Nodes) {
     let second = Duration::from_secs(1);
     nodes.start_cluster(2, |cluster: Cluster| cluster.beat(second, 5 * second));
     let [mut a, mut b] = nodes.clients([0, 1]);
@@ -73,7 +73,7 @@ pub(crate) fn without_a_broker_each_node_shows_its_own_members(nodes: &mut Nodes
     a.expect("root", "chat", "", &b.id, b"together");
 }
 
-pub(crate) fn a_node_that_stops_in_order_takes_its_members_along(nodes: &mut Nodes) {
+pub(crate) fn members_of_stopping_node_leave(nodes: &mut Nodes) {
     nodes.start(2);
     let [mut a, mut b] = nodes.clients([0, 1]);
     b.send_to_room("root", "chat", b"the last word");
@@ -88,7 +88,7 @@ pub(crate) fn a_node_that_stops_in_order_takes_its_members_along(nodes: &mut Nod
     assert_eq!(gone.into_iter().collect::<Vec<_>>(), [("bye", 1)]);
 }
 
-pub(crate) fn a_wrong_address_costs_only_a_warning(nodes: &mut Nodes) {
+pub(crate) fn wrong_broker_address_only_warns(nodes: &mut Nodes) {
     let warnings = Arc::new(Mutex::new(Vec::new()));
     let kept = warnings.clone();
     let options = |builder: roomer_engine::Builder| {
@@ -109,7 +109,7 @@ pub(crate) fn a_wrong_address_costs_only_a_warning(nodes: &mut Nodes) {
     assert_eq!(a.expect_close(1001), "server is going away");
 }
 
-pub(crate) fn health_can_depend_on_the_broker_and_a_stop_does_not(nodes: &mut Nodes) {
+pub(crate) fn health_can_depend_on_broker_but_stop_does_not(nodes: &mut Nodes) {
     let options = |builder: roomer_engine::Builder| {
         let cluster = Cluster::named("chat").form_wait(Duration::from_millis(50));
         builder.cluster(cluster.ready_needs_broker(true))
@@ -142,7 +142,7 @@ pub(crate) fn health_can_depend_on_the_broker_and_a_stop_does_not(nodes: &mut No
     assert_eq!(gone.into_iter().collect::<Vec<_>>(), [("silent", 1)]);
 }
 
-pub(crate) fn frames_of_other_clusters_at_the_broker_are_ignored(nodes: &mut Nodes) {
+pub(crate) fn frames_of_other_clusters_are_ignored(nodes: &mut Nodes) {
     nodes.start(2);
     let other = nodes.add(&|builder| builder, "other");
     link(nodes, other, true);

@@ -17,7 +17,7 @@ use super::nodes::Nodes;
 use super::returns::with_users;
 use crate::cuts::Cuts;
 
-pub(crate) fn a_session_continues_at_another_node_without_a_loss(nodes: &mut Nodes) {
+pub(crate) fn session_resumes_at_another_node_without_loss(nodes: &mut Nodes) {
     start(nodes, 2, with_users);
     let mut ann = Device::connect(nodes, 0, "&user=ann");
     ann.join(nodes, "lobby");
@@ -81,7 +81,7 @@ pub(crate) fn a_session_continues_at_another_node_without_a_loss(nodes: &mut Nod
     assert_eq!(nodes.server(0).stats().closed_by_peer, 1);
 }
 
-pub(crate) fn a_client_that_returns_again_takes_its_session_along(nodes: &mut Nodes) {
+pub(crate) fn session_follows_client_through_repeated_returns(nodes: &mut Nodes) {
     start(nodes, 3, with_users);
     let mut ann = Device::connect(nodes, 0, "&user=ann");
     let mut bob = nodes.client(2);
@@ -104,9 +104,7 @@ pub(crate) fn a_client_that_returns_again_takes_its_session_along(nodes: &mut No
     bob.expect_nothing();
 }
 
-pub(crate) fn a_client_that_changes_its_node_again_and_again_loses_and_doubles_nothing(
-    nodes: &mut Nodes,
-) {
+pub(crate) fn repeated_node_changes_neither_lose_nor_duplicate(nodes: &mut Nodes) {
     let handled = Arc::new(Mutex::new(Vec::new()));
     let count = |builder: Builder| {
         let handled = handled.clone();
@@ -163,7 +161,7 @@ pub(crate) fn a_client_that_changes_its_node_again_and_again_loses_and_doubles_n
     }
 }
 
-pub(crate) fn the_claims_of_a_session_are_those_of_its_last_login(nodes: &mut Nodes) {
+pub(crate) fn session_has_claims_of_last_login(nodes: &mut Nodes) {
     start(nodes, 2, |builder| {
         let builder = builder.authorize(|request| {
             let role = request.query("role").unwrap_or_default().into_owned();
@@ -199,7 +197,7 @@ pub(crate) fn the_claims_of_a_session_are_those_of_its_last_login(nodes: &mut No
 #[derive(Clone)]
 struct Role(String);
 
-pub(crate) fn only_the_token_and_the_user_of_a_session_continue_it(nodes: &mut Nodes) {
+pub(crate) fn session_requires_its_token_and_user(nodes: &mut Nodes) {
     start(nodes, 2, with_users);
     let mut ann = Device::connect(nodes, 0, "&user=ann");
     ann.client.shutdown_write();
@@ -224,7 +222,7 @@ pub(crate) fn only_the_token_and_the_user_of_a_session_continue_it(nodes: &mut N
     assert_ne!(other, "");
 }
 
-pub(crate) fn a_node_that_ends_closes_its_sessions_and_leaves_those_of_others(nodes: &mut Nodes) {
+pub(crate) fn stopping_node_closes_only_own_sessions(nodes: &mut Nodes) {
     start(nodes, 3, with_users);
     let mut ann = Device::connect(nodes, 0, "&user=ann");
     let mut bob = Device::connect(nodes, 2, "&user=bob");
@@ -259,7 +257,7 @@ pub(crate) fn a_node_that_ends_closes_its_sessions_and_leaves_those_of_others(no
     assert_eq!(nodes.sessions(2).resumed, 2);
 }
 
-pub(crate) fn a_node_that_is_cut_off_loses_its_sessions_elsewhere(nodes: &mut Nodes) {
+pub(crate) fn isolated_node_loses_sessions_at_other_nodes(nodes: &mut Nodes) {
     let cluster =
         || Cluster::named("chat").beat(Duration::from_millis(200), Duration::from_millis(1000));
     let proxy = nodes.add_behind_proxy(with_users, cluster());
@@ -288,7 +286,7 @@ pub(crate) fn a_node_that_is_cut_off_loses_its_sessions_elsewhere(nodes: &mut No
     ann.returns(nodes, 0);
 }
 
-pub(crate) fn a_client_that_does_not_read_loses_its_session_and_delays_no_other(nodes: &mut Nodes) {
+pub(crate) fn stalled_remote_client_loses_session_without_delaying_others(nodes: &mut Nodes) {
     start(nodes, 2, |builder| {
         let short = Duration::from_millis(500);
         with_users(builder).write_timeout(short).close_timeout(short)

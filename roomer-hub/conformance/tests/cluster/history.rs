@@ -24,7 +24,7 @@ fn join(client: &mut Client, room: &str, recall: &str) -> Value {
     serde_json::from_slice(&next_of(client, "join_ack").payload).unwrap()
 }
 
-pub(crate) fn a_position_of_another_node_is_not_mistaken_for_an_own_one(nodes: &mut Nodes) {
+pub(crate) fn position_of_another_node_is_not_own_position(nodes: &mut Nodes) {
     nodes.start_with(2, |builder| builder.history("chat", History::last(10)));
     let (mut ann, _) = nodes.extended_client(0);
     let (mut bob, _) = nodes.extended_client(1);
@@ -49,7 +49,7 @@ pub(crate) fn a_position_of_another_node_is_not_mistaken_for_an_own_one(nodes: &
     }
 }
 
-pub(crate) fn a_room_with_one_order_does_not_remember(nodes: &mut Nodes) {
+pub(crate) fn ordered_room_has_no_history(nodes: &mut Nodes) {
     let address = nodes.broker.address("");
     for _ in 0..2 {
         let cluster = Cluster::named("chat").order("ga*", Order::Room);

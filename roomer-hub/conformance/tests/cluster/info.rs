@@ -31,7 +31,7 @@ fn expect_change(client: &mut Client, kind: &str, entry: &str) {
     client.expect("root", "roomer:members", "", "", change.as_bytes());
 }
 
-pub(crate) fn extended_members_see_the_info_of_members_on_other_nodes(nodes: &mut Nodes) {
+pub(crate) fn extended_members_see_info_of_remote_members(nodes: &mut Nodes) {
     nodes.start(2);
     let (mut ann, _) = nodes.extended_client(0);
     let info = |name: &str| Info::new(&format!("{{\"name\":\"{name}\"}}")).unwrap();

@@ -14,7 +14,7 @@ fn ids(clients: &[&Client]) -> Vec<String> {
     sorted(clients.iter().map(|client| client.id.clone()).collect())
 }
 
-pub(crate) fn a_join_lists_the_members_of_all_nodes_and_they_are_notified(nodes: &mut Nodes) {
+pub(crate) fn join_lists_and_notifies_members_of_all_nodes(nodes: &mut Nodes) {
     nodes.start(3);
     let [mut a, mut b, mut c] = nodes.clients([0, 1, 2]);
     assert_eq!(sorted(c.root_members.clone()), ids(&[&a, &b, &c]));
@@ -41,7 +41,7 @@ pub(crate) fn a_join_lists_the_members_of_all_nodes_and_they_are_notified(nodes:
     assert_eq!(server.rooms(), [("lobby".into(), 2), ("root".into(), 2)]);
 }
 
-pub(crate) fn a_node_that_starts_later_shows_all_members(nodes: &mut Nodes) {
+pub(crate) fn later_node_shows_all_members(nodes: &mut Nodes) {
     nodes.start(1);
     let mut a = nodes.client(0);
     a.join("lobby");
@@ -56,7 +56,7 @@ pub(crate) fn a_node_that_starts_later_shows_all_members(nodes: &mut Nodes) {
     b.expect("lobby", "chat", "", &a.id, b"welcome");
 }
 
-pub(crate) fn a_node_that_starts_later_shows_thousands_of_rooms(nodes: &mut Nodes) {
+pub(crate) fn later_node_shows_thousands_of_rooms(nodes: &mut Nodes) {
     // There are so many rooms, and their names are so long, that the members do not fit into one
     // frame.
     const ROOMS: usize = 1500;
@@ -80,7 +80,7 @@ pub(crate) fn a_node_that_starts_later_shows_thousands_of_rooms(nodes: &mut Node
     }
 }
 
-pub(crate) fn rooms_that_count_add_up_and_rooms_without_presence_stay_silent(nodes: &mut Nodes) {
+pub(crate) fn presence_counts_add_up_across_nodes(nodes: &mut Nodes) {
     nodes.start_with(2, |builder| {
         builder.presence("hall", Presence::Count).presence("quiet", Presence::Off)
     });
@@ -107,7 +107,7 @@ pub(crate) fn rooms_that_count_add_up_and_rooms_without_presence_stay_silent(nod
     }
 }
 
-pub(crate) fn a_move_is_one_step_for_other_nodes(nodes: &mut Nodes) {
+pub(crate) fn move_is_atomic_for_other_nodes(nodes: &mut Nodes) {
     nodes.start(2);
     let [mut a, mut b] = nodes.clients([0, 1]);
     nodes.join("here", [&mut a, &mut b]);

@@ -28,7 +28,7 @@ pub(crate) fn messages_and_direct_messages_reach_other_nodes(nodes: &mut Nodes) 
     }
 }
 
-pub(crate) fn each_senders_messages_are_in_order_and_complete(nodes: &mut Nodes) {
+pub(crate) fn messages_of_each_sender_are_complete_and_in_order(nodes: &mut Nodes) {
     const COUNT: u32 = 3000;
     nodes.start(3);
     let [mut a, mut b, mut c] = nodes.clients([0, 1, 2]);
@@ -58,7 +58,7 @@ pub(crate) fn each_senders_messages_are_in_order_and_complete(nodes: &mut Nodes)
     c.expect_nothing();
 }
 
-pub(crate) fn the_largest_message_and_the_oddest_names_pass(nodes: &mut Nodes) {
+pub(crate) fn largest_message_and_unusual_names_cross_nodes(nodes: &mut Nodes) {
     nodes.start_with(2, |builder| builder.max_message(3 << 20));
     let [mut a, mut b] = nodes.clients([0, 1]);
     let room = "ä\u{1F600}\0 *>.$\n\"\\".repeat(270);
@@ -72,7 +72,7 @@ pub(crate) fn the_largest_message_and_the_oddest_names_pass(nodes: &mut Nodes) {
     b.expect(&room, "small", "", &a.id, b"behind it");
 }
 
-pub(crate) fn nothing_follows_a_leave_and_nothing_comes_from_outside(nodes: &mut Nodes) {
+pub(crate) fn no_message_follows_leave_or_comes_from_non_members(nodes: &mut Nodes) {
     nodes.start(2);
     let [mut a, mut b] = nodes.clients([0, 1]);
     nodes.join("lobby", [&mut a, &mut b]);
@@ -98,9 +98,7 @@ pub(crate) fn nothing_follows_a_leave_and_nothing_comes_from_outside(nodes: &mut
     a.expect("root", "chat", "", &b.id, b"fence");
 }
 
-pub(crate) fn direct_messages_only_reach_clients_in_a_common_room_if_so_configured(
-    nodes: &mut Nodes,
-) {
+pub(crate) fn shared_room_can_be_required_across_nodes(nodes: &mut Nodes) {
     nodes.start_with(2, |builder| builder.shared_room_only());
     let [mut a, mut b] = nodes.clients([0, 1]);
     a.send_to_client(&b.id, "", "psst", b"too early");

@@ -17,7 +17,7 @@ fn receive(client: &mut Client, count: u32) -> Vec<(String, u32)> {
     received
 }
 
-pub(crate) fn a_room_with_one_order_has_it_on_all_nodes(nodes: &mut Nodes) {
+pub(crate) fn ordered_room_has_same_order_on_all_nodes(nodes: &mut Nodes) {
     const COUNT: u32 = 400;
     nodes.start_cluster(3, |cluster: Cluster| cluster.order("ga*", Order::Room));
     // Two of the members are on the same node, and each of the others is on another.

@@ -53,7 +53,7 @@ fn ids(clients: &[Client]) -> Vec<String> {
     clients.iter().map(|client| client.id.clone()).collect()
 }
 
-pub(crate) fn a_node_that_is_cut_off_is_a_smaller_room_until_it_is_back(nodes: &mut Nodes) {
+pub(crate) fn isolated_node_forms_smaller_room_until_reconnected(nodes: &mut Nodes) {
     let cluster = || Cluster::named("chat");
     let address = nodes.broker.address("");
     (0..2).for_each(|_| _ = nodes.add_with(&|builder| builder, cluster(), &address));
@@ -65,7 +65,7 @@ pub(crate) fn a_node_that_is_cut_off_is_a_smaller_room_until_it_is_back(nodes: &
 
 /// The broker consists of two servers that share their subjects. Each of them has two nodes.
 #[test]
-fn two_halves_of_a_broker_are_smaller_rooms_until_they_are_one() {
+fn partitioned_rooms_merge_after_broker_heals() {
     let nats: Vec<_> = nats_servers().into_iter().map(BrokerKind::Nats).collect();
     nodes::on(&nats, |kind, runtimes| {
         let BrokerKind::Nats(program) = kind else { return };
@@ -136,7 +136,7 @@ fn counting(beats: &Arc<AtomicUsize>) -> Tap {
     Tap { received: Arc::new(received), ..Tap::default() }
 }
 
-pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nodes) {
+pub(crate) fn flapping_node_is_readmitted_with_backoff(nodes: &mut Nodes) {
     const BEAT: Duration = Duration::from_millis(500);
     let cluster = || Cluster::named("chat").beat(BEAT, 8 * BEAT);
     let beats = Arc::new(AtomicUsize::new(0));
@@ -177,7 +177,7 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
     }
 }
 
-pub(crate) fn a_node_that_starts_again_ends_the_wait_for_the_one_before(nodes: &mut Nodes) {
+pub(crate) fn restarted_node_ends_wait_for_predecessor(nodes: &mut Nodes) {
     // The silence timeout is longer than the test.
     let cluster = || Cluster::named("chat").beat(Duration::from_secs(1), Duration::from_secs(600));
     let address = nodes.broker.address("");

@@ -56,7 +56,7 @@ impl Nodes {
     }
 }
 
-pub(crate) fn a_client_that_returns_to_another_node_leaves_no_ghost(nodes: &mut Nodes) {
+pub(crate) fn reconnect_to_another_node_leaves_no_ghost(nodes: &mut Nodes) {
     nodes.start_apart(2, with_users);
     let (mut ann, token) = nodes.session(0, "&user=ann");
     ann.join("lobby");
@@ -103,7 +103,7 @@ pub(crate) fn a_client_that_returns_to_another_node_leaves_no_ghost(nodes: &mut 
     near.expect_nothing();
 }
 
-pub(crate) fn a_socket_that_looks_open_ends_when_its_client_is_at_another_node(nodes: &mut Nodes) {
+pub(crate) fn half_open_socket_closes_when_client_moves_to_another_node(nodes: &mut Nodes) {
     nodes.start_apart(2, with_users);
     let (mut ann, token) = nodes.session(0, "");
     let [mut bob] = nodes.clients([1]);
@@ -121,7 +121,7 @@ pub(crate) fn a_socket_that_looks_open_ends_when_its_client_is_at_another_node(n
     assert_eq!(nodes.sessions(0).released.attached, 1);
 }
 
-pub(crate) fn members_that_are_away_are_shown_on_all_nodes(nodes: &mut Nodes) {
+pub(crate) fn away_members_are_shown_on_all_nodes(nodes: &mut Nodes) {
     let announce = |builder: Builder| builder.announce_away("root");
     nodes.start_with(2, announce);
     let (ann, token) = nodes.session(0, "");
@@ -158,7 +158,7 @@ pub(crate) fn members_that_are_away_are_shown_on_all_nodes(nodes: &mut Nodes) {
     }
 }
 
-pub(crate) fn a_user_is_reached_on_all_nodes(nodes: &mut Nodes) {
+pub(crate) fn user_is_reachable_on_all_nodes(nodes: &mut Nodes) {
     nodes.start_with(2, |builder| with_users(builder).max_message(1000));
     let mut clients = [(0, "ann"), (1, "ann"), (1, "ann"), (1, "bob")]
         .map(|(node, user)| nodes.session(node, &format!("&user={user}")).0);

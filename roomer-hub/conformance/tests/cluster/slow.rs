@@ -26,9 +26,7 @@ fn numbered(number: u32, size: usize) -> Vec<u8> {
     payload
 }
 
-pub(crate) fn a_slow_node_costs_others_a_bounded_journal_and_does_not_hold_them_up(
-    nodes: &mut Nodes,
-) {
+pub(crate) fn slow_node_costs_bounded_journal_without_delaying_others(nodes: &mut Nodes) {
     const JOURNAL: usize = 256 * 1024;
     const MESSAGE: usize = 4 * 1024;
     // These messages are several times as large as the journal.
@@ -94,7 +92,7 @@ fn cut_off(kind: &BrokerKind) -> &'static str {
 }
 
 #[test]
-fn a_node_that_the_broker_cuts_off_as_too_slow_loses_nothing_that_is_kept() {
+fn slow_node_cut_off_by_broker_recovers_buffered_frames() {
     nodes::on(&BrokerKind::all(), |kind, runtimes| {
         let returns = cut_off_while_others_speak(kind, runtimes, 64 << 20);
         assert_eq!(returns, 0);
@@ -102,7 +100,7 @@ fn a_node_that_the_broker_cuts_off_as_too_slow_loses_nothing_that_is_kept() {
 }
 
 #[test]
-fn a_node_that_the_broker_cuts_off_as_too_slow_shows_what_is_lost() {
+fn slow_node_cut_off_by_broker_reports_losses() {
     nodes::on(&BrokerKind::all(), |kind, runtimes| {
         let returns = cut_off_while_others_speak(kind, runtimes, 256 << 10);
         assert_ne!(returns, 0);

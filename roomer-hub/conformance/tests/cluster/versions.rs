@@ -25,7 +25,7 @@ fn later() -> Tap {
     Tap { received: Arc::new(swap), published: Arc::new(swap) }
 }
 
-pub(crate) fn a_node_without_a_common_version_is_shown_and_not_talked_to(nodes: &mut Nodes) {
+pub(crate) fn incompatible_node_is_listed_but_not_contacted(nodes: &mut Nodes) {
     let warnings = Arc::new(Mutex::new(String::new()));
     let kept = warnings.clone();
     let options = move |builder: Builder| {

@@ -236,7 +236,7 @@ fn is_built(attributes: &[Attribute]) -> bool {
 }
 
 #[test]
-fn a_circle_is_found_through_re_exports_and_in_expressions() {
+fn cycles_through_re_exports_and_expressions_are_found() {
     let read = |file: &str| {
         let text = match file {
             "lib.rs" => "mod hub; mod room; mod table; pub use room::Room;",

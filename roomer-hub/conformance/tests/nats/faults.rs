@@ -6,7 +6,7 @@ use roomer_conformance::http::refusing_port;
 use super::*;
 
 #[test]
-fn a_killed_server_is_noticed_and_its_return_as_well() {
+fn server_restart_is_detected() {
     each_server(async |program| {
         let mut server = Nats::start(program, &[]);
         let (mut a, mut b) =
@@ -30,7 +30,7 @@ fn a_killed_server_is_noticed_and_its_return_as_well() {
 }
 
 #[test]
-fn a_second_server_takes_over() {
+fn second_server_takes_over() {
     each_server(async |program| {
         let (mut first, second) = (Nats::start(program, &[]), Nats::start(program, &[]));
         let address = format!("{},{}", first.address(""), second.address(""));
@@ -46,7 +46,7 @@ fn a_second_server_takes_over() {
 }
 
 #[test]
-fn a_refused_connection_is_explained() {
+fn refused_connection_error_names_remedy() {
     let (_held, port) = refusing_port();
     let address = format!("nats://u:secret@127.0.0.1:{port}");
     let reason = Runtime::run(async { Node::new(1, &address).expect_down().await });
@@ -55,13 +55,13 @@ fn a_refused_connection_is_explained() {
 }
 
 #[test]
-fn a_host_that_is_not_found_is_explained() {
+fn unknown_host_error_names_remedy() {
     let reason = Runtime::run(async { Node::new(1, "nats://broker.invalid").expect_down().await });
     assert!(reason.starts_with("nats://broker.invalid:4222: "), "{reason}");
 }
 
 #[test]
-fn servers_that_are_not_nats_are_explained() {
+fn non_nats_server_error_names_remedy() {
     let found = reason_of("nats", b"HTTP/1.1 400 Bad Request\r\n\r\n");
     assert_eq!(found, "this is not a NATS server: it sends \"HTTP/1.1 400 Bad Request\"");
     assert_eq!(reason_of("nats", b""), "it does not greet within 2 s: is this NATS?");

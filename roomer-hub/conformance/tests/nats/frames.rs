@@ -67,7 +67,7 @@ fn many_small_frames_arrive_in_order() {
 }
 
 #[test]
-fn a_frame_reaches_its_receivers_and_no_other() {
+fn frame_reaches_only_its_receivers() {
     each_server(async |program| {
         let server = Nats::start(program, &[]);
         let address = server.address("");
@@ -128,7 +128,7 @@ async fn expect_numbered(node: &mut Node, count: u32) {
 }
 
 #[test]
-fn above_the_bound_a_frame_is_rejected_and_all_others_arrive() {
+fn oversized_frame_is_rejected_and_others_arrive() {
     each_server(async |program| {
         let server = Nats::start(program, &[]);
         let (mut a, mut b) =
@@ -145,7 +145,7 @@ fn above_the_bound_a_frame_is_rejected_and_all_others_arrive() {
 }
 
 #[test]
-fn the_last_frames_of_a_node_arrive_although_it_does_not_read() {
+fn last_frames_arrive_from_node_that_does_not_read() {
     each_server(async |program| {
         let server = Nats::start(program, &[]);
         let address = server.address("");
@@ -169,7 +169,7 @@ fn the_last_frames_of_a_node_arrive_although_it_does_not_read() {
 }
 
 #[test]
-fn an_old_server_is_noticed() {
+fn unsupported_server_version_is_detected() {
     each_server(async |program| {
         let server = Nats::start(program, &[]);
         let (mut a, mut b) =

@@ -43,7 +43,7 @@ fn tokens_are_checked() {
 }
 
 #[test]
-fn missing_permissions_are_explained() {
+fn missing_permissions_error_names_remedy() {
     let file = format!("{}/{}.conf", env!("CARGO_TARGET_TMPDIR"), env!("CARGO_CRATE_NAME"));
     fs::write(&file, PERMISSIONS).unwrap();
     each_server(async |program| {

@@ -36,7 +36,7 @@ fn frames_travel_over_tls() {
 }
 
 #[test]
-fn a_certificate_that_is_not_accepted_is_explained() {
+fn rejected_certificate_error_names_remedy() {
     each_server(async |program| {
         let (authority, stranger) = (Authority::new(), Authority::new());
         authority.certify("server", "127.0.0.1", 2999);
@@ -68,7 +68,7 @@ fn a_certificate_that_is_not_accepted_is_explained() {
 }
 
 #[test]
-fn a_server_without_tls_gets_no_login_for_tls() {
+fn login_for_tls_is_not_sent_in_plain_text() {
     each_server(async |program| {
         let server = Nats::start(program, &[]);
         let found = reason(&address(&Authority::new(), &server)).await;
@@ -77,7 +77,7 @@ fn a_server_without_tls_gets_no_login_for_tls() {
 }
 
 #[test]
-fn a_node_may_need_a_certificate() {
+fn client_certificate_is_presented() {
     each_server(async |program| {
         let authority = Authority::new();
         authority.certify("server", "127.0.0.1", 2999);

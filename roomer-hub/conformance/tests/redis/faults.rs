@@ -6,7 +6,7 @@ use roomer_conformance::http::refusing_port;
 use super::*;
 
 #[test]
-fn a_killed_server_is_noticed_and_its_return_as_well() {
+fn server_restart_is_detected() {
     Runtime::run(async {
         let mut server = Redis::start(&[]);
         let address = server.address("");
@@ -30,7 +30,7 @@ fn a_killed_server_is_noticed_and_its_return_as_well() {
 }
 
 #[test]
-fn a_refused_connection_is_explained() {
+fn refused_connection_error_names_remedy() {
     let (_held, port) = refusing_port();
     let address = format!("redis://u:secret@127.0.0.1:{port}");
     let reason = Runtime::run(async { Node::new(1, &address).expect_down().await });
@@ -39,7 +39,7 @@ fn a_refused_connection_is_explained() {
 }
 
 #[test]
-fn servers_that_are_not_redis_are_explained() {
+fn non_redis_server_error_names_remedy() {
     let found = reason_of("redis", b"HTTP/1.1 400 Bad Request\r\n\r\n");
     assert_eq!(found, "this is not a Redis server: it sends \"HTTP/1.1 400 Bad Request\"");
     assert_eq!(reason_of("redis", b""), "it does not answer within 2 s: is this Redis?");

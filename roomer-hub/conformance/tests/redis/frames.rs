@@ -63,7 +63,7 @@ fn many_small_frames_arrive_in_order() {
 }
 
 #[test]
-fn a_frame_reaches_its_receivers_and_no_other() {
+fn frame_reaches_only_its_receivers() {
     Runtime::run(async {
         let server = Redis::start(&[]);
         let address = server.address("");
@@ -91,7 +91,7 @@ fn a_frame_reaches_its_receivers_and_no_other() {
 }
 
 #[test]
-fn above_the_bound_a_frame_is_rejected_and_all_others_arrive() {
+fn oversized_frame_is_rejected_and_others_arrive() {
     Runtime::run(async {
         let server = Redis::start(&[]);
         let address = server.address("");
@@ -119,7 +119,7 @@ fn above_the_bound_a_frame_is_rejected_and_all_others_arrive() {
 }
 
 #[test]
-fn a_node_that_reads_too_slowly_is_cut_off_and_connects_again() {
+fn slow_node_is_disconnected_and_reconnects() {
     Runtime::run(async {
         let server = Redis::start(&["--client-output-buffer-limit", "pubsub", "100kb", "0", "0"]);
         let address = server.address("");

@@ -25,7 +25,7 @@ fn passwords_are_checked() {
 }
 
 #[test]
-fn missing_permissions_are_explained() {
+fn missing_permissions_error_names_remedy() {
     let users = USERS.map(|user| format!("--user {user}"));
     let args: Vec<&str> = users.iter().flat_map(|user| user.split(' ')).collect();
     Runtime::run(async {

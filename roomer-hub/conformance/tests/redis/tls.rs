@@ -29,7 +29,7 @@ fn frames_travel_over_tls() {
 }
 
 #[test]
-fn a_certificate_that_is_not_accepted_is_explained() {
+fn rejected_certificate_error_names_remedy() {
     Runtime::run(async {
         let (authority, stranger) = (Authority::new(), Authority::new());
         let server = serve(&authority, "no", &[]);
@@ -39,7 +39,7 @@ fn a_certificate_that_is_not_accepted_is_explained() {
 }
 
 #[test]
-fn tls_and_plain_text_do_not_mix() {
+fn tls_and_plain_text_mismatch_fails() {
     Runtime::run(async {
         let authority = Authority::new();
         let (secure, plain) = (serve(&authority, "no", &[]), Redis::start(&[]));
@@ -57,7 +57,7 @@ fn tls_and_plain_text_do_not_mix() {
 }
 
 #[test]
-fn a_node_may_need_a_certificate() {
+fn client_certificate_is_presented() {
     Runtime::run(async {
         let authority = Authority::new();
         authority.certify("node", "node", 2999);

@@ -237,7 +237,7 @@ fn are_exclusive(a: &str, b: &str) -> bool {
 }
 
 #[test]
-fn two_calls_mean_the_same_in_either_order() {
+fn builder_calls_commute() {
     for (index, (a, first)) in METHODS.iter().enumerate() {
         for (b, second) in &METHODS[index + 1..] {
             if are_exclusive(a, b) {
@@ -259,7 +259,7 @@ fn two_calls_mean_the_same_in_either_order() {
 }
 
 #[test]
-fn each_method_changes_something() {
+fn each_builder_method_has_effect() {
     let plain = resolved(Builder::new());
     // `error_type` changes only a type, `extended` repeats a default, and `max_history` limits the
     // histories, of which there are none.
@@ -270,7 +270,7 @@ fn each_method_changes_something() {
 }
 
 #[test]
-fn the_list_contains_each_method() {
+fn list_contains_each_builder_method() {
     let files = [
         include_str!("admission.rs"),
         include_str!("application.rs"),

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_gets_a_token_at_once_and_the_next_after_a_pause() {
+    fn repeated_token_requests_are_delayed() {
         let mut login = Login::new();
         login.open(ANN);
         login.asked();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_has_been_closed_obtains_no_token() {
+    fn closed_client_obtains_no_token() {
         let mut login = Login::new();
         login.open(ANN);
         login.asked();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_session_that_has_been_asked_for_a_token_sends_one() {
+    fn token_is_sent_only_in_requesting_session() {
         let mut login = Login::new();
         login.open(ANN);
         login.asked();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_asks_without_a_pause_gets_a_token_every_two_seconds() {
+    fn token_requests_are_limited_to_one_per_two_seconds() {
         let mut renewals = Renewals::default();
         let mut started = Vec::new();
         for milliseconds in 0..5_000 {

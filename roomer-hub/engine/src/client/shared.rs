@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_late_end_of_a_membership_does_not_end_the_streams_of_the_next() {
+    fn late_membership_end_keeps_streams_of_next_membership() {
         let shared = Shared::new(Options::default());
         let mut inner = shared.lock();
         let now = Duration::ZERO;

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_an_unanswered_ping_does_not_time_out() {
+    fn client_without_unanswered_ping_does_not_time_out() {
         let mut keep_alive = KeepAlive::new(secs(0));
         assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), None);
         assert_eq!(keep_alive.ping_at(INTERVAL), secs(54));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_ping_leaves_the_client_time_to_answer() {
+    fn late_ping_leaves_client_time_to_answer() {
         let mut keep_alive = KeepAlive::new(secs(0));
         // The ping is late, as it is after the server process was suspended for ten minutes.
         keep_alive.pinged(secs(600));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn further_pings_do_not_extend_the_timeout() {
+    fn further_pings_do_not_extend_timeout() {
         let mut keep_alive = KeepAlive::new(secs(0));
         keep_alive.pinged(secs(54));
         keep_alive.pinged(secs(58));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_socket_that_accepts_bytes_is_a_sign_of_life() {
+    fn progress_on_full_socket_prevents_timeout() {
         let mut keep_alive = KeepAlive::new(secs(0));
         keep_alive.pinged(secs(54));
         keep_alive.relieved(secs(59), 1);

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trickle_does_not_extend_the_time_and_enough_bytes_do() {
+    fn timeout_is_extended_by_sufficient_progress_only() {
         let mut progress = MessageProgress::default();
         assert_eq!(progress.timeout_at(secs(30)), None);
         progress.record(secs(1), 10, false);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_message_has_its_own_time() {
+    fn each_message_has_own_timeout() {
         let mut progress = MessageProgress::default();
         progress.record(secs(1), 10, false);
         progress.record(secs(20), 10, true);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn time_in_which_the_server_does_not_read_is_not_the_clients() {
+    fn paused_reading_does_not_count_towards_timeout() {
         let mut progress = MessageProgress::default();
         progress.restart(secs(5));
         assert_eq!(progress.timeout_at(secs(30)), None);

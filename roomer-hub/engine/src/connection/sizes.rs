@@ -17,7 +17,7 @@ type Socket = [usize; 5];
 
 #[test]
 #[cfg(target_pointer_width = "64")]
-fn a_connection_does_not_grow() {
+fn connection_size_does_not_grow() {
     let task = size_of::<Connection>() - size_of::<trace::Span>();
     let writer = size_of::<SocketWriter<Socket>>();
     let sizes = [task, writer, size_of::<ConnInfo>(), size_of::<Established>()];
@@ -33,7 +33,7 @@ fn a_connection_does_not_grow() {
 
 #[test]
 #[cfg(target_pointer_width = "64")]
-fn a_session_does_not_grow() {
+fn session_size_does_not_grow() {
     let sizes = [size_of::<SessionState>(), size_of::<Replay>(), Sessions::SIZE];
     // The additional allocations of an extended connection, each with up to 15 bytes of allocator
     // overhead.

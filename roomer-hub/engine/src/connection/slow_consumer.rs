@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_queue_has_the_whole_write_timeout() {
+    fn small_queue_gets_full_write_timeout() {
         let mut slow = SlowConsumer::new(ms(0), 0);
         let verdict = slow.poll(ms(5), &full(100, 0, Pressure::Normal), LIMITS);
         assert_eq!(
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_queue_is_closed_after_a_second_without_progress() {
+    fn large_queue_is_closed_after_stalled_second() {
         let mut slow = SlowConsumer::new(ms(0), 0);
         let verdict = slow.poll(ms(10), &full(900, 0, Pressure::Above), LIMITS);
         assert_eq!((verdict.close_at, verdict.poll_at), (ms(1000), ms(60)));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trickle_does_not_save_a_large_queue() {
+    fn trickle_does_not_keep_large_queue_open() {
         let mut slow = SlowConsumer::new(ms(0), 0);
         slow.poll(ms(0), &full(900, 0, Pressure::Above), LIMITS);
         // Ten bytes every half second are less than half of max_backlog in four seconds.
@@ -158,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_cut_off_soon() {
+    fn flood_is_cut_off_early() {
         let mut slow = SlowConsumer::new(ms(0), 0);
         let verdict = slow.poll(ms(0), &full(3001, 0, Pressure::Above), LIMITS);
         assert_eq!(verdict.close_at, STALL_AFTER);
     }
 
     #[test]
-    fn a_large_message_under_way_is_not_counted() {
+    fn large_message_in_progress_is_not_counted() {
         let mut slow = SlowConsumer::new(ms(0), 0);
         let status = Status { large_message_left: 90_000, ..full(90_400, 0, Pressure::Above) };
         assert_eq!(slow.poll(ms(0), &status, LIMITS).close_at, ms(10_000));

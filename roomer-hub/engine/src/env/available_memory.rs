@@ -83,14 +83,14 @@ mod tests {
     const MACHINE: (&str, &str) = ("/proc/meminfo", "MemTotal:       16384000 kB\nMemFree: 1 kB\n");
 
     #[test]
-    fn without_control_groups_the_machines_memory_counts() {
+    fn machine_memory_applies_without_cgroups() {
         assert_eq!(found(&[MACHINE]), Some(16_384_000 * 1024));
         assert_eq!(found(&[]), None);
         assert_eq!(found(&[("/proc/meminfo", "MemTotal: much\n")]), None);
     }
 
     #[test]
-    fn the_limit_of_the_group_or_of_a_parent_counts() {
+    fn smallest_cgroup_limit_applies() {
         let group = ("/proc/self/cgroup", "0::/a.slice/b.service\n");
         let own = ("/sys/fs/cgroup/a.slice/b.service/memory.max", "max\n");
         let above = ("/sys/fs/cgroup/a.slice/memory.max", "268435456\n");
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_finds_its_limit_at_the_root() {
+    fn container_limit_is_read_from_root_cgroup() {
         let limit = ("/sys/fs/cgroup/memory.max", "536870912\n");
         for path in ["0::/\n", "0::/docker/0123456789ab\n", "0::/../../elsewhere\n"] {
             assert_eq!(found(&[MACHINE, ("/proc/self/cgroup", path), limit]), Some(512 * MIB));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn control_groups_of_version_1_count_too() {
+    fn cgroup_v1_limits_apply() {
         let groups = ("/proc/self/cgroup", "5:cpu:/x\n4:hugetlb,memory:/docker/01:23\n0::/\n");
         let none =
             ("/sys/fs/cgroup/memory/docker/01:23/memory.limit_in_bytes", "9223372036854771712");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_a_quarter_and_not_above_a_gibibyte() {
+    fn budget_is_quarter_up_to_1_gib() {
         let mib = |count: u64| usize::try_from(count * MIB).unwrap();
         assert_eq!(budget(Some(512 * MIB), 1), mib(128));
         assert_eq!(budget(Some(65_536 * MIB), 1), mib(1024));
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn this_machine_reports_its_memory() {
+    fn machine_memory_is_readable() {
         let machine =
             fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text)).unwrap();
         let available = available().unwrap();

@@ -112,12 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn clients_without_an_origin_are_admitted() {
+    fn clients_without_origin_are_admitted() {
         assert!(Origins::default().admit(None, Some("example.com")));
     }
 
     #[test]
-    fn listed_origins_are_admitted_besides_the_same_host() {
+    fn listed_origins_are_admitted_in_addition_to_same_host() {
         let mut rule = Origins::default();
         rule.allow(Origin::parse("https://app.example.com").unwrap());
         assert!(rule.admit(Some(b"https://app.example.com:443"), Some("api.example.com")));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_a_scheme_and_an_authority() {
+    fn origin_is_scheme_and_authority() {
         for text in
             ["example.com", "http://", "http://a/b", "http://a?b", "*", "http://u@a", "https://*.a"]
         {

@@ -85,7 +85,7 @@ mod tests {
     use crate::handshake::options::HandshakeOptions;
 
     #[test]
-    fn a_head_in_single_bytes_ends_with_its_empty_line_however_lines_end() {
+    fn head_split_into_bytes_ends_at_empty_line() {
         let options = HandshakeOptions::default();
         for styles in 0..8 {
             let end = |line: u8| if styles >> line & 1 == 0 { "\r\n" } else { "\n" };

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_names_its_client() {
+    fn trusted_proxy_sets_client_address() {
         assert_eq!(client(&["10.0.0.1"], "10.0.0.1:99", &["1.2.3.4"]), "1.2.3.4");
         assert_eq!(client(&["10.0.0.1"], "10.0.0.1:99", &[]), "10.0.0.1:99");
         assert_eq!(client(&["::1"], "[::1]:99", &["2001:db8::7"]), "2001:db8::7");
@@ -158,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn the_header_of_an_untrusted_peer_is_ignored() {
+    fn header_of_untrusted_peer_is_ignored() {
         assert_eq!(client(&["10.0.0.1"], "10.0.0.2", &["1.2.3.4"]), "10.0.0.2");
         assert_eq!(client(&["unix"], "10.0.0.1", &["1.2.3.4"]), "10.0.0.1");
         assert_eq!(client(&["10.0.0.1"], "", &["1.2.3.4"]), "-");
     }
 
     #[test]
-    fn addresses_that_a_client_forges_are_ignored() {
+    fn forged_addresses_are_ignored() {
         // The client at 6.6.6.6 sent the first entry, and the proxy appended the client's address.
         let lines = ["1.2.3.4, 6.6.6.6"];
         assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", &lines), "6.6.6.6");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_of_trusted_proxies_is_followed_to_its_start() {
+    fn chain_of_trusted_proxies_is_followed() {
         let trusted = ["10.0.0.0/8", "fd00::/8"];
         assert_eq!(client(&trusted, "10.0.0.1", &["1.2.3.4, fd00::3,10.0.0.2"]), "1.2.3.4");
         assert_eq!(client(&trusted, "10.0.0.1", &["1.2.3.4", "fd00::3", "10.0.0.2"]), "1.2.3.4");
@@ -185,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_not_an_address_ends_the_search() {
+    fn invalid_entry_ends_search() {
         for line in ["unknown", "", "1.2.3.4, ", "1.2.3.4, for=me", "1.2.3.4, 300.1.1.1"] {
             assert_eq!(client(&["10.0.0.1"], "10.0.0.1", &[line]), "10.0.0.1", "{line}");
         }
     }
 
     #[test]
-    fn addresses_are_written_in_several_ways() {
+    fn address_formats_are_accepted() {
         for (text, canonical) in [
             ("1.2.3.4:567", "1.2.3.4:567"),
             (" 1.2.3.4\t", "1.2.3.4"),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_an_address_and_a_number_of_bits() {
+    fn network_is_address_and_prefix_length() {
         let contains = |network: &str, address: &str| {
             Network::parse(network).unwrap().contains(address.parse().unwrap())
         };

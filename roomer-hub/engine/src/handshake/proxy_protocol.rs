@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_read_exactly_to_its_end_however_it_is_split() {
+    fn header_split_at_any_byte_is_read_exactly() {
         for (header, source) in good() {
             let source = source.map(|source| source.parse().unwrap());
             let bytes = [&header[..], b"GET / HTTP/1.1\r\n"].concat();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_a_header_are_rejected_early() {
+    fn invalid_header_is_rejected_early() {
         for bytes in [
             &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
             b"POST / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn arbitrary_bytes_cause_no_panic_and_bounded_buffering() {
+    fn arbitrary_bytes_neither_panic_nor_grow_buffer() {
         let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = || {
             seed ^= seed << 13;

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_to_retry_is_rounded_up_without_overflow() {
+    fn retry_after_is_rounded_up_without_overflow() {
         let seconds = |time| Rejection::forbidden("").retry_after(time).seconds_to_retry();
         assert_eq!(seconds(Duration::ZERO), Some(0));
         assert_eq!(seconds(Duration::from_millis(1_001)), Some(2));

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_known_offer_is_selected() {
+    fn first_known_offer_is_selected() {
         let mut known = Subprotocols::default();
         assert!(known.add("chat.v1") && known.add("chat.v2"));
         let select = |lines: &[&'static str]| known.select(&headers(lines));
@@ -88,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn names_are_http_tokens_without_the_prefix_for_tokens() {
+    fn subprotocol_names_are_http_tokens_without_token_prefix() {
         for name in ["", "a b", "a,b", "a/b", "ä", "token.x"] {
             assert!(!Subprotocols::default().add(name), "{name:?}");
         }
     }
 
     #[test]
-    fn a_malformed_token_is_ignored() {
+    fn malformed_token_is_ignored() {
         let token = |lines: &[&'static str]| token(&headers(lines));
         assert_eq!(token(&["roomer, token.c8O8w58_Pg"]).as_deref(), Some("süß?>"));
         assert_eq!(token(&["roomer", "token.c2VjcmV0"]).as_deref(), Some("secret"));

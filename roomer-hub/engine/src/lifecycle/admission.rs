@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_counts_as_one_and_a_mapped_address_as_itself() {
+    fn ipv6_network_counts_as_one_address() {
         assert_eq!(address("2001:db8:1:2::7"), address("2001:db8:1:2:ffff::"));
         assert_ne!(address("2001:db8:1:2::7"), address("2001:db8:1:3::7"));
         assert_eq!(address("::ffff:10.0.0.1"), address("10.0.0.1"));
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn caps_hold_in_all_and_for_each_address() {
+    fn limits_apply_in_total_and_per_address() {
         let mut counts = SocketCounts::default();
         let (one, two) = (address("1.1.1.1"), address("2.2.2.2"));
         let status = |counts: &SocketCounts, address| {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_of_all_kinds_share_the_descriptors() {
+    fn all_socket_kinds_share_descriptor_limit() {
         let descriptors = Some(DescriptorLimit { served: 2, lingering: 3 });
         let mut counts = SocketCounts { descriptors, ..SocketCounts::default() };
         let check = |counts: &SocketCounts, kind| counts.check_accepted(kind, None, &LIMITS);
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_socket_makes_room_only_for_its_successor() {
+    fn replaced_socket_frees_slot_for_its_successor_only() {
         let mut counts = SocketCounts::default();
         let [one, two, three, four] = ["1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4"].map(address);
         let status = |counts: &SocketCounts, to, replaced| {
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_return_to_zero_when_all_sockets_have_left() {
+    fn counts_return_to_zero_without_sockets() {
         let mut counts = SocketCounts::default();
         let kinds = [
             SocketKind::Handshake,
@@ -365,7 +365,7 @@ mod tests {
 
     #[cfg(feature = "audit")]
     #[test]
-    fn the_audit_detects_inconsistent_counts() {
+    fn audit_detects_inconsistent_counts() {
         let mut counts = SocketCounts::default();
         assert_eq!(counts.audit(), Ok(()));
         counts.enter(SocketKind::Connection, address("1.1.1.1"));

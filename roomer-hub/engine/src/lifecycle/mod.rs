@@ -332,7 +332,7 @@ mod tests {
     use crate::lifecycle::admission::AdmissionLimit;
 
     #[test]
-    fn an_admitted_handshake_keeps_its_descriptor_when_its_address_becomes_known() {
+    fn handshake_keeps_descriptor_when_address_changes() {
         let unlimited = AdmissionLimit { total: 9, per_address: 9 };
         let admission = AdmissionLimits { handshakes: unlimited, connections: unlimited };
         let lifecycle = Lifecycle::default();

@@ -86,7 +86,7 @@ fn with_old_task() -> (Table, Arc<SocketWriter>) {
 }
 
 #[test]
-fn a_session_that_is_given_up_at_its_timeout_has_one_owner() {
+fn expired_session_has_one_owner() {
     model(|| {
         let (table, old) = with_old_task();
         let task = {
@@ -105,7 +105,7 @@ fn a_session_that_is_given_up_at_its_timeout_has_one_owner() {
 }
 
 #[test]
-fn a_second_return_gets_the_session_wherever_it_is() {
+fn second_resume_gets_session_from_any_state() {
     model(|| {
         let (table, old) = with_old_task();
         let first = come_back(&table).unwrap();
@@ -137,7 +137,7 @@ fn a_second_return_gets_the_session_wherever_it_is() {
 }
 
 #[test]
-fn a_return_to_a_session_that_ends_is_answered() {
+fn resume_of_ending_session_is_answered() {
     model(|| {
         let (table, old) = with_old_task();
         let place = come_back(&table).unwrap();

@@ -15,7 +15,7 @@ use crate::loom_models::timers::Flag;
 use crate::timer::{Timer, TimerQueue};
 
 #[test]
-fn a_waiter_is_woken_when_the_last_socket_leaves() {
+fn last_socket_wakes_waiter() {
     model(|| {
         let lifecycle = Arc::new(Lifecycle::default());
         let admission = HandshakeOptions::default().admission;
@@ -30,7 +30,7 @@ fn a_waiter_is_woken_when_the_last_socket_leaves() {
 }
 
 #[test]
-fn a_task_that_sets_its_timer_is_woken_or_sees_the_abort() {
+fn task_setting_timer_observes_abort() {
     model(|| {
         let (lifecycle, timers) = (Arc::new(Lifecycle::default()), Arc::new(TimerQueue::default()));
         let flag = Arc::new(Flag::default());
@@ -48,7 +48,7 @@ fn a_task_that_sets_its_timer_is_woken_or_sees_the_abort() {
 }
 
 #[test]
-fn one_of_two_gets_the_last_slot_and_the_drain_is_woken_by_the_last_to_leave() {
+fn last_slot_is_taken_once_and_last_exit_wakes_drain() {
     model(|| {
         let (lifecycle, limit) =
             (Arc::new(Lifecycle::default()), AdmissionLimit { total: 1, per_address: 1 });

@@ -141,7 +141,7 @@ fn send(order: &Order, writer: &SocketWriter, bytes: &'static [u8]) {
 }
 
 #[test]
-fn messages_of_two_senders_are_written_whole_and_in_the_order_of_the_lock() {
+fn concurrent_messages_are_written_whole_in_lock_order() {
     model(|| {
         let socket = Socket::with_room(1);
         let writer = writer(&socket, 100);
@@ -167,7 +167,7 @@ fn messages_of_two_senders_are_written_whole_and_in_the_order_of_the_lock() {
 }
 
 #[test]
-fn the_own_task_writes_the_bytes_that_a_full_socket_did_not_accept() {
+fn owner_task_writes_remainder_after_full_socket() {
     model(|| {
         let socket = Socket::with_room(1);
         let writer = writer(&socket, 100);
@@ -186,7 +186,7 @@ fn the_own_task_writes_the_bytes_that_a_full_socket_did_not_accept() {
 }
 
 #[test]
-fn a_started_frame_is_finished_before_a_close_that_discards_the_queue() {
+fn discarding_close_finishes_started_frame() {
     model(|| {
         let socket = Socket::with_room(1);
         let writer = writer(&socket, 1);
@@ -225,7 +225,7 @@ fn congested() -> (Arc<Socket>, Arc<SocketWriter>) {
 }
 
 #[test]
-fn a_paused_sender_resumes_once_the_socket_accepts_enough() {
+fn paused_sender_resumes_once_receiver_drains() {
     model(|| {
         let (socket, writer) = congested();
         let own_task = {
@@ -242,7 +242,7 @@ fn a_paused_sender_resumes_once_the_socket_accepts_enough() {
 }
 
 #[test]
-fn a_paused_sender_resumes_when_the_receiver_stalls_or_ends() {
+fn paused_sender_resumes_when_receiver_stalls_or_closes() {
     for ends in [SocketWriter::mark_stalled, SocketWriter::discard] {
         model(move || {
             let (_, writer) = congested();
@@ -257,7 +257,7 @@ fn a_paused_sender_resumes_when_the_receiver_stalls_or_ends() {
 }
 
 #[test]
-fn a_dead_outbox_stays_empty() {
+fn dead_outbox_stays_empty() {
     model(|| {
         let socket = Socket::with_room(3);
         let writer = writer(&socket, 100);
@@ -278,7 +278,7 @@ fn a_dead_outbox_stays_empty() {
 }
 
 #[test]
-fn the_budget_matches_the_bytes_held_and_a_cut_connection_is_woken() {
+fn budget_matches_held_bytes_and_aborted_connection_is_woken() {
     model(|| {
         let socket = Socket::with_room(2);
         let budget = Arc::new(MemoryBudget::new(1, WaterMarks { kept: 100, high: 100, max: 200 }));
@@ -301,7 +301,7 @@ fn the_budget_matches_the_bytes_held_and_a_cut_connection_is_woken() {
 }
 
 #[test]
-fn each_chunk_of_a_job_is_taken_once_and_one_worker_finishes_it() {
+fn each_chunk_is_taken_once_and_job_finished_once() {
     model(|| {
         let socket = Socket::with_room(0);
         let writer = writer(&socket, 100);
@@ -328,7 +328,7 @@ fn each_chunk_of_a_job_is_taken_once_and_one_worker_finishes_it() {
 }
 
 #[test]
-fn a_parked_worker_is_woken_by_a_job() {
+fn parked_worker_is_woken_by_job() {
     model(|| {
         let flush_pool = Arc::new(FlushPool::new(32));
         let helper = {
@@ -368,7 +368,7 @@ impl Environment for Constant {
 }
 
 #[test]
-fn all_members_receive_two_broadcasts_in_one_order() {
+fn concurrent_broadcasts_reach_all_members_in_same_order() {
     model(|| {
         let server = Server::builder().environment(Constant).build().unwrap();
         let sockets = [0, 1].map(|_| Socket::with_room(1_000_000));

@@ -42,7 +42,7 @@ fn run_timers(timers: &TimerQueue, flag: &Flag, work: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_timer_that_is_due_at_once_fires() {
+fn immediately_due_timer_fires() {
     model(|| {
         let (timers, flag) = (Arc::new(TimerQueue::default()), Arc::new(Flag::default()));
         let driver = {
@@ -57,7 +57,7 @@ fn a_timer_that_is_due_at_once_fires() {
 }
 
 #[test]
-fn woken_timer_tasks_look_for_work_again() {
+fn woken_timer_task_rechecks_queue() {
     model(|| {
         let (timers, flag) = (Arc::new(TimerQueue::default()), Arc::new(Flag::default()));
         let todo = Arc::new(AtomicUsize::new(0));

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_warning_of_each_kind_is_given_per_period_and_others_are_counted() {
+    fn warnings_are_limited_to_one_per_kind_and_period() {
         let (warnings, second) = (RecentWarnings::default(), Duration::from_secs(1));
         let count = |kind, at| warnings.count(kind, at, PERIOD);
         assert_eq!(count("a", second), Some(0));
@@ -184,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn values_of_clients_are_escaped_and_truncated() {
+    fn client_values_are_escaped_and_truncated() {
         assert_eq!(shown(b"a\r\nb\x1b[31m\"\xff"), r#"a\r\nb\x1b[31m\"\xff"#);
         assert_eq!(shown(&[b'x'; 128]).len(), 128);
         assert_eq!(shown(&[b'x'; 129]), format!("{}...", "x".repeat(128)));
     }
 
     #[test]
-    fn a_warning_contains_the_number_of_suppressed_ones() {
+    fn warning_contains_suppressed_count() {
         let reason = WarningReason::AuthorizeTimeout;
         let alone = Warning { reason: reason.clone(), suppressed: 0 }.to_string();
         let one = Warning { reason, suppressed: 7 }.to_string();

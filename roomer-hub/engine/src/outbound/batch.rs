@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn each_member_gets_all_but_its_own_messages_and_those_before_its_join() {
+    fn member_gets_batch_without_own_and_earlier_messages() {
         let [ann, bob, eve] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_got_everything_gets_only_later_messages() {
+    fn up_to_date_member_gets_only_later_messages() {
         let [ann, bob, _] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exclusion_from_everything_leaves_nothing() {
+    fn full_exclusion_leaves_nothing() {
         let [ann, bob, _] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_gets_counted_parts_and_copies_if_it_gets_little_of_the_batch() {
+    fn session_copies_small_shares_of_batch() {
         let [ann, bob, eve] = keys();
         let message = [&[0x82, 98][..], &[7; 98]].concat();
         let mut batch = RoomBatch::default();
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_is_used_again_keeps_memory_and_nothing_else() {
+    fn reused_batch_keeps_only_memory() {
         let [ann, bob, _] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_with_many_exclusions_does_not_keep_their_memory() {
+    fn reused_batch_frees_memory_of_many_exclusions() {
         let [ann, bob, _] = keys();
         let mut batch = RoomBatch::default();
         let fill = |batch: &mut RoomBatch| {

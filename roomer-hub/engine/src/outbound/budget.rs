@@ -165,7 +165,7 @@ mod tests {
     const MARKS: WaterMarks = WaterMarks { kept: 10, high: 10, max: 20 };
 
     #[test]
-    fn counting_is_due_only_once_usage_may_have_grown_past_the_limit() {
+    fn recount_is_due_once_usage_may_exceed_limit() {
         let budget = MemoryBudget::new(100, MARKS);
         budget.change(0, 100);
         assert!(!budget.may_exceed());
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_a_wrap_around_of_the_growth_counter() {
+    fn survives_wrap_around_of_growth_counter() {
         let budget = MemoryBudget::new(100, MARKS);
         budget.grown.store(usize::MAX - 20, Ordering::Relaxed);
         budget.record_counted(50);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_a_shared_buffer_once() {
+    fn counts_shared_buffer_once() {
         let mut ledger = BufferSet::new();
         let ann = Usage { own: 5, in_flight: 0, buffers: vec![(1000, 100), (2000, 7)] };
         let bob = Usage { own: 0, in_flight: 0, buffers: vec![(1000, 40)] };

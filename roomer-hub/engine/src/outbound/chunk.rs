@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_ends_where_its_header_says_in_each_form_of_length() {
+    fn frame_end_is_found_for_each_length_encoding() {
         for (size, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
             let bytes = frames(&[size, 7]);
             let left =
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_frame_between_small_ones_is_found() {
+    fn large_frame_between_small_frames_is_found() {
         let chunk = || Chunk::complete(frames(&[10, 10, 100_000, 10]));
         assert_eq!(left_after(chunk(), ChunkQueue::default(), 3), 9);
         assert_eq!(left_after(chunk(), ChunkQueue::default(), 24), 100_010);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_continues_in_the_next_chunks() {
+    fn frame_spans_chunks() {
         let bytes = frames(&[1000]);
         let part = |range: std::ops::Range<usize>, continues, more_follows| Chunk {
             bytes: bytes[range].to_vec().into(),
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_becomes_empty_frees_its_memory() {
+    fn empty_queue_frees_memory() {
         let mut popped = queue(&["a", "b"]);
         assert_eq!(popped.pop().map(|chunk| chunk.len()), Some(1));
         assert_eq!(texts(&popped), [b"b"]);

@@ -105,7 +105,7 @@ mod tests {
     /// Sends random messages, notices, joins and early deliveries, and checks that each member
     /// receives its own frames, in order.
     #[test]
-    fn each_kind_of_members_gets_its_own_notices_in_order() {
+    fn each_protocol_gets_own_notices_in_order() {
         for seed in 0..300 {
             let mut numbers = Numbers(seed);
             let mut batch = RoomBatch::default();
@@ -166,7 +166,7 @@ mod tests {
     /// Sends member counts between messages and joins, and checks that the last count received by
     /// each member that receives counts is the current one.
     #[test]
-    fn numbers_that_nothing_follows_become_one() {
+    fn consecutive_position_notices_are_merged() {
         for seed in 0..300 {
             let mut numbers = Numbers(seed);
             let (mut batch, members) = (RoomBatch::default(), keys());

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_write_blocks_until_the_socket_has_room() {
+    fn short_write_blocks_until_writable() {
         let mut outbox = Outbox::default();
         assert!(outbox.push(Chunk::complete(frame(10)), MAX));
         assert!(outbox.is_writable());
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_queued_during_a_write_follow_those_of_the_write() {
+    fn bytes_queued_during_write_follow_it() {
         let mut outbox = Outbox::default();
         outbox.push(Chunk::complete(&b"first"[..]), MAX);
         outbox.push(Chunk::complete(&b"second"[..]), MAX);
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_message_does_not_count() {
+    fn newest_message_is_not_counted() {
         let mut outbox = Outbox::default();
         outbox.push(Chunk::complete(frame(10)), MAX);
         outbox.push(Chunk::complete(frame(50)), MAX);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_above_the_maximum_is_overrun_and_keeps_its_bytes() {
+    fn queue_above_maximum_is_overrun_and_keeps_bytes() {
         let mut outbox = Outbox::default();
         assert!(outbox.push(Chunk::complete(frame(MAX)), MAX));
         assert_eq!(outbox.phase(), OutboxPhase::Open);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_in_chunks_is_completed_above_the_maximum() {
+    fn chunked_message_is_completed_above_maximum() {
         let mut outbox = Outbox::default();
         outbox.push(Chunk::partial(frame(MAX)), MAX);
         outbox.push(Chunk::complete(&b"end"[..]), MAX);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_unsent_frames_keeps_the_one_under_way() {
+    fn dropping_unsent_frames_keeps_started_frame() {
         let mut outbox = Outbox::default();
         outbox.push(Chunk::partial(frame(10)), MAX);
         outbox.push(Chunk::complete(&b"rest"[..]), MAX);
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outbox_killed_during_a_write_stays_empty() {
+    fn outbox_killed_during_write_stays_empty() {
         let mut outbox = Outbox::default();
         outbox.push(Chunk::complete(frame(10)), MAX);
         let in_flight = outbox.take();
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_kills_and_an_interrupted_one_changes_nothing() {
+    fn failed_write_kills_outbox_and_interrupted_write_does_not() {
         let mut outbox = Outbox::default();
         outbox.push(Chunk::complete(frame(10)), MAX);
         let in_flight = outbox.take();

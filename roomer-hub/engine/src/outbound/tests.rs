@@ -104,7 +104,7 @@ impl LargeRoom {
 }
 
 #[test]
-fn a_direct_message_does_not_overtake_earlier_messages_of_its_sender() {
+fn direct_message_does_not_overtake_broadcasts_of_its_sender() {
     let mut room = LargeRoom::new();
     room.received(1);
     let id = room.core.hub.tables().conn_id(room.keys[1]).unwrap();
@@ -116,7 +116,7 @@ fn a_direct_message_does_not_overtake_earlier_messages_of_its_sender() {
 }
 
 #[test]
-fn a_member_that_leaves_gets_all_earlier_messages_and_none_after() {
+fn leaving_member_gets_earlier_messages_only() {
     let mut room = LargeRoom::new();
     room.received(1);
     room.send(0, "before", "");
@@ -127,7 +127,7 @@ fn a_member_that_leaves_gets_all_earlier_messages_and_none_after() {
 }
 
 #[test]
-fn a_member_that_rejoins_gets_nothing_of_the_time_between() {
+fn rejoining_member_misses_messages_between() {
     let mut room = LargeRoom::new();
     room.received(1);
     room.send(1, "leave", "");
@@ -139,7 +139,7 @@ fn a_member_that_rejoins_gets_nothing_of_the_time_between() {
 }
 
 #[test]
-fn a_repeated_join_is_acknowledged_after_the_messages_its_snapshot_contains() {
+fn repeated_join_ack_follows_messages_in_snapshot() {
     let mut room = LargeRoom::new();
     room.received(1);
     room.send(0, "leave", "");
@@ -150,7 +150,7 @@ fn a_repeated_join_is_acknowledged_after_the_messages_its_snapshot_contains() {
 }
 
 #[test]
-fn a_room_that_grows_large_within_one_poll_is_flushed() {
+fn room_growing_large_within_poll_is_flushed() {
     let mut room = LargeRoom::new();
     for who in SMALL_ROOM + 1..SMALL_ROOM + 4 {
         room.send(who, "leave", "");
@@ -162,7 +162,7 @@ fn a_room_that_grows_large_within_one_poll_is_flushed() {
 }
 
 #[test]
-fn only_the_first_sender_in_a_busy_room_has_to_flush_it() {
+fn only_first_sender_flushes_busy_room() {
     let mut room = LargeRoom::new();
     let must_flush = |room: &mut LargeRoom| room.core.take(false).has_more;
     must_flush(&mut room);
@@ -177,7 +177,7 @@ fn only_the_first_sender_in_a_busy_room_has_to_flush_it() {
 }
 
 #[test]
-fn sessions_keep_one_batch_together() {
+fn sessions_share_batch() {
     let mut room = LargeRoom::of(true);
     let held = |room: &LargeRoom| {
         let mut buffers = BufferSet::new();
@@ -195,7 +195,7 @@ fn sessions_keep_one_batch_together() {
 }
 
 #[test]
-fn rooms_that_were_flushed_leave_a_few_batches_to_others() {
+fn flushed_batches_are_pooled() {
     let mut room = LargeRoom::new();
     let send = |room: &mut LargeRoom, who: usize, name: &str, event: &str| {
         let packet = PacketRef { room: name, event, ..PacketRef::default() };
@@ -219,7 +219,7 @@ fn rooms_that_were_flushed_leave_a_few_batches_to_others() {
 }
 
 #[test]
-fn a_thread_keeps_the_memory_of_a_short_list_but_not_its_connections() {
+fn reused_flush_list_keeps_memory_but_not_connections() {
     let budget = MemoryBudget::new(1 << 30, WaterMarks { kept: 0, high: 0, max: 0 });
     let writer = SocketWriter::new(Tape::default(), Arc::new(budget));
     let list = |len| vec![(ConnKey::default(), writer.clone()); len];

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_outdated_once_its_client_returns_with_a_newer_one() {
+    fn token_is_outdated_once_newer_one_is_used() {
         let (conn, id) = (ConnKey::from_u64(1), ConnId::from_random_bytes([1; 16]));
         let mut sessions = Sessions::default();
         let first = sessions.begin(conn, id, [2; 16]);
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_spread_evenly_over_the_window() {
+    fn reconnect_hints_are_spread_over_window() {
         let window = Duration::from_secs(10);
         let conn = ConnKey::from_u64(1);
         let mut sessions = Sessions::default();

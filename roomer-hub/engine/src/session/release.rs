@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proven_report_ends_a_session_with_and_without_a_socket() {
+    fn proven_report_ends_session() {
         let (mut sessions, conn, _) = begin();
         assert_eq!(sessions.release(conn, |secret| *secret == [3; 16]), Release::Unproven);
         assert_eq!(sessions.release(ConnKey::default(), |_| true), Release::Unproven);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_from_before_a_return_ends_nothing_that_the_client_uses() {
+    fn outdated_report_does_not_end_resumed_session() {
         let (mut sessions, conn, first) = begin();
         sessions.detached(conn);
         sessions.renew(conn, &first, [3; 16]);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_whose_client_did_not_get_its_newest_token_ends_with_its_socket() {
+    fn session_with_undelivered_token_ends_with_socket() {
         let (mut sessions, conn, first) = begin();
         let second = sessions.renew(conn, &first, [3; 16]);
         assert_eq!(sessions.release(conn, |secret| *secret == [2; 16]), Release::Later);

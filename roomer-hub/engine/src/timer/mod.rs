@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_in_the_order_of_time_then_of_setting() {
+    fn keys_are_ordered_by_time_then_insertion() {
         let at = |nanos| Moment::from(Duration::from_nanos(nanos));
         let times = [0, 1, u64::from(u32::MAX) - 1, u64::from(u32::MAX), u64::MAX - 1].map(at);
         let serials = [1, 2, u32::MAX].map(|serial| NonZeroU32::new(serial).unwrap());
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn no_timer_is_lost_when_the_numbers_begin_again() {
+    fn timers_survive_sequence_wraparound() {
         let (waker, at) = (Waker::noop(), Moment::from(Duration::ZERO));
         let mut table = Deadlines::default();
         table.insert(at, waker);

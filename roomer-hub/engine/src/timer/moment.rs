@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_nanosecond_is_a_moment_of_its_own() {
+    fn moments_have_nanosecond_resolution() {
         for nanos in [0, 1, 999_999_999, 1_000_000_000, u64::MAX - 1] {
             let at = Duration::from_nanos(nanos);
             assert_eq!(Duration::from(Moment::from(at)), at);
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn later_times_than_the_last_moment_are_the_last_moment() {
+    fn times_saturate_at_last_moment() {
         let last = Moment::from(Duration::from_nanos(u64::MAX - 1));
         assert_eq!(Moment::from(Duration::MAX), last);
     }

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_of_main_names_its_file() {
+    fn error_of_main_names_file() {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         for (certificate, text) in
             [("missing.pem", "certificate missing.pem: "), (manifest, "no certificate in ")]
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encrypted_key_is_reported_with_the_remedy() {
+    fn encrypted_key_error_names_remedy() {
         let path =
             |name| std::env::temp_dir().join(format!("roomer-{}-{name}", std::process::id()));
         let (certificate, key) = (path("certificate.pem"), path("key.pem"));

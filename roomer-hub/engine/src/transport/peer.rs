@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_stays_as_it_is() {
+    fn address_is_unchanged() {
         assert_eq!(PeerAddress::default().get(), None);
         for text in ["192.0.2.1:80", "[2001:db8::1]:443", "[fe80::1%3]:1"] {
             let address = text.parse().ok();

@@ -27,7 +27,7 @@ fn open(tunnels: &mut Tunnels, number: u64) {
 }
 
 #[test]
-fn a_request_whose_client_is_gone_again_is_recognized() {
+fn open_of_disconnected_client_is_detected() {
     let mut tunnels = Tunnels::default();
     for number in 1..=3 {
         open(&mut tunnels, number);
@@ -42,7 +42,7 @@ fn a_request_whose_client_is_gone_again_is_recognized() {
 }
 
 #[test]
-fn tunnels_that_wait_for_room_have_their_turn_before_those_that_were_served() {
+fn waiting_tunnels_are_served_round_robin() {
     let key = |number| TunnelKey { peer: PEER, number, is_opener: true };
     let numbers =
         |queue: &VecDeque<TunnelKey>| -> Vec<u64> { queue.iter().map(|key| key.number).collect() };

@@ -17,7 +17,7 @@ fn remembering(messages: usize) -> Builder {
 }
 
 #[test]
-fn a_new_member_gets_the_last_messages_in_order() {
+fn new_member_gets_last_messages_in_order() {
     for seed in 0..8 {
         let mut net = Net::new(seed, remembering(100));
         let ann = net.add(Options::default());
@@ -39,7 +39,7 @@ fn a_new_member_gets_the_last_messages_in_order() {
 }
 
 #[test]
-fn messages_missed_between_two_sessions_arrive_once_and_in_order() {
+fn messages_missed_between_sessions_arrive_once_in_order() {
     for seed in 0..8 {
         let mut net = Net::new(seed, remembering(100));
         for number in [net.add(Options::default()), net.add(Options::default())] {
@@ -62,7 +62,7 @@ fn messages_missed_between_two_sessions_arrive_once_and_in_order() {
 }
 
 #[test]
-fn messages_that_the_server_no_longer_remembers_are_reported() {
+fn expired_messages_are_reported_missing() {
     for (last, expected) in [(0, numbers(0..2)), (3, [numbers(0..2), numbers(7..10)].concat())] {
         let mut net = Net::new(1, remembering(5));
         let ann = net.add(Options::default());
@@ -87,7 +87,7 @@ fn messages_that_the_server_no_longer_remembers_are_reported() {
 }
 
 #[test]
-fn another_server_has_another_memory() {
+fn history_of_another_server_is_not_continued() {
     // The epoch of a history is random, so a second world is like a server that was restarted.
     let mut net = Net::new(1, remembering(100));
     let (ann, bob) = (net.add(Options::default()), net.add(Options::default()));
@@ -109,7 +109,7 @@ fn another_server_has_another_memory() {
 }
 
 #[test]
-fn whatever_happens_no_message_is_missing_or_doubled() {
+fn history_has_no_gaps_or_duplicates() {
     for seed in 0..100 {
         let mut net = Net::new(seed, remembering(10_000));
         for _ in 0..3 {
@@ -158,7 +158,7 @@ fn whatever_happens_no_message_is_missing_or_doubled() {
 }
 
 #[test]
-fn a_client_gets_no_past_where_a_rule_forbids_it() {
+fn rule_can_deny_history() {
     for seed in 0..8 {
         let rule =
             |conn: &roomer_engine::Conn, room: &str| conn.user().is_some() || room != "lobby";

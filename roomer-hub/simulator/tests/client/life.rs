@@ -9,7 +9,7 @@ use roomer_simulator::client::net::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn delays_grow_with_full_jitter_and_begin_anew_after_a_success() {
+fn backoff_has_full_jitter_and_resets_after_success() {
     let mut means = Vec::new();
     for nth in 0..9 {
         let mut total = Duration::ZERO;
@@ -40,7 +40,7 @@ fn delays_grow_with_full_jitter_and_begin_anew_after_a_success() {
 }
 
 #[test]
-fn a_connection_that_does_not_last_counts_as_a_failure() {
+fn short_lived_connection_counts_as_failure() {
     let mut options = Options::default();
     options.retries = Some(3);
     let mut net = Net::new(1, Server::builder());
@@ -69,7 +69,7 @@ fn a_connection_that_does_not_last_counts_as_a_failure() {
 }
 
 #[test]
-fn the_table_of_close_codes_decides() {
+fn close_code_table_decides_reconnection() {
     for close in roomer_proto::close::TABLE {
         let (code, reason) = close.frame();
         // These codes must never be sent.
@@ -101,7 +101,7 @@ fn the_table_of_close_codes_decides() {
 }
 
 #[test]
-fn a_login_that_has_expired_is_final_only_for_a_client_that_cannot_renew_it() {
+fn expired_login_is_final_without_renewal() {
     for close in roomer_proto::close::TABLE.iter().filter(|close| close.is_final()) {
         let mut options = Options::default();
         options.renews_login = true;
@@ -120,7 +120,7 @@ fn a_login_that_has_expired_is_final_only_for_a_client_that_cannot_renew_it() {
 }
 
 #[test]
-fn a_login_that_expires_at_once_is_met_with_backoff() {
+fn immediately_expiring_login_backs_off() {
     let mut options = Options::default();
     options.renews_login = true;
     options.retries = Some(5);
@@ -138,7 +138,7 @@ fn a_login_that_expires_at_once_is_met_with_backoff() {
 }
 
 #[test]
-fn the_applications_rule_replaces_the_table() {
+fn application_rule_replaces_close_code_table() {
     let mut options = Options::default();
     options.is_final = Some(|code, reason| code == 1001 && reason == "really");
     let mut net = Net::new(1, Server::builder());
@@ -151,7 +151,7 @@ fn the_applications_rule_replaces_the_table() {
 }
 
 #[test]
-fn a_hint_replaces_the_first_delay() {
+fn reconnect_hint_replaces_first_delay() {
     let mut net = Net::new(1, Server::builder().retry_window(40 * SECOND));
     let clients: Vec<_> = (0..4).map(|_| net.add(Options::default())).collect();
     net.settle();
@@ -176,7 +176,7 @@ fn a_hint_replaces_the_first_delay() {
 }
 
 #[test]
-fn a_rejected_login_is_final_and_an_overload_is_not() {
+fn rejected_login_is_final_but_overload_is_not() {
     let builder = Server::builder().authorize(|request| match request.query("token").as_deref() {
         Some("good") => Ok(roomer_engine::Claims::new()),
         Some("later") => {
@@ -202,7 +202,7 @@ fn a_rejected_login_is_final_and_an_overload_is_not() {
 }
 
 #[test]
-fn a_silent_server_is_found_out() {
+fn silent_server_is_detected() {
     for options in [Options::default(), plain()] {
         let mut net = Net::new(1, Server::builder());
         let ann = net.add(options);
@@ -219,7 +219,7 @@ fn a_silent_server_is_found_out() {
 }
 
 #[test]
-fn a_suspended_program_reads_before_it_judges() {
+fn suspended_program_reads_before_timing_out() {
     for options in [Options::default(), plain()] {
         let mut net = Net::new(1, Server::builder());
         let ann = net.add(options);
@@ -235,7 +235,7 @@ fn a_suspended_program_reads_before_it_judges() {
 }
 
 #[test]
-fn an_attempt_has_a_time_limit() {
+fn connection_attempt_times_out() {
     let mut net = Net::new(1, Server::builder());
     let ann = net.add(Options::default());
     let now = net.world.now();
@@ -249,7 +249,7 @@ fn an_attempt_has_a_time_limit() {
 }
 
 #[test]
-fn a_doubted_connection_is_probed_and_a_long_wait_ends() {
+fn network_change_probes_connection_and_ends_backoff() {
     for options in [Options::default(), plain()] {
         let mut net = Net::new(1, Server::builder());
         let ann = net.add(options);
@@ -277,7 +277,7 @@ fn a_doubted_connection_is_probed_and_a_long_wait_ends() {
 }
 
 #[test]
-fn a_close_writes_queued_messages_and_waits_for_the_answer() {
+fn close_flushes_queue_and_waits_for_close_frame() {
     for options in [Options::default(), plain()] {
         let mut net = Net::new(1, Server::builder());
         let (ann, bob) = (net.add(options.clone()), net.add(options));
@@ -308,7 +308,7 @@ fn a_close_writes_queued_messages_and_waits_for_the_answer() {
 }
 
 #[test]
-fn a_client_that_was_too_fast_slows_down() {
+fn rate_violation_slows_client_down() {
     for options in [Options::default(), plain()] {
         let mut net = Net::new(1, Server::builder().message_rate(10, 20));
         let (ann, bob) = (net.add(options.clone()), net.add(options));

@@ -7,7 +7,7 @@ use roomer_simulator::runner;
 use roomer_simulator::simulation::Simulation;
 
 #[test]
-fn every_seed_passes_and_all_marks_are_reached() {
+fn seeds_pass_and_reach_all_marks() {
     let count = std::env::var("SIM_SEEDS").map_or(300, |count| count.parse().unwrap());
     let summary = runner::run_seeds::<ClientPlans>(0, count, 2, &|_, _| {});
     if let Some((seed, fault)) = summary.examples.first() {

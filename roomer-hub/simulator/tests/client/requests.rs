@@ -33,7 +33,7 @@ fn net(seed: u64, builder: Builder, clients: usize, options: &Options) -> Net {
 }
 
 #[test]
-fn the_server_answers_or_reports_why_not() {
+fn server_answers_requests_or_returns_error() {
     for seed in 0..8 {
         let mut net = net(seed, doubler(), 1, &Options::default());
         let [four, text, other] = [("double", "2"), ("double", "x"), ("other", "")]
@@ -57,7 +57,7 @@ fn the_server_answers_or_reports_why_not() {
 }
 
 #[test]
-fn clients_answer_each_other_once() {
+fn clients_answer_requests_once() {
     let mut net = net(1, Server::builder(), 2, &Options::default());
     let (ann, bob) = (net.id(0), net.id(1));
     let first = net.try_request(0, Some(bob.as_str()), "name", "1").unwrap();
@@ -85,7 +85,7 @@ fn clients_answer_each_other_once() {
 }
 
 #[test]
-fn the_server_asks_a_client() {
+fn server_requests_client() {
     let builder = Server::builder().on_request_async("ask me", async |conn, message| {
         let answer = conn.request("name", &message.payload, 10 * SECOND).await?;
         Ok(format!("you are {}", answer.text()?))
@@ -101,7 +101,7 @@ fn the_server_asks_a_client() {
 }
 
 #[test]
-fn requests_survive_a_cut_and_are_handled_once() {
+fn requests_survive_lost_socket_and_are_handled_once() {
     for seed in 0..40 {
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();
@@ -133,7 +133,7 @@ fn requests_survive_a_cut_and_are_handled_once() {
 }
 
 #[test]
-fn with_the_session_its_requests_are_lost_and_those_that_wait_are_sent_later() {
+fn lost_session_fails_sent_requests_and_keeps_queued_ones() {
     let builder = Server::builder()
         .resume_window(SECOND)
         .on_request_async("never", async |_, _| {
@@ -162,7 +162,7 @@ fn with_the_session_its_requests_are_lost_and_those_that_wait_are_sent_later() {
 }
 
 #[test]
-fn requests_end_in_time_and_when_they_are_cancelled_or_closed() {
+fn requests_end_on_timeout_cancel_and_close() {
     let builder = Server::builder().on_request_async("never", async |_, _| {
         std::future::pending::<()>().await;
         Ok(())
@@ -192,7 +192,7 @@ fn requests_end_in_time_and_when_they_are_cancelled_or_closed() {
 }
 
 #[test]
-fn a_plain_server_does_not_get_requests() {
+fn plain_server_gets_no_requests() {
     let mut net = net(1, doubler(), 0, &plain());
     let ann = net.add(plain());
     net.join(ann, "lobby");
@@ -206,7 +206,7 @@ fn a_plain_server_does_not_get_requests() {
 }
 
 #[test]
-fn a_refused_packet_is_an_event() {
+fn refused_packet_is_event() {
     let builder = Server::builder().may_publish(|_, message| message.event != "secret");
     let mut net = net(1, builder, 1, &Options::default());
     let now = net.world.now();
@@ -219,7 +219,7 @@ fn a_refused_packet_is_an_event() {
 }
 
 #[test]
-fn a_receiver_with_a_tag_and_reserved_events_are_not_accepted() {
+fn invalid_receivers_and_reserved_events_are_rejected() {
     let mut net = net(1, doubler(), 1, &Options::default());
     let now = net.world.now();
     let client = &mut net.ends[0].client;
@@ -236,7 +236,7 @@ fn a_receiver_with_a_tag_and_reserved_events_are_not_accepted() {
 }
 
 #[test]
-fn whatever_happens_each_request_ends_once() {
+fn each_request_ends_once() {
     for seed in 0..100 {
         let window = Duration::from_secs(1 + seed % 3 * 20);
         let mut net = net(seed, doubler().resume_window(window), 3, &Options::default());

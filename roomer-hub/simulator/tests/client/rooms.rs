@@ -29,7 +29,7 @@ fn two(net: &mut Net, options: &Options) {
 }
 
 #[test]
-fn a_client_joins_sends_receives_and_leaves() {
+fn client_joins_sends_receives_and_leaves() {
     both(|seed, options| {
         let mut net = Net::new(seed, Server::builder());
         let ann = net.add(options.clone());
@@ -79,7 +79,7 @@ fn a_client_joins_sends_receives_and_leaves() {
 }
 
 #[test]
-fn rejected_joins_and_removals_are_events() {
+fn rejected_joins_and_kicks_are_events() {
     both(|seed, options| {
         let mut net = Net::new(seed, Server::builder().may_join(|_, room| room != "staff"));
         two(&mut net, &options);
@@ -107,7 +107,7 @@ fn rejected_joins_and_removals_are_events() {
 }
 
 #[test]
-fn the_last_wish_about_a_room_holds_however_fast_it_changes() {
+fn last_of_rapid_joins_and_leaves_wins() {
     both(|seed, options| {
         let mut net = Net::new(seed, Server::builder());
         two(&mut net, &options);
@@ -159,7 +159,7 @@ fn the_last_wish_about_a_room_holds_however_fast_it_changes() {
 }
 
 #[test]
-fn a_removal_that_crosses_a_leave_is_not_mistaken_for_a_rejected_join() {
+fn kick_crossing_leave_is_not_rejected_join() {
     both(|seed, options| {
         let mut net = Net::new(seed, Server::builder());
         two(&mut net, &options);
@@ -194,7 +194,7 @@ fn root_can_be_left_for_good() {
 }
 
 #[test]
-fn a_room_whose_members_are_only_counted_has_a_count() {
+fn presence_count_room_has_count() {
     both(|seed, options| {
         let builder = Server::builder().presence("lobby", Presence::Count);
         let mut net = Net::new(seed, builder);
@@ -205,7 +205,7 @@ fn a_room_whose_members_are_only_counted_has_a_count() {
 }
 
 #[test]
-fn messages_that_cannot_be_sent_are_rejected_at_once() {
+fn unsendable_messages_are_rejected_immediately() {
     let mut net = Net::new(1, Server::builder().max_message(1000));
     let mut options = Options::default();
     (options.queue_messages, options.queue_bytes) = (3, 2000);
@@ -238,7 +238,7 @@ fn messages_that_cannot_be_sent_are_rejected_at_once() {
 
 /// If an empty queue enforced its limit, a longer message could never be sent.
 #[test]
-fn an_empty_queue_accepts_one_message_above_its_limit() {
+fn empty_queue_accepts_one_oversized_message() {
     both(|seed, options| {
         let mut net = Net::new(seed, Server::builder().max_message(4000));
         let mut small = options.clone();
@@ -265,7 +265,7 @@ fn an_empty_queue_accepts_one_message_above_its_limit() {
 }
 
 #[test]
-fn a_queued_message_above_the_limit_of_the_server_is_reported_once_that_is_known() {
+fn queued_message_above_server_limit_is_reported() {
     let mut net = Net::new(1, Server::builder().max_message(1000));
     let ann = net.add(Options::default());
     net.join(ann, "lobby");
@@ -281,7 +281,7 @@ fn a_queued_message_above_the_limit_of_the_server_is_reported_once_that_is_known
 }
 
 #[test]
-fn a_queued_request_above_the_limit_of_the_server_fails_like_one_that_is_sent_later() {
+fn queued_request_above_server_limit_fails() {
     let mut net = Net::new(1, Server::builder().max_message(1000));
     let ann = net.add(Options::default());
     net.join(ann, "lobby");
@@ -302,7 +302,7 @@ fn a_queued_request_above_the_limit_of_the_server_fails_like_one_that_is_sent_la
 }
 
 #[test]
-fn messages_of_a_room_that_the_server_ends_are_reported_once() {
+fn messages_of_closed_room_are_reported_once() {
     both(|seed, options| {
         let mut net = Net::new(seed, Server::builder());
         two(&mut net, &options);
@@ -322,7 +322,7 @@ fn messages_of_a_room_that_the_server_ends_are_reported_once() {
 }
 
 #[test]
-fn a_login_is_renewed() {
+fn login_is_renewed() {
     let renewed = Arc::new(AtomicBool::new(false));
     let seen = renewed.clone();
     let minute = MINUTE;

@@ -19,7 +19,7 @@ fn two(net: &mut Net, options: &Options) {
 }
 
 #[test]
-fn a_session_continues_without_loss_or_notice() {
+fn session_resumes_without_loss_or_notice() {
     for seed in 0..20 {
         let mut net = Net::new(seed, Server::builder());
         two(&mut net, &Options::default());
@@ -48,7 +48,7 @@ fn a_session_continues_without_loss_or_notice() {
 }
 
 #[test]
-fn messages_during_an_absence_are_sent_on_return() {
+fn messages_missed_while_away_are_replayed() {
     let mut net = Net::new(1, Server::builder());
     two(&mut net, &Options::default());
     net.drop_silently(0);
@@ -63,7 +63,7 @@ fn messages_during_an_absence_are_sent_on_return() {
 }
 
 #[test]
-fn without_a_session_rooms_are_joined_anew_and_losses_are_reported() {
+fn lost_session_rejoins_rooms_and_reports_losses() {
     for (seed, options) in (0..10).flat_map(|seed| [(seed, Options::default()), (seed, plain())]) {
         // Extended clients also reconnect when their sessions have expired.
         let mut net = Net::new(seed, Server::builder().resume_window(SECOND));
@@ -91,7 +91,7 @@ fn without_a_session_rooms_are_joined_anew_and_losses_are_reported() {
 }
 
 #[test]
-fn changes_of_members_during_an_absence_are_events() {
+fn member_changes_while_away_are_events() {
     let mut net = Net::new(1, Server::builder());
     two(&mut net, &plain());
     let (gone, before) = (net.id(1), net.id(0));
@@ -123,7 +123,7 @@ fn changes_of_members_during_an_absence_are_events() {
 }
 
 #[test]
-fn a_server_without_the_extended_protocol_gets_a_plain_client() {
+fn client_falls_back_to_plain_protocol() {
     for builder in [Server::builder().extended(false), Server::builder().compat()] {
         let mut net = Net::new(1, builder);
         two(&mut net, &Options::default());
@@ -138,7 +138,7 @@ fn a_server_without_the_extended_protocol_gets_a_plain_client() {
 }
 
 #[test]
-fn messages_wait_for_others_that_lost_their_connections_too() {
+fn messages_wait_for_other_disconnected_members() {
     let mut net = Net::new(1, Server::builder());
     two(&mut net, &plain());
     net.is_up = false;
@@ -170,7 +170,7 @@ fn messages_wait_for_others_that_lost_their_connections_too() {
 }
 
 #[test]
-fn counts_are_acknowledged_in_both_directions() {
+fn packets_are_acknowledged_in_both_directions() {
     let mut net = Net::new(1, Server::builder().resume_buffer(100_000));
     two(&mut net, &Options::default());
     // Far more than either end keeps without an acknowledgement.

@@ -33,7 +33,7 @@ fn changes(client: &Client) -> Rc<Cell<u32>> {
 }
 
 #[test]
-fn members_are_away_until_they_return() {
+fn members_are_away_until_resume() {
     let mut world = world(Server::builder());
     let clients = enter(&mut world, 2, &["team"]);
     let plain = world.connect();
@@ -62,7 +62,7 @@ fn members_are_away_until_they_return() {
 }
 
 #[test]
-fn members_that_are_away_leave_when_their_session_ends() {
+fn away_members_leave_when_session_ends() {
     let mut world = world(Server::builder());
     let clients = enter(&mut world, 2, &["team"]);
     let [ann, bob] = &clients[..] else { panic!() };
@@ -75,7 +75,7 @@ fn members_that_are_away_leave_when_their_session_ends() {
 }
 
 #[test]
-fn a_client_that_changes_its_network_is_never_away() {
+fn client_changing_network_is_never_away() {
     let mut world = world(Server::builder());
     let clients = enter(&mut world, 2, &["team"]);
     let [ann, bob] = &clients[..] else { panic!() };
@@ -88,7 +88,7 @@ fn a_client_that_changes_its_network_is_never_away() {
 }
 
 #[test]
-fn a_client_without_a_session_is_gone_at_once() {
+fn client_without_session_leaves_immediately() {
     let builder = Server::builder().announce_away("*").resume_window(Duration::ZERO);
     let mut world = World::new(1, builder);
     let clients = enter(&mut world, 2, &["team"]);
@@ -98,7 +98,7 @@ fn a_client_without_a_session_is_gone_at_once() {
 }
 
 #[test]
-fn a_client_that_is_put_into_a_room_while_it_is_away_is_away_there() {
+fn client_joined_by_server_while_away_is_away_in_room() {
     let mut world = world(Server::builder());
     let clients = enter(&mut world, 2, &[]);
     let [ann, bob] = &clients[..] else { panic!() };
@@ -117,7 +117,7 @@ fn a_client_that_is_put_into_a_room_while_it_is_away_is_away_there() {
 }
 
 #[test]
-fn rooms_that_do_not_show_others_do_not_announce_it() {
+fn rooms_without_full_presence_do_not_announce_away() {
     for presence in [Presence::Count, Presence::Off] {
         let mut world = world(Server::builder().presence("team", presence));
         let clients = enter(&mut world, 2, &["team"]);

@@ -33,7 +33,7 @@ fn ann() -> Handshake {
 }
 
 #[test]
-fn the_server_sees_all_parts_of_a_handshake() {
+fn server_sees_all_parts_of_handshake() {
     run(0..20, |seed| {
         let mut world = World::new(seed, strict());
         let status = |world: &mut World, handshake| {
@@ -50,7 +50,7 @@ fn the_server_sees_all_parts_of_a_handshake() {
 }
 
 #[test]
-fn extensions_come_through_a_framework() {
+fn framework_extensions_are_available() {
     run(0..20, |seed| {
         let mut world = World::new(seed, strict());
         let seven = world.connect_with(Handshake::new().extension(User(7)));
@@ -71,7 +71,7 @@ fn extensions_come_through_a_framework() {
 }
 
 #[test]
-fn claims_of_a_middleware_become_the_connection_s_claims() {
+fn middleware_claims_become_connection_claims() {
     let builder = Server::builder().may_join(|conn, _| conn.extension() == Some(&User(7)));
     let mut world = World::new(3, builder);
     let claims = Claims::new().user("ann").with(User(7)).good_for(MINUTE);
@@ -92,7 +92,7 @@ fn claims_of_a_middleware_become_the_connection_s_claims() {
 }
 
 #[test]
-fn a_client_of_a_framework_is_counted_by_its_address() {
+fn framework_client_is_counted_by_address() {
     let mut world = World::new(4, Server::builder().max_connections_per_address(2));
     let visit = || Handshake::new().address(HOME).extension(User(1));
     let clients: Vec<Client> = (0..3).map(|_| world.connect_with(visit())).collect();
@@ -101,7 +101,7 @@ fn a_client_of_a_framework_is_counted_by_its_address() {
 }
 
 #[test]
-fn a_slow_authorize_hook_waits_in_a_framework_too() {
+fn slow_authorize_hook_works_in_framework() {
     let builder = Server::builder().authorize_async(|_| std::future::pending());
     let message = panics(|| {
         let mut world = World::new(5, builder);
@@ -112,7 +112,7 @@ fn a_slow_authorize_hook_waits_in_a_framework_too() {
 }
 
 #[test]
-fn an_invalid_header_fails_the_test() {
+fn invalid_header_fails_test() {
     let message = panics(|| {
         let mut world = World::new(6, Server::builder());
         world.connect_with(Handshake::new().header("no header", "1").extension(User(1)));
@@ -121,7 +121,7 @@ fn an_invalid_header_fails_the_test() {
 }
 
 #[test]
-fn a_subprotocol_is_offered_and_selected() {
+fn subprotocol_is_offered_and_selected() {
     for through in [Handshake::new(), Handshake::new().extension(User(1))] {
         let mut world = World::new(7, Server::builder().subprotocol("chat.v2"));
         let offer = through.clone().header("Sec-WebSocket-Protocol", "chat.v1, chat.v2");

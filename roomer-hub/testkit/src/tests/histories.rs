@@ -36,7 +36,7 @@ fn number(client: &Client) -> u64 {
 }
 
 #[test]
-fn the_application_reads_what_a_room_remembers() {
+fn application_reads_history() {
     let mut world = world(History::last(3).max_age(10 * SECOND));
     let ann = join(&mut world, Recall::default());
     ann.send("chat/1", "say", "1");
@@ -67,7 +67,7 @@ fn the_application_reads_what_a_room_remembers() {
 }
 
 #[test]
-fn a_client_that_joins_again_gets_the_missed_messages() {
+fn rejoining_client_gets_missed_messages() {
     let mut world = world(History::last(100));
     let ann = join(&mut world, Recall::default());
     let bob = join(&mut world, Recall::default());
@@ -100,7 +100,7 @@ fn a_client_that_joins_again_gets_the_missed_messages() {
 }
 
 #[test]
-fn a_reply_to_an_empty_room_is_there_for_the_client_that_comes_a_second_later() {
+fn reply_to_empty_room_is_in_history_of_later_client() {
     let mut world = world(History::last(100).max_age(60 * SECOND));
     let ann = join(&mut world, Recall::default());
     ann.close(1000, "");
@@ -125,7 +125,7 @@ fn a_reply_to_an_empty_room_is_there_for_the_client_that_comes_a_second_later() 
 }
 
 #[test]
-fn forgotten_messages_are_not_recovered_and_the_last_ones_are_sent_on_demand() {
+fn expired_messages_are_not_recovered() {
     let mut world = world(History::last(3));
     let ann = join(&mut world, Recall::default());
     let bob = join(&mut world, Recall::default());
@@ -144,7 +144,7 @@ fn forgotten_messages_are_not_recovered_and_the_last_ones_are_sent_on_demand() {
 }
 
 #[test]
-fn plain_members_of_the_same_room_notice_nothing() {
+fn plain_members_get_unchanged_packets() {
     let mut world = world(History::last(3));
     let plain = world.connect();
     let ann = join(&mut world, Recall::default());
@@ -168,7 +168,7 @@ fn plain_members_of_the_same_room_notice_nothing() {
 }
 
 #[test]
-fn messages_of_handlers_are_remembered_and_direct_ones_are_not() {
+fn history_includes_handler_messages_but_not_direct_ones() {
     let builder = Server::builder().history("*", History::last(10)).on("relay", |conn, message| {
         conn.send_to_room(message.room, "say", message.payload);
     });
@@ -183,7 +183,7 @@ fn messages_of_handlers_are_remembered_and_direct_ones_are_not() {
 }
 
 #[test]
-fn rooms_that_count_their_members_remember_too() {
+fn presence_count_rooms_have_history() {
     for presence in [Presence::Count, Presence::Off] {
         let builder = Server::builder().presence("chat/*", presence);
         let mut world = World::new(1, builder.history("chat/*", History::last(10)));
@@ -196,7 +196,7 @@ fn rooms_that_count_their_members_remember_too() {
 }
 
 #[test]
-fn recalls_above_the_rate_are_ordinary_joins() {
+fn recalls_above_rate_become_plain_joins() {
     let mut world = world(History::last(10));
     let ann = join(&mut world, Recall::default());
     ann.send("chat/1", "say", "1");
@@ -218,7 +218,7 @@ fn recalls_above_the_rate_are_ordinary_joins() {
 }
 
 #[test]
-fn the_memory_of_all_rooms_is_bounded() {
+fn total_history_is_bounded() {
     let history = History::last(1000).max_bytes(100_000);
     let mut world = World::new(1, Server::builder().history("*", history).max_history(50_000));
     let ann = world.connect_extended(Handshake::new());

@@ -29,7 +29,7 @@ fn watch(client: &Client, seed: u64) {
 }
 
 #[test]
-fn every_view_is_true_and_every_change_comes_in_its_order() {
+fn member_views_match_server_and_changes_are_ordered() {
     for seed in 0..150 {
         let faults = [Faults::none(), Faults::gentle()][seed as usize % 2];
         let mut world = World::with_faults(seed, faults, numbered());

@@ -35,7 +35,7 @@ fn as_user(user: &str, info: &str) -> Handshake {
 }
 
 #[test]
-fn extended_members_learn_the_info_and_the_user_of_each_other() {
+fn extended_members_see_info_and_user_of_each_other() {
     let mut world = World::new(1, named());
     let ann = world.connect_extended(as_user("ann", r#"{"name":"Ann"}"#));
     world.settle();
@@ -59,7 +59,7 @@ fn extended_members_learn_the_info_and_the_user_of_each_other() {
 }
 
 #[test]
-fn a_change_is_sent_to_all_extended_members_the_member_included() {
+fn info_change_is_sent_to_all_extended_members() {
     let mut world = World::new(1, named());
     let (ann, bob, plain) = (
         world.connect_extended(Handshake::new()),
@@ -90,7 +90,7 @@ fn a_change_is_sent_to_all_extended_members_the_member_included() {
 }
 
 #[test]
-fn info_above_the_limit_is_refused_and_a_login_with_it_is_accepted_without() {
+fn oversized_info_is_refused_or_dropped_at_login() {
     let long = format!("\"{}\"", "x".repeat(1023));
     let mut world = World::new(1, named());
     let ann = world.connect_extended(as_user("ann", &long));
@@ -111,7 +111,7 @@ fn send_info(client: &Client, payload: &str) {
 }
 
 #[test]
-fn a_client_sets_its_info_only_where_a_rule_permits_it() {
+fn client_sets_info_only_if_rule_permits() {
     let mut world = World::new(1, Server::builder());
     let ann = world.connect_extended(Handshake::new());
     world.settle();
@@ -151,7 +151,7 @@ fn a_client_sets_its_info_only_where_a_rule_permits_it() {
 }
 
 #[test]
-fn a_rule_that_waits_decides_about_info() {
+fn async_rule_decides_about_info() {
     let builder = Server::builder()
         .may_set_info_async(async |conn, info| conn.rooms().len() == 1 && info.as_str() != "2");
     let mut world = World::new(1, builder);
@@ -164,7 +164,7 @@ fn a_rule_that_waits_decides_about_info() {
 }
 
 #[test]
-fn changes_during_an_absence_are_sent_on_return() {
+fn info_changes_while_away_are_replayed() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) =
         (world.connect_extended(Handshake::new()), world.connect_extended(Handshake::new()));
@@ -197,7 +197,7 @@ fn changes_during_an_absence_are_sent_on_return() {
 }
 
 #[test]
-fn a_session_keeps_its_info_when_its_client_returns() {
+fn resumed_session_keeps_info() {
     let mut world = World::new(1, named());
     let ann = world.connect_extended(as_user("ann", "1"));
     let bob = world.connect_extended(Handshake::new());
@@ -214,7 +214,7 @@ fn a_session_keeps_its_info_when_its_client_returns() {
 }
 
 #[test]
-fn rooms_without_full_presence_tell_the_number_or_nothing() {
+fn rooms_without_full_presence_send_count_or_nothing() {
     let builder = named().presence("count", Presence::Count).presence("off", Presence::Off);
     let mut world = World::new(1, builder);
     let clients: Vec<Client> =
@@ -251,7 +251,7 @@ fn rooms_without_full_presence_tell_the_number_or_nothing() {
 
 /// The packets in this test are the examples in `EXTENDED.md`.
 #[test]
-fn the_payloads_of_the_page_are_read() {
+fn payloads_on_page_are_parsed() {
     let members = |text: &str| Members::parse(text.as_bytes()).expect("a payload of members");
     let page = members(
         r#"{"members":[["6a1f0c9e-52f1-4b7c-9f0e-3a5d1c8b7e20",{"name":"Ann"},"ann"],
@@ -273,7 +273,7 @@ fn the_payloads_of_the_page_are_read() {
 }
 
 #[test]
-fn a_plain_member_gets_the_same_packets_as_before() {
+fn plain_member_gets_plain_packets_only() {
     // The bytes that the first client, a plain one, receives must not depend on whether the second
     // client is plain or extended.
     let bytes_of_first = |is_extended: bool| {

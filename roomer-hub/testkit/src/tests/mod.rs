@@ -40,7 +40,7 @@ fn panics(run: impl FnOnce()) -> String {
 }
 
 #[test]
-fn a_seed_determines_everything() {
+fn run_depends_only_on_seed() {
     for faults in [Faults::none(), Faults::gentle(), Faults::harsh()] {
         let trace = |seed| {
             let mut world = chat(seed, faults);
@@ -53,7 +53,7 @@ fn a_seed_determines_everything() {
 }
 
 #[test]
-fn different_seeds_have_different_orders() {
+fn seeds_vary_order() {
     let first = |seed| {
         let mut world = World::with_faults(seed, Faults::none(), Server::builder());
         let (ann, bob, eve) = (world.connect(), world.connect(), world.connect());
@@ -69,7 +69,7 @@ fn different_seeds_have_different_orders() {
 }
 
 #[test]
-fn minutes_pass_and_pings_are_answered() {
+fn pings_are_answered_over_virtual_minutes() {
     let mut world = World::new(1, Server::builder());
     let clients: Vec<Client> = (0..10).map(|_| world.connect()).collect();
     world.advance(17 * MINUTE);
@@ -79,7 +79,7 @@ fn minutes_pass_and_pings_are_answered() {
 }
 
 #[test]
-fn a_client_receives_messages_sent_to_it() {
+fn client_receives_messages_sent_to_it() {
     let mut world = World::new(2, Server::builder());
     let (ann, bob) = (world.connect(), world.connect());
     world.settle();
@@ -99,7 +99,7 @@ fn a_client_receives_messages_sent_to_it() {
 }
 
 #[test]
-fn a_rejected_handshake_has_a_status() {
+fn rejected_handshake_has_status() {
     let builder = Server::builder().authorize(|request| match request.query("name") {
         Some(name) => Ok([("name".into(), name.into_owned())].into()),
         None => Err(Rejection::unauthorized("who are you?")),
@@ -116,7 +116,7 @@ fn a_rejected_handshake_has_a_status() {
 }
 
 #[test]
-fn a_stalled_client_is_closed_and_the_others_are_not() {
+fn only_stalled_client_is_closed() {
     let mut world = World::new(4, Server::builder().max_backlog(1000));
     let (ann, bob, eve) = (world.connect(), world.connect(), world.connect());
     world.settle();
@@ -133,7 +133,7 @@ fn a_stalled_client_is_closed_and_the_others_are_not() {
 }
 
 #[test]
-fn a_stopped_server_closes_its_clients() {
+fn stopped_server_closes_its_clients() {
     let mut world = World::new(5, Server::builder());
     let (ann, bob) = (world.connect(), world.connect());
     world.settle();
@@ -146,7 +146,7 @@ fn a_stopped_server_closes_its_clients() {
 }
 
 #[test]
-fn a_vanished_client_times_out_and_a_reset_one_is_gone_at_once() {
+fn vanished_client_times_out_and_reset_client_leaves_immediately() {
     let mut world = World::new(6, Server::builder());
     let (ann, bob, eve) = (world.connect(), world.connect(), world.connect());
     world.settle();
@@ -159,7 +159,7 @@ fn a_vanished_client_times_out_and_a_reset_one_is_gone_at_once() {
 }
 
 #[test]
-fn a_half_closed_connection_ends() {
+fn half_closed_connection_ends() {
     let mut world = World::new(7, Server::builder());
     let (ann, bob) = (world.connect(), world.connect());
     world.settle();
@@ -181,7 +181,7 @@ fn forging_server() -> Builder {
 }
 
 #[test]
-fn a_violation_of_the_contract_is_reported_with_the_seed() {
+fn contract_violation_is_reported_with_seed() {
     let message = panics(|| {
         let mut world = World::new(8, forging_server());
         let ann = world.connect();
@@ -196,7 +196,7 @@ fn a_violation_of_the_contract_is_reported_with_the_seed() {
 }
 
 #[test]
-fn a_message_that_is_not_a_packet_is_kept_unchanged() {
+fn non_packet_message_is_kept_unchanged() {
     let mut world = World::new(9, forging_server());
     let ann = world.connect();
     ann.send("root", "forge", "no packet");
@@ -205,7 +205,7 @@ fn a_message_that_is_not_a_packet_is_kept_unchanged() {
 }
 
 #[test]
-fn harsh_faults_close_connections_and_calm_ends_them() {
+fn harsh_faults_close_connections_until_calm() {
     let (mut lost, mut closed) = (0, 0);
     run(0..100, |seed| {
         let mut world = chat(seed, Faults::harsh().subset(seed));
@@ -227,7 +227,7 @@ fn harsh_faults_close_connections_and_calm_ends_them() {
 }
 
 #[test]
-fn a_failing_scenario_reports_its_seed() {
+fn failing_scenario_reports_its_seed() {
     let fails = |seed| assert!(seed < 7, "too large");
     assert_eq!(find(0..7, fails), None);
     let failure = find(0..100, fails).unwrap();

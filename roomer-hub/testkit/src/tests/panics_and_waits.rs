@@ -53,7 +53,7 @@ fn one_client(target: &str, event: &str, prepare: impl FnOnce(&mut World)) -> Wo
 }
 
 #[test]
-fn a_panic_of_the_application_fails_the_test_with_its_message_and_the_seed() {
+fn application_panic_fails_test_with_message_and_seed() {
     for (target, event, part, panic_message) in [
         ("/ws?panic", "chat", "the hook `authorize` panicked", "panic in authorize"),
         ("/ws", "sync", "the handler or a rule of `sync`, for client 0, panicked", "panic at once"),
@@ -78,7 +78,7 @@ fn a_panic_of_the_application_fails_the_test_with_its_message_and_the_seed() {
 }
 
 #[test]
-fn a_panic_outside_a_step_fails_the_test_as_well() {
+fn panic_outside_step_fails_test() {
     let message = panics(|| {
         let mut world = World::new(
             12,
@@ -95,7 +95,7 @@ fn a_panic_outside_a_step_fails_the_test_as_well() {
 }
 
 #[test]
-fn a_spawned_task_that_panics_fails_the_test_with_the_seed() {
+fn spawned_task_that_panics_fails_test_with_seed() {
     let message = panics(|| {
         let mut world = World::new(13, Server::builder());
         world.spawn(async { panic!("panic in the task") });
@@ -139,7 +139,7 @@ where
 }
 
 #[test]
-fn a_handler_that_nothing_can_wake_is_named() {
+fn handler_that_nothing_can_wake_is_reported() {
     let message = panics(|| with(pending::<HandlerResult>).0.settle());
     let named = "the handler of `wait`, for client 0, waits for something outside this world";
     assert!(message.contains("under seed 14") && message.contains(named), "{message}");
@@ -156,7 +156,7 @@ fn a_handler_that_nothing_can_wake_is_named() {
 }
 
 #[test]
-fn a_rule_and_a_hook_that_nothing_can_wake_are_named() {
+fn rule_and_hook_that_nothing_can_wake_are_reported() {
     let message = panics(|| {
         let mut world = World::new(15, Server::builder().may_join_async(|_, _| pending()));
         world.connect().join("lobby");
@@ -172,7 +172,7 @@ fn a_rule_and_a_hook_that_nothing_can_wake_are_named() {
 }
 
 #[test]
-fn a_handler_that_another_task_wakes_may_wait() {
+fn handler_woken_by_another_task_may_wait() {
     let waker = std::sync::Arc::new(std::sync::Mutex::new(None::<Waker>));
     let kept = waker.clone();
     let (mut world, _ann) = with(move || {
@@ -194,7 +194,7 @@ fn a_handler_that_another_task_wakes_may_wait() {
 }
 
 #[test]
-fn a_message_after_a_slow_handler_has_the_whole_time() {
+fn message_behind_slow_handler_has_full_timeout() {
     let waker = std::sync::Arc::new(std::sync::Mutex::new(None::<Waker>));
     let kept = waker.clone();
     let handler = move || {
@@ -234,7 +234,7 @@ fn a_message_after_a_slow_handler_has_the_whole_time() {
 }
 
 #[test]
-fn a_handler_that_another_thread_wakes_is_named() {
+fn handler_woken_by_another_thread_is_reported() {
     let handler = || {
         // Wake the task from another thread, as a thread pool or a reactor does.
         poll_fn(|cx| {
@@ -254,7 +254,7 @@ fn a_handler_that_another_thread_wakes_is_named() {
 }
 
 #[test]
-fn a_handler_that_keeps_waking_itself_is_named() {
+fn busy_looping_handler_is_reported() {
     let handler = || {
         poll_fn(|cx| {
             cx.waker().wake_by_ref();
@@ -269,7 +269,7 @@ fn a_handler_that_keeps_waking_itself_is_named() {
 }
 
 #[test]
-fn a_client_without_an_id_cannot_be_sent_to() {
+fn sending_to_client_without_id_fails() {
     let message = panics(|| {
         let mut world = World::new(16, Server::builder());
         let (ann, bob) = (world.connect(), world.connect());

@@ -45,7 +45,7 @@ fn asking(builder: Builder) -> (Builder, Outcomes) {
 }
 
 #[test]
-fn a_handler_answers_and_only_reply_errors_are_shown() {
+fn only_reply_errors_are_sent_to_requester() {
     let builder = Server::builder()
         .on_request("double", |_, message| Ok((2 * message.text()?.parse::<i32>()?).to_string()))
         .on_request("secret", |_, message| match message.text()? {
@@ -89,7 +89,7 @@ impl From<AppError> for HandlerError {
 }
 
 #[test]
-fn an_async_handler_fails_as_a_synchronous_one_does() {
+fn async_and_sync_handlers_fail_alike() {
     async fn load(user: &str) -> Result<String, AppError> {
         match user {
             "ann" => Ok("Ann".into()),
@@ -122,7 +122,7 @@ fn an_async_handler_fails_as_a_synchronous_one_does() {
 }
 
 #[test]
-fn handlers_wait_beside_each_other_and_answer_when_they_are_done() {
+fn request_handlers_run_concurrently() {
     let gate: Arc<Mutex<Vec<String>>> = Arc::default();
     let log = gate.clone();
     let builder = Server::builder().on_request_async("wait", async move |conn: Conn, message| {
@@ -156,7 +156,7 @@ fn handlers_wait_beside_each_other_and_answer_when_they_are_done() {
 }
 
 #[test]
-fn too_many_requests_of_one_client_are_busy() {
+fn requests_above_limit_fail_as_busy() {
     let builder = Server::builder()
         .max_requests(2)
         .on_request_async("never", async |_, _| pending::<()>().await);
@@ -174,7 +174,7 @@ fn too_many_requests_of_one_client_are_busy() {
 }
 
 #[test]
-fn clients_ask_each_other_and_forged_answers_do_not_arrive() {
+fn forged_answers_between_clients_are_dropped() {
     let mut world = World::new(1, Server::builder());
     let [ann, bob, eve] = [(); 3].map(|()| world.connect_extended(Handshake::new()));
     let plain = world.connect();
@@ -211,7 +211,7 @@ fn clients_ask_each_other_and_forged_answers_do_not_arrive() {
 }
 
 #[test]
-fn the_server_asks_and_each_way_to_fail_has_its_error() {
+fn server_request_failures_have_distinct_errors() {
     let (builder, outcomes) = asking(Server::builder().max_requests(1));
     let mut world = World::new(
         1,
@@ -263,7 +263,7 @@ fn the_server_asks_and_each_way_to_fail_has_its_error() {
 }
 
 #[test]
-fn requests_in_both_directions_survive_the_socket() {
+fn requests_in_both_directions_survive_lost_socket() {
     let (builder, outcomes) = asking(Server::builder());
     let mut world = World::new(1, builder);
     let ann = world.connect_extended(Handshake::new());
@@ -296,7 +296,7 @@ fn requests_in_both_directions_survive_the_socket() {
 }
 
 #[test]
-fn refused_packets_are_explained_to_extended_clients_only() {
+fn only_extended_clients_get_errors_for_refused_packets() {
     let mut world = World::new(1, Server::builder().may_join(|_, room| room != "staff"));
     let (ann, bob) = (world.connect_extended(Handshake::new()), world.connect());
     for client in [&ann, &bob] {
@@ -319,7 +319,7 @@ fn refused_packets_are_explained_to_extended_clients_only() {
 }
 
 #[test]
-fn a_flood_of_wrong_requests_is_answered_and_then_closed() {
+fn flood_of_invalid_requests_closes_client() {
     let mut world = World::new(1, Server::builder());
     let eve = world.connect_extended(Handshake::new());
     let tags: Vec<String> = (0..300).map(|_| eve.request("root", "unknown", "")).collect();
@@ -330,7 +330,7 @@ fn a_flood_of_wrong_requests_is_answered_and_then_closed() {
 }
 
 #[test]
-fn a_busy_server_gives_extended_clients_a_time_to_reconnect() {
+fn overloaded_server_sends_reconnect_hint() {
     let builder = Server::builder().message_timeout(Duration::from_secs(5));
     let mut world = World::new(1, builder);
     let (ann, bob) = (world.connect_extended(Handshake::new()), world.connect());
@@ -353,7 +353,7 @@ fn a_busy_server_gives_extended_clients_a_time_to_reconnect() {
 }
 
 #[test]
-fn a_handler_that_awaits_its_client_ends_with_it() {
+fn handler_awaiting_client_ends_with_client() {
     let (builder, outcomes) = asking(Server::builder());
     let mut world = World::new(1, builder.resume_window(Duration::ZERO));
     let [ann, bob, eve] = [(); 3].map(|()| world.connect_extended(Handshake::new()));

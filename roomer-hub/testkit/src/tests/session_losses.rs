@@ -10,7 +10,7 @@ use roomer_engine::{Claims, Server};
 struct Visits(u32);
 
 #[test]
-fn stored_values_stay_and_the_new_claims_apply() {
+fn resume_keeps_data_and_applies_new_claims() {
     let builder = Server::builder()
         .authorize(|request| {
             let role = request.query("role").unwrap_or_default().into_owned();
@@ -42,7 +42,7 @@ fn stored_values_stay_and_the_new_claims_apply() {
 }
 
 #[test]
-fn of_two_attempts_to_return_one_gets_the_session_and_the_other_nothing() {
+fn only_one_of_two_resumes_gets_session() {
     for seed in 0..50 {
         let mut world = World::new(seed, Server::builder());
         let ann = world.connect_extended(Handshake::new());
@@ -59,7 +59,7 @@ fn of_two_attempts_to_return_one_gets_the_session_and_the_other_nothing() {
 }
 
 #[test]
-fn a_client_whose_old_socket_looks_open_returns_to_a_full_server() {
+fn session_resumes_on_full_server_with_old_socket_open() {
     let authorize = |_: &roomer_engine::HandshakeRequest| Ok(Claims::default());
     for builder in [Server::builder(), Server::builder().authorize(authorize)] {
         let mut world = World::new(1, builder.max_connections(2));
@@ -92,7 +92,7 @@ fn a_client_whose_old_socket_looks_open_returns_to_a_full_server() {
 }
 
 #[test]
-fn a_token_that_opens_a_session_anew_does_not_get_past_the_limit() {
+fn failed_resume_does_not_bypass_limit() {
     let builder = Server::builder()
         .authorize(|request| Ok(Claims::default().user(request.query("user").unwrap_or_default())));
     let mut world = World::new(1, builder.max_connections(1));
@@ -111,7 +111,7 @@ fn a_token_that_opens_a_session_anew_does_not_get_past_the_limit() {
 }
 
 #[test]
-fn silence_and_a_socket_that_accepts_nothing_are_losses_of_the_socket() {
+fn silent_and_blocked_sockets_are_lost() {
     let mut world = World::new(1, Server::builder());
     let bob = world.connect();
     let (silent, stuck) =
@@ -141,7 +141,7 @@ fn silence_and_a_socket_that_accepts_nothing_are_losses_of_the_socket() {
 /// way and at every moment. Each must receive every number from the others exactly once and in
 /// order.
 #[test]
-fn random_losses_lose_and_double_nothing() {
+fn random_socket_losses_neither_lose_nor_duplicate() {
     for seed in 0..300 {
         let faults = [Faults::none(), Faults::gentle()][seed as usize % 2];
         let mut world = World::with_faults(seed, faults, Server::builder());
@@ -222,7 +222,7 @@ fn log(client: &Client) -> Vec<String> {
 }
 
 #[test]
-fn a_request_that_comes_late_does_not_end_the_session() {
+fn late_request_does_not_end_session() {
     let mut world = World::with_faults(1, Faults::none(), Server::builder());
     let (ann, bob) = (world.connect_extended(Handshake::new()), world.connect());
     world.settle();
@@ -246,7 +246,7 @@ fn a_request_that_comes_late_does_not_end_the_session() {
 }
 
 #[test]
-fn a_long_list_of_members_does_not_cost_a_client_its_acknowledgement() {
+fn long_member_list_does_not_delay_acknowledgement() {
     let mut world = World::new(1, Server::builder().max_backlog(1024).max_message(1024));
     let members: Vec<_> = (0..30).map(|_| world.connect()).collect();
     let ann = world.connect_extended(Handshake::new());

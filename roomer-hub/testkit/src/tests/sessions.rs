@@ -27,7 +27,7 @@ pub(super) fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
 }
 
 #[test]
-fn a_session_survives_its_socket_without_loss_in_either_direction() {
+fn session_survives_lost_socket_without_loss() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) = two(&mut world);
     let id = ann.id();
@@ -61,7 +61,7 @@ fn a_session_survives_its_socket_without_loss_in_either_direction() {
 }
 
 #[test]
-fn a_client_is_back_before_its_old_socket_is_known_to_be_lost() {
+fn session_resumes_before_old_socket_is_lost() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) = two(&mut world);
     // As with a phone that switches networks, the stream neither ends nor is reset.
@@ -82,7 +82,7 @@ fn a_client_is_back_before_its_old_socket_is_known_to_be_lost() {
 }
 
 #[test]
-fn a_session_ends_when_its_window_has_passed() {
+fn session_ends_after_window() {
     let mut world = World::new(1, Server::builder().resume_window(WINDOW));
     let (ann, bob) = two(&mut world);
     ann.reset();
@@ -101,7 +101,7 @@ fn a_session_ends_when_its_window_has_passed() {
 }
 
 #[test]
-fn a_session_that_misses_more_than_its_buffer_ends() {
+fn session_ends_when_buffer_overflows() {
     let mut world = World::new(1, Server::builder().resume_buffer(10_000));
     let (ann, bob) = two(&mut world);
     ann.reset();
@@ -119,7 +119,7 @@ fn a_session_that_misses_more_than_its_buffer_ends() {
 }
 
 #[test]
-fn a_close_by_either_side_ends_the_session() {
+fn close_by_either_side_ends_session() {
     let mut world = World::new(1, Server::builder());
     let (ann, _bob) = two(&mut world);
     ann.close(1000, "");
@@ -142,7 +142,7 @@ fn a_close_by_either_side_ends_the_session() {
 }
 
 #[test]
-fn a_shutdown_ends_sessions_without_a_socket() {
+fn shutdown_ends_sessions_without_socket() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) = two(&mut world);
     ann.reset();
@@ -156,7 +156,7 @@ fn a_shutdown_ends_sessions_without_a_socket() {
 }
 
 #[test]
-fn sessions_without_a_socket_are_bounded() {
+fn sessions_without_socket_are_bounded() {
     let mut world = World::new(1, Server::builder().max_detached(2));
     let (_, bob) = two(&mut world);
     for _ in 0..4 {
@@ -173,7 +173,7 @@ fn sessions_without_a_socket_are_bounded() {
 }
 
 #[test]
-fn a_drain_gives_extended_clients_a_time_to_reconnect() {
+fn drain_sends_reconnect_hint() {
     let mut world = World::new(1, Server::builder().retry_window(Duration::from_secs(4)));
     let plain = world.connect();
     let clients: Vec<_> = (0..8).map(|_| world.connect_extended(Handshake::new())).collect();
@@ -197,7 +197,7 @@ fn a_drain_gives_extended_clients_a_time_to_reconnect() {
 }
 
 #[test]
-fn kicks_and_moves_while_away_are_seen_on_return() {
+fn kicks_and_moves_while_away_are_replayed() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) = two(&mut world);
     ann.reset();
@@ -213,7 +213,7 @@ fn kicks_and_moves_while_away_are_seen_on_return() {
 }
 
 #[test]
-fn a_handler_that_is_pending_runs_once_across_sockets() {
+fn pending_handler_runs_once_across_sockets() {
     let runs = Arc::new(AtomicU32::new(0));
     let counted = runs.clone();
     let release = Arc::new(AtomicU32::new(0));
@@ -253,7 +253,7 @@ fn a_handler_that_is_pending_runs_once_across_sockets() {
 }
 
 #[test]
-fn acknowledgements_that_lie_close_the_connection() {
+fn false_acknowledgements_close_connection() {
     for (payload, is_wrong) in [("1", false), ("2", true), ("01", true), ("", true), ("-1", true)] {
         let mut world = World::new(1, Server::builder());
         let ann = world.connect_extended(Handshake::new());
@@ -273,7 +273,7 @@ fn acknowledgements_that_lie_close_the_connection() {
 }
 
 #[test]
-fn acknowledgements_without_end_close_the_connection() {
+fn endless_acknowledgements_close_connection() {
     let mut world = World::new(1, Server::builder());
     let [patient, busy, hasty] = [(); 3].map(|()| world.connect_extended(Handshake::new()));
     world.settle();
@@ -293,7 +293,7 @@ fn acknowledgements_without_end_close_the_connection() {
 }
 
 #[test]
-fn a_token_of_another_a_wrong_one_and_a_used_one_open_new_sessions() {
+fn foreign_wrong_and_used_tokens_open_new_sessions() {
     let builder = Server::builder()
         .authorize(|request| Ok(Claims::default().user(request.query("user").unwrap_or_default())));
     let mut world = World::new(1, builder);
@@ -331,7 +331,7 @@ fn a_token_of_another_a_wrong_one_and_a_used_one_open_new_sessions() {
 }
 
 #[test]
-fn a_socket_lost_before_hello_arrives_does_not_cost_the_session() {
+fn session_survives_socket_lost_before_hello() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) = two(&mut world);
     ann.reset();
@@ -352,7 +352,7 @@ fn a_socket_lost_before_hello_arrives_does_not_cost_the_session() {
 }
 
 #[test]
-fn plain_clients_cannot_send_events_of_the_protocol() {
+fn plain_clients_cannot_send_extended_events() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) = two(&mut world);
     for event in ["roomer:ack", "roomer:hello", "roomer:reply", "roomer:x"] {
@@ -366,7 +366,7 @@ fn plain_clients_cannot_send_events_of_the_protocol() {
 }
 
 #[test]
-fn without_the_extended_protocol_its_query_and_events_mean_nothing() {
+fn plain_server_ignores_extended_query_and_events() {
     for builder in [Server::builder().compat(), Server::builder().extended(false)] {
         let mut world = World::new(1, builder);
         let ann = world.connect_to("/ws?roomer=2", "");
@@ -379,7 +379,7 @@ fn without_the_extended_protocol_its_query_and_events_mean_nothing() {
 }
 
 #[test]
-fn an_idle_client_gets_a_sign_of_life_within_the_heartbeat() {
+fn idle_client_gets_packet_within_heartbeat() {
     let mut world = World::new(1, Server::builder());
     let ann = world.connect_extended(Handshake::new());
     world.settle();

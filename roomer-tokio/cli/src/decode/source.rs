@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_a_line_are_frames_only_if_they_are_whole_ones() {
+    fn line_is_decoded_as_frames_only_if_complete() {
         assert!(are_whole_frames(&[0x82, 2, 1, 2, 0x89, 0]));
         assert!(!are_whole_frames(&[0x82, 3, 1, 2]));
         assert!(!are_whole_frames(&[0x82]));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn dump_lines_end_before_their_characters() {
+    fn character_column_of_dump_is_ignored() {
         let line =
             dump_line("00000010  82 05 00 01 02 03 04 61  62 63                 ....... abc");
         assert_eq!(line.unwrap().bytes, [0x82, 5, 0, 1, 2, 3, 4, 0x61, 0x62, 0x63]);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sides_of_a_followed_stream_are_distinguished_by_their_indentation() {
+    fn indentation_separates_sides_of_followed_stream() {
         let text = "00000000  47 45 54 20                 GET \n    00000000  82 00    ..\n";
         let expected = [
             Piece::Stream(0, Direction::ToServer, b"GET ".to_vec()),

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_permits_its_burst_at_once_and_then_delays() {
+    fn rate_permits_burst_then_delays() {
         let rate = Rate { per_second: 2, burst: 3 };
         let buckets = Buckets::new(1);
         let start = Instant::now();

@@ -180,7 +180,7 @@ fn database(name: &str) -> PathBuf {
 }
 
 #[test]
-fn only_clients_that_are_logged_in_may_connect() {
+fn only_authenticated_clients_connect() {
     let application = Application::start(&database("logins.sqlite"));
     let forged = roomer_application::issue(b"another secret", "ann", true, HOUR).unwrap();
     let late = roomer_application::issue(SECRET, "ann", true, Duration::ZERO).unwrap();
@@ -198,7 +198,7 @@ fn only_clients_that_are_logged_in_may_connect() {
 }
 
 #[test]
-fn a_connection_ends_with_its_login() {
+fn connection_closes_when_login_expires() {
     let application = Application::start(&database("expiry.sqlite"));
     // The handshake must complete before the login expires, and may take a while on a busy machine.
     let short = roomer_application::issue(SECRET, "ann", false, Duration::from_secs(5)).unwrap();
@@ -207,7 +207,7 @@ fn a_connection_ends_with_its_login() {
 }
 
 #[test]
-fn rooms_are_for_the_users_that_the_database_lists_also_after_a_restart() {
+fn rooms_admit_users_listed_in_database() {
     let path = database("permissions.sqlite");
     let application = Application::start(&path);
     let (root, ann) = (token("root", true), token("ann", false));
@@ -237,7 +237,7 @@ fn rooms_are_for_the_users_that_the_database_lists_also_after_a_restart() {
 }
 
 #[test]
-fn prometheus_gets_its_figures() {
+fn prometheus_metrics_are_served() {
     let application = Application::start(&database("metrics.sqlite"));
     let ann = application.connect(&token("ann", false)).unwrap();
     let (status, body) = application.ask("GET", "/metrics", None);

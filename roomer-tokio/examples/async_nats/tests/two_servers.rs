@@ -56,7 +56,7 @@ fn talk(one: &mut Client, other: &mut Client, size: usize) {
 }
 
 #[test]
-fn two_servers_share_their_rooms_over_the_official_client() {
+fn two_servers_share_rooms_over_official_client() {
     let program = nats_servers().pop().unwrap();
     let mut broker = Nats::start(&program, &[]);
     let nodes = ["one", "two"].map(|name| start(name, broker.address("")));

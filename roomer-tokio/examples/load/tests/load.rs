@@ -79,7 +79,7 @@ fn program(args: &str) -> Output {
 }
 
 #[test]
-fn sessions_continue_after_all_sockets_are_cut() {
+fn sessions_resume_after_all_sockets_are_cut() {
     let report = figures(&load(|it| it, "resume --conns 12 --members 3 --meanwhile 2"));
     let keys = ["resumed", "refused", "plain_notices", "extended_notices", "client_notices"];
     assert_eq!(keys.map(|key| report[key].as_u64()), [12, 0, 0, 0, 0].map(Some), "{report}");
@@ -90,7 +90,7 @@ fn sessions_continue_after_all_sockets_are_cut() {
 }
 
 #[test]
-fn sessions_that_end_are_violations() {
+fn ended_sessions_are_violations() {
     let done = load(|it| it.resume_window(Duration::ZERO), "resume --conns 4");
     assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();
@@ -99,7 +99,7 @@ fn sessions_that_end_are_violations() {
 }
 
 #[test]
-fn extended_clients_lose_nothing_and_know_their_members() {
+fn extended_clients_lose_nothing_and_have_correct_members() {
     let report = figures(&load(|it| it, "--extended --secs 0.1 --warmup 0 fanout --members 5"));
     assert_eq!(report["lost_copies"], 0, "{report}");
     let report = figures(&load(|it| it, "--extended joinstorm --conns 20 --leave 3"));

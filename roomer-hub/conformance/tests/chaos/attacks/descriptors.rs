@@ -24,7 +24,7 @@ const LOOKS: usize = 50;
 const BUSY: usize = 10;
 
 #[test]
-fn without_descriptors_open_clients_are_served_and_the_server_recovers() {
+fn descriptor_exhaustion_spares_open_clients() {
     let mut process = Process::start(&format!("quiet=1 descriptors={LIMIT} files={FILES}"));
     let before = process.level();
     let [mut a, mut b] = [(); 2].map(|()| process.client());
@@ -58,7 +58,7 @@ fn without_descriptors_open_clients_are_served_and_the_server_recovers() {
 }
 
 #[test]
-fn clients_leave_a_reserve_of_descriptors() {
+fn clients_cannot_use_reserved_descriptors() {
     let mut process = Process::start(&format!("quiet=1 descriptors={LOW}"));
     let [mut a, mut b] = [(); 2].map(|()| process.client());
     a.join("lobby");

@@ -27,7 +27,7 @@ fn count_until_close(client: &mut Client, code: u16) -> usize {
 }
 
 #[test]
-fn sigterm_closes_all_clients_with_1001_after_their_queued_messages() {
+fn sigterm_closes_with_1001_after_queued_messages() {
     let mut process = Process::start("quiet=1 close=2500");
     let mut clients: Vec<Client> = (0..100).map(|_| process.client()).collect();
     for (n, client) in clients.iter_mut().enumerate() {
@@ -60,7 +60,7 @@ fn sigterm_closes_all_clients_with_1001_after_their_queued_messages() {
 }
 
 #[test]
-fn dead_peers_are_closed_after_the_pong_timeout() {
+fn dead_peers_are_closed_after_pong_timeout() {
     let mut process = Process::start("quiet=1 ping=500 pong=2500 close=500");
     let mut healthy = Crowd::gather(&process, 5, "lobby");
     let before = process.level();

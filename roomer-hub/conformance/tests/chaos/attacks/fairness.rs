@@ -58,14 +58,14 @@ fn completely_and_in_order(
 }
 
 #[test]
-fn bursts_arrive_completely_and_in_order() {
+fn bursts_arrive_in_order() {
     let bursts = [(1, 5000, 0), (29, 2000, 0)];
     completely_and_in_order("quiet=1", ReceiveBuffer::Default, &bursts);
 }
 
 /// If the server did not pause reading from the sender, a reader's queue would exceed the backlog.
 #[test]
-fn more_than_the_backlog_arrives_completely_and_in_order() {
+fn more_than_backlog_arrives_in_order() {
     // With this backlog, a reader whose thread does not run for a second still uses less than half
     // of it.
     let options = "quiet=1 backlog=67108864";
@@ -73,7 +73,7 @@ fn more_than_the_backlog_arrives_completely_and_in_order() {
 }
 
 #[test]
-fn a_noisy_and_a_flapping_client_disconnect_no_other() {
+fn flooding_and_flapping_clients_disconnect_no_other() {
     // On a busy machine, the two clients may read slowly. Their speed is not under test, so use a
     // larger backlog.
     let mut process = Process::start_busy("quiet=1 backlog=8388608");
@@ -129,7 +129,7 @@ fn a_noisy_and_a_flapping_client_disconnect_no_other() {
 }
 
 #[test]
-fn a_crowd_that_is_flooded_does_not_stop_another_room() {
+fn flooded_large_room_does_not_starve_another() {
     let mut process = Process::start_busy("quiet=1");
     drop(Crowd::gather(&process, MEMBERS, "crowd"));
     process.until(|numbers| numbers.sockets == 0);

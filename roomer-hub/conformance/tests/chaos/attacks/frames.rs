@@ -15,7 +15,7 @@ const CLIENTS: usize = 500;
 const SENT: usize = 200;
 
 #[test]
-fn memory_grows_with_received_bytes_and_not_with_announced_lengths() {
+fn memory_follows_received_not_announced_bytes() {
     let mut process = Process::start("quiet=1");
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| process.client()).collect();
     let mut first = process.client();
@@ -41,7 +41,7 @@ fn memory_grows_with_received_bytes_and_not_with_announced_lengths() {
 }
 
 #[test]
-fn fragments_are_counted_and_empty_ones_too() {
+fn empty_fragments_count_towards_limit() {
     let mut process = Process::start("quiet=1 close=500");
     let mut witness = process.client();
     let before = process.level();

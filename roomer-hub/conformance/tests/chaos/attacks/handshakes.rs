@@ -14,7 +14,7 @@ const REJECTED: usize = 1500;
 const WAITING: usize = 300;
 
 #[test]
-fn rejected_handshakes_leave_nothing_behind() {
+fn rejected_handshakes_leave_no_state() {
     let mut process = Process::start("");
     let addr = process.addr;
     let ask = HttpRequest::upgrade(addr);
@@ -47,7 +47,7 @@ fn rejected_handshakes_leave_nothing_behind() {
 }
 
 #[test]
-fn handshakes_that_never_end_are_ended() {
+fn endless_handshakes_time_out() {
     let mut process = Process::start("handshake=1500 close=500");
     drop(process.client());
     process.until(|numbers| numbers.sockets == 0);
@@ -72,7 +72,7 @@ fn handshakes_that_never_end_are_ended() {
 }
 
 #[test]
-fn garbage_from_the_start_leaves_nothing_behind() {
+fn garbage_instead_of_handshake_leaves_no_state() {
     let mut process = Process::start("handshake=1500 close=500");
     let addr = process.addr;
     let send = |count| {

@@ -68,7 +68,7 @@ fn round(process: &mut Process, hold: impl Fn(&mut Process, &mut Client, &mut [C
 }
 
 #[test]
-fn stuck_readers_of_messages_of_their_own_stay_within_the_budget() {
+fn stalled_readers_of_distinct_messages_stay_within_budget() {
     const SIZE: usize = 9_000;
     within_budget(|_, sender, stuck| {
         for _ in 0..EACH / SIZE {
@@ -81,7 +81,7 @@ fn stuck_readers_of_messages_of_their_own_stay_within_the_budget() {
 }
 
 #[test]
-fn unfinished_messages_stay_within_the_budget() {
+fn unfinished_messages_stay_within_budget() {
     within_budget(|process, _, clients| {
         let seen = process.numbers().bytes_in;
         for client in clients {

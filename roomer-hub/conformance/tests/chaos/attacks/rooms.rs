@@ -15,7 +15,7 @@ const BATCH_SIZE: usize = 500;
 const BATCHES: usize = 200;
 
 #[test]
-fn a_hundred_thousand_rooms_joined_and_left_leave_nothing_behind() {
+fn joining_and_leaving_100000_rooms_leaves_no_state() {
     let mut process = Process::start("quiet=1");
     let mut client = process.client();
     let mut join_and_leave = |batches: std::ops::Range<usize>| {

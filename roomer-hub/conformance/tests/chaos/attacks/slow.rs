@@ -80,7 +80,7 @@ fn flood(process: &mut Process, stuck: usize) -> usize {
 }
 
 #[test]
-fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
+fn one_stalled_reader_costs_at_most_its_limit() {
     let mut process = Process::start_busy("quiet=1");
     let before = process.level();
     let grown = flood(&mut process, 1);
@@ -93,7 +93,7 @@ fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
 }
 
 #[test]
-fn a_thousand_stuck_readers_cost_little_more_than_one() {
+fn thousand_stalled_readers_share_one_backlog() {
     // On a busy machine, healthy clients may be delayed while a thousand others are closed. They
     // must not be closed as slow readers.
     let mut process = Process::start_busy("quiet=1 backlog=8388608");

@@ -15,7 +15,7 @@ const OPTIONS: &str = "quiet=1 ping=500 pong=2500";
 const STOP: Duration = Duration::from_secs(4);
 
 #[test]
-fn a_stopped_process_times_out_no_client() {
+fn stopped_process_does_not_time_out_clients() {
     let mut process = Process::start(OPTIONS);
     let mut crowd = Crowd::gather(&process, 40, "lobby");
     let mut pass = |time: Duration| {

@@ -55,7 +55,7 @@ struct Sums {
 }
 
 #[test]
-fn sessions_survive_a_proxy_that_loses_connections() {
+fn sessions_survive_proxy_dropping_connections() {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let seconds = number("ROOMER_CHAOS_SECONDS").unwrap_or(3);
     let clients = number("ROOMER_CHAOS_CLIENTS").unwrap_or(40);

@@ -152,7 +152,7 @@ fn parse_options(requires_tls: bool, text: &str) -> Result<TlsFiles, ParseBroker
 #[cfg(not(all(feature = "nats", feature = "redis")))]
 mod tests {
     #[test]
-    fn a_scheme_needs_its_feature() {
+    fn scheme_needs_its_feature() {
         use super::ParseBrokerAddressError as E;
         let off = if cfg!(feature = "nats") { ["redis", "rediss"] } else { ["nats", "tls"] };
         let feature = if cfg!(feature = "nats") { "redis" } else { "nats" };

@@ -51,7 +51,7 @@ fn several_addresses_keep_their_order() {
 }
 
 #[test]
-fn a_login_is_never_shown() {
+fn login_is_redacted() {
     let address: BrokerAddress = "nats://ann:secret@a,nats://secret@b".parse().unwrap();
     for shown in [format!("{address}"), format!("{address:?}"), format!("{:#?}", Some(address))] {
         assert!(!shown.contains("secret") && !shown.contains("ann"), "{shown}");
@@ -59,7 +59,7 @@ fn a_login_is_never_shown() {
 }
 
 #[test]
-fn an_error_names_the_fault() {
+fn error_names_fault() {
     for (text, error) in [
         ("", E::Empty),
         ("nats://a,", E::Empty),
@@ -90,7 +90,7 @@ fn an_error_names_the_fault() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn files_of_tls_are_options() {
+fn tls_files_are_options() {
     let broker = one("tls://t@broker?ca=/a%20b.pem&cert=c.pem&key=k.pem");
     let path = |text: &str| Some(PathBuf::from(text));
     assert!(broker.requires_tls);
@@ -103,7 +103,7 @@ fn files_of_tls_are_options() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn redis_over_tls_has_its_own_scheme() {
+fn redis_over_tls_uses_rediss_scheme() {
     let broker = one("rediss://u:p@broker?ca=ca.pem");
     assert!(broker.protocol == Protocol::Redis && broker.requires_tls && broker.port == 6379);
     assert_eq!(broker.files.ca, Some(PathBuf::from("ca.pem")));
@@ -120,7 +120,7 @@ fn tls_needs_its_feature() {
 }
 
 #[test]
-fn redis_has_its_own_port_and_logins() {
+fn redis_has_own_default_port_and_logins() {
     for (text, host, port) in [
         ("redis://broker", "broker", 6379),
         ("redis://broker/", "broker", 6379),
@@ -144,7 +144,7 @@ fn redis_has_its_own_port_and_logins() {
 }
 
 #[test]
-fn brokers_of_two_kinds_are_rejected() {
+fn mixed_broker_kinds_are_rejected() {
     assert_eq!(fails("nats://a,redis://b"), E::Mixed);
     let address: BrokerAddress = "redis://a,redis://u:p@b:1".parse().unwrap();
     assert_eq!(address.to_string(), "redis://a:6379,redis://b:1");

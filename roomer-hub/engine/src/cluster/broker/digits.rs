@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_those_of_fmt() {
+    fn digits_match_fmt() {
         for number in [0, 1, 9, 10, 4096, 1_048_576, usize::MAX] {
             assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
         }

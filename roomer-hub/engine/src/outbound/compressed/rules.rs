@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_pattern_that_matches_decides() {
+    fn first_matching_pattern_applies() {
         let patterns = [("chat/secret".into(), usize::MAX), ("chat/*".into(), 100)];
         let rules = CompressionRules::new(&patterns);
         assert_eq!(rules.threshold("chat/a", 99), None);

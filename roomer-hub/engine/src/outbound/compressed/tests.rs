@@ -85,7 +85,7 @@ fn push(writer: &SocketWriter, (frames, compressed, _): &(Bytes, CompressedBatch
 }
 
 #[test]
-fn a_receiver_that_takes_nothing_costs_no_compression() {
+fn fully_excluded_receiver_triggers_no_compression() {
     let (socket, writer) = Socket::with_space(0);
     let (first, second) = (batch(b'a'), batch(b'b'));
     push(&writer, &first);
@@ -105,7 +105,7 @@ fn a_receiver_that_takes_nothing_costs_no_compression() {
 }
 
 #[test]
-fn the_newest_message_counts_with_the_length_that_is_left_of_it() {
+fn partially_sent_message_counts_remaining_bytes() {
     let (socket, writer) = Socket::with_space(0);
     let (first, second) = (batch(b'a'), batch(b'b'));
     let status = || writer.poll_status(&Context::from_waker(std::task::Waker::noop()));
@@ -122,7 +122,7 @@ fn the_newest_message_counts_with_the_length_that_is_left_of_it() {
 }
 
 #[test]
-fn the_log_of_a_session_keeps_plain_bytes() {
+fn replay_log_keeps_uncompressed_bytes() {
     let (socket, writer) = Socket::with_space(1 << 20);
     writer.begin_session();
     let (first, second) = (batch(b'a'), batch(b'b'));
@@ -142,7 +142,7 @@ fn the_log_of_a_session_keeps_plain_bytes() {
 }
 
 #[test]
-fn a_batch_that_waits_counts_with_both_encodings() {
+fn queued_batch_counts_both_encodings() {
     let (_, fast) = Socket::with_space(1 << 20);
     let (_, slow) = Socket::with_space(0);
     slow.push(Chunk::complete(&b"x"[..]));

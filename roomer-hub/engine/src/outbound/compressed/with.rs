@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_has_the_messages_of_its_plain_one() {
+    fn compressed_parts_match_plain_parts() {
         let (long, longest) = ([b'x'; 500], vec![b'z'; LONGEST]);
         let messages = [&b"short"[..], &long, b"", &[b'y'; 70_000], &longest, &long];
         let (frames, starts) = plain(&messages);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_a_part_is_not_of_the_batch() {
+    fn copied_part_does_not_share_batch() {
         let (frames, starts) = plain(&[&[b'x'; 500], &[b'y'; 500]]);
         let batch = CompressedBatch::new(frames.clone(), 100).expect("a batch");
         assert!(!batch.contains(&Bytes::copy_from_slice(&frames[starts[1]..])));

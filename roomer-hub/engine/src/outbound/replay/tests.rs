@@ -27,7 +27,7 @@ fn log_of(sizes: &[usize]) -> (Replay, Vec<Bytes>) {
 const SIZES: [usize; 12] = [1, 125, 126, 5000, 3, 3, 70_000, 4096, 2000, 2000, 2000, 9];
 
 #[test]
-fn frames_that_were_not_received_are_sent_again_whatever_their_sizes() {
+fn unacknowledged_frames_of_any_size_are_replayed() {
     for received in 0..=SIZES.len() {
         let (mut log, frames) = log_of(&SIZES);
         let again = log.resume(received as u64).unwrap();
@@ -39,7 +39,7 @@ fn frames_that_were_not_received_are_sent_again_whatever_their_sizes() {
 }
 
 #[test]
-fn acknowledged_frames_are_dropped_one_count_after_the_other() {
+fn acknowledged_frames_are_dropped_in_order() {
     let (mut log, frames) = log_of(&SIZES);
     for count in 0..=SIZES.len() {
         assert_eq!(log.acknowledge(count as u64), Ok(count > 0));
@@ -53,7 +53,7 @@ fn acknowledged_frames_are_dropped_one_count_after_the_other() {
 }
 
 #[test]
-fn a_count_above_the_sent_frames_or_below_the_last_count_is_wrong() {
+fn acknowledgement_out_of_range_is_rejected() {
     let (mut log, _) = log_of(&[10, 10]);
     assert_eq!(log.acknowledge(1), Ok(true));
     assert_eq!(log.acknowledge(0), Err(WrongCount));
@@ -63,7 +63,7 @@ fn a_count_above_the_sent_frames_or_below_the_last_count_is_wrong() {
 }
 
 #[test]
-fn a_frame_in_parts_counts_once_it_is_complete() {
+fn partial_frame_counts_once_complete() {
     let whole = frame(1, 20_000);
     let mut log = Replay::default();
     push(&mut log, &frame(0, 5), usize::MAX);
@@ -77,7 +77,7 @@ fn a_frame_in_parts_counts_once_it_is_complete() {
 }
 
 #[test]
-fn a_log_that_overflows_drops_the_oldest_frames_and_reports_it() {
+fn overflowing_log_drops_oldest_frames() {
     let mut log = Replay::default();
     let frames: Vec<_> = (0..12).map(|number| frame(number, 98)).collect();
     assert!(frames[..10].iter().all(|frame| push(&mut log, frame, 1000)));
@@ -92,7 +92,7 @@ fn a_log_that_overflows_drops_the_oldest_frames_and_reports_it() {
 }
 
 #[test]
-fn a_message_above_the_maximum_is_not_kept() {
+fn oversized_message_is_not_logged() {
     let mut log = Replay::default();
     assert!(!push(&mut log, &frame(0, 5000), 1000));
     assert_eq!((log.len(), log.first), (0, 1));
@@ -102,7 +102,7 @@ fn a_message_above_the_maximum_is_not_kept() {
 }
 
 #[test]
-fn batches_are_shared_and_small_or_single_messages_copied() {
+fn log_shares_batches_and_copies_small_messages() {
     let batch = Bytes::from([frame(0, 200), frame(1, 200)].concat());
     let mut log = Replay::default();
     let is_shared = |log: &Replay| log.buffers().any(|kept| kept.as_ptr() == batch.as_ptr());
@@ -116,7 +116,7 @@ fn batches_are_shared_and_small_or_single_messages_copied() {
 }
 
 #[test]
-fn a_shared_batch_counts_until_all_of_it_is_acknowledged() {
+fn shared_batch_counts_until_fully_acknowledged() {
     let batch = Bytes::from([frame(0, 700), frame(1, 100)].concat());
     let mut log = Replay::default();
     log.push(&Chunk::frames(batch.clone(), 2), usize::MAX);
@@ -132,7 +132,7 @@ fn a_shared_batch_counts_until_all_of_it_is_acknowledged() {
 /// Pushes random messages in batches, with and without counts, or in parts, together with random
 /// acknowledgements and resumes.
 #[test]
-fn the_log_keeps_exactly_the_unacknowledged_frames() {
+fn log_keeps_exactly_unacknowledged_frames() {
     for seed in 0..500_u64 {
         let mut state = seed;
         let mut below = move |limit: u64| {

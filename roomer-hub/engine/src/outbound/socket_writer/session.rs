@@ -173,7 +173,7 @@ mod tests {
     use crate::outbound::outbox::WaterMarks;
 
     #[test]
-    fn packets_that_are_kept_after_the_socket_has_failed_count_as_held() {
+    fn packets_kept_after_socket_failure_count_as_held() {
         let marks = WaterMarks { kept: 1000, high: 1000, max: 1000 };
         let budget = Arc::new(MemoryBudget::new(1000, marks));
         let writer = SocketWriter::new(NoSocket, budget.clone());

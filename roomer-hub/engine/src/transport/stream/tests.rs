@@ -152,7 +152,7 @@ fn is_full(result: io::Result<usize>) -> bool {
 }
 
 #[test]
-fn a_shutdown_ends_the_stream_and_its_writing() {
+fn shutdown_ends_reading_and_writing() {
     let stream = TestStream::default();
     stream.give_room(9);
     let transport = share(stream.clone());
@@ -162,7 +162,7 @@ fn a_shutdown_ends_the_stream_and_its_writing() {
 }
 
 #[test]
-fn bytes_written_before_an_interruption_count() {
+fn bytes_written_before_interrupt_count() {
     let stream = TestStream::default();
     let transport = share(stream.clone());
     let bufs = [IoSlice::new(b"abc"), IoSlice::new(b"def")];
@@ -177,7 +177,7 @@ fn bytes_written_before_an_interruption_count() {
 }
 
 #[test]
-fn the_owner_is_woken_by_room_after_a_write_of_any_task() {
+fn owner_is_woken_after_blocked_write_by_any_task() {
     let stream = TestStream::default();
     let transport = share(stream.clone());
     let owner = Arc::new(Task::default());
@@ -208,7 +208,7 @@ fn the_owner_is_woken_by_room_after_a_write_of_any_task() {
 }
 
 #[test]
-fn a_full_stream_is_not_flushed_before_its_wake_up() {
+fn full_stream_is_not_flushed_before_wake() {
     let stream = TestStream::default();
     let transport = share(stream.clone());
     let owner = Arc::new(Task::default());
@@ -231,7 +231,7 @@ fn a_full_stream_is_not_flushed_before_its_wake_up() {
 }
 
 #[test]
-fn room_before_the_owner_registers_is_not_lost() {
+fn wake_before_registration_is_not_lost() {
     let stream = TestStream::default();
     let transport = share(stream.clone());
     assert!(is_full(transport.try_write(b"abc")));
@@ -242,7 +242,7 @@ fn room_before_the_owner_registers_is_not_lost() {
 }
 
 #[test]
-fn a_full_stream_still_wakes_its_reader() {
+fn full_stream_still_wakes_its_reader() {
     let stream = TestStream::default();
     let transport = share(stream.clone());
     let owner = Arc::new(Task::default());
@@ -261,7 +261,7 @@ fn a_full_stream_still_wakes_its_reader() {
 }
 
 #[test]
-fn the_last_registered_task_is_woken() {
+fn last_registered_task_is_woken() {
     let stream = TestStream::default();
     let transport = share(stream.clone());
     let (first, second) = (Arc::new(Task::default()), Arc::new(Task::default()));
@@ -275,7 +275,7 @@ fn the_last_registered_task_is_woken() {
 }
 
 #[test]
-fn buffers_are_written_in_order_and_together_where_possible() {
+fn buffers_are_written_in_order_and_vectored() {
     let bufs = [b"ab".as_slice(), b"", b"cde", b"f", b"ghij"].map(IoSlice::new);
     for (is_vectored, calls) in [(true, 1), (false, 4)] {
         let stream = TestStream { is_vectored, ..TestStream::default() };
@@ -295,7 +295,7 @@ fn buffers_are_written_in_order_and_together_where_possible() {
 }
 
 #[test]
-fn the_owner_completes_a_blocked_flush() {
+fn owner_completes_blocked_flush() {
     let stream = TestStream::default();
     let transport = share(stream.clone());
     let owner = Arc::new(Task::default());
@@ -313,7 +313,7 @@ fn the_owner_completes_a_blocked_flush() {
 }
 
 #[test]
-fn a_stream_is_closed_after_its_bytes_are_flushed() {
+fn stream_is_closed_after_its_bytes_are_flushed() {
     let stream = TestStream::default();
     let transport = share(stream.clone());
     let owner = Arc::new(Task::default());
@@ -332,7 +332,7 @@ fn a_stream_is_closed_after_its_bytes_are_flushed() {
 }
 
 #[test]
-fn a_write_error_is_returned_and_the_stream_counts_as_writable() {
+fn write_error_is_returned_and_stream_stays_writable() {
     let stream = TestStream { is_vectored: false, ..TestStream::default() };
     let transport = share(stream.clone());
     stream.change(|state| state.is_broken = true);

@@ -25,7 +25,7 @@ fn sent(pipe: &Pipe, room: usize) -> (Vec<usize>, bool) {
 }
 
 #[test]
-fn an_end_accepts_a_window_of_bytes_until_the_other_grants_more() {
+fn pipe_accepts_one_window_until_credit() {
     let (end, pipe) = end();
     let bytes = vec![7; 2 * TUNNEL_WINDOW];
     assert_eq!(end.try_write(&bytes).unwrap(), TUNNEL_WINDOW);
@@ -43,7 +43,7 @@ fn an_end_accepts_a_window_of_bytes_until_the_other_grants_more() {
 }
 
 #[test]
-fn bytes_that_were_read_are_granted_again() {
+fn read_bytes_return_credit() {
     let (end, pipe) = end();
     assert!(read(&end, 10).is_pending());
     pipe.receive(&[7; TUNNEL_DATA]);
@@ -57,7 +57,7 @@ fn bytes_that_were_read_are_granted_again() {
 }
 
 #[test]
-fn more_bytes_than_granted_end_the_tunnel() {
+fn exceeding_credit_ends_tunnel() {
     let (end, pipe) = end();
     for _ in 0..TUNNEL_WINDOW / TUNNEL_DATA {
         pipe.receive(&[7; TUNNEL_DATA]);
@@ -72,7 +72,7 @@ fn more_bytes_than_granted_end_the_tunnel() {
 }
 
 #[test]
-fn an_end_that_is_dropped_sends_its_bytes_and_then_leaves() {
+fn dropped_end_flushes_before_close() {
     let (end, pipe) = end();
     end.try_write(b"last").unwrap();
     drop(end);
@@ -82,7 +82,7 @@ fn an_end_that_is_dropped_sends_its_bytes_and_then_leaves() {
 }
 
 #[test]
-fn the_end_of_the_other_side_follows_its_bytes() {
+fn eof_follows_peers_bytes() {
     let (end, pipe) = end();
     pipe.receive(b"last");
     pipe.end();
@@ -92,7 +92,7 @@ fn the_end_of_the_other_side_follows_its_bytes() {
 }
 
 #[test]
-fn a_request_without_an_answer_is_refused_if_the_tunnel_is_lost() {
+fn unanswered_open_is_refused_when_tunnel_is_lost() {
     let cx = Context::from_waker(Waker::noop());
     let (waiting, pipe) = end();
     assert!(waiting.poll_answer(&cx).is_pending());
@@ -104,7 +104,7 @@ fn a_request_without_an_answer_is_refused_if_the_tunnel_is_lost() {
 }
 
 #[test]
-fn many_small_items_take_one_buffer() {
+fn small_items_are_coalesced() {
     let (end, pipe) = end();
     for _ in 0..TUNNEL_WINDOW {
         pipe.receive(&[7]);
@@ -118,7 +118,7 @@ fn many_small_items_take_one_buffer() {
 }
 
 #[test]
-fn a_cut_wakes_the_task_that_has_found_none() {
+fn abort_wakes_waiting_task() {
     let (end, pipe) = end();
     assert!(!end.is_cut(&Context::from_waker(Waker::noop())));
     let mut wakers = Vec::new();

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_so_many_answers_are_kept_for_so_long() {
+    fn kept_answers_are_bounded_in_number_and_time() {
         let mut kept = Kept::default();
         let start = Instant::now();
         for n in 0..2 * MAX_ANSWERS {

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_description_has_the_paths_of_the_routes() {
+    fn description_lists_all_routes() {
         let described: Value = serde_json::from_str(OPENAPI).unwrap();
         let described: Vec<_> =
             described["paths"].as_object().unwrap().keys().map(String::as_str).collect();

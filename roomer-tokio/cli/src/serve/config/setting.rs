@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_times_and_rates_are_written_with_units() {
+    fn sizes_times_and_rates_have_units() {
         assert_eq!(Size::parse("64 KiB"), Ok(Size(65536)));
         assert_eq!(Size::parse("1_000"), Ok(Size(1000)));
         assert!(Size::parse("64KB").is_err() && Size::parse("-1").is_err());
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn text_becomes_toml_that_reads_back() {
+    fn text_round_trips_as_toml() {
         let text = "a\"b\\c\nd\u{7}ä";
         let written = format!("x = {}", to_toml(&Raw::Text(text.into())));
         let table = toml::de::DeTable::parse(&written).unwrap();

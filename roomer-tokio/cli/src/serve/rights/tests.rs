@@ -6,7 +6,7 @@ use roomer_tokio::{Claims, Server};
 use super::*;
 
 #[test]
-fn rights_of_a_token_are_a_list_or_an_object() {
+fn token_rights_are_list_or_object() {
     let grants = Grants::read(&serde_json::json!(["lobby", "team-*"])).unwrap();
     assert!(grants.has("team-1", Right::Whisper) && !grants.has("lobby2", Right::Join));
     let grants = Grants::read(&serde_json::json!({ "news": ["join"], "*": [] })).unwrap();
@@ -19,7 +19,7 @@ fn rights_of_a_token_are_a_list_or_an_object() {
 
 /// As by a reload of the configuration.
 #[tokio::test(start_paused = true)]
-async fn a_message_that_a_rate_delays_follows_the_rules_of_the_time_when_it_is_sent() {
+async fn delayed_message_is_checked_by_rules_at_send_time() {
     let room = |publish: &str| -> Room {
         toml::from_str(&format!("pattern = \"*\"\nrate = \"1 burst 1\"\npublish = \"{publish}\""))
             .unwrap()

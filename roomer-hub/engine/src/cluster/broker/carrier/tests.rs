@@ -219,7 +219,7 @@ fn down(reason: &str) -> CarrierEvent {
 const REFUSED: &str = "it refuses connections: does it run there?";
 
 #[test]
-fn an_outage_is_reported_once_and_ends_by_itself() {
+fn outage_is_reported_once_and_recovered() {
     let mut node = Node::new("nats://a");
     assert_eq!(node.run_ms(5000), [down(REFUSED)]);
     assert_eq!(node.pauses(), [100, 200, 400, 800, 1000, 1000, 1000]);
@@ -228,7 +228,7 @@ fn an_outage_is_reported_once_and_ends_by_itself() {
 }
 
 #[test]
-fn a_lost_link_is_reported_at_once() {
+fn lost_link_is_reported_immediately() {
     let mut node = Node::new("nats://a");
     let first = node.world.accept(GREETING);
     assert_eq!(node.run_ms(2000), [UP]);
@@ -241,7 +241,7 @@ fn a_lost_link_is_reported_at_once() {
 }
 
 #[test]
-fn a_broker_that_ends_each_link_at_once_is_asked_less_often() {
+fn short_lived_links_back_off() {
     let mut node = Node::new("nats://a");
     for _ in 0..6 {
         node.world.accept(GREETING).close();
@@ -259,7 +259,7 @@ fn a_broker_that_ends_each_link_at_once_is_asked_less_often() {
 }
 
 #[test]
-fn brokers_are_tried_in_turn() {
+fn brokers_are_tried_in_order() {
     let mut node = Node::new("nats://a,nats://b:1");
     let refused = format!("nats://a:4222: {REFUSED}; nats://b:1: {REFUSED}");
     assert_eq!(node.poll(), [Down(refused)]);
@@ -278,7 +278,7 @@ fn brokers_are_tried_in_turn() {
 }
 
 #[test]
-fn with_a_second_broker_the_first_may_be_down_unnoticed() {
+fn failover_to_second_broker_is_not_reported() {
     let mut node = Node::new("nats://a,nats://b");
     node.world.world().plan.push_back(Outcome::Refuse);
     node.world.accept(GREETING);
@@ -286,7 +286,7 @@ fn with_a_second_broker_the_first_may_be_down_unnoticed() {
 }
 
 #[test]
-fn waits_have_an_end() {
+fn connect_and_write_waits_time_out() {
     let mut node = Node::new("nats://a");
     node.world.world().plan.push_back(Outcome::Hang);
     assert_eq!(node.run_ms(1990), []);
@@ -308,7 +308,7 @@ fn waits_have_an_end() {
 }
 
 #[test]
-fn frames_arrive_one_by_one_and_leave_in_pieces() {
+fn partial_writes_and_reads_preserve_frames() {
     let mut node = Node::new("nats://a");
     let pipe = node.world.accept(GREETING);
     pipe.send(b"MSG chat.all 1 1\r\na\r\nMSG chat.n.0000000000000001 2 2\r\nbc\r\nPING\r\n");
@@ -332,7 +332,7 @@ fn frames_arrive_one_by_one_and_leave_in_pieces() {
 }
 
 #[test]
-fn above_the_bound_a_frame_is_rejected_and_the_others_arrive() {
+fn oversized_frame_is_rejected_and_others_arrive() {
     let mut node = Node::new("nats://a");
     let pipe = node.world.accept(GREETING);
     assert_eq!(node.poll(), [UP]);
@@ -348,7 +348,7 @@ fn above_the_bound_a_frame_is_rejected_and_the_others_arrive() {
 }
 
 #[test]
-fn the_servers_last_words_explain_a_failed_write() {
+fn failed_write_reports_last_server_error() {
     let mut node = Node::new("nats://a");
     let pipe = node.world.accept(GREETING);
     assert_eq!(node.poll(), [UP]);
@@ -361,7 +361,7 @@ fn the_servers_last_words_explain_a_failed_write() {
 }
 
 #[test]
-fn an_end_waits_until_all_is_written_and_read() {
+fn close_waits_for_pending_output_and_input() {
     let mut node = Node::new("nats://a");
     let pipe = node.world.accept(GREETING);
     assert_eq!(node.poll(), [UP]);
@@ -381,7 +381,7 @@ fn an_end_waits_until_all_is_written_and_read() {
 }
 
 #[test]
-fn a_notice_is_not_repeated() {
+fn repeated_notice_is_suppressed() {
     let mut node = Node::new("nats://a");
     let old = b"INFO {\"version\":\"2.9.10\",\"max_payload\":64}\r\nPONG\r\n";
     let first = node.world.accept(old);

@@ -87,17 +87,17 @@ fn due(name: &str) -> Vec<BrokerEvent> {
 }
 
 #[test]
-fn both_versions_are_understood_however_their_bytes_are_split() {
+fn messages_are_parsed_at_any_split() {
     check_splits(&TRANSCRIPTS, || new_connection("nats://u:x@broker"), 0, due);
 }
 
 #[test]
-fn no_garbage_panics() {
+fn garbage_does_not_panic() {
     receive_garbage(&TRANSCRIPTS, || new_connection("nats://broker"), 0, b'}');
 }
 
 #[test]
-fn the_greeting_is_answered() {
+fn info_is_answered_with_connect() {
     let (events, sent) = run(&mut new_connection("nats://ann:s%22cret@broker"), [INFO.as_bytes()]);
     assert_eq!(events, []);
     let (connect, rest) = sent.split_once("\r\n").unwrap();
@@ -115,7 +115,7 @@ fn the_greeting_is_answered() {
 }
 
 #[test]
-fn frames_are_published_once_the_connection_is_up() {
+fn frames_are_published_once_connected() {
     let mut starting = new_connection("nats://broker");
     assert!(!starting.publish(Subject::All, Bytes::from_static(b"early")));
     run(&mut starting, [INFO.as_bytes()]);
@@ -136,7 +136,7 @@ fn frames_are_published_once_the_connection_is_up() {
 }
 
 #[test]
-fn large_and_small_frames_stay_in_order_and_are_bounded() {
+fn queued_frames_keep_order_and_are_bounded() {
     let info = INFO.replace("64}", "2000000}");
     let mut connection = new_connection("nats://broker");
     run(&mut connection, [info.as_bytes(), b"PONG\r\n"]);
@@ -166,7 +166,7 @@ fn large_and_small_frames_stay_in_order_and_are_bounded() {
 }
 
 #[test]
-fn a_ping_is_answered() {
+fn ping_is_answered() {
     let mut connection = up();
     assert_eq!(
         run(&mut connection, [&b"PING\r\nPING\r\n"[..]]),
@@ -175,7 +175,7 @@ fn a_ping_is_answered() {
 }
 
 #[test]
-fn answers_to_a_server_that_does_not_read_are_bounded() {
+fn pongs_to_stalled_server_are_bounded() {
     let mut connection = up();
     let pings = "PING\r\n".repeat(1000);
     for _ in 0..200 {
@@ -186,7 +186,7 @@ fn answers_to_a_server_that_does_not_read_are_bounded() {
 }
 
 #[test]
-fn silence_is_pinged_and_ends_the_connection() {
+fn silent_server_is_pinged_then_disconnected() {
     let at = Duration::from_millis;
     let mut connection = up();
     connection.receive(b"", at(500));
@@ -207,7 +207,7 @@ fn silence_is_pinged_and_ends_the_connection() {
 }
 
 #[test]
-fn after_a_long_pause_the_server_has_time_to_answer() {
+fn late_poll_leaves_server_time_to_answer() {
     let mut connection = up();
     connection.tick(Duration::from_secs(100));
     assert_eq!(connection.next_event(), None);
@@ -215,7 +215,7 @@ fn after_a_long_pause_the_server_has_time_to_answer() {
 }
 
 #[test]
-fn a_server_that_does_not_greet_is_given_up() {
+fn server_without_info_times_out() {
     for bytes in ["", INFO, "SSH-2.0-x"] {
         let mut connection = new_connection("nats://broker");
         run(&mut connection, [bytes.as_bytes()]);
@@ -227,7 +227,7 @@ fn a_server_that_does_not_greet_is_given_up() {
 }
 
 #[test]
-fn tls_starts_before_anything_is_sent() {
+fn tls_handshake_precedes_output() {
     let mut cases = vec![("nats://t@broker", TLS.to_owned())];
     if cfg!(feature = "tls") {
         let offered = INFO.replace("64}", "64,\"tls_available\":true}");
@@ -245,21 +245,21 @@ fn tls_starts_before_anything_is_sent() {
 }
 
 #[test]
-fn plain_text_where_tls_is_due_ends_the_connection() {
+fn plain_text_during_tls_upgrade_ends_connection() {
     let reason = end(&mut new_connection("nats://t@broker"), &format!("{TLS}PONG\r\n"));
     assert_eq!(reason, "it sends plain text after its greeting, where TLS is due");
 }
 
 #[cfg(feature = "tls")]
 #[test]
-fn without_tls_a_login_for_tls_is_not_sent() {
+fn login_for_tls_requires_tls() {
     let mut connection = new_connection("tls://t@broker");
     assert!(end(&mut connection, INFO).starts_with("it does not offer TLS"));
     assert_eq!(sent(&mut connection), "");
 }
 
 #[test]
-fn lengths_are_checked_before_the_message_is_buffered() {
+fn lengths_are_checked_before_buffering() {
     for length in ["65", "1048576", "18446744073709551615"] {
         let reason = end(&mut up(), &format!("MSG chat.all 1 {length}\r\n"));
         assert_eq!(
@@ -272,7 +272,7 @@ fn lengths_are_checked_before_the_message_is_buffered() {
 }
 
 #[test]
-fn a_changed_max_payload_applies() {
+fn updated_max_payload_applies() {
     let mut connection = up();
     run(&mut connection, [INFO.replace("64}", "10}").as_bytes()]);
     assert!(connection.publish(Subject::All, Bytes::from_static(b"1234567890")));
@@ -280,7 +280,7 @@ fn a_changed_max_payload_applies() {
 }
 
 #[test]
-fn bytes_of_other_servers_and_of_broken_ones_end_the_connection() {
+fn invalid_bytes_end_connection() {
     let unknown = "this is not a NATS server: it sends ";
     for (bytes, reason) in [
         ("HTTP/1.1 400 Bad Request\r\n", unknown),
@@ -319,7 +319,7 @@ fn bytes_of_other_servers_and_of_broken_ones_end_the_connection() {
 }
 
 #[test]
-fn a_line_is_bounded_and_shown_in_part() {
+fn line_length_is_bounded_and_error_truncated() {
     let found = end(&mut new_connection("nats://broker"), &"x".repeat(70_000));
     assert_eq!(found, "it sends a line of more than 65536 bytes, which no NATS server does");
     let found =
@@ -328,7 +328,7 @@ fn a_line_is_bounded_and_shown_in_part() {
 }
 
 #[test]
-fn nothing_follows_the_end() {
+fn no_output_after_end() {
     let mut connection = up();
     let (events, sent) =
         run(&mut connection, [&b"+NO\r\nMSG chat.all 1 1\r\nx\r\n"[..], b"PING\r\n"]);

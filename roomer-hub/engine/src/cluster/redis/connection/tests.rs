@@ -85,17 +85,17 @@ fn due(name: &str) -> Vec<BrokerEvent> {
 }
 
 #[test]
-fn a_server_is_understood_however_its_bytes_are_split() {
+fn replies_are_parsed_at_any_split() {
     check_splits(&TRANSCRIPTS, || new_connection("redis://u:x@broker"), FRAMES, due);
 }
 
 #[test]
-fn no_garbage_panics() {
+fn garbage_does_not_panic() {
     receive_garbage(&TRANSCRIPTS, || new_connection("redis://broker"), FRAMES, b'*');
 }
 
 #[test]
-fn the_connection_introduces_itself() {
+fn connection_sends_hello() {
     let subscribe = "*3\r\n$9\r\nSUBSCRIBE\r\n$8\r\nchat.all\r\n$23\r\nchat.n.0000000000000001\r\n";
     let name = "$7\r\nSETNAME\r\n$6\r\nroomer\r\n";
     for (login, due) in [
@@ -119,7 +119,7 @@ fn the_connection_introduces_itself() {
 }
 
 #[test]
-fn frames_are_published_once_the_connection_is_up() {
+fn frames_are_published_once_connected() {
     let mut starting = new_connection("redis://broker");
     assert!(!starting.publish(Subject::All, Bytes::from_static(b"early")));
     starting.receive(HELLO.as_bytes(), Duration::ZERO);
@@ -146,7 +146,7 @@ fn frames_are_published_once_the_connection_is_up() {
 }
 
 #[test]
-fn answers_are_counted() {
+fn replies_are_counted() {
     let mut connection = up();
     for _ in 0..3 {
         assert!(connection.publish(Subject::All, Bytes::new()));
@@ -160,7 +160,7 @@ fn answers_are_counted() {
 }
 
 #[test]
-fn frames_before_the_confirmation_are_dropped() {
+fn frames_before_subscription_is_confirmed_are_dropped() {
     let message = ">3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n$1\r\nx\r\n";
     let at = SUBSCRIBED.find(":1\r\n").unwrap() + 4;
     let wire = [HELLO, &SUBSCRIBED[..at], message, &SUBSCRIBED[at..], message].concat();
@@ -169,7 +169,7 @@ fn frames_before_the_confirmation_are_dropped() {
 }
 
 #[test]
-fn other_pushes_are_ignored() {
+fn unknown_pushes_are_ignored() {
     let mut connection = up();
     let wire = ">2\r\n$10\r\ninvalidate\r\n_\r\n>3\r\n+a\r\n+b\r\n+c\r\n>1\r\n%1\r\n#t\r\n,1.5\r\n>0\r\n\
                 >4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nx\r\n=5\r\ntxt:y\r\n~1\r\n";
@@ -178,7 +178,7 @@ fn other_pushes_are_ignored() {
 }
 
 #[test]
-fn silence_is_pinged_and_ends_the_connection() {
+fn silent_server_is_pinged_then_disconnected() {
     let at = Duration::from_millis;
     let ping = "*1\r\n$4\r\nPING\r\n";
     let mut connection = up();
@@ -200,7 +200,7 @@ fn silence_is_pinged_and_ends_the_connection() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_given_up() {
+fn unresponsive_server_times_out() {
     for bytes in ["", "%7\r\n", HELLO] {
         let mut connection = new_connection("redis://broker");
         run(&mut connection, [bytes.as_bytes()]);
@@ -213,7 +213,7 @@ fn a_server_that_does_not_answer_is_given_up() {
 }
 
 #[test]
-fn tls_starts_before_anything_is_sent() {
+fn tls_handshake_precedes_output() {
     let address: BrokerAddress = "redis://u:x@broker".parse().unwrap();
     // Set the flag directly instead of using `rediss://`, which needs the `tls` feature.
     let broker = Broker { requires_tls: true, ..address.brokers()[0].clone() };
@@ -229,7 +229,7 @@ fn tls_starts_before_anything_is_sent() {
 }
 
 #[test]
-fn lengths_are_checked_before_anything_is_buffered() {
+fn lengths_are_checked_before_buffering() {
     let push = ">3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n";
     for length in ["1114112", "1048576000", "18446744073709551615"] {
         let due = format!("it sends {length} bytes at once, more than any frame has");
@@ -248,7 +248,7 @@ fn lengths_are_checked_before_anything_is_buffered() {
 }
 
 #[test]
-fn the_size_and_the_depth_of_a_value_are_bounded() {
+fn value_size_and_depth_are_bounded() {
     // Nested lists are decoded without recursion.
     let found = end(&mut up(), &"*1\r\n".repeat(100_000));
     assert_eq!(found, "it sends a list of 1 values, more than any answer has");
@@ -265,7 +265,7 @@ fn the_size_and_the_depth_of_a_value_are_bounded() {
 }
 
 #[test]
-fn bytes_of_other_servers_and_of_broken_ones_end_the_connection() {
+fn invalid_bytes_end_connection() {
     let unknown = "this is not a Redis server: it sends ";
     let old = "it does not know RESP3, which Redis has since version 6";
     for (bytes, reason) in [
@@ -304,7 +304,7 @@ fn bytes_of_other_servers_and_of_broken_ones_end_the_connection() {
 }
 
 #[test]
-fn a_servers_text_is_shown_in_part() {
+fn server_error_text_is_truncated() {
     let found =
         end(&mut new_connection("redis://broker"), &format!("-{}\u{1b}\r\n", "é".repeat(5000)));
     assert!(found.len() < 700, "{found}");
@@ -313,7 +313,7 @@ fn a_servers_text_is_shown_in_part() {
 }
 
 #[test]
-fn nothing_follows_the_end() {
+fn no_output_after_end() {
     let mut connection = up();
     let wire = "-NO\r\n>3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n$1\r\nx\r\n";
     let (events, sent) = run(&mut connection, [wire.as_bytes(), b"+PONG\r\n"]);
