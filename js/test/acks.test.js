@@ -39,7 +39,7 @@ function* merges(a, b) {
     }
 }
 
-test("every order of three calls and two acts, in a room or not, with each step at any time of the way there", { timeout: 120_000 }, async () => {
+test("every interleaving of three calls and two server actions converges", { timeout: 120_000 }, async () => {
     let count = 0;
     for (const isIn of [true, false]) {
         for (const calls of lists(Object.keys(CALLS), 3)) {
@@ -89,7 +89,7 @@ async function one(isIn, order, pause, plain) {
     client.close();
 }
 
-test("removed while the client leaves and joins again: the new room opens", async () => {
+test("a kick during leave and rejoin still opens the new room", async () => {
     for (const act of ["kick", "move"]) {
         for (const turns of [0, 1]) {
             const kit = setUp({ latency: 10 });
@@ -108,7 +108,7 @@ test("removed while the client leaves and joins again: the new room opens", asyn
     }
 });
 
-test("removed after the client has joined again: closed, and the server agrees", async () => {
+test("a kick after a rejoin closes the room on both sides", async () => {
     const kit = setUp({ latency: 10 });
     const [{ client, room }] = await kit.inRoom("lobby");
     await kit.server.advance(5_000);

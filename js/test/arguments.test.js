@@ -47,14 +47,14 @@ describe("a payload that JSON cannot represent", () => {
 });
 
 describe("a buffer of messages() without room for a message", () => {
-    test("is refused, since the reader would wait for ever", async () => {
+    test("is refused, since its reader could never continue", async () => {
         const { room } = await enter();
         for (const buffer of [0, -1, NaN, 0.5, null, "many"]) {
             assert.throws(() => room.messages("chat", { buffer }), says(/buffer/));
         }
     });
 
-    test("is not one of a single message, or one without a limit", async () => {
+    test("does not include buffers of one message or without a limit", async () => {
         const { server, room, other } = await enter(2);
         const heard = [];
         for (const buffer of [1, Infinity, undefined]) {
@@ -66,7 +66,7 @@ describe("a buffer of messages() without room for a message", () => {
     });
 });
 
-test("a time limit of a request that is not one is refused", async () => {
+test("an invalid request timeout is refused", async () => {
     const { server, room, client } = await enter();
     const lost = record(client, "lost");
     for (const timeout of [NaN, -1, 0, null, "soon", "10"]) {
@@ -76,7 +76,7 @@ test("a time limit of a request that is not one is refused", async () => {
     assert.deepEqual(lost, []);
 });
 
-describe("an address that is not one", () => {
+describe("an invalid URL", () => {
     const WRONG = [["localhost:8080/ws?token=secret", "localhost:8080/ws"], ["ftp://ann:secret@host/ws", "ftp://host/ws"], [""], ["ftp://host/path"], ["ws://"], ["ws://host:99999/"], [undefined], [null], [42], ["mailto:ann"]];
     const explains = (shown, error) => assert.equal(error.message.replace(/^\w+: TypeError: /, ""), `cannot connect to "${shown}": write "wss://host/path", or "/path" in a page`);
 
@@ -90,7 +90,7 @@ describe("an address that is not one", () => {
             assert.throws(() => core.connect(url, options), says(/URL/));
         });
 
-        test(`costs an attempt if a function returns it: ${shown}`, async () => {
+        test(`counts as a failed attempt if a function returns it: ${shown}`, async () => {
             const { server } = setUp();
             const client = connect(async () => url, server.options);
             const log = record(client, "state");
@@ -102,7 +102,7 @@ describe("an address that is not one", () => {
         });
     }
 
-    test("includes a relative one without a page", () => {
+    test("may be a relative URL outside a page", () => {
         const client = connect("/ws", setUp().server.options);
         assert.equal(client.state, "idle");
         assert.throws(client.start, (error) => code("argument")(error) && (explains("/ws", error), true));
@@ -110,15 +110,15 @@ describe("an address that is not one", () => {
     });
 });
 
-describe("a place for the token that is not one", () => {
-    test("is refused, so that the token is not in the address", () => {
+describe("an invalid place for the token", () => {
+    test("is refused, which keeps the token out of the URL", () => {
         const { options } = setUp().server;
         for (const tokenIn of ["protocols", "Protocol", "", "header", null, core.toProtocol, true]) {
             assert.throws(() => connect("ws://test/ws", { ...options, token: "secret", tokenIn }), says(/tokenIn: "address" or "protocol", not "/));
         }
     });
 
-    test("is a name for the core, which takes a function", () => {
+    test("includes names in the core, which expects a function", () => {
         const { options } = setUp().server;
         for (const tokenIn of ["protocol", "address", {}, true]) {
             assert.throws(() => core.connect("ws://test/ws", { ...options, token: "secret", tokenIn }), says(/tokenIn/));
@@ -176,7 +176,7 @@ describe("options of the wrong type", () => {
     });
 });
 
-describe("numbers that are not ones", () => {
+describe("invalid numbers", () => {
     const WRONG = {
         timeout: [0, -1, NaN, "10"],
         heartbeat: [0, NaN, "30", true],
@@ -194,7 +194,7 @@ describe("numbers that are not ones", () => {
         }
     });
 
-    test("do not include what turns something off, and null is like no number", async () => {
+    test("do not include values that disable an option, nor null", async () => {
         const { server } = setUp();
         const right = [{ heartbeat: false }, { reconnect: false }, { reconnect: true }, { reconnect: { retries: Infinity, minDelay: 0 } }, { queue: { messages: 0 } }, { timeout: null, heartbeat: null, queue: { bytes: null } }];
         const clients = right.map((each) => connect("ws://test/ws", { ...server.options, ...each }));
@@ -215,7 +215,7 @@ describe("numbers that are not ones", () => {
 });
 
 describe("a codec that does not return bytes", () => {
-    test("is refused when it encodes, and nothing is sent", async () => {
+    test("is refused by send() without sending", async () => {
         const { server, room, client, other } = await enter(2);
         const heard = record(other.client, "direct");
         for (const wrong of ["text", 7, null, undefined, {}, [1], new Uint16Array(2), new DataView(new ArrayBuffer(2)), new ArrayBuffer(2), Promise.resolve(new Uint8Array(1))]) {
@@ -230,7 +230,7 @@ describe("a codec that does not return bytes", () => {
     });
 });
 
-describe("options of a room that is joined already", () => {
+describe("options of a room that is already joined", () => {
     test("are refused if they would have no effect", async () => {
         const { client, server, room } = await enter();
         assert.throws(() => client.join("root", { codec: "text" }), says(/"root" is joined already, with another codec/));

@@ -27,7 +27,7 @@ describe("bytecursor()", () => {
         assert.equal(cursor.tell(), 0);
     });
 
-    test("covers a window if asked to", () => {
+    test("covers the requested window", () => {
         const cursor = bytecursor(bytes(0, 1, 2, 3, 4), 1, 3);
         assert.equal(cursor.length, 3);
         assert.equal(cursor.view.byteOffset, 1);
@@ -130,7 +130,7 @@ describe("numbers", () => {
     });
 
     for (const [type, size] of [...NUMBERS.map(({ type, size }) => [type, size]), ["Float32", 4], ["Float64", 8]]) {
-        test(`get${type} and write${type} past the end: RangeError, nothing moves or changes`, () => {
+        test(`get${type} and write${type} past the end throw RangeError without side effects`, () => {
             const cursor = bytecursor(bytes(9, 9, 9, 9, 9, 9, 9, 9, 9), 0, 8).seek(8 - size + 1);
             refuses(cursor, RangeError, () => cursor[`get${type}`]());
             refuses(cursor, RangeError, () => cursor[`write${type}`](0));
@@ -201,7 +201,7 @@ describe("bytes and text", () => {
         assert.equal(over().getString(), "");
     });
 
-    test("getBytes and getString refuse what is not there", () => {
+    test("getBytes and getString past the end throw", () => {
         const cursor = over(1, 2, 3).seek(1);
         for (const method of ["getBytes", "getString"]) {
             for (const wrong of [-1, 3, 0.5, 0xffffffff]) {
@@ -243,7 +243,7 @@ describe("slice", () => {
         assert.equal(cursor.getUint8(), 2);
     });
 
-    test("refuses what is not there", () => {
+    test("past the end throws", () => {
         const cursor = over(1, 2, 3);
         for (const [start, end] of [[-1, 2], [0, 4], [2, 1], [4, 4], [0.5, 2], [0, -1]]) {
             refuses(cursor, RangeError, () => cursor.slice(start, end));

@@ -13,7 +13,7 @@ const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const client = (bug) => [...(bug ? ["/usr/bin/env", `ROOMER_BUG=${bug}`] : []), process.execPath, "--experimental-websocket", path("support/conformance-client.js")];
 const failuresOf = ({ results }) => results.flatMap(({ name, failure }) => (failure ? [`${name}: ${failure.message}`] : []));
 
-test("the client passes every case of what it declares to have", async () => {
+test("the client passes the cases of its declared features", async () => {
     const tested = await run(client(), { jobs: 3 });
     assert.deepEqual(failuresOf(tested), []);
     assert.ok(tested.results.filter(({ lacks }) => !lacks).length > 200, "the cases were found");
@@ -28,7 +28,7 @@ describe("the kit finds a client that", () => {
     }
 });
 
-test("each case has a name of its own and known steps, and needs what clients can declare", () => {
+test("cases have unique names, known steps and known features", () => {
     const cases = readCases();
     const names = cases.map(({ section, name }) => `${section}: ${name}`);
     assert.equal(new Set(names).size, names.length);
@@ -39,7 +39,7 @@ test("each case has a name of its own and known steps, and needs what clients ca
     assert.deepEqual(needs.filter((name) => !FEATURES.includes(name)), []);
 });
 
-test("the kit's page lists the features that a client can declare to lack", () => {
+test("the kit's page lists the optional features", () => {
     const page = readFileSync(new URL("../../roomer-proto/kit/README.md", import.meta.url), "utf8");
     const [table] = /\| feature \|[^]*?\n\n/.exec(page);
     const cells = table.split("\n").slice(2).map((row) => row.split("|")[1] ?? "");

@@ -79,7 +79,7 @@ for (const runtime of RUNTIMES) {
             assert.equal(overheard.length, 1);
         });
 
-        test("for await, with bytes", async (t) => {
+        test("messages() yields bytes in for await", async (t) => {
             const [a, b] = await inRoom(t, server.url, "stream", 2, { codec: "bytes" });
             const controller = new AbortController();
             const messages = b.room.messages("data", { signal: controller.signal });
@@ -95,7 +95,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(came, sent);
         });
 
-        test("an abort ends the connection: the others see it", async (t) => {
+        test("an abort closes the connection, and members are notified", async (t) => {
             const controller = new AbortController();
             const [a] = await inRoom(t, server.url, "abort", 1);
             const came = next(a.room, "new_member");
@@ -109,7 +109,7 @@ for (const runtime of RUNTIMES) {
         });
 
         for (const [protocol, Base, answer] of [["plain", PlainSocket, "\0probe leave_ack"], ["extended", globalThis.WebSocket, "root roomer:ack"]]) {
-            test(`the probe for signs of life is answered, time and again: ${protocol}`, async (t) => {
+            test(`keep-alive probes are answered repeatedly: ${protocol}`, async (t) => {
                 let answers = 0;
                 let enough;
                 const done = new Promise((resolve) => (enough = resolve));
@@ -131,7 +131,7 @@ for (const runtime of RUNTIMES) {
             });
         }
 
-        test("a network that stalls is noticed; a plain client is back when it moves", async (t) => {
+        test("a stalled network is detected, and a plain client reconnects", async (t) => {
             const proxy = await startProxy(new URL(server.url).port);
             t.after(() => proxy.close());
             const url = `ws://127.0.0.1:${proxy.port}/ws`;
@@ -156,7 +156,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(log, [["reopen", id]]);
         });
 
-        test("a plain connection that is cut is made anew", async (t) => {
+        test("a lost plain connection is reestablished", async (t) => {
             const proxy = await startProxy(new URL(server.url).port);
             t.after(() => proxy.close());
             const [{ client, room }] = await inRoom(t, `ws://127.0.0.1:${proxy.port}/ws`, "cut", 1, { WebSocket: PlainSocket });
@@ -170,7 +170,7 @@ for (const runtime of RUNTIMES) {
             assert.ok(room.memberSet.has(client.id));
         });
 
-        test("a WebSocket class of a package works as well, also when it fails", async (t) => {
+        test("WebSocket classes of packages work, including their failures", async (t) => {
             const proxy = await startProxy(new URL(server.url).port);
             t.after(() => proxy.close());
             const [a, b] = await inRoom(t, `ws://127.0.0.1:${proxy.port}/ws`, "injected", 2, { WebSocket: OtherWebSocket });
@@ -187,7 +187,7 @@ for (const runtime of RUNTIMES) {
         });
     });
 
-    describe(`on ${runtime}, when the server goes and comes`, TIMEOUT, () => {
+    describe(`on ${runtime}, when the server restarts`, TIMEOUT, () => {
         for (const [how, code] of [["kill", 1006], ["stop", 1001]]) {
             test(`${how}: all clients rejoin all their rooms, and send their queued messages`, async (t) => {
                 let server = await start();
@@ -230,7 +230,7 @@ for (const runtime of RUNTIMES) {
     });
 
     describe(`on ${runtime}, a server that refuses`, TIMEOUT, () => {
-        test("no server at that address: retried as often as allowed", async () => {
+        test("a missing server is retried up to the limit", async () => {
             const server = await start();
             await server.stop();
             const client = connect(server.url, { reconnect: { ...EAGER, retries: 3 } });
@@ -240,7 +240,7 @@ for (const runtime of RUNTIMES) {
             await assert.rejects(client.root.opened, { code: "gave_up" });
         });
 
-        test("the wrong token is refused, a fresh one from a function is let in", async (t) => {
+        test("a wrong token is rejected, and a fresh one from a function accepted", async (t) => {
             const server = await start("--auth-token", "s3cret&more");
             t.after(() => server.stop());
             const tokens = ["old", "s3cret&more"];
@@ -251,7 +251,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(log.map(([, now, error]) => [now, error?.code]), [["suspended", "lost"], ["connecting", undefined], ["open", undefined]]);
         });
 
-        test("a message that is too big closes the connection (1009), and the client reconnects", async (t) => {
+        test("an oversized message closes with 1009, and the client reconnects", async (t) => {
             const server = await start("--max-message", "1000");
             t.after(() => server.stop());
             // A client with a session knows the limit, and would not send a message above it.
@@ -267,7 +267,7 @@ for (const runtime of RUNTIMES) {
             assert.ok([1009, 1006].includes(error.closeCode), error.message);
         });
 
-        test("a handler that fails closes the connection (1011), and the client reconnects", async (t) => {
+        test("a failing handler closes with 1011, and the client reconnects", async (t) => {
             const server = await start("--panic-event");
             t.after(() => server.stop());
             const [{ client, room }] = await inRoom(t, server.url, "panic", 1);
@@ -278,7 +278,7 @@ for (const runtime of RUNTIMES) {
             await reopened;
         });
 
-        test("a room too many is refused: that room closes, the others stay", async (t) => {
+        test("a join above the room limit closes only that room", async (t) => {
             const server = await start();
             t.after(() => server.stop());
             const [{ client }] = await inRoom(t, server.url, "first", 1);

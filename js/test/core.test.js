@@ -8,7 +8,7 @@ import { createServer } from "../src/testkit/index.js";
 import { code, record } from "./support/kit.js";
 
 describe("roomer/core", () => {
-    test("has rooms, messages and members, and nothing else unless it is passed", async () => {
+    test("has only rooms, messages and members without features", async () => {
         const server = createServer({ history: 5 });
         server.onRequest("double", (conn, message) => message.json() * 2);
         const bare = core.connect("ws://test/ws", { ...server.options, codec: core.json });
@@ -28,7 +28,7 @@ describe("roomer/core", () => {
         assert.ok(!("setInfo" in bare) && Object.isFrozen(bare) && Object.isFrozen(lobby));
     });
 
-    test("speaks the plain protocol without sessions: it reconnects anew, in its rooms, and reports what may be lost", async () => {
+    test("uses the plain protocol without sessions, rejoins rooms and reports possible losses", async () => {
         const server = createServer();
         const [bare, resuming] = [[], [core.sessions]].map((features) => core.connect("ws://test/ws", { ...server.options, codec: core.json, features }));
         const lobby = bare.join("lobby");
@@ -51,7 +51,7 @@ describe("roomer/core", () => {
         assert.deepEqual(log.at(-1), ["chat", { n: 2 }, otherId, false]);
     });
 
-    test("finds a server that is silent, and closes its socket", async () => {
+    test("detects a silent server and closes its socket", async () => {
         const server = createServer();
         const client = core.connect("ws://test/ws", { ...server.options, heartbeat: 1_000, timeout: 1_000 });
         const log = record(client, "state");
@@ -64,7 +64,7 @@ describe("roomer/core", () => {
         assert.deepEqual([client.state, server.connections().length], ["open", 1]);
     });
 
-    test("fails at once with requests, and ignores info and history, which need sessions", async () => {
+    test("rejects requests and ignores info and history without sessions", async () => {
         const server = createServer({ history: 5 });
         const client = core.connect("ws://test/ws", { ...server.options, codec: core.json, features: [core.requests, core.ownInfo, core.history, core.rejections] });
         const errors = record(client, "error");
@@ -76,7 +76,7 @@ describe("roomer/core", () => {
         assert.deepEqual([lobby.history, lobby.member(client.id).info, errors], [undefined, null, []]);
     });
 
-    test("does the same in whatever order its features are passed", async () => {
+    test("is independent of the order of features", async () => {
         const all = [core.sessions, core.streams, core.receipts, core.requests, core.history, core.ownInfo, core.rejections, core.renewal, core.directs, core.tracing];
         const logs = [];
         for (const features of [all, [...all].reverse()]) {
@@ -111,7 +111,7 @@ describe("roomer/core", () => {
         assert.deepEqual(logs[1], logs[0]);
     });
 
-    test("takes codecs and places of the token as objects and functions, not by name", async () => {
+    test("accepts codecs and token places as values, not by name", async () => {
         const server = createServer();
         assert.throws(() => core.connect("ws://test/ws", { ...server.options, codec: "json" }), code("argument"));
         core.connect("ws://test/ws", { ...server.options, token: "secret", tokenIn: core.toProtocol });

@@ -42,7 +42,7 @@ async function join(url, perMessageDeflate) {
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { timeout: 300_000 }, () => {
-        test("clients of ws that compress get and send every message", async (t) => {
+        test("ws clients with compression send and receive all messages", async (t) => {
             const server = await startServerOn(runtime, "--deflate", "200");
             t.after(() => server.stop());
             const plain = await join(server.url, false);

@@ -59,7 +59,7 @@ withServer("a server as it comes", [], (server) => {
         assert.ok(a.root.open() && b.root.open());
     }));
 
-    test("members see each other come and go", () => withClients(server, 2, async (a, b) => {
+    test("members are notified of joins and leaves", () => withClients(server, 2, async (a, b) => {
         const lobbyA = await joinOpen(a.root, "come and go");
         assert.deepEqual(lobbyA.members(), [a.root.id()]);
         const came = next(lobbyA, "new_member");
@@ -77,7 +77,7 @@ withServer("a server as it comes", [], (server) => {
         assert.deepEqual(lobbyA.members(), [a.root.id()]);
     }));
 
-    test("a client that vanishes is seen to leave every room", () => withClients(server, 2, async (a, b) => {
+    test("a vanished client leaves every room", () => withClients(server, 2, async (a, b) => {
         const [one] = await gather("vanish 1", a, b);
         const [two] = await gather("vanish 2", a, b);
         const gone = b.root.id();
@@ -92,7 +92,7 @@ withServer("a server as it comes", [], (server) => {
         assert.deepEqual(b.root.rooms(), Object.create(null));
     }));
 
-    test("chat goes both ways, to the others only, with src from the server", () => withClients(server, 3, async (a, b, c) => {
+    test("messages reach all other members, with src set by the server", () => withClients(server, 3, async (a, b, c) => {
         const [roomA, roomB, roomC] = await gather("chat", a, b, c);
         const own = record(roomA, "chat");
         const heard = [next(roomB, "chat"), next(roomC, "chat")];
@@ -117,7 +117,7 @@ withServer("a server as it comes", [], (server) => {
         }
     }));
 
-    test("all other members receive the same order", () => withClients(server, 4, async (a, b, c, d) => {
+    test("all members receive messages in the same order", () => withClients(server, 4, async (a, b, c, d) => {
         const [roomA, roomB, roomC, roomD] = await gather("order", a, b, c, d);
         const logs = [roomC, roomD].map((room) => {
             const log = [];
@@ -147,7 +147,7 @@ withServer("a server as it comes", [], (server) => {
         assert.deepEqual(overheard, []);
     }));
 
-    test("a direct message to the sender itself arrives, one to an unknown id is lost", () => withClients(server, 1, async (a) => {
+    test("a direct message reaches its sender's own id, and none an unknown id", () => withClients(server, 1, async (a) => {
         const room = await joinOpen(a.root, "self");
         const log = record(room, "note");
         const heard = next(room, "end");
@@ -164,7 +164,7 @@ withServer("a server as it comes", [], (server) => {
         assert.deepEqual([payload.length, src], [0, a.root.id()]);
     }));
 
-    test("rooms with odd names are rooms of their own", () => withClients(server, 1, async (a) => {
+    test("rooms with unusual names are distinct", () => withClients(server, 1, async (a) => {
         const names = ["", "__proto__", "constructor", "\ufefflobby", "lobby", "Lobby", "é", "e\u0301", "a\0b", "🚪", "x".repeat(4096)];
         for (const name of names) {
             assert.deepEqual((await joinOpen(a.root, name)).members(), [a.root.id()]);
@@ -176,7 +176,7 @@ withServer("a server as it comes", [], (server) => {
         assert.deepEqual(Object.keys(a.root.rooms()), ["root"]);
     }));
 
-    test("leave and join at once: out and in again", () => withClients(server, 2, async (a, b) => {
+    test("leave then immediate join rejoins the room", () => withClients(server, 2, async (a, b) => {
         const [roomA, roomB] = await gather("again", a, b);
         const log = record(roomB, "member_left", "new_member");
         const back = next(roomB, "new_member");
@@ -191,7 +191,7 @@ withServer("a server as it comes", [], (server) => {
         await heard;
     }));
 
-    test("forceClose and join at once: a full snapshot again", () => withClients(server, 2, async (a, b) => {
+    test("forceClose then immediate join gets a full snapshot", () => withClients(server, 2, async (a, b) => {
         const [roomA] = await gather("forced", a, b);
         roomA.forceClose();
         const again = await joinOpen(a.root, "forced");
@@ -207,7 +207,7 @@ withServer("a server as it comes", [], (server) => {
         assert.equal(again.id(), room.id());
     }));
 
-    test("peers' newListener and removeListener cross the wire and stop there", () => withClients(server, 2, async (a, b) => {
+    test("newListener and removeListener from peers reach no listener", () => withClients(server, 2, async (a, b) => {
         const [roomA, roomB] = await gather("hooks", a, b);
         const end = next(roomB, "end");
         const log = record(roomB, "newListener", "removeListener");
@@ -217,7 +217,7 @@ withServer("a server as it comes", [], (server) => {
         assert.deepEqual(log.filter(([, type]) => typeof type !== "string"), []);
     }));
 
-    test("forged built-in events of a hand-made client never arrive", () => withClients(server, 2, async (a, b) => {
+    test("forged reserved events are dropped", () => withClients(server, 2, async (a, b) => {
         const [roomA, roomB] = await gather("forgery", a, b);
         const log = record(roomB, "open", "close", "new_member", "member_left");
         const end = next(roomB, "end");
@@ -232,7 +232,7 @@ withServer("a server as it comes", [], (server) => {
         assert.deepEqual([roomB.open(), roomB.id(), roomB.members().length], [true, b.root.id(), 2]);
     }));
 
-    test("a client that sends garbage is cut off; the others do not notice more than that", () => withClients(server, 2, async (a, b) => {
+    test("garbage closes its sender without affecting others", () => withClients(server, 2, async (a, b) => {
         const [roomA] = await gather("garbage", a, b);
         const left = next(roomA, "member_left");
         b.socket.send(new Uint8Array([1, 2, 3]));
@@ -261,7 +261,7 @@ withServer("with --auth-token", ["--auth-token", "s3cret"], (server) => {
 });
 
 withServer("with --max-message 1000", ["--max-message", "1000"], (server) => {
-    test("a bigger message ends its sender alone", () => withClients(server, 3, async (a, b, c) => {
+    test("an oversized message closes only its sender", () => withClients(server, 3, async (a, b, c) => {
         const [roomA, roomB, roomC] = await gather("big", a, b, c);
         const overhead = 20 + "big".length + "chat".length + 36;
         const heard = [next(roomB, "chat"), next(roomC, "chat")];
@@ -283,7 +283,7 @@ withServer("with --max-message 1000", ["--max-message", "1000"], (server) => {
 });
 
 withServer("with --panic-event", ["--panic-event"], (server) => {
-    test("a handler that panics closes the connection of its caller, and no other", () => withClients(server, 2, async (a, b) => {
+    test("a panicking handler closes only its caller", () => withClients(server, 2, async (a, b) => {
         const [roomA, roomB] = await gather("panic", a, b);
         const left = next(roomB, "member_left");
         const id = a.root.id();
@@ -297,7 +297,7 @@ withServer("with --panic-event", ["--panic-event"], (server) => {
 });
 
 withServer("with --compat", ["--compat"], (server) => {
-    test("broadcasts from outside the room are delivered", () => withClients(server, 2, async (a, b) => {
+    test("broadcasts by non-members are delivered", () => withClients(server, 2, async (a, b) => {
         const room = await joinOpen(b.root, "open house");
         const heard = next(room, "chat");
         a.socket.send(encodePacket({ room: "open house", event: "chat", payload: "from outside" }));
@@ -306,7 +306,7 @@ withServer("with --compat", ["--compat"], (server) => {
     }));
 });
 
-test("the server's end closes every room, with code 1001", TIMEOUT, async () => {
+test("a server shutdown closes every room with code 1001", TIMEOUT, async () => {
     const server = await startServer();
     const client = await connectOpen(server.url);
     const room = await joinOpen(client.root, "lobby");

@@ -85,7 +85,7 @@ describe("listeners", () => {
         assert.deepEqual(log, []);
     });
 
-    test("the same one twice is called twice and removed once at a time", () => {
+    test("a listener added twice is called twice and removed one by one", () => {
         const log = [];
         const made = emitter();
         const twice = noting(log, "twice");
@@ -98,7 +98,7 @@ describe("listeners", () => {
         assert.deepEqual(made.listeners("x"), []);
     });
 
-    test("event names that trip objects are ordinary", () => {
+    test("event names such as __proto__ are ordinary", () => {
         for (const name of ["__proto__", "constructor", "toString", "hasOwnProperty", ""]) {
             const log = [];
             const made = emitter();

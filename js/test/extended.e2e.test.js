@@ -30,7 +30,7 @@ for (const runtime of RUNTIMES) {
         /** Returns the code and kind of a failed request's error. */
         const failure = (request) => request.then(() => assert.fail("answered"), ({ code, kind }) => [code, kind]);
 
-        test("the server answers requests, or says why not", async (t) => {
+        test("the server answers requests or returns an error", async (t) => {
             const { root } = enter(t);
             assert.deepEqual(await root.request("echo", { x: [1] }), { x: [1] });
             assert.equal(await root.request("echo"), undefined);
@@ -95,7 +95,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(await pending, ["answer", "gone"]);
         });
 
-        test("a client without the feature sessions is a plain one among others, and comes back as another", async (t) => {
+        test("a client without sessions uses the plain protocol and gets a new id", async (t) => {
             const proxy = await startProxy(new URL(server.url).port);
             t.after(() => proxy.close());
             const bare = core.connect(`ws://127.0.0.1:${proxy.port}/ws`, { codec: core.json, reconnect: EAGER, features: [core.requests] });
@@ -116,7 +116,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual([plain, extended], [[["chat", 2, ann.id, true]], [["chat", 1, bare.id, false, 1]]]);
         });
 
-        test("members have the user and the info of their login, and change it where they may", async (t) => {
+        test("members have the user and info of their login, and may change info", async (t) => {
             const ann = enter(t, "ann");
             const room = ann.join("members");
             await room.opened;
@@ -139,7 +139,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(log.filter(([, id]) => id === ann.id).map(([event, , { info }]) => [event, info]), [["member_changed", ["Ann"]]]);
         });
 
-        test("what the server refuses is an error", async (t) => {
+        test("refused packets are errors", async (t) => {
             const { root, ...ann } = enter(t, "ann");
             await root.opened;
             const errors = record(ann, "error");
@@ -149,7 +149,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual([code, kind, room, event, typeof remedy], ["rejected", "gone", "root", "x", "string"]);
         });
 
-        test("a login is renewed as often as it expires", async (t) => {
+        test("a login is renewed each time it expires", async (t) => {
             let calls = 0;
             // The server requests a renewal of a short login after half of its time, and then every two seconds at most.
             const ann = enter(t, () => (calls++ < 3 ? "ann@4000" : "ann"));
@@ -191,7 +191,7 @@ for (const runtime of RUNTIMES) {
     });
 
     describe(`without sessions on ${runtime}`, { timeout: 300_000 }, () => {
-        test("a client that was away gets what it has missed, once and in order, or learns that it is gone", async (t) => {
+        test("a reconnected client gets missed messages once in order, or is notified of a gap", async (t) => {
             const server = await startServerOn(runtime, "--trial", "--resume-window", "0");
             t.after(() => server.stop());
             const proxy = await startProxy(new URL(server.url).port);

@@ -57,7 +57,7 @@ describe("20: big rooms", () => {
         assert.equal(room.members().at(-1), "id-199999");
     });
 
-    test("notices change it one by one", () => {
+    test("notices update it incrementally", () => {
         const { socket, room } = inRoom("lobby", ids);
         const log = record(room, "new_member", "member_left");
         for (const [event, payload] of [["new_member", "late"], ["new_member", "id-5"], ["member_left", "id-5"], ["member_left", "id-5"]]) {
@@ -70,7 +70,7 @@ describe("20: big rooms", () => {
 });
 
 describe("28: leave and join at once", () => {
-    test("makes a new room, which outlives the leave_ack", () => {
+    test("creates a new room that survives the leave_ack", () => {
         const { root, socket, room } = inRoom("lobby");
         room.leave();
         const again = root.join("lobby");
@@ -100,7 +100,7 @@ describe("28: leave and join at once", () => {
         assert.deepEqual(socket.takePackets().map(({ event }) => event), ["leave", "join"]);
     });
 
-    test("forceClose() after leave() does not turn the leave_ack on the new room", () => {
+    test("forceClose() after leave() keeps the leave_ack from closing the new room", () => {
         const { root, socket, room } = inRoom("lobby");
         room.leave().forceClose();
         const again = root.join("lobby");
@@ -172,7 +172,7 @@ describe("29: pending rooms", () => {
         assert.deepEqual(log, [["close"]]);
     });
 
-    test("close even if they were asked for while the socket ends", () => {
+    test("close even if they were joined while the socket closes", () => {
         const { root, socket, room } = inRoom("lobby");
         const log = [];
         root.on("close", () => room.join("late").on("close", () => log.push("close")));
@@ -180,7 +180,7 @@ describe("29: pending rooms", () => {
         assert.deepEqual(log, ["close"]);
     });
 
-    test("one listener that throws does not keep the others open", () => {
+    test("a throwing listener does not keep other rooms open", () => {
         const { root, socket, room } = inRoom("lobby");
         const spy = mock.method(console, "error", () => {});
         root.on("close", () => { throw new Error("mine"); });
@@ -267,7 +267,7 @@ describe("34: clearListeners after removeAllListeners", () => {
     });
 });
 
-test("names that trip objects, as events of peers, are ordinary", () => {
+test("event names of peers such as __proto__ are ordinary", () => {
     const { socket, room } = inRoom("lobby");
     for (const event of ["__proto__", "constructor", "toString", "emit", "on", ""]) {
         const log = record(room, event);

@@ -41,7 +41,7 @@ beforeEach(() => {
     pictures.length = 0;
 });
 
-test("a change is made once per picture, before what scrolls", () => {
+test("changes are applied once per frame, before scrolling", () => {
     const [a, b, end] = ["a", "b", "end"].map(named);
     scroll(end);
     [a, b, a].forEach(paint);
@@ -49,14 +49,14 @@ test("a change is made once per picture, before what scrolls", () => {
     assert.deepEqual(pictures, [["a", "b", "end"]]);
 });
 
-test("a few news are shown in the next picture", () => {
+test("a few changes are shown in the next frame", () => {
     const news = named("news");
     pass(300, (time) => time % 150 === 0 && paintNews(news));
     pass(FRAME);
     assert.deepEqual(pictures, [["news"], ["news"]]);
 });
 
-test("a flood of news takes five pictures a second, and the last news is shown", () => {
+test("a flood of changes renders five frames per second, including the last", () => {
     let count = 0;
     const shown = [];
     const news = () => void shown.push(count);
@@ -66,13 +66,13 @@ test("a flood of news takes five pictures a second, and the last news is shown",
     assert.ok(shown.length <= 6, `pictures after ${shown} news`);
 });
 
-test("a flood of one news per picture is one too", () => {
+test("one change per frame counts as a flood", () => {
     const news = named("news");
     pass(1_600, (time) => time % FRAME === 0 && paintNews(news));
     assert.ok(pictures.length <= 50, `${pictures.length} pictures for 100 news`);
 });
 
-test("a change that needs several pictures gets them, in a flood after the pause", () => {
+test("a change spanning several frames completes, in a flood after the pause", () => {
     let left = 3;
     const slices = () => --left && paintNews(slices);
     paintNews(slices);
@@ -90,7 +90,7 @@ test("a change that needs several pictures gets them, in a flood after the pause
     assert.equal(left, 0);
 });
 
-test("what the user does is shown at once in a flood, with the news of the same change", () => {
+test("user actions are shown immediately during a flood", () => {
     const [news, own, both] = ["news", "own", "both"].map(named);
     for (let n = 0; n < 10; n++) {
         paintNews(news);

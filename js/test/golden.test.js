@@ -114,13 +114,13 @@ describe("rules", () => {
     }
 });
 
-describe("rewrite: what the server sends on", () => {
+describe("rewrite: what the server forwards", () => {
     for (const { name, out_hex } of vectors.rewrite) {
         test(name, () => checkReading(hex(out_hex), decodePacket(hex(out_hex))));
     }
 });
 
-describe("not UTF-8: goes to no other room and does no harm", () => {
+describe("non-UTF-8 names match no other room", () => {
     for (const { name, frame_hex } of vectors.non_utf8) {
         test(name, () => {
             const { root, socket, room } = memberOf("lobby", "me");

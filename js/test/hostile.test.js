@@ -10,7 +10,7 @@ import { encodePacket } from "./support/packets.js";
 const LIFE = ["open", "reopen", "close", "new_member", "member_left"];
 
 describe("peers", () => {
-    test("cannot speak for the server, even if it lets them: as the Go original does", async () => {
+    test("cannot forge server events, even through a permissive server", async () => {
         const kit = setUp();
         const [{ client, room, errors }] = await kit.inRoom("lobby");
         const logs = [room, client.root].map((each) => record(each, ...LIFE, "join", "leave", "join_ack", "leave_ack"));
@@ -37,7 +37,7 @@ describe("peers", () => {
         assert.deepEqual([client.id, room.members(), room.state, client.rooms().length], [id, [id], "open", 2]);
     });
 
-    test("may call their events what they like otherwise", async () => {
+    test("may use any other event name", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         const names = ["newListener", "removeListener", "error", "state", "room", "__proto__", "constructor", "toString", "on", ""];
@@ -47,7 +47,7 @@ describe("peers", () => {
         assert.deepEqual(log.map(([event]) => event), names);
     });
 
-    test("a reserved event sent by hand never arrives at all", async () => {
+    test("a reserved event sent by a peer is dropped", async () => {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2);
         const log = record(b.room, ...LIFE);
@@ -67,7 +67,7 @@ describe("peers", () => {
 });
 
 describe("frames", () => {
-    test("written and read are the same bytes as an independent encoder's", () => {
+    test("match an independent encoder byte for byte", () => {
         for (const fields of [["", "", "", "", ""], ["lobby", "chat", "to", "from", "hellö"], ["\ufeffx", "🚪", "", "", "\0"], ["n".repeat(70_000), "e", "", "", ""]]) {
             const [room, event, dst, src, payload] = fields;
             const bytes = encodePacket({ room, event, dst, src, payload });
@@ -77,7 +77,7 @@ describe("frames", () => {
         }
     });
 
-    test("cut short or too long are refused at every length", () => {
+    test("truncated or extended at any length are refused", () => {
         const whole = encode("lobby", "chat", "to", "from", toBytes("hello"));
         for (let length = 0; length < whole.length; length++) {
             assert.throws(() => decode(whole.slice(0, length).buffer), RangeError);
@@ -99,7 +99,7 @@ describe("frames", () => {
         };
     }
 
-    test("of any bytes never throw out of the socket's handler, and the client continues", async () => {
+    test("of arbitrary bytes do not throw or stop the client", async () => {
         const kit = setUp();
         const sockets = [];
         class Seen extends kit.server.options.WebSocket {

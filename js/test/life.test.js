@@ -10,7 +10,7 @@ import { withWebSocket } from "./support/fake-socket.js";
 import { code, record, setUp } from "./support/kit.js";
 
 describe("states", () => {
-    test("connecting, then open, then closed; each emitted once", async () => {
+    test("connecting, open and closed are emitted once each", async () => {
         const kit = setUp({ latency: 20 });
         const { client, life } = kit.connect();
         assert.equal(client.state, "connecting");
@@ -23,7 +23,7 @@ describe("states", () => {
         assert.deepEqual([kit.server.connections(), kit.server.clock.pending()], [[], 0]);
     });
 
-    test("a broken connection is suspended, then tried again, then open", async () => {
+    test("a lost connection is suspended, connecting, then open", async () => {
         const kit = setUp();
         const { client, life } = kit.connect();
         await kit.server.advance(10_000);
@@ -33,7 +33,7 @@ describe("states", () => {
         assert.deepEqual(life.slice(1), [[10_000, "suspended", "lost"], [10_250, "connecting", undefined], [10_250, "open", undefined]]);
     });
 
-    test("close() while suspended, and while connecting, ends everything", async () => {
+    test("close() while suspended or connecting is final", async () => {
         for (const wait of [0, 250]) {
             const kit = setUp();
             const { client } = kit.connect();
@@ -49,7 +49,7 @@ describe("states", () => {
         }
     });
 
-    test("close() in a listener of the loss is the last word", async () => {
+    test("close() in a listener of the loss is final", async () => {
         const kit = setUp();
         const { client, life } = kit.connect();
         client.on("state", (state) => state === "suspended" && client.close());
@@ -75,18 +75,18 @@ describe("waits between attempts", () => {
         return times("connecting").map((time, n) => time - suspended[n]).slice(0, count);
     }
 
-    test("grow twofold up to the cap", async () => {
+    test("double up to the cap", async () => {
         assert.deepEqual(await waits({ random: () => 1 }, 9), [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
     });
 
-    test("the jitter is full, and applied after the cap", async () => {
+    test("have full jitter, applied after the cap", async () => {
         const numbers = [0.5, 0, 1, 0.25, 0.1];
         let drawn = 0;
         const reconnect = { minDelay: 1000, maxDelay: 2000 };
         assert.deepEqual(await waits({ reconnect, random: () => numbers[drawn++] }, 5), [500, 0, 2000, 500, 200]);
     });
 
-    test("a limit of retries ends it, with the last reason", async () => {
+    test("end at the retry limit with the last reason", async () => {
         const kit = setUp();
         kit.server.stop();
         const { client, life } = kit.connect({ reconnect: { retries: 3 } });
@@ -98,7 +98,7 @@ describe("waits between attempts", () => {
         assert.equal(kit.server.clock.pending(), 0);
     });
 
-    test("reconnect: false is one connection and no more", async () => {
+    test("reconnect: false never reconnects", async () => {
         const kit = setUp();
         const { life } = kit.connect({ reconnect: false });
         await kit.server.advance(10_000);
@@ -106,7 +106,7 @@ describe("waits between attempts", () => {
         assert.deepEqual(life.map(([, state]) => state), ["open", "closed"]);
     });
 
-    test("only a connection that has lasted starts the count anew", async () => {
+    test("only a stable connection resets the backoff", async () => {
         for (const [uptime, expected] of [[4_999, 2_000], [5_000, 500]]) {
             const kit = setUp();
             const { life } = kit.connect({ random: () => 1 });
@@ -123,7 +123,7 @@ describe("waits between attempts", () => {
         }
     });
 
-    test("an attempt without an answer times out, whatever its socket does later", async () => {
+    test("an unanswered attempt times out, whatever its socket does later", async () => {
         const kit = setUp();
         kit.server.stall();
         const { client, life } = kit.connect({ timeout: 3_000, reconnect: { minDelay: 100 } });
@@ -156,7 +156,7 @@ describe("close codes", () => {
         }
     }
 
-    test("that are not defined, above 4999 and below 1000, are not final", async () => {
+    test("undefined codes above 4999 and below 1000 are not final", async () => {
         for (const closeCode of [0, 100, 999, 1004, 1016, 2999, 5000, 10_000, 10_081, 30_000, 65_535]) {
             const kit = setUp();
             let socket;
@@ -187,7 +187,7 @@ describe("close codes", () => {
     });
 });
 
-test("a connection that does not open is an error that says so, and one that breaks is not", async () => {
+test("a failed attempt is an error, and a lost connection is not", async () => {
     const kit = setUp();
     kit.server.stop();
     const { client } = kit.connect();
@@ -203,7 +203,7 @@ test("a connection that does not open is an error that says so, and one that bre
 });
 
 describe("url and token", () => {
-    test("functions are asked at every attempt, and may take their time", async () => {
+    test("functions are called for every attempt, and may be slow", async () => {
         const kit = setUp();
         let asked = 0;
         const urls = [];
@@ -216,7 +216,7 @@ describe("url and token", () => {
         assert.deepEqual(urls, ["ws://test/1?token=t%261&roomer=2", "ws://test/2?token=t%262&roomer=2"]);
     });
 
-    test("one that fails costs an attempt; one that never answers too", async () => {
+    test("a function that fails or hangs counts as a failed attempt", async () => {
         for (const [bad, why] of [[() => { throw new Error("no"); }, "address"], [() => Promise.reject(new Error("no")), "address"], [() => new Promise(() => {}), "timeout"], [() => "nonsense", "address"]]) {
             const kit = setUp();
             const answers = [bad, () => "ws://test/ws"];
@@ -228,7 +228,7 @@ describe("url and token", () => {
         }
     });
 
-    test("an answer that comes after close() opens nothing", async () => {
+    test("a result after close() opens nothing", async () => {
         const kit = setUp();
         let answer;
         const client = connect(() => new Promise((resolve) => (answer = resolve)), kit.server.options);
@@ -239,7 +239,7 @@ describe("url and token", () => {
         assert.deepEqual([client.state, kit.server.connections().length], ["closed", 0]);
     });
 
-    test("a failure that comes after its attempt was given up harms no later one", async () => {
+    test("a late failure does not affect later attempts", async () => {
         const kit = setUp();
         const failures = [];
         const client = connect(() => (failures.length ? "ws://test/ws" : new Promise((resolve, reject) => failures.push(reject))), kit.server.options);
@@ -252,7 +252,7 @@ describe("url and token", () => {
         client.close();
     });
 
-    test("http becomes ws, a fragment is dropped, a token of null is none, and the query stays", async () => {
+    test("http becomes ws, the fragment is dropped, and the query is kept", async () => {
         const kit = setUp();
         const urls = [];
         kit.server.allow({ connect: (url) => !!urls.push(url) });
@@ -264,12 +264,12 @@ describe("url and token", () => {
     });
 
     for (const url of [undefined, null, "", 5, {}, "ws://", "ftp://test/ws", "file:///ws"]) {
-        test(`an address that can never do is refused at once: ${JSON.stringify(url)}`, () => {
+        test(`an unusable URL is refused immediately: ${JSON.stringify(url)}`, () => {
             assert.throws(() => connect(url, setUp().server.options), code("argument"));
         });
     }
 
-    test("in a page, addresses are relative to it", async () => {
+    test("URLs are relative to the page", async () => {
         const kit = setUp();
         const urls = [];
         kit.server.allow({ connect: (url) => !!urls.push(url) });
@@ -302,7 +302,7 @@ describe("AbortSignal", () => {
         }
     });
 
-    test("is let go when the client closes", async () => {
+    test("loses its listener when the client closes", async () => {
         const kit = setUp();
         const { signal } = new AbortController();
         const spy = mock.method(signal, "removeEventListener");
@@ -312,7 +312,7 @@ describe("AbortSignal", () => {
         assert.equal(spy.mock.callCount(), 1);
     });
 
-    test("that has aborted already lets nothing begin", async () => {
+    test("that has already aborted prevents connecting", async () => {
         const kit = setUp();
         const { client } = kit.connect({ signal: AbortSignal.abort() });
         assert.equal(client.state, "closed");
@@ -322,15 +322,15 @@ describe("AbortSignal", () => {
     });
 });
 
-describe("signs of life", () => {
-    test("a silent server is asked, and an answer is enough", async () => {
+describe("keep-alive", () => {
+    test("a silent server is probed, and any answer keeps the connection", async () => {
         const kit = setUp({ latency: 10 });
         const { client, life } = kit.connect();
         await kit.server.advance(3_600_000);
         assert.deepEqual([client.state, life.length], ["open", 1]);
     });
 
-    test("an answer is the end of the question: the next one is asked anew", async () => {
+    test("an answer ends the probe, and the next silence starts another", async () => {
         const kit = setUp();
         const { life } = kit.connect({ heartbeat: 1_000, timeout: 50_000 });
         await kit.server.advance(1_000);
@@ -339,7 +339,7 @@ describe("signs of life", () => {
         assert.deepEqual(life.slice(1), [[52_000, "suspended", "timeout"]], "asked and answered at 1,000, asked at 2,000");
     });
 
-    test("one that does not answer is disconnected after heartbeat and timeout", async () => {
+    test("an unresponsive server is disconnected after heartbeat and timeout", async () => {
         const kit = setUp();
         const { life } = kit.connect({ heartbeat: 20_000, timeout: 5_000 });
         await kit.server.advance(1_000);
@@ -370,7 +370,7 @@ describe("signs of life", () => {
         client.close();
     });
 
-    test("heartbeat: false never asks", async () => {
+    test("heartbeat: false sends no probe", async () => {
         const kit = setUp();
         const { client } = kit.connect({ heartbeat: false });
         await kit.server.advance();
@@ -380,7 +380,7 @@ describe("signs of life", () => {
         assert.equal(client.state, "open");
     });
 
-    test("times without end do not spin", async () => {
+    test("infinite times do not spin", async () => {
         const kit = setUp();
         const delays = [];
         const clock = { ...kit.server.clock, setTimeout: (action, delay) => (delays.push(delay), kit.server.clock.setTimeout(action, delay)) };

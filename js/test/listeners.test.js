@@ -9,7 +9,7 @@ import { connect } from "../src/index.js";
 import { code, record, setUp } from "./support/kit.js";
 
 describe("listeners", () => {
-    test("on() returns what removes; off(), once and signal do too", async () => {
+    test("listeners are removed by on()'s result, off(), once and signal", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         const calls = [];
@@ -38,7 +38,7 @@ describe("listeners", () => {
         assert.throws(() => room.on("chat", undefined), code("argument"));
     });
 
-    test("removed by an earlier one: not called; added by one: from the next event on", async () => {
+    test("removals apply to the current event, additions to the next", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         const calls = [];
@@ -58,7 +58,7 @@ describe("listeners", () => {
         assert.deepEqual(calls, ["late"]);
     });
 
-    test("that throw, now or later, affect no other and are reported", async () => {
+    test("that throw or reject are reported without affecting others", async () => {
         const kit = setUp();
         const [{ client, room, errors }] = await kit.inRoom("lobby");
         const mine = new Error("mine");
@@ -99,7 +99,7 @@ describe("listeners", () => {
         assert.deepEqual(spy.mock.calls.map(({ arguments: [error] }) => error.cause.message), ["mine", "mine", "worse"]);
     });
 
-    test("a closed room forgets its listeners", async () => {
+    test("a closed room drops its listeners", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         const controller = new AbortController();
@@ -112,7 +112,7 @@ describe("listeners", () => {
 });
 
 describe("messages()", () => {
-    test("end at once when their reader goes, before it has begun or while it waits", async () => {
+    test("end immediately when the reader returns before or during a wait", async () => {
         const kit = setUp();
         const [{ client, room }, b] = await kit.inRoom("lobby", 2);
         const over = { value: undefined, done: true };
@@ -150,7 +150,7 @@ describe("messages()", () => {
         return all;
     }
 
-    test("gives what comes from the call on, and ends with the room", async () => {
+    test("yields messages received after the call, and ends with the room", async () => {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2);
         const messages = b.room.messages("chat");
@@ -181,7 +181,7 @@ describe("messages()", () => {
         assert.deepEqual((await reading).map(({ payload }) => payload), [0, 1, 2]);
     });
 
-    test("is bounded: the oldest are dropped, and the next one has their number", async () => {
+    test("drops the oldest beyond its bound, and reports their number", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         const messages = room.messages("chat", { buffer: 3 });
@@ -194,7 +194,7 @@ describe("messages()", () => {
         assert.deepEqual((await readAll(messages)).map(({ payload, missed }) => [payload, missed]), [[7, 7], [8, 0], [9, 0]]);
     });
 
-    test("ends at once when the signal aborts, be it before, while waiting or while reading", async () => {
+    test("ends immediately when the signal aborts, before or during reading", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         assert.deepEqual(await readAll(room.messages("chat", { signal: AbortSignal.abort() })), []);
@@ -217,7 +217,7 @@ describe("messages()", () => {
         assert.deepEqual(seen, [1]);
     });
 
-    test("break removes every trace", async () => {
+    test("break releases all resources", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         const controller = new AbortController();

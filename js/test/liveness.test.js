@@ -27,8 +27,8 @@ async function open(options) {
 
 const lostAt = (life) => life.find(([, , why]) => why === "timeout")?.[0];
 
-describe("bytes that move are life", () => {
-    test("5 MB come in at 1 Mbit/s: 42 seconds in which nothing shows", async () => {
+describe("progress prevents timeouts", () => {
+    test("5 MB arrive at 1 Mbit/s in 42 seconds without a timeout", async () => {
         const { kit, life } = await open();
         kit.server.stall();
         await kit.server.advance(42_000);
@@ -44,7 +44,7 @@ describe("bytes that move are life", () => {
         assert.equal(lostAt(life), undefined);
     });
 
-    test("a large message goes out: the answer gets the time that it may take", async () => {
+    test("a large outgoing message extends the time for the answer", async () => {
         const { kit, client, life } = await open({ heartbeat: 5_000, timeout: 5_000 });
         kit.server.stall();
         client.root.send("state", "x".repeat(5_000_000));
@@ -54,7 +54,7 @@ describe("bytes that move are life", () => {
         assert.equal(lostAt(life), undefined);
     });
 
-    test("a link that is too slow for a short timeout gets more with each connection, until what it brings is whole", async () => {
+    test("the timeout grows per connection on a slow link until a message completes", async () => {
         const { kit, client, life } = await open({ heartbeat: 1_000, timeout: 1_000 });
         // The server sends its state to each new client for 40 seconds. During that time the client receives no event.
         const losses = () => life.filter(([, , why]) => why === "timeout").length;
@@ -74,7 +74,7 @@ describe("bytes that move are life", () => {
         assert.ok(losses() > 0);
     });
 
-    test("as long as the network takes bytes, and no longer", async () => {
+    test("the connection lasts only while the network accepts bytes", async () => {
         const { kit, socket, life } = await open({ heartbeat: 1_000, timeout: 1_000 });
         kit.server.stall();
         let backlog = 50_000;
@@ -88,7 +88,7 @@ describe("bytes that move are life", () => {
         assert.ok(lostAt(life), "it stands still");
     });
 
-    test("an application that gets a large state on each connection does not loop for ever", async () => {
+    test("a large initial state on each connection does not reconnect endlessly", async () => {
         const { kit, client } = await open({ heartbeat: 5_000, timeout: 5_000 });
         // On each new connection, the server's state takes 17 seconds to arrive, and the client receives no event in that time.
         let losses = 0;
@@ -106,8 +106,8 @@ describe("bytes that move are life", () => {
     });
 });
 
-describe("read before judging", () => {
-    test("a program that stood still reads what has come, however long it stood", async () => {
+describe("reading before timing out", () => {
+    test("a suspended program reads received packets first", async () => {
         for (const time of [20_000, 70_000, 3_600_000]) {
             const { kit, life, client } = await open();
             await kit.server.advance(29_000);
@@ -117,7 +117,7 @@ describe("read before judging", () => {
         }
     });
 
-    test("it stands still just after the question, so that the answer waits with the verdict", async () => {
+    test("a program suspended after the probe reads the answer before timing out", async () => {
         const { kit, life } = await open();
         // The heartbeat is due: the client sends a probe. Its answer waits in the socket while the timeout passes.
         await kit.server.advance(29_000);
@@ -129,7 +129,7 @@ describe("read before judging", () => {
         assert.equal(life.length, 1);
     });
 
-    test("the server has gone meanwhile: asked once more, then found out", async () => {
+    test("a server lost during a suspension is probed once more", async () => {
         const { kit, life } = await open();
         await kit.server.advance(29_000);
         kit.server.stall();
@@ -138,7 +138,7 @@ describe("read before judging", () => {
         assert.ok(lostAt(life) > 600_000);
     });
 
-    test("an attempt that was answered while the program stood still is open", async () => {
+    test("an attempt answered during a suspension opens", async () => {
         const kit = setUp({ latency: 5 });
         const { life, client } = kit.connect();
         await kit.server.advance(1);
@@ -147,7 +147,7 @@ describe("read before judging", () => {
         assert.deepEqual([client.state, life.length], ["open", 1]);
     });
 
-    test("in real time: a loop that is busy just after the question keeps its connection", { timeout: 60_000 }, async () => {
+    test("in real time, a busy loop after the probe keeps the connection", { timeout: 60_000 }, async () => {
         // As with a socket, the answer comes from a separate timer, which runs after the overdue timers.
         const sockets = [];
         class Answering {

@@ -15,7 +15,7 @@ describe("a login that expires", () => {
         return { ...world, conn: connOf(world, world.client) };
     };
 
-    test("is renewed with a new token, each time that the server asks", async () => {
+    test("is renewed with a new token on each request of the server", async () => {
         let calls = 0;
         const seen = [];
         const { server, client, conn, errors, wire } = await login(async () => `token ${++calls}`, ({ id }, token) => !!seen.push([id, token]));
@@ -27,7 +27,7 @@ describe("a login that expires", () => {
         assert.deepEqual(wire.filter(([, , event]) => event === "roomer:token"), [[0, "root", "roomer:token", "token 2"], [0, "root", "roomer:token", "token 3"]]);
     });
 
-    test("is renewed at a pace, even if the server asks again at once", async () => {
+    test("is renewed at a limited rate", async () => {
         let calls = 0;
         const { server, client, conn, errors } = await login(async () => `token ${++calls}`, () => {
             server.clock.setTimeout(() => conn.expiring(40_000), 1);
@@ -52,7 +52,7 @@ describe("a login that expires", () => {
         assert.deepEqual([calls, errors], [14, []]);
     });
 
-    test("ends if the token is not good, with the code of the server", async () => {
+    test("ends with the server's code if the token is invalid", async () => {
         const { server, client, conn } = await login("bad", () => false);
         let ended;
         client.on("state", (state, error) => (ended = [state, error.code, error.reason]));
@@ -61,7 +61,7 @@ describe("a login that expires", () => {
         assert.deepEqual(ended, ["closed", "ended", "login expired"]);
     });
 
-    test("while the client sleeps is followed by a new one, from the function for tokens", async () => {
+    test("during a suspension is replaced through the token function", async () => {
         for (const plain of [true, false]) {
             let calls = 0;
             const { server, client, room, life } = await enter(1, { token: async () => `token ${++calls}`, settings: { plain } });
@@ -78,7 +78,7 @@ describe("a login that expires", () => {
         }
     });
 
-    test("is final without a function, and where isFinal says so", async () => {
+    test("is final without a token function or by isFinal", async () => {
         for (const options of [{}, { token: "fixed" }, { token: () => "new", isFinal: (code) => code === 1008 }]) {
             const { server, client } = await enter(1, options);
             server.connections()[0].close(1008, "login expired");
@@ -91,7 +91,7 @@ describe("a login that expires", () => {
         assert.equal(client.state, "closed", "a code of the application");
     });
 
-    test("as soon as it begins is met with backoff", async () => {
+    test("immediately backs off", async () => {
         const { server, client, life } = await enter(1, { token: () => "short", random: () => 0.9, settings: { latency: 0 } });
         let count = 0;
         for (const end = server.clock.now() + 300_000; server.clock.now() < end; await server.advance(100)) {
@@ -104,7 +104,7 @@ describe("a login that expires", () => {
         assert.notEqual(client.state, "closed", `${life.length}`);
     });
 
-    test("and cannot be replaced costs attempts, as any rejected handshake", async () => {
+    test("without a replacement counts as rejected handshakes", async () => {
         const { server, client, life } = await enter(1, { token: () => "old", reconnect: { retries: 3 } });
         server.allow({ connect: () => false });
         server.connections()[0].close(1008, "login expired");
@@ -112,7 +112,7 @@ describe("a login that expires", () => {
         assert.deepEqual([client.state, life.at(-1)[2], life.filter(([, state]) => state === "connecting").length], ["closed", "gave_up", 3]);
     });
 
-    test("is an error if there is no new token", async () => {
+    test("is an error without a new token", async () => {
         const isOver = new Error("the session is over");
         for (const [next, cause] of [[() => null], [async () => Promise.reject(isOver), isOver], [() => { throw isOver; }, isOver]]) {
             let token = () => "first";
@@ -130,7 +130,7 @@ describe("a login that expires", () => {
         }
     });
 
-    test("a token that is not a function is sent again; without one it is an error", async () => {
+    test("a fixed token is sent again, and a missing one is an error", async () => {
         for (const [token, expected] of [["fixed", [[0, "root", "roomer:token", "fixed"]]], [undefined, []]]) {
             const { server, conn, errors, wire } = await login(token);
             conn.expiring(1_000);
@@ -139,7 +139,7 @@ describe("a login that expires", () => {
         }
     });
 
-    test("a token that comes when another session has begun is not sent", async () => {
+    test("a token for an earlier session is not sent", async () => {
         let token = () => "first";
         const { server, conn, wire, errors } = await login(() => token());
         let release;
@@ -156,7 +156,7 @@ describe("a login that expires", () => {
         assert.deepEqual([wire.filter(([, , event]) => event === "roomer:token"), errors], [[], []]);
     });
 
-    test("a peer cannot ask for the token", async () => {
+    test("a peer cannot request the token", async () => {
         const { server, conn, wire } = await login(() => "secret");
         conn.deliver(encode("root", "roomer:expiring", "", "peer", toBytes('{"in":1}')));
         await server.advance(100);
@@ -183,7 +183,7 @@ describe("a packet that the server refuses", () => {
         assert.match(errors[0].message, /^rejected: gone: .* \(n in lobby\)/);
     });
 
-    test("an error of an unknown kind has no remedy; one that is malformed is an error of its own", async () => {
+    test("unknown kinds have no remedy, and malformed errors are reported", async () => {
         const world = await enter();
         const { server, client, errors } = world;
         const conn = connOf(world, client);

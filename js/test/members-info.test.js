@@ -27,7 +27,7 @@ async function inRoom(kit, ...names) {
 }
 
 describe("members", () => {
-    test("have the info and the user that the server gives them; both are in the events", async () => {
+    test("have info and user, which events contain", async () => {
         const kit = setUpNamed();
         const [ann] = await inRoom(kit, "ann");
         const log = record(ann.room, ...CHANGES);
@@ -43,7 +43,7 @@ describe("members", () => {
         assert.deepEqual(log, [["new_member", nthId(2), expected[1]], ["new_member", nthId(3), expected[2]], ["member_left", nthId(2), expected[1]]]);
     });
 
-    test("change their info, the client itself too; all members are notified, once", async () => {
+    test("change their info, and all are notified once", async () => {
         const kit = setUpNamed();
         const [ann, bob] = await inRoom(kit, "ann", "bob");
         const logs = [ann, bob].map(({ room }) => record(room, ...CHANGES));
@@ -57,7 +57,7 @@ describe("members", () => {
         assert.deepEqual([ann.room.member(nthId(1)), bob.room.member(nthId(2))], [changes[0][2], changes[1][2]]);
     });
 
-    test("are compared when a new session begins", async () => {
+    test("are diffed when a new session begins", async () => {
         const kit = setUpNamed();
         const [ann, bob] = await inRoom(kit, "ann", "bob");
         const log = record(ann.room, ...CHANGES, "reopen");
@@ -69,7 +69,7 @@ describe("members", () => {
         assert.deepEqual(log, [["member_changed", nthId(2), { id: nthId(2), info: [1], user: "bob" }], ["reopen", nthId(1)]]);
     });
 
-    test("do not flap when a session continues", async () => {
+    test("do not leave and rejoin when a session resumes", async () => {
         const kit = setUpNamed({ latency: 10 });
         const [ann, bob] = await inRoom(kit, "ann", "bob");
         await kit.server.advance(100);
@@ -81,7 +81,7 @@ describe("members", () => {
         assert.equal(ann.client.id, nthId(1));
     });
 
-    test("are only the client itself, whose info changes, in a room without presence", async () => {
+    test("are only the client itself in a room without presence", async () => {
         const kit = setUpNamed({ membership: (room) => (room === "lobby" ? "own" : "count") });
         const [ann] = await inRoom(kit, "ann", "bob");
         const log = record(ann.room, ...CHANGES);
@@ -100,7 +100,7 @@ describe("members", () => {
         assert.deepEqual([a.errors, a.client.state], [[], "open"]);
     });
 
-    test("that are malformed are left out, and do no harm", async () => {
+    test("with malformed entries are skipped", async () => {
         const world = await enter(2);
         const { server, room, errors, other } = world;
         const conn = connOf(world, room);
@@ -134,7 +134,7 @@ describe("members that are away", () => {
         await kit.server.advance();
     }
 
-    test("are marked until they return, and keep that mark when their info changes", async () => {
+    test("are marked until they return, even if their info changes", async () => {
         const { kit, ann, bob, log, conn } = await enterBoth();
         const roots = record(ann.client.root, ...CHANGES);
         conn.cut();
@@ -147,7 +147,7 @@ describe("members that are away", () => {
         assert.deepEqual([bob.room.member(nthId(2)), bob.client.id], [member(7), nthId(2)]);
     });
 
-    test("are marked for newcomers when the room opens, and until they leave for good", async () => {
+    test("are marked for newcomers", async () => {
         const world = await enterBoth();
         await keepAway(world);
         const [cat] = await world.kit.inRoom("lobby", 1);
@@ -159,7 +159,7 @@ describe("members that are away", () => {
         assert.deepEqual([of, left], [[["member_changed", nthId(2), member({ name: "bob" }, away)]], [["member_left", nthId(2), member({ name: "bob" }, away)]]]);
     });
 
-    test("are marked from the beginning in a room that the server puts them into, and never to themselves", async () => {
+    test("are marked in a room that the server joins them to", async () => {
         const kit = setUpNamed({ announceAway: () => true });
         const [ann] = await inRoom(kit, "ann");
         const [bob] = await kit.inRoom("elsewhere", 1, { token: "bob" });
@@ -173,7 +173,7 @@ describe("members that are away", () => {
         assert.deepEqual(bob.client.rooms().map((room) => room.member(nthId(2)).away), [undefined, undefined, undefined]);
     });
 
-    test("are compared when a new session begins", async () => {
+    test("are diffed when a new session begins", async () => {
         const world = await enterBoth();
         const [conn] = world.kit.server.connections();
         conn.cut();
@@ -183,7 +183,7 @@ describe("members that are away", () => {
         assert.deepEqual(world.log, [["member_changed", nthId(2), member({ name: "bob" }, away)], ["reopen", nthId(1)]]);
     });
 
-    test("are not those that change their network, nor ids that are unknown", async () => {
+    test("exclude clients changing networks and unknown ids", async () => {
         const { kit, ann, bob, log, conn } = await enterBoth();
         const resumed = record(bob.client, "resumed");
         conn.hang();
@@ -192,7 +192,7 @@ describe("members that are away", () => {
         assert.deepEqual([resumed.length, log, ann.errors], [1, [], []]);
     });
 
-    test("are not taken from a list that is not one", async () => {
+    test("are not read from a malformed list", async () => {
         const { kit, ann } = await enterBoth();
         for (const away of [7, "x", {}, [null, 7], null, true]) {
             connOf(kit, ann.client).deliver(encode("lobby", "join_ack", "", ann.client.id, toBytes(JSON.stringify({ members: [[ann.client.id, null], ["x", null]], away }))));
@@ -202,8 +202,8 @@ describe("members that are away", () => {
     });
 });
 
-describe("a room whose members are only counted", () => {
-    test("tells each change of the number, also after a return, and no member", async () => {
+describe('a room with presence "count"', () => {
+    test("emits each change of the count and no members", async () => {
         const kit = setUp({ plain: false, latency: 10, membership: (room) => (room === "lobby" ? "count" : "full") });
         const [ann] = await kit.inRoom("lobby");
         const log = [];
@@ -238,7 +238,7 @@ describe("a room whose members are only counted", () => {
 });
 
 describe("setInfo()", () => {
-    test("before the client is connected, without a connection, and in each new session", async () => {
+    test("applies before connecting, while offline and in each new session", async () => {
         const kit = setUpNamed({ latency: 10 });
         const [bob] = await inRoom(kit, "bob");
         const ann = kit.connect({ token: "ann" });
@@ -261,7 +261,7 @@ describe("setInfo()", () => {
         assert.equal(bob.room.member(ann.client.id).info, null);
     });
 
-    test("is refused by the rule of the application, and above the limit: errors say so", async () => {
+    test("reports an error if a rule or the limit refuses it", async () => {
         const kit = setUpNamed();
         const [{ client, errors }] = await inRoom(kit, "ann");
         client.setInfo("forbidden");
@@ -270,7 +270,7 @@ describe("setInfo()", () => {
         assert.deepEqual(errors.map(({ code, kind, room: name, event }) => [code, kind, name, event]), ["refused", "invalid"].map((kind) => ["rejected", kind, "root", "roomer:info"]));
     });
 
-    test("faster than the server permits sends the newest value, as soon as it may", async () => {
+    test("above the server's rate sends the newest value later", async () => {
         const kit = setUpNamed();
         const [ann, bob] = await inRoom(kit, "ann", "bob");
         const seen = () => [ann.room, bob.room].map((room) => room.member(ann.client.id).info);
@@ -288,7 +288,7 @@ describe("setInfo()", () => {
         assert.deepEqual([seen(), ann.errors], [[80, 80], []]);
     });
 
-    test("without a connection sends only the newest value, before the messages after it", async () => {
+    test("while offline sends only the newest value, before later messages", async () => {
         const kit = setUpNamed();
         const [ann, bob] = await inRoom(kit, "ann", "bob");
         const news = [];
@@ -303,7 +303,7 @@ describe("setInfo()", () => {
         assert.deepEqual([news, ann.errors], [[40, "hello"], []]);
     });
 
-    test("that the server finds too often for long is repeated after longer and longer pauses, 30 s at most", async () => {
+    test("above the server's rate is retried with backoff up to 30 s", async () => {
         const kit = setUpNamed();
         const [ann] = await inRoom(kit, "ann");
         const [conn] = kit.server.connections();
@@ -326,7 +326,7 @@ describe("setInfo()", () => {
         assert.deepEqual(times.map((time) => time - times[1]), [-9, 0, 1, 3, 7]);
     });
 
-    test("that the server finds too often is repeated until it accepts it, also in a new session", async () => {
+    test("above the server's rate is retried until accepted, also in a new session", async () => {
         const kit = setUpNamed();
         const [ann] = await inRoom(kit, "ann");
         const [conn] = kit.server.connections();

@@ -19,7 +19,7 @@ async function cutAndReturn(server) {
 }
 
 describe("join", () => {
-    test("before there is a connection, and after", async () => {
+    test("works before and after connecting", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         const early = client.join("early");
@@ -33,7 +33,7 @@ describe("join", () => {
         assert.deepEqual(client.rooms().map(({ name }) => name), ["root", "early", "late"]);
     });
 
-    test("returns the room that is there, and asks once", async () => {
+    test("returns the existing room without a second request", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         const room = client.join("lobby");
@@ -46,7 +46,7 @@ describe("join", () => {
         assert.deepEqual(log, []);
     });
 
-    test("any name is a room of its own; what cannot be a name is refused", async () => {
+    test("accepts any valid name and refuses others", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         const names = ["", "__proto__", "constructor", "\ufefflobby", "lobby", "é", "e\u0301", "a\0b", "🚪"];
@@ -59,7 +59,7 @@ describe("join", () => {
         }
     });
 
-    test("a closed client joins nothing", async () => {
+    test("on a closed client is refused", async () => {
         const { client } = setUp().connect();
         client.close();
         assert.throws(() => client.join("lobby"), code("closed"));
@@ -72,7 +72,7 @@ describe("join", () => {
 });
 
 describe("opened", () => {
-    test("resolves with the room, once it is open, and stays so", async () => {
+    test("resolves once the room is open", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         const room = client.join("lobby");
@@ -82,7 +82,7 @@ describe("opened", () => {
         assert.equal(await room.opened, room);
     });
 
-    test("rejects if the room closes before: refused, left, client closed; no handler is required", async () => {
+    test("rejects if the room is refused, left or closed first", async () => {
         const kit = setUp();
         kit.server.allow({ join: (conn, room) => room !== "forbidden" });
         const { client } = kit.connect();
@@ -99,7 +99,7 @@ describe("opened", () => {
         await assert.rejects(pending.opened, code("closed"));
     });
 
-    test("a room that was refused can be tried again, and is not rejoined by itself", async () => {
+    test("a refused room is not rejoined automatically", async () => {
         const kit = setUp();
         let open = false;
         kit.server.allow({ join: (conn, room) => open || room !== "vip" });
@@ -118,7 +118,7 @@ describe("opened", () => {
 });
 
 describe("a new connection", () => {
-    test("has all rooms again: open once, then reopen, with the same listeners", async () => {
+    test("rejoins all rooms with their listeners", async () => {
         const kit = setUp();
         const [a] = await kit.inRoom("lobby");
         const { client, room } = a;
@@ -137,7 +137,7 @@ describe("a new connection", () => {
         assert.deepEqual([client.id, room.id, room.members()], [nthId(4), nthId(4), [nthId(4)]]);
     });
 
-    test("meanwhile the last members are shown; the difference is emitted as joins and leaves", async () => {
+    test("keeps the last members until their difference is emitted", async () => {
         const kit = setUp();
         const [a, b, c] = await kit.inRoom("lobby", 3);
         kit.server.connections()[0].cut();
@@ -158,7 +158,7 @@ describe("a new connection", () => {
         assert.equal(c.room.state, "open");
     });
 
-    test("into root after a kick is shown as client.root", async () => {
+    test("replaces client.root after a kick", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         const [first, conn] = [client.root, () => kit.server.connections()[0]];
@@ -175,7 +175,7 @@ describe("a new connection", () => {
         assert.deepEqual([client.root.state, client.root === again, client.rooms()], ["open", false, [client.root]]);
     });
 
-    test("does not bring back rooms that were left, root included", async () => {
+    test("does not rejoin rooms that were left, root included", async () => {
         const kit = setUp();
         const [{ client, room }] = await kit.inRoom("lobby");
         room.leave();
@@ -189,7 +189,7 @@ describe("a new connection", () => {
         assert.deepEqual([root.state, kit.server.members("root")], ["open", [client.id]]);
     });
 
-    test("a room that was left while there was no connection closes at once", async () => {
+    test("a room left while offline closes immediately", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         kit.server.cut();
@@ -203,7 +203,7 @@ describe("a new connection", () => {
 });
 
 describe("leave", () => {
-    test("closes when the server has confirmed it; the room's messages are received until then", async () => {
+    test("closes on confirmation, and messages are received until then", async () => {
         const kit = setUp({ latency: 10 });
         const [a, b] = await kit.inRoom("lobby", 2);
         await kit.server.advance(100);
@@ -220,7 +220,7 @@ describe("leave", () => {
         assert.throws(() => a.room.send("chat", 2), code("closed"));
     });
 
-    test("then join before the turn is over changes nothing: others see nothing", async () => {
+    test("then join in the same turn is invisible to others", async () => {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2);
         const logs = [a, b].map(({ room }) => record(room, ...LIFE));
@@ -232,7 +232,7 @@ describe("leave", () => {
         assert.deepEqual([logs, a.room.state, kit.server.members("lobby")], [[[], []], "open", [a.client.id, b.client.id]]);
     });
 
-    test("then join in a later turn is a new room, in as many turns as one likes", async () => {
+    test("then join in a later turn is a new room, repeatedly", async () => {
         const kit = setUp();
         const [{ client, room }] = await kit.inRoom("lobby");
         const rooms = [room];
@@ -252,7 +252,7 @@ describe("leave", () => {
         assert.deepEqual(kit.server.members("lobby"), [client.id]);
     });
 
-    test("a refused join that is left and joined again: each answer finds its room", async () => {
+    test("answers match their room after a refused join is left and repeated", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         await kit.server.advance();
@@ -266,7 +266,7 @@ describe("leave", () => {
         assert.deepEqual([first.state, second.state, kit.server.members("vip")], ["closed", "open", [client.id]]);
     });
 
-    test("the connection breaks in between: the old one closes, the new one opens", async () => {
+    test("a connection lost in between closes the old room and opens the new", async () => {
         const kit = setUp({ latency: 10 });
         const [{ client, room }] = await kit.inRoom("lobby");
         await kit.server.advance(100);
@@ -292,8 +292,8 @@ describe("leave", () => {
     });
 });
 
-describe("what the server decides", () => {
-    test("removed from a room: closed with the reason, not rejoined", async () => {
+describe("commands of the server", () => {
+    test("a kick closes the room with a reason, without rejoin", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         const log = record(room, ...LIFE);
@@ -304,7 +304,7 @@ describe("what the server decides", () => {
         assert.deepEqual(kit.server.members("lobby"), []);
     });
 
-    test("put into a room: emitted before it opens", async () => {
+    test("a server-side join is emitted before the room opens", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         await kit.server.advance();
@@ -321,7 +321,7 @@ describe("what the server decides", () => {
 });
 
 describe("members", () => {
-    test("come and go, once each; members() is a copy, memberSet is live", async () => {
+    test("join and leave once each; members() is a copy, memberSet is live", async () => {
         const kit = setUp();
         const [a] = await kit.inRoom("lobby");
         const { memberSet } = a.room;
@@ -338,7 +338,7 @@ describe("members", () => {
         assert.equal(memberSet.add, undefined);
     });
 
-    test("of an invalid snapshot are none; what is not an id is left out", async () => {
+    test("of an invalid snapshot are empty, and invalid ids are skipped", async () => {
         for (const [payload, expected] of [["", []], ["nonsense", []], ["{}", []], ["null", []], ["5", []], ['"ids"', []], ['["a",1,null,{},[],[1],"c"]', ["a", "c"]], ['{"members":[["a"],null,5,{},[],[null],["c",1]]}', ["a", "c"]]]) {
             const kit = setUp();
             const [{ room, errors }] = await kit.inRoom("lobby");
@@ -349,7 +349,7 @@ describe("members", () => {
         }
     });
 
-    test("that join twice, or leave without having joined, are emitted once or not at all", async () => {
+    test("that join twice or leave twice are emitted once", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         const log = record(room, ...LIFE);
@@ -363,7 +363,7 @@ describe("members", () => {
         assert.deepEqual(short(log), [["new_member", "b"], ["member_left", "b"]]);
     });
 
-    test("10,000 and 200,000 members arrive whole, and change one by one", async () => {
+    test("of rooms with 10,000 and 200,000 arrive completely and change incrementally", async () => {
         for (const count of [10_000, 200_000]) {
             const kit = setUp();
             const [{ room, errors }] = await kit.inRoom("lobby");

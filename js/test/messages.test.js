@@ -9,7 +9,7 @@ import { connect } from "../src/index.js";
 import { code, record, setUp } from "./support/kit.js";
 import { text } from "./support/packets.js";
 
-describe("what waits for a room in which others were", () => {
+describe("messages for a room whose other members are gone", () => {
     /**
      * Restarts the server while two clients are in a room. The first reconnects immediately, the second after `delay`
      * milliseconds.
@@ -35,7 +35,7 @@ describe("what waits for a room in which others were", () => {
     }
 
     for (const isOlder of [false, true]) {
-        test(`waits until another is back, and later messages follow it (the other is closed ${isOlder ? "first" : "last"})`, async () => {
+        test(`wait in order until another member is back (closed ${isOlder ? "first" : "last"})`, async () => {
             const { kit, a, heard } = await restart(1_600, isOlder);
             assert.equal(a.room.send("chat", "later"), "queued");
             await kit.server.advance(1_000);
@@ -44,7 +44,7 @@ describe("what waits for a room in which others were", () => {
         });
     }
 
-    test("goes without them in the end: the server may want it", async () => {
+    test("are sent after a timeout without other members", async () => {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2);
         const handled = [];
@@ -62,7 +62,7 @@ describe("what waits for a room in which others were", () => {
         assert.deepEqual(handled, ["1"]);
     });
 
-    test("a request does not wait: it is not meant for the others", async () => {
+    test("requests to the server do not wait", async () => {
         const kit = setUp({ plain: false, retryWindow: 1_000 });
         const [a, b] = await kit.inRoom("lobby", 2);
         kit.server.onRequest("time", () => 7);
@@ -77,7 +77,7 @@ describe("what waits for a room in which others were", () => {
         assert.equal(a.room.send("chat", "later"), "queued");
     });
 
-    test("does not wait where no other was, nor where another is", async () => {
+    test("do not wait without earlier members or with present ones", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         kit.server.cut();
@@ -94,7 +94,7 @@ describe("what waits for a room in which others were", () => {
 });
 
 describe("send", () => {
-    test("goes to all others in the room, or to one", async () => {
+    test("reaches all others in the room, or one", async () => {
         const kit = setUp();
         const [a, b, c] = await kit.inRoom("lobby", 3);
         const logs = [a, b, c].map(({ room }) => record(room, "chat"));
@@ -115,7 +115,7 @@ describe("send", () => {
         assert.deepEqual(log, []);
     });
 
-    test("reserved events and broken names are refused", async () => {
+    test("reserved events and invalid names are refused", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");
         for (const event of ["open", "reopen", "close", "join", "join_ack", "leave", "leave_ack", "count_changed", "new_member", "member_left", "member_changed", "history_lost", "roomer:x", undefined, 5, "\udc00"]) {
@@ -126,7 +126,7 @@ describe("send", () => {
 });
 
 describe("the queue", () => {
-    test("keeps what is sent without a connection, in order, and sends it after the joins", async () => {
+    test("keeps messages sent while offline in order, after the joins", async () => {
         const kit = setUp();
         const [b] = await kit.inRoom("lobby");
         const log = record(b.room, "chat");
@@ -143,7 +143,7 @@ describe("the queue", () => {
         assert.deepEqual(log.map(([, payload]) => payload), [1, 2, 3, 4], "nothing twice");
     });
 
-    test("is bounded in messages and in bytes; the newest is rejected and reported", async () => {
+    test("is bounded in messages and bytes, and rejects the newest", async () => {
         for (const queue of [{ messages: 3 }, { bytes: 3 * 49 }, { bytes: 4 * 49 - 1 }]) {
             const kit = setUp();
             const [b] = await kit.inRoom("lobby");
@@ -164,7 +164,7 @@ describe("the queue", () => {
         }
     });
 
-    test("is sent before the messages of listeners of the state and of the room", async () => {
+    test("is sent before messages of state and room listeners", async () => {
         const kit = setUp();
         const [b] = await kit.inRoom("lobby");
         const log = record(b.room, "chat");
@@ -177,12 +177,12 @@ describe("the queue", () => {
         assert.deepEqual(log.map(([, payload]) => payload), ["first", "second", "third"]);
     });
 
-    test("of none drops at once", async () => {
+    test("of size 0 drops immediately", async () => {
         const { client } = setUp().connect({ queue: { messages: 0 } });
         assert.equal(client.root.send("chat", 1), "dropped");
     });
 
-    test("accepts one message above its limit, which would never fit otherwise", async () => {
+    test("accepts one oversized message when empty", async () => {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2, { queue: { bytes: 1_000 } });
         const log = record(b.room, "chat");
@@ -194,7 +194,7 @@ describe("the queue", () => {
         assert.deepEqual([large, "small"].map((text) => late.send("chat", text)), ["queued", "dropped"]);
     });
 
-    test("bounds what a stalled network holds back as well", async () => {
+    test("bounds messages held back by a stalled network", async () => {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2, { queue: { bytes: 1_000 } });
         const lost = record(a.client, "overflow");
@@ -213,7 +213,7 @@ describe("the queue", () => {
         assert.equal(log.length, 8);
     });
 
-    test("forgets the messages of a room that is left", async () => {
+    test("drops the messages of a room that is left", async () => {
         const kit = setUp();
         const { client } = kit.connect({ queue: { messages: 2 } });
         const room = client.join("lobby");
@@ -237,7 +237,7 @@ describe("codecs", () => {
         return log.map(([, payload]) => payload);
     }
 
-    test("bytes: what may be bytes arrives as a Uint8Array of its own", async () => {
+    test("bytes: buffers and views arrive as separate Uint8Arrays", async () => {
         const bytes = new Uint8Array([0, 1, 2, 3]);
         const sent = [bytes, bytes.subarray(1, 3), new DataView(bytes.buffer, 2), bytes.buffer, "hellö", undefined];
         const expected = [[0, 1, 2, 3], [1, 2], [2, 3], [0, 1, 2, 3], [...Buffer.from("hellö")], []];
@@ -259,13 +259,13 @@ describe("codecs", () => {
         assert.deepEqual(log.map(([, payload]) => [payload.constructor, text(payload)]), [[Uint8Array, "text"]]);
     });
 
-    test("text: strings, and nothing else", async () => {
+    test("text: strings only", async () => {
         assert.deepEqual(await exchange("text", ["hellö 🚪", "", "\ufeffmark", undefined]), ["hellö 🚪", "", "\ufeffmark", ""]);
         const { client } = setUp().connect({ codec: "text" });
         assert.throws(() => client.root.send("data", { x: 1 }), code("argument"));
     });
 
-    test("json: anything that JSON can write", async () => {
+    test("json: any JSON value", async () => {
         const sent = [{ x: [1, null, "ö"] }, 5, "text", null, false, [], undefined];
         assert.deepEqual(await exchange("json", sent), sent);
         const { client } = setUp().connect({ codec: "json" });
@@ -274,7 +274,7 @@ describe("codecs", () => {
         }
     });
 
-    test("one of the application's own, and one per room", async () => {
+    test("custom codecs, also per room", async () => {
         const reverse = { encode: (value) => Buffer.from([...value].reverse().join("")), decode: (bytes) => [...text(bytes)].reverse().join("") };
         assert.deepEqual(await exchange(reverse, ["abc"]), ["abc"]);
         const kit = setUp();
@@ -287,7 +287,7 @@ describe("codecs", () => {
         assert.deepEqual(log[0].slice(0, 2), ["data", "{no json"]);
     });
 
-    test("an unknown one is refused, and a room with one is not made", () => {
+    test("an unknown codec is refused before the room is joined", () => {
         for (const codec of ["xml", "toString", 5, {}, { encode() {} }]) {
             assert.throws(() => setUp().connect({ codec }), code("argument"));
             const { client } = setUp().connect();
@@ -296,7 +296,7 @@ describe("codecs", () => {
         }
     });
 
-    test("a payload that does not fit is an error event, and the next one is received", async () => {
+    test("an undecodable payload is an error event, and later ones are received", async () => {
         const kit = setUp();
         const [{ room, errors }] = await kit.inRoom("lobby");
         const log = record(room, "data");

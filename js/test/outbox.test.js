@@ -30,8 +30,8 @@ function watchHandled(server, event = "chat") {
 
 const times = (count, action) => Array.from({ length: count }, (_, n) => action(n));
 
-describe("nothing is sent into a room before it is open", () => {
-    test("a room that is refused reports its queue as lost, and all else continues", async () => {
+describe("messages are sent only into open rooms", () => {
+    test("a refused room reports its queue as lost without affecting others", async () => {
         const kit = setUp({ latency: 10 });
         kit.server.allow({ join: (conn, room) => room !== "vip" });
         const handled = watchHandled(kit.server);
@@ -45,7 +45,7 @@ describe("nothing is sent into a room before it is open", () => {
         assert.deepEqual(lost.map(([, { payload, reason }]) => [payload, reason]), times(300, (n) => [n, "unsent"]));
     });
 
-    test("while joining on an open connection, and while rejoining", async () => {
+    test("messages wait while joining and rejoining", async () => {
         const kit = setUp({ latency: 10 });
         const handled = watchHandled(kit.server);
         const { client } = kit.connect();
@@ -61,7 +61,7 @@ describe("nothing is sent into a room before it is open", () => {
         assert.deepEqual([handled, kit.server.rejected()], [[1, 2, 3], []]);
     });
 
-    test("a kick while 600 messages are under way closes that room only", async () => {
+    test("a kick with 600 messages in flight closes only that room", async () => {
         const kit = setUp({ latency: 10 });
         const [{ client, room }] = await kit.inRoom("lobby");
         const other = client.join("other");
@@ -76,8 +76,8 @@ describe("nothing is sent into a room before it is open", () => {
     });
 });
 
-describe("what send() answers comes true or is taken back", () => {
-    test("sent just before a cut: reported as unconfirmed, and not sent again", async () => {
+describe("messages accepted by send() are delivered or reported", () => {
+    test("messages sent just before a cut are reported as unconfirmed", async () => {
         const kit = setUp({ latency: 10 });
         const handled = watchHandled(kit.server);
         const [{ client, room }] = await kit.inRoom("lobby");
@@ -90,7 +90,7 @@ describe("what send() answers comes true or is taken back", () => {
         assert.deepEqual([handled, lost.length, room.state], [[], 5, "open"]);
     });
 
-    test("a message that has arrived is confirmed within a second or so, and never reported as lost", async () => {
+    test("a delivered message is confirmed and never reported as lost", async () => {
         const kit = setUp({ latency: 10 });
         const [{ client, room }] = await kit.inRoom("lobby");
         await kit.server.advance(5_000);
@@ -104,7 +104,7 @@ describe("what send() answers comes true or is taken back", () => {
         assert.deepEqual(lost, []);
     });
 
-    test("many are asked about at once, few by one question", async () => {
+    test("one probe confirms many messages", async () => {
         const kit = setUp({ latency: 10 });
         const [{ room }] = await kit.inRoom("lobby");
         await kit.server.advance(5_000);
@@ -120,7 +120,7 @@ describe("what send() answers comes true or is taken back", () => {
         assert.equal(sent.filter((what) => what === "probe").length, 2);
     });
 
-    test("an answer to a probe that was not sent confirms nothing", async () => {
+    test("an unsolicited answer confirms nothing", async () => {
         const kit = setUp({ latency: 10 });
         const [{ client, room }] = await kit.inRoom("lobby");
         await kit.server.advance(5_000);
@@ -133,7 +133,7 @@ describe("what send() answers comes true or is taken back", () => {
         assert.deepEqual(lost.map(([, { payload, reason }]) => [payload, reason]), [[1, "unconfirmed"]]);
     });
 
-    test("removed from the room while messages are in flight: reported", async () => {
+    test("messages in flight during a kick are reported", async () => {
         const kit = setUp({ latency: 10 });
         const handled = watchHandled(kit.server);
         const [{ client, room }] = await kit.inRoom("lobby");
@@ -145,7 +145,7 @@ describe("what send() answers comes true or is taken back", () => {
         assert.deepEqual([handled, lost.map(([, { payload, reason }]) => [payload, reason])], [[], [[1, "unconfirmed"]]]);
     });
 
-    test("nothing is sent while it is uncertain whether the client is in the room", async () => {
+    test("nothing is sent while the membership is uncertain", async () => {
         const kit = setUp({ latency: 10 });
         const { client } = kit.connect();
         await kit.server.advance(100);
@@ -161,7 +161,7 @@ describe("what send() answers comes true or is taken back", () => {
         assert.deepEqual([room.state, client.state, lost.map(([, { reason }]) => reason), kit.server.rejected()], ["closed", "open", ["unsent"], []]);
     });
 
-    test("sent, then left: arrived, and not reported", async () => {
+    test("messages sent before a leave arrive and are not reported", async () => {
         const kit = setUp({ latency: 10 });
         const handled = watchHandled(kit.server);
         const [{ client, room }] = await kit.inRoom("lobby");
@@ -172,7 +172,7 @@ describe("what send() answers comes true or is taken back", () => {
         assert.deepEqual([handled, lost], [["bye"], []]);
     });
 
-    test("closed with messages in the queue: each is reported", async () => {
+    test("close() reports each queued message", async () => {
         const { client } = setUp().connect();
         const lost = record(client, "lost");
         client.join("lobby").send("chat", 1);
@@ -181,8 +181,8 @@ describe("what send() answers comes true or is taken back", () => {
     });
 });
 
-describe("coming back keeps the server's limits", () => {
-    test("60 rooms against ten joins per second: all open again, whether joined slowly or at once", async () => {
+describe("reconnecting respects the server's rates", () => {
+    test("60 rooms are rejoined within ten joins per second", async () => {
         for (const pause of [200, 0]) {
             const kit = setUp({ latency: 5, joinRate: { perSecond: 10 } });
             const { client, life } = kit.connect();
@@ -202,7 +202,7 @@ describe("coming back keeps the server's limits", () => {
         }
     });
 
-    test("100 queued messages against ten per second: all arrive or are reported, in order, none twice", async () => {
+    test("100 queued messages within ten per second arrive or are reported, in order", async () => {
         const kit = setUp({ latency: 5, messageRate: { perSecond: 10 } });
         const handled = watchHandled(kit.server);
         const { client, life } = kit.connect();
@@ -222,7 +222,7 @@ describe("coming back keeps the server's limits", () => {
         assert.ok(life.filter(([, , why]) => why === "lost").length <= 2, "too fast once at most");
     });
 
-    test("a limit of one packet per second is respected as well, and quiet minutes restore the full rate", async () => {
+    test("a rate of one packet per second is respected, and recovers", async () => {
         const kit = setUp({ latency: 5, messageRate: { perSecond: 1, burst: 3 } });
         const handled = watchHandled(kit.server);
         const [{ client, room }] = await kit.inRoom("lobby");
@@ -242,7 +242,7 @@ describe("coming back keeps the server's limits", () => {
         assert.equal(room.send("chat", "quick"), "sent");
     });
 
-    test("the wait after it is longer than after others", async () => {
+    test("a rate violation has a longer backoff", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         await kit.server.advance(10_000);

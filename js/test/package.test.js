@@ -29,7 +29,7 @@ const bundle = (entry) => bundleOf(`export * from "../${entry}";`);
 
 describe("types", () => {
     for (const [where, folder] of [["in a browser", "test/types"], ["without the types of browsers and Node", "test/types/without-dom"]]) {
-        test(`${where}: what is right compiles, what is wrong does not`, () => {
+        test(`${where}: correct programs compile and wrong ones do not`, () => {
             const { status, stdout } = spawnSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", path(folder)], { encoding: "utf8" });
             assert.deepEqual([stdout, status], ["", 0]);
         });
@@ -62,7 +62,7 @@ describe("types", () => {
         }
     });
 
-    test("each runtime export is declared, and nothing else", async () => {
+    test("declarations match the runtime exports", async () => {
         const declared = (name) => [...readFileSync(path(name), "utf8").matchAll(/^export (?:declare )?(?:function|class|const|\{) (\w+)/gm)].map((match) => match[1]);
         for (const entry of ["src/index", "src/core", "src/testkit/index", "src/react/index"]) {
             const module = await import(path(`${entry}.js`));
@@ -117,13 +117,13 @@ describe("the README", () => {
 });
 
 describe("the package", () => {
-    test("needs nothing else at run time", () => {
+    test("has no runtime dependencies", () => {
         assert.deepEqual([manifest.dependencies, manifest.sideEffects], [undefined, false]);
         // Only roomer/react depends on React, and the package has no other dependencies.
         assert.deepEqual([manifest.peerDependencies, manifest.peerDependenciesMeta], [{ react: ">=18" }, { react: { optional: true } }]);
     });
 
-    test("holds all that its exports name, and no tests", () => {
+    test("contains all exported files and no tests", () => {
         const packed = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: path("."), encoding: "utf8" }));
         const files = new Set((Array.isArray(packed) ? packed[0] : Object.values(packed)[0]).files.map((file) => file.path));
         const named = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? [target] : Object.values(target)));
@@ -133,17 +133,17 @@ describe("the package", () => {
         assert.deepEqual([...files].filter((file) => /test\/|gallery|chat\/|node_modules/.test(file)), []);
     });
 
-    test("is made of its sources alone: to pack it, nothing runs", () => {
+    test("is packed without a build step", () => {
         const hooks = ["prepare", "prepack", "postpack", "preinstall", "install", "postinstall"];
         assert.deepEqual(hooks.filter((name) => name in manifest.scripts), []);
     });
 
-    test("has nothing that publint complains of", async () => {
+    test("passes publint", async () => {
         const { messages } = await publint({ pkgDir: path("."), strict: true });
         assert.deepEqual(messages.map((message) => formatMessage(message, manifest)), []);
     });
 
-    test("has pages whose links and pictures are in it too, since they are shown where the repository is not", () => {
+    test("has pages with working links and pictures", () => {
         const packed = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: path("."), encoding: "utf8" }));
         const files = (Array.isArray(packed) ? packed[0] : Object.values(packed)[0]).files.map((file) => file.path);
         const pages = files.filter((file) => file.endsWith(".md"));
@@ -156,7 +156,7 @@ describe("the package", () => {
         }
     });
 
-    test("is also one file, which does the same", async () => {
+    test("has an equivalent single-file build", async () => {
         execFileSync("npm", ["run", "build"], { cwd: path("."), stdio: "ignore" });
         const whole = await import(path("dist/roomer.min.js"));
         assert.deepEqual(Object.keys(whole).sort(), Object.keys(await import(path("src/index.js"))).sort());
@@ -166,7 +166,7 @@ describe("the package", () => {
         assert.deepEqual([client.state, client.root.members()], ["open", [client.id]]);
     });
 
-    test("runs on standards alone: no module of Node, no import from elsewhere", async () => {
+    test("imports neither Node modules nor packages", async () => {
         for (const entry of ["src/index.js", "src/compat/roomer.js", "src/testkit/index.js"]) {
             const code = String(await bundle(entry));
             assert.doesNotMatch(code, /\brequire\(|\bprocess\b|\bBuffer\b|from"/);

@@ -35,8 +35,8 @@ const WITNESSES = {
     'roomer-proto/EXTENDED.md: {"count":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "payloads_on_page_are_parsed" },
     'roomer-proto/EXTENDED.md: {"code":"refused"': { file: "roomer-hub/testkit/src/tests/requests.rs", name: "only_extended_clients_get_errors_for_refused_packets" },
     'roomer-proto/kit/README.md: {"on":"ready"': { file: "js/test/support/conformance-client.js", name: 'tell("ready"' },
-    "js/RECIPES.md: <!-- Lobby.vue -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
-    "js/RECIPES.md: <!-- Lobby.svelte -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
+    "js/RECIPES.md: <!-- Lobby.vue -->": { file: "js/test/recipes.test.js", name: "joins, shows members and messages" },
+    "js/RECIPES.md: <!-- Lobby.svelte -->": { file: "js/test/recipes.test.js", name: "joins, shows members and messages" },
     "js/README.md: <!DOCTYPE html>": { file: "js/test/browser/tutorial.browser.test.js" },
     "roomer-tokio/cli/SERVER.md: roomer: roomer.toml:7": { file: "roomer-tokio/cli/tests/configuration.rs", name: "documented_file_and_mistake_are_accurate" },
     'roomer-tokio/cli/SERVER.md: expected = "v1="': { file: "roomer-tokio/cli/tests/examples.rs", name: "webhook_receiver_decides_and_refuses_forged_requests" },
@@ -103,13 +103,13 @@ describe("each block of code on a page", () => {
         });
     }
 
-    test("of a page that a test works through is left to it", () => {
+    test("of a page with its own test is excluded", () => {
         for (const [page, file] of Object.entries(WALKED)) {
             assert.ok(blocksOf(page).length > 0 && read(file).includes(page), page);
         }
     });
 
-    test("of another language has a test of its own, or a reason", () => {
+    test("in another language has its own test or a reason", () => {
         const others = blocks.filter(({ language }) => !(language in checks));
         const keys = others.map(({ key }) => key);
         const starts = Object.keys(WITNESSES);
@@ -122,7 +122,7 @@ describe("each block of code on a page", () => {
 });
 
 describe("the check of commands", () => {
-    test("finds what does not exist", () => {
+    test("finds unknown commands", () => {
         const wrong = {
             "cargo run -p roomer-tokio --example chatt": "example chatt",
             "cargo run -p roomer-tokyo --example chat": "package roomer-tokyo",

@@ -62,21 +62,21 @@ test(`${count} plans from seed ${first} on`, { timeout: 600_000 }, async (t) => 
     await Promise.all(shares);
 });
 
-describe("plans that have failed once", () => {
-    test("a request that leaves its queue before the server has shown its protocol", () => run({
+describe("regressions", () => {
+    test("a request leaves the queue before the protocol is known", () => run({
         plain: false,
         latency: 1,
         steps: [{ do: "join", room: "a" }, { do: "wait", time: 1 }, { do: "ask", room: "a", count: 1 }, { do: "again", room: "a", turns: 1 }]
     }));
 
-    test("a move behind which the buffer of the session is full", () => run({
+    test("the session's buffer overflows after a move", () => run({
         plain: false,
         latency: 1,
         resumeBuffer: 400,
         steps: [{ do: "again", room: "b", turns: 1 }, { do: "wait", time: 2_500 }, { do: "cut" }, { do: "move", room: "a", to: "b" }]
     }));
 
-    test("a room of the server's choice, whose memory the client does not know", () => run({
+    test("the server joins a room whose history the client does not know", () => run({
         plain: false,
         latency: 0,
         steps: [
@@ -88,7 +88,7 @@ describe("plans that have failed once", () => {
         ]
     }));
 
-    test("members who join while an acknowledgement is ambiguous", () => run({
+    test("members join while an acknowledgement is ambiguous", () => run({
         latency: 1,
         steps: [
             { do: "again", room: "a", turns: 1 },
@@ -99,7 +99,7 @@ describe("plans that have failed once", () => {
         ]
     }));
 
-    test("messages behind which the client leaves, and loses its connection", () => run({
+    test("a leave follows messages, and the connection is lost", () => run({
         plain: false,
         latency: 40,
         steps: [
@@ -111,7 +111,7 @@ describe("plans that have failed once", () => {
         ]
     }));
 
-    test("a room that the server has put the client into while it joins, and that remembers", () => run({
+    test("the server joins the client to a room with history that it is joining", () => run({
         plain: false,
         latency: 10,
         steps: [
@@ -122,7 +122,7 @@ describe("plans that have failed once", () => {
         ]
     }));
 
-    test("messages that come while the client joins again", () => run({
+    test("messages arrive during a rejoin", () => run({
         plain: false,
         latency: 0,
         steps: [
@@ -133,7 +133,7 @@ describe("plans that have failed once", () => {
         ]
     }));
 
-    test("a leave behind a network that stalls", () => run({
+    test("a leave is delayed by a stalled network", () => run({
         latency: 1,
         steps: [
             { do: "wait", time: 2_500 },
@@ -146,12 +146,12 @@ describe("plans that have failed once", () => {
 });
 
 describe("the plans themselves", () => {
-    test("a seed gives the same plan each time, and others other ones", () => {
+    test("a seed determines the plan", () => {
         assert.deepEqual(draw(7), draw(7));
         assert.notDeepEqual(draw(7), draw(8));
     });
 
-    test("one that fails is made as small as it can be", async () => {
+    test("a failing plan is shrunk", async () => {
         // An unknown step makes the plan fail with its own error, even if other steps surround it.
         const plan = { ...draw(1), steps: [...draw(1).steps, { do: "nonsense" }, ...draw(2).steps] };
         assert.deepEqual((await shrink(plan)).steps, [{ do: "nonsense" }]);

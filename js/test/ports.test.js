@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-test("two test processes do not share a port, even while no server listens on it", async () => {
+test("test processes do not share ports", async () => {
     // Each query creates a module with its own state, as another process with the same process id would have.
     const [one, other] = await Promise.all(["one", "other"].map((name) => import(`./support/port.js?${name}`)));
     const ports = [];

@@ -43,11 +43,11 @@ for (const version of Object.keys(FOLDERS)) {
 }
 
 describe("roomer/react", () => {
-    test("names itself a module for browsers, as frameworks with components on servers need", () => {
+    test("is marked as a client module for server components", () => {
         assert.match(readFileSync(path("src/react/index.js"), "utf8"), /^"use client";\n/);
     });
 
-    test("is at most 1,500 bytes, minified and gzipped, beside the client and React", async (t) => {
+    test("is at most 1,500 bytes, minified and gzipped", async (t) => {
         const { outputFiles } = await build({
             entryPoints: [path("src/react/index.js")], bundle: true, minify: true, format: "esm", target: "es2022", write: false, external: ["react", "../index.js"]
         });

@@ -64,10 +64,10 @@ describe("the recipes", () => {
         }
     });
 
-    test("are whole", () => assert.deepEqual(Object.keys(files), ["client.js", "enter.js", "use-room.js", "Lobby.vue", "room.js", "Lobby.svelte"]));
+    test("are complete", () => assert.deepEqual(Object.keys(files), ["client.js", "enter.js", "use-room.js", "Lobby.vue", "room.js", "Lobby.svelte"]));
 
     for (const [name, entry] of Object.entries(ENTRIES)) {
-        test(`${name}: joins, shows who is there and what is said, says something, leaves`, async () => {
+        test(`${name}: joins, shows members and messages, sends and leaves`, async () => {
             const server = createServer();
             const options = { ...server.options, codec: "json" };
             const other = connect("ws://test/ws", options).join("lobby");
@@ -122,7 +122,7 @@ describe("the recipes", () => {
             assert.equal(server.members("lobby").length, 0);
         });
 
-        test(`${name}: after a kick the room is closed, until a component joins it again: then all are in it`, async () => {
+        test(`${name}: a kick closes the room until a component rejoins`, async () => {
             const server = createServer();
             const options = { ...server.options, codec: "json" };
             const other = connect("ws://test/ws", options).join("lobby");

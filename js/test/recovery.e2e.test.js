@@ -39,7 +39,7 @@ for (const runtime of RUNTIMES) {
             return server;
         }
 
-        test("a room that is refused takes its 300 messages with it, and nothing else", async (t) => {
+        test("a refused room loses only its own 300 messages", async (t) => {
             const server = await start(t, "--max-rooms", "2");
             const client = enter(t, server.url);
             const [lobby, late] = [client.join("lobby"), client.join("late")];
@@ -54,7 +54,7 @@ for (const runtime of RUNTIMES) {
             assert.equal(client.state, "open");
         });
 
-        test("60 rooms on a server that allows two joins per second at first are open in the end", async (t) => {
+        test("60 rooms open despite a rate of two joins per second", async (t) => {
             const server = await start(t, "--join-rate", "8");
             const client = enter(t, server.url);
             const rooms = times(60, (n) => client.join(`room ${n}`));
@@ -64,7 +64,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(rooms.filter(({ state }) => state === "closed"), []);
         });
 
-        test("100 messages queued for a server with ten per second arrive or are reported, in order", async (t) => {
+        test("100 queued messages at ten per second arrive or are reported in order", async (t) => {
             const server = await start(t, "--message-rate", "10");
             const hearer = enter(t, server.url);
             const hall = hearer.join("hall");
@@ -84,7 +84,7 @@ for (const runtime of RUNTIMES) {
             assert.ok(lost.every(([, { reason }]) => reason === "unconfirmed"));
         });
 
-        test("a token as a subprotocol opens the door, a wrong one does not; in either WebSocket", async (t) => {
+        test("a subprotocol token is checked with either WebSocket class", async (t) => {
             const server = await start(t, "--auth-token", "s3cret ÿ~?>");
             for (const WebSocket of [globalThis.WebSocket, OtherWebSocket]) {
                 const tokens = ["wrong", "s3cret ÿ~?>"];
@@ -95,7 +95,7 @@ for (const runtime of RUNTIMES) {
             }
         });
 
-        test("leaving and joining at once, many times, ends in the room", async (t) => {
+        test("repeated leave and join ends in the room", async (t) => {
             const server = await start(t);
             const client = enter(t, server.url);
             const log = record(client, "room", "error", "lost");

@@ -34,15 +34,15 @@ async function enter({ history = 20, before = 0, ...settings } = {}) {
     return { kit, server, first, client, errors, room, log, heard, away, say: (...numbers) => numbers.forEach((n) => first.room.send("n", n)) };
 }
 
-describe("a room that remembers", () => {
-    test("gives a client its last messages, after open, with their numbers", async () => {
+describe("a room with history", () => {
+    test("sends its last messages with positions after open", async () => {
         const { room, log, first } = await enter({ before: 3, history: 2 });
         assert.deepEqual(log, [["open"], ["n", 2, first.client.id, false, 2], ["n", 3, first.client.id, false, 3]]);
         assert.deepEqual({ ...room.history, epoch: 0 }, { epoch: 0, number: 3, recovered: false });
         assert.ok(Object.isFrozen(room.history));
     });
 
-    test("shows its history by the time it opens", async () => {
+    test("has its history when it opens", async () => {
         const kit = setUp({ plain: false, history: 10 });
         const { client } = kit.connect();
         const lobby = client.join("lobby", { history: 5 });
@@ -53,7 +53,7 @@ describe("a room that remembers", () => {
         assert.equal(seen, 0);
     });
 
-    test("gives a client in a new session what it has missed, once and in order", async () => {
+    test("sends missed messages to a new session once in order", async () => {
         for (const history of [0, 5]) {
             const { heard, away, say, room, server } = await enter({ before: 3, history });
             say(4, 5);
@@ -74,7 +74,7 @@ describe("a room that remembers", () => {
         }
     });
 
-    test("counts what the client has sent itself", async () => {
+    test("counts the client's own messages", async () => {
         const { heard, away, say, room, server } = await enter();
         say(1);
         await server.advance(100);
@@ -84,7 +84,7 @@ describe("a room that remembers", () => {
         assert.deepEqual(heard(), ["open", 1, "reopen", 2]);
     });
 
-    test("tells that something is missing, and gives the last messages then", async () => {
+    test("reports a gap and sends the last messages", async () => {
         const { heard, away, say, server, room } = await enter({ history: 3 });
         say(1, 2);
         await server.advance(100);
@@ -104,7 +104,7 @@ describe("a room that remembers", () => {
         assert.deepEqual(heard(), ["reopen", 16]);
     });
 
-    test("is cut in the middle of what was missed: the rest follows", async () => {
+    test("sends the rest after a cut during recovery", async () => {
         const { heard, away, say, server, client, kit } = await enter({ history: 3 });
         say(1);
         await server.advance(100);
@@ -119,7 +119,7 @@ describe("a room that remembers", () => {
         assert.deepEqual([all, heard()], [["reopen", 2, 3, 4], []]);
     });
 
-    test("sends nothing twice, whatever the server repeats", async () => {
+    test("emits no message twice", async () => {
         const { heard, say, server, client, kit } = await enter({ history: 5 });
         say(1, 2, 3);
         await server.advance(100);
@@ -131,7 +131,7 @@ describe("a room that remembers", () => {
         assert.deepEqual(heard(), ["open", 1, 2, 3, 4, 5]);
     });
 
-    test("is ordinary without the option, and a plain or forgetful server ignores it", async () => {
+    test("is ordinary without the option or the server's support", async () => {
         for (const [settings, options] of [[{}, undefined], [{ history: 0 }, { history: 5 }], [{ plain: true }, { history: 5 }]]) {
             const kit = setUp({ plain: false, history: 10, ...settings });
             const [a] = await kit.inRoom("lobby");
@@ -147,14 +147,14 @@ describe("a room that remembers", () => {
         }
     });
 
-    test("the option is a number", async () => {
+    test("requires a number as the option", async () => {
         const { client } = setUp({ plain: false }).connect();
         for (const history of [-1, "many", NaN]) {
             assert.throws(() => client.join("x", { history }), code("argument"));
         }
     });
 
-    test("messages() has the numbers", async () => {
+    test("has positions in messages()", async () => {
         const { room, say, server } = await enter();
         const messages = room.messages("n");
         say(1);
@@ -163,7 +163,7 @@ describe("a room that remembers", () => {
     });
 });
 
-describe("more rooms that remember than the server answers at once", () => {
+describe("rooms with history above the server's rate", () => {
     const NAMES = Array.from({ length: 30 }, (_, n) => `room ${n}`);
 
     /** Starts a server whose rooms contain a member and one message each. */
@@ -187,7 +187,7 @@ describe("more rooms that remember than the server answers at once", () => {
 
     const all = (payload) => NAMES.map((name) => `${name}: ${payload}`).sort();
 
-    test("each get their past, one after another", async () => {
+    test("each get their history in turn", async () => {
         const { kit, client, errors, heard, enter, say } = await setUpRooms();
         const rooms = NAMES.map(enter);
         await kit.server.advance(100);
@@ -205,7 +205,7 @@ describe("more rooms that remember than the server answers at once", () => {
         assert.deepEqual(rooms.map(({ state, history }) => [state, history.recovered]), NAMES.map(() => ["open", true]));
     });
 
-    test("are not mistaken for rooms without a past, which do not wait", async () => {
+    test("do not delay rooms without history", async () => {
         const { kit, enter } = await setUpRooms({ history: (name) => (name === "room 29" ? 10 : 0) });
         const rooms = NAMES.map(enter);
         await kit.server.advance(200);
@@ -213,7 +213,7 @@ describe("more rooms that remember than the server answers at once", () => {
         assert.equal(rooms[29].history.number, 1);
     });
 
-    test("may be left, and joined anew, while they wait", async () => {
+    test("may be left and rejoined while they wait", async () => {
         const { kit, client, heard, enter } = await setUpRooms();
         const rooms = NAMES.map(enter);
         await kit.server.advance(100);
@@ -237,7 +237,7 @@ describe("more rooms that remember than the server answers at once", () => {
         assert.equal(kit.server.connections().length, 1);
     });
 
-    test("do not wait before the client is connected, without a timer, nor on a plain server", async () => {
+    test("do not wait before connecting or on a plain server", async () => {
         for (const plain of [false, true]) {
             const kit = setUp({ plain, latency: 10, history: plain ? 0 : 10 });
             const { client } = kit.connect({ lazy: true });
@@ -251,7 +251,7 @@ describe("more rooms that remember than the server answers at once", () => {
         }
     });
 
-    test("may be joined without a connection, in a session that continues", async () => {
+    test("may be joined while offline in a resumed session", async () => {
         const { kit, client, heard, enter } = await setUpRooms();
         connOf(kit, client).cut();
         NAMES.forEach(enter);

@@ -8,7 +8,7 @@ import { follow, reason, setUp } from "./support/kit.js";
 import { connOf, enter } from "./support/session.js";
 
 describe("a request above the server's limit", () => {
-    test("waits if 64 have no answer, while messages and requests to members go on", async () => {
+    test("waits if 64 are unanswered, without delaying other messages", async () => {
         const { server, room, client, other, errors } = await enter(2);
         let handling = 0;
         let most = 0;
@@ -46,7 +46,7 @@ describe("a request above the server's limit", () => {
         assert.deepEqual([reason(all[69]), reason(last)], [["RoomerError", "aborted", undefined], ["RoomerError", "answer", "busy"]]);
     });
 
-    test("takes no place in the queue from messages", async () => {
+    test("does not use the message queue", async () => {
         const { server, room, errors } = await enter();
         const answers = [];
         server.onRequest("wait", () => new Promise((resolve) => answers.push(resolve)));
@@ -67,7 +67,7 @@ describe("a request above the server's limit", () => {
         assert.deepEqual([reason(asked[0])[1], asked.filter(({ value }) => value).length, answers.length], ["aborted", 63, 64]);
     });
 
-    test("takes none either if it is made before the connection opens", async () => {
+    test("does not use the message queue before connecting either", async () => {
         const kit = setUp({ plain: false });
         kit.server.onRequest("wait", (conn, message) => message.json());
         const { client } = kit.connect();
@@ -92,7 +92,7 @@ describe("the server's number of unanswered requests", () => {
         return { ...world, most };
     };
 
-    test("is that of its hello, and it answers no more", async () => {
+    test("is announced in hello", async () => {
         const { server, room, client, most } = await setUpWith(2);
         const asked = Array.from({ length: 5 }, () => follow(room.request("wait")));
         await server.advance(1_000);
@@ -104,7 +104,7 @@ describe("the server's number of unanswered requests", () => {
         assert.deepEqual(fromServer.map((each) => reason(each)?.[2]), [undefined, undefined, "busy"]);
     });
 
-    test("may be 0, so that a request fails at once, one that waits when that is known", async () => {
+    test("may be 0, which fails requests", async () => {
         const { kit, server, room, other, most } = await setUpWith(0);
         const early = kit.connect().client.join("lobby");
         const asked = [room.request("wait"), room.request("wait", 1, { to: other.room.id }), early.request("wait")].map(follow);
@@ -116,7 +116,7 @@ describe("the server's number of unanswered requests", () => {
     });
 });
 
-test("a queue that is full drops a request, without an event of the client", async () => {
+test("a full queue drops a request without an event", async () => {
     const kit = setUp({ plain: false });
     const client = connect("ws://test/ws", { ...kit.server.options, codec: "json", queue: { messages: 1 } });
     const events = [];

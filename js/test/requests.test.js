@@ -23,7 +23,7 @@ describe("a request to the server", () => {
         assert.deepEqual(slow, { value: { id: room.id, n: 1 } });
     });
 
-    test("is neither a message to handlers of messages nor to members", async () => {
+    test("reaches neither message handlers nor members", async () => {
         const { server, room, other } = await enter(2);
         const heard = [];
         server.handle("add", () => heard.push("handler"));
@@ -52,7 +52,7 @@ describe("a request to the server", () => {
         assert.deepEqual(errors, []);
     });
 
-    test("in another room may be refused", async () => {
+    test("from outside the room may be refused", async () => {
         const { server, client } = await enter();
         server.allow({ join: () => false });
         const refused = client.join("vip");
@@ -64,7 +64,7 @@ describe("a request to the server", () => {
 });
 
 describe("a request to a member", () => {
-    test("is answered by its handler, which gets the payload and the asker", async () => {
+    test("is answered by its handler, which gets payload and sender", async () => {
         const { server, room, client, other } = await enter(2);
         const seen = [];
         other.room.on("where", (...args) => seen.push(["event", ...args]));
@@ -83,7 +83,7 @@ describe("a request to a member", () => {
         other.room.handle("where", async () => "there is room for another handler");
     });
 
-    test("fails with the kind that its handler throws; another error is reported there and not shown here", async () => {
+    test("fails with its handler's RoomerError, and hides other errors", async () => {
         const { server, room, other } = await enter(2);
         other.room.handle("taken", () => {
             throw new RoomerError("taken", "that name is taken");
@@ -99,7 +99,7 @@ describe("a request to a member", () => {
         assert.deepEqual(other.errors.map((error) => [error.code, error.cause.message]), [["listener", "secret"]]);
     });
 
-    test("fails if the member does not read the payload, or the asker the answer", async () => {
+    test("fails if the payload or the answer cannot be decoded", async () => {
         const { server, room, client, other } = await enter(2);
         other.room.handle("x", () => 1);
         const raw = client.join("raw", { codec: "text" });
@@ -111,7 +111,7 @@ describe("a request to a member", () => {
         assert.deepEqual(asked.map(reason), [["RoomerError", "answer", "invalid"], ["RoomerError", "payload", undefined]]);
     });
 
-    test("fails if the member is gone, goes, is plain, or is not in that room", async () => {
+    test("fails if the member leaves, is plain or not in the room", async () => {
         const { kit, server, room, other } = await enter(2);
         other.room.handle("wait", () => new Promise(() => {}));
         const plain = kit.connect({ WebSocket: class extends server.options.WebSocket {
@@ -151,7 +151,7 @@ describe("a request to a member", () => {
 });
 
 describe("a request without an answer", () => {
-    test("times out after 10 s, or its own time; a late answer changes nothing", async () => {
+    test("times out after 10 s or its own timeout", async () => {
         const { server, room, errors } = await enter();
         const answers = [];
         server.onRequest("wait", () => new Promise((resolve) => answers.push(resolve)));
@@ -213,7 +213,7 @@ describe("a request without an answer", () => {
 });
 
 describe("a connection that is lost", () => {
-    test("delays requests and answers; handlers run once", async () => {
+    test("delays requests and answers, and runs handlers once", async () => {
         const { server, room, client, other, sockets } = await enter(2);
         const runs = [];
         other.room.handle("slow", async (payload) => {
@@ -230,7 +230,7 @@ describe("a connection that is lost", () => {
         assert.deepEqual([before, meanwhile, runs, client.state, sockets.length], [{ value: 2 }, { value: 3 }, [1, 2], "open", 2]);
     });
 
-    test("with its session makes the outcome of what was sent unknown; what waited is sent in the next one", async () => {
+    test("with its session fails sent requests and keeps queued ones", async () => {
         const { server, room, client } = await enter();
         server.onRequest("wait", () => new Promise(() => {}));
         server.onRequest("echo", (conn, message) => message.payload);
@@ -305,7 +305,7 @@ describe("room.sent, with a queued request that fails before it is sent", () => 
 });
 
 describe("without the extended protocol", () => {
-    test("a request fails at once, one that waits when that is known", async () => {
+    test("requests fail immediately, queued ones on connecting", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         const lobby = client.join("lobby");
@@ -317,7 +317,7 @@ describe("without the extended protocol", () => {
         assert.deepEqual(reason(asked), ["RoomerError", "plain", undefined]);
     });
 
-    test("a receiver with a colon is only a receiver, and an answer only a message of the protocol", async () => {
+    test("tagged receivers and answers are ordinary packets", async () => {
         const kit = setUp();
         const [a] = await kit.inRoom("lobby");
         const heard = [];

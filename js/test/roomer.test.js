@@ -47,7 +47,7 @@ describe("roomer()", () => {
 });
 
 describe("join", () => {
-    test("sends join, gives a pending room, opens it on join_ack", () => {
+    test("sends join and opens the pending room on join_ack", () => {
         const { root, socket } = connected();
         const lobby = root.join("lobby");
         assert.deepEqual(socket.takePackets(), [
@@ -124,7 +124,7 @@ describe("join", () => {
 });
 
 describe("members", () => {
-    test("come and go, once each", () => {
+    test("join and leave once each", () => {
         const { socket, room } = inRoom("lobby", ["me", "a"]);
         const log = record(room, "new_member", "member_left");
         for (const [event, payload] of [
@@ -188,7 +188,7 @@ describe("messages", () => {
         assert.equal(text(log[0][1]), "x");
     });
 
-    test("that are truncated or not bytes end in console.error, and the next one is received", () => {
+    test("that are malformed are logged, and later ones are received", () => {
         const { socket, room } = inRoom("lobby");
         const log = record(room, "chat");
         const packet = encodePacket({ room: "lobby", event: "chat", src: "a", payload: "x" });
@@ -205,7 +205,7 @@ describe("messages", () => {
         assert.equal(log.length, 1);
     });
 
-    test("exceptions of listeners end in console.error", () => {
+    test("exceptions of listeners are logged", () => {
         const { socket, room } = inRoom("lobby");
         const mine = new Error("mine");
         room.on("chat", () => { throw mine; });
@@ -289,7 +289,7 @@ describe("send", () => {
         assert.equal(socket.takePackets().length, 5);
     });
 
-    test("Error if the room is not open, be it pending or closed", () => {
+    test("Error if the room is pending or closed", () => {
         const { root, socket } = connecting();
         assert.throws(() => root.send("chat"), exactly(Error));
         socket.accept();

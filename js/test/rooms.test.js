@@ -11,7 +11,7 @@ function closeStates(room) {
 }
 
 describe("leave", () => {
-    test("asks, and changes nothing until leave_ack", () => {
+    test("sends leave and changes nothing until leave_ack", () => {
         const { root, socket, room } = inRoom("lobby", ["me", "a"]);
         assert.equal(room.leave(), room);
         assert.deepEqual(socket.takePackets(), [
@@ -22,7 +22,7 @@ describe("leave", () => {
         assert.equal(root.rooms().lobby, room);
     });
 
-    test("close comes while open() is still true and members are there; then all is gone", () => {
+    test("close is emitted before open() and members change", () => {
         const { root, socket, room } = inRoom("lobby", ["me", "a"]);
         const states = closeStates(room);
         room.leave();
@@ -32,7 +32,7 @@ describe("leave", () => {
         assert.deepEqual(Object.keys(root.rooms()), ["root"]);
     });
 
-    test("messages are received until the leave_ack and not after it", () => {
+    test("messages are received until the leave_ack", () => {
         const { socket, room } = inRoom("lobby");
         const log = record(room, "chat", "close");
         room.leave();
@@ -60,7 +60,7 @@ describe("leave", () => {
         assert.equal(room.open(), false);
     });
 
-    test("a refused join is answered with leave_ack: close, and the room is forgotten", () => {
+    test("a refused join closes and removes the room", () => {
         const { root, socket } = connected();
         const secret = root.join("secret");
         const log = record(secret, "open", "close");
@@ -84,7 +84,7 @@ describe("leave", () => {
 });
 
 describe("forceClose", () => {
-    test("clears, then emits close, then forgets; nothing is sent", () => {
+    test("clears members, emits close and removes the room, sending nothing", () => {
         const { root, socket, room } = inRoom("lobby", ["me", "a"]);
         const states = closeStates(room);
         room.forceClose();
@@ -110,7 +110,7 @@ describe("forceClose", () => {
         assert.equal(states.length, 1);
     });
 
-    test("leaves the way open for a new join", () => {
+    test("allows a new join", () => {
         const { root, socket, room } = inRoom("lobby");
         room.forceClose();
         const again = root.join("lobby");
@@ -189,7 +189,7 @@ describe("clearListeners", () => {
         assert.deepEqual(events(room), ["open", "chat"]);
     });
 
-    test("takes anything else as nothing to keep", () => {
+    test("treats any other argument as an empty list", () => {
         for (const wrong of [null, "chat", 5, {}]) {
             const { room } = inRoom("lobby");
             room.on("chat", () => {});

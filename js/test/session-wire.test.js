@@ -8,7 +8,7 @@ import { code, nthId, record, setUp } from "./support/kit.js";
 import { acks, connOf, enter } from "./support/session.js";
 
 describe("acknowledgements", () => {
-    test("after 64 packets, after 64 KiB, 5 s after the first packet, and at once when asked", async () => {
+    test("are sent after 64 packets, 64 KiB, 5 s or on request", async () => {
         const world = await enter();
         const { server, client, wire } = world;
         const conn = connOf(world, client);
@@ -38,13 +38,13 @@ describe("acknowledgements", () => {
         assert.deepEqual(acks(wire), [[0, "root", "roomer:ack", `${total}`]], "the question itself does not count");
     });
 
-    test("an idle connection asks nothing, and acknowledges nothing", async () => {
+    test("are neither sent nor requested on an idle connection", async () => {
         const { server, wire, client } = await enter();
         await server.advance(3_600_000);
         assert.deepEqual([wire, client.state], [[], "open"]);
     });
 
-    test("after the server's heartbeat and the timeout, the connection is lost", async () => {
+    test("missing for heartbeat and timeout drop the connection", async () => {
         // The client's option alone would permit a longer silence.
         const { server, life } = await enter(1, { heartbeat: 60_000 });
         server.stall();
@@ -55,13 +55,13 @@ describe("acknowledgements", () => {
         assert.ok(at - start <= 47_600 && at - start > 20_000, `${at - start}`);
     });
 
-    test("a shorter heartbeat asks", async () => {
+    test("are requested with a shorter heartbeat", async () => {
         const { server, wire } = await enter(1, { heartbeat: 4_000 });
         await server.advance(4_100);
         assert.deepEqual(wire.map((each) => each.slice(1, 4)), [["root", "roomer:ack", "?"]]);
     });
 
-    test("no heartbeat and no return asks so often that the server would take it for a flood", async () => {
+    test("are never requested above the server's rate", async () => {
         const { server, wire, client, sockets } = await enter(1, { heartbeat: 20, reconnect: { minDelay: 0, maxDelay: 0 } });
         await server.advance(60_000);
         assert.ok(wire.length > 10 && wire.length <= 50, `${wire.length} questions a minute`);
@@ -73,7 +73,7 @@ describe("acknowledgements", () => {
         assert.deepEqual([acks(wire), sockets.length, client.state], [[], 101, "open"]);
     });
 
-    test("a server that acknowledges what was not sent, or takes it back, changes nothing", async () => {
+    test("of unsent packets or going backwards are ignored", async () => {
         const world = await enter();
         const { server, sockets, room } = world;
         room.send("chat", 1);
@@ -86,8 +86,8 @@ describe("acknowledgements", () => {
     });
 });
 
-describe("a room that remembers", () => {
-    test("has messages with numbers, which are not direct ones; the numbers alone reach no listener", async () => {
+describe("a room with history", () => {
+    test("has messages with positions, and hides bare positions", async () => {
         const { server, sockets, room, client } = await enter();
         const heard = record(room, "chat", "roomer:number");
         const direct = record(client, "direct");
@@ -100,8 +100,8 @@ describe("a room that remembers", () => {
     });
 });
 
-describe("a server that ends", () => {
-    test("says when to come back, and the client obeys once", async () => {
+describe("a server that shuts down", () => {
+    test("sends a reconnect hint that applies once", async () => {
         const { server, life, client } = await enter();
         const states = record(client, "state");
         server.stop();
@@ -116,7 +116,7 @@ describe("a server that ends", () => {
         assert.ok(at()[1] - at()[0] < 1_100, "then the usual delays");
     });
 
-    test("also with 1013; without a hint the usual delay holds", async () => {
+    test("may send the hint with 1013, and without it the usual delay applies", async () => {
         for (const [reason, delay] of [["retry=3000", 3_000], ["retry=soon", 250], ["too slow", 250]]) {
             const world = await enter();
             connOf(world, world.client).close(1013, reason);
@@ -128,7 +128,7 @@ describe("a server that ends", () => {
 });
 
 describe("plain servers", () => {
-    test("the first packet decides; later ones that look like it mean nothing, and reach no listener", async () => {
+    test("are recognized by the first packet only", async () => {
         const kit = setUp();
         const [{ client, room, errors }, other] = await kit.inRoom("lobby", 2);
         const heard = record(room, "roomer:hello", "roomer:ack", "roomer:new");
@@ -149,7 +149,7 @@ describe("plain servers", () => {
         assert.equal(client.id, kit.server.connections()[0].id);
     });
 
-    test("one that takes the place of a server with sessions, and the other way", async () => {
+    test("may replace a server with sessions, and vice versa", async () => {
         const plain = setUp();
         const extended = setUp({ plain: false, clock: plain.server.clock });
         let current = extended;
@@ -170,7 +170,7 @@ describe("plain servers", () => {
         assert.deepEqual(log.map(([event]) => event), ["open", "reopen", "reopen", "reopen"]);
     });
 
-    test("a greeting that cannot be read is reported, and the protocol is plain", async () => {
+    test("include servers with a malformed hello, which is reported", async () => {
         const kit = setUp();
         class Bad extends kit.server.options.WebSocket {
             constructor(...args) {

@@ -104,7 +104,7 @@ for (const runtime of RUNTIMES) {
             }
         }
 
-        test("a client that closes leaves at once", async (t) => {
+        test("a closing client leaves immediately", async (t) => {
             const { near, far, rooms: [room, other] } = await setUp(t);
             const left = next(other, "member_left");
             const { id } = near;
@@ -113,7 +113,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual([room.state, far.state], ["closed", "open"]);
         });
 
-        test("a client may wait for each of its messages, and leave many rooms at once", async (t) => {
+        test("a client may await each message and leave many rooms at once", async (t) => {
             const { near, rooms: [room] } = await setUp(t, { heartbeat: 30_000, timeout: 20_000 });
             const unwanted = record(near, "state", "lost", "error");
             for (let n = 0; n < 150; n++) {
@@ -126,7 +126,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(unwanted, []);
         });
 
-        test("a server that stops tells when to come back, and the client obeys", async (t) => {
+        test("a stopping server sends a reconnect hint", async (t) => {
             const server = await startServerOn(runtime);
             const delays = [];
             const clock = {

@@ -7,8 +7,8 @@ import { encode, toBytes } from "../src/packet.js";
 import { nthId, record, setUp } from "./support/kit.js";
 import { acks, connOf, enter } from "./support/session.js";
 
-describe("a connection that is lost for a while", () => {
-    test("costs nothing: the same id, no event of a room, every message once and in order, both ways", async () => {
+describe("a temporarily lost connection", () => {
+    test("keeps id and rooms, and delivers every message once in order", async () => {
         const world = await enter(3);
         const { server, client, room, other } = world;
         const { id } = client;
@@ -31,7 +31,7 @@ describe("a connection that is lost for a while", () => {
         assert.ok(log.at(-1)[1] >= 250 && log.at(-1)[1] < 300, `${log.at(-1)[1]} ms`);
     });
 
-    test("what was asked for meanwhile is done then: rooms joined and left, messages sent", async () => {
+    test("applies joins, leaves and messages on return", async () => {
         const world = await enter(2);
         const { server, client, room, other } = world;
         const left = client.join("left");
@@ -51,7 +51,7 @@ describe("a connection that is lost for a while", () => {
         assert.deepEqual(connOf(world, client).rooms().sort(), ["late", "lobby", "root"]);
     });
 
-    test("again and again, also before the server's greeting arrives", async () => {
+    test("may be lost repeatedly, also before hello", async () => {
         const world = await enter(2, { reconnect: { maxDelay: 20 } });
         const { server, client, room, other } = world;
         const { id } = client;
@@ -70,7 +70,7 @@ describe("a connection that is lost for a while", () => {
         assert.deepEqual([client.id, heard.map(([, n]) => n)], [id, Array.from({ length: 12 }, (_, n) => n)]);
     });
 
-    test("a removal meanwhile is seen on return", async () => {
+    test("delivers kicks on return", async () => {
         const world = await enter(2);
         const { server, client, room } = world;
         const conn = connOf(world, client);
@@ -82,7 +82,7 @@ describe("a connection that is lost for a while", () => {
     });
 });
 
-describe("a session that does not continue", () => {
+describe("a session that cannot be resumed", () => {
     for (const [how, end] of [["expired", ({ server }) => server.expire()], ["full", ({ server }) => server.broadcast("lobby", "chat", JSON.stringify("x".repeat(2 ** 18)))], ["on another process", ({ server }) => (server.stop(), server.start())]]) {
         test(`${how}: rejoins with a new id, and reports what may be lost`, async () => {
             const world = await enter(2);
@@ -103,7 +103,7 @@ describe("a session that does not continue", () => {
         });
     }
 
-    test("closed by the server: it has ended, and the loss is known at once", async () => {
+    test("closed by the server: losses are reported immediately", async () => {
         for (const closeCode of [1008, 1009, 1011, 1012, 1013]) {
             const world = await enter();
             const { server, client, room } = world;
@@ -117,7 +117,7 @@ describe("a session that does not continue", () => {
         }
     });
 
-    test("whose time is over: the loss is known without a connection", async () => {
+    test("expired: losses are reported while offline", async () => {
         const world = await enter(1, { reconnect: { maxDelay: 1_000 } });
         const { server, client, room } = world;
         const lost = record(client, "lost");
@@ -130,7 +130,7 @@ describe("a session that does not continue", () => {
         assert.deepEqual([lost.length, lost[0][1].reason, client.state === "open"], [1, "unconfirmed", false]);
     });
 
-    test("closed by the client while there is no connection: messages of unknown fate are reported", async () => {
+    test("closed by the client while offline: unconfirmed messages are reported", async () => {
         const world = await enter();
         const { server, client, room } = world;
         const lost = record(client, "lost");
@@ -143,7 +143,7 @@ describe("a session that does not continue", () => {
         assert.deepEqual([server.connections(), server.clock.pending()], [[], 0]);
     });
 
-    test("a server without sessions: as on a plain one", async () => {
+    test("on a server without sessions: uses the plain protocol", async () => {
         const world = await enter(1, { settings: { resumeWindow: 0 } });
         const { server, client, room } = world;
         const log = record(room, "reopen");
@@ -156,8 +156,8 @@ describe("a session that does not continue", () => {
     });
 });
 
-describe("a socket that is open but dead", () => {
-    test("is given up without a close frame, which would end the session, and not acknowledged any more", async () => {
+describe("a half-open socket", () => {
+    test("is dropped without a close frame or acknowledgements", async () => {
         const world = await enter(2);
         const { server, client, room, wire, sockets } = world;
         const log = record(client, "resumed");
@@ -195,7 +195,7 @@ describe("a socket that is open but dead", () => {
 });
 
 describe("room.sent", () => {
-    test("resolves within a round trip, for what was sent and what was queued", async () => {
+    test("resolves within a round trip for sent and queued messages", async () => {
         const { server, room, client, wire } = await enter();
         assert.equal(await room.sent, true, "nothing was sent");
         let isDone;
@@ -245,7 +245,7 @@ describe("room.sent", () => {
     });
 });
 
-describe("many rooms at once do not make the client ask again and again", () => {
+describe("many rooms at once do not cause repeated requests", () => {
     for (const count of [40, 200]) {
         test(`${count} rooms left before the server has answered their joins`, async () => {
             const { server, client, wire } = await enter(1, { settings: { latency: 150 } });
@@ -261,7 +261,7 @@ describe("many rooms at once do not make the client ask again and again", () => 
         });
     }
 
-    test("rooms that the server refuses", async () => {
+    test("refused rooms", async () => {
         const { server, client, wire } = await enter(1);
         server.allow({ join: () => false });
         const rooms = Array.from({ length: 200 }, (_, n) => client.join(`row${n}`));
@@ -272,8 +272,8 @@ describe("many rooms at once do not make the client ask again and again", () => 
     });
 });
 
-describe("what is sent and not acknowledged", () => {
-    test("is bounded: beyond it messages are queued, an acknowledgement is asked for, and then they are dropped", async () => {
+describe("unacknowledged packets", () => {
+    test("are bounded: further messages are queued, then dropped", async () => {
         const { server, room, client, wire } = await enter(1, { queue: { messages: 5, bytes: 600 } });
         const over = record(client, "overflow");
         const results = Array.from({ length: 30 }, (_, n) => room.send("chat", n));
@@ -287,7 +287,7 @@ describe("what is sent and not acknowledged", () => {
         assert.equal(await sent, true);
     });
 
-    test("counts on although its room is gone: what comes behind it is not taken for it", async () => {
+    test("are counted even if their room is gone", async () => {
         const world = await enter(2);
         const { server, client, room } = world;
         const heard = record(world.other.client.join("second"), "chat");

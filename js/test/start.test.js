@@ -15,7 +15,7 @@ import { code, record, setUp } from "./support/kit.js";
 import { withWebSocket } from "./support/fake-socket.js";
 
 describe("on a server that renders pages", () => {
-    test("nothing happens: no error, no socket, no timer, no listener; the process ends", () => {
+    test("creates no socket, timer or listener", () => {
         const source = `
             const touched = [];
             for (const name of ["setTimeout", "setInterval", "setImmediate", "fetch", "addEventListener"]) {
@@ -39,7 +39,7 @@ describe("on a server that renders pages", () => {
         }
     });
 
-    test("without a WebSocket, lazy waits for start(), which throws the reason, and works once there is one", async () => {
+    test("without a WebSocket, lazy waits for start(), which throws", async () => {
         const kit = setUp();
         const client = withWebSocket(undefined, () => connect("ws://test/ws", { clock: kit.server.clock, lazy: true }));
         assert.equal(client.state, "idle");
@@ -52,7 +52,7 @@ describe("on a server that renders pages", () => {
         client.close();
     });
 
-    test("without a WebSocket, connect() throws the reason if the address is absolute, since no page is missing", () => {
+    test("without a WebSocket, connect() throws for an absolute URL", () => {
         const { options } = setUp().server;
         withWebSocket(undefined, () => {
             for (const address of ["ws://test/ws", new URL("ws://test/ws"), () => "ws://test/ws"]) {
@@ -63,7 +63,7 @@ describe("on a server that renders pages", () => {
         assert.equal(options.clock.pending(), 0);
     });
 
-    test("a relative address without a page", () => {
+    test("a relative URL without a page is refused", () => {
         const client = connect("/ws", setUp().server.options);
         assert.equal(client.state, "idle");
         assert.throws(client.start, code("argument"));
@@ -88,7 +88,7 @@ describe("on a server that renders pages", () => {
     });
 });
 
-describe("addresses", () => {
+describe("URLs", () => {
     const inPage = (globals, action) => {
         Object.assign(globalThis, globals);
         try {
@@ -98,13 +98,13 @@ describe("addresses", () => {
         }
     };
 
-    test("are relative to the page's base, also where the page itself has no address", () => {
+    test("are relative to the page's base", () => {
         const document = { baseURI: "https://example.org/app/" };
         assert.equal(inPage({ document, location: new URL("about:srcdoc") }, () => toAddress("ws")), "wss://example.org/app/ws");
         assert.equal(inPage({ location: new URL("http://example.org/x/y") }, () => toAddress("/ws")), "ws://example.org/ws");
     });
 
-    test("need no setters, which the URL of React Native does not have", () => {
+    test("need no setters, which React Native's URL lacks", () => {
         const { URL: RealURL } = globalThis;
         globalThis.URL = class {
             #url;
@@ -135,14 +135,14 @@ describe("addresses", () => {
         }
     });
 
-    test("take the token of the option, not an older one", () => {
+    test("contain the token of the option, not an older one", () => {
         assert.equal(toAddress("ws://h/ws?token=old&b=2", "new"), "ws://h/ws?b=2&token=new");
         assert.equal(toAddress("ws://h/ws?token=old"), "ws://h/ws?token=old");
     });
 });
 
 describe("a token as a subprotocol", () => {
-    test("stands nowhere in the address, whatever is in it; asked for anew each time", async () => {
+    test("is not in the URL, and is requested for each attempt", async () => {
         const kit = setUp();
         const seen = [];
         const tokens = ["s3cret", "ÿ~?>ü=🚪", "", null];
@@ -157,7 +157,7 @@ describe("a token as a subprotocol", () => {
         client.close();
     });
 
-    test("is offered as RFC 4648 has it for addresses, without padding, beside the name of the protocol", async () => {
+    test("is offered in unpadded base64url beside the subprotocol's name", async () => {
         const kit = setUp();
         const offered = [];
         class Seen extends kit.server.options.WebSocket {
@@ -175,7 +175,7 @@ describe("a token as a subprotocol", () => {
     });
 });
 
-test("an option that does not exist is refused, wherever it stands", () => {
+test("unknown options are refused", () => {
     const options = setUp().server.options;
     for (const wrong of [{ heartbeet: 1 }, { reconnect: { maxdelay: 5 } }, { queue: { size: 5 } }, { Token: "x" }]) {
         assert.throws(() => connect("ws://test/ws", { ...options, ...wrong }), (error) => code("argument")(error) && /no option "(heartbeet|maxdelay|size|Token)"/.test(error.message));
@@ -225,7 +225,7 @@ describe("debug", () => {
         assert.ok(spy.mock.calls.length >= 3);
     });
 
-    test("a function that throws harms nothing", async () => {
+    test("a throwing function is ignored", async () => {
         const kit = setUp();
         const { client, errors } = kit.connect({ debug: () => { throw new Error("mine"); } });
         await kit.server.advance();
@@ -235,7 +235,7 @@ describe("debug", () => {
 });
 
 describe("joins are counted", () => {
-    test("each leave() takes back one; the last one leaves", async () => {
+    test("the last leave() leaves", async () => {
         const kit = setUp();
         const [{ client, room }, other] = await kit.inRoom("lobby", 2);
         const log = record(other.room, "new_member", "member_left");
@@ -248,7 +248,7 @@ describe("joins are counted", () => {
         await room.leave();
     });
 
-    test("as React does in strict mode: mounted, unmounted, mounted; others see one join", async () => {
+    test("mount, unmount and mount in one turn is one join", async () => {
         const kit = setUp();
         const [other] = await kit.inRoom("lobby");
         const log = record(other.room, "new_member", "member_left");
@@ -267,7 +267,7 @@ describe("joins are counted", () => {
         assert.deepEqual(log.at(-1).slice(0, 2), ["member_left", client.id]);
     });
 
-    test("what was queued is kept when the room is joined again in the same turn", async () => {
+    test("a rejoin in the same turn keeps the queue", async () => {
         const kit = setUp();
         const handled = [];
         kit.server.handle("chat", (conn, message) => handled.push(message.text()));
@@ -280,7 +280,7 @@ describe("joins are counted", () => {
         assert.deepEqual(handled, ["1"]);
     });
 
-    test("a room that the server has put the client into is left by the first leave()", async () => {
+    test("a server-side join is undone by the first leave()", async () => {
         const kit = setUp();
         const { client } = kit.connect();
         await kit.server.advance();
@@ -292,8 +292,8 @@ describe("joins are counted", () => {
     });
 });
 
-describe("what else the server sends", () => {
-    test("members that it only counts", async () => {
+describe("other packets of the server", () => {
+    test("member counts", async () => {
         const kit = setUp({ membership: (room) => (room === "big" ? "count" : room === "own" ? "own" : "full") });
         const made = await kit.inRoom("big", 3);
         assert.deepEqual(made.map(({ room }) => [room.count, room.members()]), [[1, []], [2, []], [3, []]]);
@@ -303,7 +303,7 @@ describe("what else the server sends", () => {
         assert.deepEqual([own.count, own.members(), full.count], [1, [made[0].client.id], 1]);
     });
 
-    test("a message to this client alone, through a room that it has not joined", async () => {
+    test("a direct message from a room that was not joined", async () => {
         const kit = setUp();
         const [a] = await kit.inRoom("lobby");
         const { client, errors } = kit.connect();

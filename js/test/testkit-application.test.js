@@ -49,7 +49,7 @@ describe("an error of the application", () => {
         });
     }
 
-    test("one that is thrown after all that is due is thrown by the next advance()", async () => {
+    test("one thrown after the last timer is rethrown by the next advance()", async () => {
         const { server, room } = await enter();
         let fail;
         server.handle("save", () => new Promise((_, reject) => (fail = reject)));
@@ -59,7 +59,7 @@ describe("an error of the application", () => {
         await assert.rejects(server.advance(), /^Error: boom$/);
     });
 
-    test("a RoomerError in a handler of requests is an answer, and no error of the test", async () => {
+    test("a RoomerError in a request handler is an answer, not a failure", async () => {
         const { server, room } = await enter();
         server.onRequest("save", () => {
             throw new RoomerError("taken", "that name is taken");
@@ -81,7 +81,7 @@ describe("an error of the application", () => {
         assert.deepEqual(life.map(([, state]) => state), ["suspended"]);
     });
 
-    test("fails no test that expects errors, and is listed", async () => {
+    test("is only recorded if the test expects errors", async () => {
         const { server, room, client, states } = await enter();
         server.allowErrors();
         server.handle("save", boomLater);
@@ -129,7 +129,7 @@ describe("a rule", () => {
     });
 });
 
-describe("what a test passes", () => {
+describe("arguments of a test", () => {
     for (const [settings, told] of [
         [{ latncy: 1 }, 'no option "latncy"'],
         [null, "the settings must be an object"],
@@ -233,7 +233,7 @@ describe("limits", () => {
         assert.deepEqual([plain.states(), server.errors(), plain.server.errors()], [["suspended"], [], []]);
     });
 
-    test("a client that does not stop is closed", async () => {
+    test("a flooding client is closed", async () => {
         const { server, client, states } = await enter({ maxName: 8, maxRooms: 2, strikes: { perSecond: 1, burst: 3 } });
         // A client cannot avoid exceeding the limit on rooms, so these joins are not violations.
         ["a", "b", "c", "d", "e"].forEach((name) => client.join(name));
@@ -246,7 +246,7 @@ describe("limits", () => {
         assert.deepEqual(states(), ["closed"]);
     });
 
-    test("without a rule for it, no info is read", async () => {
+    test("info is ignored without a rule", async () => {
         const { server, client, errors } = await enter();
         client.setInfo("x".repeat(2_000));
         await server.advance();

@@ -30,7 +30,7 @@ async function enter(server, query = "roomer=2") {
 const back = (server, { hello }, received) => enter(server, `roomer=2&session=${hello.session}&received=${received}`);
 
 describe("the server of the test kit", () => {
-    test("greets, lists the members with an info, and announces changes", async () => {
+    test("sends hello, members with info, and changes", async () => {
         const server = createServer();
         const plain = await enter(server, "");
         const ann = await enter(server);
@@ -44,14 +44,14 @@ describe("the server of the test kit", () => {
         assert.deepEqual(plain.seen(), [["root", "new_member", nthId(3)], ["root", "member_left", nthId(3)]]);
     });
 
-    test("tells the number of members where that is all it tells", async () => {
+    test('sends only counts with presence "count"', async () => {
         const server = createServer({ membership: () => "count" });
         const ann = await enter(server);
         await enter(server, "");
         assert.deepEqual(ann.seen().slice(1), [["root", "join_ack", '{"count":1}'], ["root", "roomer:members", '{"count":2}']]);
     });
 
-    test("continues a session once, with what was missed; its token is good once, the new one is needed then", async () => {
+    test("resumes a session once per token, with missed packets", async () => {
         const server = createServer();
         const ann = await enter(server);
         server.cut();
@@ -76,14 +76,14 @@ describe("the server of the test kit", () => {
         assert.equal((await back(server, third, 2)).hello.resumed, true);
     });
 
-    test("drops an old socket that still looks open", async () => {
+    test("drops a half-open old socket", async () => {
         const server = createServer();
         const ann = await enter(server);
         const again = await back(server, ann, 1);
         assert.deepEqual([ann.ends, again.hello.resumed, server.connections().length], [[1006], true, 1]);
     });
 
-    test("acknowledges after 64 packets, after 5 s, when asked, and as a sign of life", async () => {
+    test("acknowledges after 64 packets, after 5 s, on request and as keep-alive", async () => {
         const server = createServer();
         const ann = await enter(server);
         ann.seen();
@@ -101,7 +101,7 @@ describe("the server of the test kit", () => {
         assert.deepEqual(ann.seen(), [["root", "roomer:ack", "65"], ["root", "roomer:ack", "65"]]);
     });
 
-    test("closes a client that acknowledges what was not sent, or takes it back", async () => {
+    test("closes a client that acknowledges unsent packets or goes backwards", async () => {
         for (const counts of [["2"], ["1", "0"], ["x"]]) {
             const server = createServer();
             const ann = await enter(server);
@@ -111,7 +111,7 @@ describe("the server of the test kit", () => {
         }
     });
 
-    test("keeps a session for its time and up to its bytes, unless the client or the server has closed it", async () => {
+    test("keeps a session within its window and buffer unless it was closed", async () => {
         const ends = {
             "in time": [(server) => server.advance(999), true],
             "too late": [(server) => server.advance(1_000), false],
@@ -134,7 +134,7 @@ describe("the server of the test kit", () => {
         }
     });
 
-    test("announces no member whose session has ended because its join did not fit", async () => {
+    test("announces no member whose session overflowed on join", async () => {
         const server = createServer({ resumeBuffer: 150 });
         const ann = await enter(server);
         ann.send("join", "", "", "lobby");
@@ -152,7 +152,7 @@ describe("the server of the test kit", () => {
         assert.deepEqual(ann.seen().filter(([, , payload]) => payload.includes("joined") && payload.includes(nthId(2))), []);
     });
 
-    test("closes a client that acknowledges nothing new 65 times in a row, unless it pauses or sends something else", async () => {
+    test("closes a client after 65 redundant acknowledgements in a row", async () => {
         const idle = async (after) => {
             const server = createServer();
             const client = await enter(server);
@@ -169,7 +169,7 @@ describe("the server of the test kit", () => {
         assert.deepEqual(await idle((server, client) => client.send("leave", "", "", "nowhere")), []);
     });
 
-    test("spreads its clients when it stops, and tells plain ones nothing", async () => {
+    test("sends spread reconnect hints to extended clients when it stops", async () => {
         const server = createServer({ retryWindow: 1_000 });
         const reasons = [];
         for (const query of ["roomer=2", "roomer=2", ""]) {
@@ -181,7 +181,7 @@ describe("the server of the test kit", () => {
         assert.deepEqual(reasons, ["1012 retry=618", "1012 retry=236", "1001 server is going away"]);
     });
 
-    test("is plain with the option plain: then the query means nothing, and events are only names", async () => {
+    test("uses the plain protocol with the option plain", async () => {
         const server = createServer({ plain: true });
         const [ann, bob] = [await enter(server), await enter(server)];
         assert.equal(ann.hello, false);

@@ -26,7 +26,7 @@ async function bare(server, url = "ws://test/ws") {
 const short = ({ room, event, dst, src, payload }) => [room, event, dst, src, text(payload)];
 
 describe("the clock", () => {
-    test("runs timers in the order of their times, then of their making, those made meanwhile too", async () => {
+    test("runs timers ordered by time, then by creation", async () => {
         const clock = createClock();
         const log = [];
         const note = (name) => () => log.push([clock.now(), name]);
@@ -41,7 +41,7 @@ describe("the clock", () => {
         assert.deepEqual([clock.now(), clock.pending()], [20, 1]);
     });
 
-    test("lets promises run before time passes on", async () => {
+    test("runs promises before time advances", async () => {
         const clock = createClock();
         const log = [];
         clock.setTimeout(async () => {
@@ -56,7 +56,7 @@ describe("the clock", () => {
 });
 
 describe("the server", () => {
-    test("speaks the real packets, from the first join_ack to the last member_left", async () => {
+    test("uses real packets", async () => {
         const server = createServer();
         const a = await bare(server);
         const b = await bare(server);
@@ -105,7 +105,7 @@ describe("the server", () => {
         assert.deepEqual([a.ends[0].code, server.connections()], [1002, []]);
     });
 
-    test("runs handlers instead of passing on", async () => {
+    test("runs handlers instead of forwarding", async () => {
         const kit = setUp();
         const seen = [];
         kit.server.handle("chat", (conn, message) => {
@@ -130,7 +130,7 @@ describe("the server", () => {
         assert.deepEqual([conn.url, conn.rooms(), kit.server.members("lobby"), kit.server.members("none")], ["ws://test/ws?token=t&roomer=2", ["root", "lobby"], [client.id], []]);
     });
 
-    test("a stalled network delivers late, in order, both ways; the latency is kept", async () => {
+    test("a stalled network delivers late and in order, with its latency", async () => {
         const server = createServer({ latency: 100 });
         const client = connect("ws://test/ws", { ...server.options, codec: "json" });
         const log = record(client.root, "n");

@@ -48,7 +48,7 @@ async function enter() {
 const isTooLarge = (error) => code("argument")(error) && /"[\w:]+" has \d+ bytes, and the server accepts 1000$/.test(error.message);
 
 describe("a message above the limit of the server", () => {
-    test("that was queued ends the client for good, if the application closes it then", async () => {
+    test("that was queued may be answered with close()", async () => {
         const { server, connect } = limited();
         const { client, life } = connect();
         const room = client.join("lobby");
@@ -68,7 +68,7 @@ describe("a message above the limit of the server", () => {
         assert.deepEqual([await sent, heard.map(([, payload]) => payload), ann.client.state, ann.client.id], [true, [1, 2], "open", id]);
     });
 
-    test("may have exactly so many bytes in its packet", async () => {
+    test("may reach the limit exactly", async () => {
         const { server, ann, heard } = await enter();
         const { length } = encode("lobby", "chat", "", "", toBytes('""'));
         assert.equal(ann.room.send("chat", "x".repeat(MOST - length)), "sent");
@@ -77,13 +77,13 @@ describe("a message above the limit of the server", () => {
         assert.deepEqual([heard.length, ann.client.state], [1, "open"]);
     });
 
-    test("is refused while the connection is lost too, as long as the session may continue", async () => {
+    test("is refused while offline if the session may continue", async () => {
         const { server, ann } = await enter();
         server.cut();
         assert.throws(() => ann.room.send("chat", LARGE), isTooLarge);
     });
 
-    test("is lost if it was queued before the limit was known; the others arrive", async () => {
+    test("is lost if it was queued before the limit was known", async () => {
         const kit = limited();
         const { client } = kit.connect();
         const [{ room: other }] = await kit.inRoom("lobby");
@@ -99,7 +99,7 @@ describe("a message above the limit of the server", () => {
 });
 
 describe("a request above the limit of the server", () => {
-    test("fails, also if it was queued before the limit was known", async () => {
+    test("fails, even if queued before the limit was known", async () => {
         const kit = limited();
         const { client } = kit.connect();
         const lost = record(client, "lost");
@@ -113,7 +113,7 @@ describe("a request above the limit of the server", () => {
 });
 
 describe("other packets above the limit of the server", () => {
-    test("an answer fails for the requester and is an error of the handler's client, whose session continues", async () => {
+    test("an answer fails for the requester and is an error of its sender", async () => {
         const { server, ann, bob } = await enter();
         bob.room.handle("large", () => LARGE);
         bob.room.handle("thrown", () => {
@@ -129,7 +129,7 @@ describe("other packets above the limit of the server", () => {
         assert.deepEqual([bob.client.id, bob.client.state], [id, "open"]);
     });
 
-    test("the error for an unknown request is short, whatever the event's name", async () => {
+    test("the error for an unknown request is bounded", async () => {
         const { server, ann, bob } = await enter();
         // JSON represents each of these characters by six characters.
         const event = "\u0001".repeat(500);
@@ -139,7 +139,7 @@ describe("other packets above the limit of the server", () => {
         assert.deepEqual([bob.errors, bob.client.state], [[], "open"]);
     });
 
-    test("info is refused by setInfo(), and is not sent in the next session", async () => {
+    test("info is refused by setInfo()", async () => {
         const { server, ann, id } = await enter();
         assert.throws(() => ann.client.setInfo(LARGE), code("argument"));
         await server.advance(1_000);

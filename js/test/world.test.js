@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 
 import { setUp } from "./support/kit.js";
 
-describe("the world changes", () => {
+describe("changes of the environment", () => {
     /** Runs a test with those globals of a page that the client uses. */
     async function inPage(body) {
         const page = new EventTarget();
@@ -37,7 +37,7 @@ describe("the world changes", () => {
     const causes = { visibilitychange: ({ see }) => see("visible"), pageshow: ({ tell }) => tell("pageshow"), online: ({ tell }) => tell("online") };
 
     for (const [cause, happen] of Object.entries(causes)) {
-        test(`${cause} finds a dead connection within the timeout`, () => inPage(async (page) => {
+        test(`${cause} detects a dead connection within the timeout`, () => inPage(async (page) => {
             const kit = setUp();
             const { life, client } = kit.connect({ timeout: 2_000 });
             await kit.server.advance(1_000);
@@ -51,7 +51,7 @@ describe("the world changes", () => {
             client.close();
         }));
 
-        test(`${cause} leaves a good one alone`, () => inPage(async (page) => {
+        test(`${cause} keeps a working connection`, () => inPage(async (page) => {
             const kit = setUp();
             const { life, client } = kit.connect();
             await kit.server.advance(1_000);
@@ -61,7 +61,7 @@ describe("the world changes", () => {
             client.close();
         }));
 
-        test(`${cause} shortens a long wait, but keeps the jitter`, () => inPage(async (page) => {
+        test(`${cause} shortens a long backoff with jitter`, () => inPage(async (page) => {
             const kit = setUp();
             kit.server.stop();
             const { life, client } = kit.connect({ reconnect: { minDelay: 1_000, maxDelay: 1e6 } });
@@ -90,7 +90,7 @@ describe("the world changes", () => {
         client.close();
     }));
 
-    test("a page that goes out of sight changes nothing", () => inPage(async ({ see }) => {
+    test("hiding the page changes nothing", () => inPage(async ({ see }) => {
         const kit = setUp();
         const { life, client } = kit.connect();
         await kit.server.advance(1_000);
@@ -114,8 +114,8 @@ describe("the world changes", () => {
     }));
 });
 
-describe("WebSocket classes with ways of their own", () => {
-    test("one that emits only an error for a failure, and one that emits two events", async () => {
+describe("nonstandard WebSocket classes", () => {
+    test("a class may emit only an error, or two events", async () => {
         for (const events of [["error"], ["error", "close"], ["close"]]) {
             const kit = setUp();
             let made = 0;
@@ -134,7 +134,7 @@ describe("WebSocket classes with ways of their own", () => {
         }
     });
 
-    test("one whose constructor or close() throws", async () => {
+    test("a constructor or close() may throw", async () => {
         const kit = setUp();
         let made = 0;
         class Throwing extends kit.server.options.WebSocket {
@@ -157,7 +157,7 @@ describe("WebSocket classes with ways of their own", () => {
         assert.equal(client.state, "closed");
     });
 
-    test("one that emits an error before the close with its code", async () => {
+    test("an error may precede the close with its code", async () => {
         const kit = setUp();
         const sockets = [];
         class Talkative extends kit.server.options.WebSocket {

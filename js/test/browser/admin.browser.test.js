@@ -94,7 +94,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
     const room = ({ page }, name) => page.locator("#rooms tbody button", { hasText: name });
     const member = ({ page }, text) => page.locator("#members tbody tr", { hasText: text });
 
-    test("shows rooms, members and figures, and a wrong key opens nothing", async () => {
+    test("shows rooms, members and metrics only with a valid key", async () => {
         const person = await open({}, "a-key-that-is-not-known");
         const { page } = person;
         await page.locator("#login-problem", { hasText: "does not know this key" }).waitFor();
@@ -128,7 +128,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         await person.close();
     });
 
-    test("takes no name for a program, and shows what would be hidden", async () => {
+    test("escapes names and shows invisible characters", async () => {
         const person = await open();
         const { page } = person;
         await room(person, HOSTILE).click();
@@ -150,7 +150,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         await person.close();
     });
 
-    test("disconnects a client after a second click, by the keyboard", async () => {
+    test("disconnects a client after confirmation, by keyboard", async () => {
         const person = await open();
         const { page } = person;
         const dora = connect(server.url, { token: () => token("dora"), codec: "text", WebSocket });
@@ -174,7 +174,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         await person.close();
     });
 
-    test("shows to a key for some rooms these alone", async () => {
+    test("shows only the rooms that the key permits", async () => {
         const team = connect(server.url, { codec: "text", WebSocket });
         await team.join("team-1").opened;
         const person = await open({}, OTHER);
@@ -186,7 +186,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         await person.close();
     });
 
-    test("goes on when the server is back, and shows 2,000 members and who reads too slowly", async () => {
+    test("reconnects to a restarted server, and lists 2,000 members and slow readers", async () => {
         const guests = await crowd(server, "crowd", 2_000);
         // Connect a client that does not read to a room with traffic.
         const { hostname, port, host } = new URL(server.url);
@@ -235,7 +235,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
     });
 
     for (const colorScheme of ["light", "dark"]) {
-        test(`no text is below 4.5 : 1 when it is ${colorScheme}, and nothing is wider than a phone`, async () => {
+        test(`contrast is at least 4.5:1 in ${colorScheme} mode, and the page fits a phone`, async () => {
             for (const options of [{}, PHONE]) {
                 const person = await open({ colorScheme, reducedMotion: "reduce", ...options }, "");
                 const { page } = person;

@@ -25,7 +25,7 @@ async function open(room, options) {
 const focused = (person, read) => person.page.evaluate(`(${read})(document.activeElement)`);
 const members = (person, count) => person.page.locator("#member-count", { hasText: `· ${count}` }).waitFor();
 
-describe("the chat page for all", { timeout: 300_000 }, () => {
+describe("accessibility of the chat page", { timeout: 300_000 }, () => {
     before(async () => {
         server = await startServer();
         browser = await launch();
@@ -36,7 +36,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
     });
 
     for (const colorScheme of ["light", "dark"]) {
-        test(`no text is below 4.5 : 1 when it is ${colorScheme}, whatever happens`, async () => {
+        test(`contrast is at least 4.5:1 in ${colorScheme} mode`, async () => {
             const port = new URL(server.origin).port;
             const a = await open("contrast", { colorScheme, reducedMotion: "reduce" });
             const b = await open("contrast", { colorScheme });
@@ -100,7 +100,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         });
     }
 
-    test("Tab stops once at the list of members; arrows, letters and Enter do the rest", async () => {
+    test("the member list is one tab stop with arrow, letter and Enter keys", async () => {
         const guests = await crowd(server, "list", 300);
         const person = await open("list");
         await members(person, 301);
@@ -145,7 +145,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await person.close();
     });
 
-    test("messages are no tab stops, but links in them are", async () => {
+    test("only links in messages are tab stops", async () => {
         const [a, b] = [await open("stops"), await open("stops")];
         for (let n = 0; n < 5; n++) {
             await b.say(`message ${n}`);
@@ -160,7 +160,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await Promise.all([a.close(), b.close()]);
     });
 
-    test("addresses in messages are links, nothing else is", async () => {
+    test("only URLs in messages become links", async () => {
         const [a, b] = [await open("links"), await open("links")];
         const links = async (text) => {
             await b.say(text);
@@ -184,7 +184,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await Promise.all([a.close(), b.close()]);
     });
 
-    test("without scripts the page shows what it needs", async () => {
+    test("without scripts the page shows its requirements", async () => {
         for (const options of [{}, PHONE]) {
             const person = await Person.open(browser, server.origin, { javaScriptEnabled: false, ...options });
             assert.ok(await person.page.locator("noscript p", { hasText: "allow JavaScript" }).isVisible());
@@ -192,7 +192,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         }
     });
 
-    test("nothing moves with the preference for reduced motion", async () => {
+    test("prefers-reduced-motion disables animations", async () => {
         const [a, b] = [await open("still", { reducedMotion: "reduce" }), await open("still")];
         await b.say("hello");
         await a.message("hello").waitFor();
@@ -200,7 +200,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await Promise.all([a.close(), b.close()]);
     });
 
-    test("a name outlives a reload, a chosen one also the window", async () => {
+    test("a name survives reloads, and a chosen one new windows", async () => {
         const person = await open("again");
         const invented = await person.page.inputValue("#nick");
         await person.page.reload();

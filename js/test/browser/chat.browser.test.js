@@ -53,7 +53,7 @@ describe("the chat page", { timeout: 300_000 }, () => {
         await server?.stop();
     });
 
-    test("two tabs see each other, chat both ways, and see each other leave", () => withPeople("lobby", [{}, {}], async (a, b) => {
+    test("two tabs join, chat and leave", () => withPeople("lobby", [{}, {}], async (a, b) => {
         assert.notEqual(a.id, b.id);
         await b.member(a.id).waitFor();
         assert.deepEqual([await a.page.locator("#members [data-id]").count(), await b.page.locator("#members [data-id]").count()], [2, 2]);
@@ -75,7 +75,7 @@ describe("the chat page", { timeout: 300_000 }, () => {
         await a.page.locator("#room-info", { hasText: /^1 here$/ }).waitFor();
     }));
 
-    test("a whisper is marked, and a third tab in the room does not see it", () => withPeople("secrets", [{}, {}, {}], async (a, b, c) => {
+    test("a whisper is marked and invisible to other members", () => withPeople("secrets", [{}, {}, {}], async (a, b, c) => {
         await a.whisperTo(b.id, "just for you");
         await b.message("just for you", "whisper").waitFor();
         assert.match(await b.message("just for you", "whisper").textContent(), /whisper to you/);
@@ -86,7 +86,7 @@ describe("the chat page", { timeout: 300_000 }, () => {
         assert.equal(await c.page.locator("text=just for you").count(), 0);
     }));
 
-    test("a whisper to a member that has left is held back", () => withPeople("gone", [{}, {}, {}], async (a, b, c) => {
+    test("a whisper to a departed member is not sent", () => withPeople("gone", [{}, {}, {}], async (a, b, c) => {
         await a.page.click(`#members [data-id="${b.id}"]`);
         await a.page.fill("#message", "private");
         await b.close();
@@ -113,7 +113,7 @@ describe("the chat page", { timeout: 300_000 }, () => {
         }
     }));
 
-    test("neither thousands of lines nor stacked marks reach beyond their message", () => withPeople("tall", [{}, PHONE], async (a, phone) => {
+    test("long messages and stacked combining marks stay within their box", () => withPeople("tall", [{}, PHONE], async (a, phone) => {
         await a.say(`first${"\n".repeat(3_000)}last`);
         await a.say(`mark${"\u0301".repeat(500)}`);
         await a.say("after");
@@ -144,7 +144,7 @@ describe("the chat page", { timeout: 300_000 }, () => {
         await b.notice("is now Countess").waitFor();
     }));
 
-    test("several rooms: unread messages, leaving, the address", () => withPeople("one", [{}, {}], async (a, b) => {
+    test("several rooms have unread counts and URLs, and can be left", () => withPeople("one", [{}, {}], async (a, b) => {
         for (const person of [a, b]) {
             await person.page.fill("#room-input", "two & <2>");
             await person.page.press("#room-input", "Enter");
@@ -184,7 +184,7 @@ describe("the chat page", { timeout: 300_000 }, () => {
         await eventually(a, () => document.querySelector("#composer").dataset.mode === "chat");
     }));
 
-    test("a phone: nothing sticks out, the drawers work", () => withPeople("phone", [PHONE, {}], async (phone, other) => {
+    test("the layout fits a phone, and the drawers work", () => withPeople("phone", [PHONE, {}], async (phone, other) => {
         const { page } = phone;
         const fits = async (what) => {
             const [content, window] = await widths(phone);
@@ -222,13 +222,13 @@ describe("the chat page", { timeout: 300_000 }, () => {
     }));
 });
 
-describe("the chat page and its connection", { timeout: 300_000 }, () => {
+describe("connection states of the chat page", { timeout: 300_000 }, () => {
     before(async () => {
         browser = await launch();
     });
     after(() => browser?.close());
 
-    test("the token of the address is passed on; without it the page shows why, and a button", async () => {
+    test("the page sends the token of its URL, and explains a missing one", async () => {
         server = await startServer("--auth-token", "s3cret&more");
         const inside = await Person.open(browser, `${server.origin}/?room=lobby&token=s3cret%26more`);
         await inside.inRoom("lobby");
@@ -248,7 +248,7 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         await server.stop();
     });
 
-    test("a message above the server's limit is not sent: the page says so, and keeps the text", async (t) => {
+    test("an oversized message is reported and its text kept", async (t) => {
         server = await startServer("--max-message", "500");
         t.after(() => server.kill());
         const person = await Person.open(browser, `${server.origin}/?room=lobby`);
@@ -263,7 +263,7 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         await person.close();
     });
 
-    test("when the server stops the page shows it, reconnects to the next one by itself, and all keep their names", async (t) => {
+    test("the page reconnects after a server restart, and names are kept", async (t) => {
         server = await startServer();
         t.after(() => server.kill());
         const { port } = new URL(server.origin);
@@ -297,7 +297,7 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         await server.stop();
     });
 
-    test("a message that was never sent is marked so, when the connection is closed for good", async () => {
+    test("unsent messages are marked when the connection closes for good", async () => {
         server = await startServer();
         const person = await Person.open(browser, "about:blank");
         let first;
@@ -319,7 +319,7 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
     });
 });
 
-describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only with UPDATE_SCREENSHOTS=1", timeout: 300_000 }, () => {
+describe("screenshots", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only with UPDATE_SCREENSHOTS=1", timeout: 300_000 }, () => {
     before(async () => {
         server = await startServer();
         browser = await launch();

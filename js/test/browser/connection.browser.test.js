@@ -15,13 +15,13 @@ import { Person, heard, launch, say, total } from "./support.js";
 let browser;
 let server;
 
-describe("a browser and its connection", { timeout: 300_000 }, () => {
+describe("connections from a browser", { timeout: 300_000 }, () => {
     before(async () => {
         browser = await launch();
     });
     after(() => browser?.close());
 
-    test("when the server is killed and started again, pages reconnect and send their queued messages", async (t) => {
+    test("pages reconnect to a restarted server and send queued messages", async (t) => {
         server = await startServer();
         t.after(() => server.stop());
         const { port } = new URL(server.origin);
@@ -114,7 +114,7 @@ describe("a browser and its connection", { timeout: 300_000 }, () => {
         await context.close();
     });
 
-    test("a page that is restored from the page cache reconnects", async (t) => {
+    test("a page restored from the back/forward cache reconnects", async (t) => {
         server = await startServer();
         t.after(() => server.stop());
         const caching = await launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });

@@ -56,7 +56,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await server?.stop();
     });
 
-    test("each page has less than 60 lines of client code, and needs no other than the cable of the counter", () => {
+    test("each page has fewer than 60 lines of client code", () => {
         for (const name of DEMOS) {
             const scripts = [...readFileSync(gallery(name), "utf8").matchAll(/<script[^>]*>\n(.*?)<\/script>/gs)].map((match) => match[1]);
             assert.equal(scripts.length, 1);
@@ -65,7 +65,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         }
     });
 
-    test("all files are served, as they are, by both runtimes", async () => {
+    test("both runtimes serve all files unchanged", async () => {
         const source = (name) => fileURLToPath(new URL(`../../src/${name}`, import.meta.url));
         const modules = readdirSync(source("")).filter((name) => name.endsWith(".js"));
         for (const runtime of RUNTIMES) {
@@ -87,7 +87,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         }
     });
 
-    test("the list leads to every page, and takes the token along", async () => {
+    test("the list links to every page with the token", async () => {
         const person = await Person.open(browser, `${server.origin}/gallery/?token=x`);
         const links = await person.page.locator(".cards a").evaluateAll((all) => all.map((link) => link.href));
         assert.deepEqual(links.map((link) => link.replace(`${server.origin}/gallery/`, "")).sort(), DEMOS.map((name) => `${name}?token=x`).sort());
@@ -108,7 +108,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await a.page.getByText("1 here", { exact: true }).waitFor();
     }));
 
-    test("chat: lines that were lost or never sent are marked as such, and no others", async () => {
+    test("chat: only lost and unsent lines are marked", async () => {
         const person = await Person.open(browser, "about:blank");
         const sockets = [];
         let sent = 0;
@@ -154,7 +154,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await person.close();
     });
 
-    test("cursors: move, ring, go", () => withWindows("cursors.html", [{}, {}], async (a, b) => {
+    test("cursors: move, ring and disappear", () => withWindows("cursors.html", [{}, {}], async (a, b) => {
         const box = await a.page.locator("#field").boundingBox();
         await a.page.mouse.move(box.x + box.width / 2, box.y + box.height / 4, { steps: 3 });
         await b.page.locator(".cursor").waitFor();
@@ -190,7 +190,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await a.page.locator("#people li").nth(2).waitFor({ state: "detached" });
     }));
 
-    test("counter: all come to the same sum, newcomers too", () => withWindows("counter.html", [{}, {}], async (a, b) => {
+    test("counter: all clients converge to the same sum", () => withWindows("counter.html", [{}, {}], async (a, b) => {
         await Promise.all([a, b].map(async ({ page }) => {
             for (let n = 0; n < 5; n++) {
                 await page.click("#more");
@@ -203,7 +203,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         await late.close();
     }));
 
-    test("without scripts each page shows what it needs", async () => {
+    test("without scripts each page shows its requirements", async () => {
         for (const name of DEMOS) {
             const person = await Person.open(browser, `${server.origin}/gallery/${name}`, { javaScriptEnabled: false });
             assert.ok(await person.page.locator("noscript p", { hasText: "allow JavaScript" }).isVisible(), name);
@@ -212,7 +212,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
     });
 
     for (const colorScheme of ["light", "dark"]) {
-        test(`no text is below 4.5 : 1 when it is ${colorScheme}`, async () => {
+        test(`contrast is at least 4.5:1 in ${colorScheme} mode`, async () => {
             for (const name of PAGES) {
                 const page = name === "index.html" ? "" : name;
                 const windows = await Promise.all([{ colorScheme, reducedMotion: "reduce" }, {}].map((options) => Person.open(browser, `${server.origin}/gallery/${page}`, options)));
@@ -245,7 +245,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         });
     }
 
-    test("a thousand messages, moves, joins and counts: one layout for each picture", async (t) => {
+    test("1,000 messages, moves, joins and counts need one layout per frame", async (t) => {
         for (const [page, room, event, payload, last] of [
             ["chat.html", "gallery chat", "chat", (n) => `message ${n}`, ["#log li", "message 1000"]],
             ["presence.html", "gallery presence", undefined, undefined, ["#count", /^1002 here$/]],
@@ -271,7 +271,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
     });
 
     for (const [what, options] of [["a phone", PHONE], ["a phone in the dark", { ...PHONE, colorScheme: "dark" }], ["a desk", {}]]) {
-        test(`on ${what} nothing sticks out`, async () => {
+        test(`the layout fits ${what}`, async () => {
             for (const name of PAGES) {
                 const person = await Person.open(browser, `${server.origin}/gallery/${name === "index.html" ? "" : name}`, options);
                 const [content, window] = await widths(person);
@@ -283,7 +283,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
     }
 });
 
-describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only with UPDATE_SCREENSHOTS=1", timeout: 300_000 }, () => {
+describe("screenshots", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only with UPDATE_SCREENSHOTS=1", timeout: 300_000 }, () => {
     const DESK = { viewport: { width: 900, height: 600 } };
 
     before(async () => {

@@ -73,7 +73,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await server?.stop();
     });
 
-    test("the server keeps names: members and newcomers see them, also after the network was gone", async (t) => {
+    test("names are stored in member info and survive a lost network", async (t) => {
         const { room } = observe(t, "names");
         const ann = await enter("names", "Ann", `http://127.0.0.1:${proxy.port}`);
         const bob = await enter("names", "Bob");
@@ -104,7 +104,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await Promise.all([ann, bob, late].map((each) => each.close()));
     });
 
-    test("info of any other shape is not a name, and names are bounded text", async (t) => {
+    test("invalid info is ignored, and names are limited in length", async (t) => {
         const { client, room } = observe(t, "shapes");
         const bob = await enter("shapes");
         await eventually("both are there", () => room.memberSet.has(bob.id));
@@ -122,7 +122,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await bob.close();
     });
 
-    test("typing is shown, and ends with the text, with the message and by itself", async () => {
+    test("the typing indicator ends on empty input, on send and on timeout", async () => {
         const [ann, bob] = [await enter("typing", "Ann"), await enter("typing", "Bob")];
         await named(bob, ann.id, "Ann");
         await eventually("both are there", () => ann.member(bob.id).count());
@@ -160,7 +160,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await Promise.all([ann.close(), bob.close()]);
     });
 
-    test("a message is marked as seen when it is on the screen of its receiver, in small rooms", async () => {
+    test("a message in a small room is marked as seen once visible", async () => {
         const [ann, bob] = [await enter("seen", "Ann"), await enter("seen", "Bob")];
         await Promise.all([named(ann, bob.id, "Bob"), named(bob, ann.id, "Ann")]);
         const note = (text, kind) => ann.message(text, kind).locator(".fate");
@@ -199,7 +199,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await Promise.all([ann, bob, cem].map((each) => each.close()));
     });
 
-    test("a newcomer sees the last messages, with the names of members that have left", async () => {
+    test("a newcomer sees the last messages with the names of departed members", async () => {
         const cem = await enter("memory", "Cem");
         await cem.say("said before");
         await cem.say("and this too");
@@ -220,7 +220,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await Promise.all([ann.close(), late.close()]);
     });
 
-    test("on a server with the plain protocol names are messages, and nothing is marked as seen", async (t) => {
+    test("with the plain protocol names are sent as messages, without seen marks", async (t) => {
         const plain = await startServer("--compat");
         t.after(() => plain.stop());
         const [ann, bob] = [await enter("plain", "Ann", plain.origin), await enter("plain", "Bob", plain.origin)];
@@ -241,7 +241,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         await Promise.all([ann.close(), bob.close()]);
     });
 
-    test("the counter: the network is pulled, both count on, and no click is lost or counted twice", async (t) => {
+    test("counter: no click is lost or counted twice across a lost network", async (t) => {
         const { room } = observe(t, "gallery counter");
         const [a, b] = await Promise.all([1, 2].map(() => Person.open(browser, `${server.origin}/gallery/counter.html`)));
         await Promise.all([a, b].map(({ page }) => page.getByText("3 here", { exact: true }).waitFor()));

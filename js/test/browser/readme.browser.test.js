@@ -65,7 +65,7 @@ describe("the front page's clients", { timeout: 300_000 }, () => {
         rmSync(folder, { recursive: true, force: true });
     });
 
-    test("plain JavaScript and React, in StrictMode, talk to each other", async () => {
+    test("plain JavaScript and React in StrictMode exchange messages", async () => {
         const open = async (page) => {
             const person = await Person.open(browser, "about:blank");
             const log = [];

@@ -33,7 +33,7 @@ describe("a page in a session", { timeout: 300_000 }, () => {
         await server?.stop();
     });
 
-    test(`without a network for ${GONE / 1_000} s loses none of ${COUNT} messages each way, and is never seen to leave`, async (t) => {
+    test(`offline for ${GONE / 1_000} s loses none of ${COUNT} messages each way and stays a member`, async (t) => {
         const observer = connect(server.url, { codec: "json", WebSocket });
         t.after(() => observer.close());
         const lobby = observer.join("lobby");
@@ -82,7 +82,7 @@ describe("a page in a session", { timeout: 300_000 }, () => {
         await page.context().close();
     });
 
-    test("a page that is closed leaves at once", async (t) => {
+    test("leaves immediately when it is closed", async (t) => {
         const observer = connect(server.url, { codec: "json", WebSocket });
         t.after(() => observer.close());
         const hall = observer.join("hall");

@@ -77,7 +77,7 @@ describe("the tutorial", { timeout: 600_000 }, () => {
         await Promise.all(windows.map((each) => each.context().close()));
     }
 
-    test("its commands make a project, with nothing installed before", () => {
+    test("its commands create a project from scratch", () => {
         const [run, make, ...more] = blocks("sh");
         assert.match(run, /--allow-origin http:\/\/localhost:5173$/);
         assert.deepEqual(more, []);

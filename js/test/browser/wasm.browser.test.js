@@ -71,7 +71,7 @@ describe("a Rust client in a page", { timeout: 300_000, skip: !existsSync(MODULE
         return { page, id, lines, until, errors };
     }
 
-    test("talks, asks and answers, and leaves when it closes", async (t) => {
+    test("exchanges messages and requests, and leaves on close", async (t) => {
         const came = record(lobby, "chat");
         lobby.handle("double", (number) => String(2 * Number(number)));
         const { page, id, until, lines, errors } = await open(t, server.url);
@@ -88,7 +88,7 @@ describe("a Rust client in a page", { timeout: 300_000, skip: !existsSync(MODULE
         assert.deepEqual([(await lines()).includes("lost"), errors], [false, []]);
     });
 
-    test("loses nothing while its network is gone, and is never seen to leave", async (t) => {
+    test("loses nothing while offline and stays a member", async (t) => {
         const came = record(lobby, "n");
         const { page, id, lines, until, errors } = await open(t, `ws://127.0.0.1:${proxy.port}/ws`);
         const changes = record(lobby, "member_left", "new_member");
@@ -113,7 +113,7 @@ describe("a Rust client in a page", { timeout: 300_000, skip: !existsSync(MODULE
         assert.ok(!(await lines()).includes("lost"));
     });
 
-    test("gives up a silent connection without ending its session", async (t) => {
+    test("drops a silent connection without ending its session", async (t) => {
         const { page, id, until, errors } = await open(t, `ws://127.0.0.1:${proxy.port}/ws`, 1_000);
         const changes = record(lobby, "member_left", "new_member");
         proxy.stall();
@@ -144,7 +144,7 @@ describe("a Rust client in a page", { timeout: 300_000, skip: !existsSync(MODULE
         assert.deepEqual([came[0][1], errors], ["done", []]);
     });
 
-    test("comes back to a server that is started again", async (t) => {
+    test("reconnects to a restarted server", async (t) => {
         const other = await startServer("--allow-origin", "any");
         const { port } = new URL(other.origin);
         const context = await open(t, server.url);

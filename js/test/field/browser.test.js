@@ -76,7 +76,7 @@ describe("a stopped browser", { timeout: 300_000 }, () => {
         await client.cameBack(from);
     });
 
-    test("its renderer alone: the browser answers for it, and nothing is lost", async (t) => {
+    test("its renderer alone: the browser answers pings, and nothing is lost", async (t) => {
         const { server, client, observer, signal } = await setUp(t, "page", { heartbeat: 200, timeout: 500 });
         const { from } = await client.opening();
         const isRenderer = ({ type }) => type === "renderer";
@@ -88,7 +88,7 @@ describe("a stopped browser", { timeout: 300_000 }, () => {
 });
 
 describe("a page that is left and restored", { timeout: 300_000 }, () => {
-    test("the back/forward cache keeps it, and its client is in its rooms", async (t) => {
+    test("a page restored from the back/forward cache rejoins its rooms", async (t) => {
         const { server, client, observer } = await setUp(t, "page");
         const { from } = await client.opening();
         await client.page.goto(`${pages.origin}/elsewhere`);
@@ -101,7 +101,7 @@ describe("a page that is left and restored", { timeout: 300_000 }, () => {
         await observer.sees(client);
     });
 
-    test("frozen by the browser, and thawed", async (t) => {
+    test("a frozen page continues once resumed", async (t) => {
         const { server, client, observer } = await setUp(t, "page", { heartbeat: 200, timeout: 500 });
         const { from } = await client.opening();
         const session = await client.page.context().newCDPSession(client.page);

@@ -30,7 +30,7 @@ for (const runtime of RUNTIMES) {
         }
 
         for (const [name, options] of Object.entries({ impatient: IMPATIENT, trusting: TRUSTING })) {
-            test(`the cable is pulled until the server gives up, and plugged in again: ${name} client`, async (t) => {
+            test(`the cable is unplugged until the server times out: ${name} client`, async (t) => {
                 const { here, far, givenUp } = await setUp(t, options);
                 for (let round = 0; round < 2; round++) {
                     const { id, from } = far.opening();
@@ -41,7 +41,7 @@ for (const runtime of RUNTIMES) {
                 }
             });
 
-            test(`the server's end is pulled: ${name} client`, async (t) => {
+            test(`the server's cable is unplugged: ${name} client`, async (t) => {
                 const { there, far, givenUp } = await setUp(t, options);
                 const { id, from } = far.opening();
                 there.unplug();
@@ -71,7 +71,7 @@ for (const runtime of RUNTIMES) {
             await far.cameBack(from);
         });
 
-        test("the client has another address", async (t) => {
+        test("the client's address changes", async (t) => {
             const { here, far, givenUp } = await setUp(t, IMPATIENT);
             const { id, from } = far.opening();
             here.readdress("198.18.0.3");
@@ -80,7 +80,7 @@ for (const runtime of RUNTIMES) {
             assert.notEqual(far.id, id);
         });
 
-        test("the client has another address: its session follows", async (t) => {
+        test("the session survives a change of address", async (t) => {
             const { here, far, local } = await setUp(t, IMPATIENT, true);
             const [{ id, from }, seen] = [far.opening(), local.log.length];
             here.readdress("198.18.0.3");

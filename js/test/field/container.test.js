@@ -62,7 +62,7 @@ describe("as process 1", { concurrency: 4, timeout: 300_000, skip: noNamespaces(
                 assert.deepEqual(await server.ended, [0, ""]);
             });
 
-            test(`a second ${signal} ends the chat on ${runtime} at once, whatever it waits for`, async (t) => {
+            test(`a second ${signal} ends the chat on ${runtime} immediately`, async (t) => {
                 const server = await startContainer(t, findBinary(runtime), { args: ["--quiet", "--drain", "3600"] });
                 const { url, wrapper } = server;
                 const far = await startFar(t, { url, wrapper, rooms: ["lobby"] }).opened();

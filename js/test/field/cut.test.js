@@ -50,7 +50,7 @@ async function pair(t, urls) {
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { concurrency: 4, timeout: 300_000 }, () => {
         for (const [how, isFirst] of [["stop", false], ["kill", false], ["stop", true], ["kill", true]]) {
-            test(`sent while the server was down (${how}): reaches the other client, whether the sender reconnects ${isFirst ? "before" : "after"} it`, async (t) => {
+            test(`a message sent during an outage (${how}) arrives if its sender reconnects ${isFirst ? "first" : "last"}`, async (t) => {
                 const server = await startServerOn(runtime);
                 t.after(() => server.kill());
                 const [a, b] = await pair(t, [server.url, server.url]);
@@ -64,7 +64,7 @@ for (const runtime of RUNTIMES) {
             });
         }
 
-        test("sent just before the server is killed", async (t) => {
+        test("messages sent just before the server is killed", async (t) => {
             const server = await startServerOn(runtime);
             t.after(() => server.kill());
             const [a, b] = await pair(t, [server.url, server.url]);
@@ -78,7 +78,7 @@ for (const runtime of RUNTIMES) {
             assert.deepEqual(toldTo(a), FIVE, "once each, in order");
         });
 
-        test("sent just before the network is cut", async (t) => {
+        test("messages sent just before the network is cut", async (t) => {
             const server = await startServerOn(runtime);
             t.after(() => server.kill());
             const proxy = await startProxy(new URL(server.url).port);
@@ -97,7 +97,7 @@ for (const runtime of RUNTIMES) {
         });
 
         for (const how of ["stop", "kill"]) {
-            test(`sent while the server shuts down (${how}): each message is received or reported, none twice`, async (t) => {
+            test(`messages sent during a shutdown (${how}) are received or reported once`, async (t) => {
                 const server = await startServerOn(runtime);
                 t.after(() => server.kill());
                 const [a, b] = await pair(t, [server.url, server.url]);

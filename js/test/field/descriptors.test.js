@@ -25,7 +25,7 @@ for (const runtime of RUNTIMES) {
             return server;
         }
 
-        test("the limit is raised as far as it may be", async (t) => {
+        test("the soft limit is raised to the hard limit", async (t) => {
             const server = await start(t, "64:4096", "--max-connections", "1000", "--max-handshakes", "1000");
             const [soft, hard] = limitsOf(server.pid);
             assert.ok(soft >= 2_000 && soft <= hard, `${soft} of ${hard}`);
@@ -39,7 +39,7 @@ for (const runtime of RUNTIMES) {
             assert.match(warnings[0], /\b64 files\b.*\bmax_connections\b.*\bulimit\b/);
         });
 
-        test("when there are none left, open connections continue, and new ones are accepted as soon as some close", async (t) => {
+        test("open connections continue without free descriptors, and accepting resumes", async (t) => {
             const server = await start(t, "64:64");
             const clients = Array.from({ length: 100 }, () => connect(server.url, { codec: "json", timeout: 1_000, reconnect: { minDelay: 20, maxDelay: 200 } }));
             t.after(() => clients.forEach((client) => client.close()));

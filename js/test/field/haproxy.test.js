@@ -37,7 +37,7 @@ const sees = (front, wanted) => eventually(`${JSON.stringify(wanted)} in HAProxy
 describe("HAProxy", { concurrency: 4, timeout: 300_000, skip: missing("haproxy") }, () => {
     for (const mode of ["http", "tcp"]) {
         for (const send of ["send-proxy", "send-proxy-v2"]) {
-            test(`tells the clients' addresses by ${send}, in mode ${mode}`, async (t) => {
+            test(`forwards client addresses by ${send} in mode ${mode}`, async (t) => {
                 const server = await start(t, "--trust-proxy", "127.0.0.1", "--proxy-protocol", "--max-connections-per-address", "1");
                 const front = await startReverseProxy(t, "haproxy", port(server), { mode, back: `server only 127.0.0.1:${port(server)} ${send}` });
                 // All addresses in 127.0.0.0/8 belong to this machine.
@@ -59,7 +59,7 @@ describe("HAProxy", { concurrency: 4, timeout: 300_000, skip: missing("haproxy")
         });
     }
 
-    test("takes a server that drains, or is full, out by its check of /ready", async (t) => {
+    test("removes a draining or full server by its check of /ready", async (t) => {
         const flags = ["--health", "--drain", "600s"];
         const [first, second, full] = [await start(t, ...flags), await start(t, ...flags), await start(t, ...flags, "--max-connections", "1")];
         const servers = Object.entries({ first, second, full }).map(([name, server]) => `server ${name} 127.0.0.1:${port(server)} check inter 100ms fall 1`);

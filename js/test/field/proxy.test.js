@@ -52,7 +52,7 @@ for (const proxy of PROXIES) {
         });
 
         for (const how of ["stop", "kill"]) {
-            test(`the server restarts (${how}), the proxy answers 502 or 503 meanwhile`, async (t) => {
+            test(`the server restarts (${how}) while the proxy answers 502 or 503`, async (t) => {
                 const { server, front, far } = await setUp(t);
                 const { from } = far.opening();
                 await server[how]();
@@ -66,7 +66,7 @@ for (const proxy of PROXIES) {
             });
         }
 
-        test("an idle timeout shorter than the ping period: cut, back, cut, back", async (t) => {
+        test("an idle timeout below the ping interval causes repeated reconnects", async (t) => {
             const { far } = await setUp(t, { settings: { idle: 400 } });
             // The next cut may happen before this one has been checked, so search for each cut after the last one found.
             let seen = 0;
@@ -76,7 +76,7 @@ for (const proxy of PROXIES) {
             assert.ok(far.log.filter(suspended).every(([, , code]) => code === "lost"));
         });
 
-        test("an idle timeout longer than the ping period never cuts", async (t) => {
+        test("an idle timeout above the ping interval never disconnects", async (t) => {
             // A long timeout, since a busy machine may not run the server for a while, and no ping is sent in that time.
             const settings = { idle: 5_000 };
             const { server, far } = await setUp(t, { flags: ["--ping-period", "100ms", "--pong-wait", "60s"], settings });
@@ -88,7 +88,7 @@ for (const proxy of PROXIES) {
             assert.deepEqual(far.log.slice(from).filter(([what]) => ["state", "close"].includes(what)), []);
         });
 
-        test("a proxy that passes no upgrade on: tried as often as allowed, and back once it does", async (t) => {
+        test("a proxy without upgrades is retried until it forwards them", async (t) => {
             const server = await startServer();
             t.after(() => server.kill());
             const front = await startReverseProxy(t, proxy, port(server), { strip: true });
@@ -117,7 +117,7 @@ for (const proxy of PROXIES) {
 }
 
 describe("nginx by the settings of the guide", { timeout: 300_000, skip: missing("nginx") }, () => {
-    test("passes on upgrades, the page's host and the client's address", async (t) => {
+    test("forwards upgrades, the page's host and the client's address", async (t) => {
         const server = await startServer();
         t.after(() => server.kill());
         const { code } = blocksOf("roomer-tokio/guide/tuning.md").find((block) => block.code.startsWith("location /ws {"));

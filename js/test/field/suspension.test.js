@@ -50,7 +50,7 @@ for (const runtime of RUNTIMES) {
             });
         }
 
-        test("a stopped server is left and found again", async (t) => {
+        test("clients reconnect after the server was stopped", async (t) => {
             const server = await startServerOn(runtime);
             t.after(() => server.kill());
             const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], options: { heartbeat: 200, timeout: 500 } }).opened();
@@ -62,7 +62,7 @@ for (const runtime of RUNTIMES) {
             await far.cameBack(from);
         });
 
-        test("both stopped, the server for longer: nothing is closed", async (t) => {
+        test("no connection closes if both are stopped, the server for longer", async (t) => {
             const server = await startServerOn(runtime, ...IMPATIENT);
             t.after(() => server.kill());
             const far = await startFar(t, { url: server.url, rooms: ["lobby"], options: { heartbeat: 200, timeout: 500 } }).opened();

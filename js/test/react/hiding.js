@@ -41,7 +41,7 @@ function createLoader() {
 export function hiding() {
     for (const isInside of [false, true]) {
         for (const isStrict of [false, true]) {
-            test(`a sibling that suspends ends nothing: provider ${isInside ? "inside" : "outside"} Suspense${isStrict ? ", StrictMode" : ""}`, async () => {
+            test(`a suspending sibling keeps rooms open: provider ${isInside ? "inside" : "outside"} Suspense${isStrict ? ", StrictMode" : ""}`, async () => {
                 const page = setUp();
                 const other = await observe(page, "lobby");
                 const heard = [];
@@ -84,7 +84,7 @@ export function hiding() {
         }
     }
 
-    test("Activity that hides a component leaves its room, and joins it again", { skip: !React.Activity }, async () => {
+    test("a component hidden by Activity leaves its room and rejoins", { skip: !React.Activity }, async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
         const show = (mode) => page.render(page.provider(h(React.Activity, { mode }, h(Count))));

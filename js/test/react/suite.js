@@ -29,9 +29,9 @@ async function complaints(body) {
 
 /** @param {(options: object) => string} renderOnServer renders the app below in a separate copy of React, without a page */
 export function suite(version, renderOnServer) {
-    test("it is that version", () => assert.equal(React.version.split(".")[0], version));
+    test("the expected version is loaded", () => assert.equal(React.version.split(".")[0], version));
 
-    test("a room is joined while it is mounted, and renders again when it opens", async () => {
+    test("a mounted component joins its room and rerenders when it opens", async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
         await page.render(page.provider(h(Count)));
@@ -43,7 +43,7 @@ export function suite(version, renderOnServer) {
         other.client.close();
     });
 
-    test("StrictMode shows others one coming and one going, on one connection", async () => {
+    test("StrictMode joins and leaves once, on one connection", async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
         const said = await complaints(() => page.render(h(StrictMode, null, page.provider(h(Count), h(Count)))));
@@ -54,7 +54,7 @@ export function suite(version, renderOnServer) {
         other.client.close();
     });
 
-    test("components share a room; the last one leaves", async () => {
+    test("components share a room until the last unmounts", async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
         await page.render(page.provider(h(Count, { key: 1 }), h(Count, { key: 2 })));
@@ -69,7 +69,7 @@ export function suite(version, renderOnServer) {
         other.client.close();
     });
 
-    test("the first component's options apply, and a warning names what others would need", async () => {
+    test("the first component's options apply, and differing ones warn", async () => {
         const page = setUp({ history: 20 });
         const rooms = {};
         const Lobby = ({ mark, options }) => void (rooms[mark] = useRoom("lobby", options));
@@ -95,7 +95,7 @@ export function suite(version, renderOnServer) {
         await page.unmount();
     });
 
-    test("another name is another room, and none is none", async () => {
+    test("a changed name changes the room, and no name joins none", async () => {
         const page = setUp();
         await page.render(page.provider(h(Count, { name: "a" })));
         await page.render(page.provider(h(Count, { name: "b" })));
@@ -105,7 +105,7 @@ export function suite(version, renderOnServer) {
         await page.unmount();
     });
 
-    test("a listener is that of the latest rendering, is added once, and receives the first message", async () => {
+    test("the latest render's listener is called, from the first message", async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
         // Send as early as possible: when the notice of the join arrives.
@@ -130,7 +130,7 @@ export function suite(version, renderOnServer) {
         other.client.close();
     });
 
-    test("the list of members is the same array until it changes", async () => {
+    test("the member list is the same array until it changes", async () => {
         const page = setUp();
         const lists = new Set();
         let redraw;
@@ -152,7 +152,7 @@ export function suite(version, renderOnServer) {
         other.client.close();
     });
 
-    test("the members with info, in the same array until one changes", async () => {
+    test("the list with info is the same array until it changes", async () => {
         const page = setUp();
         page.server.allow({ setInfo: () => true });
         const lists = new Set();
@@ -170,7 +170,7 @@ export function suite(version, renderOnServer) {
         other.client.close();
     });
 
-    test("the connection's state and error, across a break; members are right after it", async () => {
+    test("state, error and members follow a lost connection", async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
         await page.render(page.provider(h(State), h(Count)));
@@ -185,7 +185,7 @@ export function suite(version, renderOnServer) {
         other.client.close();
     });
 
-    test("a removed room is reported, and a new component joins again", async () => {
+    test("a kick is reported, and a new component rejoins", async () => {
         const page = setUp();
         await page.render(page.provider(h(Count, { key: 1 })));
         await actIn(async () => page.server.connections()[0].kick("lobby"));
@@ -197,7 +197,7 @@ export function suite(version, renderOnServer) {
         assert.equal(page.server.members("lobby").length, 0);
     });
 
-    test("after a kick all components show the closed room and hear its error, until one of them joins it again", async () => {
+    test("a kick closes the room for all components until one rejoins", async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
         const heard = [];
@@ -240,7 +240,7 @@ export function suite(version, renderOnServer) {
         other.client.close();
     });
 
-    test("components with clients of their own do not follow each other", async () => {
+    test("components with separate clients are independent", async () => {
         const page = setUp();
         const clients = [1, 2].map(() => connect("ws://test/ws", page.options));
         await page.settle();
@@ -254,7 +254,7 @@ export function suite(version, renderOnServer) {
         clients.forEach((client) => client.close());
     });
 
-    test("a client that is given is not closed, and can be listened to", async () => {
+    test("a client passed as a prop is not closed", async () => {
         const page = setUp();
         const client = connect("ws://test/ws", page.options);
         const states = [];
@@ -280,7 +280,7 @@ export function suite(version, renderOnServer) {
         client.close();
     });
 
-    test("another address is another connection", async () => {
+    test("a changed URL reconnects", async () => {
         const page = setUp();
         for (const url of ["ws://test/one", "ws://test/two"]) {
             await page.render(h(RoomerProvider, { url, options: page.options }, h(Count)));
@@ -290,7 +290,7 @@ export function suite(version, renderOnServer) {
         await page.unmount();
     });
 
-    test("another token is another connection: the page of one user does not stay that of the last", async () => {
+    test("a changed token reconnects", async () => {
         const page = setUp();
         page.server.allow({ connect: (url, token) => ({ user: token }) });
         for (const token of ["ann", "ann", "bob", null]) {
@@ -302,7 +302,7 @@ export function suite(version, renderOnServer) {
         await page.unmount();
     });
 
-    test("functions for the address and the token may be new in each render: the latest are called", async () => {
+    test("the latest functions for URL and token are called", async () => {
         const page = setUp();
         const seen = [];
         page.server.allow({ connect: (url, token) => !!seen.push([url, token]) });
@@ -317,7 +317,7 @@ export function suite(version, renderOnServer) {
         await page.unmount();
     });
 
-    test("a room whose members are only counted renders again when their number changes", async () => {
+    test('a room with presence "count" rerenders when the count changes', async () => {
         const page = setUp({ membership: (room) => (room === "lobby" ? "count" : "full") });
         function Number() {
             const room = useRoom("lobby");
@@ -342,14 +342,14 @@ export function suite(version, renderOnServer) {
         await page.unmount();
     });
 
-    test("without a provider there is no room, and nothing fails", async () => {
+    test("no room is joined without a provider", async () => {
         const page = setUp();
         await page.render(h("p", null, h(State), h(Count)));
         assert.equal(page.host.textContent, "idle lobby none 0");
         await page.unmount();
     });
 
-    test("on a server nothing happens, and hydrating finds what was rendered", async () => {
+    test("server rendering connects nothing, and hydration matches", async () => {
         const page = setUp();
         const timers = page.server.clock.pending();
         let html;
@@ -385,7 +385,7 @@ export function suite(version, renderOnServer) {
         });
     }
 
-    test("a rendering that is thrown away has joined nothing", async () => {
+    test("a discarded render joins nothing", async () => {
         const page = setUp();
         const never = new Promise(() => {});
         function Suspended() {
