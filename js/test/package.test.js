@@ -62,6 +62,25 @@ describe("types", () => {
         }
     });
 
+    // This resolution, the default for CommonJS, does not read `exports`.
+    test("each entry point has types for node10's resolution", () => {
+        const folder = mkdtempSync(join(tmpdir(), "roomer-node10-"));
+        try {
+            mkdirSync(join(folder, "node_modules"));
+            symlinkSync(path("."), join(folder, "node_modules/roomer"));
+            const { exports } = JSON.parse(readFileSync(path("package.json"), "utf8"));
+            const entries = Object.keys(exports).filter((name) => !/\.\w+$/.test(name)).map((name) => name.replace(/^\./, "roomer"));
+            assert.deepEqual(entries, ["roomer", "roomer/core", "roomer/react", "roomer/testkit", "roomer/compat"]);
+            writeFileSync(join(folder, "program.ts"), entries.map((entry, n) => `import * as entry${n} from "${entry}";\nconsole.log(entry${n});\n`).join(""));
+            const compilerOptions = { strict: true, noEmit: true, module: "commonjs", moduleResolution: "node10", target: "es2022", types: [], preserveSymlinks: true, skipLibCheck: true };
+            writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["program.ts"] }));
+            const { status, stdout } = spawnSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", folder], { encoding: "utf8" });
+            assert.deepEqual([stdout, status], ["", 0]);
+        } finally {
+            rmSync(folder, { recursive: true });
+        }
+    });
+
     test("declarations match the runtime exports", async () => {
         const declared = (name) => [...readFileSync(path(name), "utf8").matchAll(/^export (?:declare )?(?:function|class|const|\{) (\w+)/gm)].map((match) => match[1]);
         for (const entry of ["src/index", "src/core", "src/testkit/index", "src/react/index"]) {

@@ -82,6 +82,16 @@ describe("the front page's clients", { timeout: 300_000 }, () => {
         await react.page.click("button");
         await said;
         assert.match(other.log[0], /^here: /);
+        // A burst that arrives before React renders again.
+        const lines = await react.page.locator("li").count();
+        const second = await open("react");
+        await second.page.locator("p", { hasText: "open, 3 here" }).waitFor();
+        await second.page.evaluate(() => {
+            for (let n = 0; n < 20; n++) document.querySelector("button").click();
+        });
+        await react.page.locator("li").nth(lines + 19).waitFor();
+        await second.close();
+        await react.page.locator("p", { hasText: "open, 2 here" }).waitFor();
         const port = new URL(server.url).port;
         await server.stop();
         await react.page.locator("p", { hasText: /^(suspended|connecting), 2 here/ }).waitFor();
