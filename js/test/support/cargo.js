@@ -113,7 +113,8 @@ function* checkProgram(sub, words, program, found, packages) {
         yield* program.filter((word) => !OF_TESTS.includes(word)).map((word) => `flag ${word} of tests`);
         const folders = found.length ? found.map(([, , path]) => path.replace(/\/[^/]*$/, "")) : packages.map(({ folder }) => folder);
         const sources = folders.flatMap((folder) => listFiles(`${folder}/*.rs`));
-        const hasTest = (word) => sources.some((path) => path.includes(word) || read(path).includes(`fn ${word}`));
+        const isFound = (name) => sources.some((path) => path.includes(name) || read(path).includes(`fn ${name}`));
+        const hasTest = (word) => word.split("::").every(isFound);
         yield* words.filter((word) => !hasTest(word)).map((word) => `test named ${word}`);
     } else if (sub === "fuzz") {
         words[0] === "run" && exists(`fuzz/fuzz_targets/${words[1]}.rs`) && words.length === 2 || (yield `fuzz target ${words[1]}`);

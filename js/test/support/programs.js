@@ -17,11 +17,16 @@ export const PACKAGES = new Map(listFiles("*Cargo.toml").filter((path) => !path.
 function createPackage(folder, name, manifest) {
     const features = /^\[features\]\n((?:(?!\[).*\n?)*)/m.exec(manifest)?.[1] ?? "";
     const named = (kind) => [...manifest.matchAll(new RegExp(`^\\[\\[${kind}\\]\\]\\n(?:\\w.*\\n)*?name = "(.+)"(?:\\n(?:\\w.*\\n)*?path = "(.+)")?`, "gm"))];
-    const target = (kind, place) => new Map([
-        ...listFiles(`${folder}/${place}/*.rs`).filter((path) => dirname(path) === `${folder}/${place}`).map((path) => [path.split("/").at(-1).slice(0, -3), path]),
-        ...listFiles(`${folder}/${place}/*/main.rs`).map((path) => [path.split("/").at(-2), path]),
-        ...named(kind).filter(([, , path]) => path).map(([, found, path]) => [found, `${folder}/${path}`])
-    ]);
+    const target = (kind, place) => {
+        if (manifest.includes(`\nauto${kind}s = false\n`)) {
+            return new Map(named(kind).map(([, found, path = `${place}/${found}.rs`]) => [found, `${folder}/${path}`]));
+        }
+        return new Map([
+            ...listFiles(`${folder}/${place}/*.rs`).filter((path) => dirname(path) === `${folder}/${place}`).map((path) => [path.split("/").at(-1).slice(0, -3), path]),
+            ...listFiles(`${folder}/${place}/*/main.rs`).map((path) => [path.split("/").at(-2), path]),
+            ...named(kind).filter(([, , path]) => path).map(([, found, path]) => [found, `${folder}/${path}`])
+        ]);
+    };
     const bin = target("bin", "src/bin");
     if (!named("bin").length && exists(`${folder}/src/main.rs`)) {
         bin.set(name, `${folder}/src/main.rs`);

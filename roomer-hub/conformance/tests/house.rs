@@ -128,6 +128,32 @@ fn modules_with_folders_use_mod_rs() {
     assert!(beside.is_empty(), "move these files: {beside:#?}");
 }
 
+/// If Cargo does not search for tests, it ignores a file that does not belong to a program.
+#[test]
+fn test_files_belong_to_programs() {
+    let sources = files(&["rs"]);
+    let mut ignored = Vec::new();
+    for path in files(&["toml"]).iter().filter(|path| path.ends_with("Cargo.toml")) {
+        let manifest = fs::read_to_string(root().join(path)).unwrap();
+        if !manifest.contains("\nautotests = false\n") {
+            continue;
+        }
+        let tests = Path::new(path).parent().unwrap().join("tests");
+        let listed = manifest.split("[[test]]\nname = \"").skip(1);
+        let programs: Vec<&str> = listed.map(|part| part.split('"').next().unwrap()).collect();
+        let source =
+            |name: &&str| fs::read_to_string(root().join(&tests).join(format!("{name}.rs")));
+        let declarations: String = programs.iter().map(|name| source(name).unwrap()).collect();
+        for file in sources.iter().map(Path::new).filter(|file| file.parent() == Some(&tests)) {
+            let name = file.file_stem().unwrap().to_str().unwrap();
+            if !programs.contains(&name) && !declarations.contains(&format!("\nmod {name};\n")) {
+                ignored.push(file.display().to_string());
+            }
+        }
+    }
+    assert!(ignored.is_empty(), "declare these modules in tests/main.rs: {ignored:#?}");
+}
+
 #[test]
 fn module_imports_have_no_cycles() {
     for folder in ["roomer-proto/src", "roomer-hub/src", "roomer-tokio/src", "roomer-smol/src"] {

@@ -1,12 +1,9 @@
 //! Tests the operators' page without a browser. `js/test/browser/admin.browser.test.js` uses one.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use support::{Answer, Serving, TempFile, roomer};
+use crate::support::{Answer, Serving, TempFile, roomer};
 
 const KEY: &str = "the-key-of-an-operator-1";
 

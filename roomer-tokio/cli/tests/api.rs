@@ -1,14 +1,11 @@
 //! Tests the HTTP API of `roomer serve`: its routes, and attacks on it.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::io::Write;
 use std::net::TcpStream;
 
+use crate::support::tokens::{SECRET, Signer, now};
+use crate::support::{Answer, Serving, Tail, TempFile, roomer};
 use serde_json::{Value, json};
-use support::tokens::{SECRET, Signer, now};
-use support::{Answer, Serving, Tail, TempFile, roomer};
 
 const KEY: &str = "the-key-of-the-backend-1";
 const OTHER: &str = "another-key-of-a-reader-2";

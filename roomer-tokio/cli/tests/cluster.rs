@@ -1,20 +1,17 @@
 //! Tests two `roomer serve` processes that share their rooms: the HTTP API and the webhooks of one
 //! node, with connections to the other.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::net::SocketAddr;
 
+use crate::support::hook::{Hook, Reply};
+use crate::support::tokens::{SECRET, Signer, now};
+use crate::support::{Answer, Serving, TempFile, roomer};
 use roomer_conformance::broker::{Broker, BrokerKind};
 use roomer_conformance::client::Client;
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::parallel::at_once;
 use roomer_conformance::programs::until;
 use serde_json::{Value, json};
-use support::hook::{Hook, Reply};
-use support::tokens::{SECRET, Signer, now};
-use support::{Answer, Serving, TempFile, roomer};
 
 const KEY: &str = "the-key-of-the-backend-1";
 const HOOK_SECRET: &str = "a-secret-that-both-sides-know-----";

@@ -1,7 +1,4 @@
 //! Tests the commands as programs. Their server runs in this process.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Output, Stdio};
@@ -15,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-use support::{roomer, run, run_with, succeeds};
+use crate::support::{roomer, run, run_with, succeeds};
 
 /// A server that is running. It is stopped when this is dropped.
 struct Running {

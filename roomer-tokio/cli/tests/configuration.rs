@@ -1,9 +1,6 @@
 //! Tests the configuration of `roomer serve`: its sources, and its errors.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
-mod support;
-
-use support::{TempFile, roomer, run, succeeds};
+use crate::support::{TempFile, roomer, run, succeeds};
 
 /// Invalid configurations. Each has the line and the key that the error must contain, and a part of
 /// the remedy.

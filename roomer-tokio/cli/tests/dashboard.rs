@@ -1,15 +1,12 @@
 //! Tests that the queries in `deploy/grafana.json` use metrics that a server has.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::TcpStream;
 
+use crate::support::{Answer, Serving, Tail, TempFile};
 use roomer_conformance::http::refusing_port;
 use serde_json::Value;
-use support::{Answer, Serving, Tail, TempFile};
 
 const KEY: &str = "the-key-of-a-dashboard";
 

@@ -1,5 +1,4 @@
 //! Tests `roomer decode`.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

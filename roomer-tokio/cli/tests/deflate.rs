@@ -1,11 +1,8 @@
 //! Tests `roomer serve` with rooms whose messages are compressed.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
-mod support;
-
+use crate::support::socket::Socket;
+use crate::support::{Serving, TempFile, run, succeeds};
 use roomer_proto::PacketRef;
-use support::socket::Socket;
-use support::{Serving, TempFile, run, succeeds};
 
 /// Waits for the next message to a room. Returns its length.
 fn message(socket: &mut Socket, room: &str, is_compressed: bool) -> usize {

@@ -1,9 +1,6 @@
 //! Tests `roomer serve` under a supervisor such as systemd, which passes sockets and receives
 //! notifications. Also tests the files in `deploy`.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,8 +9,8 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::support::{Answer, Serving, TempFile, roomer, run, succeeds};
 use rustix::process::Signal;
-use support::{Answer, Serving, TempFile, roomer, run, succeeds};
 
 /// Reads a file from the folder `deploy`.
 fn deployed(name: &str) -> String {

@@ -1,13 +1,10 @@
 //! Tests `roomer serve` with few file descriptors.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
-use support::Serving;
+use crate::support::Serving;
 
 /// Requests an upgrade, and returns true if the client is accepted. A rejected client may get no
 /// response, since the server does not wait until each of many clients has read it.

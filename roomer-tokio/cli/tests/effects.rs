@@ -1,10 +1,7 @@
 //! Tests that each option of `roomer serve` has an effect, or is rejected with an error that says
 //! what it needs.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
-mod support;
-
-use support::{TempFile, certificate, run, succeeds};
+use crate::support::{TempFile, certificate, run, succeeds};
 
 /// Options that have an effect on their own, each with a value that is not the default.
 const ALWAYS: &[(&str, &str)] = &[

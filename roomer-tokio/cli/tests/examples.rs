@@ -1,14 +1,11 @@
 //! Tests the examples in other languages. They run as programs with `roomer serve`.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::tokens::SECRET;
+use crate::support::{self, Serving, Tail, TempFile, roomer, succeeds};
 use serde_json::{Value, json};
-use support::tokens::SECRET;
-use support::{Serving, Tail, TempFile, roomer, succeeds};
 
 const KEY: &str = "the-key-of-an-example";
 

@@ -1,5 +1,4 @@
 //! Tests commands with unusual input and output.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};

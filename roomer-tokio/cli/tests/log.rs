@@ -1,13 +1,10 @@
 //! Tests the log of `roomer serve`.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::net::TcpStream;
 
+use crate::support::{self, Answer, Serving};
 use rustix::process::Signal;
-use support::{Answer, Serving};
 
 /// Returns the value of a metric.
 fn metric(serving: &Serving, name: &str) -> u64 {

@@ -1,11 +1,8 @@
 //! Tests reloading the configuration while `roomer serve` runs.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
-mod support;
-
+use crate::support::{self, Serving, Tail, TempFile, roomer, run, succeeds};
 use rustix::process::Signal;
-use support::{Serving, Tail, TempFile, roomer, run, succeeds};
 
 /// Replaces the file, and waits until the server has reloaded it.
 fn reload(serving: &mut Serving, file: &TempFile, text: &str) {

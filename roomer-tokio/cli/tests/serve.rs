@@ -1,15 +1,12 @@
 //! Tests `roomer serve` as a program, over real sockets.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use crate::support::{self, Answer, Serving, TempFile, certificate, roomer, run, succeeds};
 use roomer_conformance::http::refusing_port;
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{Answer, Serving, TempFile, certificate, roomer, run, succeeds};
 
 #[test]
 fn server_serves_clients_and_operators_and_drains_on_signal() {

@@ -1,15 +1,12 @@
 //! Tests a `roomer tail` that is suspended until the server closes its connection for reading too
 //! slowly.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use crate::support::{Running, Serving, TempFile, roomer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{Running, Serving, TempFile, roomer};
 
 const KEY: &str = "a-key-of-the-backend-1";
 

@@ -1,13 +1,10 @@
 //! Tests `roomer talk` with input from a pipe: if a line is lost, this is reported.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 
+use crate::support::{Serving, Tail, roomer, run_with, succeeds};
 use rustix::process::{Pid, Signal, kill_process};
-use support::{Serving, Tail, roomer, run_with, succeeds};
 
 /// Starts a conversation, and waits until its client has joined the room.
 fn start(serving: &Serving) -> Child {

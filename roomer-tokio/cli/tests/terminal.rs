@@ -1,5 +1,4 @@
 //! Tests `roomer talk` in a terminal.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;

@@ -1,7 +1,4 @@
 //! Tests logins to `roomer serve` with JSON Web Tokens, and the rights of clients in rooms.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -11,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::tokens::{SECRET, Signer, now, pem};
+use crate::support::{self, Serving, TempFile, handshake, run, succeeds};
 use serde_json::{Value, json};
-use support::tokens::{SECRET, Signer, now, pem};
-use support::{Serving, TempFile, handshake, run, succeeds};
 
 fn with_token(serving: &Serving, token: &str) -> (u16, String) {
     handshake(serving, &format!("?token={token}"), "")

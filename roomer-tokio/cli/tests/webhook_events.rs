@@ -1,17 +1,14 @@
 //! Tests the events that `roomer serve` sends to a webhook.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::support::hook::{Asked, Hook, Reply};
+use crate::support::socket::Socket;
+use crate::support::{self, Serving, Tail, TempFile, handshake, run, succeeds};
 use roomer_proto::PacketRef;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::hook::{Asked, Hook, Reply};
-use support::socket::Socket;
-use support::{Serving, Tail, TempFile, handshake, run, succeeds};
 
 const SECRET: &str = "a-secret-that-both-sides-know-----";
 

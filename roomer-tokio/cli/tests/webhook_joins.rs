@@ -1,14 +1,11 @@
 //! Tests the webhook that decides about joins.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::process::Stdio;
 use std::sync::Mutex;
 
+use crate::support::hook::{Asked, Hook, Reply};
+use crate::support::{Serving, TempFile, roomer, run, succeeds};
 use serde_json::{Value, json};
-use support::hook::{Asked, Hook, Reply};
-use support::{Serving, TempFile, roomer, run, succeeds};
 
 const SECRET: &str = "a-secret-that-both-sides-know-----";
 

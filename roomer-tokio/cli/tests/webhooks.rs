@@ -1,22 +1,19 @@
 //! Tests the webhooks by which `roomer serve` authorizes clients and joins.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::support::hook::{Asked, Hook, Reply};
+use crate::support::tokens::now;
+use crate::support::{self, Serving, TempFile, handshake, roomer, run, succeeds};
 use roomer_conformance::http::refusing_port;
 use roomer_tokio::rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustix::process::Signal;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
-use support::hook::{Asked, Hook, Reply};
-use support::tokens::now;
-use support::{Serving, TempFile, handshake, roomer, run, succeeds};
 
 const SECRET: &str = "a-secret-that-both-sides-know-----";
 

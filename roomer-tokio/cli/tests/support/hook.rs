@@ -1,5 +1,4 @@
 //! A service to which webhooks are sent. The test determines its answers.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;

@@ -1,10 +1,4 @@
 //! Helpers for tests: they run `roomer serve` as a program, and send plain HTTP requests.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    reason = "test helpers, of which each test uses some"
-)]
 
 pub mod hook;
 pub mod socket;

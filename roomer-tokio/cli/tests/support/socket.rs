@@ -1,5 +1,4 @@
 //! A client with which a test can inspect each frame.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "test helpers")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

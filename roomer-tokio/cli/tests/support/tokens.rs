@@ -1,5 +1,4 @@
 //! Tokens for tests, signed with keys of every kind.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "test helpers")]
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
