@@ -1,13 +1,10 @@
 //! Clusters of several nodes: members, messages, lost frames and dead nodes.
 
-#[path = "support/net.rs"]
-mod net;
-
 use roomer_hub::cluster::{Change, Config, Input, Loss, PeerState};
 use roomer_proto::cluster::PeerCommand;
 use roomer_proto::{ConnId, PacketRef};
 
-use net::{Net, Node};
+use crate::support::net::{Net, Node};
 
 #[test]
 fn rooms_span_all_nodes() {

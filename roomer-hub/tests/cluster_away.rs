@@ -1,12 +1,9 @@
 //! Members on other nodes that are away, in rooms that announce it.
 
-#[path = "support/net.rs"]
-mod net;
-
 use roomer_hub::cluster::{Loss, ResetReason};
 use roomer_hub::{Command, ConnId, Info, Input};
 
-use net::Net;
+use crate::support::net::Net;
 
 /// Returns two nodes, each with an extended client in `root`.
 fn two_nodes(loss: Loss) -> (Net, ConnId) {

@@ -1,13 +1,10 @@
 //! The info and users of members on other nodes.
 
-#[path = "support/net.rs"]
-mod net;
-
 use roomer_hub::cluster::{PeerState, ResetReason};
 use roomer_hub::{Command, Info, Profile};
 use roomer_proto::cluster::{HEAD_MAX, Head, Item, Items};
 
-use net::Net;
+use crate::support::net::Net;
 
 impl Net {
     fn open_with(&mut self, node: usize, conn: u8, extended: bool, name: &str) {

@@ -1,12 +1,9 @@
 //! Rooms with a total message order across nodes.
 
-#[path = "support/net.rs"]
-mod net;
-
 use roomer_hub::Order;
 use roomer_hub::cluster::{Config, Event};
 
-use net::Net;
+use crate::support::net::Net;
 
 const ROOM: &str = "lobby";
 

@@ -1,14 +1,11 @@
 //! A node's policies for lost messages, and for peers that send bad frames.
 
-#[path = "support/net.rs"]
-mod net;
-
 use bytes::Bytes;
 use roomer_hub::Command;
 use roomer_hub::cluster::{Event, GoneReason, Input, Loss, PeerState};
 use roomer_proto::cluster::{FrameKind, Head, Item};
 
-use net::Net;
+use crate::support::net::Net;
 
 /// Returns true if the frame is part of a stream.
 fn is_numbered(frame: &[u8]) -> bool {

@@ -1,14 +1,11 @@
 //! Tunnel items between nodes: their order, and the reports of lost tunnels.
 
-#[path = "support/net.rs"]
-mod net;
-
 use bytes::Bytes;
 use roomer_hub::cluster::Change;
 use roomer_proto::PacketRef;
 use roomer_proto::cluster::{NodeId, TUNNEL_DATA, TunnelItem, UserCommand};
 
-use net::Net;
+use crate::support::net::Net;
 
 /// Returns a formed cluster of two nodes that accept tunnels.
 fn net() -> Net {

@@ -1,14 +1,11 @@
 //! Sessions whose clients reconnect to another node, and commands for all of a user's connections.
 
-#[path = "support/net.rs"]
-mod net;
-
 use roomer_hub::Info;
 use roomer_hub::cluster::{Change, OwnedUserCommand, SessionProof};
 use roomer_proto::cluster::{self as wire, FrameKind, Head, Item};
 use roomer_proto::{ConnId, NEW_MEMBER, PacketRef, ROOT};
 
-use net::Net;
+use crate::support::net::Net;
 
 /// Returns a formed cluster of three nodes, with connection 1 on the first node.
 fn net() -> Net {

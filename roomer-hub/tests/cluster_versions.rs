@@ -1,13 +1,10 @@
 //! Frames in versions that a node cannot decode.
 
-#[path = "support/net.rs"]
-mod net;
-
 use bytes::Bytes;
 use roomer_hub::cluster::{Input, Loss, PeerState};
 use roomer_proto::cluster::VERSION;
 
-use net::{Net, Node};
+use crate::support::net::{Net, Node};
 
 /// Returns the same frame, marked as one of a later version.
 fn later(frame: &Bytes) -> Bytes {

@@ -1,9 +1,6 @@
 //! Rooms with hundreds of members: the tables stay consistent as rooms grow, change and shrink.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
-#[path = "support/check.rs"]
-mod check;
-
+use crate::support::check;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,10 +1,6 @@
 //! Guests, which are members of rooms on this node with connections on other nodes.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
-#[path = "support/node.rs"]
-mod node;
-
-use node::{NOTHING, Node, guest, id, peer};
+use crate::support::node::{NOTHING, Node, guest, id, peer};
 use roomer_hub::{Command, Config, ConnKey, Input, Presence};
 use roomer_proto::ROOT;
 

@@ -1,12 +1,8 @@
 //! Rooms with history, with plain members and members on other nodes.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
-
-#[path = "support/node.rs"]
-mod node;
 
 use std::time::Duration;
 
-use node::{Node, guest, id};
+use crate::support::node::{self, Node, guest, id};
 use roomer_hub::{Action, Command, Config, ConnKey, History, Input};
 use roomer_proto::extended::NUMBER;
 use roomer_proto::{JOIN, PacketRef};

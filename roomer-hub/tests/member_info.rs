@@ -1,5 +1,4 @@
 //! Member lists with info, with changes around the chunk boundaries of the cached text.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::time::Duration;
 

@@ -1,10 +1,6 @@
 //! Inputs about peers that a hub accepts or rejects, and the routes of messages between nodes.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
-#[path = "support/node.rs"]
-mod node;
-
-use node::{NOTHING, Node, TAG, guest, id, peer};
+use crate::support::node::{NOTHING, Node, TAG, guest, id, peer};
 use roomer_hub::{Config, ConnId, ConnKey, Input, Presence};
 use roomer_proto::{PacketRef, ROOT};
 

@@ -1,12 +1,8 @@
 //! Requests that reach a handler or a client, and answers that reach the requester.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
-
-#[path = "support/exchange.rs"]
-mod exchange;
 
 use std::time::Duration;
 
-use exchange::{Exchanges, NOTHING};
+use crate::support::exchange::{self, Exchanges, NOTHING};
 use roomer_hub::{Answer, Command, Config, ConnKey, Input, Rate};
 use roomer_proto::PacketRef;
 use roomer_proto::extended::ErrorCode;

@@ -2,7 +2,7 @@
 //!
 //! Each file in `transcripts/` is one scenario. A line without indentation is a comment (`#`)
 //! or a command. The indented lines after a command are all the resulting actions, in order,
-//! and must match exactly. `UPDATE_TRANSCRIPTS=1 cargo test -p roomer-hub --test transcripts`
+//! and must match exactly. `UPDATE_TRANSCRIPTS=1 cargo test -p roomer-hub transcripts`
 //! rewrites the files; review the changes.
 //!
 //! The commands are listed below. A name that is empty or contains spaces must be quoted.
@@ -25,17 +25,11 @@
 //! `X` stands for the id of the connection with that name. Within other text, `$ann` is the id,
 //! and `$ANN` the id in upper case. `lobby#2` is the second room with the name `lobby`, which
 //! has a new key. After each command, the hub's tables are checked for consistency.
-#![allow(clippy::unwrap_used)] // a malformed transcript must fail its test
-
-#[path = "support/check.rs"]
-mod check;
-#[path = "support/interpreter.rs"]
-mod interpreter;
 
 use std::fs;
 use std::path::Path;
 
-use interpreter::Interpreter;
+use crate::support::interpreter::Interpreter;
 
 /// Declares a test for each transcript, and one that checks that every transcript has a test.
 macro_rules! transcripts {

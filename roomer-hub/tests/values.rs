@@ -1,5 +1,4 @@
 //! Tests of values that users rely on: ids, defaults, null keys and errors.
-#![allow(clippy::unwrap_used)] // an id that does not parse must fail the test
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! A hub whose connections exchange requests, with its actions formatted as lines.
-#![allow(dead_code)] // each test file uses only some of the items
 
 use std::time::Duration;
 

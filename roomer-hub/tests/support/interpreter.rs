@@ -8,7 +8,7 @@ use roomer_hub::{
 };
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, PacketRef, ROOT};
 
-use crate::check;
+use super::check;
 
 #[derive(Default)]
 pub(crate) struct Interpreter {

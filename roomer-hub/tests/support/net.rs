@@ -1,5 +1,4 @@
 //! Hubs and cluster state machines connected by an in-memory broker, in virtual time.
-#![allow(dead_code)] // each test file uses only some of the items
 
 use std::collections::BTreeSet;
 use std::time::Duration;

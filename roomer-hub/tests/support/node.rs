@@ -1,5 +1,4 @@
 //! A hub with peers, with its actions formatted as lines.
-#![allow(dead_code)] // each test file uses only some of the items
 
 use std::time::Duration;
 
