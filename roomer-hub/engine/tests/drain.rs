@@ -1,6 +1,5 @@
 //! Tests of a server's drain: its rate, its deadline, and the counts in its result. They run in
 //! virtual time, with an audit whenever the server is idle.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::cell::Cell;
 use std::rc::Rc;

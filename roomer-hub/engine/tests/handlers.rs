@@ -1,7 +1,6 @@
 //! Tests of all forms of handlers: closures and functions, synchronous and asynchronous, with and
 //! without results and captures. Most of these forms are tested by the fact that this file
 //! compiles.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::future::ready;
 use std::io;

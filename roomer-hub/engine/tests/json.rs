@@ -1,6 +1,5 @@
 //! Tests of JSON payloads, and of ids and statistics as JSON.
 #![cfg(feature = "json")]
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,5 @@
 //! Tests of the start and the end of connections: sockets, transports, upgrades and timers. They
 //! run in virtual time, with an audit whenever the server is idle.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::cell::Cell;
 use std::io;

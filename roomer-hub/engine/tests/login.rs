@@ -1,6 +1,5 @@
 //! Tests of a connection's claims (user, extensions and expiry), and of all of a user's
 //! connections.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,4 @@
 //! Tests of resuming a session on a framework's connection.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::future::Future;
 use std::task::{Context, Waker};

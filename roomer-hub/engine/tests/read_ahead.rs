@@ -1,6 +1,5 @@
 //! Tests of clients whose messages wait for a rule, as behind a rate: their pings and their close do
 //! not wait.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};

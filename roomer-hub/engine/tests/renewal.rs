@@ -1,5 +1,4 @@
 //! Tests of renewing logins before they expire.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};

@@ -1,6 +1,5 @@
 //! Tests of large messages over slow connections: progress in either direction counts as a sign of
 //! life, and only a stall causes a timeout. They run in virtual time.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,5 @@
 //! Tests of slow readers: which senders are paused for them, for how long, and when they are
 //! closed. They run in virtual time, with an audit whenever the server is idle.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
