@@ -1,5 +1,4 @@
 //! The golden vectors: packets encoded by the Go original, in `vectors.json`.
-#![allow(clippy::unwrap_used)] // the vectors are part of the test; a broken one has to fail it
 
 use bytes::Bytes;
 use roomer_proto::{DecodeError, Field, Packet, PacketRef};

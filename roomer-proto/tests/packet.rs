@@ -1,5 +1,4 @@
 //! Property tests for the packet codec, with arbitrary packets and bytes.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use bytes::Bytes;
 use proptest::collection::vec;

@@ -6,7 +6,7 @@ use roomer_proto::client::{Client, Event, Failure, Need, Options, RequestError};
 use roomer_proto::extended::{ACK, ACK_NOW, HELLO};
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, PacketRef, ROOT, websocket};
 
-use crate::support::*;
+use super::support::*;
 
 const OTHER: &str = "09090909-0909-4909-8909-090909090909";
 const HELLO_OF_SERVER: PacketRef<'_> =

@@ -7,7 +7,7 @@ use roomer_proto::extended::{ACK, HELLO};
 use roomer_proto::websocket::{close_frame, packet_frame};
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
-use crate::support::{ID, NOW, events, receive, transmit, upgraded};
+use super::support::{ID, NOW, events, receive, transmit, upgraded};
 
 const MESSAGES: usize = 100;
 

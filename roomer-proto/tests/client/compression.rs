@@ -5,7 +5,7 @@ use roomer_proto::websocket::deflate::{Deflater, Inflater, OFFER};
 use roomer_proto::websocket::{self, Decoder, Kind, Limits};
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
-use crate::support::{ID, NOW, RESPONSE, connecting, events, receive, transmit};
+use super::support::{ID, NOW, RESPONSE, connecting, events, receive, transmit};
 
 const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 

@@ -6,7 +6,7 @@ use roomer_proto::client::{Client, Closing, Event, Failure, Need, Options, Outgo
 use roomer_proto::extended::{ACK, ACK_NOW, HELLO};
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, PacketRef, ROOT};
 
-use crate::support::{ID, NOW, events};
+use super::support::{ID, NOW, events};
 
 const HELLO_OF_SERVER: PacketRef<'_> =
     PacketRef { room: ROOT, event: HELLO, src: ID, payload: b"{\"session\":\"t\"}", dst: "" };

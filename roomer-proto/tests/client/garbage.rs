@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use roomer_proto::client::{Client, Options, State};
 use roomer_proto::{PacketRef, ROOT, websocket};
 
-use crate::support::*;
+use super::support::*;
 
 /// Event names with a meaning for clients, and one without.
 const EVENTS: [&str; 13] = [

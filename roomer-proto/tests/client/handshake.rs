@@ -4,7 +4,7 @@ use roomer_proto::client::{Address, Client, Event, Failure, Need, Options, State
 use roomer_proto::extended::HELLO;
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
-use crate::support::*;
+use super::support::*;
 
 #[test]
 fn request_bytes_are_exact() {

@@ -7,7 +7,7 @@ use roomer_proto::extended::{ERROR, HELLO, INFO, Info};
 use roomer_proto::websocket::{self, Decoder, Limits};
 use roomer_proto::{PacketRef, ROOT};
 
-use crate::support::*;
+use super::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

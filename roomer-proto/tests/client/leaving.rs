@@ -3,7 +3,7 @@
 use roomer_proto::client::{Client, Event, LostReason};
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, PacketRef, ROOT};
 
-use crate::support::{ID, NOW, events, receive, sent, upgraded};
+use super::support::{ID, NOW, events, receive, sent, upgraded};
 
 fn answer(client: &mut Client, room: &str, event: &str) {
     receive(client, &PacketRef { room, event, src: ID, payload: b"[]", dst: "" });
@@ -52,7 +52,7 @@ fn kick_crossing_leave_reports_earlier_messages() {
     assert_eq!((&*lost.packet.payload, lost.reason), (&b"hi"[..], LostReason::Unconfirmed));
     answer(&mut client, "\0probe", LEAVE_ACK);
     answer(&mut client, "lobby", LEAVE_ACK);
-    assert_eq!(crate::support::events(&mut client), []);
+    assert_eq!(super::support::events(&mut client), []);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use roomer_proto::client::{Client, Event, RequestError, RequestId, SendError, Se
 use roomer_proto::extended::{HELLO, REPLY};
 use roomer_proto::{PacketRef, ROOT};
 
-use crate::support::*;
+use super::support::*;
 
 const OTHER: &str = "08080808-0808-4808-8808-080808080808";
 const MINUTE: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use roomer_proto::client::{Need, Options, Sent};
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
-use crate::support::{ID, KEY, NOW, RESPONSE, connecting, events, receive, sent};
+use super::support::{ID, KEY, NOW, RESPONSE, connecting, events, receive, sent};
 
 const OTHER: &str = "08080808-0808-4808-8808-080808080808";
 
@@ -25,7 +25,7 @@ fn direct_message_does_not_wait() {
             client.disconnected(NOW);
             assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
             client.connected(&"ws://h/ws".parse().unwrap(), KEY);
-            crate::support::transmit(&mut client);
+            super::support::transmit(&mut client);
         }
     }
     events(&mut client);

@@ -2,7 +2,7 @@
 
 use roomer_proto::websocket::{Decoder, Limits, Violation, code, valid_close_code};
 
-use crate::wire::*;
+use super::wire::*;
 
 fn body(code: u16, reason: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes(), reason].concat()

@@ -7,8 +7,8 @@ use roomer_proto::websocket::pong_frame;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
-use crate::streams::{any_stream, chunk_sizes, chunks};
-use crate::wire::*;
+use super::streams::{any_stream, chunk_sizes, chunks};
+use super::wire::*;
 
 /// A socket in memory, which returns chunks one at a time and records written bytes.
 struct Socket<'a, I: Iterator<Item = &'a [u8]>> {

@@ -7,7 +7,7 @@ use roomer_proto::websocket::{
 };
 use roomer_proto::{Field, PacketRef};
 
-use crate::wire::filler;
+use super::wire::filler;
 
 /// Decodes a server frame according to RFC 6455 section 5.2. It must be final, unmasked, and use
 /// the shortest form of its length. Returns the opcode, the payload and the bytes that follow.

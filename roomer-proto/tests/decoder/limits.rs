@@ -2,7 +2,7 @@
 
 use roomer_proto::websocket::{Decoder, Limits};
 
-use crate::wire::*;
+use super::wire::*;
 
 const TOO_BIG: Seen = Seen::Refused(1009, "message is above the limit");
 const TOO_MANY: Seen = Seen::Refused(1009, "message has too many fragments");

@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use roomer_proto::websocket::{Decoder, Limits};
 
-use crate::streams::{any_stream, chunk_sizes, chunks, large, small};
-use crate::wire::*;
+use super::streams::{any_stream, chunk_sizes, chunks, large, small};
+use super::wire::*;
 
 /// Returns the maximum memory after `bytes` bytes were received, given that buffers grow by
 /// doubling.

@@ -2,7 +2,7 @@
 
 use roomer_proto::websocket::{Decoder, Event, Limits};
 
-use crate::wire::*;
+use super::wire::*;
 
 /// The examples in RFC 6455 section 5.7 that a client may send.
 #[test]

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use roomer_proto::websocket::{Decoder, Limits};
 
-use crate::streams::{any_stream, chunk_sizes, chunks, large, small, steps};
-use crate::wire::*;
+use super::streams::{any_stream, chunk_sizes, chunks, large, small, steps};
+use super::wire::*;
 
 #[test]
 fn whole() {

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::wire::*;
+use super::wire::*;
 
 /// A stream of frames, its expected events, and the positions of its parts.
 #[derive(Clone, Default)]

@@ -2,7 +2,7 @@
 
 use roomer_proto::websocket::{Decoder, Limits};
 
-use crate::wire::*;
+use super::wire::*;
 
 /// Checks that the stream causes this violation after the events in `before`, and that later
 /// bytes are ignored, in the same chunk and in later ones.

@@ -1,5 +1,4 @@
 //! The WebSocket decoder: events, violations and memory, for any chunk boundaries.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 mod closing;
 mod differential;

@@ -1,5 +1,4 @@
 //! Tests the client without a network.
-#![allow(clippy::unwrap_used)]
 
 mod answers;
 mod closing;
