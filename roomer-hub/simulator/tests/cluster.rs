@@ -1,9 +1,8 @@
 //! Runs the cluster plans for a few seeds. `sim --cluster` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test cluster` runs more seeds.
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator cluster::` runs more seeds.
 //! `UPDATE_HASHES=1` accepts new hashes: use it only if the change to the frames between nodes was
 //! intended.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::fmt::Write;
 use std::fs;

@@ -1,9 +1,8 @@
 //! Runs the plans with peers for a few seeds. `sim --guests` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test guests` runs more seeds, and
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator guests::` runs more seeds, and
 //! `SIM_DEEP=1` explores more guests and peers. `UPDATE_HASHES=1` accepts new hashes: use it only
 //! if the change to the hub's output was intended.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::fmt::Write;
 use std::fs;

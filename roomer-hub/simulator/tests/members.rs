@@ -1,9 +1,8 @@
 //! Runs the plans with info for a few seeds. `sim --members` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test members` runs more seeds.
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator members::` runs more seeds.
 //! `UPDATE_HASHES=1` accepts new hashes: use it only if the change to the hub's output was
 //! intended.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::fmt::Write;
 use std::fs;

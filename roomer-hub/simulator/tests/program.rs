@@ -1,5 +1,4 @@
 //! Tests the command line of `sim`.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::process::{Command, Output};
 

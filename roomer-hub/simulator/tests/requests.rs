@@ -1,9 +1,8 @@
 //! Runs the plans with requests for a few seeds. `sim --requests` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test requests` runs more seeds.
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator requests::` runs more seeds.
 //! `UPDATE_HASHES=1` accepts new hashes: use it only if the change to the hub's output was
 //! intended.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::fmt::Write;
 use std::fs;

@@ -1,5 +1,5 @@
 //! Runs the plans with a scripted server. `SIM_SEEDS=1000000 cargo test --release -p
-//! roomer-simulator --test scripted` runs more plans.
+//! roomer-simulator scripted::` runs more plans.
 
 use roomer_simulator::runner;
 use roomer_simulator::scripted::ScriptedPlans;

@@ -1,9 +1,8 @@
 //! Runs the session plans for a few seeds. `sim --sessions` runs many.
 //!
-//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test sessions` runs more seeds.
+//! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator sessions::` runs more seeds.
 //! `UPDATE_HASHES=1` accepts new hashes: use it only if the change to the server's output was
 //! intended.
-#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::fmt::Write;
 use std::fs;

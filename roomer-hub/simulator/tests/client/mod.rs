@@ -1,5 +1,4 @@
 //! Tests the client of `roomer_proto` against the real server, in virtual time.
-#![allow(clippy::unwrap_used)]
 
 mod history;
 mod life;
