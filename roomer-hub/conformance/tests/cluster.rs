@@ -1,35 +1,31 @@
 //! Tests rooms whose members are on several nodes: real servers on each runtime, and on both, over
 //! each real broker.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
+mod commands;
 #[allow(dead_code, reason = "the tests of clients need more of it")]
 #[path = "client/cuts.rs"]
 mod cuts;
-
-mod cluster {
-    pub(crate) mod commands;
-    pub(crate) mod device;
-    pub(crate) mod faults;
-    pub(crate) mod handover;
-    pub(crate) mod history;
-    pub(crate) mod info;
-    pub(crate) mod listener;
-    pub(crate) mod members;
-    pub(crate) mod messages;
-    pub(crate) mod nodes;
-    pub(crate) mod order;
-    pub(crate) mod partitions;
-    pub(crate) mod returns;
-    pub(crate) mod slow;
-    pub(crate) mod tap;
-    pub(crate) mod versions;
-}
+mod device;
+mod faults;
+mod handover;
+mod history;
+mod info;
+mod listener;
+mod members;
+mod messages;
+pub(crate) mod nodes;
+mod order;
+mod partitions;
+mod returns;
+mod slow;
+mod tap;
+mod versions;
 
 /// Declares tests that run over each broker, with nodes on each runtime.
 macro_rules! on_all_nodes {
     ($($module:ident::$case:ident,)*) => {
         $(#[test] fn $case() {
-            cluster::nodes::on_all(cluster::$module::$case);
+            nodes::on_all($module::$case);
         })*
     };
 }

@@ -4,15 +4,6 @@
 //! Some guarantees apply only to clients of the same node, and their cases are excluded: that all
 //! members of a room receive messages in the same order, and that handlers act before the sender's
 //! next request.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-#[allow(dead_code, reason = "the other cluster tests use the rest")]
-#[path = "cluster/nodes.rs"]
-mod nodes;
-#[path = "cluster/tap.rs"]
-mod tap;
-#[path = "cluster_cases/test_server.rs"]
-mod test_server;
 
 #[path = "cases/direct.rs"]
 mod direct;
@@ -27,3 +18,4 @@ mod names;
 mod packets;
 #[path = "cases/rules.rs"]
 mod rules;
+mod test_server;

@@ -1,6 +1,5 @@
 //! Tests messages that are lost on the way to a node and cannot be repaired, with an in-memory
 //! carrier that drops frames.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

@@ -1,10 +1,13 @@
-//! The conformance suite on smol. Its tests are in `cases`.
+//! The conformance suite on smol. Its tests are in `cases`. The adapter's other tests are in the same
+//! program, except for those that need a process of their own.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "client/mod.rs"]
 mod client;
 #[path = "cases/mod.rs"]
 mod conformance;
+mod smol_brokers;
+mod smol_tls;
 #[path = "cases/sockets.rs"]
 mod sockets;
 

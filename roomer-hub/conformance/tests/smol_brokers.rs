@@ -1,8 +1,10 @@
 //! Links to brokers on smol. Their cases are in `nats` and `redis`.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
+#[path = "links/mod.rs"]
 mod links;
+#[path = "nats/mod.rs"]
 mod nats;
+#[path = "redis/mod.rs"]
 mod redis;
 
 use roomer_conformance::client::TIMEOUT;

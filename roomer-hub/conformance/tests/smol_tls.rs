@@ -1,5 +1,4 @@
 //! TLS on smol. Its cases are in `cases/tls.rs`.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "cases/tls.rs"]
 mod cases;

@@ -1,4 +1,5 @@
-//! The conformance suite on tokio. Its tests are in `cases`.
+//! The conformance suite on tokio. Its tests are in `cases`. The adapter's other tests are in the same
+//! program, except for those that need a process of their own.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "client/mod.rs"]
@@ -7,6 +8,12 @@ mod client;
 mod conformance;
 #[path = "cases/sockets.rs"]
 mod sockets;
+mod tokio_brokers;
+mod tokio_hyper;
+mod tokio_login;
+mod tokio_mounted;
+mod tokio_runtime;
+mod tokio_tls;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,11 +1,13 @@
 //! Links to brokers on tokio. Their cases are in `nats` and `redis`.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
+#[path = "links/mod.rs"]
 mod links;
+#[path = "nats/mod.rs"]
 mod nats;
+#[path = "redis/mod.rs"]
 mod redis;
-mod tokio_runtime;
 
+use crate::tokio_runtime;
 use roomer_engine::cluster::{BrokerAddress, Carrier, Subjects};
 
 pub(crate) struct Runtime;

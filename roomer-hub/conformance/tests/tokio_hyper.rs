@@ -1,15 +1,12 @@
 //! Tests a server that is mounted as a hyper service, over TCP and over other streams.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
-mod tokio_runtime;
-
+use crate::tokio_runtime::{in_time, runtime};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use roomer_tokio::{Mount, Server, mount};
 use tokio::net::{TcpListener, UnixListener};
-use tokio_runtime::{in_time, runtime};
 
 use roomer_conformance::client::Client;
 use roomer_conformance::http::HttpRequest;

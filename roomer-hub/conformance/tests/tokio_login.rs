@@ -1,6 +1,5 @@
 //! Tests the user of a connection, which is set by middleware or by the server's hook, over real
 //! sockets.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,13 +1,11 @@
 //! Tests a server that is mounted in an axum application.
-#![allow(clippy::unwrap_used, reason = "test helpers")]
-
-mod tokio_runtime;
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use crate::tokio_runtime::{in_time, runtime};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
@@ -15,7 +13,6 @@ use axum::routing::get;
 use roomer_tokio::{Builder, Claims, Rejection, Server, WarningReason, mount};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio_runtime::{in_time, runtime};
 
 use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};

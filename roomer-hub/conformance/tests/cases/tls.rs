@@ -20,7 +20,7 @@ use roomer_proto::PacketRef;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
-use crate::Adapter;
+use super::Adapter;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const NAME: &str = "chat.example";

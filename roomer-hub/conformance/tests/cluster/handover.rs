@@ -12,10 +12,10 @@ use roomer_engine::cluster::Cluster;
 use roomer_engine::{Builder, Claims};
 use roomer_smol::client::Smol;
 
+use super::cuts::Cuts;
 use super::device::{Device, expect_end, has_forwarded, have_heard, start};
 use super::nodes::Nodes;
 use super::returns::with_users;
-use crate::cuts::Cuts;
 
 pub(crate) fn session_resumes_at_another_node_without_loss(nodes: &mut Nodes) {
     start(nodes, 2, with_users);

@@ -10,7 +10,7 @@ pub(crate) use roomer_conformance::client::{expect_nothing, join_all};
 use roomer_conformance::programs::until;
 use roomer_engine::{Builder, ConnId, Server, Stats};
 
-use crate::nodes::{Nodes, Runtime};
+use crate::cluster::nodes::{Nodes, Runtime};
 
 /// Two nodes, their broker and their clients.
 pub(crate) struct TestServer {

@@ -10,7 +10,7 @@ use std::thread;
 use roomer_engine::Bytes;
 use roomer_engine::cluster::{BrokerAddress, Carrier, CarrierEvent, NodeId, Subject, Subjects};
 
-use crate::Runtime;
+use super::Runtime;
 
 /// The runtime under test.
 pub(crate) trait Harness {

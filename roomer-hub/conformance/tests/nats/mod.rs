@@ -12,8 +12,8 @@ use roomer_conformance::broker::{Broker, Nats, nats_servers};
 use roomer_engine::Bytes;
 use roomer_engine::cluster::{CarrierEvent, Subject};
 
-use crate::Runtime;
-use crate::links::{Harness, Node, pattern, reason_of};
+use super::Runtime;
+use super::links::{Harness, Node, pattern, reason_of};
 
 /// Runs a test with each server that is installed. If it fails, the path of the server is printed.
 #[allow(clippy::print_stdout, reason = "test helpers")]

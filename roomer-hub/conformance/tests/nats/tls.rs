@@ -1,7 +1,7 @@
 //! Tests TLS between nodes and NATS, with certificates of a test authority.
 
+use super::super::links::authority::Authority;
 use super::*;
-use crate::links::authority::Authority;
 
 /// Starts a server that requires TLS, and has the certificate of this name.
 fn serve(authority: &Authority, program: &Path, name: &str, args: &[&str]) -> Nats {

@@ -13,8 +13,8 @@ use roomer_conformance::broker::Broker;
 use roomer_conformance::redis::Redis;
 use roomer_engine::cluster::Subject;
 
-use crate::Runtime;
-use crate::links::{Harness, Node, pattern, reason_of};
+use super::Runtime;
+use super::links::{Harness, Node, pattern, reason_of};
 
 /// Returns the reason for which a link to this address goes down, without the address in it.
 async fn reason(address: &str) -> String {

@@ -1,7 +1,7 @@
 //! Tests TLS between nodes and Redis, with certificates of a test authority.
 
+use super::super::links::authority::Authority;
 use super::*;
-use crate::links::authority::Authority;
 
 /// Starts a server that accepts only TLS. `clients` is `yes` if clients must present a certificate,
 /// and `no` otherwise.
