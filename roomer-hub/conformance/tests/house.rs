@@ -154,6 +154,39 @@ fn test_files_belong_to_programs() {
     assert!(ignored.is_empty(), "declare these modules in tests/main.rs: {ignored:#?}");
 }
 
+/// Programs for unit tests are not built where there are none. Cargo would then ignore a new one.
+#[test]
+fn targets_without_unit_test_program_contain_no_tests() {
+    let manifests: Vec<String> =
+        files(&["toml"]).into_iter().filter(|path| path.ends_with("Cargo.toml")).collect();
+    let folders: Vec<&Path> =
+        manifests.iter().map(|path| Path::new(path).parent().unwrap()).collect();
+    let sources = files(&["rs"]);
+    let mut ignored = Vec::new();
+    for folder in &folders {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        for target in manifest.split("\n[").filter(|part| part.contains("\ntest = false\n")) {
+            let path = target.split_once("path = \"").and_then(|(_, rest)| rest.split('"').next());
+            let source = folder.join(path.unwrap_or("src/lib.rs"));
+            let is_part = |file: &Path| {
+                let package = folders.iter().filter(|it| file.starts_with(it));
+                let is_own = package.max_by_key(|it| it.as_os_str().len()) == Some(folder);
+                is_own && target.starts_with("lib]") && !file.starts_with(folder.join("tests"))
+            };
+            for path in &sources {
+                let file = Path::new(path);
+                if file == source || is_part(file) {
+                    let text = fs::read_to_string(root().join(file)).unwrap();
+                    if text.contains("#[test]\n") {
+                        ignored.push(path.clone());
+                    }
+                }
+            }
+        }
+    }
+    assert!(ignored.is_empty(), "remove `test = false` for these tests: {ignored:#?}");
+}
+
 #[test]
 fn module_imports_have_no_cycles() {
     for folder in ["roomer-proto/src", "roomer-hub/src", "roomer-tokio/src", "roomer-smol/src"] {
