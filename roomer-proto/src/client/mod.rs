@@ -56,6 +56,7 @@ mod history;
 mod history_cursor;
 mod lifecycle;
 mod limits;
+mod liveness;
 mod members;
 mod options;
 mod outbox;
