@@ -38,7 +38,7 @@ impl Client {
         {
             // Cancel a leave that has not been sent yet.
             entry.was_in &= entry.is_in && entry.pending.is_none();
-            self.request_room(room);
+            self.request_room(now, room);
             self.pump(now);
         }
         Ok(())
@@ -50,7 +50,7 @@ impl Client {
         let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_wanted) else { return };
         entry.is_wanted = false;
         self.discard(LostReason::Unsent, |item| item.room == room);
-        self.request_room(room);
+        self.request_room(now, room);
         self.pump(now);
         // If the client is not in the room and no request is pending, no `leave_ack` will follow.
         let entry = self.rooms.get(room);
@@ -129,19 +129,23 @@ impl Client {
 
     /// Queues a join or leave that the application has requested and the server has not yet
     /// handled, unless another request for this room is pending.
-    pub(super) fn request_room(&mut self, name: &str) {
+    pub(super) fn request_room(&mut self, now: Duration, name: &str) {
         let is_open = self.state == State::Open;
         // Send only one request per room at a time: the server's acknowledgements do not name the
         // request, so two of them could not be told apart.
-        let Some(room) = self.rooms.get_mut(name).filter(|room| is_open && room.pending.is_none())
-        else {
-            return;
-        };
+        let room = self.rooms.get(name).filter(|room| is_open && room.pending.is_none());
+        let Some(room) = room else { return };
         let (request, event, kind) = match (room.is_wanted, room.is_in) {
             (true, false) => (Pending::Join, JOIN, Kind::Join),
             (false, true) => (Pending::Leave, LEAVE, Kind::Leave),
             _ => return,
         };
+        let cursor = room.cursor.as_ref().filter(|_| request == Pending::Join);
+        // Plain servers ignore the payload of a join.
+        let payload = cursor.map(|cursor| cursor.join_payload()).unwrap_or_default();
+        if !payload.is_empty() && !self.may_recall(now, name) {
+            return;
+        }
         // The server's answer to the leave request looks like a removal by the server, after which
         // unconfirmed messages to the room are reported as lost. The answer to a probe ahead of the
         // leave request confirms them first. An extended server needs no probe, since it reports
@@ -151,10 +155,9 @@ impl Client {
             self.outbox.request(item(&PROBE_PACKET, Kind::Probe));
         }
         // The number is assigned in `pump`, when the request gets its place in the send order.
-        (room.pending, room.number, room.is_doubtful) = (Some(request), None, false);
-        let cursor = room.cursor.as_ref().filter(|_| request == Pending::Join);
-        // Plain servers ignore the payload of a join.
-        let payload = cursor.map(|cursor| cursor.join_payload()).unwrap_or_default();
+        if let Some(room) = self.rooms.get_mut(name) {
+            (room.pending, room.number, room.is_doubtful) = (Some(request), None, false);
+        }
         let packet = PacketRef { room: name, event, payload: &payload, ..PacketRef::default() };
         self.outbox.request(item(&packet, kind));
     }
@@ -162,11 +165,11 @@ impl Client {
     /// Queues the joins and leaves that are still outstanding on a new connection.
     ///
     /// The server itself puts the client into the root room, unless the session is resumed.
-    pub(super) fn request_rooms(&mut self, is_resumed: bool) {
+    pub(super) fn request_rooms(&mut self, now: Duration, is_resumed: bool) {
         let names = self.rooms.keys().filter(|name| is_resumed || *name != ROOT).cloned();
         // Collect the names first, because `request_room` borrows the whole client.
         let names: Vec<ByteString> = names.collect();
-        names.iter().for_each(|name| self.request_room(name));
+        names.iter().for_each(|name| self.request_room(now, name));
     }
 
     /// Removes a room if no state needs to be kept for it.
@@ -188,12 +191,13 @@ impl Client {
         let rooms = self.rooms.iter().filter(|(_, room)| is_decided(room));
         let refused: Vec<ByteString> = rooms.map(|(name, _)| name.clone()).collect();
         for name in refused {
-            self.removed(&name);
+            self.removed(now, &name);
         }
     }
 
     /// Handles a rejected join, or a removal from a room by the server.
-    pub(super) fn removed(&mut self, name: &str) {
+    pub(super) fn removed(&mut self, now: Duration, name: &str) {
+        self.recall_answered(now, name, true);
         let Some(entry) = self.rooms.remove(name) else { return };
         let room = ByteString::from(name);
         self.events.push_back(match (entry.pending, entry.is_wanted) {

@@ -90,7 +90,7 @@ impl Client {
     /// Ends the session: all rooms must be joined again, and unconfirmed packets may not have
     /// arrived.
     pub(super) fn end_session(&mut self, now: Duration) {
-        self.session = None;
+        (self.session, self.recalls) = (None, None);
         for room in self.rooms.values_mut() {
             room.suspend(now);
         }

@@ -7,6 +7,7 @@ use super::error::JoinError;
 use super::event::Event;
 use super::history_cursor::HistoryCursor;
 use super::lifecycle::Client;
+use super::recalls::Recalls;
 use crate::ConnId;
 use crate::extended::{self, Position};
 
@@ -18,6 +19,9 @@ impl Client {
     ///
     /// After a plain [`join`](Self::join), the client requests only the messages that it missed
     /// between two sessions. Messages that the client itself sent do not arrive again.
+    ///
+    /// The server limits the rate of joins that request past messages. Further joins wait until the
+    /// rate permits them.
     ///
     /// # Errors
     ///
@@ -43,8 +47,9 @@ impl Client {
     }
 
     /// Handles the position in a `join_ack`. The server sends the missed or the last messages next.
-    pub(super) fn remember(&mut self, name: &str, own: ConnId, payload: &[u8]) {
+    pub(super) fn remember(&mut self, now: Duration, name: &str, own: ConnId, payload: &[u8]) {
         let Some(members) = extended::Members::parse(payload) else { return };
+        self.recall_answered(now, name, members.at.is_some());
         let Some((room, _)) = self.rooms.get_key_value(name) else { return };
         let room = room.clone();
         let Some(entry) = self.rooms.get_mut(name) else { return };
@@ -76,6 +81,36 @@ impl Client {
             && let Some(cursor) = &mut entry.cursor
         {
             cursor.see(dst);
+        }
+    }
+
+    /// Returns true if a join that requests past messages may be sent now. Otherwise, the join is
+    /// sent later.
+    pub(super) fn may_recall(&mut self, now: Duration, room: &str) -> bool {
+        // A plain server sends no past messages and has no such limit.
+        if self.session.is_none() {
+            return true;
+        }
+        self.recalls.get_or_insert_with(|| Box::new(Recalls::new())).take(now, room)
+    }
+
+    /// Sends the waiting joins that the server's rate permits.
+    pub(super) fn send_waiting_joins(&mut self, now: Duration) {
+        while let Some(room) = self.recalls.as_mut().and_then(|recalls| recalls.next(now)) {
+            self.request_room(now, &room);
+        }
+    }
+
+    /// Returns true if a room's join waits.
+    pub(super) fn is_join_waiting(&self, room: &str) -> bool {
+        self.recalls.as_ref().is_some_and(|recalls| recalls.waits(room))
+    }
+
+    /// Handles the answer to a room's join. `is_counted` is false if the server has not counted the
+    /// join, because the room has no history.
+    pub(super) fn recall_answered(&mut self, now: Duration, room: &str, is_counted: bool) {
+        if let Some(recalls) = &mut self.recalls {
+            recalls.answered(now, room, is_counted);
         }
     }
 }

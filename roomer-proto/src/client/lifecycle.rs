@@ -19,6 +19,7 @@ use super::limits::{GRACE, GRACE_FACTOR, LONGEST_GRACE};
 use super::options::Options;
 use super::outbox::{self, Outbox};
 use super::own_info::OwnInfo;
+use super::recalls::Recalls;
 use super::request::Requests;
 use super::room::Room;
 use super::session::Session;
@@ -64,6 +65,8 @@ pub struct Client {
     pub(super) requests: Option<Box<Requests>>,
     /// The info set by the application. Boxed, because few applications set it.
     pub(super) info: Option<Box<OwnInfo>>,
+    /// Present once a join of this session has requested past messages.
+    pub(super) recalls: Option<Box<Recalls>>,
     pub(super) events: VecDeque<Event>,
     /// The client's id, which changes with each new session.
     pub(super) id: Option<ConnId>,
@@ -109,6 +112,7 @@ impl Client {
             outbox: Outbox::new(),
             requests: None,
             info: None,
+            recalls: None,
             events: VecDeque::new(),
             id: None,
             session: None,
@@ -190,6 +194,7 @@ impl Client {
                 self.check_silence(now);
                 if self.state == State::Open {
                     self.send_info(now);
+                    self.send_waiting_joins(now);
                     self.pump(now);
                 }
                 core::mem::take(&mut self.must_disconnect).then_some(Need::Disconnect)
@@ -211,12 +216,12 @@ impl Client {
     }
 
     /// Returns the deadlines of all timers except request timeouts.
-    fn lifecycle_deadlines(&self) -> [Option<Duration>; 6] {
+    fn lifecycle_deadlines(&self) -> [Option<Duration>; 7] {
         match (self.state, &self.socket) {
             (State::Waiting, _) => match self.next_attempt {
                 // The time is drawn in `poll`, which receives the random number.
-                NextAttempt::Undrawn { .. } => [None; 6],
-                NextAttempt::At(at) => [Some(at), None, None, None, None, None],
+                NextAttempt::Undrawn { .. } => [None; 7],
+                NextAttempt::At(at) => [Some(at), None, None, None, None, None, None],
             },
             (State::Open, Some(socket)) => {
                 let waits = self.outbox.has_queued() && self.has_waiting_rooms();
@@ -225,9 +230,14 @@ impl Client {
                 let acks = session.and_then(|session| session.received.due_at());
                 let info = self.info.as_ref().filter(|_| session.is_some());
                 let info = info.and_then(|own| own.due_at());
-                [Some(socket.due), self.ask_at(), self.outbox.paced_at(), grace, acks, info]
+                let joins = self.recalls.as_ref().and_then(|recalls| recalls.due_at());
+                let (asked, paced) = (self.ask_at(), self.outbox.paced_at());
+                [Some(socket.due), asked, paced, grace, acks, info, joins]
             }
-            (_, socket) => [socket.as_ref().map(|socket| socket.due), None, None, None, None, None],
+            (_, socket) => {
+                let due = socket.as_ref().map(|socket| socket.due);
+                [due, None, None, None, None, None, None]
+            }
         }
     }
 

@@ -65,6 +65,9 @@ pub(super) const MOST_REQUESTS: usize = 1024;
 /// The burst of changes of the client's info, one less than the server's. In addition, both permit
 /// one change per second.
 pub(super) const MOST_CHANGES: u32 = 15;
+/// The number of joins that may request past messages at once. The server permits one more each
+/// second.
+pub(super) const MOST_RECALLS: u32 = 16;
 /// The pause after a change of the info that has exceeded the server's rate. It doubles each time
 /// that the repeated change is rejected too, up to [`LONGEST_PAUSE`].
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_secs(1);

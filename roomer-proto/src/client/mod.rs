@@ -62,6 +62,7 @@ mod options;
 mod outbox;
 mod own_info;
 mod pace;
+mod recalls;
 mod receive;
 mod request;
 mod requests;

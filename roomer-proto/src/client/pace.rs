@@ -30,6 +30,16 @@ impl Pace {
         rest.is_some()
     }
 
+    /// Ignores the time until now, which then permits no packets.
+    pub(super) fn restart(&mut self, now: Duration) {
+        self.at = now;
+    }
+
+    /// Permits another packet instead of one that the server has not counted.
+    pub(super) fn give_back(&mut self) {
+        self.credit = self.most.min(self.credit + INTERVAL);
+    }
+
     /// Returns the time from which a packet may be sent.
     pub(super) fn due_at(&self) -> Duration {
         self.at + INTERVAL.saturating_sub(self.credit)

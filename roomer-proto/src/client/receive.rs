@@ -187,7 +187,7 @@ impl Client {
         }
         // Send the info before the joins so that members receive the info along with the join.
         self.send_info(now);
-        self.request_rooms(is_resumed);
+        self.request_rooms(now, is_resumed);
     }
 
     fn acknowledged(&mut self, now: Duration, packet: &PacketRef<'_>) {
@@ -220,12 +220,12 @@ impl Client {
                 // client.
                 if self.state == State::Connecting {
                     self.opened(now, id, false);
-                    self.request_rooms(false);
+                    self.request_rooms(now, false);
                 }
                 match event {
                     _ if room == PROBE => self.probed(now),
                     JOIN_ACK => self.joined(now, room, id, payload),
-                    _ => self.left(room),
+                    _ => self.left(now, room),
                 }
             }
             NEW_MEMBER | MEMBER_LEFT if is_of_server => {
@@ -290,7 +290,7 @@ impl Client {
         if name == ROOT && !entry.is_wanted && entry.pending.is_none() {
             // Every connection starts in the root room, even if the application has left it.
             (entry.is_in, entry.is_quiet) = (true, true);
-            return self.request_room(name);
+            return self.request_room(now, name);
         }
         if entry.pending == Some(Pending::Join) {
             (entry.pending, entry.is_doubtful) = (None, false);
@@ -303,11 +303,12 @@ impl Client {
         if !entry.is_wanted || entry.pending.is_some() {
             // If the application left the room during the join, send the leave request now. If it
             // left the room and rejoined, wait for the answer to the next join.
-            return self.request_room(name);
+            self.recall_answered(now, name, true);
+            return self.request_room(now, name);
         }
         let is_first = !core::mem::replace(&mut entry.was_in, true);
         if self.session.is_some() {
-            self.remember(name, id, payload);
+            self.remember(now, name, id, payload);
         }
         let Some(entry) = self.rooms.get_mut(name) else { return };
         if is_first {
@@ -322,9 +323,11 @@ impl Client {
     }
 
     /// Handles a `leave_ack`: the answer to a leave, a rejected join, or a removal by the server.
-    fn left(&mut self, name: &str) {
+    fn left(&mut self, now: Duration, name: &str) {
+        let is_join_waiting = self.is_join_waiting(name);
         let Some(entry) = self.rooms.get_mut(name) else { return };
-        (entry.is_in, entry.members) = (false, Members::default());
+        let was_in = core::mem::replace(&mut entry.is_in, false);
+        entry.members = Members::default();
         let is_quiet = core::mem::take(&mut entry.is_quiet);
         match (entry.pending, entry.is_wanted) {
             (Some(Pending::Join), _) => {
@@ -333,7 +336,9 @@ impl Client {
                 entry.is_doubtful = true;
                 self.outbox.must_probe |= !self.outbox.is_probed(number);
             }
-            (None, true) => self.removed(name),
+            // The join was not sent yet, so this is the answer to an earlier leave.
+            (None, true) if !was_in && is_join_waiting => {}
+            (None, true) => self.removed(now, name),
             (pending, is_wanted) => {
                 entry.pending = None;
                 // If the probe ahead of the leave request is still unanswered, this `leave_ack` is
@@ -344,7 +349,7 @@ impl Client {
                 if !is_wanted && !is_quiet {
                     self.events.push_back(Event::Left { room: name.into() });
                 }
-                self.request_room(name);
+                self.request_room(now, name);
                 self.forget(name);
             }
         }

@@ -75,7 +75,8 @@ impl<R> Client<R> {
     /// message. After a reconnect, they are sent again only if the server no longer has everything
     /// that the client has missed ([`Event::Missed`](super::Event::Missed)). For each room, the
     /// first call to [`join`](Self::join) or to this method determines whether the last messages
-    /// are requested.
+    /// are requested. If the client joins more such rooms than the server's rate permits (by
+    /// default, 16 at once), the other joins wait.
     ///
     /// A stream of [`Client::events`] created before this call receives all of these messages. A
     /// stream of [`Room::messages`] may be created too late, since the client runs in a separate

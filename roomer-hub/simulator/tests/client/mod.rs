@@ -3,6 +3,7 @@
 mod history;
 mod life;
 mod plans;
+mod recalls;
 mod requests;
 mod rooms;
 mod sessions;
