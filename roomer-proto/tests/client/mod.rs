@@ -4,6 +4,7 @@ mod answers;
 mod closing;
 #[cfg(feature = "deflate")]
 mod compression;
+mod crossings;
 mod foreign;
 mod garbage;
 mod handshake;
