@@ -32,15 +32,14 @@ const realClock = {
  * @param {import("./core.js").CoreOptions} [options]
  * @returns {import("./index.js").Client}
  */
-export function connect(url, { features = [], codec = bytes, queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
+export function connect(url, options) {
+    const { features, codec = bytes, queue, lazy, debug, clock = realClock, ...others } = options ?? {};
     /** The rooms that the application wants to be in, by name. */
     const rooms = new Map();
     /** By room name, acknowledgements that contradict an unconfirmed request, each followed by the room's later packets. */
     const held = new Map();
     /** This client's id on the current connection, "" until the server has sent it. */
     let id = "";
-    /** The time at which the connection was lost; undefined while there is a connection. */
-    let lostAt;
     /** The time at which queued messages stop waiting for other members to return. */
     let graceEnd;
 
@@ -58,10 +57,9 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         emit,
         report,
         /** Emits an event about a message. For a request, emits nothing, since request() reports its failures itself. */
-        tell({ room, event, payload, to, tag }, name, reason) {
+        lost({ room, event, payload, to, tag }, reason, name = "lost") {
             tag || emit(name, { room, event, payload, to, reason });
         },
-        lost: (item, reason) => core.tell(item, "lost", reason),
         /**
          * Called with packets that the server has handled or, with `isLost`, that it had not confirmed when the connection broke.
          */
@@ -96,9 +94,10 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         changed(state, error) {
             if (state === "open") {
                 core.begin();
-                lostAt = undefined;
+                core.lostAt = undefined;
             } else if (state !== "connecting") {
-                lostAt ??= clock.now();
+                // The time at which the connection was lost.
+                core.lostAt ??= clock.now();
                 core.end(error, state);
                 state === "closed" && rooms.forEach((room) => close(room, error ?? createClosedError()));
             }
@@ -109,7 +108,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             // Reached only in a new session: the server no longer keeps the previous one.
             core.end();
             id = "";
-            graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - lostAt));
+            graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - core.lostAt));
             // The server puts every client into `root` without a request.
             rooms.forEach((room, name) => name === ROOT || enter(room));
             rooms.has(ROOT) || join(ROOT).leave();
@@ -117,7 +116,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         /** Called when the server may have dropped the state that it kept for this client. */
         end(error) {
             held.clear();
-            rooms.forEach((room) => room.suspend(lostAt));
+            rooms.forEach((room) => room.suspend(core.lostAt));
             core.disconnected(error?.reason === "rate");
         },
         createRoom: (name, roomCodec) => createRoom(core, name, roomCodec),
@@ -128,7 +127,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         /** Leaves a room if it still has no users at the end of the turn. */
         leave(room) {
             // Skip a room that has been joined again, or that has closed.
-            if (room.api.state === "leaving" && rooms.get(room.name) === room) {
+            if (rooms.get(room.name) === room && room.api.state === "leaving") {
                 remove(room);
                 core.request(room, "leave") || room.close();
             }
@@ -159,7 +158,8 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         room.close(error);
     };
 
-    const join = (name, { codec: roomCodec, history, ...unknown } = {}) => {
+    const join = (name, options) => {
+        const { codec: roomCodec, history, ...unknown } = options ?? {};
         checkName(name, name === PROBE);
         rejectUnknown(unknown);
         if (core.state === "closed") {
@@ -238,15 +238,9 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         start: core.start,
         close: core.close
     };
-    features.forEach((extend) => extend(core));
+    features?.forEach((extend) => extend(core));
     core.client.root = join(ROOT);
-    try {
-        lazy || core.start();
-    } catch (error) {
-        // During server-side rendering, a client with a relative address stays idle; a later start() throws this error.
-        if (!isRelative(url)) {
-            throw error;
-        }
-    }
+    // During server-side rendering, a client with a relative address stays idle.
+    lazy || (isRelative(url) && !globalThis.location) || core.start();
     return Object.freeze(core.client);
 }

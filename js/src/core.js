@@ -26,7 +26,8 @@
  * | `createItem(event, bytes, room, to, owner)` | for each packet except joins, leaves and probes |
  * | `transmit(item)` | with each packet to send |
  * | `ask()` | to request an answer that confirms all packets sent so far |
- * | `confirmed(count)`, `settled(items, isLost)`, `lost(item, reason)` | when packets have been handled, or may be lost |
+ * | `confirmed(count)`, `settled(items, isLost)` | when packets have been handled, or may be lost |
+ * | `lost(item, reason, event)` | with a message that may not arrive, and the event that tells the application: `lost` or `overflow` |
  * | `disconnected(isTooFast)` | when the session has ended, or without one the connection |
  *
  * The `sessions` feature requests the extended protocol; without it the client uses the plain one. It adds `isKept(time)`, which

@@ -18,7 +18,8 @@ export function createEvents(report) {
      * Adds a listener. Returns the function that removes it. `ended` is called once the listener has been removed, however that
      * happened.
      */
-    const on = (event, listener, { once, signal, ...others } = {}, ended) => {
+    const on = (event, listener, options, ended) => {
+        const { once, signal, ...others } = options ?? {};
         rejectUnknown(others);
         check(typeof listener === "function", "not a function");
         const entry = { event, listener, once, remove };

@@ -48,14 +48,13 @@ const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, room, eve
  * @param {object} core see core.js
  * @param {{messages?: number, bytes?: number}} limits the queue's limits
  */
-export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others }) {
+export function createOutbox(core, limits) {
+    const { messages = 1000, bytes = 2 ** 20, ...others } = limits ?? {};
     rejectUnknown(others);
     const { clock } = core;
     /** The queued joins, leaves and probes. A probe is represented by `mark`. */
     let requests = [];
     const mark = {};
-    /** Joins and leaves, queued or sent, that the server has not confirmed. */
-    const pending = new Set();
     /** Queued messages. */
     const queue = new Items();
     /** Packets sent on this connection, or in this session, that the server has not confirmed. */
@@ -135,7 +134,6 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
      */
     const post = (item) => {
         if (core.isReady() || core.isKept?.()) {
-            item.owner && pending.add(item);
             requests.push(item);
             pump();
             return item;
@@ -163,7 +161,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         /** Requests an answer that confirms all packets sent before the request. */
         ask: () => send(createItem("leave", undefined, PROBE)),
         /** Returns the room of the named room's unconfirmed join or leave. */
-        find: (name, event) => [...pending].find((item) => item.room === name && item.event === event)?.owner,
+        find: (name, event) => [...sent, ...requests].find((item) => item.room === name && item.event === event)?.owner,
         /** Queues a join or leave. Returns undefined if there is neither a connection nor a session that may resume. */
         request(owner, event, payload) {
             // When leave_ack arrives, unconfirmed messages to the room count as lost, so a probe confirms them first.
@@ -179,7 +177,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
                 send(item);
                 // An empty queue accepts even a message above the limit, which could not be sent otherwise.
             } else if (ahead.size >= messages || (ahead.size && ahead.bytes + item.data.length > bytes)) {
-                core.tell(item, "overflow", ahead.size >= messages ? "messages" : "bytes");
+                core.lost(item, ahead.size >= messages ? "messages" : "bytes", "overflow");
                 return "dropped";
             } else {
                 queue.add(item);
@@ -195,10 +193,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         /** Handles an answer that confirms the oldest `count` packets. */
         confirmed(count) {
             const items = [...sent].slice(0, count);
-            items.forEach((item) => {
-                sent.delete(item);
-                pending.delete(item);
-            });
+            items.forEach((item) => sent.delete(item));
             window = Math.min(2 * window, LARGEST_WINDOW);
             if (pace && clock.now() > relaxAt) {
                 pace = pace > FIRST_PACE ? pace / 2 : 0;
@@ -211,8 +206,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         disconnected(isTooFast) {
             const items = [...sent, ...requests];
             reset();
-            items.forEach((item) => sent.delete(item));
-            pending.clear();
+            sent.forEach((item) => sent.delete(item));
             requests = [];
             if (isTooFast) {
                 pace = Math.min(2 * pace || FIRST_PACE, SLOWEST_PACE);

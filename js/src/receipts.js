@@ -31,9 +31,9 @@ export function receipts(core) {
             isLost || items.forEach((item) => item.report?.(true));
             settled(items, isLost);
         },
-        lost(item, reason) {
+        lost(item, ...details) {
             item.report?.(false);
-            lost(item, reason);
+            lost(item, ...details);
         }
     });
 }

@@ -40,8 +40,6 @@ export function sessions(core) {
     /** The time for which the server keeps the session without a socket, in milliseconds. */
     let window;
     let timer;
-    /** The time since which there has been no open connection; undefined while there is one. */
-    let lostAt;
     /**
      * Sockets that were abandoned because of silence, and are closed once the session has resumed or ended. A close frame sent
      * before that would end the session, which the server may still keep.
@@ -150,8 +148,7 @@ export function sessions(core) {
             core.isOn ? acknowledge("?") : plain.ask();
         },
         changed(state, error) {
-            const time = core.clock.now() - lostAt;
-            lostAt = state === "open" ? undefined : lostAt ?? core.clock.now();
+            const time = core.clock.now() - core.lostAt;
             // A server that shuts down tells each client how long to wait, which spreads the reconnects.
             const delay = +/^retry=(\d+)$/.exec(error?.reason)?.[1];
             delay && state === "suspended" && core.retryIn(delay);
@@ -183,7 +180,7 @@ export function sessions(core) {
                 isGreeted = false;
                 pause();
                 // The server ends the session with these close codes, or once its resume window has passed.
-                if (state === "closed" || error.closeCode > 1006 || !core.isKept(core.clock.now() - lostAt)) {
+                if (state === "closed" || error.closeCode > 1006 || !core.isKept(core.clock.now() - core.lostAt)) {
                     meet();
                 }
             }

@@ -146,6 +146,24 @@ describe("options of the wrong type", () => {
         assert.equal(client.state, "open", "it has returned");
     });
 
+    test("do not include null for the core either, and null is an `argument` error elsewhere", async () => {
+        const { server } = setUp();
+        const names = ["features", "queue", "signal", "reconnect", "timeout", "token", "tokenIn"];
+        const client = core.connect("ws://test/ws", { ...server.options, ...Object.fromEntries(names.map((name) => [name, null])) });
+        assert.equal(core.connect("/ws", null).state, "idle");
+        const lobby = client.join("lobby", null);
+        lobby.on("chat", () => {}, null);
+        assert.equal(lobby.send("chat", "x"), "queued");
+        await server.advance();
+        assert.deepEqual([client.state, lobby.send("chat", "x")], ["open", "sent"]);
+        server.connections()[0].close(1001);
+        await server.advance(60_000);
+        assert.equal(client.state, "open", "it has returned");
+        for (const call of [() => client.join(null), () => lobby.send(null), () => lobby.send("chat", "x", null), () => lobby.send("chat", null), () => lobby.on("chat", null), () => client.join("lobby 2", { codec: null }), () => core.connect(null, server.options)]) {
+            assert.throws(call, code("argument"), `${call}`);
+        }
+    });
+
     test("are refused by each method, and null is like no options", async () => {
         const { server, room, client, other } = await enter(2);
         const calls = {
