@@ -11,7 +11,7 @@
 
 import { toAddress } from "./address.js";
 import { RoomerError, check, createClosedError, rejectUnknown, wrap } from "./error.js";
-import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
+import { LONGEST_ANSWER, LONGEST_DELAY, MOST_UNPROBED, SLOWEST_NETWORK } from "./limits.js";
 
 /**
  * Returns the default rule for final close codes: those that report a client error, and those chosen by applications. The README
@@ -76,7 +76,10 @@ export function createConnection(core, url, options) {
             parts = backlog < before ? 6 : parts - 1;
             const isOpen = core.state === "open";
             if (parts) {
-                const limit = isOpen ? answerTime * patience + ((Math.max(largest, core.sent.bytes) / SLOWEST_NETWORK) | 0) * 1_000 : timeout ?? 10_000;
+                // A plain server may delay a client's messages, down to one a second, and answers the probe only after those before
+                // it. A session's server does not wait for them.
+                const seconds = ((Math.max(largest, core.sent.bytes) / SLOWEST_NETWORK) | 0) + (core.isOn ? 0 : Math.min(core.sent.size - 1, MOST_UNPROBED));
+                const limit = isOpen ? answerTime * patience + seconds * 1_000 : timeout ?? 10_000;
                 setTimer(parts > 2 ? limit / 4 : 0, wait);
             } else {
                 if (isOpen) {

@@ -27,6 +27,8 @@ export const LARGEST_WINDOW = 256;
 export const PROBE_BYTES = 2 ** 16;
 /** The number of bytes that a smaller packet counts for in PROBE_BYTES. */
 export const PACKET_BYTES = 2 ** 10;
+/** The maximum number of packets from one probe to the next, which follows from the two limits above. */
+export const MOST_UNPROBED = 64;
 /** The delay before a probe if fewer bytes than PROBE_BYTES have been sent. */
 export const PROBE_DELAY = 1_000;
 /** The initial interval between packets after the server has closed a connection with `rate`. */

@@ -62,7 +62,7 @@ export interface Options {
     /**
      * The maximum duration of a connection attempt (default 10,000 ms), and of the wait for the answer to a probe (default
      * 20,000 ms). If set, it applies to both. The answer to a probe gets more time while the network accepts the client's
-     * bytes, and after large messages have been received.
+     * bytes, after large messages have been received, and, without a session, for each unconfirmed message.
      */
     timeout?: number;
     /**

@@ -11,8 +11,8 @@ import { encode, toBytes } from "../src/packet.js";
 import { setUp } from "./support/kit.js";
 
 /** Connects a client whose sockets the test can access, and waits until the client is idle. */
-async function open(options) {
-    const kit = setUp();
+async function open(options, settings) {
+    const kit = setUp(settings);
     const sockets = [];
     class Seen extends kit.server.options.WebSocket {
         constructor(...args) {
@@ -103,6 +103,30 @@ describe("progress prevents timeouts", () => {
         }
         assert.equal(losses, 2);
         assert.equal(client.state, "open");
+    });
+});
+
+describe("messages that a server delays", () => {
+    /** Sends messages that the server does not handle. Returns the seconds after which the connection counts as lost. */
+    const secondsTo = async (count, settings) => {
+        const { kit, client, life } = await open({}, settings);
+        kit.server.stall();
+        const start = kit.server.clock.now();
+        for (let n = 0; n < count; n++) {
+            assert.equal(client.root.send("chat", n), "sent");
+        }
+        await kit.server.advance(300_000);
+        client.close();
+        return Math.round((lostAt(life) - start) / 1_000);
+    };
+
+    test("get one second each until the timeout, and 64 at most", async () => {
+        // Rounded, and with a second since the last message from the server. The probe after a second is a packet too.
+        assert.deepEqual([await secondsTo(0), await secondsTo(10), await secondsTo(64), await secondsTo(1_000)], [49, 60, 113, 113]);
+    });
+
+    test("get no time in a session", async () => {
+        assert.deepEqual([await secondsTo(0, { plain: false }), await secondsTo(500, { plain: false })], [47, 47]);
     });
 });
 

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import * as core from "../../src/core.js";
 import { connect } from "../../src/index.js";
 import { startServe } from "../support/serve.js";
 import { eventually } from "../support/wait.js";
@@ -34,6 +35,25 @@ describe("messages that a rate delays", { timeout: 60_000 }, () => {
         await room.leave();
         await eventually("all are received", () => received.size === NUMBERS.length);
         assert.deepEqual([...lost], []);
+    });
+
+    test("do not make a client without sessions give up the connection, however short its time limits are", async (t) => {
+        const server = await startServe('[[room]]\npattern = "slow"\nrate = "20 burst 1"\n');
+        const client = core.connect(server.url, { codec: core.json, heartbeat: 300, timeout: 300 });
+        const listener = connect(server.url, { codec: "json" });
+        t.after(() => {
+            client.close();
+            listener.close();
+            return server.stop();
+        });
+        const [room, other] = await Promise.all([client, listener].map((each) => each.join("slow").opened));
+        const [received, events] = [[], []];
+        other.on("n", (number) => received.push(number));
+        client.on("state", (state) => events.push(state));
+        client.on("lost", ({ payload }) => events.push(payload));
+        assert.deepEqual(NUMBERS.filter((number) => room.send("n", number) !== "sent"), []);
+        await eventually("all are received", () => received.length >= NUMBERS.length);
+        assert.deepEqual([received, events], [NUMBERS, []]);
     });
 
     test("are reported as lost by close() if the server has not confirmed them", async (t) => {
