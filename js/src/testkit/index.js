@@ -19,6 +19,7 @@
 import { ERROR, INFO, MEMBERS, NUMBER, REPLY, TOKEN } from "../limits.js";
 import { decode, encode, toBytes, toText } from "../packet.js";
 import { createApplication } from "./application.js";
+import { Connection } from "./connection.js";
 import { createExtended, toEntry } from "./extended.js";
 import { createHistories } from "./history.js";
 import { createTakes } from "./limits.js";
@@ -287,26 +288,15 @@ export function createServer(settings = {}) {
                     [...rooms.keys()].forEach((name) => vacate(conn, name));
                 }
             },
-            lost: () => (session?.detach() ? announceChange(conn, "away") : conn.gone())
+            lost: () => (session?.detach() ? announceChange(conn, "away") : conn.gone()),
+            isConnected: () => conns.has(id) && !!conn.socket()
         };
-        conn.api = Object.freeze({
+        conn.api = new Connection(conn, {
             id,
-            get url() {
-                return conn.url;
-            },
-            get token() {
-                return conn.token;
-            },
-            get info() {
-                return conn.info;
-            },
             user,
             setInfo: (value) => setInfo(conn, value ?? null),
             request: (...request) => requests.request(conn, ...request),
             expiring: (milliseconds) => askForToken(conn, milliseconds),
-            get isConnected() {
-                return conns.has(id) && !!conn.socket();
-            },
             rooms: () => [...rooms].filter(([, members]) => members.has(conn)).map(([name]) => name),
             send: (room, event, payload) => conn.deliver(encode(room, event, id, "", toPayload(payload))),
             sendToRoom: (room, event, payload) => broadcast(conn, room, event, toPayload(payload)),
