@@ -146,7 +146,7 @@ describe("options of the wrong type", () => {
         assert.equal(client.state, "open", "it has returned");
     });
 
-    test("do not include null for the core either, and null is an `argument` error elsewhere", async () => {
+    test("do not include null for roomer/core either, which refuses null as any other argument", async () => {
         const { server } = setUp();
         const names = ["features", "queue", "signal", "reconnect", "timeout", "token", "tokenIn"];
         const client = core.connect("ws://test/ws", { ...server.options, ...Object.fromEntries(names.map((name) => [name, null])) });
