@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use roomer_proto::client::{Client, Event};
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, PacketRef, ROOT};
 
-use crate::support::{ID, NOW, events, receive, sent, upgraded};
+use super::support::{ID, NOW, events, receive, sent, upgraded};
 
 const LOBBY: &str = "lobby";
 
