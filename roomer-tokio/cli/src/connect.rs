@@ -54,7 +54,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 #[derive(clap::Args)]
 pub(crate) struct Payload {
-    /// The payload; `-` reads all of standard input.
+    /// The payload; `-` reads all of standard input. Write `--` in front of other text that begins with `-`.
+    #[arg(allow_negative_numbers = true)]
     payload: Option<String>,
 }
 

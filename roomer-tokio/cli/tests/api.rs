@@ -81,6 +81,9 @@ fn messages_reach_rooms_connections_and_users() {
         assert_eq!(good(&answer), json!({ "members": { "a/b c": 1, "empty": 0 } }));
         assert_eq!(tail.message()["text"], text);
     }
+    let twice = br#"{"rooms":["a/b c","a/b c"],"event":"news","text":"once"}"#;
+    good(&call(&serving, "POST", "/v1/broadcast", twice));
+    assert_eq!(tail.message()["text"], "once");
     let to_conn = format!("/v1/connections/{id}/messages/mail");
     assert_eq!(good(&call(&serving, "POST", &to_conn, b"1")), json!({ "connections": 1 }));
     let to_user =
@@ -263,6 +266,11 @@ fn invalid_bodies_and_names_are_refused_with_reason() {
     for (body, words) in cases {
         bad(&post("/v1/broadcast", body.as_bytes()), 400, "invalid", words);
     }
+    for (encoding, status) in [("gzip", 415), ("identity, br", 415), ("identity", 200)] {
+        let headers =
+            [&*format!("Authorization: Bearer {KEY}"), &*format!("Content-Encoding: {encoding}")];
+        assert_eq!(serving.request("POST", chat, &headers, b"x").status, status, "{encoding}");
+    }
     let large = json!({ "rooms": ["a"], "event": "e", "text": "x".repeat(1001) }).to_string();
     bad(&post("/v1/broadcast", large.as_bytes()), 413, "too_large", "1001 bytes");
 }
@@ -289,6 +297,31 @@ fn repeated_request_has_one_effect() {
     good(&send(KEY, "3", "a", b"last"));
     let texts: Vec<Value> = (0..3).map(|_| tail.message()["text"].clone()).collect();
     assert_eq!(texts, ["once", "of another", "last"]);
+}
+
+#[test]
+fn repeated_removal_gets_first_answer() {
+    let (serving, _file) = start();
+    let tail = ann(&serving, "a");
+    let id = tail.id();
+    let delete = |idempotency: &str, path: &str| {
+        let headers =
+            [&*format!("Authorization: Bearer {KEY}"), &*format!("Idempotency-Key: {idempotency}")];
+        serving.request("DELETE", path, &headers, b"")
+    };
+    let paths = [
+        format!("/v1/rooms/a/members/{id}"),
+        "/v1/rooms/root/users/ann".into(),
+        format!("/v1/connections/{id}?code=4001&reason=a"),
+        "/v1/users/ann".into(),
+    ];
+    for (key, path) in ["1", "2", "3", "4"].iter().zip(&paths) {
+        let first = good(&delete(key, path));
+        assert_eq!(good(&delete(key, path)), first, "{path}");
+        bad(&delete(key, "/v1/users/bob?code=4002"), 422, "idempotency", "another request");
+    }
+    bad(&delete("3", &format!("/v1/connections/{id}?code=4002&reason=a")), 422, "idempotency", "");
+    bad(&delete("5", &paths[0]), 404, "not_found", "not a member");
 }
 
 #[test]

@@ -116,6 +116,7 @@ impl Watch {
 fn tail_prints_sent_messages_unchanged() {
     let running = start();
     let mut tail = Watch::start(&running, "lobby", &["tail", &running.url, "lobby"]);
+    succeeds(&run(&["send", &running.url, "other", "number", "-5"]));
     succeeds(&run(&["send", &running.url, "lobby", "chat", "hello"]));
     let message = tail.next();
     assert_eq!(message["text"], "hello");

@@ -198,6 +198,25 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
         "webhooks.kinds",
         "write kinds",
     ),
+    (
+        "[operator]\nlisten = \"127.0.0.1:9\"\n[[api_key]]\nname = \"a\"\nfile = \"S\"\nrooms = []",
+        3,
+        "api_key",
+        "remove rooms to permit all",
+    ),
+    ("[operator]\nlisten = \"127.0.0.1:8080\"", 2, "operator.listen", "another port"),
+    (
+        "listen = \"127.0.0.1:80\"\n[operator]\nlisten = \"0.0.0.0:80\"",
+        3,
+        "operator.listen",
+        "another port",
+    ),
+    ("[[room]]\npattern = \"root\"\njoin = \"none\"", 1, "room", "publish = \"none\""),
+    ("[[room]]\npattern = \"root\"\njoin_rate = 1", 1, "room", "have no effect in root"),
+    ("[[room]]\npattern = \"a\"\nhistory = \"many\"", 3, "room", "write digits"),
+    ("[[room]]\npattern = 1", 2, "room", "write text in quotation marks"),
+    ("[[api_key]]\nname = \"a\"\nrooms = \"a\"", 3, "api_key", "write a list"),
+    ("listen = 127.0.0.1:8080", 1, "", "write text in quotation marks"),
     ("listen = [", 1, "", "unclosed array"),
     ("a = 1\na = 2", 2, "", "duplicate key"),
 ];
@@ -300,6 +319,46 @@ fn empty_login_variable_does_not_open_server() {
     let error = String::from_utf8(check(&[]).stderr).unwrap();
     assert!(error.contains("ROOMER_JWT_SECRET: jwt.secret: is empty"), "{error}");
     succeeds(&check(&["--anonymous", "true"]));
+}
+
+#[test]
+fn variables_of_services_are_ignored_and_misspelled_ones_refused() {
+    // Kubernetes sets these for a service `roomer-operator`.
+    let mut check = roomer(&["check"]);
+    check.env("ROOMER_OPERATOR_SERVICE_HOST", "10.0.0.1");
+    check
+        .env("ROOMER_OPERATOR_SERVICE_PORT", "9090")
+        .env("ROOMER_OPERATOR_PORT", "tcp://10.0.0.1:9090");
+    check.env("ROOMER_OPERATOR_PORT_9090_TCP_ADDR", "10.0.0.1");
+    succeeds(&check.output().unwrap());
+    let error = roomer(&["check"]).env("ROOMER_ORIGIN", "https://a.example").output().unwrap();
+    let text = String::from_utf8(error.stderr).unwrap();
+    assert_eq!(error.status.code(), Some(2), "{text}");
+    assert!(text.contains("ROOMER_ORIGIN: unknown: write ROOMER_ORIGINS"), "{text}");
+}
+
+#[test]
+fn paths_in_file_are_relative_to_its_folder() {
+    let secret = TempFile::new("secret", "x".repeat(32));
+    let name = secret.0.file_name().unwrap().to_str().unwrap();
+    let file = |name: &str| {
+        let listen = "[operator]\nlisten = \"127.0.0.1:9\"\n";
+        let keys = format!("[[api_key]]\nname = \"a\"\nfile = {name:?}\n");
+        TempFile::new("paths.toml", format!("{listen}[jwt]\nsecret = {name:?}\nkeys = []\n{keys}"))
+    };
+    let (good, bad) = (file(name), file("nowhere"));
+    succeeds(&roomer(&["check", good.path()]).current_dir("/").output().unwrap());
+    let printed = succeeds(&run(&["serve", good.path(), "--print-config"]));
+    assert_eq!(printed.matches(&format!("= {:?}", secret.path())).count(), 2, "{printed}");
+    // A flag is relative to the working directory.
+    let folder = secret.0.parent().unwrap();
+    let mut check = roomer(&["check", "--jwt-secret", name, "--anonymous", "true"]);
+    succeeds(&check.current_dir(folder).output().unwrap());
+    let error = String::from_utf8(run(&["check", bad.path()]).stderr).unwrap();
+    assert!(
+        error.contains(&format!("{}: No such file", folder.join("nowhere").display())),
+        "{error}"
+    );
 }
 
 #[test]

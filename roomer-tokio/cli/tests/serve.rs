@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::support::{self, Answer, Serving, TempFile, certificate, roomer, run, succeeds};
+use crate::support::{self, Answer, Serving, Tail, TempFile, certificate, roomer, run, succeeds};
 use roomer_conformance::http::refusing_port;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -18,6 +18,8 @@ fn server_serves_clients_and_operators_and_drains_on_signal() {
     assert!(metrics.text().contains("\nroomer_opened_total 1\n"), "{}", metrics.text());
     for path in ["/live", "/ready"] {
         assert_eq!(serving.get(path).text(), "ok\n");
+        // HAProxy's checks.
+        assert_eq!(serving.request("OPTIONS", path, &[], b"").status, 200);
         // The clients' listener also answers health checks, which load balancers send.
         let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
         let mut public = TcpStream::connect(host).unwrap();
@@ -32,6 +34,19 @@ fn server_serves_clients_and_operators_and_drains_on_signal() {
     serving.logged("drain ended");
     serving.logged("stopped");
     assert!(serving.wait().success());
+}
+
+#[test]
+fn presence_in_root_requires_pattern_root() {
+    for (pattern, is_shown) in [("*", false), ("r*", false), ("root", true)] {
+        let text = format!("[[room]]\npattern = {pattern:?}\npresence = \"full\"\n");
+        let file = TempFile::new("root.toml", text);
+        let serving = Serving::start(&[file.path()]);
+        let _other = Tail::start(&serving, "lobby", &[]);
+        let listed = run(&["members", &serving.url, "root", "--json"]);
+        let has_ids = String::from_utf8(listed.stdout).unwrap().contains("\"id\"");
+        assert_eq!(has_ids, is_shown, "{pattern}");
+    }
 }
 
 #[test]

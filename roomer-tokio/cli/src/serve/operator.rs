@@ -34,8 +34,9 @@ pub(crate) fn routes(server: Server, parts: Parts) -> Router {
     };
     let mut routes = Router::new()
         .route("/metrics", get(metrics))
-        .route("/live", get(async |State(server): State<Server>| health(server.is_live())))
-        .route("/ready", get(async |State(server): State<Server>| health(server.is_ready())))
+        // HAProxy's health checks use OPTIONS by default.
+        .route("/live", get(live).options(live))
+        .route("/ready", get(ready).options(ready))
         .with_state(server);
     if has_page {
         routes = routes.merge(admin::routes());
@@ -44,6 +45,14 @@ pub(crate) fn routes(server: Server, parts: Parts) -> Router {
         Some(api) => routes.merge(api::routes(api)),
         None => routes,
     }
+}
+
+async fn live(State(server): State<Server>) -> (StatusCode, &'static str) {
+    health(server.is_live())
+}
+
+async fn ready(State(server): State<Server>) -> (StatusCode, &'static str) {
+    health(server.is_ready())
 }
 
 fn health(is_good: bool) -> (StatusCode, &'static str) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use roomer_proto::ROOT;
 use roomer_tokio::{BuildError, Builder, Claims, Cluster, History, Presence, Server};
 
 use crate::serve::config::Config;
@@ -57,7 +58,12 @@ pub(crate) fn server(
     if options.client_info {
         builder = builder.may_set_info(|_, _| true);
     }
-    // The first matching pattern applies, so add these before the default for `root`.
+    // Every client is in `root`, so a wide pattern such as `*` must not show all clients to each other
+    // there. The first matching pattern applies, so add this before the others.
+    let is_root = |room: &Room| room.pattern == ROOT && room.presence.is_some();
+    if !options.compat && !config.rooms().any(is_root) {
+        builder = builder.presence(ROOT, Presence::Off);
+    }
     for room in &config.lists.rooms {
         check(&room.value).map_err(|text| Problem {
             place: room.place.clone(),
@@ -66,12 +72,9 @@ pub(crate) fn server(
         })?;
         builder = remember(builder, &room.value);
     }
-    builder = match options.compat {
-        true => builder.compat(),
-        // Every client is in `root`, where its members have nothing to do with each other, and need
-        // no list.
-        false => builder.presence("root", Presence::Off),
-    };
+    if options.compat {
+        builder = builder.compat();
+    }
     let has_login = login.is_some() || webhooks.authorize.is_some();
     builder = rules.add(builder, has_login, webhooks);
     if let Some(events) = &webhooks.events {

@@ -35,8 +35,8 @@ impl Default for Keys {
 pub(super) struct Key {
     pub(super) name: String,
     rights: Vec<ApiRight>,
-    /// The patterns of the rooms for which the key is valid; empty if it is valid for all.
-    rooms: Vec<Pattern>,
+    /// The patterns of the rooms for which the key is valid; `None` if it is valid for all.
+    rooms: Option<Vec<Pattern>>,
 }
 
 impl Keys {
@@ -56,7 +56,8 @@ impl Keys {
             if keys.iter().any(|(_, key)| key.name == *name) {
                 return Err(fail(format!("the name {name:?} is used twice; choose another")));
             }
-            let rooms = rooms.iter().map(|pattern| Pattern::new(pattern)).collect();
+            let patterns = |rooms: &Vec<String>| rooms.iter().map(|it| Pattern::new(it)).collect();
+            let rooms = rooms.as_ref().map(patterns);
             let key = Key { name: name.clone(), rights: rights.clone(), rooms };
             keys.push((hmac::sign(&secret, &hash), Arc::new(key)));
         }
@@ -139,13 +140,14 @@ impl Key {
     /// Returns an error unless the key has this right for all rooms.
     pub(super) fn require_everywhere(&self, right: ApiRight) -> Result<(), Error> {
         self.require(right)?;
-        match self.rooms.is_empty() {
-            true => Ok(()),
-            false => Err(Error::forbidden("the key is for some rooms only")),
+        match self.rooms {
+            None => Ok(()),
+            Some(_) => Err(Error::forbidden("the key is for some rooms only")),
         }
     }
 
     pub(super) fn permits_room(&self, room: &str) -> bool {
-        self.rooms.is_empty() || self.rooms.iter().any(|pattern| pattern.matches(room))
+        let is_match = |rooms: &Vec<Pattern>| rooms.iter().any(|pattern| pattern.matches(room));
+        self.rooms.as_ref().is_none_or(is_match)
     }
 }

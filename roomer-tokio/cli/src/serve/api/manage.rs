@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
+use axum::http::HeaderMap;
 use axum::routing::{MethodRouter, delete};
 use serde::Deserialize;
 use serde_json::json;
@@ -34,18 +35,25 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
 type Names = Result<Path<(String, String)>, PathRejection>;
 
 /// Removes one connection from a room.
-async fn kick(State(api): Shared, Extension(key): Extension<Arc<Key>>, names: Names) -> Answer {
+async fn kick(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    names: Names,
+    headers: HeaderMap,
+) -> Answer {
     let Path((room, id)) = names?;
     key.require_in(ApiRight::Manage, &room)?;
     api.check_id(&id)?;
-    // `kick` also returns true if the connection is not in the room. For a connection on another
-    // node, this node knows only its memberships in rooms with full presence.
-    let is_elsewhere = api.server.conn(&id).is_none();
-    let may_be_member = is_elsewhere || api.server.is_member(&id, &room);
-    match may_be_member && api.server.kick(&id, &room) {
-        true => Ok(Json(json!({ "connections": 1 }))),
-        false => Err(Error::not_found("the connection is not a member of the room")),
-    }
+    api.answers.once(&key.name, &headers, &[&b"kick"[..], room.as_bytes(), id.as_bytes()], || {
+        // `kick` also returns true if the connection is not in the room. For a connection on another
+        // node, this node knows only its memberships in rooms with full presence.
+        let is_elsewhere = api.server.conn(&id).is_none();
+        let may_be_member = is_elsewhere || api.server.is_member(&id, &room);
+        match may_be_member && api.server.kick(&id, &room) {
+            true => Ok(Json(json!({ "connections": 1 }))),
+            false => Err(Error::not_found("the connection is not a member of the room")),
+        }
+    })
 }
 
 /// Removes all of a user's connections from a room.
@@ -53,10 +61,14 @@ async fn kick_user(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
     names: Names,
+    headers: HeaderMap,
 ) -> Answer {
     let Path((room, user)) = names?;
     key.require_in(ApiRight::Manage, &room)?;
-    Ok(Json(json!({ "connections": api.server.user(&user).kick(&room) })))
+    let parts = [&b"kick_user"[..], room.as_bytes(), user.as_bytes()];
+    api.answers.once(&key.name, &headers, &parts, || {
+        Ok(Json(json!({ "connections": api.server.user(&user).kick(&room) })))
+    })
 }
 
 #[derive(Deserialize)]
@@ -88,14 +100,18 @@ async fn disconnect(
     Extension(key): Extension<Arc<Key>>,
     id: Result<Path<String>, PathRejection>,
     query: Result<Query<Close>, QueryRejection>,
+    headers: HeaderMap,
 ) -> Answer {
     let (Path(id), (code, reason)) = (id?, Close::read(query)?);
     key.require_everywhere(ApiRight::Manage)?;
     api.check_id(&id)?;
-    match api.server.disconnect(&id, code, &reason) {
-        true => Ok(Json(json!({ "connections": 1 }))),
-        false => Err(Error::not_found("there is no such connection")),
-    }
+    let parts = [&b"disconnect"[..], id.as_bytes(), &code.to_be_bytes(), reason.as_bytes()];
+    api.answers.once(&key.name, &headers, &parts, || {
+        match api.server.disconnect(&id, code, &reason) {
+            true => Ok(Json(json!({ "connections": 1 }))),
+            false => Err(Error::not_found("there is no such connection")),
+        }
+    })
 }
 
 /// Closes all of a user's connections.
@@ -104,8 +120,12 @@ async fn disconnect_user(
     Extension(key): Extension<Arc<Key>>,
     user: Result<Path<String>, PathRejection>,
     query: Result<Query<Close>, QueryRejection>,
+    headers: HeaderMap,
 ) -> Answer {
     let (Path(user), (code, reason)) = (user?, Close::read(query)?);
     key.require_everywhere(ApiRight::Manage)?;
-    Ok(Json(json!({ "connections": api.server.user(&user).disconnect(code, &reason) })))
+    let parts = [&b"disconnect_user"[..], user.as_bytes(), &code.to_be_bytes(), reason.as_bytes()];
+    api.answers.once(&key.name, &headers, &parts, || {
+        Ok(Json(json!({ "connections": api.server.user(&user).disconnect(code, &reason) })))
+    })
 }

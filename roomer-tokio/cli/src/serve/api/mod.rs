@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use axum::{Json, Router};
@@ -100,6 +100,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         })
         // The layer that is added last runs first, so without a key not even the body is read.
         .layer(DefaultBodyLimit::max(longest))
+        .layer(from_fn(refuse_encoded))
         .layer(from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
         // Add this route after the layers, since it must not require a key.
@@ -119,6 +120,18 @@ async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> R
             next.run(request).await
         }
         None => Error::unauthorized().into_response(),
+    }
+}
+
+/// Rejects bodies that are compressed, which would be published as they are.
+async fn refuse_encoded(request: Request, next: Next) -> Response {
+    let mut encodings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    match encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        true => next.run(request).await,
+        false => {
+            let text = "the body is published as it is: send it without Content-Encoding";
+            Error::new(415, "encoding", text).into_response()
+        }
     }
 }
 

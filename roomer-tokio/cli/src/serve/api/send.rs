@@ -91,6 +91,10 @@ async fn broadcast(
     api.answers.once(&key.name, &headers, &[b"broadcast", &whole], || {
         let mut members = serde_json::Map::new();
         for room in &body.rooms {
+            // A room that is listed twice is sent to once, as a set of rooms would be.
+            if members.contains_key(room) {
+                continue;
+            }
             // Since `except` is the same for all rooms, this fails at the first room or not at all.
             let count = api.send_to_room(room, &body.event, &payload, body.except.as_deref())?;
             members.insert(room.clone(), count.into());

@@ -52,7 +52,7 @@ pub(crate) fn read(path: &Path, values: &mut Values, problems: &mut Vec<Problem>
         Ok(table) => file.table("", table.into_inner(), values, &mut lists),
         Err(error) => {
             let at = error.span().map_or(0, |span| span.start);
-            file.fail(at, "", error.message());
+            file.fail(at, "", with_remedy(error.message()));
         }
     }
     lists
@@ -106,7 +106,12 @@ impl File<'_> {
                     }
                 }
                 (None, _) if key == "room" => lists.rooms = self.list(&key, value),
-                (None, _) if key == "api_key" => lists.api_keys = self.list(&key, value),
+                (None, _) if key == "api_key" => {
+                    lists.api_keys = self.list(&key, value);
+                    for Placed { value, place } in &mut lists.api_keys {
+                        value.file = value.file.take().map(|file| place.resolve(&file));
+                    }
+                }
                 // The key is the name of a section, but its value is not a table.
                 (None, _) if sections().any(|section| section == key) => {
                     self.fail(at, &key, format!("is a section: write [{key}] above its keys"));
@@ -134,12 +139,26 @@ impl File<'_> {
                 Ok(value) => list.push(Placed { value, place: self.place(at) }),
                 Err(error) => {
                     let at = error.span().map_or(at, |span| span.start);
-                    self.fail(at, key, error.message());
+                    self.fail(at, key, with_remedy(error.message()));
                 }
             }
         }
         list
     }
+}
+
+/// Adds what to write to an error of the parser, if the error says only what is wrong.
+fn with_remedy(error: &str) -> String {
+    let remedy = if error.contains("expected a string")
+        || (error.starts_with("invalid") && error.contains("expected nothing"))
+    {
+        ": write text in quotation marks"
+    } else if error.contains("expected a sequence") {
+        ": write a list, as [\"one\", \"two\"]"
+    } else {
+        ""
+    };
+    format!("{error}{remedy}")
 }
 
 fn raw(value: &DeValue<'_>) -> Result<Raw, String> {

@@ -6,12 +6,14 @@
 //! | `options` | the table of options |
 //! | `setting` | the types of values, and their syntax |
 //! | `values` | values, and the places where they are written |
+//! | `environment` | the reader of environment variables |
 //! | `file` | the parser of the TOML file |
 //! | `rooms` | the lists `[[room]]` and `[[api_key]]` in the file |
 //! | `flags` | the flags on the command line |
 //! | `needs` | options that have an effect only in combination with others |
 //! | `print` | the printer of the whole configuration as a file |
 
+mod environment;
 pub(crate) mod file;
 pub(crate) mod flags;
 pub(crate) mod needs;

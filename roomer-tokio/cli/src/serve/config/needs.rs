@@ -3,6 +3,8 @@
 //! A protection that is configured but cannot work is rejected: otherwise the server would be less
 //! protected than its configuration says.
 
+use roomer_proto::ROOT;
+
 use crate::serve::config::Config;
 use crate::serve::config::file::Placed;
 use crate::serve::config::options::{EventKind, Options, TABLE};
@@ -23,7 +25,9 @@ pub(crate) fn check(config: &Config) -> Result<(), Problem> {
         check_empty(config)?;
     }
     check_origins(config)?;
+    check_listeners(config)?;
     check_rights(config)?;
+    check_root(&config.lists.rooms)?;
     for entry in TABLE {
         if let Some(text) = missing(entry.key, config)
             && config.values.is_changed(entry)
@@ -73,14 +77,50 @@ fn check_origins(config: &Config) -> Result<(), Problem> {
     }
 }
 
+/// Reports two listeners at the same address, of which the second could not be opened.
+fn check_listeners(config: &Config) -> Result<(), Problem> {
+    let (clients, Some(operators)) = (config.options.listen, config.options.operator_listen) else {
+        return Ok(());
+    };
+    // With port 0, the system chooses two different ports. An unspecified address is all of the
+    // machine's addresses.
+    let is_same_port = clients.port() == operators.port() && clients.port() != 0;
+    let is_any = clients.ip().is_unspecified() || operators.ip().is_unspecified();
+    let is_same_family = clients.is_ipv4() == operators.is_ipv4();
+    match is_same_port && (clients.ip() == operators.ip() || (is_any && is_same_family)) {
+        true => {
+            Err(config.problem("operator.listen", "is the address in `listen`: write another port"))
+        }
+        false => Ok(()),
+    }
+}
+
 /// Reports a key for the API that permits nothing.
 fn check_rights(config: &Config) -> Result<(), Problem> {
-    match config.lists.api_keys.iter().find(|key| key.value.rights.is_empty()) {
-        Some(key) => Err(Problem {
-            place: key.place.clone(),
-            key: "api_key".into(),
-            text: "rights is empty, so the key permits nothing: write \"publish\", \"read\" or \
-                   \"manage\", remove rights to grant all three, or remove the key"
+    for key in &config.lists.api_keys {
+        let text = if key.value.rights.is_empty() {
+            "rights is empty, so the key permits nothing: write \"publish\", \"read\" or \"manage\", \
+             remove rights to grant all three, or remove the key"
+        } else if key.value.rooms.as_ref().is_some_and(Vec::is_empty) {
+            "rooms is empty, so the key permits no room: write patterns, as \"news*\", remove rooms to \
+             permit all, or remove the key"
+        } else {
+            continue;
+        };
+        return Err(Problem { place: key.place.clone(), key: "api_key".into(), text: text.into() });
+    }
+    Ok(())
+}
+
+/// Reports a rule for joins of `root`, where all clients are without joining.
+fn check_root(rooms: &[Placed<Room>]) -> Result<(), Problem> {
+    let mut of_root = rooms.iter().filter(|room| room.value.pattern == ROOT);
+    match of_root.find(|room| room.value.join.is_some() || room.value.join_rate.is_some()) {
+        Some(room) => Err(Problem {
+            place: room.place.clone(),
+            key: "room".into(),
+            text: "join and join_rate have no effect in root, where each client is from the start: remove \
+                   them; publish = \"none\" and whisper = \"none\" keep clients from sending there"
                 .into(),
         }),
         None => Ok(()),

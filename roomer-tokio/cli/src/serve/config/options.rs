@@ -32,6 +32,11 @@ impl Entry {
         format!("ROOMER_{}", self.key.replace('.', "_").to_uppercase())
     }
 
+    /// Returns true if the value is the path of a file, or may be one.
+    pub(crate) fn is_path(&self) -> bool {
+        self.form == <PathBuf as Setting>::FORM || self.key == "jwt.jwks"
+    }
+
     /// Splits the key into the section in the file, and the name in that section. At the top level
     /// of the file, the section is empty.
     pub(crate) fn split(&self) -> (&'static str, &'static str) {

@@ -58,7 +58,11 @@ impl fmt::Display for ApiKey {
         }
         let rights = self.rights.iter().map(|right| right.name().to_owned());
         writeln!(f, "rights = {}", to_toml(&Raw::List(rights.collect())))?;
-        writeln!(f, "rooms = {}", to_toml(&Raw::List(self.rooms.clone())))
+        match &self.rooms {
+            Some(rooms) => writeln!(f, "rooms = {}", to_toml(&Raw::List(rooms.clone()))),
+            // An empty list would mean no room.
+            None => writeln!(f, "# rooms = [\"PATTERN\"]"),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct Room {
     pub(crate) pattern: String,
     pub(crate) presence: Option<Presence>,
     /// The maximum number of messages in the history of a room.
+    #[serde(default, deserialize_with = "setting")]
     pub(crate) history: Option<usize>,
     /// The maximum age of a message in the history of a room.
     #[serde(default, deserialize_with = "setting")]
@@ -74,9 +75,9 @@ pub(crate) struct ApiKey {
     pub(crate) sha256: Option<String>,
     #[serde(default = "all_rights")]
     pub(crate) rights: Vec<ApiRight>,
-    /// The patterns of the rooms for which the key is valid; empty if it is valid for all.
+    /// The patterns of the rooms for which the key is valid; `None` if it is valid for all.
     #[serde(default, deserialize_with = "patterns")]
-    pub(crate) rooms: Vec<String>,
+    pub(crate) rooms: Option<Vec<String>>,
 }
 
 choice! {
@@ -118,8 +119,12 @@ fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
     check_pattern(String::deserialize(deserializer)?)
 }
 
-fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Vec::deserialize(deserializer)?.into_iter().map(check_pattern).collect()
+fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    Vec::deserialize(deserializer)?
+        .into_iter()
+        .map(check_pattern)
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 fn check_pattern<E: de::Error>(pattern: String) -> Result<String, E> {

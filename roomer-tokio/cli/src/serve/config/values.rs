@@ -1,8 +1,8 @@
 //! Values of options that have not been parsed yet, and the places where they were set.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::serve::config::options::{Entry, TABLE};
 use crate::serve::config::print;
@@ -24,6 +24,41 @@ pub(crate) enum Place {
     File { name: String, line: usize },
     Variable(String),
     Flag(String),
+}
+
+impl Place {
+    /// Makes a path absolute. A path in a file is relative to the folder of that file, so that its
+    /// meaning does not depend on where the server is started; all others are relative to the working
+    /// directory.
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+        let path = match self {
+            Place::File { name, .. } => {
+                Path::new(name).parent().unwrap_or(Path::new("")).join(path)
+            }
+            _ => path.to_owned(),
+        };
+        // This fails only if the path is empty or there is no working directory. Opening the file then
+        // reports it.
+        std::path::absolute(&path).unwrap_or(path)
+    }
+
+    /// Makes the paths in the value of an option absolute.
+    fn resolve_all(&self, raw: Raw, entry: &Entry) -> Raw {
+        let resolve = |text: &str| match text {
+            // Empty text means that there is no value.
+            "" => String::new(),
+            url if url.contains("://") => url.into(),
+            path => self.resolve(Path::new(path)).to_string_lossy().into_owned(),
+        };
+        match raw {
+            Raw::Text(text) if entry.is_list => Raw::List(
+                text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(resolve).collect(),
+            ),
+            Raw::Text(text) => Raw::Text(resolve(&text)),
+            Raw::List(items) => Raw::List(items.iter().map(|item| resolve(item)).collect()),
+            raw => raw,
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -58,39 +93,11 @@ impl Values {
     }
 
     pub(crate) fn set(&mut self, entry: &Entry, raw: Raw, place: Place) {
+        let raw = match entry.is_path() {
+            true => place.resolve_all(raw, entry),
+            false => raw,
+        };
         self.0.insert(entry.key, (raw, place));
-    }
-
-    /// Reads the environment variables. If a variable has the prefix of a section but is not an
-    /// option, it is an error. All others may belong to other programs, such as `ROOMER_PORT` of
-    /// Kubernetes.
-    pub(crate) fn read_environment(
-        &mut self,
-        variables: impl Iterator<Item = (OsString, OsString)>,
-        problems: &mut Vec<Problem>,
-    ) {
-        let known: BTreeMap<String, &Entry> =
-            TABLE.iter().map(|entry| (entry.variable(), entry)).collect();
-        for (name, value) in variables {
-            // The names of options are ASCII, so a name that is not UTF-8 cannot be one.
-            let Ok(name) = name.into_string() else { continue };
-            let place = Place::Variable(name.clone());
-            let problem = |text: String| Problem { place: place.clone(), key: String::new(), text };
-            match known.get(&name) {
-                Some(entry) => match value.into_string() {
-                    Ok(value) => self.set(entry, Raw::Text(value), place),
-                    Err(_) => problems.push(problem("is not UTF-8".into())),
-                },
-                // The name is probably misspelled. Without this error, it would be noticed late
-                // that a limit is missing.
-                None => {
-                    let section = sections().find(|section| {
-                        name.starts_with(&format!("ROOMER_{}_", section.to_uppercase()))
-                    });
-                    problems.extend(section.map(|section| problem(unknown(section))));
-                }
-            }
-        }
     }
 
     /// Parses the value of an option. If the value is invalid, adds a problem.
