@@ -94,6 +94,36 @@ fn tokio_clients_pass_all_cases() {
 }
 
 #[test]
+fn client_of_ended_runtime_is_closed_for_both_sides() {
+    use roomer_tokio::client::{Client, Closing, Event, Tokio};
+
+    let adapter = Adapter::start(Server::builder().build().unwrap());
+    let (first, second) = (runtime(), runtime());
+    let url = format!("ws://{}/ws", adapter.addr);
+    let client = first.block_on(async { Client::connect(&url).unwrap() });
+    let lobby = client.join("lobby");
+    second.block_on(client::within::<Tokio>(TIMEOUT, async {
+        lobby.joined().await.unwrap();
+        let listener = Client::connect(&url).unwrap();
+        let heard = listener.join("lobby");
+        heard.joined().await.unwrap();
+        let (mut events, mut messages) = (listener.events(), heard.messages());
+        let waiting = tokio::spawn({
+            let client = client.clone();
+            async move { client.closed().await }
+        });
+        lobby.send("chat", "last words").unwrap();
+        first.shutdown_background();
+        assert_eq!(waiting.await.unwrap(), Closing::Aborted);
+        client::panics::is_aborted(&client, &lobby).await;
+        assert_eq!(messages.next().await.unwrap().text(), Ok("last words"));
+        // The session has ended as well: the member does not stay for the resume window.
+        while !matches!(events.next().await.unwrap(), Event::MemberLeft { .. }) {}
+    }));
+    adapter.stop();
+}
+
+#[test]
 fn failing_listener_is_traced_and_retried() {
     sockets::traces::failing_listener_is_traced_and_retried(|server| {
         let runtime = runtime();

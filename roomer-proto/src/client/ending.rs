@@ -161,6 +161,14 @@ impl Client {
         }
     }
 
+    /// Closes the client immediately and permanently. For a driver that can no longer run. Does
+    /// nothing if the client is closed.
+    pub fn abort(&mut self, now: Duration) {
+        if self.state != State::Closed {
+            self.finish(now, Closing::Aborted);
+        }
+    }
+
     /// Sets the time at which the closing client stops waiting. Each new confirmation extends it: a
     /// server that delays this client's packets reads the close frame only after all of them.
     pub(super) fn await_close(&mut self, now: Duration) {

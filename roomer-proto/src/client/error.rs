@@ -64,6 +64,10 @@ pub enum Closing {
     /// The client has used up its retries. Contains the last failure.
     #[error("gave up: {0}")]
     GaveUp(Failure),
+    /// The task that runs the client has ended early: its runtime was shut down, or a function of
+    /// the application panicked within it.
+    #[error("the client's task has ended: its runtime was shut down, or the task panicked")]
+    Aborted,
 }
 
 /// A message was not accepted.

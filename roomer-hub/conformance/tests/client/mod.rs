@@ -1,6 +1,7 @@
 //! Tests the client on a runtime, over real sockets.
 
 mod cuts;
+pub(crate) mod panics;
 
 use std::future::poll_fn;
 use std::io;
@@ -22,7 +23,7 @@ use roomer_engine::{
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The number of cases. The timeout of a whole run is this many times that of a single test.
-pub(crate) const CASES: u32 = 8;
+pub(crate) const CASES: u32 = 10;
 
 /// Runs all cases on one runtime. `start` starts a server, and returns its address.
 pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
@@ -45,6 +46,8 @@ pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
     requests_are_answered_in_all_directions::<R>(&serve(asking).1).await;
     token_is_sent_as_subprotocol::<R>(&serve).await;
     new_token_is_sent_before_login_expires::<R>(serve).await;
+    panics::panic_fails_attempt::<R>(&serve(|builder| builder).1).await;
+    panics::panicking_stream_closes_client::<R>(&serve(|builder| builder).1).await;
 }
 
 async fn token_is_sent_as_subprotocol<R: Runtime>(

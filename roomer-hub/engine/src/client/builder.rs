@@ -111,8 +111,8 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Sets a function that returns a token, which is sent as `?token=…`. The function is called
-    /// for each attempt, so tokens may expire. If it returns an error, that attempt fails. The
-    /// function is also called when the server reports that the login is about to expire
+    /// for each attempt, so tokens may expire. If it returns an error or panics, that attempt
+    /// fails. The function is also called when the server reports that the login is about to expire
     /// ([`Event::Expiring`](super::Event::Expiring)), and the client sends the new token. If the
     /// function returns an error in this case, the server closes the connection, and the next
     /// attempt calls the function again. Therefore, if this function is set, 1008 `login expired`
@@ -153,7 +153,8 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Sets a function that opens the stream to the server instead of TCP and TLS, for example over
-    /// a pipe, a Unix socket or a tunnel. The function is called for each attempt.
+    /// a pipe, a Unix socket or a tunnel. The function is called for each attempt. If it
+    /// returns an error or panics, that attempt fails.
     pub fn stream<F, S>(mut self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = io::Result<S>> + Send + 'static,

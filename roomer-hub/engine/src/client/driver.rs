@@ -2,7 +2,6 @@
 //! the client's timer.
 
 use std::future::Future;
-use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,22 +9,22 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use roomer_proto::client::{Address, Need, State};
+use roomer_proto::client::{Need, State};
 
 use super::builder::{BoxStream, Target};
+use super::dialing::{Dialed, Dialing, dialing};
 use super::messages::Messages;
 use super::renewals::Renewals;
 use super::requests::{self, Handlers};
 use super::runtime::{Incoming, MessageSocket, Runtime};
 use super::shared::{Dispatched, Inner, Shared};
+use crate::app::call::{catch_panic, poll};
 
 /// The read buffer's size. The buffer is on the stack, so an idle client does not allocate one.
 const READ_BYTES: usize = 16 * 1024;
 
 /// The number of steps after which the task yields.
 const MOST_STEPS: usize = 32;
-
-type Dialing = Pin<Box<dyn Future<Output = Result<Dialed, String>> + Send>>;
 
 type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -53,12 +52,6 @@ enum Link {
     Dialing(Dialing),
     Open(BoxStream),
     Messages(Messages),
-}
-
-/// A newly opened connection.
-enum Dialed {
-    Bytes(Address, BoxStream),
-    Messages(Box<dyn MessageSocket>),
 }
 
 /// Completes when the client is closed. Implemented by hand, since an async function's future would
@@ -172,36 +165,12 @@ impl<R: Runtime> Driver<R> {
         deadline
     }
 
-    /// Drops the connection, after writing as many of its last bytes as the socket accepts.
-    fn hang_up(&mut self, inner: &mut Inner, now: Duration, cx: &mut Context<'_>) {
-        if let Link::Messages(messages) = &mut self.link {
-            messages.transmit(&mut inner.machine, now);
-            if let Link::Messages(messages) = std::mem::replace(&mut self.link, Link::None) {
-                self.abandoned.extend(messages.abandon());
-            }
-            return;
-        }
-        let mut keys = Keys::new(&self.shared);
-        // Append to the bytes not yet written: the server could not parse a close frame after half
-        // a frame.
-        inner.machine.transmit(now, &mut self.out, &mut || keys.next());
-        if let Link::Open(stream) = &mut self.link {
-            let mut stream = Pin::new(stream);
-            // Ignore the result, since the connection is dropped either way.
-            let _ = stream.as_mut().poll_write(cx, &self.out[self.written..]);
-            let _ = stream.as_mut().poll_flush(cx);
-            let _ = stream.as_mut().poll_close(cx);
-        }
-        self.unlink();
-    }
-
-    fn unlink(&mut self) {
-        (self.link, self.out, self.written, self.must_flush) = (Link::None, Vec::new(), 0, false);
-    }
-
     fn dial(&mut self, cx: &mut Context<'_>) -> bool {
         let Link::Dialing(dialing) = &mut self.link else { return false };
-        let Poll::Ready(result) = dialing.as_mut().poll(cx) else { return false };
+        // Dialing calls the application's functions, and a panic there fails only this attempt.
+        let Poll::Ready(result) = poll(dialing, cx) else { return false };
+        let result =
+            result.unwrap_or_else(|panic| Err(format!("a function panicked: {}", panic.message)));
         let now = self.shared.now();
         let mut inner = self.shared.lock();
         match result {
@@ -319,39 +288,59 @@ impl<R: Runtime> Driver<R> {
     }
 }
 
-/// Opens a connection. `full` is the target's URL with the query that the machine adds.
-fn dialing<R: Runtime>(target: Target, full: Address) -> Dialing {
-    Box::pin(async move {
-        let token = match &target.token {
-            Some(token) => Some(token().await?),
-            None => None,
-        };
-        let with_token = |address: Address| match &token {
-            Some(token) if target.has_token_protocol => address.token_protocol(token),
-            Some(token) => address.query("token", token),
-            None => address,
-        };
-        let failed = |error: io::Error| error.to_string();
-        let address = with_token(target.address);
-        if let Some(dial) = &target.dial {
-            return Ok(Dialed::Bytes(address, dial().await.map_err(failed)?));
+impl<R> Driver<R> {
+    /// Drops the connection, after writing as many of its last bytes as the socket accepts.
+    fn hang_up(&mut self, inner: &mut Inner, now: Duration, cx: &mut Context<'_>) {
+        if let Link::Messages(messages) = &mut self.link {
+            messages.transmit(&mut inner.machine, now);
+            if let Link::Messages(messages) = std::mem::replace(&mut self.link, Link::None) {
+                self.abandoned.extend(messages.abandon());
+            }
+            return;
         }
-        // The platform performs the handshake, so the URL must contain the whole query.
-        if R::HAS_WEBSOCKETS {
-            let full = with_token(full);
-            let protocols = full.protocols().map(str::to_owned).collect();
-            let opening = R::open(full.to_url(), protocols);
-            return Ok(Dialed::Messages(opening.await.map_err(failed)?));
+        let mut keys = Keys::new(&self.shared);
+        // Append to the bytes not yet written: the server could not parse a close frame after half
+        // a frame.
+        inner.machine.transmit(now, &mut self.out, &mut || keys.next());
+        if let Link::Open(stream) = &mut self.link {
+            let mut stream = Pin::new(stream);
+            // Ignore the result, since the connection is dropped either way.
+            let _ = stream.as_mut().poll_write(cx, &self.out[self.written..]);
+            let _ = stream.as_mut().poll_flush(cx);
+            let _ = stream.as_mut().poll_close(cx);
         }
-        let (host, port) = (address.host().to_owned(), address.port());
-        let stream = R::connect(host, port).await.map_err(failed)?;
-        #[cfg(feature = "tls")]
-        if address.is_tls() {
-            let stream = super::tls::secure(target.tls, address.host(), stream).await?;
-            return Ok(Dialed::Bytes(address, stream));
+        self.unlink();
+    }
+
+    fn unlink(&mut self) {
+        (self.link, self.out, self.written, self.must_flush) = (Link::None, Vec::new(), 0, false);
+    }
+}
+
+/// Closes the client if its task ends early, because the runtime was shut down or the task panicked.
+/// Otherwise the handles would wait forever.
+impl<R> Drop for Driver<R> {
+    fn drop(&mut self) {
+        let shared = self.shared.clone();
+        let now = shared.now();
+        let mut inner = shared.lock();
+        if inner.closed.is_some() {
+            return;
         }
-        Ok(Dialed::Bytes(address, stream))
-    })
+        if matches!(inner.machine.state(), State::Open | State::Closing) {
+            inner.machine.close(now);
+            // Try to write the last messages and a close frame, without which the server would keep
+            // the session. Catch a panic of the application's stream, which may be the reason why
+            // the task ends.
+            let cx = &mut Context::from_waker(Waker::noop());
+            let _ = catch_panic(|| self.hang_up(&mut inner, now, cx));
+        }
+        inner.machine.abort(now);
+        let mut due = Dispatched::default();
+        inner.dispatch(&mut due);
+        drop(inner);
+        due.woken.into_iter().for_each(Waker::wake);
+    }
 }
 
 fn random_u64(shared: &Shared) -> u64 {

@@ -6,6 +6,7 @@
 //! on every runtime.
 
 mod builder;
+mod dialing;
 mod driver;
 mod handle;
 mod messages;
