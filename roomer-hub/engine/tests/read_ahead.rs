@@ -134,26 +134,30 @@ fn messages_before_close_are_handled() {
     assert_eq!(room.world.server().stats().closed_by_peer, 1);
 }
 
-/// Waits longer than `close_timeout` after the client's end, then permits one message.
+/// Permits two messages, and waits for `close_timeout` after the client's end while a rule is pending.
 fn end_late(room: &mut Room) {
     room.world.settle();
     room.permit(2);
-    room.world.advance(CLOSE_TIMEOUT);
+    room.world.advance(CLOSE_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(room.members(), 2);
+    room.world.advance(Duration::from_millis(1));
     room.expect(0..2);
-    // The rule that is already pending still decides.
-    room.permit(1);
-    room.expect(0..3);
 }
 
 #[test]
 fn closed_client_is_removed_before_deferred_messages_are_handled() {
-    let mut room = Room::plain();
-    room.send(0..100);
-    room.sender.close(1000, "done");
-    end_late(&mut room);
-    assert_eq!(room.members(), 1);
-    assert_eq!(room.sender.closed().unwrap().code, Some(1000));
-    assert_eq!(room.world.server().stats().closed_by_peer, 1);
+    for connect in [World::connect, |world: &mut World| world.connect_extended(Handshake::new())] {
+        let mut room = Room::new(connect);
+        room.send(0..100);
+        room.sender.close(1000, "done");
+        end_late(&mut room);
+        assert_eq!(room.members(), 1);
+        assert_eq!(room.sender.closed().unwrap().code, Some(1000));
+        assert_eq!(room.world.server().stats().closed_by_peer, 1);
+        // The pending rule was dropped.
+        room.permit(1);
+        room.expect(0..2);
+    }
     let mut room = Room::plain();
     room.send(0..100);
     room.sender.half_close();
@@ -168,10 +172,28 @@ fn session_keeps_deferred_messages_of_lost_socket() {
     room.sender.half_close();
     end_late(&mut room);
     assert_eq!((room.members(), room.world.server().stats().sessions.detached), (2, 1));
+    // The pending rule belongs to the session.
+    room.permit(1);
+    room.expect(0..3);
     room.sender = room.world.reconnect(&room.sender);
     room.permit(7);
     room.expect(0..10);
     assert!(room.sender.is_resumed());
+}
+
+/// A client may close its socket right after its close frame, so that the server's next write fails.
+#[test]
+fn close_frame_ends_session_despite_lost_socket() {
+    let mut room = Room::new(|world| world.connect_extended(Handshake::new()));
+    room.send(0..3);
+    room.sender.close(1000, "done");
+    room.world.settle();
+    room.sender.reset();
+    room.world.server().broadcast("lobby", "chat", "written");
+    room.world.settle();
+    let stats = room.world.server().stats();
+    assert_eq!((room.members(), stats.sessions.detached), (1, 0));
+    assert_eq!((stats.closed_by_peer, stats.lost), (1, 0));
 }
 
 #[test]

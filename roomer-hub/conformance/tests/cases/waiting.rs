@@ -126,6 +126,32 @@ fn pings_are_answered_while_rule_is_pending() {
 }
 
 #[test]
+fn closed_client_is_removed_before_its_handler_completes() {
+    let test = TestServer::with(|builder| {
+        builder.close_timeout(Duration::from_millis(100)).on_async(
+            "stuck",
+            async |conn, message| {
+                conn.send_to_room(&message.room, "begun", b"");
+                std::future::pending::<()>().await
+            },
+        )
+    });
+    let [mut a, mut b, mut watcher] = test.clients_in("lobby");
+    for client in [&mut a, &mut b] {
+        client.send_to_room("lobby", "stuck", b"");
+        watcher.expect("lobby", "begun", "", &client.id, b"");
+    }
+    b.expect("lobby", "begun", "", &a.id, b"");
+    a.send(&wire::close(1000, ""));
+    watcher.expect_member_left("lobby", &a.id);
+    b.expect_member_left("lobby", &a.id);
+    // The other client's socket ends without a close frame.
+    let id = b.id.clone();
+    drop(b);
+    watcher.expect_member_left("lobby", &id);
+}
+
+#[test]
 fn errors_and_panics_of_async_handlers_are_reported() {
     let (tell, told) = std::sync::mpsc::channel();
     let tell = std::sync::Mutex::new(tell);

@@ -49,8 +49,9 @@ impl<E> Builder<E> {
     /// Like [`on`](Self::on), for a handler that waits for a database or another service. While its
     /// future is pending, only later messages from the same connection wait, 64 KiB of them in memory
     /// and the rest in its socket; pings are sent and answered. If the client closes, the messages
-    /// before that are handled for at most [`close_timeout`](Self::close_timeout), but the client stays
-    /// connected until the pending future has completed. The future is dropped when the connection ends.
+    /// before that are handled for at most [`close_timeout`](Self::close_timeout): then its connection
+    /// ends. The future is dropped when the connection ends, so spawn a task for work that must be
+    /// completed.
     ///
     /// The handler is cloned for each message so that an `async move` closure may use a captured
     /// pool or sender without cloning it explicitly. Captured values must be [`Clone`] (wrap others

@@ -28,9 +28,17 @@ pub(crate) struct Parts {
     pub(crate) pause: Option<Box<Pause>>,
     /// The pending call of a handler or rule. Later messages wait for it.
     pub(crate) pending: Option<Box<PendingCall>>,
-    /// The time at which the client's close frame, or the end of its stream, was seen behind messages
-    /// that wait.
-    pub(crate) ended: Option<Moment>,
+    /// The end of the client's stream, if it was seen behind messages that wait.
+    pub(crate) ended: Option<Ended>,
+}
+
+/// A client's close frame or the end of its stream.
+#[derive(Clone, Copy)]
+pub(crate) struct Ended {
+    /// The time at which it was seen.
+    at: Moment,
+    /// True if it is a close frame. The frame remains in the decoder's buffer.
+    is_close: bool,
 }
 
 impl Activity {
@@ -90,15 +98,21 @@ impl Activity {
         }
     }
 
-    /// Records that the client has closed, while earlier messages from it still wait.
-    pub(crate) fn end(&mut self, now: Duration) {
-        self.begin().ended.get_or_insert(now.into());
+    /// Records that the client has closed, while messages before that wait. `is_close` is true if it
+    /// has sent a close frame.
+    pub(crate) fn end(&mut self, now: Duration, is_close: bool) {
+        self.begin().ended.get_or_insert(Ended { at: now.into(), is_close });
     }
 
-    /// Returns true if at least this time has passed since [`end`](Self::end) was first called.
-    pub(crate) fn has_ended(&self, now: Duration, ago: Duration) -> bool {
+    /// Returns the time until which messages before the client's close are handled, if it has closed.
+    pub(crate) fn late_at(&self, close_timeout: Duration) -> Option<Duration> {
         let ended = self.get().and_then(|parts| parts.ended);
-        ended.is_some_and(|at| now >= Duration::from(at) + ago)
+        ended.map(|ended| Duration::from(ended.at) + close_timeout)
+    }
+
+    /// Returns true if the client's close frame was seen behind messages that wait.
+    pub(crate) fn has_close_frame(&self) -> bool {
+        self.get().and_then(|parts| parts.ended).is_some_and(|ended| ended.is_close)
     }
 
     /// Restarts the time limit for a partly received message ([`MessageProgress::restart`]).

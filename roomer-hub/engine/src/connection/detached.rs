@@ -27,6 +27,10 @@ impl Connection {
         let window = self.shared.options().resume_window;
         let may_keep = !window.is_zero() && self.shared.lifecycle.is_open();
         let State::Established(open) = &mut self.state else { return false };
+        // The client has ended its session, although messages before that still wait.
+        if open.activity.has_close_frame() {
+            return false;
+        }
         let Some(session) = open.session_state.as_mut().filter(|_| may_keep) else { return false };
         let key = open.conn.info.key;
         let mut core = self.shared.core();

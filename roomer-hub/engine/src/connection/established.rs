@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use roomer_hub::Input;
-use roomer_proto::websocket::Decoder;
+use roomer_proto::websocket::{Decoder, Event};
 
 use crate::app::message::OwnedMessage;
 use crate::connection::activity::Activity;
@@ -180,11 +180,17 @@ impl Established {
         }
     }
 
-    /// Discards received messages up to the peer's close frame. Called once the connection is closed.
-    pub(crate) fn skip_to_close(&mut self) {
+    /// Discards received messages up to the peer's close frame, and returns the code in that frame.
+    /// Called once the connection is closed.
+    pub(crate) fn skip_to_close(&mut self) -> Option<Option<u16>> {
         let limits = &self.conn.server.0.options().limits;
         let mut feed = self.decoder.feed(limits, &mut []);
-        while feed.next().is_some() {}
+        while let Some(event) = feed.next() {
+            if let Ok(Event::Close { code, .. }) = event {
+                return Some(code);
+            }
+        }
+        None
     }
 
     /// Returns true if a handler or a congested receiver must be awaited before the next read.

@@ -71,7 +71,8 @@ impl Established {
         let has_received = !bytes.is_empty();
         // Without a limit, a client that has closed would remain a member until all its messages were
         // handled, however slowly its rules permit them.
-        let is_late = self.activity.has_ended(now, shared.options().close_timeout);
+        let late_at = self.activity.late_at(shared.options().close_timeout);
+        let is_late = late_at.is_some_and(|at| now >= at);
         // Hold the lock while the messages from one read are handled so that their broadcasts form
         // one batch. It is released only to inflate messages and to run application code.
         let mut core = shared.core();

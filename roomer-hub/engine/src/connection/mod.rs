@@ -175,10 +175,7 @@ impl Connection {
         // A fired timer is no longer queued. Clear it so that it is set again.
         self.timer.expire(now);
         match &mut self.state {
-            State::RejectedEarly(rejection) => {
-                let rejection = *rejection;
-                self.reject_early(now, rejection)
-            }
+            &mut State::RejectedEarly(rejection) => self.reject_early(now, rejection),
             State::ProxyHeader { .. } => self.read_proxy_header(now, cx),
             State::Handshake { .. } => self.handshake(now, cx),
             State::Authorizing(_) => self.authorizing(now, cx),
@@ -369,9 +366,12 @@ impl Connection {
         }
         self.timer.cancel(&self.shared.timers);
         if let State::Established(open) | State::Detached(open) = &mut self.state {
+            // A close frame may have been received behind messages that wait.
+            let reason =
+                open.skip_to_close().map_or(DisconnectReason::Lost, DisconnectReason::ByPeer);
             let mut core = self.shared.core();
             let now = self.shared.now();
-            core.gone(now, open.conn.info.key, DisconnectReason::Lost);
+            core.gone(now, open.conn.info.key, reason);
             self.shared.flush_after_input(now, core, &mut open.flush_at);
             if open.flush_at.is_some() {
                 self.shared.timers.wake_drivers();

@@ -51,13 +51,30 @@ impl Connection {
                 Poll::Pending => has_more = false,
                 Poll::Ready(Ok((0, _)) | Err(_)) => {
                     // The messages before it are handled first. The next read returns it again.
-                    open.activity.end(now);
+                    open.activity.end(now, false);
                     has_more = false;
                 }
                 Poll::Ready(Ok((_, may_read))) => has_more = may_read,
             }
         }
         self.check_timeouts(now, status, has_more)
+    }
+
+    /// Ends a connection whose client has closed, although messages before that still wait.
+    pub(super) fn end_behind(&mut self, now: Duration) -> Step {
+        let State::Established(open) = &mut self.state else {
+            return Step::Again;
+        };
+        if open.activity.has_close_frame() {
+            // Drop the call without the lock, since dropping it may call the server.
+            drop(open.activity.existing().and_then(|parts| parts.pending.take()));
+            // The messages are too late, so this finds the close frame.
+            if open.on_bytes(&self.shared, &self.writer, &mut [], now) {
+                return self.close_open(now);
+            }
+        }
+        // A lost session keeps its call.
+        self.lost(now)
     }
 }
 
@@ -78,7 +95,7 @@ impl Established {
             pongs.push(pong);
         });
         if is_closing {
-            self.activity.end(now);
+            self.activity.end(now, true);
         }
         if !bytes.is_empty() {
             self.keep_alive.received(now);

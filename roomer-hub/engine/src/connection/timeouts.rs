@@ -14,6 +14,8 @@ use crate::outbound::socket_writer::Status;
 /// The kinds of deadlines.
 #[derive(Clone, Copy, Debug)]
 enum Deadline {
+    /// The client has closed, and messages before that still wait.
+    Closed,
     /// The client has been silent for too long.
     Silence,
     /// The login expires.
@@ -29,7 +31,7 @@ enum Deadline {
 
 /// A connection's deadlines, in the order in which expired ones are handled: those that end the
 /// connection come first. The deadlines for a full socket are stored elsewhere and checked last.
-type Deadlines = [(Deadline, Option<Duration>); 6];
+type Deadlines = [(Deadline, Option<Duration>); 7];
 
 impl Established {
     fn deadlines(&self, options: &Options) -> Deadlines {
@@ -41,6 +43,7 @@ impl Established {
         };
         let message = activity.and_then(|parts| parts.progress.timeout_at(options.message_timeout));
         [
+            (Deadline::Closed, self.activity.late_at(options.close_timeout)),
             (Deadline::Silence, silence),
             (Deadline::Login, self.conn.info.expires()),
             (Deadline::Message, message),
@@ -89,6 +92,7 @@ impl Connection {
         };
         let key = open.conn.info.key;
         match deadline {
+            Deadline::Closed => return self.end_behind(now),
             Deadline::Silence => return self.detach_or_end(now, &close::SILENT),
             Deadline::Login => return self.end(now, &close::LOGIN_EXPIRED),
             Deadline::Message => {

@@ -226,11 +226,13 @@ impl Harness<'_> {
         let at = self.by_key(key)?;
         ensure!(Some(at) == polled, "connection {at} is gone outside a poll");
         self.settle_before_gone(at);
+        let close_behind = self.close_behind(at);
+        let is_late = self.is_late(at);
         let now = self.now();
         let conn = &mut self.conns[at];
         ensure!(!conn.is_closed_by_hub, "{at} is reported as gone after the hub has closed it");
         let Some(client) = conn.client else { return Ok(()) };
-        if let Some(Meaning::Close(code)) = conn.next() {
+        if let Some(code) = close_behind.or_else(|| conn.next_close()) {
             conn.traffic.pending.pop_front();
             // The server has already sent a close frame, to which this one is the response.
             if conn.state != State::Open {
@@ -250,6 +252,7 @@ impl Harness<'_> {
         }
         let conn = &self.conns[at];
         let may = conn.is_broken || conn.is_aborted || conn.is_end_visible();
+        let may = may || (is_late && conn.is_fully_read());
         ensure!(may || !self.is_connected(at), "connection {at} is gone without a reason");
         ensure!(self.tasks.is_done(conn.task), "connection {at} is gone, but its task is running");
         self.marks.mark(!conn.expected.items.is_empty(), Mark::GoneWithOutputLeft);
@@ -296,8 +299,11 @@ impl Harness<'_> {
         ensure!(polled == Some(at), "connection {at} is closed with {code} outside a poll");
         self.settle_pings(at);
         self.skip_late(at, Some(code));
+        let is_late = self.is_late(at);
         let conn = &mut self.conns[at];
-        if matches!(conn.next(), Some(Meaning::Violation(expected)) if expected == code) {
+        // If the client closed long ago, its violation ends a pending call.
+        let next = if is_late { conn.traffic.peek(conn.read) } else { conn.next() };
+        if matches!(next, Some(Meaning::Violation(expected)) if expected == code) {
             conn.traffic.pending.pop_front();
             conn.ignores_input = true;
             if let Some(violation) = conn.violation {

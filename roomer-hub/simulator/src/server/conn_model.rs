@@ -248,6 +248,14 @@ impl ConnModel {
         if self.waiting.is_some() { None } else { self.traffic.peek(self.read) }
     }
 
+    /// Returns the code in the client's close frame, if that is the next item.
+    pub fn next_close(&self) -> Option<Option<u16>> {
+        match self.next() {
+            Some(Meaning::Close(code)) => Some(code),
+            _ => None,
+        }
+    }
+
     /// Returns true if the server may have read a close frame, perhaps an invalid one, behind a pending
     /// handler.
     pub fn may_have_read_close(&self) -> bool {

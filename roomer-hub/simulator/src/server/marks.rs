@@ -67,6 +67,7 @@ crate::coverage::marks! {
     PingBehindSlow = "a ping behind a pending handler",
     CloseBehindSlow = "a close frame behind a pending handler",
     UnreadBehindSlow = "bytes that are not read while a handler is pending",
+    DroppedCall = "a client has closed, and its pending handler takes too long",
     DroppedBehindSlow = "a message that is dropped, since its client closed long ago",
     PingWhileWaiting = "a ping while a handler is pending",
     ProgressCountsAsAlive = "a silent client that reads its output",

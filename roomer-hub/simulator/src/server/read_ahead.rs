@@ -6,6 +6,7 @@ use super::conn_model::READ_AHEAD;
 use super::expected::{Order, Output};
 use super::harness::Harness;
 use super::marks::Mark;
+use super::plan::Violation;
 use super::traffic::{Meaning, Sent};
 use crate::fault::{Fault, ensure};
 
@@ -50,6 +51,37 @@ impl Harness<'_> {
                 Meaning::Pong => {}
                 _ => index += 1,
             }
+        }
+    }
+
+    /// Returns the code in a close frame that ends a connection whose handler is pending: its client
+    /// closed long ago, or its socket is lost.
+    pub(super) fn close_behind(&mut self, at: usize) -> Option<Option<u16>> {
+        let is_late = self.is_late(at);
+        let conn = &self.conns[at];
+        let is_cut = conn.is_broken || conn.is_aborted;
+        if conn.waiting.is_none() || !(is_late || is_cut) {
+            return None;
+        }
+        self.marks.mark(is_late && !is_cut, Mark::DroppedCall);
+        // The server does not look into the packets, but finds violations of the frames around them.
+        let is_inside = matches!(
+            conn.violation,
+            Some(
+                Violation::ShortPacket
+                    | Violation::LongPacket
+                    | Violation::PastEnd
+                    | Violation::NameBytes
+            )
+        );
+        let is_last = |sent: &&Sent| match sent.meaning {
+            Meaning::Violation(_) => !is_inside,
+            meaning => matches!(meaning, Meaning::Close(_)),
+        };
+        let last = conn.traffic.pending.iter().find(is_last).filter(|sent| sent.at <= conn.read)?;
+        match last.meaning {
+            Meaning::Close(code) => Some(code),
+            _ => None,
         }
     }
 

@@ -90,6 +90,7 @@ impl Harness<'_> {
             Place::Socket(at) => at,
             Place::Ended => return Ok(()),
         };
+        ensure!(!self.is_closed_late(number, at), "its client has closed long ago");
         let socket = &self.sockets[at];
         let is_blocked = socket.full_since.is_some();
         // The server may not act on it while a handler is pending or senders are paused.

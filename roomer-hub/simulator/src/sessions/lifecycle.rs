@@ -11,7 +11,7 @@ use super::item::{hello, token};
 use super::marks::Mark;
 use super::plan::How;
 use super::session::Place;
-use super::socket::{Meaning, Phase};
+use super::socket::Phase;
 use crate::fault::{Fault, ensure};
 
 /// The engine's `HANDOVER_TIMEOUT`: how long a client waits for its session.
@@ -30,14 +30,10 @@ impl Harness<'_> {
             self.incomplete = Some(number);
             return Ok(());
         }
-        let is_pending = self.sessions[number].pending.is_some();
-        if self.session_on(at) == Some(number) && !is_pending {
-            self.settle(at);
-            if let Some(Meaning::Close(code)) = self.sockets[at].front_meaning() {
-                self.sockets[at].close = Some((code, ""));
-                self.closed_by_peer += 1;
-                return self.end(number);
-            }
+        if let Some(code) = self.settle_close(number, at)? {
+            self.sockets[at].close = Some((code, ""));
+            self.closed_by_peer += 1;
+            return self.end(number);
         }
         let session = &self.sessions[number];
         self.lost += 1;
@@ -138,7 +134,7 @@ impl Harness<'_> {
     }
 
     /// Returns true if the server may consider the socket of a session as lost.
-    fn may_lose(&self, number: usize, at: usize) -> bool {
+    pub fn may_lose(&self, number: usize, at: usize) -> bool {
         let (now, setup, socket) = (self.now(), &self.plan.setup, &self.sockets[at]);
         let is_silent = now >= socket.read.1 + millis(setup.pong);
         let outstanding = self.outstanding(number, at);
@@ -349,6 +345,8 @@ impl Harness<'_> {
         };
         ensure!(self.may_lose(number, at), "session {number} has lost its socket");
         ensure!(self.may_detach(number, at), "session {number} is kept");
+        let is_closed = self.closed_behind(number, at).is_some();
+        ensure!(!is_closed, "session {number} is kept, which its client has closed");
         let now = self.now();
         if self.sessions[number].pending.is_none() {
             let before = self.sessions[number].acks();

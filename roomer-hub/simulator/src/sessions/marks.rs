@@ -12,6 +12,7 @@ marks! {
     ReturnedTwice = "a return before the last new token was used",
     ResumedFull = "a session continued whose log had overflowed",
     ResumedPending = "a session continued while a handler is pending",
+    ClosedPending = "a client has closed, and its pending handler takes too long",
     LostPending = "a socket lost while a handler is pending",
     LostStuck = "a socket lost that accepts nothing",
     LostSilent = "a socket lost for its silence",

@@ -20,6 +20,7 @@
 
 mod application;
 mod away;
+mod closed_behind;
 mod device;
 mod generate;
 mod handshake;

@@ -262,6 +262,16 @@ impl Socket {
         sent.map(|sent| sent.what.clone())
     }
 
+    /// Returns the code in the client's close frame, if the server has read it.
+    pub fn close_read(&self) -> Option<u16> {
+        let read = self.outgoing.iter().take_while(|sent| sent.end <= self.peer.bytes_read());
+        let is_last = |sent: &&Sent| matches!(sent.what, Meaning::Close(_) | Meaning::Violation);
+        match read.into_iter().find(is_last)?.what {
+            Meaning::Close(code) => Some(code),
+            _ => None,
+        }
+    }
+
     /// Returns true if the server has read part of the client's next message.
     pub fn is_mid_message(&self) -> bool {
         let read = self.peer.bytes_read();
