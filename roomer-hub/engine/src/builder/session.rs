@@ -63,7 +63,8 @@ impl<E> Builder<E> {
 
     /// Sets the time over which extended clients' reconnects are spread after a drain or a
     /// shutdown. Each client is closed with 1012 and the reason `retry=MS`, and reconnects after
-    /// that many milliseconds so that the next process receives connections at a steady rate.
+    /// that many milliseconds so that the next process receives connections at a steady rate. The same
+    /// applies to closes with 1013, such as [`Conn::close_with_retry`](crate::Conn::close_with_retry).
     /// Default 10 s.
     pub fn retry_window(mut self, window: Duration) -> Self {
         self.options.retry_window = window;

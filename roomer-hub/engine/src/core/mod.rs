@@ -132,7 +132,7 @@ impl Core {
     /// reconnect delay for a client with a session, so that the next process receives connections
     /// at a steady rate.
     pub(crate) fn close_for_shutdown(&mut self, now: Duration, conn: ConnKey, window: Duration) {
-        self.close_for_later(now, conn, (close::RESTART.code, &close::SHUTDOWN), window);
+        self.close_for_later(now, conn, close::RESTART.code, close::SHUTDOWN.frame(), window);
     }
 
     /// Closes a connection on the server's initiative. `window` is the
@@ -145,26 +145,25 @@ impl Core {
         window: Duration,
     ) {
         if reason.code == close::code::TRY_AGAIN_LATER {
-            return self.close_for_later(now, conn, (reason.code, reason), window);
+            return self.close_for_later(now, conn, reason.code, reason.frame(), window);
         }
         self.apply(now, Input::Command(Command::close(conn, reason)), None);
     }
 
     /// Closes a connection whose client should reconnect. A client with a session receives `code`
-    /// and the reconnect delay; any other client receives `plain`.
+    /// and the reconnect delay; any other client receives the code and reason in `plain`.
     pub(crate) fn close_for_later(
         &mut self,
         now: Duration,
         conn: ConnKey,
-        (code, plain): (u16, &Close),
+        code: u16,
+        plain: (u16, &str),
         window: Duration,
     ) {
         let hint = self.sessions.retry_hint(conn, window);
         let hint = hint.map(|wait| format!("retry={}", wait.as_millis()));
-        let close = match &hint {
-            Some(reason) => Command::Close { conn, code, reason },
-            None => Command::close(conn, plain),
-        };
+        let (code, reason) = hint.as_deref().map_or(plain, |hint| (code, hint));
+        let close = Command::Close { conn, code, reason };
         self.apply(now, Input::Command(close), None);
     }
 

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use roomer_hub::{Command, ConnId, ConnKey};
-use roomer_proto::ROOT;
 use roomer_proto::websocket::{Kind, message_frame};
+use roomer_proto::{ROOT, close};
 
 use crate::Server;
 use crate::app::claims::Claims;
@@ -243,6 +243,19 @@ impl Conn {
     #[doc(alias = "disconnect")]
     pub fn close(&self, code: u16, reason: &str) {
         self.server.0.command(Command::Close { conn: self.info.key, code, reason });
+    }
+
+    /// Closes this connection with 1013, so that its client reconnects later: for example because a
+    /// service that must be asked about a join does not answer. A client with the extended protocol
+    /// receives the reason `retry=MS` instead of this one, and reconnects after that many
+    /// milliseconds. The delays of all clients are spread over the
+    /// [`retry_window`](crate::Builder::retry_window), so that they do not return at once.
+    pub fn close_with_retry(&self, reason: &str) {
+        let shared = &self.server.0;
+        let (code, window) = (close::OVERLOADED.code, shared.options().retry_window);
+        let (key, now) = (self.info.key, shared.now());
+        shared.core().close_for_later(now, key, code, (code, reason), window);
+        shared.flush_unless_in_callback();
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Call {
     address: Uri,
     secret: Arc<Secret>,
     fetcher: Arc<Fetcher>,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     /// Limits the number of concurrent requests. Each webhook has its own limit, so that many
     /// connecting clients do not keep others from joining.
     free: Semaphore,

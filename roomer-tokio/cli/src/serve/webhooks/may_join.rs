@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use roomer_tokio::Conn;
 use roomer_tokio::http::StatusCode;
-use roomer_tokio::{Conn, close};
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::availability::{Attempts, Availability};
 use super::call::Call;
 use crate::serve::rights::Pattern;
 
-/// The delays before a failed request is repeated: together long enough for a service that restarts,
-/// while the connection's later messages wait.
+/// The delays before a failed request is repeated: together long enough for a service that restarts.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
@@ -21,7 +21,11 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(4),
 ];
 
-/// The reason of the close after the last failure.
+/// How long a join may wait for its decision, unless a single request may take longer. The client's
+/// later messages wait too, and a client that hears nothing for 20 s takes its connection for lost.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The reason of the close if the webhook does not decide.
 const UNDECIDED: &str = "a join could not be checked";
 
 /// The state of the webhook for joins.
@@ -30,6 +34,7 @@ pub(crate) struct MayJoin {
     pub(super) call: Arc<Call>,
     /// The patterns of the rooms for whose joins the webhook is called; empty for all rooms.
     rooms: Arc<[Pattern]>,
+    availability: Arc<Availability>,
 }
 
 #[derive(Serialize)]
@@ -48,12 +53,12 @@ struct Decision {
 
 impl MayJoin {
     pub(super) fn new(call: Arc<Call>, rooms: Arc<[Pattern]>) -> MayJoin {
-        MayJoin { call, rooms }
+        MayJoin { call, rooms, availability: Arc::default() }
     }
 
-    /// Calls the webhook, and again after a pause if it fails. A client takes a rejection as final, so
-    /// after the last failure its connection is closed instead, with a code after which it returns
-    /// and joins again.
+    /// Asks the webhook whether a client may join a room. A client takes a rejection as final, so if
+    /// the webhook does not decide, the client's connection is closed instead, with a code after which
+    /// it returns and joins again.
     pub(crate) async fn permits(&self, conn: &Conn, room: &str) -> bool {
         if !self.rooms.is_empty() && !self.rooms.iter().any(|pattern| pattern.matches(room)) {
             // The webhook is not called for this room, and the rules have permitted the join.
@@ -61,22 +66,55 @@ impl MayJoin {
         }
         let id = conn.id();
         let question = Question { r#type: "may_join", id: id.as_str(), user: conn.user(), room };
-        for pause in PAUSES {
-            if let Some(allow) = self.ask(&question).await {
-                return allow;
-            }
-            sleep(pause).await;
-        }
-        self.ask(&question).await.unwrap_or_else(|| {
-            conn.close(close::OVERLOADED.frame().0, UNDECIDED);
+        self.decide(&question).await.unwrap_or_else(|| {
+            conn.close_with_retry(UNDECIDED);
             // A failing service must not open the rooms that it protects.
             false
         })
     }
 
+    /// Calls the webhook until it decides. Returns `None` if it does not within the time for that, or
+    /// immediately if it is down.
+    async fn decide(&self, question: &Question<'_>) -> Option<bool> {
+        let (begun, name) = (Instant::now(), self.call.name);
+        let pauses = match self.availability.attempts(begun) {
+            Attempts::Repeated => &PAUSES[..],
+            Attempts::Single => &[],
+            Attempts::None => return None,
+        };
+        let limit = PATIENCE.max(self.call.timeout);
+        // Waiting for other requests to end counts too, since the client waits meanwhile.
+        let decided = timeout(limit, self.ask_repeatedly(question, pauses)).await;
+        let decided = decided.unwrap_or_else(|_| {
+            self.call.fail(&format!("no decision within {limit:?}"));
+            None
+        });
+        if decided.is_none() && self.availability.failed(begun, Instant::now()) {
+            tracing::warn!(webhook = name, "joins do not wait for this webhook until it answers");
+        }
+        decided
+    }
+
+    /// Calls the webhook, and again after each pause if it fails.
+    async fn ask_repeatedly(&self, question: &Question<'_>, pauses: &[Duration]) -> Option<bool> {
+        for pause in pauses {
+            if let Some(allow) = self.ask(question).await {
+                return Some(allow);
+            }
+            sleep(*pause).await;
+        }
+        self.ask(question).await
+    }
+
     /// Calls the webhook once. Returns `None` if it fails for any reason.
     async fn ask(&self, question: &Question<'_>) -> Option<bool> {
-        let decided = match self.call.request(question).await {
+        let answer = self.call.request(question).await;
+        if answer.as_ref().is_ok_and(|answer| is_available(answer.status))
+            && self.availability.answered(Instant::now())
+        {
+            tracing::info!(webhook = self.call.name, "this webhook answers again");
+        }
+        let decided = match answer {
             Ok(answer) if answer.status == StatusCode::OK => {
                 serde_json::from_slice::<Decision>(&answer.body)
                     .map_err(|_| "the answer is not {\"allow\": true} or false".to_owned())
@@ -97,4 +135,14 @@ impl MayJoin {
             }
         }
     }
+}
+
+/// Returns false for the statuses with which a proxy reports that the webhook is down. Any other
+/// answer, even a useless one, comes from the webhook. Otherwise a room name that it cannot handle
+/// would make it count as down, for all rooms.
+fn is_available(status: StatusCode) -> bool {
+    !matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
 }

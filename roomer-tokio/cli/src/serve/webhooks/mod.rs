@@ -5,10 +5,12 @@
 //! | `call` | signed requests, whose time and answers are limited |
 //! | `secret` | the signatures of requests |
 //! | `authorize`, `may_join` | questions, and the decisions in their answers |
+//! | `availability` | whether the webhook for joins is down |
 //! | `events` | the queue of events, and their delivery |
 //! | `metrics` | counters |
 
 mod authorize;
+mod availability;
 mod call;
 mod events;
 mod may_join;
