@@ -234,6 +234,25 @@ fn message_allowed_by_rule_counts_once() {
     roomer_simulator::server::must_hold(&Plan { setup, scripts: vec![], steps });
 }
 
+/// A kick during the rule's call, and one while the rule is pending. No seed of the first 20,000 has
+/// either.
+#[test]
+fn kick_cancels_join_that_rule_allows_later() {
+    let (leave, none) = (AppAction::Leave { room: "root" }, AppAction::Fail);
+    for (acting, action, wait) in [(0xff, leave, None), (0, none, Some(1000))] {
+        let answers = RuleAnswers { allows: 0xff, acting, action, wait, waits: 0xff };
+        let setup = Setup { authorize: [Some(answers), None, None], ..SETUP };
+        let mut steps: Vec<Step> = connect_all(0..2).collect();
+        steps.extend([Step::RunUntilIdle, send(0, "leave"), send(0, "join")]);
+        steps.extend([Step::Deliver { slot: 0, bytes: ALL }, Step::RunUntilIdle]);
+        if acting == 0 {
+            steps.push(Step::App { slot: 0, action: leave });
+        }
+        steps.push(Step::RunUntilIdle);
+        roomer_simulator::server::must_hold(&Plan { setup, scripts: vec![], steps });
+    }
+}
+
 /// Seed 9583: without flush workers, the rest of a large flush was not written if the task that
 /// caused it had to run hooks.
 #[test]

@@ -1,11 +1,16 @@
 //! Tests the webhook that decides about joins.
 
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
+
+use roomer_conformance::client::{Client, Received};
+use roomer_conformance::http::HttpRequest;
+use serde_json::{Value, json};
 
 use crate::support::hook::{Asked, Hook, Reply};
 use crate::support::{Serving, TempFile, roomer, run, succeeds};
-use serde_json::{Value, json};
 
 const SECRET: &str = "a-secret-that-both-sides-know-----";
 
@@ -31,6 +36,33 @@ fn joins(serving: &Serving, room: &str) -> bool {
     let error = String::from_utf8(done.stderr).unwrap();
     assert!(done.status.success() || error.contains("rejected the join"), "{room}: {error}");
     done.status.success()
+}
+
+fn address(serving: &Serving) -> SocketAddr {
+    let url = serving.url.trim_start_matches("ws://");
+    url.split('/').next().unwrap().parse().unwrap()
+}
+
+/// Connects a client with the extended protocol, and sends a join.
+fn joining(serving: &Serving, room: &str) -> Client {
+    let addr = address(serving);
+    let mut stream = TcpStream::connect(addr).unwrap();
+    let request = HttpRequest::upgrade(addr).target("/ws?roomer=2");
+    stream.write_all(&request.bytes()).unwrap();
+    let mut client = Client::unread(stream);
+    client.send_to_room(room, "join", b"");
+    client
+}
+
+/// Returns the code and reason of the server's close.
+fn close_of(client: &mut Client) -> (Option<u16>, String) {
+    loop {
+        match client.receive() {
+            Received::Close(code, reason) => return (code, reason),
+            Received::Packet(packet) => assert_ne!(packet.room, "lobby", "{packet:?}"),
+            _ => {}
+        }
+    }
 }
 
 #[test]
@@ -105,4 +137,69 @@ fn join_succeeds_after_long_webhook_outage() {
     while !listed().contains(ids[5].as_str().unwrap()) {}
     tail.kill().unwrap();
     tail.wait().unwrap();
+}
+
+#[test]
+fn clients_of_undecided_joins_return_at_different_times() {
+    let secret = secret_file();
+    let hook = Hook::start(|_| Reply::Hang);
+    let mut serving = start(&secret, &["--webhooks-may-join", &hook.address]);
+    let close = |client: &mut Client| {
+        let (code, reason) = close_of(client);
+        assert_eq!(code, Some(1013));
+        reason.strip_prefix("retry=").map(|wait| wait.parse::<u32>().unwrap())
+    };
+    // They wait together, each for one limit: a request of 5 s, and then a part of another.
+    let mut first: Vec<_> = (0..10).map(|_| joining(&serving, "lobby")).collect();
+    let mut waits: Vec<_> = first.iter_mut().filter_map(close).collect();
+    waits.sort_unstable();
+    waits.dedup();
+    assert_eq!(waits.len(), first.len(), "{waits:?}");
+    assert!(waits[0] < 2_000 && waits[9] > 8_000, "{waits:?}");
+    let asked = hook.arrived().len();
+    assert!(asked <= 2 * first.len(), "{asked} requests");
+    serving.logged("joins do not wait for this webhook until it answers");
+    // Since the webhook is down, these are not sent to it, except for one now and then.
+    let mut more: Vec<_> = (0..50).map(|_| joining(&serving, "lobby")).collect();
+    assert_eq!(more.iter_mut().filter_map(close).count(), more.len());
+    let asked = hook.arrived().len();
+    assert!(asked < 10, "{asked} requests");
+    hook.decides(|_| Reply::Json(200, json!({ "allow": true })));
+    while !joins(&serving, "lobby") {}
+    serving.logged("this webhook answers again");
+}
+
+#[test]
+fn kick_cancels_undecided_join() {
+    let secret = secret_file();
+    let (decide, decided) = mpsc::channel::<()>();
+    let decided = Mutex::new(decided);
+    let hook = Hook::start(move |_| {
+        let _ = decided.lock().unwrap().recv();
+        Reply::Json(200, json!({ "allow": true }))
+    });
+    let key = TempFile::new("key", "the-key-of-the-backend-1\n");
+    let keys = format!("[[api_key]]\nname = \"backend\"\nfile = {:?}\n", key.path());
+    let file = TempFile::new("keys.toml", keys);
+    let serving = start(&secret, &[file.path(), "--webhooks-may-join", &hook.address]);
+    let mut client = joining(&serving, "lobby");
+    let id = hook.next().json()["id"].as_str().unwrap().to_owned();
+    let kick = |room: &str| {
+        let path = format!("/v1/rooms/{room}/members/{id}");
+        let login = "Authorization: Bearer the-key-of-the-backend-1";
+        serving.request("DELETE", &path, &[login], b"").status
+    };
+    assert_eq!((kick("other"), kick("lobby"), kick("lobby")), (404, 200, 404));
+    drop(decide);
+    // What is sent behind the join is handled after the decision.
+    client.send_to_room("root", "leave", b"");
+    let mut left = Vec::new();
+    while left.last().is_none_or(|room| room != "root") {
+        let packet = client.expect_packet();
+        assert!(packet.room != "lobby" || packet.event == "leave_ack", "{packet:?}");
+        if packet.event == "leave_ack" {
+            left.push(packet.room);
+        }
+    }
+    assert_eq!(left, ["lobby", "root"]);
 }

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 
@@ -180,42 +179,93 @@ fn state_is_rechecked_after_rule_resolves() {
     assert_eq!(test.server.stats().rejected_packets.not_member, 1);
 }
 
-#[test]
-fn kick_during_pending_join_does_not_prevent_join() {
-    let gate = Gate::default();
-    let waiting = gate.clone();
-    let is_allowed = Arc::new(AtomicBool::new(true));
-    let (at_first, afterwards) = (is_allowed.clone(), is_allowed.clone());
-    let (started, has_started) = mpsc::channel();
+/// A server whose rule for joins allows each one once the gate is open. The receiver gets a message for
+/// each call of the rule.
+fn gated_joins(gate: &Gate) -> (TestServer, mpsc::Receiver<()>) {
+    let (gate, (started, has_started)) = (gate.clone(), mpsc::channel());
     let test = TestServer::with(|builder| {
-        builder
-            .may_join_async(move |_, _| {
-                let waiting = waiting.clone();
-                let is_allowed = at_first.load(Ordering::SeqCst);
-                started.send(()).unwrap();
-                async move {
-                    waiting.await;
-                    is_allowed
-                }
-            })
-            .on_join(move |conn, room| {
-                if room == "staff" && !afterwards.load(Ordering::SeqCst) {
-                    conn.leave(room);
-                }
-            })
+        builder.may_join_async(move |_, _| {
+            let gate = gate.clone();
+            started.send(()).unwrap();
+            async move {
+                gate.await;
+                true
+            }
+        })
     });
+    (test, has_started)
+}
+
+#[test]
+fn kick_cancels_pending_join() {
+    let gate = Gate::default();
+    let (test, has_started) = gated_joins(&gate);
     let mut client = test.roomless_client();
-    client.send(&wire::to_room("staff", "join", b""));
+    for room in ["staff", "lobby"] {
+        client.send_to_room(room, "join", b"");
+    }
     has_started.recv().unwrap();
-    is_allowed.store(false, Ordering::SeqCst);
-    // The connection is not a member yet, so the kick does not prevent the pending join, as
-    // `may_join_async` documents.
+    assert!(test.server.is_joining(&client.id, "staff"));
+    assert!(!test.server.is_joining(&client.id, "lobby"));
     assert!(test.server.kick(&client.id, "staff"));
     client.expect_left("staff");
+    assert!(!test.server.is_joining(&client.id, "staff"));
+    gate.open();
+    // The join behind it is decided next.
+    let ack = client.expect_packet();
+    client.snapshot("lobby", ack);
+    client.expect_nothing();
+    assert_eq!(test.server.member_count("staff"), 0);
+    // The kick has not rejected later joins.
+    client.send_to_room("staff", "join", b"");
+    let ack = client.expect_packet();
+    client.snapshot("staff", ack);
+}
+
+#[test]
+fn kick_from_other_room_keeps_pending_join() {
+    let gate = Gate::default();
+    let (test, has_started) = gated_joins(&gate);
+    let mut client = test.roomless_client();
+    client.send_to_room("staff", "join", b"");
+    has_started.recv().unwrap();
+    assert!(test.server.kick(&client.id, "lobby"));
+    client.expect_left("lobby");
     gate.open();
     let ack = client.expect_packet();
     client.snapshot("staff", ack);
+}
+
+#[test]
+fn server_join_after_kick_is_kept() {
+    let gate = Gate::default();
+    let (test, has_started) = gated_joins(&gate);
+    let mut client = test.roomless_client();
+    client.send_to_room("staff", "join", b"");
+    has_started.recv().unwrap();
+    test.server.kick(&client.id, "staff");
+    test.server.join(&client.id, "staff");
     client.expect_left("staff");
+    let ack = client.expect_packet();
+    client.snapshot("staff", ack);
+    gate.open();
+    client.expect_nothing();
+    assert_eq!(test.server.member_count("staff"), 1);
+}
+
+#[test]
+fn kick_during_rule_call_cancels_join() {
+    let test = TestServer::with(|builder| {
+        builder.may_join(|conn, room| {
+            // As another thread may do at this time.
+            conn.server().kick(conn.id(), room);
+            true
+        })
+    });
+    let mut client = test.roomless_client();
+    client.send_to_room("staff", "join", b"");
+    client.expect_left("staff");
+    client.expect_nothing();
     assert_eq!(test.server.member_count("staff"), 0);
 }
 

@@ -7,6 +7,7 @@ use roomer_engine::cluster::PeerState;
 use roomer_engine::{ConnId, PacketRef, WarningReason};
 
 use super::nodes::{Nodes, id};
+use super::returns::with_users;
 
 pub(crate) fn application_commands_remote_connections(nodes: &mut Nodes) {
     nodes.start(2);
@@ -43,6 +44,31 @@ pub(crate) fn application_commands_remote_connections(nodes: &mut Nodes) {
     assert!(server.disconnect(id(&b), 4321, "enough"));
     assert_eq!(b.expect_close(4321), "enough");
     a.expect_member_left("root", &b.id);
+}
+
+pub(crate) fn kick_cancels_pending_joins_on_other_nodes(nodes: &mut Nodes) {
+    nodes.start_with(2, |builder| {
+        with_users(builder).may_join_async(async |_, _| std::future::pending().await)
+    });
+    let (server, home) = (nodes.server(0).clone(), nodes.server(1).clone());
+    for by_user in [true, false] {
+        let (mut client, _) = nodes.session(1, "&user=ann");
+        client.send_to_room("staff", "join", b"");
+        let is_joining = || home.is_joining(&client.id, "staff");
+        until("its rule is not called", || is_joining().then_some(()));
+        match by_user {
+            true => _ = server.user("ann").kick("staff"),
+            false => assert!(server.kick(&client.id, "staff")),
+        }
+        until("its join is not cancelled", || (!is_joining()).then_some(()));
+        let answer = loop {
+            match client.expect_packet() {
+                packet if packet.event == "roomer:members" => {}
+                packet => break packet,
+            }
+        };
+        assert_eq!((&*answer.room, &*answer.event), ("staff", "leave_ack"));
+    }
 }
 
 pub(crate) fn unknown_id_is_reported(nodes: &mut Nodes) {

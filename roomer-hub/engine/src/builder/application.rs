@@ -141,10 +141,11 @@ impl<E> Builder<E> {
     /// A pending join delays only its own connection. The rule is cloned for each join, as an
     /// [`on_async`](Self::on_async) handler is for each message.
     ///
-    /// If the rule allows the join, the client joins, whatever has happened since the rule started.
-    /// [`Server::kick`](crate::Server::kick) does not stop a pending join, so an application that
-    /// withdraws a permission and then kicks the client must check the permission again in
-    /// [`on_join`](Self::on_join), and kick there.
+    /// [`Server::kick`](crate::Server::kick) cancels a pending join, so an application can withdraw a
+    /// permission and then kick the client, whether it is a member already or not. This also means that
+    /// a rule which kicks its own connection from the room rejects the join. To let only a user's newest
+    /// connection into a room, let it kick the user's [other
+    /// connections](crate::User::conns).
     pub fn may_join_async<F, R>(mut self, rule: F) -> Self
     where
         F: FnOnce(Conn, String) -> R + Clone + Send + Sync + 'static,

@@ -23,7 +23,7 @@ use crate::metrics::trace;
 use crate::server::conn::Conn;
 use crate::shared::Shared;
 use crate::sync::MutexGuard;
-use roomer_hub::{Command, Input};
+use roomer_hub::{Command, Input, Permission};
 
 /// Dispatches one sender's packets.
 pub(crate) struct Dispatcher<'p, 's> {
@@ -137,8 +137,15 @@ impl<'s> Dispatcher<'_, 's> {
             else {
                 return (core, dispatched);
             };
+            // The rule is called without the lock, so a kick may cancel the join meanwhile.
+            if outcome.ask == Some(Permission::Join) {
+                core.joins.begin(conn, packet.room);
+            }
             let answer;
             (core, answer) = self.ask(core, rule, &message);
+            if !matches!(answer, RuleAnswer::Pending(_)) && core.joins.end(conn) {
+                return (core, dispatched);
+            }
             // Return the rule's answer to the hub, which may then request a handler.
             input = match answer {
                 RuleAnswer::Allowed => Input::Allowed { conn, packet },

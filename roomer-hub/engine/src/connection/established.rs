@@ -13,11 +13,13 @@ use crate::connection::dispatch::{CallOutcome, Dispatcher, PendingCall};
 use crate::connection::keep_alive::KeepAlive;
 use crate::connection::session_state::SessionState;
 use crate::connection::slow_consumer::{Limits, SlowConsumer, Verdict};
+use crate::core::Core;
 use crate::handshake::compression::Compression;
 use crate::options::Options;
 use crate::outbound::socket_writer::{SocketWriter, Status};
 use crate::server::conn::Conn;
 use crate::shared::Shared;
+use crate::sync::MutexGuard;
 use crate::timer::moment::Moment;
 
 /// The minimum change in buffered bytes that is reported to the memory budget.
@@ -87,13 +89,15 @@ impl Established {
         let (message, packet) = (owned.borrowed(), owned.packet());
         let dispatcher = Dispatcher { shared: &shared, conn: &self.conn, now };
         let input = match outcome {
+            // A kick has already answered the join.
+            CallOutcome::Judged(_) if core.joins.end(key) => {
+                return self.handle_later(&shared, core, writer, now);
+            }
             CallOutcome::Judged(true) => Input::Allowed { conn: key, packet },
             CallOutcome::Judged(false) => Input::Denied { conn: key, packet },
             CallOutcome::Handled(result) => {
                 core = dispatcher.handled(core, &message, result);
-                self.report_buffered(writer);
-                shared.flush_after_input(now, core, &mut self.flush_at);
-                return self.handle_buffered(&shared, writer, now);
+                return self.handle_later(&shared, core, writer, now);
             }
             CallOutcome::Renewed(result) => {
                 let renewed;
@@ -147,6 +151,19 @@ impl Established {
             return Poll::Pending;
         };
         Poll::Ready((outcome, message))
+    }
+
+    /// Flushes what a completed call has queued, and handles the messages behind it.
+    fn handle_later(
+        &mut self,
+        shared: &Arc<Shared>,
+        core: MutexGuard<'_, Core>,
+        writer: &Arc<SocketWriter>,
+        now: Duration,
+    ) -> ResumeResult {
+        self.report_buffered(writer);
+        shared.flush_after_input(now, core, &mut self.flush_at);
+        self.handle_buffered(shared, writer, now)
     }
 
     /// Handles the messages buffered by the decoder while a handler was pending.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomer_hub::{
-    Action, Actions, Audience, ConnKey, Hub, Input, Members, RoomKey, Snapshot, Tables,
+    Action, Actions, Audience, Command, ConnKey, Hub, Input, Members, RoomKey, Snapshot, Tables,
 };
 use roomer_proto::PacketRef;
 
@@ -15,6 +15,7 @@ use crate::core::congestion::Congestion;
 use crate::core::conn_table::ConnTable;
 use crate::core::counts::Counts;
 use crate::core::hook_queue::{HookEvent, HookQueue};
+use crate::core::joins::PendingJoins;
 use crate::core::requests::Requests;
 #[cfg(feature = "audit")]
 use crate::journal::Journal;
@@ -29,6 +30,7 @@ pub(super) struct Effects<'c> {
     infos: &'c mut ConnTable,
     sessions: &'c mut Sessions,
     requests: &'c mut Requests,
+    joins: &'c mut PendingJoins,
     hook_queue: &'c mut HookQueue,
     counts: &'c mut Counts,
     #[cfg(feature = "audit")]
@@ -53,6 +55,9 @@ impl Core {
     ) -> Applied {
         #[cfg(feature = "audit")]
         self.journal.record(&input);
+        if let Input::Command(Command::Leave { conn, room }) = input {
+            self.joins.cancel(conn, room);
+        }
         // Messages from all other inputs come from the cluster's machine, which has already
         // assigned their places in the room's order.
         let is_own =
@@ -86,6 +91,7 @@ impl Core {
             infos: &mut self.infos,
             sessions: &mut self.sessions,
             requests: &mut self.requests,
+            joins: &mut self.joins,
             hook_queue: &mut self.hook_queue,
             counts: &mut self.counts,
             #[cfg(feature = "audit")]
@@ -243,6 +249,7 @@ impl Effects<'_> {
         self.infos.remove(conn);
         // Ending the session also fails a handover to a task waiting for it.
         self.sessions.end(conn);
+        self.joins.end(conn);
         self.counts.bytes_out += self.outbound.close(conn, code, reason).unwrap_or_default();
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod congestion;
 pub(crate) mod conn_table;
 pub(crate) mod counts;
 pub(crate) mod hook_queue;
+mod joins;
 pub(crate) mod requests;
 pub(crate) mod shed;
 
@@ -25,6 +26,7 @@ use crate::core::congestion::Congestion;
 use crate::core::conn_table::ConnTable;
 use crate::core::counts::Counts;
 use crate::core::hook_queue::{HookEvent, HookQueue};
+use crate::core::joins::PendingJoins;
 use crate::core::requests::Requests;
 #[cfg(feature = "audit")]
 use crate::journal::Journal;
@@ -39,6 +41,7 @@ pub(crate) struct Core {
     pub(crate) infos: ConnTable,
     pub(crate) sessions: Sessions,
     pub(crate) requests: Requests,
+    pub(crate) joins: PendingJoins,
     pub(crate) hook_queue: HookQueue,
     pub(crate) counts: Counts,
     /// This node's part of a cluster, or `None` for a single server.
@@ -72,6 +75,7 @@ impl Core {
             infos: ConnTable::default(),
             sessions: Sessions::default(),
             requests: Requests::default(),
+            joins: PendingJoins::default(),
             hook_queue: HookQueue::new(has_hooks),
             counts: Counts::default(),
             cluster: cluster.map(Box::new),
@@ -120,6 +124,7 @@ impl Core {
         self.apply(now, Input::Gone { conn }, None);
         self.counts.bytes_out += self.outbound.remove(conn).unwrap_or_default();
         self.sessions.end(conn);
+        self.joins.end(conn);
         // If the hub has closed the connection, its info is absent and its end was already counted.
         if let Some(info) = self.infos.remove(conn) {
             self.counts.lost += u64::from(reason == DisconnectReason::Lost);

@@ -20,6 +20,7 @@ impl Server {
         core.infos.audit()?;
         core.sessions.audit(core.hub.tables())?;
         core.requests.audit(core.hub.tables())?;
+        core.joins.audit(core.hub.tables())?;
         let requests = core.requests.count();
         drop(core);
         let held = self.0.budget.held();

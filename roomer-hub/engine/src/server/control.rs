@@ -116,9 +116,9 @@ impl Server {
     /// ([`may_join`](crate::Builder::may_join)) prevents that. Returns false if the connection does
     /// not exist. Same as [`Conn::leave`](crate::Conn::leave).
     ///
-    /// A join whose [asynchronous rule](crate::Builder::may_join_async) is pending is not affected:
-    /// if the rule then allows it, the connection joins after the kick. The rule's documentation
-    /// describes how to check the permission again.
+    /// If the connection has asked to join the room and the [rule](crate::Builder::may_join_async) has
+    /// not decided yet, the join is cancelled: the `leave_ack` answers it, and the rule's decision has
+    /// no effect.
     #[doc(alias = "leave")]
     pub fn kick(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
@@ -200,6 +200,15 @@ impl Server {
             Some(conn) => tables.is_member(conn, room),
             None => tables.guests(room).any(|guest| guest.as_str() == conn.as_ref()),
         }
+    }
+
+    /// Returns true if a connection on this node has asked to join a room, and the rule
+    /// ([`may_join`](crate::Builder::may_join)) has not decided yet.
+    #[must_use]
+    pub fn is_joining(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
+        let core = self.0.core();
+        let conn = core.hub.tables().find_conn(conn.as_ref());
+        conn.is_some_and(|conn| core.joins.contains(conn, room.as_ref()))
     }
 
     /// Returns a handle to a connection on this node, or `None` if it does not exist.

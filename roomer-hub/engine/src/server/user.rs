@@ -93,16 +93,16 @@ impl User {
         conns.len()
     }
 
-    /// Removes all the user's connections on all nodes from a room. Like [`Server::kick`], this
-    /// does not stop a join whose rule is pending. Returns the number of connections removed on
-    /// this node.
+    /// Removes all the user's connections on all nodes from a room, and like [`Server::kick`] cancels
+    /// their pending joins. Returns the number of connections on this node that this concerns.
     pub fn kick(&self, room: impl AsRef<str>) -> usize {
         let room = room.as_ref();
         self.at_peers(UserCommand::Leave { room });
         let is_in = |conn: &ConnKey| {
             let core = self.server.0.core();
             let tables = core.hub.tables();
-            tables.find_room(room).is_some_and(|room| tables.is_member(*conn, room))
+            core.joins.contains(*conn, room)
+                || tables.find_room(room).is_some_and(|room| tables.is_member(*conn, room))
         };
         self.for_each(is_in, |conn| Command::Leave { conn, room })
     }

@@ -93,6 +93,9 @@ pub struct ConnModel {
     pub paused: Option<(u64, Duration)>,
     /// The question that a pending permission rule must answer.
     pub pending_rule: Option<(Permission, PacketRef<'static>)>,
+    /// True if the pending rule is about a join to a room from which the application has removed the
+    /// client in the meantime.
+    pub is_join_cancelled: bool,
     /// The pending handler or rule, because of which further input is not handled.
     pub waiting: Option<Waiting>,
     /// The number of bytes that had been read when the poll began, or when the handshake ended.
@@ -191,6 +194,7 @@ impl ConnModel {
             was_unread: false,
             paused: None,
             pending_rule: None,
+            is_join_cancelled: false,
             waiting: None,
             read_at_poll: 0,
             parse_resumes_at: None,

@@ -79,6 +79,11 @@ impl Harness<'_> {
         else {
             return Err(Fault::new(format!("an answer about {at} without a question")));
         };
+        if std::mem::take(&mut conn.is_join_cancelled) && self.is_connected(at) {
+            // The answer has no effect, since a kick has already answered the join.
+            self.conns[at].pending_rule = None;
+            return Ok(());
+        }
         let entry = journal.next();
         let (expected, op) = match is_allowed {
             true => (RecordedInput::Allowed(key), Op::Allowed { client, packet }),
@@ -266,7 +271,10 @@ impl Harness<'_> {
                 };
                 match action {
                     LogEntry::Join { .. } => (RecordedInput::Join(key), Op::Join { client, room }),
-                    _ => (RecordedInput::Leave(key), Op::Leave { client, room }),
+                    _ => {
+                        self.cancel_join(client, room);
+                        (RecordedInput::Leave(key), Op::Leave { client, room })
+                    }
                 }
             }
             LogEntry::Close { client, code, reason } => {
@@ -281,6 +289,15 @@ impl Harness<'_> {
         };
         ensure!(entry == Some(expected), "{action:?} became {entry:?}");
         self.give(op, None)
+    }
+
+    /// Records that the application has removed a client from a room, which cancels its pending join.
+    fn cancel_join(&mut self, client: u16, room: &str) {
+        let at = self.conn_of_client[usize::from(client)];
+        let conn = &mut self.conns[at];
+        let question = conn.pending_rule;
+        conn.is_join_cancelled |= question
+            .is_some_and(|(about, packet)| about == Permission::Join && packet.room == room);
     }
 
     pub(super) fn check_raw(

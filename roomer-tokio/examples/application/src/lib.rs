@@ -58,7 +58,6 @@ pub async fn run(
 }
 
 fn rooms(permissions: Permissions) -> Outcome<Server> {
-    let current = permissions.clone();
     let server = Server::builder()
         .max_connections_per_user(5)
         .message_rate(50, 200)
@@ -66,20 +65,6 @@ fn rooms(permissions: Permissions) -> Outcome<Server> {
         .may_join_async(async move |conn, room| {
             let Some(account) = conn.extension::<Account>() else { return false };
             account.is_admin || permissions.has(&room, &account.name).await
-        })
-        // Check the permission again after the join: while the rule was waiting for the database,
-        // `kick` may have removed the permission, and found that the user was not a member yet.
-        .on_join(move |conn, room| {
-            let account = conn.extension::<Account>().filter(|account| !account.is_admin);
-            // Every client is in `root`, which needs no permission.
-            let Some(account) = account.filter(|_| room != "root") else { return };
-            let (current, user) = (current.clone(), account.name.clone());
-            let (conn, room) = (conn.clone(), room.to_owned());
-            tokio::spawn(async move {
-                if !current.has(&room, &user).await {
-                    conn.leave(&room);
-                }
-            });
         })
         .on("whoami", |conn, message| {
             let account = conn.extension::<Account>().ok_or("not logged in")?;
@@ -123,8 +108,8 @@ async fn kick(
     if !account.is_admin {
         return StatusCode::FORBIDDEN;
     }
-    // Remove the permission first, so that the user cannot join again in between. If a join has
-    // already been permitted, the hook for joins removes the user.
+    // Remove the permission first, so that the user cannot join again in between. The kick also
+    // cancels a join whose rule has read the permission before.
     if let Err(error) = app.permissions.forbid(&room, &user).await {
         return failed(&error);
     }

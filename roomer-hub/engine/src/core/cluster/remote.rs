@@ -29,7 +29,14 @@ impl Core {
         for conn in conns {
             let tables = self.hub.tables();
             let Some(id) = tables.conn_id(conn) else { continue };
-            if let Some(command) = command.for_conn(tables, conn, &id) {
+            let command = match command {
+                // The hub knows only members, but a kick also cancels a pending join.
+                OwnedUserCommand::Leave { room } if self.joins.contains(conn, room) => {
+                    Some(Command::Leave { conn, room })
+                }
+                command => command.for_conn(tables, conn, &id),
+            };
+            if let Some(command) = command {
                 self.apply(now, Input::Command(command), None);
             }
         }

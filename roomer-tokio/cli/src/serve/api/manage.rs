@@ -48,7 +48,8 @@ async fn kick(
         // `kick` also returns true if the connection is not in the room. For a connection on another
         // node, this node knows only its memberships in rooms with full presence.
         let is_elsewhere = api.server.conn(&id).is_none();
-        let may_be_member = is_elsewhere || api.server.is_member(&id, &room);
+        let is_concerned = api.server.is_member(&id, &room) || api.server.is_joining(&id, &room);
+        let may_be_member = is_elsewhere || is_concerned;
         match may_be_member && api.server.kick(&id, &room) {
             true => Ok(Json(json!({ "connections": 1 }))),
             false => Err(Error::not_found("the connection is not a member of the room")),

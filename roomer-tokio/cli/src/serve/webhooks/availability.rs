@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_that_is_down_is_asked_now_and_then_until_it_answers() {
+    fn webhook_that_is_down_is_probed_until_it_answers() {
         let (webhook, start) = (Availability::default(), Instant::now());
         let at = |seconds| second(start, seconds);
         assert_eq!(webhook.attempts(at(0)), Attempts::Repeated);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_that_answers_other_questions_is_not_down() {
+    fn webhook_that_answers_other_questions_is_up() {
         let (webhook, start) = (Availability::default(), Instant::now());
         let at = |seconds| second(start, seconds);
         webhook.answered(at(5));
