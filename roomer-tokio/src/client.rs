@@ -26,6 +26,8 @@
 //! assert_eq!((&*message.event, message.text()?), ("chat", "hello"));
 //!
 //! lobby.send_to(&message.from, "chat", "psst")?;
+//! // Messages are sent by the clients' tasks, so wait for them before the program ends.
+//! ann.close().await;
 //! bob.close().await;
 //! # Ok(())
 //! # }

@@ -1,5 +1,6 @@
 //! Options for connecting to a server, and opening the connection.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::failure::Failure;
+use crate::stop::GRACE;
 
 /// The capacity of the buffer for events, which fills up while the output is slow.
 const BUFFER: usize = 8192;
@@ -41,6 +43,9 @@ pub(crate) struct Connect {
     /// How long to wait for the server's answers, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
+    /// The client, once it is started.
+    #[arg(skip)]
+    started: OnceCell<Client>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -60,7 +65,7 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    pub(crate) fn read(self) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn read(&self) -> Result<Vec<u8>, Failure> {
         match self.payload.as_deref() {
             Some("-") => {
                 // Read bytes, since a payload need not be text.
@@ -102,7 +107,18 @@ impl Connect {
         let client = builder.connect().map_err(wrong)?;
         // The client's task has not run yet, so the stream will contain all events.
         let events = client.events_with(BUFFER);
+        // A command starts only one client.
+        let _ = self.started.set(client.clone());
         Ok(Connection { client, events })
+    }
+
+    /// Closes the client at the end of a command, also of one that has failed. Otherwise the server
+    /// would keep the client's session, and the client would stay a member of its rooms for a while.
+    /// A server that does not respond delays the command's end by at most a second.
+    pub(crate) async fn close(&self) {
+        if let Some(client) = self.started.get() {
+            let _ = tokio::time::timeout(GRACE, client.close()).await;
+        }
     }
 
     /// Creates a client, and waits until it is connected. If the first attempt fails, returns the

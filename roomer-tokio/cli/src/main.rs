@@ -37,6 +37,7 @@ use clap::{CommandFactory, Parser};
 use clap_complete::generate;
 
 use args::{Args, Command};
+use connect::Connect;
 use failure::Failure;
 use output::Output;
 
@@ -58,11 +59,11 @@ fn main() -> ExitCode {
 
 fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
     match command {
-        Command::Tail(args) => block_on(tail::run(args, output))?,
-        Command::Send(args) => block_on(send::run(args, output))?,
-        Command::Request(args) => block_on(request::run(args, output))?,
-        Command::Members(args) => block_on(members::run(args, output))?,
-        Command::Talk(args) => block_on(talk::run(args, output))?,
+        Command::Tail(args) => block_on(&args.connect, tail::run(&args, output))?,
+        Command::Send(args) => block_on(&args.connect, send::run(&args, output))?,
+        Command::Request(args) => block_on(&args.connect, request::run(&args, output))?,
+        Command::Members(args) => block_on(&args.connect, members::run(&args, output))?,
+        Command::Talk(args) => block_on(&args.connect, talk::run(&args, output))?,
         Command::Decode(args) => decode::run(&args, output)?,
         Command::Serve(args) => serve::run(&args, output)?,
         Command::Check(args) => serve::check(&args, output)?,
@@ -78,9 +79,17 @@ fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+/// Runs a command, and closes its client.
+fn block_on(
+    connect: &Connect,
+    command: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(command);
+    let result = runtime.block_on(async {
+        let result = command.await;
+        connect.close().await;
+        result
+    });
     // A thread may be blocked reading standard input, so do not wait for it.
     runtime.shutdown_background();
     result

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::output::{Output, Profile};
 use crate::stop::Stop;
 
-pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Members, output: &Output) -> Result<(), Failure> {
     let Connection { client, mut events } = args.connect.open().await?;
     let room = args.connect.join(&client, &args.room).await?;
     let mut stop = Stop::new();

@@ -7,7 +7,7 @@ use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
 
-pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Request, output: &Output) -> Result<(), Failure> {
     let to = args.connect.receiver(args.to.as_deref())?;
     let payload = args.payload.read()?;
     let Connection { client, .. } = args.connect.open().await?;
@@ -24,9 +24,5 @@ pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
         }
         answer => answer?,
     };
-    // Write the answer before closing, because closing may take a while and a program may be
-    // waiting for the output.
-    output.answer(&answer)?;
-    client.close().await;
-    Ok(())
+    output.answer(&answer)
 }

@@ -17,14 +17,14 @@ use crate::output::Output;
 /// While the client's queue is full, the delay between two attempts to queue a message.
 const RETRY: Duration = Duration::from_millis(10);
 
-pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Send, output: &Output) -> Result<(), Failure> {
     let to = args.connect.receiver(args.to.as_deref())?;
     // Read the payload before connecting: the input may take long, and the connection would be
     // idle.
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
     let room = args.connect.join(&client, &args.room).await?;
-    let url = args.connect.url;
+    let url = &args.connect.url;
     let pause = args.rate.map(|rate| Duration::from_secs(1).div_f64(rate));
     let mut sender =
         Sender { url, room, to, events, is_lines: args.lines, pause, lost: None, output };
@@ -52,7 +52,7 @@ pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
 }
 
 struct Sender<'a> {
-    url: String,
+    url: &'a str,
     room: Room,
     to: Option<ConnId>,
     events: Events,
@@ -181,7 +181,7 @@ impl Sender<'_> {
             )),
             Event::Removed { room } => Err(Failure::removed(room)),
             Event::Closed(closing @ (Closing::Final(_) | Closing::GaveUp(_))) => {
-                Err(Failure::closed(&self.url, closing))
+                Err(Failure::closed(self.url, closing))
             }
             _ => Ok(()),
         }

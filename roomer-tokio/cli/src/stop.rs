@@ -6,8 +6,9 @@ use std::time::Duration;
 use roomer_tokio::client::Client;
 use roomer_tokio::shutdown_signal;
 
-/// The time for which a command waits for a server that does not respond after the signal.
-const GRACE: Duration = Duration::from_secs(1);
+/// The time for which a command waits for a server that does not respond, after a signal or at the
+/// end.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// Waits for Ctrl-C or SIGTERM. A second signal ends the process immediately.
 pub(crate) struct Stop {

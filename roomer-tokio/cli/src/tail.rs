@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::stop::Stop;
 
-pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Tail, output: &Output) -> Result<(), Failure> {
     let url = &args.connect.url;
     let Connection { client, mut events } =
         if args.wait { args.connect.start()? } else { args.connect.open().await? };

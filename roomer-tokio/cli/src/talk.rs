@@ -32,7 +32,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// Prints lines above the line that is being edited.
 type Printer = Option<Box<dyn ExternalPrinter + Send>>;
 
-pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Talk, output: &Output) -> Result<(), Failure> {
     if output.is_json {
         return Err(Failure::Input("talk is for people: tail and send have --json".into()));
     }
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     // Save the settings of the terminal before the editor changes them.
     let _terminal = Terminal::new();
     let (printer, mut lines) = editor()?;
-    let event = args.event;
+    let event = args.event.clone();
     let (unsent, has_sent, failed) = (None, false, None);
     let mut talk = Talker { client, room, event, printer, output, unsent, has_sent, failed };
     talk.who()?;

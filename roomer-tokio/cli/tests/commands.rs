@@ -38,6 +38,8 @@ fn start() -> Running {
         .may_join(|_, room| room != "secret")
         .may_set_info(|_, _| true)
         .history("news*", History::last(10))
+        // Longer than a test, so that a session which a command has not ended is noticed.
+        .resume_window(Duration::from_secs(600))
         .on_request("double", |_, message| message.text().unwrap_or_default().repeat(2))
         .on_request_async("never", |_, _| std::future::pending::<String>())
         .build()
@@ -338,6 +340,29 @@ fn final_close_sets_same_exit_code_for_each_command() {
         let done = watch.child.wait_with_output().unwrap();
         fails(&done, 3, "closed by the server with 4000 go away");
         drop(input);
+    }
+}
+
+#[test]
+fn failed_command_ends_its_session() {
+    let running = start();
+    let url = &*running.url;
+    let is_empty = || running.server.members("root").is_empty();
+    fails(&run(&["request", url, "lobby", "unknown"]), 1, "unknown");
+    until("the client of `request` stays a member", is_empty);
+    fails(&run(&["request", url, "lobby", "never", "--timeout", "0.1"]), 4, "no answer in time");
+    until("the client of a late `request` stays a member", is_empty);
+    for command in ["tail", "talk"] {
+        let Watch { mut child, lines, .. } =
+            Watch::spawn(&running, "news", &[command, url, "news"]);
+        drop(lines);
+        // The program that reads the output has ended, as `head` does.
+        while child.try_wait().unwrap().is_none() {
+            running.server.broadcast("news", "chat", "hello");
+            thread::yield_now();
+        }
+        assert!(child.wait().unwrap().success());
+        until("the client of a command without output stays a member", is_empty);
     }
 }
 

@@ -21,8 +21,10 @@ use super::streams::Events;
 
 /// A client that stays connected to a room server. Cheap to clone.
 ///
-/// When the last handle to the client or to one of its rooms is dropped, the client writes its queued
-/// messages and closes.
+/// When the last handle to the client or to one of its rooms is dropped, the client's task writes the
+/// queued messages and closes the connection. A program that ends at once ends this task as well, and
+/// the messages may be lost: await [`close`](Self::close) before the end of `main`. The same applies
+/// to a runtime that is shut down: its clients are closed ([`Closing::Aborted`]).
 pub struct Client<R> {
     pub(super) open: Arc<Open>,
     pub(super) runtime: PhantomData<fn() -> R>,
