@@ -120,15 +120,15 @@
 use std::io;
 use std::time::Duration;
 
-use roomer_engine::socket;
 use smol::Timer;
-use smol::net::TcpStream;
 
 pub use roomer_engine::client::{
     Address, ByteStream, Closing, Event, Events, Failure, InvalidAddress, JoinError, LostReason,
     Members, Message, Messages, Options, Request, RequestError, RequestFuture, Room, SendError,
     Sent, ServerError, State, Undelivered,
 };
+
+use crate::dial::dial;
 
 /// A client on smol's global executor.
 pub type Client = roomer_engine::client::Client<Smol>;
@@ -142,9 +142,7 @@ pub enum Smol {}
 
 impl roomer_engine::client::Runtime for Smol {
     async fn connect(host: String, port: u16) -> io::Result<Box<dyn ByteStream>> {
-        let stream = TcpStream::connect((host, port)).await?;
-        socket::prepare(&stream);
-        Ok(Box::new(stream))
+        Ok(Box::new(dial(host, port).await?))
     }
 
     async fn sleep(time: Duration) {

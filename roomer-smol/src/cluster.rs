@@ -4,12 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use roomer_engine::Server;
 use roomer_engine::SystemEnvironment;
 use roomer_engine::cluster::broker::{BrokerCarrier, Dial};
 use roomer_engine::cluster::{BrokerAddress, Carrier, Subjects};
-use roomer_engine::{Server, socket};
 use smol::Timer;
 use smol::net::TcpStream;
+
+use crate::dial::dial;
 
 /// Runs a server's link to its cluster's broker ([`Builder::cluster`](crate::Builder::cluster)).
 /// Spawn the future once, next to `serve`:
@@ -53,18 +55,12 @@ impl Dial for Smol {
         host: String,
         port: u16,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static {
-        connect(host, port)
+        dial(host, port)
     }
 
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static {
         sleep(time)
     }
-}
-
-async fn connect(host: String, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    socket::prepare(&stream);
-    Ok(stream)
 }
 
 async fn sleep(time: Duration) {

@@ -181,6 +181,8 @@ mod bind;
 pub mod client;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod cluster;
+#[cfg(any(feature = "client", feature = "nats", feature = "redis"))]
+mod dial;
 mod listener;
 mod serve;
 mod signals;

@@ -149,9 +149,7 @@
 use std::io;
 use std::time::Duration;
 
-use roomer_engine::socket;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 pub use roomer_engine::client::{
     Address, ByteStream, Closing, Event, Events, Failure, InvalidAddress, JoinError, LostReason,
@@ -159,6 +157,7 @@ pub use roomer_engine::client::{
     Sent, ServerError, State, Undelivered,
 };
 
+use crate::dial::dial;
 use crate::transport::Futures;
 
 /// A client on tokio. Must be started within a tokio runtime.
@@ -173,9 +172,7 @@ pub enum Tokio {}
 
 impl roomer_engine::client::Runtime for Tokio {
     async fn connect(host: String, port: u16) -> io::Result<Box<dyn ByteStream>> {
-        let stream = TcpStream::connect((host, port)).await?;
-        socket::prepare(&stream);
-        Ok(Box::new(Futures(stream)))
+        Ok(Box::new(dial(host, port).await?))
     }
 
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static {

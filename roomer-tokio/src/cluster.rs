@@ -4,12 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use roomer_engine::Server;
 use roomer_engine::SystemEnvironment;
 use roomer_engine::cluster::broker::{BrokerCarrier, Dial};
 use roomer_engine::cluster::{BrokerAddress, Carrier, Subjects};
-use roomer_engine::{Server, socket};
 use tokio::net::TcpStream;
 
+use crate::dial::dial;
 use crate::transport::Futures;
 
 /// Runs a server's link to its cluster's broker ([`Builder::cluster`](crate::Builder::cluster)).
@@ -58,16 +59,10 @@ impl Dial for Tokio {
         host: String,
         port: u16,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static {
-        connect(host, port)
+        dial(host, port)
     }
 
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static {
         tokio::time::sleep(time)
     }
-}
-
-async fn connect(host: String, port: u16) -> io::Result<Futures<TcpStream>> {
-    let stream = TcpStream::connect((host, port)).await?;
-    socket::prepare(&stream);
-    Ok(Futures(stream))
 }

@@ -300,6 +300,8 @@ mod bind;
 pub mod client;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod cluster;
+#[cfg(any(feature = "client", feature = "nats", feature = "redis"))]
+mod dial;
 pub mod guide;
 mod listener;
 #[cfg(feature = "tower")]

@@ -106,6 +106,8 @@ pub use crate::server::user::User;
 pub use crate::session::RefusedSessions;
 pub use crate::session::release::ReleasedSessions;
 pub use crate::transport::bind::BindError;
+#[doc(hidden)]
+pub use crate::transport::dial::connect_first;
 #[cfg(not(target_family = "wasm"))]
 pub use crate::transport::socket;
 #[cfg(feature = "tls")]

@@ -3,6 +3,7 @@
 pub(crate) mod bind;
 #[cfg(feature = "tls")]
 mod certificate;
+pub(crate) mod dial;
 pub(crate) mod peer;
 #[cfg(not(target_family = "wasm"))]
 pub mod socket;
