@@ -19,6 +19,30 @@ pub const OPEN: &str = "open";
 /// Emitted only inside the JavaScript client: a room was left.
 pub const CLOSE: &str = "close";
 
+/// Emitted only inside the JavaScript client: a room was joined again after a reconnect.
+pub const REOPEN: &str = "reopen";
+/// Emitted only inside the JavaScript client: a member's info has changed.
+pub const MEMBER_CHANGED: &str = "member_changed";
+/// Emitted only inside the JavaScript client: the number of a room's members has changed.
+pub const COUNT_CHANGED: &str = "count_changed";
+/// Emitted only inside the JavaScript client: messages of a room's history are missing.
+pub const HISTORY_LOST: &str = "history_lost";
+
+/// Returns true if the JavaScript client emits `event` locally: `open`, `close`, `reopen`,
+/// `member_changed`, `count_changed` or `history_lost`.
+///
+/// That client drops received messages with these names. A server forwards the last four, so other
+/// clients may use them among themselves, but an application should choose other names.
+///
+/// ```
+/// assert!(roomer_proto::is_local("member_changed"));
+/// assert!(!roomer_proto::is_local("member_left")); // sent by servers
+/// ```
+#[must_use]
+pub fn is_local(event: &str) -> bool {
+    matches!(event, OPEN | CLOSE | REOPEN | MEMBER_CHANGED | COUNT_CHANGED | HISTORY_LOST)
+}
+
 /// Returns true if only a server or the client library may originate `event`: `join_ack`,
 /// `leave_ack`, `new_member`, `member_left`, `open` or `close`.
 ///

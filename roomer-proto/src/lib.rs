@@ -64,8 +64,8 @@ pub mod websocket;
 
 pub use error::{DecodeError, EncodeError, Field};
 pub use event::{
-    CLOSE, JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, OPEN, is_built_in,
-    is_reserved,
+    CLOSE, COUNT_CHANGED, HISTORY_LOST, JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, MEMBER_CHANGED,
+    MEMBER_LEFT, NEW_MEMBER, OPEN, REOPEN, is_built_in, is_local, is_reserved,
 };
 pub use id::{ConnId, ParseConnIdError};
 #[cfg(feature = "json")]

@@ -24,6 +24,19 @@ fn threats_name_existing_tests_and_options() {
 }
 
 #[test]
+fn javascript_client_reserves_same_events_as_protocol() {
+    let client = include_str!("../../../js/src/room.js");
+    let names = client.split_once("/^((").unwrap().1.split_once(")$|roomer:)/").unwrap().0;
+    let names: BTreeSet<&str> = names.split('|').collect();
+    for name in &names {
+        assert!(roomer_proto::is_built_in(name) || roomer_proto::is_local(name), "{name}");
+    }
+    let own = include_str!("../../../roomer-proto/src/event.rs").split("pub const ").skip(1);
+    let own: BTreeSet<&str> = own.map(|item| item.split('"').nth(1).unwrap()).collect();
+    assert_eq!(names, own);
+}
+
+#[test]
 fn contract_names_test_for_each_promise() {
     let page = read("guide/contract.md");
     let promises =

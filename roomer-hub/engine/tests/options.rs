@@ -82,6 +82,33 @@ fn paths_are_unique_and_begin_with_slash() {
 }
 
 #[test]
+fn path_has_no_parameters_or_wildcards() {
+    for path in ["/ws/{id}", "/ws/:id", "/ws/*", "/*rest/ws"] {
+        let refused = error(|builder| builder.path(path));
+        let encoded = path.replace('{', "%7B").replace('}', "%7D");
+        assert_eq!(refused, BuildError::PathPattern(encoded));
+    }
+    assert!(Server::builder().path("/a:b/c*").build().is_ok());
+}
+
+#[test]
+fn packets_fit_in_max_message() {
+    let refused = error(|builder| builder.max_message(63));
+    assert_eq!(refused, BuildError::MaxMessage { bytes: 63, least: 64 });
+    assert!(Server::builder().max_message(64).build().is_ok());
+}
+
+#[test]
+fn origin_with_invalid_port_is_error() {
+    for origin in ["http://localhost:*", "http://localhost:99999", "http://localhost:"] {
+        assert_eq!(
+            error(|builder| builder.allow_origin(origin)),
+            BuildError::Origin(origin.into())
+        );
+    }
+}
+
+#[test]
 fn proxy_protocol_requires_trusted_proxy() {
     assert_eq!(error(|builder| builder.proxy_protocol()), BuildError::ProxyProtocol);
     assert!(Server::builder().trust_proxy("unix").proxy_protocol().build().is_ok());

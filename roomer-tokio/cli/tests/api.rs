@@ -132,7 +132,9 @@ fn rooms_members_and_connections_are_listed_and_removed() {
     bad(&delete(&format!("/v1/rooms/root/members/{id}")), 404, "not_found", "not a member");
     assert_eq!(good(&delete("/v1/rooms/a1/users/ann")), json!({ "connections": 1 }));
     assert_eq!(get("/v1/rooms/a1")["members"], 0);
-    let end = format!("/v1/connections/{id}?code=4321&reason=enough");
+    // `roomer tail` ends when it is removed from its room, so close another client.
+    let other = ann(&serving, "a2");
+    let end = format!("/v1/connections/{}?code=4321&reason=enough", other.id());
     assert_eq!(good(&delete(&end)), json!({ "connections": 1 }));
     bad(&delete("/v1/users/ann?code=1006"), 400, "invalid", "3000 to 4999");
     bad(&delete(&format!("/v1/users/ann?reason={}", "x".repeat(124))), 400, "invalid", "123");
@@ -238,7 +240,10 @@ fn invalid_bodies_and_names_are_refused_with_reason() {
     let long = "x".repeat(51);
     bad(&post(&format!("/v1/rooms/{long}/messages/chat"), b""), 400, "invalid", "1 to 50 bytes");
     bad(&post(&format!("/v1/rooms/a/messages/{long}"), b""), 400, "invalid", "1 to 50 bytes");
-    for event in ["join_ack", "leave", "member_left", "roomer:hello"] {
+    for event in ["join_ack", "leave", "member_left", "roomer:hello", "open", "reopen"]
+        .iter()
+        .chain(&["member_changed", "count_changed", "history_lost"])
+    {
         bad(&post(&format!("/v1/rooms/a/messages/{event}"), b""), 400, "invalid", "reserved");
     }
     bad(&post("/v1/rooms/%ff/messages/chat", b""), 400, "invalid", "UTF-8");
@@ -302,8 +307,9 @@ fn repeated_request_has_one_effect() {
 #[test]
 fn repeated_removal_gets_first_answer() {
     let (serving, _file) = start();
-    let tail = ann(&serving, "a");
-    let id = tail.id();
+    // `roomer tail` ends when it is removed from its room, so close another client.
+    let (tail, running) = (ann(&serving, "a"), ann(&serving, "b"));
+    let (id, other) = (tail.id(), running.id());
     let delete = |idempotency: &str, path: &str| {
         let headers =
             [&*format!("Authorization: Bearer {KEY}"), &*format!("Idempotency-Key: {idempotency}")];
@@ -312,7 +318,7 @@ fn repeated_removal_gets_first_answer() {
     let paths = [
         format!("/v1/rooms/a/members/{id}"),
         "/v1/rooms/root/users/ann".into(),
-        format!("/v1/connections/{id}?code=4001&reason=a"),
+        format!("/v1/connections/{other}?code=4001&reason=a"),
         "/v1/users/ann".into(),
     ];
     for (key, path) in ["1", "2", "3", "4"].iter().zip(&paths) {
@@ -320,7 +326,12 @@ fn repeated_removal_gets_first_answer() {
         assert_eq!(good(&delete(key, path)), first, "{path}");
         bad(&delete(key, "/v1/users/bob?code=4002"), 422, "idempotency", "another request");
     }
-    bad(&delete("3", &format!("/v1/connections/{id}?code=4002&reason=a")), 422, "idempotency", "");
+    bad(
+        &delete("3", &format!("/v1/connections/{other}?code=4002&reason=a")),
+        422,
+        "idempotency",
+        "",
+    );
     bad(&delete("5", &paths[0]), 404, "not_found", "not a member");
 }
 

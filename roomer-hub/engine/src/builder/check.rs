@@ -11,6 +11,7 @@ use crate::options::Options;
 /// Returns an error for the first contradiction between the options.
 pub(super) fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
     not_zero(options, config)?;
+    max_message(options)?;
     memory_budget(options)?;
     ping_interval(options)?;
     per_address(options.handshake.admission)?;
@@ -48,6 +49,18 @@ fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
         }
     }
     Ok(())
+}
+
+/// The least value of `max_message`, in bytes. A request to join a room with a short name fits.
+const LEAST_MESSAGE: usize = 64;
+
+/// Checks that packets fit in a message.
+fn max_message(options: &Options) -> Result<(), BuildError> {
+    let bytes = options.limits.max_message;
+    match bytes < LEAST_MESSAGE {
+        true => Err(BuildError::MaxMessage { bytes, least: LEAST_MESSAGE }),
+        false => Ok(()),
+    }
 }
 
 /// Checks that a single connection cannot exceed the memory budget.
@@ -89,6 +102,11 @@ fn paths(options: &Options) -> Result<(), BuildError> {
         // A request's path ends before either of these, so no request would have this path.
         if !path.starts_with('/') || path.contains(['?', '#']) {
             return Err(BuildError::Path(path.clone()));
+        }
+        // Paths are stored as browsers request them, with `{` encoded.
+        let is_pattern = |part: &str| part.starts_with([':', '*']) || part.starts_with("%7B");
+        if path.split('/').any(is_pattern) {
+            return Err(BuildError::PathPattern(path.clone()));
         }
         if !seen.insert(path) {
             return Err(BuildError::DuplicatePath(path.clone()));

@@ -33,6 +33,17 @@ pub enum BuildError {
         /// The name of the builder method that sets the limit or the timeout.
         option: &'static str,
     },
+    /// No packet fits in a message of this length.
+    #[error(
+        "max_message ({bytes}) must not be below {least} bytes: a packet has 20 bytes besides its names \
+         and payload; raise it"
+    )]
+    MaxMessage {
+        /// The value of [`max_message`](Builder::max_message), in bytes.
+        bytes: usize,
+        /// The least permitted value, in bytes.
+        least: usize,
+    },
     /// The maximum for a single connection exceeds the memory budget.
     #[error(
         "memory_budget ({budget}) must not be below the limit of one connection ({least}), which \
@@ -97,6 +108,13 @@ pub enum BuildError {
     /// A path does not begin with a slash, or contains a character that ends a path in a URL.
     #[error("the path {0:?} must begin with /, and contain neither ? nor # (write %3F, %23)")]
     Path(String),
+    /// A path has parameters or wildcards, as in the routes of web frameworks. No request would match
+    /// them.
+    #[error(
+        "the path {0:?} is compared as it is, without parameters or wildcards: write a fixed path, and \
+         read values from the query, as /ws?room=1"
+    )]
+    PathPattern(String),
 }
 
 /// Formats like `Display`, since an error returned by `main` is printed with `Debug`.

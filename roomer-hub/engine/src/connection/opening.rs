@@ -66,12 +66,13 @@ impl Connection {
     pub(super) fn reject_early(&mut self, now: Duration, rejection: EarlyRejection) -> Step {
         let status = rejection.status();
         // The rejection has already been counted, together with the socket.
-        trace::rejected(self.peer.get(), status.as_u16());
         let handshake = self.shared.handshake();
-        handshake.warnings.give(match rejection {
+        let reason = match rejection {
             EarlyRejection::Descriptors(sockets) => WarningReason::DescriptorsReached { sockets },
             EarlyRejection::Full(status) => handshake.handshakes_full(status),
-        });
+        };
+        trace::rejected(self.peer.get(), status.as_u16(), Some(&reason));
+        handshake.warnings.give(reason);
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
         // The number of lingering sockets is also limited. Above that limit, only as much of the
         // response is sent as fits into the socket now.

@@ -23,7 +23,6 @@ use crate::handshake::rules::untrusted_proxy;
 use crate::handshake::session_request::SessionRequest;
 use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
-use crate::metrics::warning::WarningReason;
 use crate::sync::lock;
 
 /// An accepted request: the response, and the connection's initial state.
@@ -109,9 +108,7 @@ impl Candidate {
         // Check the login before `checked`: an expired login, like a rejection by the hook, must
         // hide a protocol violation.
         let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
-            let rejection = Rejection::unauthorized("the login has expired");
-            let status = rejection.status().as_u16();
-            Rejected { rejection, reason: Some(WarningReason::Unauthorized { status, has_token }) }
+            Rejected::unauthorized(Rejection::unauthorized("the login has expired"), has_token)
         })?;
         checked.map(|(response, compression)| Accepted {
             response,
@@ -223,10 +220,7 @@ fn auth_result(
     has_token: bool,
 ) -> Result<Claims, Rejected> {
     let result = result.map_err(|panic| authorize_panicked(monitor, &panic, peer))?;
-    result.map_err(|rejection| {
-        let status = rejection.status().as_u16();
-        Rejected { rejection, reason: Some(WarningReason::Unauthorized { status, has_token }) }
-    })
+    result.map_err(|rejection| Rejected::unauthorized(rejection, has_token))
 }
 
 fn authorize_panicked(

@@ -33,7 +33,8 @@ impl Origin {
         let is_host =
             |authority: &&Authority| !has_user(authority) && !authority.host().contains('*');
         let authority = uri.authority().filter(|authority| is_bare && is_host(authority))?;
-        let port = authority.port_u16().or_else(|| default_port(&scheme));
+        // Browsers omit an empty port, so it is a mistake in an option.
+        let port = port(authority, &scheme).filter(|_| !authority.as_str().ends_with(':'))?;
         Some(Origin { host: authority.host().to_ascii_lowercase(), port, scheme })
     }
 
@@ -43,12 +44,11 @@ impl Origin {
         let Ok(authority) = host.parse::<Authority>() else {
             return false;
         };
-        let port = authority.port_u16().or_else(|| default_port(&self.scheme));
         // In `example.com@evil.org` the host is `evil.org`, although the text begins with the origin's
         // host.
         !has_user(&authority)
             && authority.host().eq_ignore_ascii_case(&self.host)
-            && port == self.port
+            && port(&authority, &self.scheme) == Some(self.port)
     }
 }
 
@@ -80,6 +80,16 @@ fn has_user(authority: &Authority) -> bool {
     authority.as_str().contains('@')
 }
 
+/// Returns the port, or the scheme's default if there is none. Returns `None` if the port is not a
+/// number up to 65535, such as `*`: it must not be mistaken for the default.
+fn port(authority: &Authority, scheme: &str) -> Option<Option<u16>> {
+    let bare = authority.as_str().rsplit('@').next().unwrap_or_default();
+    match bare.strip_prefix(authority.host()).unwrap_or_default() {
+        "" | ":" => Some(default_port(scheme)),
+        _ => authority.port_u16().map(Some),
+    }
+}
+
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" | "ws" => Some(80),
@@ -108,6 +118,9 @@ mod tests {
         assert!(!admit("null", "example.com"));
         assert!(!admit("", "example.com"));
         assert!(!rule.admit(Some(b"http://example.com"), None));
+        assert!(admit("http://example.com", "example.com:"));
+        assert!(!admit("http://example.com", "example.com:99999"));
+        assert!(!admit("http://example.com:*", "example.com"));
         assert!(!rule.admit(Some(b"\xff"), Some("example.com")));
     }
 
@@ -133,5 +146,12 @@ mod tests {
         {
             assert_eq!(Origin::parse(text), None, "{text}");
         }
+        for port in ["*", "99999", "abc", "", "-1"] {
+            for host in ["localhost", "[::1]"] {
+                let text = format!("http://{host}:{port}");
+                assert_eq!(Origin::parse(&text), None, "{text}");
+            }
+        }
+        assert_eq!(Origin::parse("http://[::1]:5173").unwrap().port, Some(5173));
     }
 }

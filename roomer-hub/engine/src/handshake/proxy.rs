@@ -20,6 +20,9 @@ pub(crate) struct Proxies {
     unix: bool,
 }
 
+/// The length of the prefix of IPv4-mapped IPv6 addresses, `::ffff:0:0/96`.
+const MAPPED_BITS: u32 = 96;
+
 /// A network: the addresses whose first `bits` bits are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
@@ -90,8 +93,18 @@ impl Network {
         };
         let address: IpAddr = address.parse().ok()?;
         let max = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.unwrap_or(max);
-        (bits <= max).then_some(Network { address, bits })
+        let bits: u32 = bits.unwrap_or(max);
+        if bits > max {
+            return None;
+        }
+        match (address, address.to_canonical()) {
+            // Addresses are compared in their canonical form, so a network of IPv4-mapped addresses is
+            // stored as IPv4. With fewer than 96 bits, `::ffff:10.0.0.0/8` would be all of IPv6.
+            (IpAddr::V6(_), address @ IpAddr::V4(_)) => {
+                Some(Network { address, bits: bits.checked_sub(MAPPED_BITS)? })
+            }
+            _ => Some(Network { address, bits }),
+        }
     }
 
     /// Returns true if the network contains the address. An IPv4-mapped IPv6 address, as reported
@@ -214,6 +227,11 @@ mod tests {
         assert!(contains("10.0.0.7/31", "10.0.0.6") && !contains("10.0.0.7/32", "10.0.0.6"));
         assert!(contains("0.0.0.0/0", "1.2.3.4") && !contains("0.0.0.0/0", "::1"));
         assert!(contains("fd00::/8", "fdff::1") && !contains("fd00::/8", "fe00::"));
+        assert!(contains("::ffff:10.0.0.0/104", "10.1.2.3"));
+        assert!(contains("::ffff:10.0.0.0/104", "::ffff:10.1.2.3"));
+        assert!(!contains("::ffff:10.0.0.0/104", "11.0.0.0"));
+        assert!(contains("::ffff:10.0.0.1", "10.0.0.1") && !contains("::ffff:10.0.0.1", "::1"));
+        assert_eq!(Network::parse("::ffff:10.0.0.0/8"), None);
         for text in ["", "10.0.0", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1", "proxy"] {
             assert_eq!(Network::parse(text), None, "{text}");
         }

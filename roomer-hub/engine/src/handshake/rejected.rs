@@ -7,7 +7,7 @@ use http::StatusCode;
 use crate::handshake::ServerHandshake;
 use crate::handshake::request::Rejection;
 use crate::metrics::trace;
-use crate::metrics::warning::WarningReason;
+use crate::metrics::warning::{WarningReason, shown};
 
 /// A rejected request: the rejection, and the reason for a warning to the operator, if any.
 pub(crate) struct Rejected {
@@ -20,6 +20,14 @@ impl Rejected {
     pub(crate) fn with_status(status: StatusCode) -> Self {
         Rejected { rejection: Rejection::new(status, ""), reason: None }
     }
+
+    /// Creates the rejection of a client that may not connect.
+    pub(crate) fn unauthorized(rejection: Rejection, has_token: bool) -> Self {
+        let status = rejection.status().as_u16();
+        let message = shown(rejection.message().as_bytes());
+        let reason = Some(WarningReason::Unauthorized { status, has_token, message });
+        Rejected { rejection, reason }
+    }
 }
 
 impl ServerHandshake<'_> {
@@ -31,7 +39,7 @@ impl ServerHandshake<'_> {
         reason: Option<WarningReason>,
     ) {
         self.lifecycle.record_rejected(status);
-        trace::rejected(peer, status.as_u16());
+        trace::rejected(peer, status.as_u16(), reason.as_ref());
         if let Some(reason) = reason {
             self.warnings.give(reason);
         }
@@ -58,5 +66,23 @@ impl ServerHandshake<'_> {
         // Rejections during a shutdown are expected, so they cause no warning.
         let reason = self.lifecycle.is_open().then_some(reason);
         Rejected { reason, ..Rejected::with_status(status) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_of_hook_is_escaped_and_truncated_in_warning() {
+        let message = format!("a\n\u{1b}[2J{}", "x".repeat(1000));
+        let rejected = Rejected::unauthorized(Rejection::forbidden(&*message), true);
+        assert_eq!(rejected.rejection.message(), message);
+        let text = rejected.reason.unwrap().to_string();
+        let start = "authorize rejected a client with a token (403): a\\n\\x1b[2Jx";
+        assert!(text.starts_with(start) && text.len() < 200, "{text}");
+        let empty = Rejected::unauthorized(Rejection::forbidden(""), false);
+        let text = empty.reason.unwrap().to_string();
+        assert_eq!(text, "authorize rejected a client without a token (403)");
     }
 }

@@ -13,7 +13,7 @@ use roomer_hub::cluster::Event;
 
 use crate::app::conn_info::ConnInfo;
 use crate::app::disconnect::DisconnectReason;
-use crate::metrics::warning::Warning;
+use crate::metrics::warning::{Warning, WarningReason};
 
 /// Defines one function for each event. Without the feature, the function does nothing.
 macro_rules! events {
@@ -40,8 +40,9 @@ events! {
         by = closed_by(reason), code = code(reason), reason = text, "connection closed"
     }
     #[doc = "Reports a request that is answered with an error."]
-    DEBUG rejected(peer: Option<SocketAddr>, status: u16) {
-        peer = peer.map(tracing::field::display), status, "handshake rejected"
+    DEBUG rejected(peer: Option<SocketAddr>, status: u16, reason: Option<&WarningReason>) {
+        peer = peer.map(tracing::field::display), status, reason = reason.map(tracing::field::display),
+        "handshake rejected"
     }
     #[doc = "Reports a warning for the operator."]
     WARN warning(warning: &Warning) {

@@ -39,6 +39,9 @@ pub enum WarningReason {
         status: u16,
         /// True if the client sent a token.
         has_token: bool,
+        /// The hook's message, which the client receives as the response's body. It must therefore not
+        /// contain the token. Escaped, and truncated to 128 bytes.
+        message: String,
     },
     /// [`authorize_async`](crate::Builder::authorize_async) exceeded the handshake timeout, and the
     /// client was rejected with 503.
@@ -215,9 +218,10 @@ impl fmt::Display for WarningReason {
                 "a client offers {offered} subprotocol(s) and this server knows none of them, so \
                  a browser closes the connection: add one by subprotocol(\"...\"), or offer none"
             ),
-            WarningReason::Unauthorized { status, has_token } => {
+            WarningReason::Unauthorized { status, has_token, message } => {
                 let with = if *has_token { "with" } else { "without" };
-                write!(f, "authorize rejected a client {with} a token ({status})")
+                let colon = if message.is_empty() { "" } else { ": " };
+                write!(f, "authorize rejected a client {with} a token ({status}){colon}{message}")
             }
             WarningReason::AuthorizeTimeout => f.write_str(
                 "rejected a client (503): authorize_async took longer than handshake_timeout; make it \

@@ -26,6 +26,10 @@ impl Server {
     /// [`max_message`](crate::Builder::max_message) is not sent to any member and causes a
     /// [warning](crate::Builder::on_warning), since other nodes would reject it.
     ///
+    /// The event may have any name, but clients do not deliver messages with the protocol's names
+    /// ([`roomer_proto::is_built_in`]), and the JavaScript client none with the names of its local
+    /// events ([`roomer_proto::is_local`]).
+    ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
     /// use roomer_tokio::Server; // or roomer_smol

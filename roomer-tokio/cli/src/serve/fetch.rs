@@ -39,6 +39,13 @@ pub(crate) fn parse_address(address: &str) -> Result<(Uri, bool), String> {
     let wrong = || format!("{address:?} is not an address: write https://HOST/PATH");
     let uri: Uri = address.parse().map_err(|_| wrong())?;
     let host = uri.host().ok_or_else(wrong)?;
+    // Otherwise the request would go to the default port.
+    let has_port = uri.authority().is_some_and(|it| it.as_str().rsplit('@').next() != Some(host));
+    if has_port && uri.port_u16().is_none() {
+        return Err(format!(
+            "{address:?} has a port that is not a number up to 65535: write it, or none"
+        ));
+    }
     // In a URL, IPv6 addresses are in brackets.
     let name = host.trim_matches(['[', ']']);
     let is_here = name == "localhost"
@@ -106,4 +113,25 @@ fn describe(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_has_no_port_or_valid_one() {
+        for address in
+            ["https://a.example/x", "https://a.example:8443/x", "http://[::1]:1/", "http://[::1]/"]
+        {
+            assert!(check_address(address).is_ok(), "{address}");
+        }
+        for port in ["99999", "x", "*", ""] {
+            for host in ["127.0.0.1", "[::1]", "localhost"] {
+                let address = format!("http://{host}:{port}/x");
+                let error = check_address(&address).unwrap_err();
+                assert!(error.contains("write"), "{error}");
+            }
+        }
+    }
 }

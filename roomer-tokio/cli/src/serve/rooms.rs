@@ -239,7 +239,8 @@ fn problem(config: &Config, error: &BuildError) -> Problem {
         BuildError::Origin(_) => "origins",
         BuildError::Proxy(_) => "trust_proxy",
         BuildError::ProxyProtocol => "proxy_protocol",
-        BuildError::DuplicatePath(_) | BuildError::Path(_) => "path",
+        BuildError::DuplicatePath(_) | BuildError::Path(_) | BuildError::PathPattern(_) => "path",
+        BuildError::MaxMessage { .. } => "limits.max_message",
         BuildError::Cluster(_) => "cluster.name",
         BuildError::PerAddress { option: "max_handshakes", .. } => {
             "limits.max_handshakes_per_address"

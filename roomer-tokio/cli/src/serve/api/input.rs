@@ -2,12 +2,16 @@
 
 use axum::body::Bytes;
 use data_encoding::BASE64;
-use roomer_proto::{ConnId, PacketRef, is_built_in};
+use roomer_proto::{ConnId, PacketRef, is_built_in, is_local};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Api;
 use super::error::Error;
+
+/// The reserved events, for an error.
+const RESERVED: &str = "close, count_changed, history_lost, join, join_ack, leave, leave_ack, \
+                        member_changed, member_left, new_member, open, reopen";
 
 /// A JSON body that contains the payload in one of three forms.
 #[derive(Deserialize)]
@@ -66,11 +70,13 @@ impl Api {
                 event.len()
             )));
         }
-        // Clients would mistake an event with a reserved name for one of the protocol's own.
-        match is_built_in(event) || event.starts_with("roomer:") {
-            true => {
-                Err(Error::invalid(format!("the event {event:?} is reserved for the protocol")))
-            }
+        // Clients would mistake an event with a reserved name for one of the protocol's own, and the
+        // JavaScript client drops messages with the names of its local events.
+        match is_built_in(event) || is_local(event) || event.starts_with("roomer:") {
+            true => Err(Error::invalid(format!(
+                "the event {event:?} is reserved for the protocol and its clients: choose another name \
+                 than {RESERVED} or roomer:…"
+            ))),
             false => Ok(()),
         }
     }

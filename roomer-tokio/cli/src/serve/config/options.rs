@@ -105,8 +105,8 @@ options! {
         "whether clients without a token may connect; default: only if no login is configured and \
          `listen` is an address on this machine";
     "origins" origins: Vec<String> = "",
-        "other origins whose pages may connect, such as https://example.com, or any; pages on the \
-         same host always may";
+        "other origins whose pages may connect, such as https://example.com or \
+         http://localhost:5173, or any; pages on the same host always may";
     "trust_proxy" trust_proxy: Vec<String> = "",
         "proxies whose X-Forwarded-For is trusted, such as 10.0.0.1 or 10.0.0.0/8";
     "proxy_protocol" proxy_protocol: bool = "false",
