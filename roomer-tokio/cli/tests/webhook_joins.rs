@@ -165,8 +165,27 @@ fn clients_of_undecided_joins_return_at_different_times() {
     let asked = hook.arrived().len();
     assert!(asked < 10, "{asked} requests");
     hook.decides(|_| Reply::Json(200, json!({ "allow": true })));
-    while !joins(&serving, "lobby") {}
+    // One of these is sent to the webhook, and the others wait for the answer to it.
+    let mut more: Vec<_> = (0..20).map(|_| joining(&serving, "lobby")).collect();
+    for client in &mut more {
+        while client.expect_packet().room != "lobby" {}
+    }
     serving.logged("this webhook answers again");
+}
+
+#[test]
+fn unanswerable_question_does_not_make_webhook_count_as_down() {
+    let secret = secret_file();
+    let hook = Hook::start(|asked: &Asked| match asked.json()["room"].as_str() {
+        // The head of an answer without its end.
+        Some("endless") => Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n".into()),
+        _ => Reply::Json(200, json!({ "allow": true })),
+    });
+    let serving = start(&secret, &["--webhooks-may-join", &hook.address]);
+    let mut client = joining(&serving, "endless");
+    assert_eq!(close_of(&mut client).0, Some(1013));
+    let mut client = joining(&serving, "lobby");
+    while client.expect_packet().room != "lobby" {}
 }
 
 #[test]

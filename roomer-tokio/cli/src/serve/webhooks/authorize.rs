@@ -111,7 +111,7 @@ impl Authorize {
 
     /// Calls the webhook. If the call fails, whatever the reason, the client is rejected.
     async fn decide(&self, question: &Question<'_>) -> AuthResult {
-        let decided = match self.call.request(question).await {
+        let decided = match self.call.request(question, |_| ()).await {
             Ok(answer) => match answer.status {
                 StatusCode::OK => self.read(&answer.body).map(Ok),
                 StatusCode::UNAUTHORIZED

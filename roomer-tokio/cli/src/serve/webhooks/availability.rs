@@ -3,15 +3,27 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
-/// The time between two requests to a webhook that is down.
-const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+/// The time between two requests to a webhook that is down. It is short, so that a client whose
+/// questions the webhook cannot answer does not keep those of others from showing that it is up.
+const PROBE_INTERVAL: Duration = Duration::from_millis(300);
+
+/// The time after which it is forgotten that a webhook is down, if it was not asked meanwhile.
+const MEMORY: Duration = Duration::from_secs(30);
+
+/// How long the questions that are not sent wait for an answer to one that is.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether a webhook is down. It is once a question has remained without an answer for as long as a
 /// client may wait, and no other question was answered in that time.
 #[derive(Default)]
-pub(super) struct Availability(Mutex<State>);
+pub(super) struct Availability {
+    state: Mutex<State>,
+    /// Wakes the questions that wait for an answer to another.
+    recovery: Notify,
+}
 
 #[derive(Default)]
 struct State {
@@ -39,9 +51,13 @@ impl Availability {
         match state.probe_at {
             None => Attempts::Repeated,
             Some(at) if now < at => Attempts::None,
-            Some(_) => {
+            Some(at) if now < at + MEMORY => {
                 state.probe_at = Some(now + PROBE_INTERVAL);
                 Attempts::Single
+            }
+            Some(_) => {
+                state.probe_at = None;
+                Attempts::Repeated
             }
         }
     }
@@ -50,22 +66,34 @@ impl Availability {
     pub(super) fn answered(&self, now: Instant) -> bool {
         let mut state = self.state();
         state.answered_at = Some(now);
-        state.probe_at.take().is_some()
+        let was_down = state.probe_at.take().is_some();
+        drop(state);
+        self.recovery.notify_waiters();
+        was_down
     }
 
     /// Records that a question from the time `since` has remained without an answer. Returns true if
     /// the webhook is down from now on.
     pub(super) fn failed(&self, since: Instant, now: Instant) -> bool {
         let mut state = self.state();
-        // The question may only have waited for many others, which were answered.
-        if state.answered_at.is_some_and(|at| at >= since) {
+        // The question may only have waited for many others, which were answered. If the webhook was
+        // down before, this must not delay the next question to it.
+        if state.answered_at.is_some_and(|at| at >= since) || state.probe_at.is_some() {
             return false;
         }
-        state.probe_at.replace(now + PROBE_INTERVAL).is_none()
+        state.probe_at = Some(now + PROBE_INTERVAL);
+        true
+    }
+
+    /// Waits a short time for a webhook that is down. Returns true if it is up again.
+    pub(super) async fn recovers(&self) -> bool {
+        // Begin to listen before the state is read, or an answer in between would be missed.
+        let recovery = self.recovery.notified();
+        self.state().probe_at.is_none() || timeout(PATIENCE, recovery).await.is_ok()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,35 +101,61 @@ impl Availability {
 mod tests {
     use super::*;
 
-    fn second(start: Instant, seconds: u64) -> Instant {
-        start + Duration::from_secs(seconds)
+    /// Returns the time so many tenths of a second after `start`.
+    fn tenth(start: Instant, tenths: u64) -> Instant {
+        start + Duration::from_millis(100 * tenths)
     }
 
     #[test]
     fn webhook_that_is_down_is_probed_until_it_answers() {
         let (webhook, start) = (Availability::default(), Instant::now());
-        let at = |seconds| second(start, seconds);
+        let at = |tenths| tenth(start, tenths);
         assert_eq!(webhook.attempts(at(0)), Attempts::Repeated);
-        assert!(webhook.failed(at(0), at(10)));
-        assert_eq!(webhook.attempts(at(12)), Attempts::None);
-        assert_eq!(webhook.attempts(at(13)), Attempts::Single);
-        assert_eq!(webhook.attempts(at(13)), Attempts::None);
-        // It was down before, so this is not logged again.
-        assert!(!webhook.failed(at(13), at(18)));
-        assert_eq!(webhook.attempts(at(20)), Attempts::None);
-        assert_eq!(webhook.attempts(at(21)), Attempts::Single);
-        assert!(webhook.answered(at(22)));
-        assert!(!webhook.answered(at(22)));
-        assert_eq!(webhook.attempts(at(22)), Attempts::Repeated);
+        assert!(webhook.failed(at(0), at(100)));
+        assert_eq!(webhook.attempts(at(102)), Attempts::None);
+        assert_eq!(webhook.attempts(at(103)), Attempts::Single);
+        assert_eq!(webhook.attempts(at(103)), Attempts::None);
+        // The first request is still pending when the next is sent.
+        assert_eq!(webhook.attempts(at(106)), Attempts::Single);
+        // It was down before, so this is not logged again, and delays no other request.
+        assert!(!webhook.failed(at(103), at(153)));
+        assert_eq!(webhook.attempts(at(153)), Attempts::Single);
+        assert!(webhook.answered(at(154)));
+        assert!(!webhook.answered(at(154)));
+        assert_eq!(webhook.attempts(at(154)), Attempts::Repeated);
     }
 
     #[test]
     fn webhook_that_answers_other_questions_is_up() {
         let (webhook, start) = (Availability::default(), Instant::now());
-        let at = |seconds| second(start, seconds);
-        webhook.answered(at(5));
-        assert!(!webhook.failed(at(0), at(10)));
-        assert_eq!(webhook.attempts(at(10)), Attempts::Repeated);
-        assert!(webhook.failed(at(6), at(16)));
+        let at = |tenths| tenth(start, tenths);
+        webhook.answered(at(50));
+        assert!(!webhook.failed(at(0), at(100)));
+        assert_eq!(webhook.attempts(at(100)), Attempts::Repeated);
+        assert!(webhook.failed(at(60), at(160)));
+    }
+
+    #[test]
+    fn failure_is_forgotten_if_no_question_follows() {
+        let (webhook, start) = (Availability::default(), Instant::now());
+        let at = |tenths| tenth(start, tenths);
+        assert!(webhook.failed(at(0), at(100)));
+        assert_eq!(webhook.attempts(at(400)), Attempts::Single);
+        assert_eq!(webhook.attempts(at(703)), Attempts::Repeated);
+        assert_eq!(webhook.attempts(at(703)), Attempts::Repeated);
+        // It is still down, so this is logged again.
+        assert!(webhook.failed(at(703), at(803)));
+    }
+
+    #[tokio::test]
+    async fn questions_wait_for_answer_to_another() {
+        let (webhook, start) = (Availability::default(), Instant::now());
+        assert!(webhook.recovers().await);
+        assert!(webhook.failed(start, start));
+        let answer = async { webhook.answered(start) };
+        assert_eq!(
+            tokio::join!(webhook.recovers(), webhook.recovers(), answer),
+            (true, true, true)
+        );
     }
 }

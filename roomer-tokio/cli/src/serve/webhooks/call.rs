@@ -77,8 +77,13 @@ impl Call {
         }
     }
 
-    /// Sends a question.
-    pub(super) async fn request(&self, question: &impl Serialize) -> Result<Answer, String> {
+    /// Sends a question. Calls `arrived` with the status of the answer, even if its body is invalid
+    /// or never arrives.
+    pub(super) async fn request(
+        &self,
+        question: &impl Serialize,
+        arrived: impl FnOnce(StatusCode),
+    ) -> Result<Answer, String> {
         let body = serde_json::to_vec(question).map_err(|error| error.to_string())?;
         // Waiting for a permit does not count as the webhook's time, or many clients that return at
         // once would fail although it answers. This fails only if the semaphore is closed, which
@@ -88,6 +93,7 @@ impl Call {
         let asked = async {
             let response = self.send(body.into()).await?;
             let status = response.status();
+            arrived(status);
             let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
             let retry_after = after.and_then(|after| after.parse::<u64>().ok());
             let retry_after =

@@ -7,7 +7,7 @@ use std::time::Duration;
 use roomer_tokio::Conn;
 use roomer_tokio::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::availability::{Attempts, Availability};
 use super::call::Call;
@@ -73,18 +73,19 @@ impl MayJoin {
         })
     }
 
-    /// Calls the webhook until it decides. Returns `None` if it does not within the time for that, or
-    /// immediately if it is down.
+    /// Calls the webhook until it decides. Returns `None` if it does not within the time for that,
+    /// which is short if it is down.
     async fn decide(&self, question: &Question<'_>) -> Option<bool> {
         let (begun, name) = (Instant::now(), self.call.name);
         let pauses = match self.availability.attempts(begun) {
             Attempts::Repeated => &PAUSES[..],
             Attempts::Single => &[],
+            Attempts::None if self.availability.recovers().await => &PAUSES[..],
             Attempts::None => return None,
         };
         let limit = PATIENCE.max(self.call.timeout);
         // Waiting for other requests to end counts too, since the client waits meanwhile.
-        let decided = timeout(limit, self.ask_repeatedly(question, pauses)).await;
+        let decided = timeout_at(begun + limit, self.ask_repeatedly(question, pauses)).await;
         let decided = decided.unwrap_or_else(|_| {
             self.call.fail(&format!("no decision within {limit:?}"));
             None
@@ -108,13 +109,12 @@ impl MayJoin {
 
     /// Calls the webhook once. Returns `None` if it fails for any reason.
     async fn ask(&self, question: &Question<'_>) -> Option<bool> {
-        let answer = self.call.request(question).await;
-        if answer.as_ref().is_ok_and(|answer| is_available(answer.status))
-            && self.availability.answered(Instant::now())
-        {
-            tracing::info!(webhook = self.call.name, "this webhook answers again");
-        }
-        let decided = match answer {
+        let arrived = |status| {
+            if is_available(status) && self.availability.answered(Instant::now()) {
+                tracing::info!(webhook = self.call.name, "this webhook answers again");
+            }
+        };
+        let decided = match self.call.request(question, arrived).await {
             Ok(answer) if answer.status == StatusCode::OK => {
                 serde_json::from_slice::<Decision>(&answer.body)
                     .map_err(|_| "the answer is not {\"allow\": true} or false".to_owned())
