@@ -94,9 +94,10 @@ impl Harness<'_> {
         let is_in = about == Permission::Join && self.model.is_in(client, packet.room);
         self.marks.mark(!is_allowed && is_in, Mark::DeniedInside);
         self.marks.rule(about, is_allowed, has_waited);
+        let rejected_before = self.model.rejected_packets;
         self.give(op, None)?;
-        self.note_closed_by_hub(at);
-        self.marks.mark(self.conns[at].is_closed_by_hub, Mark::ClosedByAnswer);
+        let is_rejected = self.model.rejected_packets != rejected_before;
+        self.marks.mark(is_allowed && is_rejected, Mark::RejectedAfterAllow);
         // A packet that is allowed may call a handler, which may be slow as well.
         self.check_called(at, journal, log)?;
         self.conns[at].pending_rule = None;

@@ -97,7 +97,7 @@ crate::coverage::marks! {
     RulePanicsAfterWait = "a rule panics after a wait",
     AnswerAfterClose = "a rule answers for a closed connection",
     DeniedInside = "a join denied to a client that has joined meanwhile",
-    ClosedByAnswer = "closed because of an answer",
+    RejectedAfterAllow = "a message that a rule allowed and the hub rejected",
     HandlerAfterRule = "a handler after a rule",
     ClosedForRate = "closed for its rate",
     ClosedForViolations = "closed for too many violations",
