@@ -44,7 +44,7 @@ on_all_nodes! {
     messages::no_message_follows_leave_or_comes_from_non_members,
     messages::shared_room_can_be_required_across_nodes,
     commands::application_commands_remote_connections,
-    commands::kick_cancels_pending_joins_on_other_nodes,
+    commands::kick_cancels_pending_joins_on_all_nodes,
     commands::unknown_id_is_reported,
     commands::oversized_application_message_is_refused_with_warning,
     commands::health_waits_for_other_nodes,

@@ -46,18 +46,20 @@ pub(crate) fn application_commands_remote_connections(nodes: &mut Nodes) {
     a.expect_member_left("root", &b.id);
 }
 
-pub(crate) fn kick_cancels_pending_joins_on_other_nodes(nodes: &mut Nodes) {
+pub(crate) fn kick_cancels_pending_joins_on_all_nodes(nodes: &mut Nodes) {
     nodes.start_with(2, |builder| {
         with_users(builder).may_join_async(async |_, _| std::future::pending().await)
     });
-    let (server, home) = (nodes.server(0).clone(), nodes.server(1).clone());
-    for by_user in [true, false] {
+    let home = nodes.server(1).clone();
+    for (node, by_user) in [(0, true), (0, false), (1, true)] {
+        let server = nodes.server(node).clone();
         let (mut client, _) = nodes.session(1, "&user=ann");
         client.send_to_room("staff", "join", b"");
         let is_joining = || home.is_joining(&client.id, "staff");
         until("its rule is not called", || is_joining().then_some(()));
         match by_user {
-            true => _ = server.user("ann").kick("staff"),
+            // The number of connections on the node itself.
+            true => assert_eq!(server.user("ann").kick("staff"), node),
             false => assert!(server.kick(&client.id, "staff")),
         }
         until("its join is not cancelled", || (!is_joining()).then_some(()));
