@@ -132,7 +132,7 @@ impl Server {
 
     /// Moves a connection from one room to another atomically: no observer sees the connection in
     /// both rooms or in neither. Returns false, without an effect, if the connection does not exist
-    /// or is not in `from`.
+    /// or is not in `from`. Unlike [`kick`](Self::kick), this does not cancel a pending join of `from`.
     pub fn move_to(
         &self,
         conn: impl AsRef<str>,
