@@ -50,8 +50,8 @@ pub struct Config {
     /// oldest messages in the message's room.
     pub max_history: usize,
     /// The rate at which a client may request missed messages when it joins rooms with history.
-    /// Excess requests are ignored, but the joins succeed; joins of other rooms do not count. Default: one per second, with bursts of
-    /// 16. `None`: unlimited.
+    /// Excess requests are ignored, but the joins succeed. Joins of other rooms and rejected joins do
+    /// not count. Default: one per second, with bursts of 16. `None`: unlimited.
     pub recall_rate: Option<Rate>,
     /// The epoch of the first history. Each later history has the next epoch. Only the low 52 bits
     /// are used. Should be random: otherwise, a client of an earlier server process could mistake

@@ -272,7 +272,7 @@ impl Hub {
             Presence::Full => self.tables.refresh_entries(room, own, abroad),
         }
         if self.tables.rooms[room].has_history {
-            self.answer_recall(room);
+            self.answer_recall(conn, room);
         }
         if self.tables.rooms[room].announces_away {
             self.write_ack_end(conn, room);

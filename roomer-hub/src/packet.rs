@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_proto::extended::{ErrorCode, is_extended};
+use roomer_proto::extended::{ErrorCode, Recall, is_extended};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_reserved};
 
 use crate::hub::Hub;
@@ -51,8 +51,8 @@ impl Hub {
     ) -> Result<(), RejectReason> {
         match packet.event {
             JOIN => {
-                if self.tables.histories.is_some() {
-                    self.request_recall(now, conn, packet);
+                if let Some(histories) = &mut self.tables.histories {
+                    histories.request = Recall::parse(packet.payload);
                 }
                 return self.join(conn, packet.room, authorization);
             }

@@ -99,6 +99,11 @@ fn peer_message_is_recorded_but_not_forwarded() {
     assert_eq!(missed, [("#1".to_owned(), src.as_str().to_owned())]);
 }
 
+/// Returns true if the action sends the number of a client's own message.
+fn is_number(action: Action<'_>) -> bool {
+    matches!(action, Action::Send { packet, .. } if packet.event == NUMBER)
+}
+
 #[test]
 fn recalls_without_history_do_not_use_rate() {
     let mut node = node();
@@ -108,11 +113,40 @@ fn recalls_without_history_do_not_use_rate() {
         let packet =
             PacketRef { room, event: JOIN, payload: br#"{"last":1}"#, ..PacketRef::default() };
         let mut actions = node.0.handle(Duration::ZERO, Input::Packet { conn: ann, packet });
-        actions
-            .any(|action| matches!(action, Action::Send { packet, .. } if packet.event == NUMBER))
+        actions.any(is_number)
     };
     let answered: Vec<_> = (0..100).filter(|n| ask(&format!("other {n}"))).collect();
     assert!(answered.is_empty());
     let answered = (0..20).filter(|_| ask(ROOM)).count();
+    assert_eq!(answered, 16);
+}
+
+/// The hub receives a join that a rule allows twice, but its request counts once, and only if the join
+/// succeeds.
+#[test]
+fn recalls_use_rate_when_joins_are_answered() {
+    let mut config = Config::default();
+    (config.max_history, config.authorize_join) = (10_000, true);
+    let mut node = Node::new(config);
+    node.0.add_history("chat*", History::last(10));
+    let opened = node.run(Input::Open { id: id(0, 1), extended: true });
+    assert!(opened[0].starts_with("opened"), "{opened:?}");
+    let ann = node.0.tables().find_conn(id(0, 1).as_str()).unwrap();
+    let rooms: Vec<_> = (0..20).map(|number| format!("chat {number}")).collect();
+    let join = |room| PacketRef { room, event: JOIN, payload: br#"{"last":1}"#, ..<_>::default() };
+    for room in &rooms {
+        node.run(Input::Packet { conn: ann, packet: join(room) });
+        node.run(Input::Denied { conn: ann, packet: join(room) });
+    }
+    let mut answered = 0;
+    for room in &rooms {
+        // Each history has one message, from a member that then leaves.
+        node.run(Input::Command(Command::Join { conn: ann, room }));
+        node.run(Input::Packet { conn: ann, packet: PacketRef { event: "say", ..join(room) } });
+        node.run(Input::Command(Command::Leave { conn: ann, room }));
+        node.run(Input::Packet { conn: ann, packet: join(room) });
+        let input = Input::Allowed { conn: ann, packet: join(room) };
+        answered += usize::from(node.0.handle(Duration::ZERO, input).any(is_number));
+    }
     assert_eq!(answered, 16);
 }

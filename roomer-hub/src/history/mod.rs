@@ -37,7 +37,8 @@ pub(crate) struct Histories {
     max_bytes: usize,
     /// The current input's time.
     now: Duration,
-    /// The history request in the current input, if the client joins a room with it.
+    /// The history request in the current input's join. Plain clients may send any payload, which the
+    /// Go original ignores, but only extended clients receive answers.
     pub(crate) request: Option<Recall>,
     /// The `dst` for the current input's message.
     pub(crate) number: String,

@@ -1,9 +1,6 @@
 //! Rules for rooms with history: numbering messages, and replaying missed ones to clients that
 //! join.
 
-use std::time::Duration;
-
-use roomer_proto::extended::Recall;
 use roomer_proto::{ConnId, PacketRef};
 
 use crate::config::History;
@@ -63,38 +60,23 @@ impl Hub {
         self.output.records.extend(number);
     }
 
-    /// Parses the history request in a client's join.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn request_recall(&mut self, now: Duration, conn: ConnKey, packet: &PacketRef<'_>) {
-        // Plain clients may send any payload with a join, which the Go original ignores.
-        if packet.payload.is_empty() || !self.tables.is_extended(conn) {
-            return;
-        }
-        let Some(recall) = Recall::parse(packet.payload) else { return };
-        // Clients may send the request to each of their rooms, so count it only where it is answered.
-        if self.tables.histories.as_ref().is_none_or(|all| all.limits(packet.room).is_none()) {
-            return;
-        }
-        // Above the rate, handle the join as an ordinary one: a few received bytes must not
-        // repeatedly cause the server to send many bytes.
-        if let Some(rate) = self.config.recall_rate
-            && !self.tables.buckets_mut(conn).take_recall(rate, now)
-        {
-            return;
-        }
-        if let Some(histories) = &mut self.tables.histories {
-            histories.request = Some(recall);
-        }
-    }
-
     /// Adds the position to an extended client's `join_ack`, and records the missed messages to
     /// send.
     #[cold]
     #[inline(never)]
-    pub(crate) fn answer_recall(&mut self, room: RoomKey) {
+    pub(crate) fn answer_recall(&mut self, conn: ConnKey, room: RoomKey) {
         let entry = &self.tables.rooms[room];
         let Some(histories) = &mut self.tables.histories else { return };
+        let buckets = &mut self.tables.conns[conn].buckets;
+        // Count the request only here: the hub receives a join twice if a rule allows it, and joins
+        // of rooms without history do not count. Above the rate, the join is an ordinary one: a few
+        // received bytes must not repeatedly cause the server to send many bytes.
+        if histories.request.is_some()
+            && let Some(rate) = self.config.recall_rate
+            && !buckets.get_or_insert_default().take_recall(rate, histories.now)
+        {
+            histories.request = None;
+        }
         let Some(recalled) = histories.answer(&entry.name) else { return };
         let end = format!(r#","at":{},"recovered":{}}}"#, recalled.at, recalled.is_complete);
         histories.ack_end.clear();

@@ -58,7 +58,7 @@ pub(crate) struct Conn {
     /// The info and user; `None` if there is neither.
     pub(crate) profile: Option<Box<Profile>>,
     /// `None` until a bucket is used. Most connections never use one.
-    buckets: Option<Box<Buckets>>,
+    pub(crate) buckets: Option<Box<Buckets>>,
 }
 
 impl Tables {

@@ -64,8 +64,14 @@ fn heard(net: &mut Net, number: usize, text: &str) {
 
 #[test]
 fn each_room_gets_history_in_each_session() {
-    for seed in 0..8 {
-        let mut net = rooms(seed, remembering());
+    for seed in 0..9 {
+        // A rule does not change the rate.
+        let builder = match seed % 3 {
+            0 => remembering(),
+            1 => remembering().may_join(|_, _| true),
+            _ => remembering().may_join_async(async |_, _| true),
+        };
+        let mut net = rooms(seed, builder);
         let bob = net.add(Options::default());
         net.settle();
         (0..ROOMS).for_each(|room| enter(&mut net, bob, room));

@@ -1,6 +1,6 @@
 //! Tests of rooms with a message history.
 
-use roomer_engine::{History, Presence, Server};
+use roomer_engine::{Builder, History, Presence, Server};
 use roomer_proto::extended::{NUMBER, Position, Recall};
 
 use super::*;
@@ -197,24 +197,32 @@ fn presence_count_rooms_have_history() {
 
 #[test]
 fn recalls_above_rate_become_plain_joins() {
-    let mut world = world(History::last(10));
-    let ann = join(&mut world, Recall::default());
-    ann.send("chat/1", "say", "1");
-    world.settle();
-    let bob = join(&mut world, Recall::default());
-    for _ in 0..40 {
-        bob.leave("chat/1");
-        bob.join_and_recall("chat/1", last(10));
+    let rules: [fn(Builder) -> Builder; 3] = [
+        |builder| builder,
+        |builder| builder.may_join(|_, _| true),
+        |builder| builder.may_join_async(async |_, _| true),
+    ];
+    for rule in rules {
+        let builder = Server::builder().history("chat/*", History::last(10));
+        let mut world = World::new(1, rule(builder));
+        let ann = join(&mut world, Recall::default());
+        ann.send("chat/1", "say", "1");
+        world.settle();
+        let bob = join(&mut world, Recall::default());
+        for _ in 0..40 {
+            bob.leave("chat/1");
+            bob.join_and_recall("chat/1", last(10));
+        }
+        world.settle();
+        assert_eq!((texts(&bob).len(), number(&bob), bob.rooms().len()), (16, 1, 2));
+        world.advance(3 * SECOND);
+        for _ in 0..5 {
+            bob.leave("chat/1");
+            bob.join_and_recall("chat/1", last(10));
+        }
+        world.settle();
+        assert_eq!(texts(&bob).len(), 19);
     }
-    world.settle();
-    assert_eq!((texts(&bob).len(), number(&bob), bob.rooms().len()), (16, 1, 2));
-    world.advance(3 * SECOND);
-    for _ in 0..5 {
-        bob.leave("chat/1");
-        bob.join_and_recall("chat/1", last(10));
-    }
-    world.settle();
-    assert_eq!(texts(&bob).len(), 19);
 }
 
 #[test]
