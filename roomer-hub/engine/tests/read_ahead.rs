@@ -1,13 +1,14 @@
 //! Tests of clients whose messages wait for a rule, as behind a rate: their pings and their close do
 //! not wait.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use roomer_engine::{Builder, Server};
-use roomer_testkit::{Client, Handshake, World};
+use roomer_testkit::{Client, Faults, Handshake, World};
 
 /// The default of `close_timeout`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -194,6 +195,31 @@ fn close_frame_ends_session_despite_lost_socket() {
     let stats = room.world.server().stats();
     assert_eq!((room.members(), stats.sessions.detached), (1, 0));
     assert_eq!((stats.closed_by_peer, stats.lost), (1, 0));
+}
+
+/// The socket may also be lost while the rule of a message is called that was read together with the
+/// close frame.
+#[test]
+fn close_frame_read_with_message_ends_session_despite_lost_socket() {
+    thread_local!(static SENDER: RefCell<Option<Client>> = const { RefCell::new(None) });
+    let builder = Server::builder().may_publish_async(|conn, _| {
+        SENDER.with_borrow(|sender| sender.as_ref().unwrap().reset());
+        conn.send("written", "");
+        std::future::pending()
+    });
+    let mut world = World::with_faults(1, Faults::none(), builder);
+    world.allow_waiting();
+    let sender = world.connect_extended(Handshake::new());
+    world.settle();
+    sender.join("lobby");
+    world.settle();
+    SENDER.set(Some(sender.clone()));
+    sender.send("lobby", "chat", "last");
+    sender.close(1000, "done");
+    world.settle();
+    let stats = world.server().stats();
+    assert_eq!((stats.closed_by_peer, stats.lost, stats.sessions.detached), (1, 0, 0));
+    SENDER.take();
 }
 
 #[test]

@@ -27,8 +27,9 @@ impl Connection {
         let window = self.shared.options().resume_window;
         let may_keep = !window.is_zero() && self.shared.lifecycle.is_open();
         let State::Established(open) = &mut self.state else { return false };
-        // The client has ended its session, although messages before that still wait.
-        if open.activity.has_close_frame() {
+        // The client has ended its session, although messages before that still wait. Its close frame
+        // may have been read together with them, and not been examined yet.
+        if open.decoder.defer(&[], |_ping| {}) {
             return false;
         }
         let Some(session) = open.session_state.as_mut().filter(|_| may_keep) else { return false };
