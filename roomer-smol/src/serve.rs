@@ -22,7 +22,8 @@ use crate::{Listener, Server, Upgrade};
 /// descriptors are left. Open connections are served in the meantime.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves on smol's global executor until the future is dropped.
+/// Serves on smol's global executor until the future is dropped. The connections then live on with
+/// their timers, such as pings and timeouts; [`Server::drain`] closes them.
 ///
 /// Raises the process's soft limit on open descriptors to the number that the server may need
 /// ([`max_connections`](Builder::max_connections) plus
@@ -126,6 +127,8 @@ async fn run(
     // in 200 polls of its tasks, which is too late for new clients and timers.
     let timers = server.clone();
     let timers = executor.spawn(async move { timers.run_timers(Timer::after).await });
+    let mut handover =
+        Handover { server: server.clone(), executor: executor.clone(), is_over: false };
     // An executor does not report how many threads run it, so there may be more workers than
     // threads.
     let workers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
@@ -143,9 +146,27 @@ async fn run(
     accepting.cancel().await;
     // Cancel the timers after the drain, which needs them while it waits.
     timers.cancel().await;
+    handover.is_over = true;
     // A smol task is cancelled when its handle is dropped.
     drop(workers);
     Ok(())
+}
+
+/// Spawns the timers again if the future of [`run`] is dropped early.
+struct Handover<S: Spawn> {
+    server: Server,
+    executor: S,
+    is_over: bool,
+}
+
+impl<S: Spawn> Drop for Handover<S> {
+    fn drop(&mut self) {
+        if !self.is_over
+            && let Some(timers) = self.server.run_timers_on_demand(Timer::after)
+        {
+            self.executor.spawn(timers).detach();
+        }
+    }
 }
 
 /// Accepts connections, and never returns. Continues during a drain, in order to reject new clients

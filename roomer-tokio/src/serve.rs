@@ -19,7 +19,8 @@ use crate::{Listener, Server, Upgrade, transport};
 /// descriptors are left. Open connections are served in the meantime.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves until the future is dropped.
+/// Serves until the future is dropped. The connections then live on with their timers, such as pings
+/// and timeouts, for as long as the runtime does; [`Server::drain`] closes them.
 ///
 /// Raises the process's soft limit on open descriptors to the number that the server may need
 /// ([`max_connections`](Builder::max_connections) plus
@@ -52,6 +53,8 @@ pub async fn serve_until(
     let mut background = spawn_flush_workers(&server);
     let timers = server.clone();
     background.spawn(async move { timers.run_timers(sleep).await });
+    let mut handover =
+        Handover { server: server.clone(), runtime: Handle::current(), is_over: false };
     // Dropping `accept` loses no connection: tokio's `accept` is cancel safe, and the code after it
     // does not await.
     tokio::select! {
@@ -63,7 +66,27 @@ pub async fn serve_until(
         _ = server.drain() => {}
         () = accept(&listener, &server, || server.is_live()) => {}
     }
+    handover.is_over = true;
     Ok(())
+}
+
+/// Spawns the timers again if the future of [`serve_until`] is dropped early.
+struct Handover {
+    server: Server,
+    runtime: Handle,
+    is_over: bool,
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        if !self.is_over
+            && let Some(timers) = self.server.run_timers_on_demand(sleep)
+        {
+            // The future may be dropped outside the runtime.
+            let _runtime = self.runtime.enter();
+            spawn_timers(self.server.clone(), timers);
+        }
+    }
 }
 
 /// Accepts connections while `is_accepting` returns true. Never returns.
@@ -134,14 +157,16 @@ where
 /// Wraps a connection that was not accepted by [`serve`]: its first poll spawns the timer task if
 /// none is running.
 pub(crate) fn with_timer(connection: Connection) -> impl Future<Output = ()> {
-    connection.with_timer(sleep, |server, timers| {
-        tokio::spawn(async move {
-            // Flush workers never complete. They are dropped with this task, which ends when the
-            // server has no connections.
-            let _workers = spawn_flush_workers(&server);
-            timers.await;
-        });
-    })
+    connection.with_timer(sleep, spawn_timers)
+}
+
+fn spawn_timers(server: Server, timers: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(async move {
+        // Flush workers never complete. They are dropped with this task, which ends when the server
+        // has no connections.
+        let _workers = spawn_flush_workers(&server);
+        timers.await;
+    });
 }
 
 /// Spawns one flush worker per thread of a multi-threaded runtime.

@@ -100,3 +100,13 @@ fn failing_listener_is_traced_and_retried() {
         Adapter::serve(listener, server)
     });
 }
+
+#[test]
+fn connections_of_dropped_serve_keep_timers() {
+    sockets::dropped::connections_keep_timers(|server| {
+        let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serving = smol::spawn(roomer_smol::serve(listener, server));
+        (addr, || assert!(smol::block_on(serving.cancel()).is_none()))
+    });
+}

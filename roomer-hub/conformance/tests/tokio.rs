@@ -132,3 +132,17 @@ fn failing_listener_is_traced_and_retried() {
         Adapter::serve(runtime, listener, server)
     });
 }
+
+#[test]
+fn connections_of_dropped_serve_keep_timers() {
+    let runtime = runtime();
+    sockets::dropped::connections_keep_timers(|server| {
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serving = runtime.spawn(roomer_tokio::serve(listener, server));
+        (addr, || {
+            serving.abort();
+            assert!(runtime.block_on(serving).unwrap_err().is_cancelled());
+        })
+    });
+}

@@ -8,6 +8,7 @@ mod authorize_async;
 mod compat;
 mod deflate;
 mod direct;
+pub(crate) mod dropped;
 mod handlers;
 mod joining;
 mod json;
