@@ -69,6 +69,11 @@ export class RoomerError extends Error {
     readonly room?: string;
     /** With `rejected`: the rejected packet's event. */
     readonly event?: string;
+    /**
+     * With `rejected`: the number of other packets that the server has rejected since its last error. The server limits the rate of
+     * errors, and sends none for these packets.
+     */
+    more?: number;
     /** With `rejected`: advice for developers, if this kind has any. */
     readonly remedy?: string;
     /** With `lost` and `ended`: the WebSocket close code, 1006 if there was none. */

@@ -64,9 +64,10 @@ export function ownInfo(core) {
             plain.disconnected(isTooFast);
         }
     });
-    takeRejections(core, ({ code, event }) => {
-        if (event === INFO && code === "busy") {
-            isDue = true;
+    takeRejections(core, ({ code, event, more }) => {
+        // The info may be among the packets without errors of their own.
+        if (more || (event === INFO && code === "busy")) {
+            isDue = info;
             latest && (latest.isRejected = true);
             // Permits the next packet after the pause.
             pace.set(1 - pause);

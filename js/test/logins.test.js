@@ -183,6 +183,38 @@ describe("a packet that the server refuses", () => {
         assert.match(errors[0].message, /^rejected: gone: .* \(n in lobby\)/);
     });
 
+    test("above the rate of errors is counted in the next one, before it is confirmed", async () => {
+        const world = await enter();
+        const { server, client, room, errors } = world;
+        const told = () => errors.reduce((sum, { more = 0 }) => sum + 1 + more, 0);
+        connOf(world, client).kick("lobby");
+        client.join("lobby").on("close", () => {});
+        for (let n = 0; n < 40; n++) {
+            client.root.send("n", n, "gone");
+        }
+        await server.advance(20);
+        assert.deepEqual([errors.length, told(), room.state], [16, 16, "closed"]);
+        const before = errors.length;
+        await server.advance(10_000);
+        assert.deepEqual([errors.length, told(), errors[before].more], [17, 40, 23]);
+        // The next error counts the others.
+        for (let n = 0; n < 30; n++) {
+            client.root.send("n", n, "gone");
+        }
+        await server.advance(100);
+        client.root.send("n", 30, "gone");
+        await server.advance(20);
+        assert.deepEqual([errors.length, told(), errors.at(-1).more], [34, 71, 14]);
+        // So does a close.
+        for (let n = 0; n < 30; n++) {
+            client.root.send("n", n, "gone");
+        }
+        await server.advance(20);
+        connOf(world, client).close(4000);
+        await server.advance(20);
+        assert.deepEqual([told(), client.state], [101, "closed"]);
+    });
+
     test("unknown kinds have no remedy, and malformed errors are reported", async () => {
         const world = await enter();
         const { server, client, errors } = world;

@@ -72,6 +72,7 @@ impl Hub {
                 Context::of(conn, empty)
             }
             Command::Close { conn, code, reason } => {
+                self.report_before_close(conn);
                 // Report the close only if the connection still exists: a second close, or one that
                 // races with the client's own, has no effect.
                 if self.remove(conn) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomer_proto::ConnId;
-use roomer_proto::extended::Tag;
+use roomer_proto::extended::{ErrorCode, Tag};
 
 use crate::keys::ConnKey;
 use crate::rate::Bucket;
@@ -24,8 +24,26 @@ pub(crate) struct Exchange {
     pub(crate) askers: Vec<ConnKey>,
     /// The numbers of the server's requests to this client.
     pub(crate) numbers: Vec<u64>,
-    /// The bucket for the error rate, present once an error was sent.
-    pub(crate) errors: Option<Bucket>,
+    /// The limit on errors, present once an error was sent.
+    pub(crate) errors: Option<Box<ErrorLimit>>,
+}
+
+/// The error rate of one connection, and the rejected packets above it.
+#[derive(Debug, Default)]
+pub(crate) struct ErrorLimit {
+    pub(crate) bucket: Bucket,
+    pub(crate) unreported: Option<Unreported>,
+}
+
+/// Rejected packets for which no error was sent, because the error rate was exceeded.
+#[derive(Debug)]
+pub(crate) struct Unreported {
+    /// The reason for rejecting the first of these packets, its room and its event.
+    pub(crate) failure: (ErrorCode, &'static str),
+    pub(crate) room: Box<str>,
+    pub(crate) event: Box<str>,
+    /// The number of these packets.
+    pub(crate) count: u64,
 }
 
 /// A request from one client to another.

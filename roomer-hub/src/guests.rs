@@ -31,6 +31,7 @@ impl Hub {
                 return self.open_with_profile(now, id, extended, profile);
             }
             Input::Away { conn, is_away } => return self.set_away(conn, is_away),
+            Input::Acknowledge { conn } => self.report_unreported(conn),
             Input::PeerBroadcast { peer, except, packet } => {
                 return self.peer_broadcast(peer, except, packet);
             }

@@ -63,6 +63,13 @@ pub enum Input<'a> {
         /// True if the client has no socket.
         is_away: bool,
     },
+    /// The driver is about to acknowledge a client's packets. Sends one error for the packets that
+    /// were rejected without an error, so that each acknowledged packet was either handled or
+    /// reported. Has an effect only if [`Tables::has_unreported`](crate::Tables::has_unreported).
+    Acknowledge {
+        /// The connection that sent the packets.
+        conn: ConnKey,
+    },
     /// A connection has ended, for any reason. It leaves all its rooms.
     Gone {
         /// The connection that ended.

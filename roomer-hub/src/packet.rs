@@ -140,6 +140,7 @@ impl Hub {
 
     /// Removes a connection and records that it must be closed.
     fn close_for(&mut self, conn: ConnKey, reason: CloseReason) {
+        self.report_before_close(conn);
         // `remove` notifies the rooms first so that the close is the connection's last action.
         if self.remove(conn) {
             self.output.records.push(Record::CloseFor(reason));

@@ -174,7 +174,7 @@ impl Hub {
             }
             Answer::Error { code, message } => {
                 let dst = TaggedId::new(None, tag);
-                self.send_error(conn, Some(dst), (code, message), None);
+                self.send_error(conn, Some(dst), (code, message), None, 0);
             }
         }
         context

@@ -263,6 +263,40 @@ fn refusal_errors_are_limited_to_16_per_second() {
 }
 
 #[test]
+fn unreported_rejections_are_counted_in_next_error() {
+    let (mut it, ann, _) = pair();
+    let flood = |it: &mut Exchanges, count: usize| -> usize {
+        (0..count).map(|_| it.send_in("hall", ann, "chat", "").len()).sum()
+    };
+    let about = |more: &str| {
+        let names = "\"hall\",\"event\":\"chat\"";
+        [format!("@a: root roomer:error dst= src= \"refused\" about {names}{more}}}")]
+    };
+    assert_eq!(flood(&mut it, 40), 16);
+    // Before an acknowledgement, one error reports all of them, whatever the rate.
+    assert!(it.hub.tables().has_unreported(ann));
+    assert_eq!(it.run(Input::Acknowledge { conn: ann }), about(",\"more\":23"));
+    assert!(!it.hub.tables().has_unreported(ann));
+    assert_eq!(it.run(Input::Acknowledge { conn: ann }), NOTHING);
+    // A single packet needs no number.
+    assert_eq!(it.send(ann, "chat", "@z"), NOTHING);
+    let gone = "@a: root roomer:error dst= src= \"gone\" about \"root\",\"event\":\"chat\"}";
+    assert_eq!(it.run(Input::Acknowledge { conn: ann }), [gone]);
+    // The next error also counts them.
+    assert_eq!(flood(&mut it, 5), 0);
+    it.now = Duration::from_secs(1);
+    assert_eq!(it.send_in("hall", ann, "chat", ""), about(",\"more\":5"));
+    assert_eq!(it.send_in("hall", ann, "chat", ""), about(""));
+    // And a close reports them.
+    assert_eq!(flood(&mut it, 20), 14);
+    let close = Input::Command(Command::Close { conn: ann, code: 4000, reason: "bye" });
+    let lines = it.run(close);
+    let last = about(",\"more\":5")[0].replace("@a", "gone");
+    assert_eq!(lines, [last, "close 4000 bye".into()]);
+    assert_eq!(it.run(Input::Acknowledge { conn: ann }), NOTHING);
+}
+
+#[test]
 fn refused_join_error_precedes_leave_ack() {
     let mut config = Config::default();
     config.max_rooms = 2;

@@ -118,10 +118,22 @@ export function createExtended({ clock, conns, rooms, membershipOf, announcesAwa
         if (tag && !event.startsWith("roomer:")) {
             // If a room's name exceeds the limit, the error does not repeat it.
             sendError(conn, names.isLong(room) ? ROOT : room, to.startsWith(":") ? to : `${conn.id}${tag}`, { code, message });
-        } else if (conn.takes.error()) {
-            sendError(conn, ROOT, "", { code, message, room: names.truncate(room), event: names.truncate(event) });
+            return;
+        }
+        const error = { code, message, room: names.truncate(room), event: names.truncate(event) };
+        conn.unreported ??= { error, count: 0 };
+        conn.unreported.count++;
+        conn.takes.error() && report(conn, error);
+    }
+
+    /** Sends one error about all packets that were rejected since the last one. By default, it is about the first of them. */
+    function report(conn, error = conn.unreported?.error) {
+        if (error) {
+            const more = conn.unreported.count - 1;
+            conn.unreported = undefined;
+            sendError(conn, ROOT, "", { ...error, ...(more && { more }) });
         }
     }
 
-    return { away, announceChange, setInfo, receiveInfo, askForToken, receiveToken, explain };
+    return { away, announceChange, setInfo, receiveInfo, askForToken, receiveToken, explain, report };
 }

@@ -17,7 +17,7 @@
  */
 
 import { ERROR, INFO, MEMBERS, NUMBER, REPLY, TOKEN } from "../limits.js";
-import { decode, encode, toBytes, toText } from "../packet.js";
+import { decode, encode, toBytes } from "../packet.js";
 import { createApplication } from "./application.js";
 import { Connection } from "./connection.js";
 import { createExtended, toEntry } from "./extended.js";
@@ -28,18 +28,9 @@ import { LONG_NAME, NOT_MEMBER, RESERVED, TOO_MANY_ROOMS, createNames } from "./
 import { createRequests } from "./requests.js";
 import { createServerSession } from "./session.js";
 import { checkCloseCode, checkHandler, readSettings } from "./settings.js";
-import { createSocketClass } from "./socket.js";
+import { createSocketClass, readToken } from "./socket.js";
 
 export { createClock } from "./clock.js";
-
-/** Returns the token that a client has sent, in its address or as a subprotocol. */
-function readToken(url, protocols) {
-    const offered = protocols.find((each) => each.startsWith("token."));
-    if (offered) {
-        return toText(Uint8Array.from(atob(offered.slice(6).replaceAll("-", "+").replaceAll("_", "/")), (char) => char.charCodeAt(0)));
-    }
-    return new URL(url).searchParams.get("token") ?? undefined;
-}
 
 /**
  * @param {import("./index.js").ServerSettings} [settings]
@@ -59,7 +50,7 @@ export function createServer(settings = {}) {
     const histories = createHistories(historyOf);
     let lastId = 0;
     let lastHint = 0;
-    const { away, announceChange, setInfo, receiveInfo, askForToken, receiveToken, explain } = createExtended({ clock, conns, rooms, membershipOf, announcesAway, names, application });
+    const { away, announceChange, setInfo, receiveInfo, askForToken, receiveToken, explain, report } = createExtended({ clock, conns, rooms, membershipOf, announcesAway, names, application });
     let running = true;
     let stalled = false;
     /** Deliveries in flight, in both directions, in the order in which they were sent. */
@@ -265,6 +256,7 @@ export function createServer(settings = {}) {
             buffer: resumeBuffer,
             limits: { message: maxMessage, name: maxName, rooms: maxRooms, requests: maxRequests },
             profile: () => ({ ...(conn.info !== null && { info: conn.info }), ...(conn.user !== undefined && { user: conn.user }) }),
+            beforeAck: () => report(conn),
             end: () => conn.gone(),
             close: (code, reason) => conn.api.close(code, reason)
         }) : undefined;
@@ -311,6 +303,7 @@ export function createServer(settings = {}) {
             close(code = 1000, reason = "") {
                 checkCloseCode(code);
                 const last = conn.socket();
+                report(conn);
                 conn.gone();
                 last?.close(code, reason);
             },

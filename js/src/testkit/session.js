@@ -28,8 +28,9 @@ const MOST_TOKENS = 4;
  * @param {() => object} about.profile returns the client's `info` and `user`, if it has any
  * @param {() => void} about.end ends the connection when the session is over
  * @param {(code: number, reason: string) => void} about.close closes the connection
+ * @param {() => void} about.beforeAck called before packets are acknowledged
  */
-export function createServerSession({ clock, id, window, buffer, limits, profile, end, close }) {
+export function createServerSession({ clock, id, window, buffer, limits, profile, end, close, beforeAck }) {
     /** The client's current socket. */
     let socket;
     /** The packets that the client has not acknowledged, oldest first. */
@@ -58,6 +59,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
     }
 
     function acknowledge() {
+        beforeAck();
         unacknowledged = unacknowledgedBytes = 0;
         dueAt = undefined;
         heartbeatAt = clock.now() + HEARTBEAT;
@@ -151,6 +153,11 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
          */
         resume(next, token, count) {
             if (!tokens.includes(token) || logBytes > buffer || !drop(count)) {
+                return false;
+            }
+            // `hello` acknowledges packets too.
+            beforeAck();
+            if (logBytes > buffer) {
                 return false;
             }
             const replaced = socket;

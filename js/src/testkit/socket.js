@@ -4,6 +4,8 @@
  * @module testkit/socket
  */
 
+import { toText } from "../packet.js";
+
 class MemorySocket {
     binaryType = "blob";
     readyState = 0;
@@ -100,6 +102,15 @@ class MemorySocket {
             this.onclose?.({ code, reason, wasClean: code !== 1006 });
         }
     }
+}
+
+/** Returns the token that a client has sent, in its address or as a subprotocol. */
+export function readToken(url, protocols) {
+    const offered = protocols.find((each) => each.startsWith("token."));
+    if (offered) {
+        return toText(Uint8Array.from(atob(offered.slice(6).replaceAll("-", "+").replaceAll("_", "/")), (char) => char.charCodeAt(0)));
+    }
+    return new URL(url).searchParams.get("token") ?? undefined;
 }
 
 /**

@@ -84,7 +84,7 @@ const commands = {
         client.on("room", (room) => watch(room, mine));
         client.on("direct", ({ room, event, from, payload }) => tell("message", { room, event, from, direct: true, hex: toHex(payload) }));
         client.on("lost", ({ room, event, to, payload }) => tell("lost", { room, event, to, hex: toHex(payload) }));
-        client.on("error", ({ code, kind, room, event }) => code === "rejected" && tell("error", { code: kind, room, event }));
+        client.on("error", ({ code, kind, room, event, more }) => code === "rejected" && tell("error", { code: kind, room, event, more }));
         watch(client.root);
         client.start();
     },

@@ -16,6 +16,8 @@ pub enum RecordedInput {
     Allowed(ConnKey),
     /// An application rule denied a connection's packet.
     Denied(ConnKey),
+    /// A connection's packets are about to be acknowledged, and some were rejected without an error.
+    Acknowledge(ConnKey),
     /// A connection ended.
     Gone(ConnKey),
     /// A message was sent to a room, on behalf of a connection or of the server.
@@ -51,6 +53,7 @@ impl Journal {
             Input::Allowed { conn, .. } => RecordedInput::Allowed(conn),
             Input::Denied { conn, .. } => RecordedInput::Denied(conn),
             Input::Away { conn, is_away } => RecordedInput::Away(conn, is_away),
+            Input::Acknowledge { conn } => RecordedInput::Acknowledge(conn),
             Input::Gone { conn } => RecordedInput::Gone(conn),
             Input::Command(command) => match command {
                 Command::Broadcast { from, .. } => RecordedInput::Broadcast(from),

@@ -6,7 +6,7 @@ use roomer_proto::ConnId;
 use roomer_proto::extended::Tag;
 
 use super::Tables;
-use crate::exchange::{Ask, Exchange};
+use crate::exchange::{Ask, Exchange, Unreported};
 use crate::keys::ConnKey;
 use crate::limits::RejectReason;
 use crate::rate::Rate;
@@ -145,12 +145,35 @@ impl Tables {
         true
     }
 
-    /// Takes a token for an error about a packet other than a request. Returns false if the error
-    /// rate is exceeded.
-    pub(crate) fn may_send_error(&mut self, conn: ConnKey, now: Duration) -> bool {
+    /// Takes a token for an error about a packet other than a request. Returns the number of
+    /// packets rejected without an error since the last one. If the error rate is exceeded, counts
+    /// this packet as one of them and returns `None`.
+    pub(crate) fn take_error(
+        &mut self,
+        conn: ConnKey,
+        now: Duration,
+        rejected: impl FnOnce() -> Unreported,
+    ) -> Option<u64> {
         // Keep the bucket until the connection ends, because a new one would be full.
-        let bucket = self.exchanges.entry(conn).or_default().errors.get_or_insert_default();
-        ERROR_RATE.is_none_or(|rate| bucket.take(rate, now, 1))
+        let errors = self.exchanges.entry(conn).or_default().errors.get_or_insert_default();
+        if ERROR_RATE.is_none_or(|rate| errors.bucket.take(rate, now, 1)) {
+            return Some(errors.unreported.take().map_or(0, |unreported| unreported.count));
+        }
+        // Copy only the names of the first packet, since a flood may follow.
+        errors.unreported.get_or_insert_with(rejected).count += 1;
+        None
+    }
+
+    /// Returns true if a connection's packets were rejected without an error
+    /// ([`Input::Acknowledge`](crate::Input::Acknowledge)).
+    #[must_use]
+    pub fn has_unreported(&self, conn: ConnKey) -> bool {
+        let errors = self.exchanges.get(&conn).and_then(|exchange| exchange.errors.as_ref());
+        errors.is_some_and(|errors| errors.unreported.is_some())
+    }
+
+    pub(crate) fn take_unreported(&mut self, conn: ConnKey) -> Option<Unreported> {
+        self.exchanges.get_mut(&conn)?.errors.as_mut()?.unreported.take()
     }
 
     /// Removes the requests from and to a connection. Returns the waiting requesters with their

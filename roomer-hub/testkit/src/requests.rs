@@ -71,7 +71,7 @@ impl Client {
     /// Panics if the packet is not a request.
     pub fn fail(&self, request: &Packet, code: &str, message: &str) {
         let mut payload = Vec::new();
-        Failure { code, message, packet: None }.write_json(&mut payload);
+        Failure { code, message, packet: None, more: 0 }.write_json(&mut payload);
         self.answer_with(request, ERROR, &payload);
     }
 

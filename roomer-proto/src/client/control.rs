@@ -123,8 +123,9 @@ impl Client {
     /// Returns true if an error reports a rejected info that the client sends again.
     pub(super) fn repeats_info(&mut self, now: Duration, error: &ServerError) -> bool {
         let is_rate = error.event == INFO && error.code == ErrorCode::Busy.as_str();
-        let own = self.info.as_mut().filter(|_| is_rate);
-        own.map(|own| own.too_fast(now)).is_some()
+        // A rejected info may be one of the packets without errors of their own.
+        let own = self.info.as_mut().filter(|_| is_rate || error.more > 0);
+        own.map(|own| own.too_fast(now)).is_some() && error.more == 0
     }
 
     /// Queues a join or leave that the application has requested and the server has not yet

@@ -157,6 +157,9 @@ pub struct ServerError {
     pub room: String,
     /// The packet's event, possibly truncated.
     pub event: String,
+    /// The number of other packets that the server has rejected since its last error. The server
+    /// limits the rate of errors, and sends none for these packets.
+    pub more: u64,
 }
 
 impl ServerError {
@@ -165,6 +168,7 @@ impl ServerError {
         let value = serde_json::from_slice(payload).unwrap_or(serde_json::Value::Null);
         let text = |key: &str| value.get(key).and_then(serde_json::Value::as_str);
         let [room, event] = ["room", "event"].map(|key| text(key).unwrap_or_default().into());
-        ServerError { code, message, room, event }
+        let more = value.get("more").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        ServerError { code, message, room, event, more }
     }
 }

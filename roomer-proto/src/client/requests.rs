@@ -89,7 +89,7 @@ impl Client {
         message: &str,
     ) -> Result<(), SendError> {
         let mut payload = Vec::new();
-        Failure { code, message, packet: None }.write_json(&mut payload);
+        Failure { code, message, packet: None, more: 0 }.write_json(&mut payload);
         self.answer(now, request, ERROR, &payload)
     }
 

@@ -1,6 +1,6 @@
 //! The payload of an error event, and the protocol's error codes.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -67,6 +67,9 @@ pub struct Failure<'a> {
     pub message: &'a str,
     /// The rejected packet's room and event; `None` if the error answers a request.
     pub packet: Option<(&'a str, &'a str)>,
+    /// The number of other packets rejected since the last error, for which the server sends no
+    /// errors of their own.
+    pub more: u64,
 }
 
 impl Failure<'_> {
@@ -75,11 +78,12 @@ impl Failure<'_> {
     /// ```
     /// use roomer_proto::extended::Failure;
     /// let mut payload = Vec::new();
-    /// Failure { code: "gone", message: "it \"left\"", packet: None }.write_json(&mut payload);
+    /// let failure = Failure { code: "gone", message: "it \"left\"", packet: None, more: 0 };
+    /// failure.write_json(&mut payload);
     /// assert_eq!(payload, br#"{"code":"gone","message":"it \"left\""}"#);
     /// ```
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        let Failure { code, message, packet } = *self;
+        let Failure { code, message, packet, more } = *self;
         let fields = [("code", Some(code)), ("message", Some(message))];
         let names = [("room", packet.map(|it| it.0)), ("event", packet.map(|it| it.1))];
         let mut begin = b'{';
@@ -90,6 +94,10 @@ impl Failure<'_> {
             out.push(b':');
             write_string(value, out);
             begin = b',';
+        }
+        if more > 0 {
+            out.extend_from_slice(b",\"more\":");
+            out.extend_from_slice(more.to_string().as_bytes());
         }
         out.push(b'}');
     }
@@ -255,14 +263,18 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn failure_round_trips_as_json(code in "[a-z]{1,9}", message: String, room: String) {
+        fn failure_round_trips_as_json(code in "[a-z]{1,9}", message: String, room: String, more: u64) {
             let mut payload = Vec::new();
             let packet = Some((room.as_str(), "chat"));
-            Failure { code: &code, message: &message, packet }.write_json(&mut payload);
+            Failure { code: &code, message: &message, packet, more }.write_json(&mut payload);
             let value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
-            prop_assert_eq!(&value, &serde_json::json!({
+            let mut expected = serde_json::json!({
                 "code": code, "message": message, "room": room, "event": "chat",
-            }));
+            });
+            if more > 0 {
+                expected["more"] = more.into();
+            }
+            prop_assert_eq!(&value, &expected);
             prop_assert_eq!(read_failure(&payload), (code, message));
         }
 

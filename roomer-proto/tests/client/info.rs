@@ -32,7 +32,10 @@ fn set(client: &mut Client, now: Duration, info: usize) {
 /// Rejects one change, which exceeds the server's rate.
 fn reject(client: &mut Client, now: Duration, code: &str) {
     let payload = format!("{{\"code\":\"{code}\",\"room\":\"root\",\"event\":\"{INFO}\"}}");
-    let payload = payload.as_bytes();
+    receive_error(client, now, payload.as_bytes());
+}
+
+fn receive_error(client: &mut Client, now: Duration, payload: &[u8]) {
     let packet = PacketRef { room: ROOT, event: ERROR, payload, ..PacketRef::default() };
     let mut frame = Vec::new();
     websocket::packet_frame(&packet, &mut frame).unwrap();
@@ -101,6 +104,21 @@ fn info_above_server_rate_is_retried_with_backoff() {
     assert_eq!(infos(&mut client, now + SECOND), ["8"]);
     let errors = events(&mut client);
     assert!(!errors.iter().any(|event| matches!(event, Event::Error(_))), "{errors:?}");
+}
+
+#[test]
+fn info_is_resent_if_it_may_be_unreported() {
+    let mut client = opened();
+    set(&mut client, NOW, 0);
+    assert_eq!(infos(&mut client, NOW), ["0"]);
+    let error = br#"{"code":"gone","message":"","room":"root","event":"chat","more":2}"#;
+    receive_error(&mut client, NOW, error);
+    assert!(matches!(&events(&mut client)[..], [Event::Error(error)] if error.more == 2));
+    assert_eq!(infos(&mut client, NOW + SECOND), ["0"]);
+    // Errors about other packets do not repeat it.
+    receive_error(&mut client, NOW + SECOND, br#"{"code":"gone","message":""}"#);
+    assert!(matches!(&events(&mut client)[..], [Event::Error(error)] if error.more == 0));
+    assert_eq!(infos(&mut client, NOW + 100 * SECOND), [""; 0]);
 }
 
 #[test]

@@ -292,6 +292,7 @@ fn report(event: &Event) -> Option<Value> {
         Event::Missed { room } => of_room("history_lost", room),
         Event::Error(error) => json!({
             "on": "error", "code": &*error.code, "room": &*error.room, "event": &*error.event,
+            "more": error.more,
         }),
         Event::Raw(_) => json!({"on": "raw"}),
         Event::Lost(lost) => json!({

@@ -56,6 +56,34 @@ fn client_and_server_request_each_other() {
 }
 
 #[test]
+fn rejections_are_reported_before_acknowledgement() {
+    let test = TestServer::start();
+    let mut ann = Session::new(&test).client;
+    for _ in 0..200 {
+        ann.send_to_room("hall", "chat", b"hi");
+    }
+    ann.send_to_client("?", "root", "roomer:ack", b"1");
+    let (mut errors, mut reported) = (0, 0);
+    loop {
+        let packet = ann.expect_packet();
+        let payload: serde_json::Value = serde_json::from_slice(&packet.payload).unwrap();
+        if &*packet.event == "roomer:error" {
+            assert_eq!((&payload["room"], &payload["event"]), (&"hall".into(), &"chat".into()));
+            errors += 1;
+            reported += 1 + payload["more"].as_u64().unwrap_or(0);
+            continue;
+        }
+        assert_eq!(&*packet.event, "roomer:ack");
+        let acknowledged = payload.as_u64().unwrap();
+        assert!(reported >= acknowledged, "{reported} of {acknowledged}");
+        if acknowledged == 200 {
+            break;
+        }
+    }
+    assert!(reported == 200 && errors < 200, "{errors} errors report {reported} packets");
+}
+
+#[test]
 fn client_requests_peer_and_gets_errors() {
     let test = TestServer::start();
     let (mut ann, mut bob) = (Session::new(&test).client, Session::new(&test).client);

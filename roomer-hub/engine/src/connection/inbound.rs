@@ -200,6 +200,7 @@ impl<'s> Inbound<'_, 's> {
             SessionPacket::Token => self.on_token(core, packet),
             SessionPacket::Ack => (core, None),
             SessionPacket::AckNow => {
+                core.before_ack(self.now, key);
                 core.outbound.send_ack(key, session.acknowledge(self.now));
                 (core, None)
             }
@@ -271,6 +272,7 @@ impl<'s> Inbound<'_, 's> {
             core.sessions.confirm(key);
         }
         if session.received.due_at().is_some_and(|at| self.now >= at) {
+            core.before_ack(self.now, key);
             core.outbound.send_ack(key, session.acknowledge(self.now));
         }
     }

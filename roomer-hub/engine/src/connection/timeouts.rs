@@ -106,6 +106,7 @@ impl Connection {
             }
             Deadline::Acknowledgement => {
                 if let Some(session) = &mut open.session_state {
+                    self.shared.core().before_ack(now, key);
                     self.shared.send_control(key, session.acknowledge(now));
                 }
             }

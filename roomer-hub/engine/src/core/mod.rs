@@ -118,6 +118,14 @@ impl Core {
         }
     }
 
+    /// Prepares to acknowledge a connection's packets: reports those that were rejected without an
+    /// error. Must be called before the acknowledgement is queued.
+    pub(crate) fn before_ack(&mut self, now: Duration, conn: ConnKey) {
+        if self.hub.tables().has_unreported(conn) {
+            self.apply(now, Input::Acknowledge { conn }, None);
+        }
+    }
+
     /// Removes a connection that ended without being closed by the hub.
     pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, reason: DisconnectReason) {
         // Remove the info only after this input, since the hooks for the leaves need it.

@@ -181,7 +181,7 @@ impl Model {
         if !self.clients[client].open {
             return;
         }
-        self.clients[client].open = false;
+        (self.clients[client].open, self.clients[client].unreported) = (false, None);
         let id = self.clients[client].id;
         // First remove the client's own requests: a request to itself must not be answered with an
         // error.
@@ -205,6 +205,7 @@ impl Model {
 
     pub fn close(&mut self, client: usize, why: &str) {
         if self.clients[client].open {
+            self.report_rest(client, Mark::ToldAtClose);
             self.gone(client);
             self.lines.push(format!("close c{client} {why}"));
         }

@@ -42,6 +42,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
         let dst = Dst::Nothing;
         let refused = Step::Packet { slot: 1, room: "cellar", event: "chat", dst };
         plan.steps.extend([refused; 20]);
+        plan.steps.extend(source.one_in(2).then_some(Step::Acknowledge { slot: 1 }));
     }
     for _ in 0..20 + source.below(100) {
         let step = step(source, tags);
@@ -72,7 +73,7 @@ fn tag(source: &mut impl Source, tags: &[&'static str]) -> &'static str {
 fn step(source: &mut impl Source, tags: &[&'static str]) -> Step {
     let own = slot(source);
     let packet = |event, dst| Step::Packet { slot: own, room: "root", event, dst };
-    match source.below(32) {
+    match source.below(33) {
         0 | 1 => Step::Open { slot: own, extended: !source.one_in(3) },
         2 => Step::Gone { slot: own },
         3 => Step::Close { slot: own },
@@ -116,6 +117,7 @@ fn step(source: &mut impl Source, tags: &[&'static str]) -> Step {
             };
             Step::Peer { event, src, dst }
         }
+        30 => Step::Acknowledge { slot: own },
         _ => Step::Clock { millis: source.pick(&[1, 40, 62, 63, 500, 1000, 30_000, 60_000]) },
     }
 }

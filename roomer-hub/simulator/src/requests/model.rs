@@ -21,6 +21,9 @@ pub struct Client {
     rooms: Vec<&'static str>,
     /// The token buckets for messages, violations and errors.
     buckets: [Option<Bucket>; 3],
+    /// For the packets rejected without an error since the last one: the error about the first of
+    /// them, and their number.
+    pub(super) unreported: Option<(String, u64)>,
 }
 
 /// A request from one client to another that has not been answered.
@@ -141,7 +144,8 @@ impl Model {
 
     pub fn open(&mut self, id: &'static str, extended: bool) {
         let rooms = vec!["root"];
-        self.clients.push(Client { id, extended, open: true, rooms, buckets: [None; 3] });
+        let (open, buckets, unreported) = (true, [None; 3], None);
+        self.clients.push(Client { id, extended, open, rooms, buckets, unreported });
     }
 
     pub fn packet(&mut self, client: usize, message: &Message, is_allowed: bool) {
@@ -187,18 +191,33 @@ impl Model {
             let room = if room.len() > MAX_NAME { "root" } else { room };
             return self.send(client, [room, "roomer:error", &dst, "", code]);
         }
+        let cut = |name: &'static str| &name[..name.len().min(MAX_NAME)];
+        let mut text = format!("{code} {} {}", cut(room), cut(event));
         if !self.take(client, 2, Some(ERRORS)) {
+            self.clients[client].unreported.get_or_insert((text, 0)).1 += 1;
             return self.mark(Mark::Untold);
         }
         self.mark(Mark::Told);
-        let cut = |name: &'static str| &name[..name.len().min(MAX_NAME)];
-        let text = format!("{code} {} {}", cut(room), cut(event));
+        if let Some((_, count)) = self.clients[client].unreported.take() {
+            self.mark(Mark::ToldMore);
+            text += &format!(" and {count}");
+        }
         // If a join is rejected, the error must precede the `leave_ack`, so that the client knows
         // the reason when it leaves.
         let leave_ack = self.lines.pop_if(|line| line.contains("leave_ack"));
         self.marks.mark(leave_ack.is_some(), Mark::ToldJoin);
         self.send(client, ["root", "roomer:error", "", "", &text]);
         self.lines.extend(leave_ack);
+    }
+
+    /// Reports the packets that were rejected without an error, if there are any.
+    pub fn report_rest(&mut self, client: usize, mark: Mark) {
+        let Some((mut text, count)) = self.clients[client].unreported.take() else { return };
+        self.mark(mark);
+        if count > 1 {
+            text += &format!(" and {}", count - 1);
+        }
+        self.send(client, ["root", "roomer:error", "", "", &text]);
     }
 
     fn rules(&mut self, client: usize, message: &Message, is_allowed: bool) -> Result<(), Reason> {

@@ -46,6 +46,10 @@ pub enum Step {
         event: &'static str,
         dst: Dst,
     },
+    /// The server is about to acknowledge a client's packets.
+    Acknowledge {
+        slot: u8,
+    },
     /// A handler answers a pending request.
     Answer {
         slot: u8,

@@ -6,6 +6,7 @@ use roomer_hub::{Action, Answer, Command, ConnKey, HashKey, Hub, Input, PeerKey}
 use roomer_proto::extended::{ErrorCode, MEMBERS};
 use roomer_proto::{MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
+use super::marks::Mark;
 use super::model::{Message, Model};
 use super::plan::{Dst, HANDLED, Plan, REQUESTS, Step, Who, guest};
 use crate::alphabet::{IDS, identity, tag};
@@ -122,6 +123,11 @@ impl Run {
                 let packet = packet(&message);
                 self.input(Input::Packet { conn: self.keys[client], packet })?;
                 self.decide()
+            }
+            Step::Acknowledge { slot } => {
+                let Some(client) = self.in_slot(slot) else { return Ok(()) };
+                self.model.report_rest(client, Mark::ToldBeforeAck);
+                self.input(Input::Acknowledge { conn: self.keys[client] })
             }
             Step::Answer { slot, tag, is_error } => {
                 let Some(client) = self.in_slot(slot) else { return Ok(()) };
@@ -245,6 +251,10 @@ fn line(keys: &[ConnKey], action: &Action<'_>) -> Option<String> {
 /// Formats a payload. Of an error by the server, only the code and the names in it are shown.
 fn text(packet: &PacketRef<'_>) -> String {
     let text = String::from_utf8_lossy(packet.payload).into_owned();
+    let (text, more) = match text.split_once(",\"more\":") {
+        Some((text, more)) => (format!("{text}}}"), format!(" and {}", more.trim_end_matches('}'))),
+        None => (text, String::new()),
+    };
     let parts: Vec<&str> = text.split('"').collect();
     match parts[..] {
         ["{", "code", ":", code, ",", "message", ":", _, "}"] => code.into(),
@@ -266,7 +276,7 @@ fn text(packet: &PacketRef<'_>) -> String {
             ":",
             event,
             "}",
-        ] => format!("{code} {room} {event}"),
+        ] => format!("{code} {room} {event}{more}"),
         _ => text,
     }
 }

@@ -167,6 +167,7 @@ impl Harness<'_> {
                 let payload = noise(slot, len.into());
                 PacketRef { room: room(number), event: "chat", payload, ..bare }
             }
+            Say::Outside => PacketRef { room: "outside", event: "chat", ..bare },
             Say::ToPeer { slot: to, len } => {
                 let to = self.devices[usize::from(to) % SLOTS].session?;
                 let (dst, payload) = (text(self.sessions[to].id), noise(slot, len.into()));

@@ -39,6 +39,11 @@ pub fn plan(source: &mut impl Source) -> Plan {
     }
     // Draw this last, so that the other choices of each seed's plan do not change.
     setup.announces_away = source.one_in(3);
+    if source.one_in(12) {
+        let slot = source.below(slots) as u8;
+        let at = source.below(steps.len() as u32) as usize;
+        steps.splice(at..at, refused(source, slot));
+    }
     Plan { setup, steps }
 }
 
@@ -147,6 +152,18 @@ fn traffic(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
         arrive(source, slot, steps);
     }
     few_polls(source, steps);
+}
+
+/// Makes a client send more packets at once than the server reports as rejected.
+fn refused(source: &mut impl Source, slot: u8) -> Vec<Step> {
+    let count = source.pick(&[17, 18, 40, 63, 64, 70]);
+    let mut steps = vec![Step::Of(slot, Act::Send(Say::Outside)); count];
+    arrive(source, slot, &mut steps);
+    few_polls(source, &mut steps);
+    if source.one_in(2) {
+        acknowledge(source, slot, &mut steps);
+    }
+    steps
 }
 
 fn network(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {

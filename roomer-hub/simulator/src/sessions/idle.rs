@@ -9,7 +9,7 @@ use super::harness::{HANDSHAKE_BYTES, Harness};
 use super::marks::Mark;
 use super::plan::{AckKind, Act, Break, Ending, How, SLOTS, Say, Step};
 use super::session::{Place, Session};
-use super::socket::{Meaning, Phase};
+use super::socket::{Meaning, Phase, Socket};
 use crate::fault::{Fault, ensure};
 
 /// The maximum time for which the server sends nothing to a client.
@@ -139,7 +139,11 @@ impl Harness<'_> {
     fn most_deferred(&self) -> u64 {
         let is_pending =
             |at| self.session_on(at).is_some_and(|number| self.sessions[number].pending.is_some());
-        let sockets = self.sockets.iter().enumerate().filter(|(at, _)| is_pending(*at));
+        // After the handler, an incomplete message may keep the buffer.
+        let is_partial =
+            |socket: &Socket| socket.waited != socket.opened_at && socket.is_mid_message();
+        let sockets = self.sockets.iter().enumerate();
+        let sockets = sockets.filter(|(at, socket)| is_pending(*at) || is_partial(socket));
         sockets.map(|(_, socket)| 2 * socket.read.0).sum()
     }
 

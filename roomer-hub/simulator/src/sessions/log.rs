@@ -15,11 +15,7 @@ use super::socket::{Meaning, Phase};
 use crate::alphabet::id_number;
 use crate::fault::{Fault, ensure};
 use crate::hub::op::{Effect, Op};
-use crate::hub::token_bucket::{Bucket, Quota, RateSpec};
 use crate::server::expected::{Order, Output};
-
-/// The limit on the rate of errors for a client's rejected packets: per second, and burst.
-const ERRORS: RateSpec = (16, 16);
 
 /// The entries that must follow in the log.
 #[derive(Clone, Copy, Debug, Default)]
@@ -171,6 +167,11 @@ impl Harness<'_> {
                 due.call = calls.map(|script| (self.sessions[number].id, script));
                 Ok(())
             }
+            RecordedInput::Acknowledge(key) => {
+                let number = self.by_key(key)?;
+                let is_own = polled == Some(self.sessions[number].keeper);
+                self.check_reported(number, is_own)
+            }
             RecordedInput::Gone(key) => {
                 let number = self.by_key(key)?;
                 self.check_gone(number, polled)
@@ -256,23 +257,6 @@ impl Harness<'_> {
         };
         self.expect_error(number, &packet, code, message);
         Ok(())
-    }
-
-    /// Expects an error to an extended client whose packet was rejected, unless the limit on errors
-    /// is exceeded.
-    fn expect_error(&mut self, number: usize, packet: &Packet, code: &str, message: &str) {
-        let now = self.now();
-        let session = &mut self.sessions[number];
-        let is_told = session.is_extended
-            && Bucket::take(&mut session.errors, Quota::Messages, ERRORS, now, 1).is_granted();
-        if is_told {
-            let (client, room, event) = (session.client, packet.room, packet.event);
-            let payload = format!(
-                "{{\"code\":\"{code}\",\"message\":\"{message}\",\"room\":\"{room}\",\"event\":\"{event}\"}}"
-            );
-            let what = What::Extended { room: "root", event: "roomer:error", payload };
-            self.expect(now, client, Order::Direct, what);
-        }
     }
 
     /// Passes an input to the model, and expects the output for its effects.
@@ -377,6 +361,9 @@ impl Harness<'_> {
 
     /// Ends a session and expects a close frame.
     pub fn close(&mut self, number: usize, code: u16, how: &'static str) -> Result<(), Fault> {
+        if self.sessions[number].is_open() {
+            self.expect_unreported(number);
+        }
         let session = &mut self.sessions[number];
         let client = session.client;
         if let Place::Socket(at) = session.place {

@@ -12,6 +12,7 @@
 //! | `session` | the model of a session: the packets that it keeps and expects, and the tokens that
 //! resume it |
 //! | `log` | the comparison of the hub's inputs and the application's actions with the model |
+//! | `rejections` | the errors about rejected packets |
 //! | `away` | the checks of notices about clients without a socket |
 //! | `handshake` | the checks of rejected and abandoned handshakes |
 //! | `lifecycle` | the checks of the times at which sessions are detached, resumed, rejected and ended |
@@ -32,6 +33,7 @@ mod log;
 mod marks;
 pub mod plan;
 mod receive;
+mod rejections;
 mod session;
 mod setup;
 mod socket;

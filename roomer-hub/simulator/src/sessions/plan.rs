@@ -171,6 +171,8 @@ pub enum Say {
     },
     /// An event that has a handler, given by the number of the handler's script.
     Call(u8),
+    /// A message to a room that has no members.
+    Outside,
     /// An event that belongs to the extended protocol, and that plain clients must not send.
     Forge(u8),
 }

@@ -137,6 +137,7 @@ impl Harness<'_> {
         // The count in `hello` is also an acknowledgement: the client must not send those packets
         // again.
         session.confirmed = session.confirmed.max(confirmed);
+        session.rejections.check_acknowledged(confirmed, true)?;
         for (number, packet) in session.sent.iter().enumerate().skip(confirmed) {
             socket.send_packet(number, packet);
         }

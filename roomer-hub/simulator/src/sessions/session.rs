@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use roomer_hub::ConnKey;
 use roomer_proto::PacketRef;
+use roomer_proto::extended::ERROR;
 use roomer_testkit::frames::Frame;
 
 use super::item::Item;
+use super::rejections::Rejections;
 use crate::fault::{Fault, ensure};
-use crate::hub::token_bucket::Bucket;
 use crate::server::expected::next_item;
 
 /// Until the client has confirmed the newest token, the server keeps the token that was presented
@@ -109,8 +110,7 @@ pub struct Session {
     pub hooks: (u32, u32),
     /// True if the client has requested the session on another socket since it was last resumed.
     pub was_wanted: bool,
-    /// The token bucket for the errors about rejected packets.
-    pub errors: Option<Bucket>,
+    pub rejections: Rejections,
 }
 
 /// The server's reaction to an acknowledgement.
@@ -156,7 +156,7 @@ impl Session {
             pending: None,
             hooks: (0, 0),
             was_wanted: false,
-            errors: None,
+            rejections: Rejections::default(),
         }
     }
 
@@ -253,6 +253,8 @@ impl Session {
         self.got_bytes.push(sum);
         self.got_at.push(item.at);
         self.got.push(data.into());
+        let is_error = |packet: PacketRef<'_>| packet.event == ERROR && packet.dst.is_empty();
+        self.rejections.received += usize::from(PacketRef::decode(data).is_ok_and(is_error));
         self.read_to += 1;
         Ok(())
     }
@@ -350,6 +352,7 @@ impl Session {
             count >= confirmed && count <= handled,
             "{count} acknowledged: {confirmed} to {handled}"
         );
+        self.rejections.check_acknowledged(count, false)?;
         (self.confirmed, self.is_asked) = (count, false);
         Ok(())
     }

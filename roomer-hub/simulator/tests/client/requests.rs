@@ -219,6 +219,26 @@ fn refused_packet_is_event() {
 }
 
 #[test]
+fn rejections_are_reported_or_counted() {
+    let builder = Server::builder().may_publish(|_, message| message.event != "secret");
+    let mut net = net(1, builder, 1, &Options::default());
+    let now = net.world.now();
+    for _ in 0..100 {
+        net.ends[0].client.send(now, "lobby", "secret", None, b"").unwrap();
+    }
+    net.settle();
+    net.advance(10 * SECOND);
+    let events = net.take_events(0);
+    let errors = events.iter().filter_map(|event| match event {
+        Event::Error(error) => Some(error.more),
+        _ => None,
+    });
+    let errors: Vec<u64> = errors.collect();
+    assert!(errors.len() < 40, "{errors:?}");
+    assert_eq!(errors.iter().map(|more| 1 + more).sum::<u64>(), 100);
+}
+
+#[test]
 fn invalid_receivers_and_reserved_events_are_rejected() {
     let mut net = net(1, doubler(), 1, &Options::default());
     let now = net.world.now();

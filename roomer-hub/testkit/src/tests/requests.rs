@@ -174,6 +174,33 @@ fn requests_above_limit_fail_as_busy() {
 }
 
 #[test]
+fn rejections_are_reported_before_acknowledgement() {
+    let mut world = World::new(1, Server::builder());
+    let ann = world.connect_extended(Handshake::new());
+    world.settle();
+    let flood = |count| (0..count).for_each(|_| ann.send("hall", "chat", "hi"));
+    let more = |error: &String| error.split_once("more\":")?.1.trim_end_matches('}').parse().ok();
+    let sum = || ann.errors().iter().map(|error| 1 + more(error).unwrap_or(0)).sum::<u64>();
+    // Acknowledged after 5 s.
+    flood(40);
+    world.settle();
+    assert_eq!((ann.errors().len(), sum()), (16, 16));
+    world.advance(Duration::from_secs(5));
+    assert_eq!((ann.errors().len(), sum()), (17, 40));
+    flood(64);
+    world.settle();
+    assert_eq!((ann.errors().len(), sum()), (17 + 17, 40 + 64));
+    // Acknowledged by `hello`.
+    flood(30);
+    world.settle();
+    ann.reset();
+    let back = world.reconnect(&ann);
+    world.settle();
+    let [error] = &back.errors()[..] else { panic!("one error") };
+    assert!(back.is_resumed() && error.ends_with(",\"more\":29}"), "{error}");
+}
+
+#[test]
 fn forged_answers_between_clients_are_dropped() {
     let mut world = World::new(1, Server::builder());
     let [ann, bob, eve] = [(); 3].map(|()| world.connect_extended(Handshake::new()));
