@@ -117,10 +117,14 @@
 //! authorities; `Builder::tls` sets another configuration. [`Builder::stream`] accepts any other
 //! stream.
 
-use std::io;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use roomer_engine::Transport;
 use smol::Timer;
+use smol::io::{AsyncRead, AsyncWrite};
 
 pub use roomer_engine::client::{
     Address, ByteStream, Closing, Event, Events, Failure, InvalidAddress, JoinError, LostReason,
@@ -129,6 +133,7 @@ pub use roomer_engine::client::{
 };
 
 use crate::dial::dial;
+use crate::transport::Socket;
 
 /// A client on smol's global executor.
 pub type Client = roomer_engine::client::Client<Smol>;
@@ -142,7 +147,8 @@ pub enum Smol {}
 
 impl roomer_engine::client::Runtime for Smol {
     async fn connect(host: String, port: u16) -> io::Result<Box<dyn ByteStream>> {
-        Ok(Box::new(dial(host, port).await?))
+        let stream = dial(host, port).await?;
+        Ok(Box::new(Stream(Socket::new(stream.into()))))
     }
 
     async fn sleep(time: Duration) {
@@ -151,5 +157,46 @@ impl roomer_engine::client::Runtime for Smol {
 
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
         smol::spawn(task).detach();
+    }
+}
+
+/// The server's transport as a stream. Unlike smol's own stream, it does not allocate memory to wait
+/// for data.
+struct Stream(Socket);
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.0.try_write(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.0.poll_writable(cx))?;
+                }
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.shutdown();
+        Poll::Ready(Ok(()))
     }
 }

@@ -1,6 +1,7 @@
 //! A cluster node's link to its broker, on smol.
 
 use std::io;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,7 @@ use roomer_engine::Server;
 use roomer_engine::SystemEnvironment;
 use roomer_engine::cluster::broker::{BrokerCarrier, Dial};
 use roomer_engine::cluster::{BrokerAddress, Carrier, Subjects};
-use smol::Timer;
-use smol::net::TcpStream;
+use smol::{Async, Timer};
 
 use crate::dial::dial;
 
@@ -48,7 +48,7 @@ pub fn broker_carrier(subjects: Subjects, address: BrokerAddress) -> impl Carrie
 struct Smol;
 
 impl Dial for Smol {
-    type Stream = TcpStream;
+    type Stream = Async<TcpStream>;
 
     fn connect(
         &self,

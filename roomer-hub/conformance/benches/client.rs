@@ -15,8 +15,10 @@ use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::{TokioAdapter, client_async};
 use async_tungstenite::tungstenite::Message;
 use futures_util::StreamExt;
+use roomer_engine::client::{Client, Runtime};
 use roomer_proto::{PacketRef, ROOT};
-use roomer_tokio::client::Client;
+use roomer_smol::client::Smol;
+use roomer_tokio::client::Tokio;
 use roomer_tokio::{Presence, Server, serve};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
@@ -36,7 +38,9 @@ fn main() -> Result<(), Error> {
     match arguments[..] {
         [] => compare(),
         ["serve"] => runtime.block_on(serve_here()),
-        ["idle", kind, url] => runtime.block_on(idle(kind, url)),
+        ["idle", "bare", url] => runtime.block_on(idle_bare(url)),
+        ["idle", kind, url] => runtime.block_on(idle::<Tokio>(kind, url)),
+        ["idle on smol", kind, url] => smol::block_on(idle::<Smol>(kind, url)),
         ["echo", kind, url, window] => runtime.block_on(echo(kind, url, window.parse()?)),
         _ => Err("usage: client".into()),
     }
@@ -45,15 +49,20 @@ fn main() -> Result<(), Error> {
 /// Runs each measurement in a separate process, and prints the medians.
 fn compare() -> Result<(), Error> {
     let (_server, url) = start_server()?;
-    let rows: [(&str, &[&str]); 3] = [
-        ("bytes of an idle client, in root without presence and in a room of its own", &["idle"]),
-        ("CPU of a message to itself, one at a time, in ns", &["echo", "1"]),
-        ("CPU of a message to itself, 64 outstanding, in ns", &["echo", "64"]),
+    let rows: [(&str, &[&str], &[&str]); 4] = [
+        (
+            "bytes of an idle client, in root without presence and in a room of its own",
+            &["idle"],
+            &KINDS,
+        ),
+        ("the same on smol", &["idle on smol"], &KINDS[1..]),
+        ("CPU of a message to itself, one at a time, in ns", &["echo", "1"], &KINDS),
+        ("CPU of a message to itself, 64 outstanding, in ns", &["echo", "64"], &KINDS),
     ];
-    for (name, row) in rows {
-        let mut figures = KINDS.map(|_| Vec::new());
+    for (name, row, kinds) in rows {
+        let mut figures = vec![Vec::new(); kinds.len()];
         for _ in 0..ROUNDS {
-            for (kind, figures) in KINDS.iter().zip(&mut figures) {
+            for (kind, figures) in kinds.iter().zip(&mut figures) {
                 let arguments = [&[row[0], kind, &url], &row[1..]].concat();
                 let output = Command::new(std::env::current_exe()?).args(arguments).output()?;
                 let text = String::from_utf8(output.stdout)?;
@@ -64,9 +73,9 @@ fn compare() -> Result<(), Error> {
                 );
             }
         }
-        let medians = figures.map(median);
+        let medians: Vec<f64> = figures.into_iter().map(median).collect();
         print!("{name}:");
-        for (kind, figure) in KINDS.iter().zip(medians) {
+        for (kind, figure) in kinds.iter().zip(&medians) {
             print!(" {kind} {figure:.0} ({:.2})", figure / medians[0]);
         }
         println!();
@@ -107,32 +116,46 @@ async fn serve_here() -> Result<(), Error> {
     Ok(serve(listener, server).await?)
 }
 
+/// The number of clients that connect first, so that memory that all clients share is not counted.
+const FIRST: usize = 100;
+
+/// The time in which the last clients finish all work that does not depend on messages.
+const REST: Duration = Duration::from_secs(6);
+
 /// Connects many clients, and prints the memory in bytes that each of them uses when idle.
-async fn idle(kind: &str, url: &str) -> Result<(), Error> {
+async fn idle<R: Runtime>(kind: &str, url: &str) -> Result<(), Error> {
     let mut clients = Vec::new();
-    let mut bare = Vec::new();
-    // Connect some clients first, so that memory that all clients share is not counted.
     let mut before = 0;
-    for number in 0..CLIENTS + 100 {
-        if number == 100 {
+    for number in 0..CLIENTS + FIRST {
+        if number == FIRST {
+            before = resident()?;
+        }
+        let client = connect::<R>(kind, url)?;
+        let room = client.join(&format!("room {number}"));
+        room.joined().await?;
+        clients.push((client, room));
+    }
+    R::sleep(REST).await;
+    println!("{}", (resident()? - before) as f64 / CLIENTS as f64);
+    Ok(())
+}
+
+/// Like [`idle`], with bare clients.
+async fn idle_bare(url: &str) -> Result<(), Error> {
+    let mut clients = Vec::new();
+    let mut before = 0;
+    for number in 0..CLIENTS + FIRST {
+        if number == FIRST {
             before = resident()?;
         }
         let room = format!("room {number}");
-        if kind == "bare" {
-            let (mut socket, _) = dial(url).await?;
-            let packet = PacketRef { room: &room, event: "join", ..PacketRef::default() };
-            socket.send(Message::Binary(packet.to_bytes())).await?;
-            socket.next().await.ok_or("closed")??;
-            bare.push(tokio::spawn(async move { socket.next().await.is_some() }));
-        } else {
-            let client = connect(kind, url)?;
-            let room = client.join(&room);
-            room.joined().await?;
-            clients.push((client, room));
-        }
+        let (mut socket, _) = dial(url).await?;
+        let packet = PacketRef { room: &room, event: "join", ..PacketRef::default() };
+        socket.send(Message::Binary(packet.to_bytes())).await?;
+        socket.next().await.ok_or("closed")??;
+        clients.push(tokio::spawn(async move { socket.next().await.is_some() }));
     }
-    // Wait until the last clients have finished all work that does not depend on messages.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(REST).await;
     println!("{}", (resident()? - before) as f64 / CLIENTS as f64);
     Ok(())
 }
@@ -153,7 +176,7 @@ async fn echo(kind: &str, url: &str, window: usize) -> Result<(), Error> {
             socket.send(send()).await?;
         }
     } else {
-        let client = connect(kind, url)?;
+        let client = connect::<Tokio>(kind, url)?;
         let id = client.opened().await?;
         let root = client.root();
         let mut messages = root.messages();
@@ -191,7 +214,7 @@ async fn receive(socket: &mut Bare) -> Result<(), Error> {
     }
 }
 
-fn connect(kind: &str, url: &str) -> Result<Client, Error> {
+fn connect<R: Runtime>(kind: &str, url: &str) -> Result<Client<R>, Error> {
     Ok(Client::builder(url)?.extended(kind == "extended").queue(1000, 1 << 20).connect()?)
 }
 

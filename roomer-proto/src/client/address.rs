@@ -1,6 +1,7 @@
 //! The server address a client connects to, with the query and headers of its request.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -26,14 +27,13 @@ use tungstenite::http::Uri;
 pub struct Address {
     is_tls: bool,
     /// The host and port as written, for the `Host` header.
-    authority: String,
-    host: String,
+    authority: Box<str>,
     port: u16,
     /// The path and query.
     target: String,
     headers: Vec<(String, String)>,
     /// The subprotocol that carries a token.
-    token_protocol: Option<String>,
+    token_protocol: Option<Box<str>>,
 }
 
 /// The text is not a valid address or header.
@@ -83,10 +83,14 @@ impl Address {
         self.is_tls
     }
 
-    /// Returns the host to look up, without the brackets of an IPv6 address.
+    /// Returns the host to look up. Resolvers expect an IPv6 address without its brackets, which the
+    /// `Host` header keeps.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.host
+        // The authority is valid, so a bracket encloses an IPv6 address, whose colons do not precede
+        // a port.
+        let bracketed = self.authority.strip_prefix('[').and_then(|rest| rest.split(']').next());
+        bracketed.or_else(|| self.authority.split(':').next()).unwrap_or_default()
     }
 
     /// Returns the port in the address. Without one, returns 443 with TLS and 80 without TLS.
@@ -149,14 +153,14 @@ impl Address {
     #[must_use]
     pub fn token_protocol(mut self, token: &str) -> Self {
         let encoded = BASE64URL_NOPAD.encode(token.as_bytes());
-        self.token_protocol = Some(alloc::format!("token.{encoded}"));
+        self.token_protocol = Some(alloc::format!("token.{encoded}").into());
         self
     }
 
     /// Returns the subprotocols that the request offers. There are none unless
     /// [`token_protocol`](Self::token_protocol) has set a token.
     pub fn protocols(&self) -> impl Iterator<Item = &str> {
-        self.token_protocol.iter().flat_map(|token| [PROTOCOL, token])
+        self.token_protocol.iter().flat_map(|token| [PROTOCOL, &**token])
     }
 
     pub(super) fn authority(&self) -> &str {
@@ -238,13 +242,10 @@ impl FromStr for Address {
                 .filter(|port| *port != 0)
                 .ok_or_else(|| InvalidAddress::new("the port is not a number from 1 to 65535"))?,
         };
-        // Resolvers expect an IPv6 address without its brackets; the `Host` header keeps them.
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let target = as_browsers_do(uri.path_and_query().map_or("/", |target| target.as_str()));
         Ok(Address {
             is_tls,
-            authority: authority.as_str().to_owned(),
-            host: bare.unwrap_or(host).to_owned(),
+            authority: authority.as_str().into(),
             port,
             target: if target.is_empty() { "/".to_owned() } else { target },
             headers: Vec::new(),

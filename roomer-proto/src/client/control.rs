@@ -8,9 +8,9 @@ use bytestring::ByteString;
 
 use super::error::{JoinError, SendError};
 use super::event::{Event, LostReason};
+use super::item::{Kind, item};
 use super::lifecycle::{Client, State};
 use super::members::Members;
-use super::outbox::{Kind, item};
 use super::own_info::OwnInfo;
 use super::request::ServerError;
 use super::room::{Pending, Room};
@@ -29,13 +29,8 @@ impl Client {
         if matches!(self.state, State::Closing | State::Closed) {
             return Err(JoinError::Closed);
         }
-        // `entry` would copy the name on each call, even if the room exists.
-        if !self.rooms.contains_key(room) {
-            self.rooms.insert(room.into(), Box::default());
-        }
-        if let Some(entry) = self.rooms.get_mut(room)
-            && !core::mem::replace(&mut entry.is_wanted, true)
-        {
+        let (_, entry) = self.rooms.get_or_insert(room);
+        if !core::mem::replace(&mut entry.is_wanted, true) {
             // Cancel a leave that has not been sent yet.
             entry.was_in &= entry.is_in && entry.pending.is_none();
             self.request_room(now, room);
@@ -49,7 +44,7 @@ impl Client {
     pub fn leave(&mut self, now: Duration, room: &str) {
         let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_wanted) else { return };
         entry.is_wanted = false;
-        self.discard(LostReason::Unsent, |item| item.room == room);
+        self.discard(LostReason::Unsent, |item| item.room() == room);
         self.request_room(now, room);
         self.pump(now);
         // If the client is not in the room and no request is pending, no `leave_ack` will follow.
@@ -167,7 +162,8 @@ impl Client {
     ///
     /// The server itself puts the client into the root room, unless the session is resumed.
     pub(super) fn request_rooms(&mut self, now: Duration, is_resumed: bool) {
-        let names = self.rooms.keys().filter(|name| is_resumed || *name != ROOT).cloned();
+        let names = self.rooms.iter().map(|(name, _)| name);
+        let names = names.filter(|name| is_resumed || *name != ROOT).cloned();
         // Collect the names first, because `request_room` borrows the whole client.
         let names: Vec<ByteString> = names.collect();
         names.iter().for_each(|name| self.request_room(now, name));
@@ -199,15 +195,14 @@ impl Client {
     /// Handles a rejected join, or a removal from a room by the server.
     pub(super) fn removed(&mut self, now: Duration, name: &str) {
         self.recall_answered(now, name, true);
-        let Some(entry) = self.rooms.remove(name) else { return };
-        let room = ByteString::from(name);
+        let Some((room, entry)) = self.rooms.remove(name) else { return };
         self.events.push_back(match (entry.pending, entry.is_wanted) {
             (Some(_), false) => Event::Left { room },
             (None, _) if entry.was_in => Event::Removed { room },
             _ => Event::Refused { room },
         });
         self.give_up(name);
-        self.discard(LostReason::Unsent, |item| item.room == name);
+        self.discard(LostReason::Unsent, |item| item.room() == name);
     }
 
     /// Reports the unconfirmed messages to a room as lost.

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use super::error::{Closing, Failure, RequestError, SendError};
 use super::event::{Event, LostReason, Undelivered};
+use super::item::{Item, Kind};
 use super::lifecycle::{Client, NextAttempt, State};
 use super::limits::{ACK_TIME, CLOSE_TIME, LONGEST_HINT, RATE_DELAY};
-use super::outbox::{Item, Kind};
 use crate::Packet;
 use crate::close::{self, Wait};
 use crate::extended::parse_count;
@@ -92,17 +92,17 @@ impl Client {
     pub(super) fn end_session(&mut self, now: Duration) {
         (self.session, self.recalls) = (None, None);
         for room in self.rooms.values_mut() {
-            room.suspend(now);
+            room.suspend(now, self.id);
         }
         // The server has discarded the state of the lost session, which completes a pending leave.
-        let left = self.rooms.extract_if(.., |_, room| !room.is_wanted);
-        self.events.extend(left.map(|(room, _)| Event::Left { room }));
+        let left = self.rooms.extract(|room| !room.is_wanted).into_iter();
+        self.events.extend(left.map(|room| Event::Left { room }));
         for item in self.outbox.reset() {
             self.report(item, LostReason::Unconfirmed);
         }
         // `reset` has moved unwritten messages back into the queue, including those for rooms that
         // the application has since left.
-        let left = self.outbox.discard(|item| !self.rooms.contains_key(&*item.room));
+        let left = self.outbox.discard(|item| !self.rooms.contains(item.room()));
         left.into_iter().for_each(|item| self.report(item, LostReason::Unsent));
         // Call this after `reset`, which queues unwritten requests again for the next session.
         self.lose_requests();

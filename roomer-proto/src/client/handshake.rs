@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 use data_encoding::BASE64;
 use tungstenite::handshake::derive_accept_key;
@@ -19,9 +19,20 @@ const MOST_HEADERS: usize = 64;
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
+/// The encoded upgrade request. Debug output omits it, since it may contain tokens.
+struct Head(Vec<u8>);
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
 /// A client's handshake in progress: the expected answer, and the part received so far.
 #[derive(Debug)]
 pub(super) struct Handshake {
+    /// The upgrade request, written before anything else.
+    request: Head,
     /// The expected value of `Sec-WebSocket-Accept`.
     accept: String,
     /// True if the request offers compression. Once the response is complete, true if the server
@@ -43,7 +54,7 @@ pub(super) fn request(
     session: Return<'_>,
     offers_compression: bool,
     key: [u8; 16],
-) -> (Handshake, Vec<u8>) {
+) -> Handshake {
     let address = add_query(address.clone(), is_extended, session);
     let key = BASE64.encode(&key);
     let mut text = String::new();
@@ -68,13 +79,13 @@ pub(super) fn request(
     }
     text.push_str("\r\n");
     let accept = derive_accept_key(key.as_bytes());
-    let handshake = Handshake {
+    Handshake {
+        request: Head(text.into_bytes()),
         accept,
         is_compressed: offers_compression,
         offers_protocol: !protocols.is_empty(),
         response: Vec::new(),
-    };
-    (handshake, text.into_bytes())
+    }
 }
 
 /// Adds the protocol version and the session to an address's query.
@@ -107,6 +118,11 @@ fn rejected(status: u16, headers: &[httparse::Header<'_>]) -> Failure {
 }
 
 impl Handshake {
+    /// Returns the request, once.
+    pub(super) fn take_request(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.request.0)
+    }
+
     /// Buffers received bytes. Once the response is complete, returns the number of `bytes` that
     /// belong to it.
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {

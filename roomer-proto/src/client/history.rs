@@ -36,7 +36,7 @@ impl Client {
         // those missed in between.
         let is_new = self.rooms.get(room).is_none_or(|entry| !entry.is_wanted);
         if is_new {
-            let entry = self.rooms.entry(room.into()).or_default();
+            let entry = self.rooms.get_or_insert(room).1;
             entry.cursor = Some(Box::new(HistoryCursor::new(last)));
         }
         let result = self.join(now, room);
@@ -50,9 +50,8 @@ impl Client {
     pub(super) fn remember(&mut self, now: Duration, name: &str, own: ConnId, payload: &[u8]) {
         let Some(members) = extended::Members::parse(payload) else { return };
         self.recall_answered(now, name, members.at.is_some());
-        let Some((room, _)) = self.rooms.get_key_value(name) else { return };
+        let Some((room, entry)) = self.rooms.entry_mut(name) else { return };
         let room = room.clone();
-        let Some(entry) = self.rooms.get_mut(name) else { return };
         let Some(at) = members.at else {
             // The room no longer has a history.
             if let Some(cursor) = &mut entry.cursor {

@@ -5,7 +5,7 @@
 //! ```
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::time::Duration;
 
@@ -22,8 +22,9 @@ use super::own_info::OwnInfo;
 use super::recalls::Recalls;
 use super::request::Requests;
 use super::room::Room;
+use super::rooms::Rooms;
 use super::session::Session;
-use super::socket::{Head, Socket};
+use super::socket::Socket;
 use crate::{ConnId, ROOT};
 
 /// The state of a client.
@@ -58,9 +59,7 @@ pub enum Need {
 pub struct Client {
     pub(super) options: Box<Options>,
     pub(super) state: State,
-    /// Rooms are boxed: a map allocates space for eleven entries up front, and most clients join
-    /// few.
-    pub(super) rooms: BTreeMap<ByteString, Box<Room>>,
+    pub(super) rooms: Rooms,
     pub(super) outbox: Outbox,
     pub(super) requests: Option<Box<Requests>>,
     /// The info set by the application. Boxed, because few applications set it.
@@ -108,7 +107,7 @@ impl Client {
         Client {
             options: Box::new(options),
             state: State::Waiting,
-            rooms: BTreeMap::from([(ByteString::from_static(ROOT), Box::new(root))]),
+            rooms: Rooms::new(ByteString::from_static(ROOT), root),
             outbox: Outbox::new(),
             requests: None,
             info: None,
@@ -250,8 +249,8 @@ impl Client {
         };
         let known = known_session(self.session.as_deref());
         let is_extended = self.options.extended;
-        let (handshake, head) = handshake::request(address, is_extended, known, offers, random);
-        (socket.handshake, socket.head) = (Some(Box::new(handshake)), Head(head));
+        let handshake = handshake::request(address, is_extended, known, offers, random);
+        socket.handshake = Some(Box::new(handshake));
     }
 
     /// Reports that the driver failed to connect, with a reason for developers.

@@ -53,9 +53,6 @@ pub(super) const LARGEST_RESPONSE: usize = 16 * 1024;
 pub(super) const LARGEST_HELLO: usize = 64 * 1024;
 /// The number of bytes after which `transmit` stops and leaves unwritten packets in the queue.
 pub(super) const TRANSMIT_BYTES: usize = 64 * 1024;
-/// The maximum number of pings that wait for a pong. Only the newest ping needs one (RFC 6455
-/// section 5.5.3).
-pub(super) const MOST_PONGS: usize = 1;
 /// The number of this client's requests of each kind that may be without an answer, until the server
 /// has announced its limit.
 pub(super) const MOST_OWN_REQUESTS: usize = 64;

@@ -7,64 +7,13 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
-use bytes::Bytes;
-use bytestring::ByteString;
-
+use super::item::{Item, Kind};
 use super::limits::{
     FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE_BYTES, PROBE_DELAY, RELAX_TIME,
     SLOWEST_PACE,
 };
-use crate::PacketRef;
-
-/// An outgoing packet.
-#[derive(Clone)]
-pub(super) struct Item {
-    pub(super) room: ByteString,
-    pub(super) kind: Kind,
-    pub(super) bytes: Bytes,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Message,
-    Join,
-    Leave,
-    Probe,
-    /// A new token for an expiring login.
-    Token,
-    /// New info for the client.
-    Info,
-    /// A request to another client or the server, by number.
-    Request(u64),
-    /// An answer to a request from another client or the server.
-    Answer,
-    /// A message already reported as lost, kept in `sent` because confirmations count it.
-    Reported,
-}
-
-impl Item {
-    /// Returns true if the packet is queued again when its session is lost before it was written.
-    fn waits(&self) -> bool {
-        matches!(self.kind, Kind::Message | Kind::Request(_))
-    }
-}
-
-/// Omits the bytes, which may contain a token.
-impl fmt::Debug for Item {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Item { room, kind, bytes } = self;
-        let mut item = f.debug_struct("Item");
-        item.field("room", room).field("kind", kind).field("bytes", &bytes.len()).finish()
-    }
-}
-
-/// Creates an outgoing packet.
-pub(super) fn item(packet: &PacketRef<'_>, kind: Kind) -> Item {
-    Item { room: packet.room.into(), kind, bytes: packet.to_bytes() }
-}
 
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -149,7 +98,7 @@ impl Outbox {
 
     /// Returns true if a message to a room is not confirmed.
     pub(super) fn has_unconfirmed(&self, room: &str) -> bool {
-        self.sent.iter().any(|item| item.kind == Kind::Message && item.room == *room)
+        self.sent.iter().any(|item| item.kind == Kind::Message && item.room() == room)
     }
 
     /// Returns true if a pending probe was committed after the packet with this number.
@@ -181,7 +130,7 @@ impl Outbox {
     }
 
     pub(super) fn request(&mut self, item: Item) {
-        self.requests.push_back(item);
+        push(&mut self.requests, item);
     }
 
     pub(super) fn queue(&mut self, item: Item) {
@@ -197,7 +146,7 @@ impl Outbox {
         self.unprobed += item.bytes.len().max(PACKET_BYTES);
         self.probe_at.get_or_insert(now + PROBE_DELAY);
         self.must_confirm |= self.unprobed >= PROBE_BYTES;
-        self.sent.push_back(item);
+        push(&mut self.sent, item);
         self.confirmed + self.sent.len() as u64
     }
 
@@ -226,7 +175,10 @@ impl Outbox {
         }
         // Take control packets first: messages to a room wait for its join.
         let item = match self.requests.pop_front() {
-            Some(item) => item,
+            Some(item) => {
+                free_if_empty(&mut self.requests);
+                item
+            }
             None => {
                 // A closed room does not block other rooms, and the messages to each room stay in
                 // order.
@@ -245,6 +197,11 @@ impl Outbox {
         let item = self.sent.get(self.written)?;
         self.written += 1;
         Some(item)
+    }
+
+    /// Returns the packet that was committed last, if it is not confirmed.
+    pub(super) fn last(&self) -> Option<&Item> {
+        self.sent.back()
     }
 
     pub(super) fn has_unwritten(&self) -> bool {
@@ -302,11 +259,7 @@ impl Outbox {
             (self.unprobed, self.probe_at, self.must_confirm) = (0, None, false);
             // Free the memory: an idle client should not hold buffers.
             self.sent = VecDeque::new();
-            for waiting in [&mut self.requests, &mut self.queue] {
-                if waiting.is_empty() {
-                    *waiting = VecDeque::new();
-                }
-            }
+            free_if_empty(&mut self.queue);
         }
         // Double the window with each confirmation, as in slow start, so that reconnecting clients
         // do not flood an overloaded server with their backlogs.
@@ -385,10 +338,26 @@ impl Outbox {
     /// Returns the unconfirmed messages to a room from which the server has removed the client, and
     /// marks them as reported. The marked items keep their places in the send order.
     pub(super) fn give_up(&mut self, room: &str) -> Vec<Item> {
-        let of_room = |item: &&mut Item| item.room == room && item.kind == Kind::Message;
+        let of_room = |item: &&mut Item| item.kind == Kind::Message && item.room() == room;
         let reported = self.sent.iter_mut().filter(of_room);
         reported
             .map(|item| core::mem::replace(item, Item { kind: Kind::Reported, ..item.clone() }))
             .collect()
+    }
+}
+
+/// Appends an item. By default, the first allocation has space for four items, but the first packets
+/// of a client are often its only ones.
+fn push(items: &mut VecDeque<Item>, item: Item) {
+    if items.capacity() == 0 {
+        items.reserve_exact(1);
+    }
+    items.push_back(item);
+}
+
+/// Frees the memory of an empty queue, which an idle client does not need.
+fn free_if_empty(items: &mut VecDeque<Item>) {
+    if items.is_empty() {
+        *items = VecDeque::new();
     }
 }

@@ -10,7 +10,6 @@ use bytestring::ByteString;
 use super::error::{Closing, Failure, RequestError};
 use super::event::{Event, LostReason, Message, is_direct};
 use super::lifecycle::{Client, State};
-use super::limits::MOST_PONGS;
 use super::members::{Change, Members};
 use super::room::{Pending, Room};
 use super::session::{Hello, Session};
@@ -72,11 +71,8 @@ impl Client {
             websocket::Event::Message { data, .. } => self.message(now, data),
             websocket::Event::Compressed { kind, data } => self.compressed(now, kind, data),
             websocket::Event::Ping(payload) => {
-                // Drop the oldest ping: only the newest one must be answered.
-                if socket.pongs.len() >= MOST_PONGS {
-                    socket.pongs.pop_front();
-                }
-                socket.pongs.push_back(payload.to_vec());
+                // Only the newest ping must be answered (RFC 6455 section 5.5.3).
+                socket.pong = Some(payload.into());
             }
             // Any received bytes count as a sign of life, so a pong needs no further handling.
             websocket::Event::Pong(_) => {}
@@ -277,16 +273,14 @@ impl Client {
 
     /// Returns a room that the client is currently in, with its name.
     fn entry(&mut self, name: &str) -> Option<(ByteString, &mut Room)> {
-        let (name, _) = self.rooms.get_key_value(name)?;
-        let name = name.clone();
-        let room = self.rooms.get_mut(&*name).filter(|room| room.is_in)?;
-        Some((name, room))
+        let (name, room) = self.rooms.entry_mut(name).filter(|(_, room)| room.is_in)?;
+        Some((name.clone(), room))
     }
 
     fn joined(&mut self, now: Duration, name: &str, id: ConnId, payload: &[u8]) {
-        let room = ByteString::from(name);
-        let is_known = self.rooms.contains_key(name);
-        let entry = self.rooms.entry(room.clone()).or_default();
+        let is_known = self.rooms.contains(name);
+        let (room, entry) = self.rooms.get_or_insert(name);
+        let room = room.clone();
         if name == ROOT && !entry.is_wanted && entry.pending.is_none() {
             // Every connection starts in the root room, even if the application has left it.
             (entry.is_in, entry.is_quiet) = (true, true);
@@ -297,8 +291,9 @@ impl Client {
         }
         // The server may add a client to a room that the client did not ask to join.
         entry.is_wanted |= !is_known;
-        let (previous_id, was_open) = (entry.id, entry.is_in);
-        let before = entry.joined(id, Members::parse(payload));
+        let was_open = entry.is_in;
+        let previous_id = if was_open { Some(id) } else { entry.previous_id.as_deref().copied() };
+        let before = entry.joined(Members::parse(payload));
         entry.note_others(now);
         if !entry.is_wanted || entry.pending.is_some() {
             // If the application left the room during the join, send the leave request now. If it

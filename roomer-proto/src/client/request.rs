@@ -7,7 +7,8 @@ use core::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::outbox::{Item, Kind, Limits};
+use super::item::{Item, Kind};
+use super::outbox::Limits;
 use crate::extended::read_failure;
 
 /// The number of a request, which identifies its answer.

@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use super::error::{RequestError, SendError};
 use super::event::{Event, LostReason, Sent};
+use super::item::{Item, Kind, item};
 use super::lifecycle::{Client, State};
 use super::limits::{MOST_OWN_REQUESTS, MOST_REQUESTS};
-use super::outbox::{Item, Kind, item};
 use super::request::{Request, RequestId, Requests, ServerError, Waiting};
 use crate::extended::{ERROR, ErrorCode, Failure, REPLY, Tag, TaggedId, read_failure, split_tag};
 use crate::{ConnId, PacketRef};

@@ -31,8 +31,9 @@ pub(super) struct Room {
     /// of these applies.
     pub(super) is_doubtful: bool,
     pub(super) members: Members,
-    /// The client's id in the room on the current or last connection.
-    pub(super) id: Option<ConnId>,
+    /// The client's id when it was last in the room, if it is no longer. Boxed, because most rooms
+    /// have none.
+    pub(super) previous_id: Option<Box<ConnId>>,
     /// True if the application has not been notified of the membership.
     pub(super) is_quiet: bool,
     /// True if messages wait for other members that lost their connections at the same time.
@@ -65,8 +66,8 @@ impl Room {
     }
 
     /// Enters the room with the members listed in a `join_ack`. Returns the previous members.
-    pub(super) fn joined(&mut self, id: ConnId, members: Members) -> Members {
-        (self.is_in, self.id) = (true, Some(id));
+    pub(super) fn joined(&mut self, members: Members) -> Members {
+        (self.is_in, self.previous_id) = (true, None);
         // A `join_ack` can only end a wait: waits start when a session is lost.
         self.is_waiting &= members.count() < 2;
         core::mem::replace(&mut self.members, members)
@@ -79,13 +80,16 @@ impl Room {
         }
     }
 
-    /// Resets the room when the session is lost.
-    pub(super) fn suspend(&mut self, now: Duration) {
+    /// Resets the room when the session is lost, in which the client had this id.
+    pub(super) fn suspend(&mut self, now: Duration, id: Option<ConnId>) {
         // Members that left recently count too, since a server that shuts down may close their
         // connections before this one.
         let had_company = self.members.count() > 1
             || self.others_at.is_some_and(|at| now.saturating_sub(at) < GRACE);
         self.is_waiting |= self.is_in && had_company;
+        if self.is_in {
+            self.previous_id = id.map(Box::new);
+        }
         (self.is_in, self.pending, self.number, self.is_doubtful) = (false, None, None, false);
     }
 }

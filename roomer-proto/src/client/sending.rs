@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use super::error::SendError;
 use super::event::Sent;
+use super::item::{Item, Kind, item};
 use super::lifecycle::{Client, State};
-use super::outbox::{Item, Kind, item};
 use crate::extended::{is_extended, split_tag};
 use crate::{PacketRef, is_built_in};
 
@@ -96,20 +96,21 @@ impl Client {
         loop {
             let rooms = &self.rooms;
             let is_open = |item: &Item| {
-                let room = rooms.get(&item.room);
+                let room = rooms.get(item.room());
                 room.is_some_and(|room| {
                     room.is_open(is_late) || room.is_open(true) && has_receiver(item)
                 })
             };
             let Some(item) = self.outbox.next(now, limits, is_open) else { return };
-            let (kind, room) = (item.kind, item.room.clone());
+            let kind = item.kind;
             let number = match kind {
                 Kind::Probe => self.outbox.probe(now, item),
                 _ => self.outbox.commit(now, item),
             };
             // Record the number to check later whether a probe was committed after this request.
             if matches!(kind, Kind::Join | Kind::Leave)
-                && let Some(entry) = self.rooms.get_mut(&*room)
+                && let Some(item) = self.outbox.last()
+                && let Some(entry) = self.rooms.get_mut(item.room())
             {
                 entry.number = Some(number);
             }
@@ -118,12 +119,12 @@ impl Client {
 
     /// Returns true if messages to a room are waiting for its other members.
     pub(super) fn has_waiting_rooms(&self) -> bool {
-        self.rooms.values().any(|room| !room.is_open(false) && room.is_open(true))
+        self.rooms.iter().any(|(_, room)| !room.is_open(false) && room.is_open(true))
     }
 }
 
 /// Returns true for a request or a message to one client, which does not wait for the room's other
 /// members.
 fn has_receiver(item: &Item) -> bool {
-    PacketRef::decode(&item.bytes).is_ok_and(|packet| !packet.dst.is_empty())
+    !item.packet().dst.is_empty()
 }

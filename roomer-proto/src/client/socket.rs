@@ -1,24 +1,11 @@
 //! The state of one connection, from the attempt until it is dropped.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
 use super::compression::Compression;
 use super::handshake::Handshake;
 use crate::websocket;
-
-/// The encoded upgrade request. Debug output omits it, since it may contain tokens.
-#[derive(Default)]
-pub(super) struct Head(pub(super) Vec<u8>);
-
-impl fmt::Debug for Head {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
-    }
-}
 
 /// The state of one connection or connection attempt.
 #[derive(Debug)]
@@ -29,16 +16,14 @@ pub(super) struct Socket {
     pub(super) is_foreign: bool,
     /// Present while the handshake is in progress.
     pub(super) handshake: Option<Box<Handshake>>,
-    /// The upgrade request, written before anything else.
-    pub(super) head: Head,
     pub(super) frames: websocket::Decoder<true>,
     /// Present if compression was negotiated.
     pub(super) compression: Option<Box<Compression>>,
     /// True until the first packet arrives, which determines the protocol.
     pub(super) is_new: bool,
     pub(super) opened_at: Option<Duration>,
-    /// The payloads of received pings, to be echoed in pongs.
-    pub(super) pongs: VecDeque<Vec<u8>>,
+    /// The payload of the newest ping that was not answered, to be echoed in a pong.
+    pub(super) pong: Option<Box<[u8]>>,
     /// True if a ping must be sent to check that the server is alive.
     pub(super) must_ping: bool,
     pub(super) is_probing: bool,
@@ -59,12 +44,11 @@ impl Socket {
             is_upgraded: false,
             is_foreign: false,
             handshake: None,
-            head: Head::default(),
             frames: websocket::Decoder::client(),
             compression: None,
             is_new: true,
             opened_at: None,
-            pongs: VecDeque::new(),
+            pong: None,
             must_ping: false,
             is_probing: false,
             due,

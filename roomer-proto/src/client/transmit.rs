@@ -6,10 +6,9 @@ use core::time::Duration;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::compression::Compression;
+use super::item::{Kind, item};
 use super::lifecycle::{Client, State};
 use super::limits::{PROBE_DELAY, TRANSMIT_BYTES};
-use super::outbox::{Kind, item};
-use super::socket::Head;
 use crate::close::code;
 use crate::extended::{ACK, ACK_NOW};
 use crate::websocket::masked_frame;
@@ -33,10 +32,10 @@ impl Client {
             masked_frame(CLOSE, key(), &code.to_be_bytes(), out);
         }
         if let Some(socket) = &mut self.socket {
-            out.append(&mut socket.head.0);
-            // Free the request's buffer.
-            socket.head = Head::default();
-            for payload in core::mem::take(&mut socket.pongs) {
+            if let Some(handshake) = &mut socket.handshake {
+                out.append(&mut handshake.take_request());
+            }
+            if let Some(payload) = socket.pong.take() {
                 masked_frame(OpCode::Control(Control::Pong), key(), &payload, out);
             }
             if matches!(self.state, State::Open | State::Closing) {

@@ -39,19 +39,26 @@ pub(super) struct Driver<R> {
     must_flush: bool,
     /// The timer. It may fire before the deadline, and is reset in that case.
     timer: Option<(Duration, Timer)>,
-    renewals: Renewals,
-    /// Abandoned platform WebSockets, kept open while the server may keep the session, since a
-    /// close frame would end the session.
+    /// Present once the server has requested a new token.
+    renewals: Option<Box<Renewals>>,
+    platform: Option<Box<Platform>>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+/// What a client needs only if the platform provides WebSockets, or a signal to wake up.
+#[derive(Default)]
+struct Platform {
+    /// Abandoned WebSockets, kept open while the server may keep the session, since a close frame
+    /// would end the session.
     abandoned: Vec<Box<dyn MessageSocket>>,
     _watch: Option<Box<dyn Send>>,
-    runtime: PhantomData<fn() -> R>,
 }
 
 enum Link {
     None,
     Dialing(Dialing),
     Open(BoxStream),
-    Messages(Messages),
+    Messages(Box<Messages>),
 }
 
 /// Completes when the client is closed. Implemented by hand, since an async function's future would
@@ -83,9 +90,9 @@ impl<R: Runtime> Driver<R> {
             written: 0,
             must_flush: false,
             timer: None,
-            renewals: Renewals::default(),
-            abandoned: Vec::new(),
-            _watch: watch,
+            renewals: None,
+            platform: watch
+                .map(|watch| Box::new(Platform { _watch: Some(watch), ..Platform::default() })),
             runtime: PhantomData,
         }
     }
@@ -147,7 +154,7 @@ impl<R: Runtime> Driver<R> {
         }
         if matches!(inner.machine.state(), State::Open | State::Closed) {
             // The session has a new connection or has ended, so the old sockets may now close.
-            self.abandoned.clear();
+            self.platform.iter_mut().for_each(|platform| platform.abandoned.clear());
         }
         let mut due = Dispatched::default();
         inner.dispatch(&mut due);
@@ -160,7 +167,8 @@ impl<R: Runtime> Driver<R> {
         due.woken.into_iter().for_each(Waker::wake);
         requests::answer::<R>(&shared, &self.handlers, due.requests);
         if due.is_expiring {
-            self.renewals.start::<R>(now, &shared, self.target.token.clone());
+            let renewals = self.renewals.get_or_insert_default();
+            renewals.start::<R>(now, &shared, self.target.token.clone());
         }
         deadline
     }
@@ -182,7 +190,7 @@ impl<R: Runtime> Driver<R> {
             Ok(Dialed::Messages(socket)) => {
                 inner.machine.upgraded();
                 drop(inner);
-                self.link = Link::Messages(Messages::new(socket));
+                self.link = Link::Messages(Box::new(Messages::new(socket)));
             }
             Err(reason) => {
                 inner.machine.failed(now, reason);
@@ -294,7 +302,8 @@ impl<R> Driver<R> {
         if let Link::Messages(messages) = &mut self.link {
             messages.transmit(&mut inner.machine, now);
             if let Link::Messages(messages) = std::mem::replace(&mut self.link, Link::None) {
-                self.abandoned.extend(messages.abandon());
+                let platform = self.platform.get_or_insert_default();
+                platform.abandoned.extend(messages.abandon());
             }
             return;
         }

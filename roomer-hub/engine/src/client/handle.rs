@@ -122,7 +122,7 @@ impl<R> Client<R> {
         poll_fn(|cx| {
             let mut inner = self.open.shared.lock();
             if let Some(reason) = &inner.closed {
-                return Poll::Ready(Err(reason.clone()));
+                return Poll::Ready(Err(Closing::clone(reason)));
             }
             if let (State::Open, Some(id)) = (inner.machine.state(), inner.machine.id()) {
                 return Poll::Ready(Ok(id));
@@ -205,7 +205,7 @@ impl<R> Client<R> {
         poll_fn(|cx| {
             let mut inner = self.open.shared.lock();
             if let Some(reason) = &inner.closed {
-                return Poll::Ready(reason.clone());
+                return Poll::Ready(Closing::clone(reason));
             }
             inner.wait(cx.waker());
             Poll::Pending

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(super) struct Inner {
     pub(super) driver: Option<Waker>,
     /// Rejected joins, kept until the room is joined again.
     pub(super) refused: BTreeMap<ByteString, JoinError>,
-    pub(super) closed: Option<Closing>,
+    pub(super) closed: Option<Box<Closing>>,
     /// Wakers of the handles' futures waiting for a change.
     waiters: Vec<Waker>,
     pub(super) answers: Answers,
@@ -139,13 +140,13 @@ impl Inner {
                 Event::Expiring { .. } => due.is_expiring = true,
                 Event::Refused { room } => {
                     self.refused.insert(room.clone(), JoinError::Refused);
-                    woken.append(&mut self.waiters);
+                    woken.extend(take(&mut self.waiters));
                 }
                 Event::Closed(reason) => {
-                    self.closed = Some(reason.clone());
-                    woken.append(&mut self.waiters);
+                    self.closed = Some(Box::new(reason.clone()));
+                    woken.extend(take(&mut self.waiters));
                 }
-                _ => woken.append(&mut self.waiters),
+                _ => woken.extend(take(&mut self.waiters)),
             }
             // A late `Left`, after the application has joined again, must not end the streams
             // created since.
