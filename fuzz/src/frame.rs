@@ -170,7 +170,7 @@ impl Node {
         Item::End.encode(&mut body);
         self.frame(from, kind, &body);
         body.clear();
-        Item::Want { stream: 1, after: StreamPosition::default() }.encode(&mut body);
+        Item::RequestStream { stream: 1, after: StreamPosition::default() }.encode(&mut body);
         self.frame(from, FrameKind::Control, &body);
     }
 
@@ -276,7 +276,7 @@ impl Node {
             for item in Items::new(body) {
                 // If an item is sent in several parts, it cannot be decoded from one frame. Ignore
                 // it.
-                if let (Ok(Item::Want { stream, .. }), Subject::Node(to)) = (item, to)
+                if let (Ok(Item::RequestStream { stream, .. }), Subject::Node(to)) = (item, to)
                     && let Some(known) = self.streams.get_mut(&to)
                 {
                     assert!(stream > known.wanted, "a stream's number is used again");

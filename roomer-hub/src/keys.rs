@@ -86,7 +86,7 @@ impl RoomKey {
 
 impl GuestKey {
     /// Returns the lower bound of all keys, for range queries.
-    pub(crate) fn least() -> Self {
+    pub(crate) fn min() -> Self {
         GuestKey(KeyData::from_ffi(0))
     }
 }

@@ -60,12 +60,12 @@ fn overflow_drops_oldest_waiting_messages_only() {
     assert_eq!(messages(&mut net, 1 - from, 1), texts, "those of the other node");
     assert_eq!(messages(&mut net, from, 1), texts, "those of the home");
     // The second member receives the messages from both nodes.
-    let heard = messages(&mut net, from, 2);
-    let lost = 2 * texts.len() - heard.len();
-    assert!((1..texts.len()).contains(&lost), "{heard:?}");
+    let received = messages(&mut net, from, 2);
+    let lost = 2 * texts.len() - received.len();
+    assert!((1..texts.len()).contains(&lost), "{received:?}");
     let last = texts.last().expect("a text");
-    assert_eq!(heard.iter().filter(|text| *text == last).count(), 2, "{heard:?}");
-    assert_eq!(heard.iter().filter(|text| **text == texts[0]).count(), 1, "{heard:?}");
+    assert_eq!(received.iter().filter(|text| *text == last).count(), 2, "{received:?}");
+    assert_eq!(received.iter().filter(|text| **text == texts[0]).count(), 1, "{received:?}");
     assert_eq!(net.nodes[from].cluster.statistics().unplaced, lost as u64);
     assert_eq!([from, 1 - from].map(|node| losses(&net, node)), [lost, 0]);
 }

@@ -112,7 +112,7 @@ fn bad_frame(net: &Net) -> Bytes {
     let cluster = u64::from_be_bytes(net.own_frame(0)[3..11].try_into().expect("eight bytes"));
     let from = net.nodes[0].cluster.node();
     Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
-    Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
+    Item::RequestStream { stream: 1, after: Default::default() }.encode(&mut frame);
     frame.pop();
     frame.into()
 }

@@ -73,8 +73,8 @@ fn only_receiver_can_answer_request() {
     let (mut it, ann, bob) = pair();
     let eve = it.open('e', true);
     assert_eq!(it.send(ann, "where", "@b:x1"), ["@b: root where dst=@b:x1 src=@a ?"]);
-    let told = "src= \"unknown\" about \"root\",\"event\":\"roomer:reply\"}";
-    let unasked = |name| [format!("@{name}: root roomer:error dst= {told}")];
+    let errors = "src= \"unknown\" about \"root\",\"event\":\"roomer:reply\"}";
+    let unasked = |name| [format!("@{name}: root roomer:error dst= {errors}")];
     assert_eq!(it.send(eve, "roomer:reply", "@a:x1"), unasked('e'), "forged");
     assert_eq!(it.send(bob, "roomer:reply", "@a:x2"), unasked('b'), "another tag");
     assert_eq!(it.send(bob, "roomer:reply", "@a:x1"), ["@a: root roomer:reply dst=@a:x1 src=@b ?"]);
@@ -253,11 +253,11 @@ fn refusal_errors_are_limited_to_16_per_second() {
     assert_eq!(it.send(ann, "roomer:news", ""), about("root", "roomer:news", "refused"));
     let long = "x".repeat(4097);
     assert_eq!(it.send(ann, &long, ""), about("root", &long[..4096], "invalid"));
-    let told: usize = (0..50).map(|_| it.send_in("hall", ann, "chat", "").len()).sum();
-    assert_eq!(told, 11);
+    let errors: usize = (0..50).map(|_| it.send_in("hall", ann, "chat", "").len()).sum();
+    assert_eq!(errors, 11);
     it.now = Duration::from_millis(500);
-    let told: usize = (0..50).map(|_| it.send_in("hall", ann, "chat", "").len()).sum();
-    assert_eq!(told, 8);
+    let errors: usize = (0..50).map(|_| it.send_in("hall", ann, "chat", "").len()).sum();
+    assert_eq!(errors, 8);
     // Errors that answer requests are not limited by the error rate.
     assert_eq!(it.send(ann, "mul", ":1").len(), 1);
 }

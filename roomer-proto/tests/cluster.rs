@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use roomer_proto::cluster::{
-    Beat, Demand, FrameError, FrameKind, HEAD_MAX, Head, Ids, Item, Items, Lost, Names, NodeId,
+    Beat, FrameError, FrameKind, FrameRange, HEAD_MAX, Head, Ids, Item, Items, Lost, Names, NodeId,
     Nodes, OrderItem, PeerCommand, StreamEnd, StreamEnds, StreamPosition, Subject, Subjects,
     TUNNEL_DATA, TunnelItem, TunnelRequest, UserCommand, VERSION,
 };
@@ -55,10 +55,10 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
     let items = [
         Item::Beat(beat),
         Item::Beat(Beat::default()),
-        Item::Want { stream: 1, after: StreamPosition::default() },
-        Item::Want { stream: 2, after: StreamPosition { stream: 1, number: 9 } },
+        Item::RequestStream { stream: 1, after: StreamPosition::default() },
+        Item::RequestStream { stream: 2, after: StreamPosition { stream: 1, number: 9 } },
         Item::Applied(StreamPosition { stream: u32::MAX, number: 1 << 63 }),
-        Item::Resend(Demand { stream: 1, first: 2, last: 1 << 60 }),
+        Item::Resend(FrameRange { stream: 1, first: 2, last: 1 << 60 }),
         Item::Missing { stream: 7, number: 1 << 50 },
         Item::Bye,
         Item::Begin { lost: Lost::All, uptime_ms: 1 << 40 },

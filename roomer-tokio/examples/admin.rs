@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 /// The maximum number of rooms on the page, which are the largest ones, and of members that are
 /// listed for each.
-const MOST: usize = 100;
+const MAX_LISTED: usize = 100;
 
 #[tokio::main]
 pub async fn main() -> ExitCode {
@@ -107,17 +107,17 @@ async fn state(State(server): State<Server>) -> Result<impl IntoResponse, Status
     let mut rooms = server.rooms();
     rooms.sort_by_key(|(_, count)| Reverse(*count));
     let room = |(name, count): (String, usize)| {
-        let members = server.members(&name).into_iter().take(MOST).map(|id| id.to_string());
+        let members = server.members(&name).into_iter().take(MAX_LISTED).map(|id| id.to_string());
         Room { members: members.collect(), name, count }
     };
-    let slowest = server.slowest(MOST).into_iter();
+    let slowest = server.slowest(MAX_LISTED).into_iter();
     let overview = Overview {
         connections: stats.connections,
         rooms: stats.rooms,
         messages_in: stats.messages_in,
         messages_out: stats.messages_out,
         queued_bytes: stats.queued_bytes,
-        largest: rooms.into_iter().take(MOST).map(room).collect(),
+        largest: rooms.into_iter().take(MAX_LISTED).map(room).collect(),
         slowest: slowest.map(|slow| Slow { id: slow.id.to_string(), bytes: slow.bytes }).collect(),
     };
     let body = json(&overview).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;

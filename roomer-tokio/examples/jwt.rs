@@ -65,7 +65,7 @@ pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Out
                     // The server closes the connection when the token expires.
                     let rest = token.claims.exp + rules.leeway;
                     let rest = rest.saturating_sub(jsonwebtoken::get_current_timestamp());
-                    Ok(Claims::new().user(token.claims.sub).good_for(Duration::from_secs(rest)))
+                    Ok(Claims::new().user(token.claims.sub).valid_for(Duration::from_secs(rest)))
                 }
                 Err(error) => Err(Rejection::unauthorized(format!("not this token: {error}"))),
             }

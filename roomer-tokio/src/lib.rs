@@ -43,7 +43,7 @@
 //!     .authorize(|request| match request.token().as_deref() {
 //!         Some("secret") => {
 //!             let hour = Duration::from_secs(3600);
-//!             Ok(Claims::new().user("ann").good_for(hour).with(Role("admin")))
+//!             Ok(Claims::new().user("ann").valid_for(hour).with(Role("admin")))
 //!         }
 //!         _ => Err(Rejection::unauthorized("token required")),
 //!     })

@@ -174,19 +174,19 @@ async fn running_clock_is_paused() {
 
 #[tokio::test(start_paused = true)]
 async fn handler_may_wait_for_another_handler() {
-    let told = Arc::new(Notify::new());
-    let tell = told.clone();
+    let notify = Arc::new(Notify::new());
+    let notifier = notify.clone();
     let builder = Server::builder()
         .on_async("wait", move |conn, _| {
-            let told = told.clone();
+            let notify = notify.clone();
             async move {
-                told.notified().await;
+                notify.notified().await;
                 conn.send_to_room("root", "told", b"");
                 Ok(())
             }
         })
         .on("tell", move |_, _| {
-            tell.notify_one();
+            notifier.notify_one();
             Ok(())
         });
     let mut world = TokioWorld::new(4, builder);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use roomer_proto::cluster::{
-    Beat, Demand, FrameKind, Head, Ids, Item, Lost, Names, NodeId, PeerCommand, StreamEnd,
+    Beat, FrameRange, FrameKind, Head, Ids, Item, Lost, Names, NodeId, PeerCommand, StreamEnd,
     StreamEnds, StreamPosition, TunnelItem, TunnelRequest, UserCommand,
 };
 use roomer_proto::{ConnId, PacketRef};
@@ -75,8 +75,8 @@ pub(super) fn seeds() -> Seeds {
     let items: [(&str, Item<'_>); 39] = [
         ("beat", Item::Beat(beat)),
         ("beat-foreign", Item::Beat(Beat { oldest_version: 7, newest_version: 9, ..beat })),
-        ("want", Item::Want { stream: 2, after: applied }),
-        ("resend", Item::Resend(Demand { stream: 1, first: 1, last: 9 })),
+        ("want", Item::RequestStream { stream: 2, after: applied }),
+        ("resend", Item::Resend(FrameRange { stream: 1, first: 1, last: 9 })),
         ("missing", Item::Missing { stream: 1, number: 2 }),
         ("applied", Item::Applied(applied)),
         ("begin-all", Item::Begin { lost: Lost::All, uptime_ms: 1 }),

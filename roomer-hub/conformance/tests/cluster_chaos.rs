@@ -112,7 +112,7 @@ fn losses_are_visible_and_nodes_converge(mut broker: impl Broker) {
     });
     until("a message does not arrive", || {
         assert!(clients.iter().all(|client| !client.is_finished()), "a client has failed");
-        knowledge.lock().unwrap().all_have_heard_each_other().then_some(())
+        knowledge.lock().unwrap().all_have_received_from_each_other().then_some(())
     });
     ends.store(true, Ordering::Release);
     let checked: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
@@ -157,17 +157,17 @@ fn members_of_paused_node_leave_and_return_once() {
         // After it resumes, the node must not take its own suspension for the silence of its peer.
         // Messages that it has missed are reported as a leave and a rejoin of the sender. These may
         // also account for messages sent at that time.
-        let (mut said, mut heard, mut shown) = (0_u8, 0, Vec::new());
+        let (mut said, mut received, mut shown) = (0_u8, 0, Vec::new());
         let mut say = |a: &mut Client| {
             said += 1;
             a.send_to_room("root", "chat", &[said]);
             said
         };
         let mut last = say(&mut a);
-        while heard < last {
+        while received < last {
             let packet = b.expect_packet();
             match &*packet.event {
-                "chat" => heard = packet.payload[0],
+                "chat" => received = packet.payload[0],
                 event => shown.push(event.to_owned()),
             }
             if packet.event == "new_member" {

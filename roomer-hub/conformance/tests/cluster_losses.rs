@@ -84,12 +84,12 @@ fn start(broker: &Broker, name: &str, loss: Loss, options: impl Fn(Builder) -> B
     broker.0.lock().unwrap().insert(node, Inbox { events: [up].into(), waker: None });
     let loses = Arc::new(AtomicBool::new(false));
     let link = Link { broker: broker.clone(), node, loses: loses.clone() };
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     let (own, linked) = (server.clone(), server.clone());
     thread::spawn(move || {
         let run = async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
             tokio::spawn(async move {
                 linked.run_cluster(link, tokio::time::sleep, |it| drop(tokio::spawn(it))).await
             });
@@ -97,7 +97,7 @@ fn start(broker: &Broker, name: &str, loss: Loss, options: impl Fn(Builder) -> B
         };
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run)
     });
-    Node { server: own, addr: told.recv().unwrap(), loses }
+    Node { server: own, addr: receiver.recv().unwrap(), loses }
 }
 
 fn formed(nodes: [&Node; 2]) {
@@ -129,7 +129,7 @@ fn lose([from, to]: [&Node; 2], sender: &mut Client) {
     sender.send_to_room("lobby", "chat", b"lost");
     until("the loss is not found", || {
         let stats = to.server.stats().cluster?;
-        stats.resets.contains_key("hole").then_some(())
+        stats.resets.contains_key("gap").then_some(())
     });
     from.loses.store(false, Ordering::SeqCst);
 }

@@ -72,7 +72,7 @@ fn runtime() -> Runtime {
 
 /// Connects through a pipe that has this capacity in each direction. Writes the handshake itself,
 /// because the client library takes very small reads for an attack, and rejects them.
-async fn come_in(server: &Server, size: usize) -> (Socket, JoinHandle<()>) {
+async fn open_stream(server: &Server, size: usize) -> (Socket, JoinHandle<()>) {
     let (mut ours, theirs) = duplex(size);
     let task = tokio::spawn(connect(theirs, server, None));
     ours.write_all(REQUEST).await.unwrap();
@@ -91,8 +91,8 @@ const REQUEST: &[u8] = b"GET /ws HTTP/1.1\r\nHost: pipe.example\r\nConnection: U
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-async fn through_a_pipe(server: &Server, size: usize) {
-    let (socket, task) = come_in(server, size).await;
+async fn chat_through_pipe(server: &Server, size: usize) {
+    let (socket, task) = open_stream(server, size).await;
     conformance::converse(socket).await;
     task.await.unwrap();
 }
@@ -102,7 +102,7 @@ fn tiny_pipe_is_served() {
     let server = Server::builder().build().unwrap();
     runtime().block_on(async {
         for size in [16, 300, 4096] {
-            through_a_pipe(&server, size).await;
+            chat_through_pipe(&server, size).await;
         }
         server.drained().await;
         assert_eq!(server.stats().sockets, 0);
@@ -115,9 +115,9 @@ fn server_survives_drop_of_runtime_with_timers() {
     for _ in 0..3 {
         let runtime = runtime();
         runtime.block_on(async {
-            through_a_pipe(&server, 100).await;
+            chat_through_pipe(&server, 100).await;
             // When the runtime is dropped, the connection is still open.
-            let (socket, _) = come_in(&server, 100).await;
+            let (socket, _) = open_stream(&server, 100).await;
             std::mem::forget(socket);
         });
     }

@@ -24,7 +24,7 @@ const MAX_EVENTS: usize = 64;
 const MAX_ROUNDS: usize = 8;
 
 /// The time limit for a stopping node to publish its last frame.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// The time for which a stopping node waits for its tunnels to end, after all its connections have
 /// ended.
@@ -126,7 +126,7 @@ where
             self.accept_returned();
             self.publish(cx);
             let is_written = self.carrier.poll_flush(cx).is_ready();
-            if self.is_over(is_written) {
+            if self.is_finished(is_written) {
                 // Close the link within this poll, since nothing may wake the task later.
                 self.is_closing = true;
                 continue;
@@ -186,7 +186,7 @@ where
         }
         if stops && !waits {
             core.apply_cluster(now, Input::Stop);
-            self.goodbye = Some(now + GOODBYE);
+            self.goodbye = Some(now + CLOSE_GRACE);
         }
         core.close_lossy(now, shared.options().drain_policy(), shared.options().flush.max_per_poll);
         let mut senders = Vec::new();
@@ -232,7 +232,7 @@ where
     }
 
     /// Returns true if the node's last frame was published, or can no longer be published.
-    fn is_over(&self, is_written: bool) -> bool {
+    fn is_finished(&self, is_written: bool) -> bool {
         let Some(deadline) = self.goodbye else { return false };
         let core = self.shared.core();
         let wants = core.cluster.as_ref().is_some_and(|state| state.machine.wants_to_publish());

@@ -18,14 +18,14 @@ struct Account {
     number: u64,
 }
 
-/// Builds the claims from the query parameters `user`, and `good_for` in seconds.
+/// Builds the claims from the query parameters `user`, and `valid_for` in seconds.
 fn log_in(request: &HandshakeRequest) -> AuthResult {
     let Some(user) = request.query("user") else {
         return Err(Rejection::unauthorized("who are you?"));
     };
     let claims = Claims::new().user(&user).with(Account { number: user.len() as u64 });
-    Ok(match request.query("good_for").and_then(|seconds| seconds.parse().ok()) {
-        Some(seconds) => claims.good_for(Duration::from_secs(seconds)),
+    Ok(match request.query("valid_for").and_then(|seconds| seconds.parse().ok()) {
+        Some(seconds) => claims.valid_for(Duration::from_secs(seconds)),
         None => claims,
     })
 }
@@ -88,9 +88,9 @@ fn connection_is_closed_when_its_claims_expire() {
             .on_async("wait", async |_, _| pending::<()>().await)
     });
     world.allow_waiting();
-    let ann = world.connect_to("/ws?user=ann&good_for=90", "");
-    let busy = world.connect_to("/ws?user=bob&good_for=90", "");
-    let stuck = world.connect_to("/ws?user=eve&good_for=90", "");
+    let ann = world.connect_to("/ws?user=ann&valid_for=90", "");
+    let busy = world.connect_to("/ws?user=bob&valid_for=90", "");
+    let stuck = world.connect_to("/ws?user=eve&valid_for=90", "");
     let unlimited = world.connect_to("/ws?user=zoe", "");
     world.settle();
     stuck.send("root", "wait", "");
@@ -111,7 +111,7 @@ fn connection_is_closed_when_its_claims_expire() {
 #[test]
 fn expired_claims_are_rejected() {
     let mut world = world(|builder| builder);
-    let late = world.connect_to("/ws?user=ann&good_for=0", "");
+    let late = world.connect_to("/ws?user=ann&valid_for=0", "");
     world.settle();
     assert_eq!(late.status(), Some(401));
     assert_eq!(world.server().stats().opened, 0);
@@ -121,7 +121,7 @@ fn expired_claims_are_rejected() {
 fn expiry_starts_when_async_hook_resolves() {
     let builder = Server::builder().authorize_async(async |request| log_in(&request));
     let mut world = World::new(1, builder);
-    let ann = world.connect_to("/ws?user=ann&good_for=10", "");
+    let ann = world.connect_to("/ws?user=ann&valid_for=10", "");
     world.advance(9 * SECOND);
     assert!(ann.is_open());
     world.advance(2 * SECOND);

@@ -150,7 +150,7 @@ fn unlimited_times_do_not_overflow() {
         .coalesce(forever)
         .renew_login_before(forever)
         .drain(forever, 1000)
-        .authorize(|_| Ok(Claims::new().good_for(Duration::MAX)));
+        .authorize(|_| Ok(Claims::new().valid_for(Duration::MAX)));
     let mut world = World::new(1, builder);
     let (ann, bob) = (world.connect(), world.connect());
     let eve = world.connect_extended(Handshake::new());

@@ -18,7 +18,7 @@ fn log_in(token: &str) -> AuthResult {
     };
     let seconds = seconds.parse().map_err(|_| Rejection::forbidden("no number"))?;
     let claims = Claims::from([("role".to_owned(), role.to_owned())]).user(user);
-    Ok(claims.good_for(Duration::from_secs(seconds)))
+    Ok(claims.valid_for(Duration::from_secs(seconds)))
 }
 
 fn builder() -> Builder {
@@ -38,7 +38,7 @@ fn connect(world: &mut World, token: &str) -> Client {
 }
 
 /// Returns the payloads of the token requests that a client has received.
-fn asked(client: &Client) -> Vec<String> {
+fn renewal_requests(client: &Client) -> Vec<String> {
     client.texts("root", EXPIRING)
 }
 
@@ -58,9 +58,9 @@ fn login_is_renewed_repeatedly() {
     let mut world = World::new(1, builder().renew_login(|_, token| log_in(token)));
     let ann = connect(&mut world, "ann:guest:120");
     world.advance(59 * SECOND);
-    assert!(asked(&ann).is_empty());
+    assert!(renewal_requests(&ann).is_empty());
     world.advance(SECOND);
-    assert_eq!(asked(&ann), [r#"{"in":60000}"#]);
+    assert_eq!(renewal_requests(&ann), [r#"{"in":60000}"#]);
     assert_eq!(role(&mut world, &ann), "guest");
     ann.send("root", TOKEN, "ann:host:200");
     world.settle();
@@ -68,9 +68,9 @@ fn login_is_renewed_repeatedly() {
     let found = world.server().conn(ann.id()).unwrap();
     assert_eq!(found.claims().unwrap()["role"], "host");
     world.advance(139 * SECOND);
-    assert_eq!(asked(&ann).len(), 1);
+    assert_eq!(renewal_requests(&ann).len(), 1);
     world.advance(SECOND);
-    assert_eq!(asked(&ann).len(), 2);
+    assert_eq!(renewal_requests(&ann).len(), 2);
     // The client does not answer this time.
     world.advance(59 * SECOND);
     assert!(ann.is_open());
@@ -87,13 +87,13 @@ fn short_login_is_renewed_at_half_time() {
     let mut world = World::new(1, builder().renew_login(hook));
     let ann = connect(&mut world, "ann:guest:20");
     world.advance(9 * SECOND);
-    assert!(asked(&ann).is_empty());
+    assert!(renewal_requests(&ann).is_empty());
     world.advance(SECOND);
-    assert_eq!(asked(&ann), [r#"{"in":10000}"#]);
+    assert_eq!(renewal_requests(&ann), [r#"{"in":10000}"#]);
     ann.send("root", TOKEN, "ann:endless");
     world.advance(1000 * SECOND);
     assert!(ann.is_open());
-    assert_eq!(asked(&ann).len(), 1);
+    assert_eq!(renewal_requests(&ann).len(), 1);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn renewal_requests_are_bounded() {
     let ann = connect(&mut world, "ann:guest:61");
     ann.on(EXPIRING, |ann, _| {
         // Without a limit, a server that asks without a pause would never let the test end.
-        if asked(ann).len() < 100 {
+        if renewal_requests(ann).len() < 100 {
             ann.send("root", TOKEN, "ann:guest");
         }
     });
@@ -116,7 +116,7 @@ fn renewal_requests_are_bounded() {
         passed.store(second, Relaxed);
         world.advance(SECOND);
     }
-    let left = asked(&ann);
+    let left = renewal_requests(&ann);
     assert!((3..=8).contains(&left.len()), "{left:?}");
     assert!(has_expired(&ann));
 }
@@ -154,15 +154,15 @@ fn messages_behind_token_wait_for_async_hook() {
     let mut world = World::new(1, builder().renew_login_async(hook));
     let ann = connect(&mut world, "ann:guest:60");
     world.advance(30 * SECOND);
-    assert_eq!(asked(&ann).len(), 1);
+    assert_eq!(renewal_requests(&ann).len(), 1);
     ann.send("root", TOKEN, "ann:host:900");
     ann.send("root", "role", "");
     world.settle();
     assert_eq!(ann.texts("root", "role"), ["host"]);
     world.advance(839 * SECOND);
-    assert_eq!((asked(&ann).len(), ann.is_open()), (1, true));
+    assert_eq!((renewal_requests(&ann).len(), ann.is_open()), (1, true));
     world.advance(SECOND);
-    assert_eq!(asked(&ann).len(), 2);
+    assert_eq!(renewal_requests(&ann).len(), 2);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn renewal_requires_extended_client_and_hook() {
     world.settle();
     plain.send("root", TOKEN, "ann:host:900");
     world.settle();
-    assert!(asked(&plain).is_empty());
+    assert!(renewal_requests(&plain).is_empty());
     assert_eq!(role(&mut world, &plain), "guest");
     world.advance(61 * SECOND);
     assert!(has_expired(&plain));
@@ -180,7 +180,7 @@ fn renewal_requires_extended_client_and_hook() {
     let mut world = World::new(1, builder());
     let ann = connect(&mut world, "ann:guest:60");
     world.advance(59 * SECOND);
-    assert!(asked(&ann).is_empty() && ann.is_open());
+    assert!(renewal_requests(&ann).is_empty() && ann.is_open());
     world.advance(2 * SECOND);
     assert!(has_expired(&ann));
 }
@@ -204,16 +204,16 @@ fn renewal_request_lost_with_socket_is_repeated() {
     let ann = connect(&mut world, "ann:guest:60");
     ann.vanish();
     world.advance(31 * SECOND);
-    assert!(asked(&ann).is_empty());
+    assert!(renewal_requests(&ann).is_empty());
     let again = world.reconnect_with(&ann, Handshake::new().query("token", "ann:guest:600"));
     world.settle();
     assert!(again.is_resumed());
-    assert_eq!(asked(&again), [r#"{"in":30000}"#]);
+    assert_eq!(renewal_requests(&again), [r#"{"in":30000}"#]);
     // The next token is requested before the login of the new socket expires.
     world.advance(539 * SECOND);
-    assert_eq!(asked(&again).len(), 1);
+    assert_eq!(renewal_requests(&again).len(), 1);
     world.advance(SECOND);
-    assert_eq!(asked(&again).len(), 2);
+    assert_eq!(renewal_requests(&again).len(), 2);
     again.send("root", TOKEN, "ann:host:900");
     world.settle();
     assert_eq!(role(&mut world, &again), "host");
@@ -237,7 +237,7 @@ fn renewal_request_waits_for_stalled_client() {
     assert_eq!(world.server().stats().sessions.detached, 0);
     ann.resume();
     world.advance(2 * SECOND);
-    assert_eq!(asked(&ann).len(), 1);
-    let left: u64 = asked(&ann)[0][6..].trim_end_matches('}').parse().unwrap();
+    assert_eq!(renewal_requests(&ann).len(), 1);
+    let left: u64 = renewal_requests(&ann)[0][6..].trim_end_matches('}').parse().unwrap();
     assert!(left < 58_000, "{left}");
 }

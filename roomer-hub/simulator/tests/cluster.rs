@@ -75,13 +75,13 @@ fn restarted_node_replaces_old_one_in_any_order() {
         ops: vec![
             Op::Open { node: 7 },
             Op::Wait(44),
-            Op::Sleep { node: 56 },
-            Op::Sleep { node: 42 },
+            Op::Suspend { node: 56 },
+            Op::Suspend { node: 42 },
             Op::Wait(6727),
             Op::Stop { node: 52 },
             Op::Restart { node: 43 },
-            Op::Cut { node: 39 },
-            Op::Cut { node: 20 },
+            Op::LinkDown { node: 39 },
+            Op::LinkDown { node: 20 },
             Op::Wait(177),
         ],
     });
@@ -123,7 +123,7 @@ fn scattered_losses_are_requested_immediately() {
             ..SETUP
         },
         ops: vec![
-            Op::Cut { node: 47 },
+            Op::LinkDown { node: 47 },
             Op::Open { node: 38 },
             Op::Open { node: 53 },
             Op::Open { node: 22 },
@@ -133,9 +133,9 @@ fn scattered_losses_are_requested_immediately() {
             Op::Close { client: 537 },
             Op::Open { node: 8 },
             Op::Wait(3303),
-            Op::Say { client: 275, room: 0, size: 17_847 },
+            Op::Send { client: 275, room: 0, size: 17_847 },
             Op::Wait(3),
-            Op::Cut { node: 62 },
+            Op::LinkDown { node: 62 },
         ],
     });
 }
@@ -196,8 +196,8 @@ fn retransmitted_frames_keep_peer_alive() {
             Op::Wait(209),
             Op::Join { client: 547, room: 3 },
             Op::Wait(1868),
-            Op::ServerSay { node: 25, room: 3, except: 812 },
-            Op::Say { client: 425, room: 0, size: 63_880 },
+            Op::ServerSend { node: 25, room: 3, except: 812 },
+            Op::Send { client: 425, room: 0, size: 63_880 },
         ],
     });
 }
@@ -247,7 +247,7 @@ fn loss_of_second_membership_is_invisible() {
             Op::Disconnect { node: 30, client: 866 },
             Op::SetInfo { client: 486, by: 1 },
             Op::Join { client: 510, room: 0 },
-            Op::Say { client: 658, room: 0, size: 16 },
+            Op::Send { client: 658, room: 0, size: 16 },
         ],
     });
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use roomer_simulator::runner;
 use roomer_simulator::sessions::SessionPlans;
 use roomer_simulator::sessions::plan::{
-    Act, AppAction, Break, Ending, How, Plan, Say, Setup, Step,
+    AppAction, Break, ClientAction, ClientPacket, Ending, Plan, ResumeKind, Setup, Step,
 };
 use roomer_simulator::simulation::Simulation;
 
@@ -63,7 +63,7 @@ const SETUP: Setup = Setup {
     write: 10_000,
     handler_wait: 1,
     auth_wait: None,
-    good_for: 0,
+    valid_for: 0,
     ack_every: 0,
     drain: (4000, 1000),
     ending: Ending::Close,
@@ -72,11 +72,11 @@ const SETUP: Setup = Setup {
 
 fn connect(slot: u8) -> [Step; 2] {
     let client = Step::Connect { slot, extended: true, user: 0 };
-    [client, Step::Of(slot, Act::Deliver(ALL))]
+    [client, Step::Client(slot, ClientAction::Deliver(ALL))]
 }
 
-fn come_back(slot: u8, how: How) -> [Step; 2] {
-    [Step::Return { slot, how }, Step::Of(slot, Act::Deliver(ALL))]
+fn reconnect(slot: u8, resume_kind: ResumeKind) -> [Step; 2] {
+    [Step::Resume { slot, resume_kind }, Step::Client(slot, ClientAction::Deliver(ALL))]
 }
 
 /// Seed 7962: a handler that completed on a new socket confirmed the token that was sent on this
@@ -86,13 +86,16 @@ fn come_back(slot: u8, how: How) -> [Step; 2] {
 fn finished_handler_does_not_confirm_token() {
     let mut steps = Vec::from(connect(0));
     steps.push(Step::RunUntilIdle);
-    steps.extend([Step::Of(0, Act::Send(Say::Call(4))), Step::Of(0, Act::Deliver(ALL))]);
+    steps.extend([
+        Step::Client(0, ClientAction::Send(ClientPacket::Call(4))),
+        Step::Client(0, ClientAction::Deliver(ALL)),
+    ]);
     steps.push(Step::PollWoken { nth: 0 });
     // The `hello` on the second socket is lost with the socket.
-    steps.extend(come_back(0, How::Honest));
-    steps.extend([Step::Of(0, Act::Read(false)), Step::RunFor { millis: 10 }]);
-    steps.push(Step::Of(0, Act::Break(Break::Reset)));
-    steps.extend(come_back(0, How::Honest));
+    steps.extend(reconnect(0, ResumeKind::Honest));
+    steps.extend([Step::Client(0, ClientAction::Read(false)), Step::RunFor { millis: 10 }]);
+    steps.push(Step::Client(0, ClientAction::Break(Break::Reset)));
+    steps.extend(reconnect(0, ResumeKind::Honest));
     steps.push(Step::RunUntilIdle);
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
@@ -103,13 +106,16 @@ fn finished_handler_does_not_confirm_token() {
 fn session_of_overdue_client_is_away() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
     for slot in 0..2 {
-        steps.extend([Step::Of(slot, Act::Send(Say::Join(1))), Step::Of(slot, Act::Deliver(ALL))]);
+        steps.extend([
+            Step::Client(slot, ClientAction::Send(ClientPacket::Join(1))),
+            Step::Client(slot, ClientAction::Deliver(ALL)),
+        ]);
     }
     steps.push(Step::RunUntilIdle);
-    steps.extend(come_back(0, How::Honest));
+    steps.extend(reconnect(0, ResumeKind::Honest));
     // The client requests its session, but the task that has the session is not polled for 6 s.
     steps.extend([Step::PollWoken { nth: 0 }, Step::Clock { millis: 6000 }]);
-    steps.extend([Step::Of(0, Act::Poll), Step::RunUntilIdle]);
+    steps.extend([Step::Client(0, ClientAction::Poll), Step::RunUntilIdle]);
     let setup = Setup { announces_away: true, ..SETUP };
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
@@ -120,7 +126,7 @@ fn session_of_overdue_client_is_away() {
 fn session_ended_by_resume_leaves_large_room_immediately() {
     let mut steps: Vec<Step> = (0..2).flat_map(|_| (0..6).flat_map(connect)).collect();
     steps.push(Step::RunUntilIdle);
-    steps.extend(come_back(3, How::Ahead));
+    steps.extend(reconnect(3, ResumeKind::Ahead));
     steps.push(Step::RunUntilIdle);
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
@@ -131,9 +137,9 @@ fn session_ended_by_resume_leaves_large_room_immediately() {
 fn stalled_message_does_not_end_session() {
     let mut steps = Vec::from(connect(0));
     steps.push(Step::RunUntilIdle);
-    steps.push(Step::Of(0, Act::Send(Say::ToRoom { room: 0, len: 600 })));
-    steps.extend([Step::Of(0, Act::Deliver(100)), Step::RunFor { millis: 35_000 }]);
-    steps.extend(come_back(0, How::Honest));
+    steps.push(Step::Client(0, ClientAction::Send(ClientPacket::ToRoom { room: 0, len: 600 })));
+    steps.extend([Step::Client(0, ClientAction::Deliver(100)), Step::RunFor { millis: 35_000 }]);
+    steps.extend(reconnect(0, ResumeKind::Honest));
     steps.push(Step::RunUntilIdle);
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
@@ -144,9 +150,9 @@ fn stalled_message_does_not_end_session() {
 fn superseded_resume_releases_session() {
     let mut steps = Vec::from(connect(0));
     steps.push(Step::RunUntilIdle);
-    steps.extend(come_back(0, How::Honest));
-    steps.extend(come_back(0, How::Honest));
-    steps.push(Step::Of(0, Act::Break(Break::Fin)));
+    steps.extend(reconnect(0, ResumeKind::Honest));
+    steps.extend(reconnect(0, ResumeKind::Honest));
+    steps.push(Step::Client(0, ClientAction::Break(Break::Fin)));
     steps.extend([0, 2, 0, 1].map(|nth| Step::PollWoken { nth }));
     let setup = Setup { max_detached: 0, pong: 2000, ..SETUP };
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
@@ -160,14 +166,14 @@ fn progress_on_full_socket_keeps_connection_alive() {
     for at_once in [false, true] {
         let mut steps = Vec::from(connect(0));
         steps.push(Step::RunUntilIdle);
-        steps.push(Step::Of(0, Act::Send(Say::ToRoom { room: 0, len: 600 })));
-        steps.extend([Step::Of(0, Act::Deliver(100)), Step::RunUntilIdle]);
-        steps.push(Step::Of(0, Act::Limit { read: 100, write: 1 }));
+        steps.push(Step::Client(0, ClientAction::Send(ClientPacket::ToRoom { room: 0, len: 600 })));
+        steps.extend([Step::Client(0, ClientAction::Deliver(100)), Step::RunUntilIdle]);
+        steps.push(Step::Client(0, ClientAction::Limit { read: 100, write: 1 }));
         match at_once {
             false => steps.push(Step::RunFor { millis: 40_000 }),
             true => {
                 steps.push(Step::Clock { millis: 30_000 });
-                steps.push(Step::Of(0, Act::App(AppAction::Leave(1))));
+                steps.push(Step::Client(0, ClientAction::App(AppAction::Leave(1))));
             }
         }
         steps.push(Step::RunUntilIdle);
@@ -183,9 +189,9 @@ fn rejected_resume_does_not_wait_for_session() {
     steps.push(Step::RunFor { millis: 1 });
     // The first reconnection replaces the old socket, which still exists when the server decides
     // about the second.
-    steps.extend(come_back(0, How::Honest));
-    steps.extend(come_back(0, How::Honest));
-    steps.push(Step::Of(0, Act::Space(0)));
+    steps.extend(reconnect(0, ResumeKind::Honest));
+    steps.extend(reconnect(0, ResumeKind::Honest));
+    steps.push(Step::Client(0, ClientAction::Space(0)));
     steps.push(Step::RunFor { millis: 70_000 });
     let setup = Setup { max_connections: 2, auth_wait: Some(1), ..SETUP };
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
@@ -197,9 +203,9 @@ fn rejected_resume_does_not_wait_for_session() {
 fn failed_resume_counts_towards_connection_limit() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
     steps.push(Step::RunUntilIdle);
-    steps.extend(come_back(0, How::Honest));
+    steps.extend(reconnect(0, ResumeKind::Honest));
     steps.push(Step::PollWoken { nth: 0 });
-    steps.push(Step::Of(0, Act::App(AppAction::Close)));
+    steps.push(Step::Client(0, ClientAction::App(AppAction::Close)));
     steps.push(Step::RunUntilIdle);
     let setup = Setup { max_connections: 2, ..SETUP };
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
@@ -213,28 +219,30 @@ fn acknowledged_frames_in_used_buffer_count_as_held() {
     let users = [0, 1, 0, 1, 1, 0];
     let clients = (0..).zip(users).flat_map(|(slot, user)| {
         let client = Step::Connect { slot, extended: true, user };
-        [client, Step::Of(slot, Act::Deliver(ALL))]
+        [client, Step::Client(slot, ClientAction::Deliver(ALL))]
     });
     let mut steps: Vec<Step> = clients.collect();
     steps.push(Step::RunUntilIdle);
-    let to_room = |slot, room, len| Step::Of(slot, Act::Send(Say::ToRoom { room, len }));
+    let to_room = |slot, room, len| {
+        Step::Client(slot, ClientAction::Send(ClientPacket::ToRoom { room, len }))
+    };
     steps.extend([
-        Step::Of(4, Act::Send(Say::Join(1))),
-        Step::Of(0, Act::Send(Say::Call(0))),
-        Step::Of(1, Act::Break(Break::Fin)),
+        Step::Client(4, ClientAction::Send(ClientPacket::Join(1))),
+        Step::Client(0, ClientAction::Send(ClientPacket::Call(0))),
+        Step::Client(1, ClientAction::Break(Break::Fin)),
         to_room(5, 1, 100),
-        Step::Return { slot: 1, how: How::Foreign },
-        Step::Of(1, Act::Deliver(ALL)),
+        Step::Resume { slot: 1, resume_kind: ResumeKind::Foreign },
+        Step::Client(1, ClientAction::Deliver(ALL)),
         to_room(5, 2, 3000),
         to_room(0, 0, 100),
-        Step::Of(3, Act::Send(Say::ToPeer { slot: 3, len: 20 })),
+        Step::Client(3, ClientAction::Send(ClientPacket::ToPeer { slot: 3, len: 20 })),
     ]);
     let setup = Setup {
         window: 1000,
         memory_slack: Some(0),
         max_backlog: 1000,
         pong: 20_000,
-        good_for: 40_000,
+        valid_for: 40_000,
         ..SETUP
     };
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
@@ -247,16 +255,16 @@ fn shutdown_reaches_sessions_over_memory_budget() {
     let client = |slot, extended, user| Step::Connect { slot, extended, user };
     let steps = vec![
         client(0, false, 1),
-        Step::Of(0, Act::Deliver(ALL)),
+        Step::Client(0, ClientAction::Deliver(ALL)),
         client(1, true, 1),
         client(2, true, 0),
         client(3, true, 1),
-        Step::Of(3, Act::Deliver(ALL)),
+        Step::Client(3, ClientAction::Deliver(ALL)),
         client(4, true, 0),
         client(5, true, 0),
-        Step::Of(5, Act::Deliver(ALL)),
-        Step::Return { slot: 3, how: How::Garbage },
-        Step::Return { slot: 5, how: How::NoCount },
+        Step::Client(5, ClientAction::Deliver(ALL)),
+        Step::Resume { slot: 3, resume_kind: ResumeKind::Garbage },
+        Step::Resume { slot: 5, resume_kind: ResumeKind::NoCount },
     ];
     let setup = Setup {
         buffer: 4000,
@@ -265,7 +273,7 @@ fn shutdown_reaches_sessions_over_memory_budget() {
         pong: 20_000,
         write: 1000,
         handler_wait: 800,
-        good_for: 40_000,
+        valid_for: 40_000,
         drain: (500, 1000),
         ending: Ending::Shutdown,
         ..SETUP
@@ -281,21 +289,21 @@ fn acknowledgement_behind_slow_handler_may_be_lost_with_socket() {
     let mut steps: Vec<Step> = Vec::new();
     for (slot, user) in [(0, 0), (1, 1), (2, 0)] {
         steps.push(Step::Connect { slot, extended: true, user });
-        steps.push(Step::Of(slot, Act::Deliver(ALL)));
+        steps.push(Step::Client(slot, ClientAction::Deliver(ALL)));
     }
     steps.extend([Step::PollWoken { nth: 2 }, Step::PollWoken { nth: 2 }]);
-    steps.push(Step::Of(1, Act::Send(Say::Call(6))));
+    steps.push(Step::Client(1, ClientAction::Send(ClientPacket::Call(6))));
     steps.extend([Step::PollWoken { nth: 1 }, Step::PollWoken { nth: 1 }]);
-    steps.push(Step::Of(2, Act::Send(Say::ToRoom { room: 2, len: 3000 })));
-    steps.push(Step::Of(2, Act::Deliver(ALL)));
-    steps.push(Step::Of(2, Act::Send(Say::Call(5))));
-    steps.push(Step::Of(0, Act::Send(Say::ToRoom { room: 0, len: 100 })));
+    steps.push(Step::Client(2, ClientAction::Send(ClientPacket::ToRoom { room: 2, len: 3000 })));
+    steps.push(Step::Client(2, ClientAction::Deliver(ALL)));
+    steps.push(Step::Client(2, ClientAction::Send(ClientPacket::Call(5))));
+    steps.push(Step::Client(0, ClientAction::Send(ClientPacket::ToRoom { room: 0, len: 100 })));
     let setup = Setup {
         buffer: 400,
         pong: 2000,
         write: 1000,
         handler_wait: 7000,
-        good_for: 40_000,
+        valid_for: 40_000,
         ack_every: 1,
         drain: (4000, 10),
         ..SETUP

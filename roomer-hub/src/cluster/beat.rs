@@ -90,7 +90,7 @@ impl Cluster {
         }
         if peer.incoming.is_idle() {
             // The peer is new, or was dead before.
-            return self.want(from);
+            return self.request_stream(from);
         }
         let has_news = beat.settings != settings && !peer.has_other_settings;
         peer.has_other_settings = beat.settings != settings;
@@ -146,7 +146,7 @@ impl Cluster {
             self.new_peer(from);
             // A peer that requests a stream is alive, so this node can request its stream
             // without waiting for a heartbeat.
-            self.want(from);
+            self.request_stream(from);
         }
         self.peers.get_mut(&from).filter(|peer| peer.is_alive())
     }

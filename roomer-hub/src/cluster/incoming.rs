@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_proto::cluster::{Beat, Demand, StreamPosition};
+use roomer_proto::cluster::{Beat, FrameRange, StreamPosition};
 
 use super::profiles::GuestProfiles;
 use super::transfer::Transfer;
@@ -18,10 +18,10 @@ const RETRIES: [Duration; 4] = [
 ];
 
 /// The interval between requests for the same missing frames.
-const DEMAND_AGAIN: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The maximum number of requests for the same missing frames.
-const DEMANDS: u32 = 3;
+const MAX_REQUESTS: u32 = 3;
 
 /// The number of applied bytes after which an acknowledgement is sent, in addition to heartbeats.
 const REPORT_BYTES: usize = 256 * 1024;
@@ -32,7 +32,7 @@ const TRANSFER_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     /// The most recently requested stream's number; 0 before the first request.
-    wanted: u32,
+    requested_stream: u32,
     /// The next retry of the stream request; `None` once a frame of the wanted stream has arrived.
     retry: Option<Retry>,
     /// The stream being applied; 0 if there is none.
@@ -45,7 +45,7 @@ pub(super) struct Incoming {
     pub(super) partial: Vec<u8>,
     held: BTreeMap<u64, Bytes>,
     held_bytes: usize,
-    hole: Option<Hole>,
+    gap: Option<Gap>,
     /// The members at the start of the stream, until the list is complete.
     pub(super) transfer: Option<Transfer>,
     /// The time at which the transfer last made progress.
@@ -73,31 +73,31 @@ struct Retry {
 }
 
 #[derive(Debug)]
-struct Hole {
+struct Gap {
     since: Duration,
     /// The time of the last request for the missing frames.
-    asked_at: Duration,
+    requested_at: Duration,
     /// The number of requests for the missing frames.
-    asked: u32,
+    requests: u32,
     /// The number of the last requested frame.
-    asked_to: u64,
-    /// True if another hole was closed just before, so losses are scattered.
+    requested_up_to: u64,
+    /// True if another gap was closed just before, so losses are scattered.
     is_scattered: bool,
 }
 
-impl Hole {
+impl Gap {
     /// Returns the time at which the frames count as lost; `None` until they have been requested as
     /// often as `repair_wait` allows, since a suspension may have left them in the socket buffer.
     fn lost_at(&self, repair_wait: Duration) -> Option<Duration> {
         // Subtract two intervals: the first request may be sent one interval late, and one interval
         // must remain for the answer to the last request.
-        let intervals = repair_wait.as_millis() / DEMAND_AGAIN.as_millis();
-        let demands = intervals.saturating_sub(2).min(DEMANDS.into());
+        let intervals = repair_wait.as_millis() / RETRY_INTERVAL.as_millis();
+        let max_requests = intervals.saturating_sub(2).min(MAX_REQUESTS.into());
         let end = self.since + repair_wait;
-        match demands {
+        match max_requests {
             0 => Some(end),
-            _ if u128::from(self.asked) < demands => None,
-            _ => Some(end.max(self.asked_at + DEMAND_AGAIN)),
+            _ if u128::from(self.requests) < max_requests => None,
+            _ => Some(end.max(self.requested_at + RETRY_INTERVAL)),
         }
     }
 }
@@ -117,12 +117,12 @@ pub(super) enum Received {
 
 /// The request to send at a tick.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum NextRequest {
     Nothing,
     /// Request the stream again, or a new one.
-    Want,
+    RequestStream,
     /// Request missing frames.
-    Demand(Demand),
+    Resend(FrameRange),
     /// Reset the stream: missing frames did not arrive in time.
     GiveUp,
 }
@@ -142,8 +142,8 @@ impl Incoming {
         self.retry.is_some()
     }
 
-    pub(super) fn has_hole(&self) -> bool {
-        self.hole.is_some()
+    pub(super) fn has_gap(&self) -> bool {
+        self.gap.is_some()
     }
 
     /// Returns the last applied position in the current stream.
@@ -156,7 +156,7 @@ impl Incoming {
     }
 
     /// Requests a stream under a new number. Returns the position in `shown`.
-    pub(super) fn want(&mut self, now: Duration, stream: u32) -> StreamPosition {
+    pub(super) fn request_stream(&mut self, now: Duration, stream: u32) -> StreamPosition {
         // Only a live stream has changed the guests in the hub; an incomplete transfer has not.
         if self.is_live {
             self.shown = self.applied();
@@ -165,7 +165,7 @@ impl Incoming {
         let tries = self.retry.take().map_or(0, |retry| retry.tries + 1);
         let wait = RETRIES[tries.min(RETRIES.len() - 1)];
         self.retry = Some(Retry { at: now + wait, tries });
-        self.wanted = stream;
+        self.requested_stream = stream;
         self.start(0);
         self.shown
     }
@@ -186,7 +186,7 @@ impl Incoming {
         self.partial = Vec::new();
         self.held.clear();
         self.held_bytes = 0;
-        self.hole = None;
+        self.gap = None;
         self.transfer = None;
         self.is_live = false;
     }
@@ -209,7 +209,7 @@ impl Incoming {
         max_held: usize,
     ) -> Received {
         // The first frame to arrive ends the previous stream, even if it is not number 1.
-        if stream == self.wanted && self.retry.is_some() {
+        if stream == self.requested_stream && self.retry.is_some() {
             self.start(stream);
             self.retry = None;
             self.progress_at = now;
@@ -217,7 +217,7 @@ impl Incoming {
         let is_current = stream == self.stream && stream != 0;
         if !is_current || number < self.next {
             // This is a retransmission, so the missing frames will follow.
-            self.hole.iter_mut().filter(|_| is_current).for_each(|hole| hole.since = now);
+            self.gap.iter_mut().filter(|_| is_current).for_each(|gap| gap.since = now);
             return Received::Stale;
         }
         self.known = self.known.max(number);
@@ -246,21 +246,21 @@ impl Incoming {
         is_due.then(|| self.unreported = 0).map(|()| self.applied())
     }
 
-    /// Returns the duration of a hole that has just been closed.
-    pub(super) fn close_hole(&mut self, now: Duration) -> Option<Duration> {
+    /// Returns the duration of a gap that has just been closed.
+    pub(super) fn close_gap(&mut self, now: Duration) -> Option<Duration> {
         if self.next <= self.known {
             // Frames still missing get the full timeout. Those already requested are on their way.
-            if let Some(hole) = &mut self.hole {
-                let is_asked = hole.asked > 0 && self.next <= hole.asked_to;
-                (hole.since, hole.asked) = (now, u32::from(is_asked));
-                hole.is_scattered |= !is_asked;
-                if is_asked {
-                    hole.asked_at = now;
+            if let Some(gap) = &mut self.gap {
+                let is_requested = gap.requests > 0 && self.next <= gap.requested_up_to;
+                (gap.since, gap.requests) = (now, u32::from(is_requested));
+                gap.is_scattered |= !is_requested;
+                if is_requested {
+                    gap.requested_at = now;
                 }
             }
             return None;
         }
-        self.hole.take().map(|hole| now.saturating_sub(hole.since))
+        self.gap.take().map(|gap| now.saturating_sub(gap.since))
     }
 
     /// Handles the last frame number in the peer's stream, as reported by a heartbeat. Returns true
@@ -283,42 +283,42 @@ impl Incoming {
     }
 
     /// Returns the request due now.
-    pub(super) fn due(&mut self, now: Duration, repair_wait: Duration) -> Due {
+    pub(super) fn due(&mut self, now: Duration, repair_wait: Duration) -> NextRequest {
         if let Some(retry) = &self.retry {
-            return if retry.at <= now { Due::Want } else { Due::Nothing };
+            return if retry.at <= now { NextRequest::RequestStream } else { NextRequest::Nothing };
         }
         if self.stream == 0 {
-            return Due::Nothing;
+            return NextRequest::Nothing;
         }
         if self.next > self.known {
             // No frame is known to be missing, but the last frames of the member list may be lost.
             let is_stuck = !self.is_live && self.progress_at + TRANSFER_WAIT <= now;
-            return if is_stuck { Due::Want } else { Due::Nothing };
+            return if is_stuck { NextRequest::RequestStream } else { NextRequest::Nothing };
         }
         // Heartbeats use another subject, so they may overtake the frames that they report.
         let is_sure = !self.held.is_empty();
-        let hole = self.hole.get_or_insert(Hole {
+        let gap = self.gap.get_or_insert(Gap {
             since: now,
-            asked_at: now,
-            asked: 0,
-            asked_to: 0,
+            requested_at: now,
+            requests: 0,
+            requested_up_to: 0,
             is_scattered: false,
         });
-        if hole.lost_at(repair_wait).is_some_and(|at| at <= now) {
-            return Due::GiveUp;
+        if gap.lost_at(repair_wait).is_some_and(|at| at <= now) {
+            return NextRequest::GiveUp;
         }
-        let is_first = hole.asked == 0 && is_sure;
-        if !is_first && (hole.asked >= DEMANDS || hole.asked_at + DEMAND_AGAIN > now) {
-            return Due::Nothing;
+        let is_first = gap.requests == 0 && is_sure;
+        if !is_first && (gap.requests >= MAX_REQUESTS || gap.requested_at + RETRY_INTERVAL > now) {
+            return NextRequest::Nothing;
         }
-        (hole.asked, hole.asked_at) = (hole.asked + 1, now);
+        (gap.requests, gap.requested_at) = (gap.requests + 1, now);
         let first_held = self.held.keys().next();
-        // With scattered losses, requesting each hole separately would cost one round trip each.
+        // With scattered losses, requesting each gap separately would cost one round trip each.
         // Request the whole range, since few frames have arrived in between.
-        let first_held = first_held.filter(|_| !hole.is_scattered);
+        let first_held = first_held.filter(|_| !gap.is_scattered);
         let last = first_held.map_or(self.known, |held| held - 1);
-        hole.asked_to = last;
-        Due::Demand(Demand { stream: self.stream, first: self.next, last })
+        gap.requested_up_to = last;
+        NextRequest::Resend(FrameRange { stream: self.stream, first: self.next, last })
     }
 
     /// Returns the time at which [`due`](Self::due) must be called if no frame arrives earlier.
@@ -326,15 +326,15 @@ impl Incoming {
         if let Some(retry) = &self.retry {
             return Some(retry.at);
         }
-        if let Some(hole) = &self.hole {
-            let again = (hole.asked < DEMANDS).then_some(hole.asked_at + DEMAND_AGAIN);
-            return again.into_iter().chain(hole.lost_at(repair_wait)).min();
+        if let Some(gap) = &self.gap {
+            let again = (gap.requests < MAX_REQUESTS).then_some(gap.requested_at + RETRY_INTERVAL);
+            return again.into_iter().chain(gap.lost_at(repair_wait)).min();
         }
         (self.stream != 0 && !self.is_live).then_some(self.progress_at + TRANSFER_WAIT)
     }
 
     /// Makes a pending request due now, because it may have been lost while the link was down.
-    pub(super) fn ask_at_once(&mut self, now: Duration) {
+    pub(super) fn retry_now(&mut self, now: Duration) {
         if let Some(retry) = &mut self.retry {
             retry.at = now;
         }
@@ -352,49 +352,49 @@ mod tests {
     }
 
     /// Returns a live stream in which one frame, which the peer has reported, is missing.
-    fn with_hole() -> Incoming {
+    fn with_gap() -> Incoming {
         let mut incoming = Incoming::default();
-        incoming.want(ms(0), 1);
+        incoming.request_stream(ms(0), 1);
         let frame = Bytes::from_static(b"frame");
         assert_eq!(incoming.receive(ms(0), (1, 1), &frame, 1000), Received::Next);
         incoming.advance(ms(0), frame.len());
         incoming.become_live();
         assert_eq!(incoming.reported(1, 2), Some(false));
-        assert_eq!(incoming.due(ms(0), WAIT), Due::Nothing);
+        assert_eq!(incoming.due(ms(0), WAIT), NextRequest::Nothing);
         incoming
     }
 
-    fn demand() -> Due {
-        Due::Demand(Demand { stream: 1, first: 2, last: 2 })
+    fn demand() -> NextRequest {
+        NextRequest::Resend(FrameRange { stream: 1, first: 2, last: 2 })
     }
 
     #[test]
     fn missing_frame_is_lost_after_three_requests() {
-        let mut incoming = with_hole();
+        let mut incoming = with_gap();
         for at in [100, 200, 300] {
             assert_eq!(incoming.due_at(WAIT), Some(ms(at)));
             assert_eq!(incoming.due(ms(at), WAIT), demand());
         }
         assert_eq!(incoming.due_at(WAIT), Some(WAIT));
-        assert_eq!(incoming.due(ms(499), WAIT), Due::Nothing);
-        assert_eq!(incoming.due(WAIT, WAIT), Due::GiveUp);
+        assert_eq!(incoming.due(ms(499), WAIT), NextRequest::Nothing);
+        assert_eq!(incoming.due(WAIT, WAIT), NextRequest::GiveUp);
     }
 
     #[test]
     fn suspended_node_requests_missing_frame_before_giving_up() {
-        let mut incoming = with_hole();
+        let mut incoming = with_gap();
         for at in [9000, 9100, 9200] {
             assert_eq!(incoming.due(ms(at), WAIT), demand());
-            assert_eq!(incoming.due(ms(at), WAIT), Due::Nothing);
+            assert_eq!(incoming.due(ms(at), WAIT), NextRequest::Nothing);
             assert_eq!(incoming.due_at(WAIT), Some(ms(at + 100)));
         }
-        assert_eq!(incoming.due(ms(9300), WAIT), Due::GiveUp);
+        assert_eq!(incoming.due(ms(9300), WAIT), NextRequest::GiveUp);
     }
 
     #[test]
     fn wait_without_requests_is_not_extended() {
-        let mut incoming = with_hole();
+        let mut incoming = with_gap();
         assert_eq!(incoming.due_at(ms(50)), Some(ms(50)));
-        assert_eq!(incoming.due(ms(50), ms(50)), Due::GiveUp);
+        assert_eq!(incoming.due(ms(50), ms(50)), NextRequest::GiveUp);
     }
 }

@@ -20,10 +20,10 @@
 //! numbered frames, which B applies in order and exactly once. The broker must preserve one
 //! publisher's order within one subject, but may lose frames.
 //!
-//! * **Start.** B receives a heartbeat from A, and requests a stream ([`Item::Want`]) under a
+//! * **Start.** B receives a heartbeat from A, and requests a stream ([`Item::RequestStream`]) under a
 //!   number that B chooses. The stream starts with the members of A's rooms; changes follow as they
 //!   happen.
-//! * **Hole.** If a number is missing, or A's next heartbeat reports a higher number than the last
+//! * **Gap.** If a number is missing, or A's next heartbeat reports a higher number than the last
 //!   one received, B holds later frames and requests the missing ones. A keeps published frames in
 //!   a journal for a few seconds.
 //! * **Reset.** If a frame cannot be recovered, B requests a new stream. Its first frame lists the
@@ -240,7 +240,7 @@ impl Cluster {
         // was down.
         self.beat_at = self.now;
         for peer in self.peers.values_mut() {
-            peer.incoming.ask_at_once(self.now);
+            peer.incoming.retry_now(self.now);
         }
         self.is_dirty = true;
         self.send_beat_if_due();

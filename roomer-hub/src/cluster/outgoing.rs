@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roomer_proto::ConnId;
 use roomer_proto::cluster::{
-    Demand, FrameKind, HEAD_MAX, Head, Ids, Item, Lost, Names, NodeId, StreamPosition,
+    FrameKind, FrameRange, HEAD_MAX, Head, Ids, Item, Lost, Names, NodeId, StreamPosition,
 };
 
 use super::config::Config;
@@ -241,7 +241,7 @@ impl Outgoing {
     }
 
     /// Schedules the retransmission of frames. Returns false if they are no longer in the journal.
-    pub(super) fn resend(&mut self, demand: Demand) -> bool {
+    pub(super) fn resend(&mut self, demand: FrameRange) -> bool {
         let last = demand.last.min(self.published);
         if demand.first > last {
             return true; // The frames are about to be published for the first time.

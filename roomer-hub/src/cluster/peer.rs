@@ -129,7 +129,7 @@ pub enum PeerState {
     /// The peer's members are visible, and its frames are applied as they arrive.
     Live,
     /// A frame is missing, and later ones are held.
-    Hole,
+    Gap,
     /// The peer has timed out, and its members have left.
     Dead,
     /// The peer and this node have no frame version in common.
@@ -139,7 +139,7 @@ pub enum PeerState {
 impl PeerState {
     /// All states, in declaration order.
     pub const ALL: [PeerState; 5] =
-        [PeerState::Syncing, PeerState::Live, PeerState::Hole, PeerState::Dead, PeerState::Foreign];
+        [PeerState::Syncing, PeerState::Live, PeerState::Gap, PeerState::Dead, PeerState::Foreign];
 
     /// Returns the state's short name, for metrics and display.
     #[must_use]
@@ -147,7 +147,7 @@ impl PeerState {
         match self {
             PeerState::Syncing => "syncing",
             PeerState::Live => "live",
-            PeerState::Hole => "hole",
+            PeerState::Gap => "gap",
             PeerState::Dead => "dead",
             PeerState::Foreign => "foreign",
         }
@@ -341,7 +341,7 @@ impl Peer {
             state: match self.liveness {
                 Liveness::Dead { .. } => PeerState::Dead,
                 Liveness::Foreign => PeerState::Foreign,
-                Liveness::Alive if self.incoming.has_hole() => PeerState::Hole,
+                Liveness::Alive if self.incoming.has_gap() => PeerState::Gap,
                 Liveness::Alive if self.incoming.is_live() => PeerState::Live,
                 Liveness::Alive => PeerState::Syncing,
             },

@@ -30,7 +30,7 @@ impl Cluster {
             is_sent
         };
         // Publish control frames before the streams: a late heartbeat looks like a dead node, and a
-        // late request prolongs a hole.
+        // late request prolongs a gap.
         while let Some((subject, frame)) = self.control.front() {
             if !send(*subject, frame) {
                 return;

@@ -22,7 +22,7 @@ pub enum GoneReason {
 #[non_exhaustive]
 pub enum ResetReason {
     /// A missing frame did not arrive in time ([`Config::repair_wait`](super::Config::repair_wait)).
-    Hole,
+    Gap,
     /// The peer's journal no longer contains a missing frame.
     Missing,
     /// The held frames exceeded [`Config::held_bytes`](super::Config::held_bytes).
@@ -40,7 +40,7 @@ impl ResetReason {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            ResetReason::Hole => "hole",
+            ResetReason::Gap => "gap",
             ResetReason::Missing => "missing",
             ResetReason::HeldBytes => "held_bytes",
             ResetReason::Stream => "stream",

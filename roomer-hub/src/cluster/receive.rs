@@ -9,7 +9,7 @@ use roomer_proto::cluster::{
 
 use super::Cluster;
 use super::effect::Event;
-use super::incoming::{Due, Received};
+use super::incoming::{NextRequest, Received};
 use super::outgoing::Outgoing;
 use super::reasons::{GoneReason, RefusedReason, ResetReason};
 use super::transfer::send_members;
@@ -87,7 +87,7 @@ impl Cluster {
 
     fn request(&mut self, tables: &Tables, from: NodeId, item: &Item<'_>) {
         match *item {
-            Item::Want { stream, after } => self.start_stream(tables, from, stream, after),
+            Item::RequestStream { stream, after } => self.start_stream(tables, from, stream, after),
             Item::Resend(demand) => {
                 let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
                 let outgoing = outgoing.filter(|outgoing| outgoing.stream == demand.stream);
@@ -186,7 +186,7 @@ impl Cluster {
         }
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let report = peer.incoming.report();
-        if let Some(after) = peer.incoming.close_hole(now) {
+        if let Some(after) = peer.incoming.close_gap(now) {
             self.report(Event::Repaired { node: from, after });
         }
         if let Some(applied) = report {
@@ -200,23 +200,23 @@ impl Cluster {
         let (now, wait) = (self.now, self.config.repair_wait);
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_alive()) else { return };
         match peer.incoming.due(now, wait) {
-            Due::Nothing => {}
-            Due::Want => self.want(from),
-            Due::Demand(demand) => {
+            NextRequest::Nothing => {}
+            NextRequest::RequestStream => self.request_stream(from),
+            NextRequest::Resend(demand) => {
                 self.statistics.demands += 1;
                 self.control(Subject::Node(from), &[Item::Resend(demand)]);
             }
-            Due::GiveUp => self.reset(from, ResetReason::Hole),
+            NextRequest::GiveUp => self.reset(from, ResetReason::Gap),
         }
     }
 
     /// Requests a new stream from a peer, because frames in the current one are lost.
     pub(super) fn reset(&mut self, node: NodeId, reason: ResetReason) {
         self.report(Event::Reset { node, reason });
-        self.want(node);
+        self.request_stream(node);
     }
 
-    pub(super) fn want(&mut self, node: NodeId) {
+    pub(super) fn request_stream(&mut self, node: NodeId) {
         let now = self.now;
         // The lost frames may have contained places for messages that were submitted to this peer.
         self.order_stream_lost(node);
@@ -224,8 +224,8 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         self.streams += 1;
         let stream = self.streams;
-        let after = peer.incoming.want(now, stream);
-        self.control(Subject::Node(node), &[Item::Want { stream, after }]);
+        let after = peer.incoming.request_stream(now, stream);
+        self.control(Subject::Node(node), &[Item::RequestStream { stream, after }]);
     }
 
     /// Declares a peer dead and removes its members.

@@ -19,7 +19,7 @@ pub struct Statistics {
     pub bytes_out: u64,
     /// Requests for missing frames.
     pub demands: u64,
-    /// Holes closed by retransmitted or delayed frames.
+    /// Gaps closed by retransmitted or delayed frames.
     pub repaired: u64,
     /// Restarted streams, by reason.
     pub resets: BTreeMap<ResetReason, u64>,

@@ -64,7 +64,7 @@ impl Tables {
     pub fn guests_of_user(&self, user: &str) -> impl Iterator<Item = ConnId> {
         let profile = Profile::new(None, Some(user));
         let hash = self.key.hash_one(profile.quoted_user().unwrap_or_default());
-        let keys = self.guest_tables.users.range((hash, GuestKey::least())..);
+        let keys = self.guest_tables.users.range((hash, GuestKey::min())..);
         let keys = keys.take_while(move |(other, _)| *other == hash);
         let guests = keys.map(|(_, guest)| &self.guest_tables.guests[*guest]);
         // Exclude users with a different name that has the same hash.

@@ -14,7 +14,7 @@ use super::limits::LARGEST_RESPONSE;
 use crate::extended::VERSION;
 
 /// The maximum number of headers in a response.
-const MOST_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;
 
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
@@ -132,7 +132,7 @@ impl Handshake {
         self.response.extend_from_slice(&bytes[..more]);
         // Parse from the start on each call: a response is at most 16 KiB, and nearly always
         // arrives in one piece.
-        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         let end = match response.parse(&self.response) {
             Ok(httparse::Status::Complete(end)) => end,

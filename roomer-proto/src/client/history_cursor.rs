@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::limits::MOST_OWN_IDS;
+use super::limits::MAX_OWN_IDS;
 use crate::ConnId;
 use crate::extended::{self, Position};
 
@@ -58,7 +58,7 @@ impl HistoryCursor {
             // Limit the list, since a client may lose many sessions. The messages of the removed
             // session have usually left the history; if not, the application receives one of its
             // own messages again.
-            if self.own.len() > MOST_OWN_IDS {
+            if self.own.len() > MAX_OWN_IDS {
                 self.own.pop_front();
             }
         }

@@ -37,7 +37,7 @@ pub(super) const RELAX_TIME: Duration = Duration::from_secs(60);
 pub(super) const RATE_DELAY: Duration = Duration::from_secs(1);
 
 /// The maximum that the answer timeout can grow to, unless four times the option is longer.
-pub(super) const LONGEST_ANSWER: Duration = Duration::from_secs(60);
+pub(super) const MAX_ANSWER_TIME: Duration = Duration::from_secs(60);
 /// The longest delay before reconnecting that a server can request, so that a faulty server cannot
 /// disable the client.
 pub(super) const LONGEST_HINT: Duration = Duration::from_secs(3600);
@@ -55,20 +55,20 @@ pub(super) const LARGEST_HELLO: usize = 64 * 1024;
 pub(super) const TRANSMIT_BYTES: usize = 64 * 1024;
 /// The number of this client's requests of each kind that may be without an answer, until the server
 /// has announced its limit.
-pub(super) const MOST_OWN_REQUESTS: usize = 64;
+pub(super) const MAX_OWN_REQUESTS: usize = 64;
 /// The maximum number of unanswered requests from other clients and the server. Further requests
 /// are answered with `busy`.
-pub(super) const MOST_REQUESTS: usize = 1024;
+pub(super) const MAX_REQUESTS: usize = 1024;
 /// The burst of changes of the client's info, one less than the server's. In addition, both permit
 /// one change per second.
-pub(super) const MOST_CHANGES: u32 = 15;
+pub(super) const MAX_CHANGES: u32 = 15;
 /// The number of joins that may request past messages at once. The server permits one more each
 /// second.
-pub(super) const MOST_RECALLS: u32 = 16;
+pub(super) const MAX_RECALLS: u32 = 16;
 /// The pause after a change of the info that has exceeded the server's rate. It doubles each time
 /// that the repeated change is rejected too, up to [`LONGEST_PAUSE`].
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after a change of the info that has exceeded the server's rate.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The maximum number of ids from earlier sessions that a client keeps per room.
-pub(super) const MOST_OWN_IDS: usize = 16;
+pub(super) const MAX_OWN_IDS: usize = 16;

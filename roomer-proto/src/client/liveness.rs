@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::error::{Closing, Failure};
 use super::lifecycle::{Client, NextAttempt, State};
-use super::limits::LONGEST_ANSWER;
+use super::limits::MAX_ANSWER_TIME;
 use super::options::Options;
 
 impl Client {
@@ -65,7 +65,7 @@ impl Client {
             State::Closing => self.finish(now, Closing::Application),
             State::Open => {
                 let most =
-                    LONGEST_ANSWER.as_millis() / self.options.answer_timeout.as_millis().max(1);
+                    MAX_ANSWER_TIME.as_millis() / self.options.answer_timeout.as_millis().max(1);
                 // Permit at least four times the option: otherwise a client whose server takes
                 // longer to answer would reconnect forever.
                 let most = u32::try_from(most).unwrap_or(u32::MAX).max(4);

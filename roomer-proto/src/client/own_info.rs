@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use super::limits::{LONGEST_PAUSE, MOST_CHANGES, SHORTEST_PAUSE};
+use super::limits::{LONGEST_PAUSE, MAX_CHANGES, SHORTEST_PAUSE};
 use super::pace::Pace;
 use crate::extended::Info;
 
@@ -25,7 +25,7 @@ pub(super) struct OwnInfo {
 impl OwnInfo {
     pub(super) fn new(newest: Option<Info>) -> Self {
         let (pause, paused_until) = (Duration::ZERO, Duration::ZERO);
-        OwnInfo { newest, is_due: true, pace: Pace::new(MOST_CHANGES), pause, paused_until }
+        OwnInfo { newest, is_due: true, pace: Pace::new(MAX_CHANGES), pause, paused_until }
     }
 
     pub(super) fn set(&mut self, newest: Option<Info>) {

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use bytestring::ByteString;
 
-use super::limits::MOST_RECALLS;
+use super::limits::MAX_RECALLS;
 use super::pace::Pace;
 
 /// The joins of one session that request past messages.
@@ -23,7 +23,7 @@ pub(super) struct Recalls {
 
 impl Recalls {
     pub(super) fn new() -> Self {
-        let pace = Pace::new(MOST_RECALLS);
+        let pace = Pace::new(MAX_RECALLS);
         Recalls { pace, asking: BTreeSet::new(), waiting: VecDeque::new() }
     }
 

@@ -10,7 +10,7 @@ use super::error::{RequestError, SendError};
 use super::event::{Event, LostReason, Sent};
 use super::item::{Item, Kind, item};
 use super::lifecycle::{Client, State};
-use super::limits::{MOST_OWN_REQUESTS, MOST_REQUESTS};
+use super::limits::{MAX_OWN_REQUESTS, MAX_REQUESTS};
 use super::request::{Request, RequestId, Requests, ServerError, Waiting};
 use crate::extended::{ERROR, ErrorCode, Failure, REPLY, Tag, TaggedId, read_failure, split_tag};
 use crate::{ConnId, PacketRef};
@@ -136,7 +136,7 @@ impl Client {
             dst: alloc::format!("{}:{}", packet.src, tag.as_str()).into(),
         };
         let open = &mut self.requests.get_or_insert_default().open;
-        let is_crowded = open.len() >= MOST_REQUESTS;
+        let is_crowded = open.len() >= MAX_REQUESTS;
         open.insert(request.dst.clone());
         if is_crowded {
             // The request was inserted above, so this cannot fail.
@@ -196,7 +196,7 @@ impl Client {
 
     /// Returns the number of requests of each kind that may be without an answer.
     fn most_requests(&self) -> usize {
-        self.session.as_ref().map_or(MOST_OWN_REQUESTS, |session| session.max_requests)
+        self.session.as_ref().map_or(MAX_OWN_REQUESTS, |session| session.max_requests)
     }
 
     /// Applies the limit of a new session, in which no request has been sent yet.

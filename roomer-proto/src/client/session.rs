@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use serde_json::Value;
 
-use super::limits::{LARGEST_HELLO, MOST_OWN_REQUESTS};
+use super::limits::{LARGEST_HELLO, MAX_OWN_REQUESTS};
 use crate::ConnId;
 use crate::extended::AckSchedule;
 
@@ -71,7 +71,7 @@ impl Hello {
             // With a limit of zero, no answer would ever end the wait: let the server reject requests.
             max_requests: match limit("requests") {
                 Some(0) => usize::MAX,
-                limit => limit.unwrap_or(MOST_OWN_REQUESTS),
+                limit => limit.unwrap_or(MAX_OWN_REQUESTS),
             },
         })
     }

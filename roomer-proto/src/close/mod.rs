@@ -183,12 +183,12 @@ pub const VIOLATIONS: Close = give_up(
 )
 .with_reason("too many violations");
 
-/// The user's login has expired (Claims::good_for); the user must log in again.
+/// The user's login has expired (Claims::valid_for); the user must log in again.
 pub const LOGIN_EXPIRED: Close = give_up(
     code::POLICY,
     Sender::Server,
     Fault::Client,
-    "the login of the client's user has expired (Claims::good_for); the user has to log in again",
+    "the login of the client's user has expired (Claims::valid_for); the user has to log in again",
 )
 .with_reason("login expired")
 .unless_renewed();

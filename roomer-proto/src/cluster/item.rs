@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use super::cursor::{Cursor, encode_packet, prefixed_len, put_prefixed, put_varint, varint_len};
 use super::list::{Ids, Names};
 use super::{
-    Beat, Demand, FrameError, Lost, OrderItem, PeerCommand, StreamPosition, TunnelItem, UserCommand,
+    Beat, FrameError, FrameRange, Lost, OrderItem, PeerCommand, StreamPosition, TunnelItem,
+    UserCommand,
 };
 use crate::{ConnId, PacketRef};
 
@@ -16,14 +17,14 @@ pub enum Item<'a> {
     /// A sign of life, sent to all nodes at regular intervals.
     Beat(Beat<'a>),
     /// A request to start a stream, beginning with the sender's members.
-    Want {
+    RequestStream {
         /// The new stream's number, higher than in all earlier requests.
         stream: u32,
         /// The position up to which the requesting node has applied earlier streams.
         after: StreamPosition,
     },
     /// A request to retransmit frames of a stream.
-    Resend(Demand),
+    Resend(FrameRange),
     /// The answer to a [`Resend`](Item::Resend) for frames that are no longer stored.
     Missing {
         /// The stream's number.
@@ -104,8 +105,7 @@ pub enum Item<'a> {
         /// The packet, with its sender in `src`.
         packet: PacketRef<'a>,
     },
-    /// The sending node leaves the cluster together with all its connections. This is the last item
-    /// of a stream.
+    /// The sending node leaves the cluster with all its connections. The last item of a stream.
     Bye,
     /// An application command for one connection on the receiving node.
     Command {
@@ -146,7 +146,7 @@ pub enum Item<'a> {
 }
 
 const BEAT: u8 = 1;
-const WANT: u8 = 2;
+const REQUEST_STREAM: u8 = 2;
 const RESEND: u8 = 3;
 const MISSING: u8 = 4;
 const APPLIED: u8 = 5;
@@ -192,7 +192,7 @@ impl<'a> Item<'a> {
     fn kind_and_len(&self) -> (u8, usize) {
         match self {
             Item::Beat(beat) => (BEAT, beat.encoded_len()),
-            Item::Want { .. } => (WANT, 16),
+            Item::RequestStream { .. } => (REQUEST_STREAM, 16),
             Item::Applied(_) => (APPLIED, 12),
             Item::Resend(_) => (RESEND, 20),
             Item::Missing { .. } => (MISSING, 12),
@@ -232,12 +232,12 @@ impl<'a> Item<'a> {
         // The last field extends to the end of the item, so it needs no length prefix.
         match self {
             Item::Beat(beat) => beat.encode(out),
-            Item::Want { stream, after } => {
+            Item::RequestStream { stream, after } => {
                 out.extend_from_slice(&stream.to_be_bytes());
                 after.encode(out);
             }
             Item::Applied(applied) => applied.encode(out),
-            Item::Resend(Demand { stream, first, last }) => {
+            Item::Resend(FrameRange { stream, first, last }) => {
                 out.extend_from_slice(&stream.to_be_bytes());
                 out.extend_from_slice(&first.to_be_bytes());
                 out.extend_from_slice(&last.to_be_bytes());
@@ -307,12 +307,12 @@ impl<'a> Item<'a> {
         let mut cursor = Cursor(content);
         let item = match kind {
             BEAT => Item::Beat(Beat::decode(&mut cursor)?),
-            WANT => Item::Want {
+            REQUEST_STREAM => Item::RequestStream {
                 stream: cursor.u32("request")?,
                 after: StreamPosition::decode(&mut cursor)?,
             },
             APPLIED => Item::Applied(StreamPosition::decode(&mut cursor)?),
-            RESEND => Item::Resend(Demand {
+            RESEND => Item::Resend(FrameRange {
                 stream: cursor.u32("request")?,
                 first: cursor.u64("request")?,
                 last: cursor.u64("request")?,

@@ -42,6 +42,6 @@ pub use items::Items;
 pub use list::{Ids, Names};
 pub use node::{NodeId, NodeTag, ParseNodeIdError, ParsePrefixError, Subject, Subjects};
 pub use order::{Nodes, OrderItem};
-pub use position::{Demand, Lost, StreamPosition};
+pub use position::{FrameRange, Lost, StreamPosition};
 pub use tunnel::{TUNNEL_DATA, TUNNEL_WINDOW, TunnelItem, TunnelRequest};
 pub use user::UserCommand;

@@ -17,7 +17,7 @@ pub struct StreamPosition {
 
 /// A range of frames that a node has not received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
+pub struct FrameRange {
     /// The stream's number.
     pub stream: u32,
     /// The first missing frame's number.

@@ -12,7 +12,7 @@ use super::support::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The number of changes that the client makes in a burst.
-const MOST: usize = 15;
+const MAX_CHANGES: usize = 15;
 
 fn hello(client: &mut Client, payload: &[u8]) {
     receive(client, &PacketRef { room: ROOT, event: HELLO, src: ID, payload, dst: "" });
@@ -65,7 +65,7 @@ fn infos(client: &mut Client, now: Duration) -> Vec<String> {
 fn newest_info_is_sent_once_rate_permits() {
     let mut client = opened();
     (0..100).for_each(|info| set(&mut client, NOW, info));
-    assert_eq!(infos(&mut client, NOW).len(), MOST);
+    assert_eq!(infos(&mut client, NOW).len(), MAX_CHANGES);
     let at = client.deadline(NOW).unwrap();
     assert_eq!(at, NOW + SECOND);
     assert_eq!(infos(&mut client, at - Duration::from_nanos(1)), [""; 0]);
@@ -73,7 +73,7 @@ fn newest_info_is_sent_once_rate_permits() {
     assert_eq!(infos(&mut client, at + 100 * SECOND), [""; 0]);
     // Unused time permits as many changes at once as before.
     (0..100).for_each(|info| set(&mut client, at + 100 * SECOND, info));
-    assert_eq!(infos(&mut client, at + 100 * SECOND).len(), MOST);
+    assert_eq!(infos(&mut client, at + 100 * SECOND).len(), MAX_CHANGES);
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn body(code: u16, reason: &[u8]) -> Vec<u8> {
 
 /// The codes from RFC 6455 section 7.4 and PROTOCOL section 3. 1014 is unassigned there, but
 /// accepted.
-fn for_the_wire(code: u16) -> bool {
+fn is_valid_code(code: u16) -> bool {
     (1000..=1003).contains(&code) || (1007..=1014).contains(&code) || (3000..=4999).contains(&code)
 }
 
@@ -18,14 +18,14 @@ fn for_the_wire(code: u16) -> bool {
 fn each_close_code_is_accepted_or_rejected() {
     let mut allowed = 0;
     for code in 0..=u16::MAX {
-        let expected = if for_the_wire(code) {
+        let expected = if is_valid_code(code) {
             allowed += 1;
             Seen::Close(Some(code), String::new())
         } else {
             Seen::Refused(1002, "close code is not for the wire")
         };
         assert_eq!(read(&frame(CLOSE, &body(code, b""))), [expected]);
-        assert_eq!(valid_close_code(code), for_the_wire(code), "{code}");
+        assert_eq!(valid_close_code(code), is_valid_code(code), "{code}");
     }
     assert_eq!(allowed, 4 + 8 + 2000);
 }

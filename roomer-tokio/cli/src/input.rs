@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Sender;
 const MAX_LINE: usize = 64 << 20;
 
 /// The number of lines that are read before they can be sent. Further input must wait.
-pub(crate) const AHEAD: usize = 16;
+pub(crate) const LINES_AHEAD: usize = 16;
 
 /// A line of input, or the error that has ended the input. Ctrl-C is [`ErrorKind::Interrupted`].
 pub(crate) type Line = io::Result<Vec<u8>>;
@@ -76,13 +76,13 @@ mod tests {
     #[test]
     fn input_is_read_few_lines_ahead() {
         let count = Arc::new(AtomicUsize::new(0));
-        let (sender, mut lines) = mpsc::channel(AHEAD);
+        let (sender, mut lines) = mpsc::channel(LINES_AHEAD);
         let input = BufReader::new(Yes(count.clone()));
         let reader = thread::spawn(move || read_lines(input, &sender));
         for taken in 1..10_000 {
             assert_eq!(lines.blocking_recv().unwrap().unwrap(), b"y");
             // The reader may hold one more line, which it cannot pass on yet.
-            assert!(count.load(Ordering::SeqCst) <= taken + AHEAD + 1);
+            assert!(count.load(Ordering::SeqCst) <= taken + LINES_AHEAD + 1);
         }
         drop(lines);
         reader.join().unwrap();
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn unterminated_line_is_bounded() {
-        let (sender, mut lines) = mpsc::channel(AHEAD);
+        let (sender, mut lines) = mpsc::channel(LINES_AHEAD);
         let input = BufReader::new((&b"a\n"[..]).chain(io::repeat(b'x')));
         let reader = thread::spawn(move || read_lines(input, &sender));
         assert_eq!(lines.blocking_recv().unwrap().unwrap(), b"a");

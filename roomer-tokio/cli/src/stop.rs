@@ -13,28 +13,28 @@ pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// Waits for Ctrl-C or SIGTERM. A second signal ends the process immediately.
 pub(crate) struct Stop {
     signal: Pin<Box<dyn Future<Output = ()>>>,
-    has_come: bool,
+    is_received: bool,
 }
 
 impl Stop {
     /// Installs the handler. Before this call, a signal ends the process immediately. Commands
     /// therefore call it only when they no longer wait for the server.
     pub(crate) fn new() -> Stop {
-        Stop { signal: Box::pin(shutdown_signal()), has_come: false }
+        Stop { signal: Box::pin(shutdown_signal()), is_received: false }
     }
 
     /// Waits for the signal. Completes immediately if the signal has already arrived.
     pub(crate) async fn wait(&mut self) {
-        if !self.has_come {
+        if !self.is_received {
             self.signal.as_mut().await;
-            self.has_come = true;
+            self.is_received = true;
         }
     }
 
     /// Acts as if the signal had arrived. In a terminal, the line editor receives Ctrl-C as a key,
     /// not as a signal.
     pub(crate) fn set(&mut self) {
-        self.has_come = true;
+        self.is_received = true;
     }
 
     /// Closes the client. Returns false if there was a signal, and the server has not confirmed the

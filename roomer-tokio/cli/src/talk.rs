@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{self, Receiver};
 use crate::args::Talk;
 use crate::connect::Connection;
 use crate::failure::Failure;
-use crate::input::{AHEAD, Line, read_lines};
+use crate::input::{LINES_AHEAD, Line, read_lines};
 use crate::output::{Output, Profile, escape, readable, sender, styled};
 use crate::stop::Stop;
 
@@ -120,7 +120,7 @@ impl Drop for Terminal {
 /// Reads lines in a separate thread, because the editor blocks while it waits for keys.
 fn editor() -> Result<(Printer, Receiver<Line>), Failure> {
     let unusable = |error: ReadlineError| Failure::Input(format!("the terminal: {error}"));
-    let (sender, lines) = mpsc::channel(AHEAD);
+    let (sender, lines) = mpsc::channel(LINES_AHEAD);
     if !io::stdin().is_terminal() {
         // A blocking read cannot be cancelled, so use a thread that the program need not wait for.
         thread::spawn(move || read_lines(io::stdin().lock(), &sender));

@@ -16,7 +16,7 @@ use crate::process::{Process, Watch};
 use crate::report::{Progress, Report};
 
 /// While idle connections are woken by direct messages, the maximum number of messages in flight.
-const AT_ONCE: usize = 256;
+const MAX_PENDING: usize = 256;
 
 /// A set of ids, represented by their number and the sum of their hashes. If an id is missing or
 /// duplicated, both change. Ten thousand sets of ten thousand ids fit into 160 KB.
@@ -79,8 +79,8 @@ impl Listener for Lists {
 
 impl Lists {
     /// Returns the number of connections whose set of members is right.
-    fn true_ones(&self, conns: std::ops::Range<usize>, truth: Set) -> usize {
-        self.lists[conns].iter().filter(|list| **list == truth).count()
+    fn count_correct(&self, conns: std::ops::Range<usize>, expected: Set) -> usize {
+        self.lists[conns].iter().filter(|list| **list == expected).count()
     }
 
     /// Waits until the sets of all connections are right, or until nothing arrives any more.
@@ -92,10 +92,10 @@ impl Lists {
     ) -> io::Result<usize> {
         let (all, mut progress) = (conns.len(), Progress::new());
         let deadline = Instant::now() + options.timeout;
-        let mut truth = Set::default();
-        net.ids()[conns.clone()].iter().for_each(|id| truth.add(id.as_bytes()));
+        let mut expected = Set::default();
+        net.ids()[conns.clone()].iter().for_each(|id| expected.add(id.as_bytes()));
         loop {
-            let know = self.true_ones(conns.clone(), truth);
+            let know = self.count_correct(conns.clone(), expected);
             if know == all || net.quiet_for() > options.patience || Instant::now() > deadline {
                 let wrong = (all - know) as u64;
                 self.faults.add_many(wrong, || format!("{wrong} of {all} member lists are wrong"));
@@ -198,7 +198,7 @@ pub fn idle(options: &Options) -> Outcome {
     let mut progress = Progress::new();
     while woken.got < conns && net.quiet_for() < options.patience {
         let mut out = net.out();
-        while sent < conns.min(woken.got + AT_ONCE) {
+        while sent < conns.min(woken.got + MAX_PENDING) {
             let (dst, payload) = (&*out.ids[(sent + conns - 1) % conns], &*payload);
             out.send(sent, &PacketRef { room: ROOT, event: "m", dst, src: "", payload });
             sent += 1;

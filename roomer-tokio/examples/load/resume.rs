@@ -36,7 +36,7 @@ const JOINS: usize = 64;
 
 /// If the CPU time of the server does not change for this long, the server has noticed all lost
 /// sockets.
-const STILL: Duration = Duration::from_millis(200);
+const QUIET_TIME: Duration = Duration::from_millis(200);
 
 struct Returns {
     names: Vec<String>,
@@ -241,7 +241,7 @@ impl Returns {
         let deadline = Instant::now() + timeout;
         loop {
             let before = watch.server_cpu().unwrap_or_default();
-            net.settle(STILL, timeout, self)?;
+            net.settle(QUIET_TIME, timeout, self)?;
             let used = watch.server_cpu().unwrap_or_default() - before;
             if used < 0.002 || Instant::now() > deadline {
                 return Ok(());

@@ -40,7 +40,7 @@ struct Talk {
     senders: usize,
     conns: usize,
     /// The number of members that read. All members after them have stopped reading.
-    hearing: usize,
+    receiving: usize,
     /// True if a message is sent only when an earlier one has reached all members.
     closed_loop: bool,
     slots: Vec<Slot>,
@@ -97,9 +97,9 @@ pub fn run(options: &Options) -> Outcome {
         // Before members stop reading, wait for the messages in flight, which all members must
         // receive.
         talk.drain(&mut net)?;
-        talk.hearing = talk.members - options.slow;
-        for member in talk.hearing..talk.members {
-            net.set_deaf(talk.conn(0, member), true, &mut talk)?;
+        talk.receiving = talk.members - options.slow;
+        for member in talk.receiving..talk.members {
+            net.pause_reading(talk.conn(0, member), true, &mut talk)?;
         }
         talk.stopped = false;
         talk.fill_window(&mut net, options.window);
@@ -120,12 +120,12 @@ pub fn run(options: &Options) -> Outcome {
     talk.drain(&mut net)?;
     report.put("rss_peak_kib", server.peak());
     report.put("rss_end_kib", server.rss());
-    let lost = talk.lost(0..talk.hearing);
+    let lost = talk.lost(0..talk.receiving);
     report.put("lost_copies", lost);
     report.put("doubled_copies", talk.ledger.again);
     net.tell_closed(&mut report, &mut talk.faults);
     if options.scenario == Scenario::Slow {
-        talk.wake_the_stuck(&mut net, &mut report)?;
+        talk.resume_stalled(&mut net, &mut report)?;
     }
     Ok((report, talk.faults))
 }
@@ -148,7 +148,7 @@ impl Talk {
             members,
             senders,
             conns: options.connections(),
-            hearing: members,
+            receiving: members,
             closed_loop: options.rate == 0.0,
             slots: Vec::new(),
             free: Vec::new(),
@@ -215,7 +215,7 @@ impl Talk {
         let due = due.unwrap_or(out.now);
         Stamp { slot, sender: sender as u32, number: *number, due }.write(&mut self.payload);
         *number += 1;
-        let state = Slot { room, left: self.hearing - 1 };
+        let state = Slot { room, left: self.receiving - 1 };
         match self.slots.get_mut(slot as usize) {
             Some(place) => *place = state,
             None => self.slots.push(state),
@@ -299,12 +299,12 @@ impl Talk {
 
     /// Makes the members that had stopped read again. They must receive either everything, or the
     /// first part and then a close.
-    fn wake_the_stuck(&mut self, net: &mut Net, report: &mut Report) -> io::Result<()> {
-        let stuck = self.hearing..self.members;
+    fn resume_stalled(&mut self, net: &mut Net, report: &mut Report) -> io::Result<()> {
+        let stuck = self.receiving..self.members;
         report.put("stuck", stuck.len());
         let before = net.messages;
         for member in stuck.clone() {
-            net.set_deaf(self.conn(0, member), false, self)?;
+            net.pause_reading(self.conn(0, member), false, self)?;
         }
         net.settle(Duration::from_secs(2), Duration::from_secs(30), self)?;
         report.put("stuck_got", net.messages - before);
@@ -338,7 +338,7 @@ impl Talk {
         let state = &mut self.slots[slot];
         // This delivery does not complete the message if the member had stopped reading, or if the
         // slot now belongs to another message.
-        if !new || member >= self.hearing || state.room != room || state.left == 0 {
+        if !new || member >= self.receiving || state.room != room || state.left == 0 {
             return Some(());
         }
         state.left -= 1;

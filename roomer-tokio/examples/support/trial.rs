@@ -35,7 +35,7 @@ fn login(token: &str) -> Result<Claims, Rejection> {
         name => Claims::new().user(name).info(Info::string(name)),
     };
     Ok(match validity.parse() {
-        Ok(milliseconds) => claims.good_for(Duration::from_millis(milliseconds)),
+        Ok(milliseconds) => claims.valid_for(Duration::from_millis(milliseconds)),
         Err(_) => claims,
     })
 }

@@ -63,15 +63,15 @@ fn pass(from: &mut Client, to: &mut Client) -> Duration {
 fn start(name: &str, broker: &str) -> (Server, SocketAddr) {
     let server = Server::builder().cluster(Cluster::named("latency").node(name)).build().unwrap();
     let (own, broker) = (server.clone(), broker.parse().unwrap());
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().build().unwrap().block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
             tokio::spawn(roomer_tokio::cluster(server.clone(), broker));
             roomer_tokio::serve(listener, server).await.unwrap();
         });
     });
-    (own, told.recv().unwrap())
+    (own, receiver.recv().unwrap())
 }

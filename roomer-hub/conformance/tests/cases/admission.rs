@@ -15,7 +15,7 @@ use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::wire::{self, BINARY, FIN};
 
 /// The maximum number of bytes that the server may hold for ten rejected clients.
-const MOST_KEPT: usize = 2 << 20;
+const MAX_KEPT: usize = 2 << 20;
 
 /// Connects from a given local address.
 fn dial_from(source: &str, addr: SocketAddr) -> TcpStream {
@@ -248,7 +248,7 @@ fn bytes_from_rejected_client_are_discarded() {
             stream
         });
         let grown = allocated().saturating_sub(before);
-        assert!(grown < MOST_KEPT, "{grown} bytes of clients that were rejected");
+        assert!(grown < MAX_KEPT, "{grown} bytes of clients that were rejected");
         drop(streams);
     });
 }

@@ -8,7 +8,7 @@ use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
 /// Sends all bytes in one write, while `read` runs.
-fn in_one_go(sender: &Client, bytes: Vec<u8>, read: impl FnOnce() + Send) {
+fn send_at_once(sender: &Client, bytes: Vec<u8>, read: impl FnOnce() + Send) {
     let mut writer = sender.stream.try_clone().unwrap();
     thread::scope(|scope| {
         scope.spawn(move || writer.write_all(&bytes).unwrap());
@@ -22,7 +22,7 @@ fn burst_of_5000_messages_arrives_in_order() {
     let [mut a, mut b] = test.clients_in("lobby");
     let messages = (0..5000u32).map(|n| wire::to_room("lobby", "n", &n.to_be_bytes()));
     let (from, bytes) = (a.id.clone(), messages.collect::<Vec<_>>().concat());
-    in_one_go(&a, bytes, || {
+    send_at_once(&a, bytes, || {
         for n in 0..5000u32 {
             b.expect("lobby", "n", "", &from, &n.to_be_bytes());
         }
@@ -38,7 +38,7 @@ fn burst_of_5000_direct_messages_arrives_in_order() {
     let (from, to) = (a.id.clone(), b.id.clone());
     let messages = (0..5000u32).map(|n| wire::to_client(&to, "r", "n", &n.to_be_bytes()));
     let bytes = messages.collect::<Vec<_>>().concat();
-    in_one_go(&a, bytes, || {
+    send_at_once(&a, bytes, || {
         for n in 0..5000u32 {
             b.expect("r", "n", &to, &from, &n.to_be_bytes());
         }
@@ -54,7 +54,7 @@ fn burst_of_2000_messages_reaches_room_of_30_in_order() {
     let (a, others) = members.split_first_mut().unwrap();
     let messages = (0..2000u32).map(|n| wire::to_room("lobby", "n", &n.to_be_bytes()));
     let (from, bytes) = (&a.id, messages.collect::<Vec<_>>().concat());
-    in_one_go(a, bytes, || {
+    send_at_once(a, bytes, || {
         thread::scope(|scope| {
             for other in others {
                 scope.spawn(move || {
@@ -76,7 +76,7 @@ fn burst_above_backlog_reaches_prompt_reader() {
     let payload = wire::filler(100_000);
     let bytes = wire::to_room("lobby", "large", &payload).repeat(200);
     let from = a.id.clone();
-    in_one_go(&a, bytes, || {
+    send_at_once(&a, bytes, || {
         for _ in 0..200 {
             let view = b.expect_view();
             assert!(view.src == from.as_bytes() && view.payload == payload);

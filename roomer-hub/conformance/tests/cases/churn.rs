@@ -33,7 +33,7 @@ fn member_lists_are_correct_after_joins_and_leaves() {
     let views: Vec<BTreeSet<String>> = thread::scope(|scope| {
         let watchers = watchers.map(|mut watcher| {
             scope.spawn(move || {
-                watcher.hear_until("curfew");
+                watcher.read_until("curfew");
                 watcher.members
             })
         });
@@ -46,7 +46,7 @@ fn member_lists_are_correct_after_joins_and_leaves() {
                 commuter.rejoin();
             }
             commuter.client.send_to_room("square", "home", b"");
-            commuter.hear_until("curfew");
+            commuter.read_until("curfew");
             commuter.members
         });
         let visitors = [0, 1, 2, 3, 4].map(|visitor| {
@@ -62,7 +62,7 @@ fn member_lists_are_correct_after_joins_and_leaves() {
             })
         });
         visitors.into_iter().for_each(|visitor| visitor.join().unwrap());
-        conductor.hear_until("home");
+        conductor.read_until("home");
         // Clients that have disconnected last may still be joining or leaving.
         test.wait_for_sockets(5, || conductor.catch_up());
         assert_eq!(conductor.members.len(), 5);

@@ -12,7 +12,7 @@ use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 
 /// Returns how many connections the drain closed cleanly and how many it cut off.
-fn told(test: &TestServer) -> (usize, usize) {
+fn drain_counts(test: &TestServer) -> (usize, usize) {
     let DrainReport { closed, cut, .. } = block_on(test.server.drain());
     (closed, cut)
 }
@@ -55,7 +55,7 @@ fn drain_serves_open_clients_and_rejects_new_with_503() {
         }
         drop(clients);
     });
-    assert_eq!(told(&test), (40, 0));
+    assert_eq!(drain_counts(&test), (40, 0));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn drain_deadline_aborts_remaining_clients() {
     // None of the clients answers its close frame, so the drain ends only at its deadline.
     let mut clients: [Client; 4] = test.roomless_clients();
     test.stop();
-    assert_eq!(told(&test), (0, 4));
+    assert_eq!(drain_counts(&test), (0, 4));
     for client in &mut clients {
         assert_eq!(dismissed(client), Some(1001), "the socket had room for it");
         assert!(matches!(client.receive(), Received::End | Received::Reset));
@@ -82,7 +82,7 @@ fn drain_ends_with_last_client() {
         assert_eq!(dismissed(&mut clients[0]), Some(1001));
         drop(clients);
     });
-    assert_eq!(told(&test), (40, 0));
+    assert_eq!(drain_counts(&test), (40, 0));
 }
 
 #[test]
@@ -103,5 +103,5 @@ fn handshake_completed_during_drain_gets_503() {
         // A client that never sends a request must not delay the end of the drain.
         let _ = silent.read_to_end(&mut Vec::new());
     });
-    assert_eq!(told(&test), (40, 0));
+    assert_eq!(drain_counts(&test), (40, 0));
 }

@@ -16,7 +16,7 @@ const AFLOAT: usize = 8 << 20;
 
 /// Makes two clients flood a room, or each other, as fast as the receivers read. During the flood,
 /// other clients must be able to connect and exchange messages.
-fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
+fn during_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
     // Set the limits on slow readers, which are not under test, high enough.
     let test =
         TestServer::with(|builder| builder.max_backlog(64 << 20).write_timeout(TIMEOUT * 10));
@@ -42,15 +42,15 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
             // Each of the two clients receives all messages from the other.
             let mut reader = readers.remove(0);
             scope.spawn(move || {
-                let mut heard = 0;
+                let mut received = 0;
                 while reader.expect_view().event != b"end" {
-                    heard += 1;
-                    if heard % GO == 0 {
+                    received += 1;
+                    if received % GO == 0 {
                         // The send fails if the flooding thread has ended.
                         let _ = permit.send(());
                     }
                 }
-                assert_eq!(heard % GO, 0, "each go is whole");
+                assert_eq!(received % GO, 0, "each go is whole");
             });
         }
         talk(&test);
@@ -60,7 +60,7 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
 #[test]
 fn flood_in_one_room_does_not_starve_another() {
     let noise = |_: &Client| wire::to_room("flooded", "noise", b"x");
-    beside_a_flood(noise, |test| {
+    during_flood(noise, |test| {
         let [mut a, mut b] = test.clients_in("quiet");
         for n in 0..20u8 {
             a.send_to_room("quiet", "hello", &[n]);
@@ -74,7 +74,7 @@ fn flood_in_one_room_does_not_starve_another() {
 #[test]
 fn flood_of_direct_messages_does_not_block_handshakes() {
     let noise = |to: &Client| wire::to_client(&to.id, "r", "noise", &wire::filler(500));
-    beside_a_flood(noise, |test| {
+    during_flood(noise, |test| {
         for _ in 0..20 {
             test.client().close();
         }

@@ -45,13 +45,13 @@ fn hooks_run_in_order_of_events() {
     let id = a.id.clone();
     a.close();
     test.wait_for_drain();
-    let heard = diary.of(&id);
+    let received = diary.of(&id);
     let due = ["connect", "join root", "join lobby", "leave lobby", "join garden"];
-    assert_eq!(heard[..5], due);
-    let mut left = heard[5..7].to_vec();
+    assert_eq!(received[..5], due);
+    let mut left = received[5..7].to_vec();
     left.sort_unstable();
     assert_eq!(left, ["leave garden", "leave root"]);
-    assert_eq!(heard[7..], ["closed by the client with 1000"]);
+    assert_eq!(received[7..], ["closed by the client with 1000"]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ const STEPS: usize = 10;
 
 /// The maximum growth of memory per round in bytes. It is less than the smallest leak would be, if
 /// each connection had it.
-const MOST_GROWN: usize = CROWD * 24;
+const MAX_GROWTH: usize = CROWD * 24;
 
 /// The number of rounds after the first. The capacity of a table depends on its largest size so
 /// far, which depends on how many connections close late. Unlike a leak, the capacity does not grow
@@ -97,13 +97,13 @@ impl One {
         let mut one = One { client, root, room, heard: vec![false; MESSAGES], said: 0 };
         one.client.send_to_room("crowd", "join", b"");
         while one.room.count == 0 {
-            one.hear();
+            one.receive();
         }
         one
     }
 
     /// Applies a received packet to the view.
-    fn hear(&mut self) {
+    fn receive(&mut self) {
         let PacketView { room, event, payload, .. } = self.client.expect_view();
         let known = if room == b"root" { &mut self.root } else { &mut self.room };
         match event {
@@ -124,7 +124,7 @@ impl One {
     /// Reads until both rooms have `count` members.
     fn settle(&mut self, count: usize) {
         while self.root.count != count || self.room.count != count {
-            self.hear();
+            self.receive();
         }
     }
 
@@ -184,7 +184,7 @@ fn round(test: &TestServer, crowd: usize) {
             }
             for one in &mut own {
                 while !one.heard[messages.clone()].iter().all(|heard| *heard) {
-                    one.hear();
+                    one.receive();
                 }
             }
             barrier.wait();
@@ -228,7 +228,7 @@ fn thousand_broadcasts_to_thousand_connections_all_arrive() {
         for _ in 0..ROUNDS {
             round(&test, crowd);
             left.push(allocated());
-            if left[left.len() - 1] < left[left.len() - 2] + MOST_GROWN {
+            if left[left.len() - 1] < left[left.len() - 2] + MAX_GROWTH {
                 return;
             }
         }

@@ -27,15 +27,15 @@ impl Member {
     pub(crate) fn leave(&mut self) {
         self.client.send_to_room(self.room, "leave", b"");
         loop {
-            let heard = self.hear();
-            if heard.is_some_and(|packet| packet.event == "leave_ack") {
+            let received = self.next_packet();
+            if received.is_some_and(|packet| packet.event == "leave_ack") {
                 return self.client.expect_nothing();
             }
         }
     }
 
     /// Reads the next packet. If it is a notice, applies it to the list; otherwise returns it.
-    pub(crate) fn hear(&mut self) -> Option<Packet> {
+    pub(crate) fn next_packet(&mut self) -> Option<Packet> {
         let packet = self.client.expect_packet();
         let is_new = match &*packet.event {
             "new_member" => true,
@@ -60,18 +60,18 @@ impl Member {
     pub(crate) fn catch_up(&mut self) {
         let id = self.client.id.clone();
         self.client.send_to_client(&id, "", "caught up", b"");
-        while self.hear().is_none_or(|packet| packet.event != "caught up") {}
+        while self.next_packet().is_none_or(|packet| packet.event != "caught up") {}
     }
 
     /// Applies notices until a message with this event arrives.
-    pub(crate) fn hear_until(&mut self, event: &str) {
-        while self.hear().is_none_or(|packet| packet.event != event) {}
+    pub(crate) fn read_until(&mut self, event: &str) {
+        while self.next_packet().is_none_or(|packet| packet.event != event) {}
     }
 
     /// Applies notices until the list has `size` members. No other packets may arrive.
     pub(crate) fn settle(&mut self, size: usize) {
         while self.members.len() != size {
-            let other = self.hear();
+            let other = self.next_packet();
             assert!(other.is_none(), "{other:?}");
         }
     }

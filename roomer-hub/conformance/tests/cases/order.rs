@@ -80,7 +80,7 @@ fn all_members_receive_same_messages<const N: usize>(count: u32, large: usize) {
     for member in &members[..speakers] {
         streams.push(member.stream.try_clone().unwrap());
     }
-    let heard: Vec<Vec<(String, u32)>> = thread::scope(|scope| {
+    let received: Vec<Vec<(String, u32)>> = thread::scope(|scope| {
         for mut stream in streams {
             scope.spawn(move || {
                 for n in 0..count {
@@ -92,26 +92,26 @@ fn all_members_receive_same_messages<const N: usize>(count: u32, large: usize) {
         let listeners = members.iter_mut().enumerate().map(|(index, member)| {
             let expected = (speakers - usize::from(index < speakers)) * count as usize;
             scope.spawn(move || {
-                let hear = |_| {
+                let next_packet = |_| {
                     let packet = member.expect_packet();
                     assert_eq!((&*packet.event, &*packet.dst), ("hello", ""));
                     let n = u32::from_be_bytes(*packet.payload.first_chunk().unwrap());
                     assert!(packet.payload == payload(n), "message {n} came back changed");
                     (packet.src, n)
                 };
-                let heard = (0..expected).map(hear).collect();
+                let received = (0..expected).map(next_packet).collect();
                 member.expect_nothing();
-                heard
+                received
             })
         });
         let listeners: Vec<_> = listeners.collect();
         listeners.into_iter().map(|listener| listener.join().unwrap()).collect()
     });
     // The last member does not send, and therefore receives every message.
-    let all = &heard[N - 1];
-    for (index, heard) in heard.iter().enumerate() {
+    let all = &received[N - 1];
+    for (index, received) in received.iter().enumerate() {
         let others: Vec<_> = all.iter().filter(|(src, _)| *src != ids[index]).collect();
-        assert!(heard.iter().eq(others), "member {index} has heard another order");
+        assert!(received.iter().eq(others), "member {index} has heard another order");
     }
     for id in &ids[..speakers] {
         let own = all.iter().filter(|(src, _)| src == id).map(|(_, n)| *n);
@@ -144,13 +144,15 @@ fn notices_and_broadcasts_have_same_order_for_all() {
             let members = members.clone().into_iter().collect();
             scope.spawn(move || {
                 let mut member = Member { client, room: "square", members };
-                let mut heard = Vec::new();
+                let mut received = Vec::new();
                 loop {
                     let before = member.members.len();
-                    match member.hear() {
-                        Some(packet) if packet.event == "end" => return (heard, member.members),
-                        Some(packet) => heard.push(format!("{} {:?}", packet.src, packet.payload)),
-                        None => heard.push(format!("{before} to {:?}", member.members)),
+                    match member.next_packet() {
+                        Some(packet) if packet.event == "end" => return (received, member.members),
+                        Some(packet) => {
+                            received.push(format!("{} {:?}", packet.src, packet.payload))
+                        }
+                        None => received.push(format!("{before} to {:?}", member.members)),
                     }
                 }
             })
@@ -181,7 +183,7 @@ fn notices_and_broadcasts_have_same_order_for_all() {
 
 #[test]
 fn member_is_announced_before_and_removed_after_its_messages() {
-    // `Member::hear` checks that the sender of each message is a member. Here, the three packets
+    // `Member::next_packet` checks that the sender of each message is a member. Here, the three packets
     // arrive together.
     let test = TestServer::start();
     let [client, mut visitor] = test.roomless_clients();
@@ -194,7 +196,7 @@ fn member_is_announced_before_and_removed_after_its_messages() {
         ];
         visitor.send(&visit.concat());
         member.settle(2);
-        assert_eq!(member.hear().expect("a broadcast").payload, [n]);
+        assert_eq!(member.next_packet().expect("a broadcast").payload, [n]);
         member.settle(1);
         assert_eq!(visitor.expect_packet().event, "join_ack");
         visitor.expect_left("square");
@@ -229,7 +231,7 @@ fn room_traffic_arrives_between_join_ack_and_leave_ack() {
             // `rejoin` checks that the next packet is a `join_ack`, and that no packet follows
             // `leave_ack`.
             guest.rejoin();
-            assert!(guest.hear().is_some_and(|packet| packet.event == "noise"));
+            assert!(guest.next_packet().is_some_and(|packet| packet.event == "noise"));
             guest.leave();
         }
         guest.rejoin();

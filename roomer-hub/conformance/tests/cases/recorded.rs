@@ -91,17 +91,17 @@ fn recorded_input_produces_recorded_output() {
 struct Recorder {
     stream: TcpStream,
     id: String,
-    heard: Arc<Heard>,
+    received: Arc<Received>,
     reader: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct Received {
     bytes: Mutex<Vec<u8>>,
     more: Condvar,
 }
 
-impl Heard {
+impl Received {
     /// Waits until these bytes have arrived. Returns the position of the first of them.
     fn wait_for(&self, wanted: &[u8]) -> usize {
         let is_there = |bytes: &Vec<u8>| bytes.windows(wanted.len()).rposition(|w| w == wanted);
@@ -124,8 +124,8 @@ impl Recorder {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         stream.write_all(ask.as_bytes()).unwrap();
-        let heard = Arc::new(Heard::default());
-        let (mut source, sink) = (stream.try_clone().unwrap(), heard.clone());
+        let received = Arc::new(Received::default());
+        let (mut source, sink) = (stream.try_clone().unwrap(), received.clone());
         let reader = thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(size @ 1..) = source.read(&mut buffer) {
@@ -134,10 +134,10 @@ impl Recorder {
             }
         });
         // In a `join_ack`, an empty `dst` is followed by `src`, and `src` by the snapshot.
-        let at = heard.wait_for(b"join_ack\0\0\0\0\0\0\0\x24") + 16;
-        heard.wait_for(b"\"]");
-        let id = String::from_utf8(heard.bytes.lock().unwrap()[at..at + 36].to_vec()).unwrap();
-        Recorder { stream, id, heard, reader }
+        let at = received.wait_for(b"join_ack\0\0\0\0\0\0\0\x24") + 16;
+        received.wait_for(b"\"]");
+        let id = String::from_utf8(received.bytes.lock().unwrap()[at..at + 36].to_vec()).unwrap();
+        Recorder { stream, id, received, reader }
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -149,15 +149,15 @@ impl Recorder {
         let mark = format!("fence {step}.");
         let to_oneself = wire::to_client(&self.id.clone(), "", "fence", mark.as_bytes());
         self.send(&to_oneself);
-        self.heard.wait_for(mark.as_bytes());
+        self.received.wait_for(mark.as_bytes());
     }
 
     fn finish(mut self) -> (usize, u64) {
         self.send(&wire::close(1000, ""));
-        self.heard.wait_for(b"\x88\x02\x03\xe8");
+        self.received.wait_for(b"\x88\x02\x03\xe8");
         self.reader.join().unwrap();
         let _ = self.stream.shutdown(Shutdown::Both);
-        let bytes = self.heard.bytes.lock().unwrap();
+        let bytes = self.received.bytes.lock().unwrap();
         let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });

@@ -26,19 +26,19 @@ use roomer_conformance::http::{HttpRequest, dial, dial_from};
 
 /// An event that was received: its level, message and fields.
 #[derive(Clone, Debug, Default)]
-struct Heard {
+struct TraceEvent {
     level: String,
     message: String,
     fields: BTreeMap<&'static str, String>,
 }
 
-impl Heard {
+impl TraceEvent {
     fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", |value| value)
     }
 }
 
-impl Visit for Heard {
+impl Visit for TraceEvent {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }
@@ -52,16 +52,16 @@ impl Visit for Heard {
     }
 }
 
-/// The listeners of all running tests. They share the subscriber, since a process can have only
+/// The channels of all running tests. They share the subscriber, since a process can have only
 /// one.
-static LISTENERS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
+static SENDERS: Mutex<Vec<Sender<TraceEvent>>> = Mutex::new(Vec::new());
 
 /// All spans that have been created so far. The thread-local below contains those that the current
 /// thread has entered.
-static SPANS: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
+static SPANS: Mutex<Vec<TraceEvent>> = Mutex::new(Vec::new());
 
 thread_local! {
-    static ENTERED: RefCell<Vec<Heard>> = const { RefCell::new(Vec::new()) };
+    static ENTERED: RefCell<Vec<TraceEvent>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Everything;
@@ -72,10 +72,10 @@ impl Subscriber for Everything {
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut heard = Heard::default();
-        span.record(&mut heard);
+        let mut event = TraceEvent::default();
+        span.record(&mut event);
         let mut spans = SPANS.lock().unwrap();
-        spans.push(heard);
+        spans.push(event);
         Id::from_u64(spans.len() as u64)
     }
 
@@ -84,12 +84,12 @@ impl Subscriber for Everything {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
-        let mut ears = LISTENERS.lock().unwrap();
-        if !ears.is_empty() {
+        let mut senders = SENDERS.lock().unwrap();
+        if !senders.is_empty() {
             let level = event.metadata().level().to_string();
-            let mut heard = Heard { level, ..Heard::default() };
-            event.record(&mut heard);
-            ears.retain(|ear| ear.send(heard.clone()).is_ok());
+            let mut recorded = TraceEvent { level, ..TraceEvent::default() };
+            event.record(&mut recorded);
+            senders.retain(|sender| sender.send(recorded.clone()).is_ok());
         }
     }
 
@@ -104,24 +104,24 @@ impl Subscriber for Everything {
 }
 
 /// Receives all events that occur after its creation.
-struct Ear(Receiver<Heard>);
+struct EventReceiver(Receiver<TraceEvent>);
 
-impl Ear {
-    fn open() -> Ear {
+impl EventReceiver {
+    fn open() -> EventReceiver {
         static SUBSCRIBED: Once = Once::new();
         SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(Everything).unwrap());
-        let (ear, heard) = channel();
-        LISTENERS.lock().unwrap().push(ear);
-        Ear(heard)
+        let (sender, receiver) = channel();
+        SENDERS.lock().unwrap().push(sender);
+        EventReceiver(receiver)
     }
 
     /// Waits for the next event that has this message and this value of a field.
     #[track_caller]
-    fn wait(&self, field: &str, value: &str) -> Heard {
+    fn wait(&self, field: &str, value: &str) -> TraceEvent {
         loop {
-            let heard = self.0.recv_timeout(TIMEOUT).expect("it is told in time");
-            if heard.field(field) == value {
-                return heard;
+            let event = self.0.recv_timeout(TIMEOUT).expect("it is told in time");
+            if event.field(field) == value {
+                return event;
             }
         }
     }
@@ -132,39 +132,39 @@ fn peer(client: &Client) -> String {
 }
 
 #[track_caller]
-fn assert_heard<const N: usize>(heard: &Heard, level: &str, message: &str, fields: [&str; N]) {
-    assert_eq!((&*heard.level, &*heard.message), (level, message), "{heard:?}");
+fn assert_event<const N: usize>(event: &TraceEvent, level: &str, message: &str, fields: [&str; N]) {
+    assert_eq!((&*event.level, &*event.message), (level, message), "{event:?}");
     for (name, value) in fields.map(|field| field.split_once('=').expect("name=value")) {
-        assert_eq!(heard.field(name), value, "{name} of {heard:?}");
+        assert_eq!(event.field(name), value, "{name} of {event:?}");
     }
 }
 
 #[test]
 fn connects_and_disconnects_are_traced() {
     let test = TestServer::start();
-    let ear = Ear::open();
+    let events = EventReceiver::open();
     let leaver = test.client();
     let (id, from) = (leaver.id.clone(), peer(&leaver));
-    let opened = ear.wait("conn", &id);
-    assert_heard(&opened, "DEBUG", "connection opened", [&format!("peer={from}")]);
+    let opened = events.wait("conn", &id);
+    assert_event(&opened, "DEBUG", "connection opened", [&format!("peer={from}")]);
     leaver.close();
-    let closed = ear.wait("conn", &id);
-    assert_heard(&closed, "DEBUG", "connection closed", ["by=client", "code=1000", "reason="]);
+    let closed = events.wait("conn", &id);
+    assert_event(&closed, "DEBUG", "connection closed", ["by=client", "code=1000", "reason="]);
 
     let lost = test.client();
     let id = lost.id.clone();
     lost.reset();
-    ear.wait("conn", &id);
-    let closed = ear.wait("conn", &id);
-    assert_heard(&closed, "DEBUG", "connection closed", ["by=network", "code=", "reason="]);
+    events.wait("conn", &id);
+    let closed = events.wait("conn", &id);
+    assert_event(&closed, "DEBUG", "connection closed", ["by=network", "code=", "reason="]);
 
     let mut bad = test.client();
     bad.send(&wire::message(b"no packet"));
     let reason = bad.expect_close(1002);
-    ear.wait("conn", &bad.id);
-    let closed = ear.wait("conn", &bad.id);
+    events.wait("conn", &bad.id);
+    let closed = events.wait("conn", &bad.id);
     let reason = format!("reason={reason}");
-    assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1002", &reason]);
+    assert_event(&closed, "DEBUG", "connection closed", ["by=server", "code=1002", &reason]);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn application_code_runs_in_connection_span() {
                 async move { Ok(later.send(spans())?) }
             })
     });
-    let _ear = Ear::open();
+    let _events = EventReceiver::open();
     let ask = HttpRequest::upgrade(test.addr).add("X-Forwarded-For", "192.0.2.7");
     let mut client = Client::upgrade(dial(test.addr), &ask);
     for event in ["at once", "later"] {
@@ -201,7 +201,7 @@ fn rejected_handshake_is_traced() {
             None => Ok(Default::default()),
         })
     });
-    let ear = Ear::open();
+    let events = EventReceiver::open();
     for (request, status) in [
         ("GET /ws?token=x HTTP/1.1\r\nHost: chat.example\r\n\r\n", "403"),
         ("GET /ws HTTP/1.1\r\nHost: chat.example\r\n\r\n", "400"),
@@ -213,18 +213,18 @@ fn rejected_handshake_is_traced() {
         let mut stream = dial_from(Ipv4Addr::new(127, 0, 77, 1), test.addr);
         stream.write_all(request.as_bytes()).unwrap();
         let from = stream.local_addr().unwrap().to_string();
-        let refused = ear.wait("peer", &from);
-        assert_heard(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
+        let refused = events.wait("peer", &from);
+        assert_event(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
     }
     // A request for a page is not a rejection, so the next event about this socket concerns its
     // connection.
     assert_eq!(HttpRequest::plain(test.addr).target("/").rejected(test.addr).status, 200);
     let client = test.client();
-    while let Ok(heard) = ear.0.recv_timeout(TIMEOUT) {
-        if heard.field("conn") == client.id {
+    while let Ok(event) = events.0.recv_timeout(TIMEOUT) {
+        if event.field("conn") == client.id {
             return;
         }
-        assert_ne!(heard.field("status"), "200");
+        assert_ne!(event.field("status"), "200");
     }
     panic!("nothing is told of the connection");
 }
@@ -232,13 +232,13 @@ fn rejected_handshake_is_traced() {
 #[test]
 fn operator_warnings_are_traced_at_warn() {
     let test = TestServer::start();
-    let ear = Ear::open();
+    let events = EventReceiver::open();
     let ask = HttpRequest::upgrade(test.addr).add("Origin", "http://localhost:5173");
     assert_eq!(ask.rejected(test.addr).status, 403);
     let warned = loop {
-        let heard = ear.wait("kind", "origin");
-        if heard.message.contains(&test.addr.to_string()) {
-            break heard;
+        let event = events.wait("kind", "origin");
+        if event.message.contains(&test.addr.to_string()) {
+            break event;
         }
     };
     assert_eq!((&*warned.level, warned.field("suppressed")), ("WARN", "0"));
@@ -248,12 +248,12 @@ fn operator_warnings_are_traced_at_warn() {
 #[test]
 fn rejected_framework_request_is_traced() {
     let server = Server::builder().build().unwrap();
-    let ear = Ear::open();
+    let events = EventReceiver::open();
     let peer = SocketAddr::from(([192, 0, 2, 1], 4321));
     for status in ["400", "503"] {
         assert!(server.upgrade(Request::get("/").body(()).unwrap(), Some(peer)).is_err());
-        let refused = ear.wait("peer", "192.0.2.1:4321");
-        assert_heard(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
+        let refused = events.wait("peer", "192.0.2.1:4321");
+        assert_event(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
         server.shutdown();
     }
 }
@@ -267,87 +267,87 @@ fn application_failures_are_traced() {
             .on("panic", |_, _| panic!("oh"))
             .on_join(|_, room| assert_ne!(room, "cursed"))
     });
-    let ear = Ear::open();
+    let events = EventReceiver::open();
     let mut a = test.client();
-    ear.wait("conn", &a.id);
+    events.wait("conn", &a.id);
     for (event, error) in [("fail", "a test's own"), ("fail later", "a test's own, later")] {
         a.send_to_room("root", event, b"");
-        let failed = ear.wait("conn", &a.id);
+        let failed = events.wait("conn", &a.id);
         let fields = [&*format!("event={event}"), &*format!("error={error}")];
-        assert_heard(&failed, "WARN", "handler failed", fields);
+        assert_event(&failed, "WARN", "handler failed", fields);
     }
     a.send_to_room("root", "panic", b"");
-    let failed = ear.wait("conn", &a.id);
+    let failed = events.wait("conn", &a.id);
     let error = "error=the handler panicked: oh";
-    assert_heard(&failed, "WARN", "handler failed", ["event=panic", error]);
+    assert_event(&failed, "WARN", "handler failed", ["event=panic", error]);
     a.expect_close(1011);
 
     let mut b = test.client();
-    ear.wait("conn", &b.id);
+    events.wait("conn", &b.id);
     b.send_to_room("cursed", "join", b"");
-    let failed = ear.wait("conn", &b.id);
-    assert_heard(&failed, "WARN", "hook failed", []);
+    let failed = events.wait("conn", &b.id);
+    assert_event(&failed, "WARN", "hook failed", []);
     assert!(failed.field("error").contains("cursed"), "{failed:?}");
 }
 
 #[test]
 fn slow_client_is_traced_with_queue_size() {
     let test = TestServer::with(|builder| builder.max_backlog(64 * 1024));
-    let ear = Ear::open();
+    let events = EventReceiver::open();
     let stuck = slow::narrow(&test);
     let mut sender = test.roomless_client();
     for _ in 0..200 {
         sender.send_to_client(&stuck.id, "root", "flood", &[0; 64 * 1024]);
     }
     let lagged = loop {
-        let heard = ear.wait("conn", &stuck.id);
-        if heard.message != "connection opened" {
-            break heard;
+        let event = events.wait("conn", &stuck.id);
+        if event.message != "connection opened" {
+            break event;
         }
     };
-    assert_heard(&lagged, "INFO", "connection too slow", [&format!("peer={}", peer(&stuck))]);
+    assert_event(&lagged, "INFO", "connection too slow", [&format!("peer={}", peer(&stuck))]);
     let queued: usize = lagged.field("queued_bytes").parse().unwrap();
     assert!(queued > 64 * 1024, "{queued}");
-    let closed = ear.wait("conn", &stuck.id);
-    assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1013"]);
+    let closed = events.wait("conn", &stuck.id);
+    assert_event(&closed, "DEBUG", "connection closed", ["by=server", "code=1013"]);
     sender.expect_nothing();
 }
 
 #[test]
 fn memory_budget_closes_are_traced() {
     let test = TestServer::with(memory::tight);
-    let ear = Ear::open();
+    let events = EventReceiver::open();
     let hoarders: [Client; 12] = std::array::from_fn(|_| {
         let mut client = test.roomless_client();
         client.send(&memory::half(100_000));
         client
     });
     // Other tests may exceed their memory budgets as well, and the order of events is not defined.
-    let is_own = |heard: &Heard| hoarders.iter().any(|one| one.id == heard.field("conn"));
+    let is_own = |event: &TraceEvent| hoarders.iter().any(|one| one.id == event.field("conn"));
     let (mut shed, mut closed) = (None, None);
     while shed.is_none() || closed.is_none() {
-        let heard = ear.0.recv_timeout(TIMEOUT).expect("it is told in time");
-        if heard.message == "out of memory budget" {
-            shed = Some(heard);
-        } else if heard.field("reason") == "out of memory" && is_own(&heard) {
-            closed = Some(heard);
+        let event = events.0.recv_timeout(TIMEOUT).expect("it is told in time");
+        if event.message == "out of memory budget" {
+            shed = Some(event);
+        } else if event.field("reason") == "out of memory" && is_own(&event) {
+            closed = Some(event);
         }
     }
     let (shed, closed) = (shed.unwrap(), closed.unwrap());
     let budget = format!("budget={}", memory::BUDGET);
-    assert_heard(&shed, "WARN", "out of memory budget", [&budget]);
+    assert_event(&shed, "WARN", "out of memory budget", [&budget]);
     assert_ne!(shed.field("closed").parse(), Ok(0));
-    assert_heard(&closed, "DEBUG", "connection closed", ["by=server", "code=1013"]);
+    assert_event(&closed, "DEBUG", "connection closed", ["by=server", "code=1013"]);
 }
 
 #[test]
 fn shutdown_is_traced() {
     let mut test = TestServer::start();
-    let ear = Ear::open();
+    let events = EventReceiver::open();
     let clients: [Client; 7] = std::array::from_fn(|_| test.client());
     test.server.shutdown();
-    let begun = ear.wait("connections", "7");
-    assert_heard(&begun, "INFO", "shutdown begun", []);
+    let begun = events.wait("connections", "7");
+    assert_event(&begun, "INFO", "shutdown begun", []);
     drop(clients);
     test.stop();
 }
@@ -355,30 +355,30 @@ fn shutdown_is_traced() {
 #[test]
 fn drain_is_traced() {
     let test = TestServer::start();
-    let ear = Ear::open();
+    let events = EventReceiver::open();
     // Other tests may drain their servers as well. The counts identify the server of this test.
     let clients: [Client; 23] = std::array::from_fn(|_| test.roomless_client());
     thread::scope(|scope| {
         scope.spawn(|| block_on(test.server.drain()));
-        let begun = ear.wait("connections", "23");
-        assert_heard(&begun, "INFO", "drain begun", []);
+        let begun = events.wait("connections", "23");
+        assert_event(&begun, "INFO", "drain begun", []);
         drop(clients);
-        let ended = ear.wait("closed", "23");
-        assert_heard(&ended, "INFO", "drain ended", ["cut=0"]);
+        let ended = events.wait("closed", "23");
+        assert_event(&ended, "INFO", "drain ended", ["cut=0"]);
     });
 }
 
 /// Tests an adapter. `start` must serve on a socket that does not listen any more.
 pub(crate) fn failing_listener_is_traced_and_retried(start: impl FnOnce(Server) -> Adapter) {
     let server = Server::builder().build().unwrap();
-    let ear = Ear::open();
+    let events = EventReceiver::open();
     let adapter = start(server.clone());
-    let failed = ear.wait("error", "Invalid argument (os error 22)");
-    assert_heard(&failed, "WARN", "cannot accept", ["suppressed=0"]);
+    let failed = events.wait("error", "Invalid argument (os error 22)");
+    assert_event(&failed, "WARN", "cannot accept", ["suppressed=0"]);
     // Later failures are counted, and reported at most every ten seconds.
     while server.stats().accept_errors < 3 {
         thread::yield_now();
     }
-    assert!(!ear.0.try_iter().any(|heard| heard.field("error").starts_with("Invalid argument")));
+    assert!(!events.0.try_iter().any(|event| event.field("error").starts_with("Invalid argument")));
     adapter.stop();
 }

@@ -153,8 +153,8 @@ fn closed_client_is_removed_before_its_handler_completes() {
 
 #[test]
 fn errors_and_panics_of_async_handlers_are_reported() {
-    let (tell, told) = std::sync::mpsc::channel();
-    let tell = std::sync::Mutex::new(tell);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
@@ -172,7 +172,7 @@ fn errors_and_panics_of_async_handlers_are_reported() {
             .on_error(move |conn, message, error| {
                 let is_panic = error.downcast_ref::<HandlerPanic>().is_some();
                 let entry = (conn.id().to_string(), message.event.to_owned(), error.to_string());
-                tell.lock().unwrap().send((entry, is_panic)).unwrap();
+                sender.lock().unwrap().send((entry, is_panic)).unwrap();
             })
     });
     let [mut a] = test.roomless_clients();
@@ -185,7 +185,7 @@ fn errors_and_panics_of_async_handlers_are_reported() {
     a.expect_nothing();
     a.send_to_room("root", "fail", b"panic");
     a.expect_close(1011);
-    let next = || told.recv_timeout(roomer_conformance::client::TIMEOUT).unwrap();
+    let next = || receiver.recv_timeout(roomer_conformance::client::TIMEOUT).unwrap();
     let entry = |text: &str| (a.id.clone(), "fail".to_owned(), text.to_owned());
     assert_eq!(next(), (entry("no"), false));
     assert!(!next().1, "text that is no text");

@@ -33,8 +33,8 @@ pub(super) struct DeliveryLog {
     pub(super) rooms: Vec<String>,
     /// For each watched room, its log.
     logs: BTreeMap<Room, Log>,
-    said: HashMap<(ClientIndex, Room), SentCount>,
-    told: BTreeMap<(ClientIndex, ClientIndex), u32>,
+    sent: HashMap<(ClientIndex, Room), SentCount>,
+    direct_counts: BTreeMap<(ClientIndex, ClientIndex), u32>,
     /// The honest clients that have reset or dropped their connections. The last messages of these
     /// clients may be lost.
     cut: HashSet<ClientIndex>,
@@ -60,7 +60,7 @@ pub(super) struct Checked {
 /// The messages that an honest client has sent to one room.
 #[derive(Default)]
 struct SentCount {
-    said: u32,
+    sent: u32,
     /// For each leave, the number of messages that were sent before it.
     ends: Vec<u32>,
 }
@@ -82,7 +82,7 @@ pub(super) enum Observed {
 }
 
 impl Observed {
-    pub(super) fn said(by: ClientIndex, event: &[u8], payload: &[u8]) -> Observed {
+    pub(super) fn sent(by: ClientIndex, event: &[u8], payload: &[u8]) -> Observed {
         let mut hasher = DefaultHasher::new();
         // The rest of the payload is filler, which `number` checks.
         let start = &payload[..payload.len().min(32)];
@@ -108,20 +108,20 @@ impl DeliveryLog {
         DeliveryLog { rooms, logs, ..DeliveryLog::default() }
     }
 
-    pub(super) fn who(&mut self, id: &[u8]) -> ClientIndex {
+    pub(super) fn client(&mut self, id: &[u8]) -> ClientIndex {
         let id = std::str::from_utf8(id).expect("ids are text");
-        if let Some(who) = self.ids.get(id) {
-            return *who;
+        if let Some(client) = self.ids.get(id) {
+            return *client;
         }
         assert_eq!(id.len(), 36, "not an id: {id:?}");
-        let who = self.names.len() as ClientIndex;
-        self.ids.insert(id.into(), who);
+        let client = self.names.len() as ClientIndex;
+        self.ids.insert(id.into(), client);
         self.names.push(id.into());
-        who
+        client
     }
 
-    pub(super) fn id(&self, who: ClientIndex) -> &str {
-        &self.names[who as usize]
+    pub(super) fn id(&self, client: ClientIndex) -> &str {
+        &self.names[client as usize]
     }
 
     pub(super) fn room(&self, name: &[u8]) -> Room {
@@ -130,54 +130,54 @@ impl DeliveryLog {
     }
 
     /// Returns the payload for the client's next message to a room.
-    pub(super) fn say(&mut self, who: ClientIndex, room: Room, filler: usize) -> Vec<u8> {
-        let count = self.said.entry((who, room)).or_default();
-        count.said += 1;
-        payload(count.said - 1, filler)
+    pub(super) fn say(&mut self, client: ClientIndex, room: Room, filler: usize) -> Vec<u8> {
+        let count = self.sent.entry((client, room)).or_default();
+        count.sent += 1;
+        payload(count.sent - 1, filler)
     }
 
     /// Returns the payload for the client's next direct message to another client.
     pub(super) fn tell(&mut self, from: ClientIndex, to: ClientIndex, filler: usize) -> Vec<u8> {
-        let told = self.told.entry((from, to)).or_default();
-        *told += 1;
-        payload(*told - 1, filler)
+        let direct_counts = self.direct_counts.entry((from, to)).or_default();
+        *direct_counts += 1;
+        payload(*direct_counts - 1, filler)
     }
 
     /// Records that a client is about to leave a room.
-    pub(super) fn leave(&mut self, who: ClientIndex, room: Room) {
-        let count = self.said.entry((who, room)).or_default();
-        count.ends.push(count.said);
+    pub(super) fn leave(&mut self, client: ClientIndex, room: Room) {
+        let count = self.sent.entry((client, room)).or_default();
+        count.ends.push(count.sent);
     }
 
     /// Records that a client drops its connection, possibly with messages in flight.
-    pub(super) fn cut(&mut self, who: ClientIndex) {
-        self.cut.insert(who);
+    pub(super) fn cut(&mut self, client: ClientIndex) {
+        self.cut.insert(client);
     }
 
     /// Returns true if a member may receive `next` as the first message from a new member.
-    pub(super) fn is_start(&self, who: ClientIndex, room: Room, next: u32) -> bool {
-        next == 0 || self.said.get(&(who, room)).is_some_and(|count| count.ends.contains(&next))
+    pub(super) fn is_start(&self, client: ClientIndex, room: Room, next: u32) -> bool {
+        next == 0 || self.sent.get(&(client, room)).is_some_and(|count| count.ends.contains(&next))
     }
 
     /// Checks that a client has not sent message number `next` before it left the room.
-    pub(super) fn check_end(&mut self, who: ClientIndex, room: Room, next: u32) {
-        let Some(count) = self.said.get(&(who, room)) else { return };
-        if !(count.ends.contains(&next) || self.cut.contains(&who) && next <= count.said) {
+    pub(super) fn check_end(&mut self, client: ClientIndex, room: Room, next: u32) {
+        let Some(count) = self.sent.get(&(client, room)) else { return };
+        if !(count.ends.contains(&next) || self.cut.contains(&client) && next <= count.sent) {
             let suspected_loss = format!(
                 "{} has left {}, and message {next} of {} is lost; its leaves were after {:?}; it {}",
-                self.names[who as usize],
+                self.names[client as usize],
                 self.rooms[room],
-                count.said,
+                count.sent,
                 count.ends,
-                self.close_kinds.get(&who).unwrap_or(&"did not disconnect"),
+                self.close_kinds.get(&client).unwrap_or(&"did not disconnect"),
             );
             self.suspected_loss.get_or_insert((Instant::now() + LOSS_GRACE, suspected_loss));
         }
     }
 
     /// Records how a client has disconnected, for reports of lost messages.
-    pub(super) fn note(&mut self, who: Option<ClientIndex>, manner: &'static str) {
-        self.close_kinds.extend(who.map(|who| (who, manner)));
+    pub(super) fn note(&mut self, client: Option<ClientIndex>, manner: &'static str) {
+        self.close_kinds.extend(client.map(|client| (client, manner)));
     }
 
     /// Fails the test if a loss has been suspected for longer than [`LOSS_GRACE`].
@@ -189,20 +189,23 @@ impl DeliveryLog {
 
     /// Returns each client that has sent direct messages to this one, with the number of those
     /// messages. Omits clients that have dropped their connections.
-    pub(super) fn told(&self, to: ClientIndex) -> impl Iterator<Item = (ClientIndex, u32)> {
-        let told = self
-            .told
+    pub(super) fn direct_counts(
+        &self,
+        to: ClientIndex,
+    ) -> impl Iterator<Item = (ClientIndex, u32)> {
+        let direct_counts = self
+            .direct_counts
             .iter()
             .filter(move |((from, other), _)| *other == to && !self.cut.contains(from));
-        told.map(|((from, _), count)| (*from, *count))
+        direct_counts.map(|((from, _), count)| (*from, *count))
     }
 
     /// Appends a packet to the log. The reference client has received it.
     pub(super) fn monitor(&mut self, room: Room, observed: Observed) {
         let Some(log) = self.logs.get_mut(&room) else { return };
         log.observed.push(observed);
-        if let Observed::Joined(who) = observed {
-            log.joined_at.entry(who).or_default().push(log.observed.len());
+        if let Observed::Joined(client) = observed {
+            log.joined_at.entry(client).or_default().push(log.observed.len());
         }
     }
 
@@ -211,32 +214,37 @@ impl DeliveryLog {
     }
 
     /// Compares a packet that a member has received with the log.
-    pub(super) fn hear(&mut self, who: ClientIndex, cursor: &mut LogCursor, observed: Observed) {
+    pub(super) fn observe(
+        &mut self,
+        client: ClientIndex,
+        cursor: &mut LogCursor,
+        observed: Observed,
+    ) {
         if self.logs.contains_key(&cursor.room) {
             cursor.ahead.push_back(observed);
-            self.follow(who, cursor);
+            self.follow(client, cursor);
         }
     }
 
     /// Compares the packets that a member has received with the log, up to the first that is not in
     /// the log yet.
-    pub(super) fn follow(&mut self, who: ClientIndex, cursor: &mut LogCursor) {
+    pub(super) fn follow(&mut self, client: ClientIndex, cursor: &mut LogCursor) {
         let Some(log) = self.logs.get(&cursor.room) else { return };
         if cursor.place.is_none() {
             cursor.place =
-                log.joined_at.get(&who).and_then(|places| places.get(cursor.nth)).copied();
+                log.joined_at.get(&client).and_then(|places| places.get(cursor.nth)).copied();
         }
         let Some(place) = &mut cursor.place else { return };
         while let Some(observed) = cursor.ahead.front() {
             let is_own =
-                |entry: &Observed| matches!(entry, Observed::Broadcast(by, _) if *by == who);
+                |entry: &Observed| matches!(entry, Observed::Broadcast(by, _) if *by == client);
             *place += log.observed[*place..].iter().take_while(|entry| is_own(entry)).count();
             let Some(entry) = log.observed.get(*place) else { return };
             assert!(
                 observed == entry,
-                "in {}, {} ({who}) observed {observed:?} where the reference observed, from 4 before: {:?}",
+                "in {}, {} ({client}) observed {observed:?} where the reference observed, from 4 before: {:?}",
                 self.rooms[cursor.room],
-                self.names[who as usize],
+                self.names[client as usize],
                 &log.observed[place.saturating_sub(4)..log.observed.len().min(*place + 4)],
             );
             *place += 1;
@@ -246,9 +254,9 @@ impl DeliveryLog {
     }
 
     /// Ends a membership. The packets that remain must appear in the log later.
-    pub(super) fn end(&mut self, who: ClientIndex, cursor: LogCursor) {
+    pub(super) fn end(&mut self, client: ClientIndex, cursor: LogCursor) {
         if !cursor.ahead.is_empty() {
-            self.unfinished.push((who, cursor));
+            self.unfinished.push((client, cursor));
         }
     }
 
@@ -256,7 +264,7 @@ impl DeliveryLog {
     /// their packets are not in the log yet.
     pub(super) fn settle(&mut self, ahead: usize) -> bool {
         let mut unfinished = std::mem::take(&mut self.unfinished);
-        unfinished.iter_mut().for_each(|(who, cursor)| self.follow(*who, cursor));
+        unfinished.iter_mut().for_each(|(client, cursor)| self.follow(*client, cursor));
         unfinished.retain(|(_, cursor)| !cursor.ahead.is_empty());
         self.unfinished = unfinished;
         self.unfinished.iter().map(|(_, cursor)| cursor.ahead.len()).sum::<usize>() <= ahead

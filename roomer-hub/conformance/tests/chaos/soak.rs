@@ -280,24 +280,24 @@ impl Soak {
     }
 
     fn is_true(&mut self) -> bool {
-        let truth = self.truth();
+        let expected_members = self.expected_members();
         self.clients.iter().all(|client| {
             client.view.rooms.iter().all(|(room, state)| match state {
-                RoomState::In(membership) => membership.members == truth[room],
+                RoomState::In(membership) => membership.members == expected_members[room],
                 _ => false,
             })
         })
     }
 
     /// Returns the members of each room, according to the rooms of each client.
-    fn truth(&self) -> HashMap<Room, BTreeSet<ClientIndex>> {
-        let mut truth: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
+    fn expected_members(&self) -> HashMap<Room, BTreeSet<ClientIndex>> {
+        let mut expected_members: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
         for client in &self.clients {
             for room in client.view.rooms.keys() {
-                truth.entry(*room).or_default().extend(client.view.me);
+                expected_members.entry(*room).or_default().extend(client.view.me);
             }
         }
-        truth
+        expected_members
     }
 
     /// Sends a message to each room. Every other member must receive it exactly once.

@@ -16,7 +16,7 @@ pub(super) struct View {
     pub(super) rooms: BTreeMap<Room, RoomState>,
     /// For each room, how many times the client has joined it.
     pub(super) joins: BTreeMap<Room, usize>,
-    pub(super) told: HashMap<ClientIndex, u32>,
+    pub(super) direct_counts: HashMap<ClientIndex, u32>,
     pub(super) probes: BTreeMap<Room, usize>,
     pub(super) fences: usize,
 }
@@ -53,7 +53,7 @@ impl View {
             is_reference,
             rooms: BTreeMap::from([(ROOT, RoomState::Joining)]),
             joins: BTreeMap::new(),
-            told: HashMap::new(),
+            direct_counts: HashMap::new(),
             probes: BTreeMap::new(),
             fences: 0,
         }
@@ -150,7 +150,7 @@ impl View {
     fn acked(&mut self, log: &mut DeliveryLog, view: PacketView<'_>) {
         log.checked.acks += 1;
         let room = log.room(view.room);
-        let me = log.who(view.src);
+        let me = log.client(view.src);
         assert_eq!(*self.me.get_or_insert(me), me, "src of a join_ack is not the joining client");
         assert!(view.dst.is_empty(), "a join_ack with a dst");
         let members = snapshot(log, view.payload);
@@ -186,7 +186,7 @@ impl View {
             panic!("an unexpected leave_ack of {}", log.rooms[room]);
         };
         assert_eq!(membership.repeats, 0, "a join without an answer");
-        log.hear(me, &mut membership.cursor, Observed::Left(me));
+        log.observe(me, &mut membership.cursor, Observed::Left(me));
         log.end(me, membership.cursor);
     }
 
@@ -215,7 +215,7 @@ impl View {
         log.checked.notices += 1;
         assert!(view.src.is_empty() && view.dst.is_empty(), "a forged notice");
         let is_reference = self.is_reference;
-        let other = log.who(view.payload);
+        let other = log.client(view.payload);
         let (me, room, membership) = self.membership(log, view);
         assert_ne!(me, other, "a notice about the client itself");
         let observed = if view.event == b"new_member" {
@@ -231,14 +231,14 @@ impl View {
         };
         match is_reference {
             true => log.monitor(room, observed),
-            false => log.hear(me, &mut membership.cursor, observed),
+            false => log.observe(me, &mut membership.cursor, observed),
         }
     }
 
     fn broadcast(&mut self, log: &mut DeliveryLog, view: PacketView<'_>) {
         log.checked.broadcasts += 1;
         let is_reference = self.is_reference;
-        let by = log.who(view.src);
+        let by = log.client(view.src);
         let (me, room, membership) = self.membership(log, view);
         assert!(
             by != me && membership.members.contains(&by),
@@ -258,10 +258,10 @@ impl View {
         // The payload of a forged message is the honest client's id, which must not be in `src`.
         assert!(view.event != b"forged" || view.payload != view.src, "a forged src");
         assert!(!matches!(view.event, b"open" | b"close"), "a reserved event");
-        let observed = Observed::said(by, view.event, view.payload);
+        let observed = Observed::sent(by, view.event, view.payload);
         match is_reference {
             true => log.monitor(room, observed),
-            false => log.hear(me, &mut membership.cursor, observed),
+            false => log.observe(me, &mut membership.cursor, observed),
         }
         if view.event == b"probe" {
             *self.probes.entry(room).or_default() += 1;
@@ -272,10 +272,10 @@ impl View {
         log.checked.directs += 1;
         let me = self.me.expect("the first join_ack has arrived");
         assert_eq!(view.dst, log.id(me).as_bytes(), "a message for another client");
-        let by = log.who(view.src);
+        let by = log.client(view.src);
         match view.event {
             b"direct" => {
-                let next = self.told.entry(by).or_default();
+                let next = self.direct_counts.entry(by).or_default();
                 let number = number(view.payload).expect("an undamaged payload");
                 assert_eq!(number, *next, "a direct message of {} is missing", log.id(by));
                 *next += 1;
@@ -305,7 +305,9 @@ impl View {
     /// Returns true if all direct messages to this client have arrived.
     pub(super) fn has_all_direct(&self, log: &DeliveryLog) -> bool {
         let Some(me) = self.me else { return false };
-        log.told(me).all(|(from, told)| self.told.get(&from).copied().unwrap_or(0) == told)
+        log.direct_counts(me).all(|(from, direct_counts)| {
+            self.direct_counts.get(&from).copied().unwrap_or(0) == direct_counts
+        })
     }
 }
 
@@ -315,7 +317,7 @@ fn snapshot(log: &mut DeliveryLog, json: &[u8]) -> BTreeSet<ClientIndex> {
     let mut members = BTreeSet::new();
     for cell in inner.expect("an array").split(|byte| *byte == b',') {
         let id = cell.strip_prefix(b"\"").and_then(|cell| cell.strip_suffix(b"\""));
-        assert!(members.insert(log.who(id.expect("a string"))), "a member is listed twice");
+        assert!(members.insert(log.client(id.expect("a string"))), "a member is listed twice");
     }
     members
 }

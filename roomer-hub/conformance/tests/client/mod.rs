@@ -306,7 +306,7 @@ async fn new_token_is_sent_before_login_expires<R: Runtime>(
     serve: impl Fn(fn(Builder) -> Builder) -> (Server, String),
 ) {
     let (server, url) = serve(|builder| {
-        let check = |token: &str| Claims::new().user(token).good_for(LIMIT / 10);
+        let check = |token: &str| Claims::new().user(token).valid_for(LIMIT / 10);
         builder
             .authorize(move |request| match request.token().as_deref() {
                 Some("expired") => Err(Rejection::unauthorized("a new token, please")),
@@ -314,7 +314,7 @@ async fn new_token_is_sent_before_login_expires<R: Runtime>(
             })
             // Every login is due for renewal after half of its time, but only Ann's can be.
             .renew_login(move |_, token| match token {
-                "ann" => Ok(Claims::new().user("ann").good_for(2 * LIMIT).with(Renewed)),
+                "ann" => Ok(Claims::new().user("ann").valid_for(2 * LIMIT).with(Renewed)),
                 _ => Err(Rejection::unauthorized("a new token, please")),
             })
             .renew_login_before(LIMIT)

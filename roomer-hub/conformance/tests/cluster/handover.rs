@@ -167,7 +167,7 @@ pub(crate) fn session_has_claims_of_last_login(nodes: &mut Nodes) {
             let role = request.query("role").unwrap_or_default().into_owned();
             let mut claims = Claims::new().user("ann").with(Role(role.clone()));
             claims.insert("role".into(), role.clone());
-            Ok(if role == "guest" { claims.good_for(Duration::from_secs(3)) } else { claims })
+            Ok(if role == "guest" { claims.valid_for(Duration::from_secs(3)) } else { claims })
         });
         builder.on("who", |conn, _| {
             let role = conn.claims().unwrap()["role"].clone();

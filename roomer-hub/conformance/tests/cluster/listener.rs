@@ -39,7 +39,7 @@ impl Listener {
 
     /// Receives all messages up to number `last`. Each time the sender rejoins, makes it send
     /// another message, since the last one may be lost.
-    pub(crate) fn hear(&mut self, from: &mut Client, mut last: u32) -> u32 {
+    pub(crate) fn receive_up_to(&mut self, from: &mut Client, mut last: u32) -> u32 {
         let mut returns = self.returns;
         while self.last < last {
             self.receive();

@@ -256,7 +256,7 @@ impl Drop for Nodes {
 
 impl Node {
     fn start(runtime: Runtime, server: Server, broker: BrokerAddress, tap: Tap) -> Node {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let (own, linked) = (server.clone(), server.clone());
         let subjects = server.cluster_subjects().unwrap();
         let (stop, thread): (Box<dyn FnOnce()>, _) = match runtime {
@@ -264,7 +264,7 @@ impl Node {
                 let (stop, stopped) = oneshot::channel::<()>();
                 let run = async move {
                     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                    tell.send(listener.local_addr().unwrap()).unwrap();
+                    sender.send(listener.local_addr().unwrap()).unwrap();
                     let link = tap.wrap(roomer_tokio::broker_carrier(subjects, broker));
                     let spawn = |connection| drop(tokio::spawn(connection));
                     tokio::spawn(async move {
@@ -281,7 +281,7 @@ impl Node {
                 let (stop, stopped) = channel::bounded::<()>(1);
                 let run = async move {
                     let listener = smol::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                    tell.send(listener.local_addr().unwrap()).unwrap();
+                    sender.send(listener.local_addr().unwrap()).unwrap();
                     let executor: &'static smol::Executor<'static> =
                         Box::leak(Box::new(smol::Executor::new()));
                     let link = tap.wrap(roomer_smol::broker_carrier(subjects, broker));
@@ -297,7 +297,7 @@ impl Node {
                 (Box::new(move || _ = stop.close()), thread)
             }
         };
-        Node { server: own, addr: told.recv().unwrap(), stop, thread }
+        Node { server: own, addr: receiver.recv().unwrap(), stop, thread }
     }
 
     fn stop(self) {

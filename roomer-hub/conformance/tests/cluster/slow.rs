@@ -46,7 +46,7 @@ pub(crate) fn slow_node_costs_bounded_journal_without_delaying_others(nodes: &mu
     let mut b = Listener::new(b, "lobby", &a, &ids);
     a.send_to_room("lobby", "n", &1_u32.to_be_bytes());
     c.expect("lobby", "n", "", &a.id, &1_u32.to_be_bytes());
-    b.hear(&mut a, 1);
+    b.receive_up_to(&mut a, 1);
 
     proxy.stall();
     // Members on the sender's node receive the messages, although the slow node makes the sender
@@ -62,7 +62,7 @@ pub(crate) fn slow_node_costs_bounded_journal_without_delaying_others(nodes: &mu
     // The node trims the journal every 250 ms.
     assert!((JOURNAL / 2..2 * JOURNAL).contains(&most), "{most} bytes were kept");
     proxy.resume();
-    b.hear(&mut a, COUNT);
+    b.receive_up_to(&mut a, COUNT);
 }
 
 /// Starts a broker that disconnects any client with more than 1 MiB of pending output.
@@ -115,7 +115,7 @@ fn cut_off_while_others_speak(
 ) -> usize {
     const MESSAGE: usize = 32 * 1024;
     // More than the buffers of the broker and of the sockets can hold together.
-    const MOST: u32 = 512;
+    const MAX_FRAMES: u32 = 512;
     let mut nodes = Nodes::with(impatient(kind), runtimes);
     let options = || {
         let cluster = Cluster::named("chat").beat(Duration::from_secs(1), PATIENCE);
@@ -137,7 +137,7 @@ fn cut_off_while_others_speak(
     let ids = [a.id.clone(), b.id.clone()];
     let mut b = Listener::new(b, "lobby", &a, &ids.each_ref().map(|id| &**id));
     a.send_to_room("lobby", "n", &1_u32.to_be_bytes());
-    b.hear(&mut a, 1);
+    b.receive_up_to(&mut a, 1);
 
     proxy.stall();
     let is_cut_off = || nodes.broker.log().contains(cut_off(kind));
@@ -152,11 +152,11 @@ fn cut_off_while_others_speak(
         last
     };
     // Before NATS disconnects a slow node, it throttles the senders for a while.
-    while !is_cut_off() && say(1) < MOST {}
+    while !is_cut_off() && say(1) < MAX_FRAMES {}
     nodes.broker.log().after(cut_off(kind));
     let last = say(16);
     proxy.resume();
-    b.hear(&mut a, last);
+    b.receive_up_to(&mut a, last);
     // The node must react as it does to a restart of the broker.
     let warnings = warnings.lock().unwrap();
     assert!(warnings.contains("broker cannot be reached"), "the link was never down: {warnings}");

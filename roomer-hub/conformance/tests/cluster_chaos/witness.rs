@@ -25,7 +25,7 @@ pub(crate) struct Knowledge {
     entitled: BTreeMap<(String, String), u32>,
     /// For each client, the senders from which it has received a message since the last fault
     /// ended.
-    heard: BTreeMap<String, BTreeSet<String>>,
+    received: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Knowledge {
@@ -34,17 +34,17 @@ impl Knowledge {
         all.len() == clients && self.views.values().all(|view| *view == all)
     }
 
-    pub(crate) fn all_have_heard_each_other(&self) -> bool {
+    pub(crate) fn all_have_received_from_each_other(&self) -> bool {
         self.views.keys().all(|id| {
-            let heard = self.heard.get(id).map_or(0, BTreeSet::len);
-            heard + 1 >= self.views.len()
+            let received = self.received.get(id).map_or(0, BTreeSet::len);
+            received + 1 >= self.views.len()
         })
     }
 
     fn is_gone(&mut self, id: &str) {
         self.views.remove(id);
-        self.heard.remove(id);
-        self.heard.values_mut().for_each(|heard| _ = heard.remove(id));
+        self.received.remove(id);
+        self.received.values_mut().for_each(|received| _ = received.remove(id));
         self.entitled.retain(|(from, to), _| from != id && to != id);
     }
 }
@@ -65,7 +65,7 @@ struct Connection {
     sent: u32,
     view: BTreeSet<String>,
     /// For each sender, its last message, and true if the message after that must not be missing.
-    heard: BTreeMap<String, (u32, bool)>,
+    received: BTreeMap<String, (u32, bool)>,
 }
 
 impl Witness {
@@ -137,21 +137,21 @@ impl Witness {
             b"new_member" => {
                 let id = text(packet.payload);
                 assert!(connection.view.insert(id.clone()), "{id} is there already");
-                connection.heard.entry(id.clone()).or_default().1 = false;
+                connection.received.entry(id.clone()).or_default().1 = false;
                 let next = connection.sent + 1;
                 knowledge.entitled.insert((connection.id.clone(), id), next);
             }
             b"member_left" => {
                 let id = text(packet.payload);
                 assert!(connection.view.remove(&id), "{id} is not there");
-                connection.heard.entry(id.clone()).or_default().1 = false;
+                connection.received.entry(id.clone()).or_default().1 = false;
                 knowledge.entitled.remove(&(connection.id.clone(), id));
             }
             b"n" => {
                 let src = text(packet.src);
                 assert!(connection.view.contains(&src), "{src} speaks and is not a member");
                 let number = u32::from_be_bytes(packet.payload[..4].try_into().unwrap());
-                let (last, is_run) = connection.heard.entry(src.clone()).or_default();
+                let (last, is_run) = connection.received.entry(src.clone()).or_default();
                 assert!(number > *last, "message {number} of {src} after {last}");
                 let pair = (src.clone(), connection.id.clone());
                 let entitled = knowledge.entitled.get(&pair).copied().unwrap_or(u32::MAX);
@@ -159,7 +159,7 @@ impl Witness {
                 assert!(is_whole, "messages {last} + 1 to {number} - 1 of {src} are missing");
                 (*last, *is_run) = (number, true);
                 if packet.payload[4] == 1 {
-                    knowledge.heard.entry(connection.id.clone()).or_default().insert(src);
+                    knowledge.received.entry(connection.id.clone()).or_default().insert(src);
                 }
                 self.checked += 1;
             }
@@ -190,8 +190,8 @@ impl Connection {
         assert!(inbox.starts_with(b"HTTP/1.1 101"), "{}", inbox.escape_ascii());
         inbox.drain(..end);
         stream.set_read_timeout(Some(PAUSE)).unwrap();
-        let (view, heard) = (BTreeSet::new(), BTreeMap::new());
-        Some(Connection { stream, inbox, id: String::new(), sent: 0, view, heard })
+        let (view, received) = (BTreeSet::new(), BTreeMap::new());
+        Some(Connection { stream, inbox, id: String::new(), sent: 0, view, received })
     }
 
     fn acknowledged(&mut self, packet: &PacketView<'_>) {

@@ -34,7 +34,7 @@ use roomer_hub::{Info, Profile};
 ///         let Some((user, rest)) = check(&token) else {
 ///             return Err(Rejection::unauthorized("a token, please"));
 ///         };
-///         Ok(Claims::new().user(&user.name).good_for(rest).with(user))
+///         Ok(Claims::new().user(&user.name).valid_for(rest).with(user))
 ///     })
 ///     .may_publish(|conn, _| conn.extension::<User>().is_some_and(|user| user.may_write))
 ///     .build()?;
@@ -51,7 +51,7 @@ pub struct Claims {
     pub(crate) extensions: Extensions,
     user: Option<Arc<str>>,
     info: Option<Info>,
-    good_for: Option<Duration>,
+    valid_for: Option<Duration>,
 }
 
 impl Claims {
@@ -102,8 +102,8 @@ impl Claims {
     /// reconnects only if it has a function that returns tokens. With a time of zero, the handshake
     /// is rejected with 401. Default: the login does not expire.
     #[must_use]
-    pub fn good_for(mut self, time: Duration) -> Self {
-        self.good_for = Some(time);
+    pub fn valid_for(mut self, time: Duration) -> Self {
+        self.valid_for = Some(time);
         self
     }
 
@@ -111,14 +111,14 @@ impl Claims {
     /// user or an info, `other` takes precedence. The login is valid for the shorter of the two
     /// times.
     pub(crate) fn merge(&mut self, other: Claims) {
-        let Claims { names, extensions, user, info, good_for } = other;
+        let Claims { names, extensions, user, info, valid_for } = other;
         self.names.extend(names);
         self.extensions.extend(extensions);
         self.user = user.or(self.user.take());
         self.info = info.or(self.info.take());
         // Use the minimum of both times: a hook must not extend a limit set by the framework in
         // front of it.
-        self.good_for = self.good_for.into_iter().chain(good_for).min();
+        self.valid_for = self.valid_for.into_iter().chain(valid_for).min();
     }
 }
 
@@ -189,8 +189,8 @@ impl Credentials {
         let mut expires = None;
         if let Some(claims) = &mut claims {
             extensions.extend(std::mem::take(&mut claims.extensions));
-            // Saturate, since `good_for` may be `Duration::MAX`, which stands for no limit.
-            expires = claims.good_for.map(|time| now.saturating_add(time));
+            // Saturate, since `valid_for` may be `Duration::MAX`, which stands for no limit.
+            expires = claims.valid_for.map(|time| now.saturating_add(time));
         }
         if expires.is_some_and(|at| at <= now) {
             return Err(Expired);

@@ -71,7 +71,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Renews logins that expire ([`Claims::good_for`](crate::Claims::good_for)) without a new
+    /// Renews logins that expire ([`Claims::valid_for`](crate::Claims::valid_for)) without a new
     /// connection. Before its login expires, an extended client is asked for a new token, and this
     /// hook is called with that token. The returned claims, including their validity, replace the
     /// earlier ones. If the hook returns a rejection, or another user's claims, the login expires
@@ -88,7 +88,7 @@ impl<E> Builder<E> {
     ///
     /// fn check(token: &str) -> Result<Claims, Rejection> {
     ///     match token.strip_prefix("ticket of ") {
-    ///         Some(name) => Ok(Claims::new().user(name).good_for(Duration::from_secs(600))),
+    ///         Some(name) => Ok(Claims::new().user(name).valid_for(Duration::from_secs(600))),
     ///         None => Err(Rejection::unauthorized("a ticket, please")),
     ///     }
     /// }

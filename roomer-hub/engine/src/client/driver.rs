@@ -24,7 +24,7 @@ use crate::app::call::{catch_panic, poll};
 const READ_BYTES: usize = 16 * 1024;
 
 /// The number of steps after which the task yields.
-const MOST_STEPS: usize = 32;
+const MAX_STEPS: usize = 32;
 
 type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -98,7 +98,7 @@ impl<R: Runtime> Driver<R> {
     }
 
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..MOST_STEPS {
+        for _ in 0..MAX_STEPS {
             let deadline = self.turn(cx);
             // Keep an open link until its last bytes are written.
             if matches!(self.link, Link::None) && self.shared.lock().closed.is_some() {

@@ -150,7 +150,7 @@ mod tests {
         }
 
         /// Handles the server's request for a token.
-        fn asked(&mut self) {
+        fn on_token_request(&mut self) {
             let obtained = self.obtained.clone();
             let token: TokenSource = Arc::new(move || {
                 obtained.fetch_add(1, Ordering::Relaxed);
@@ -193,10 +193,10 @@ mod tests {
     fn repeated_token_requests_are_delayed() {
         let mut login = Login::new();
         login.open(ANN);
-        login.asked();
+        login.on_token_request();
         assert_eq!(login.counts(), (1, 1));
-        login.asked();
-        login.asked();
+        login.on_token_request();
+        login.on_token_request();
         assert_eq!(login.counts(), (0, 0));
         awake();
         assert_eq!(login.counts(), (1, 1));
@@ -206,9 +206,9 @@ mod tests {
     fn closed_client_obtains_no_token() {
         let mut login = Login::new();
         login.open(ANN);
-        login.asked();
+        login.on_token_request();
         login.counts();
-        login.asked();
+        login.on_token_request();
         login.close();
         awake();
         assert_eq!(login.counts(), (0, 0));
@@ -218,9 +218,9 @@ mod tests {
     fn token_is_sent_only_in_requesting_session() {
         let mut login = Login::new();
         login.open(ANN);
-        login.asked();
+        login.on_token_request();
         login.counts();
-        login.asked();
+        login.on_token_request();
         login.open(BEN);
         awake();
         assert_eq!(login.counts(), (0, 0));
@@ -228,11 +228,11 @@ mod tests {
         // The next session is asked while the previous session's task still waits.
         let mut login = Login::new();
         login.open(ANN);
-        login.asked();
+        login.on_token_request();
         login.counts();
-        login.asked();
+        login.on_token_request();
         login.open(BEN);
-        login.asked();
+        login.on_token_request();
         awake();
         assert_eq!(login.counts(), (1, 1));
     }

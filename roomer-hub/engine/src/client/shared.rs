@@ -53,7 +53,7 @@ pub(super) struct Subscriber {
 pub(super) struct Queue {
     pub(super) events: VecDeque<Event>,
     pub(super) missed: u64,
-    pub(super) is_over: bool,
+    pub(super) is_finished: bool,
     pub(super) reader: Option<Waker>,
 }
 
@@ -111,12 +111,12 @@ impl Inner {
         // The stream of a room that the client is not in ends immediately, since the event that
         // would end it may already have been dispatched.
         let is_outside = room.is_some_and(|room| !self.machine.rooms().any(|other| other == room));
-        let is_over = self.closed.is_some() || is_outside;
-        let queue = Queue { is_over, ..Queue::default() };
+        let is_finished = self.closed.is_some() || is_outside;
+        let queue = Queue { is_finished, ..Queue::default() };
         // With a capacity of zero, every event would be counted as missed.
         let (room, capacity) = (room.map(ByteString::from), capacity.max(1));
         let subscriber = Arc::new(Subscriber { room, capacity, queue: Mutex::new(queue) });
-        if !is_over {
+        if !is_finished {
             self.subscribers.push(subscriber.clone());
         }
         subscriber
@@ -189,7 +189,7 @@ impl Subscriber {
             return;
         }
         let mut queue = self.lock();
-        queue.is_over |= is_end;
+        queue.is_finished |= is_end;
         if is_for_it {
             if queue.events.len() >= self.capacity {
                 queue.events.pop_front();
@@ -224,12 +224,12 @@ mod tests {
         let shared = Shared::new(Options::default());
         let mut inner = shared.lock();
         let now = Duration::ZERO;
-        let is_over = |stream: &Arc<Subscriber>| stream.lock().is_over;
+        let is_finished = |stream: &Arc<Subscriber>| stream.lock().is_finished;
         inner.machine.join(now, "lobby").expect("an open client");
         let first = inner.subscribe(Some("lobby"), 9);
         inner.machine.leave(now, "lobby");
         inner.dispatch(&mut Dispatched::default());
-        assert!(is_over(&first), "the application has left");
+        assert!(is_finished(&first), "the application has left");
 
         inner.machine.join(now, "lobby").expect("an open client");
         inner.machine.leave(now, "lobby");
@@ -237,6 +237,6 @@ mod tests {
         let second = inner.subscribe(Some("lobby"), 9);
         // Dispatch the events only now, as when the driver runs after the application's calls.
         inner.dispatch(&mut Dispatched::default());
-        assert!(!is_over(&second), "the event is of the membership before");
+        assert!(!is_finished(&second), "the event is of the membership before");
     }
 }

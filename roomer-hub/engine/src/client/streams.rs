@@ -23,7 +23,7 @@ impl Subscription {
         if let Some(event) = queue.events.pop_front() {
             return Poll::Ready(Some(event));
         }
-        if queue.is_over {
+        if queue.is_finished {
             return Poll::Ready(None);
         }
         // Free the queue's memory, which an idle stream does not need.

@@ -74,7 +74,7 @@ impl Activity {
     /// Returns true while reading is paused because a receiver is congested.
     pub(crate) fn poll_paused(&mut self, now: Duration, cx: &Context<'_>) -> bool {
         let Some(parts) = self.existing() else { return false };
-        parts.pause.take_if(|pause| pause.poll_is_over(now, cx));
+        parts.pause.take_if(|pause| pause.poll_is_finished(now, cx));
         parts.pause.is_some()
     }
 
@@ -123,13 +123,13 @@ impl Activity {
     }
 
     /// Frees the allocation if no part is in use.
-    pub(crate) fn free_if_over(&mut self) {
-        self.0.take_if(|parts| parts.are_over());
+    pub(crate) fn free_if_ended(&mut self) {
+        self.0.take_if(|parts| parts.have_ended());
     }
 }
 
 impl Parts {
-    fn are_over(&self) -> bool {
+    fn have_ended(&self) -> bool {
         // Destructure so that the compiler reports a missing part.
         let Parts { progress, buffered, slow_consumer, pause, pending, ended } = self;
         progress.is_none()

@@ -35,8 +35,8 @@ pub(super) struct Closing {
     /// not beyond `latest`.
     until: Duration,
     latest: Duration,
-    /// The value of the writer's `relieved` counter at the last step.
-    relieved: u32,
+    /// The value of the writer's `unblock_count` counter at the last step.
+    unblock_count: u32,
     /// True once the write direction is shut down.
     is_shut: bool,
     /// The number of bytes that may still be read and discarded.
@@ -58,28 +58,28 @@ impl Connection {
     ) -> Step {
         self.writer.prepare_final_write();
         let decoder = decoder.filter(|decoder| decoder.held() <= CLOSE_SCAN_LIMIT);
-        let relieved = self.writer.relieved();
+        let unblock_count = self.writer.unblock_count();
         self.state = State::Closing(Box::new(Closing {
             decoder,
             wait,
             until: now + wait,
             latest: now + wait * CLOSE_EXTENSIONS,
-            relieved,
+            unblock_count,
             is_shut: false,
             left: MAX_DISCARD,
         }));
-        Step::Again
+        Step::Continue
     }
 
     /// Performs one closing step.
     pub(super) fn closing(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Closing(closing) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         let status = self.writer.poll_status(cx);
         // A client that accepts bytes gets more time, up to `latest`.
-        if status.relieved != closing.relieved {
-            closing.relieved = status.relieved;
+        if status.unblock_count != closing.unblock_count {
+            closing.unblock_count = status.unblock_count;
             closing.until = (now + closing.wait).min(closing.latest);
         }
         if status.phase == OutboxPhase::Dead || now >= closing.until {
@@ -87,7 +87,7 @@ impl Connection {
         }
         if status.is_blocked && self.writer.poll_unblock(cx).is_ready() {
             self.writer.flush();
-            return Step::Again;
+            return Step::Continue;
         }
         if status.queued == 0 {
             let is_closed = closing.decoder.as_ref().is_some_and(Decoder::is_closed_by_peer);
@@ -106,7 +106,7 @@ impl Connection {
     /// Reads the bytes that the client still sends, and searches them only for its close frame.
     fn discard_received(&mut self, status: Status, cx: &mut Context<'_>) -> Step {
         let State::Closing(closing) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         // Read and discard the bytes, since closing a socket with unread bytes sends a reset, which
         // can destroy the close frame in transit. Above the limit, leave them in the system's

@@ -17,7 +17,7 @@ impl Connection {
     /// Detaches the session from a lost socket, or ends the connection.
     pub(super) fn lost(&mut self, now: Duration) -> Step {
         match self.detach(now) {
-            true => Step::Again,
+            true => Step::Continue,
             false => Step::Done,
         }
     }
@@ -82,7 +82,7 @@ impl Connection {
     /// Performs one step of a detached session.
     pub(super) fn detached(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Detached(open) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         let (shared, writer) = (&self.shared, &self.writer);
         // Flush even if the session ends now, since receivers in other connections wait for this
@@ -103,7 +103,7 @@ impl Connection {
         if open.activity.is_pending() {
             match open.resume_call(writer, now, cx) {
                 ResumeResult::Pending => {}
-                ResumeResult::Continue => return Step::Again,
+                ResumeResult::Continue => return Step::Continue,
                 ResumeResult::Ended => return Step::Done,
             }
         }
@@ -147,7 +147,7 @@ impl Connection {
                 writer.keep();
                 self.state = State::Detached(open);
                 self.announce_away(now);
-                Step::Again
+                Step::Continue
             }
         }
     }

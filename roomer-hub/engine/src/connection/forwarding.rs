@@ -102,7 +102,7 @@ impl Connection {
 
     /// Waits for the answer from the session's node.
     pub(super) fn requesting(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
-        let State::Requesting(requesting) = &mut self.state else { return Step::Again };
+        let State::Requesting(requesting) = &mut self.state else { return Step::Continue };
         if requesting.tunnel.is_cut(cx) || self.shared.is_closing() {
             return Step::Done;
         }
@@ -140,12 +140,12 @@ impl Connection {
         let (until, latest) = (None, Duration::MAX);
         let forwarding = Forwarding { tunnel, to_client, to_session, until, latest };
         self.state = State::Forwarding(Box::new(forwarding));
-        Step::Again
+        Step::Continue
     }
 
     /// Copies bytes between the socket and the tunnel.
     pub(super) fn forwarding(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
-        let State::Forwarding(forwarding) = &mut self.state else { return Step::Again };
+        let State::Forwarding(forwarding) = &mut self.state else { return Step::Continue };
         let Forwarding { tunnel, to_client, to_session, until, latest } = &mut **forwarding;
         // Drop the socket: the client keeps its session, and returns through another node.
         if tunnel.is_cut(cx) || self.shared.is_closing() {

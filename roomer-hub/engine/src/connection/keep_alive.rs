@@ -9,8 +9,8 @@ use crate::timer::moment::Moment;
 pub(crate) struct KeepAlive {
     /// The last time at which bytes were received, or a full socket accepted some.
     last_received: Moment,
-    /// The last observed value of the writer's `relieved` counter.
-    relieved: u32,
+    /// The last observed value of the writer's `unblock_count` counter.
+    unblock_count: u32,
     last_ping: Moment,
     /// The time at which the first unanswered ping was sent.
     unanswered_since: Option<Moment>,
@@ -19,7 +19,7 @@ pub(crate) struct KeepAlive {
 impl KeepAlive {
     pub(crate) fn new(now: Duration) -> Self {
         let now = Moment::from(now);
-        KeepAlive { last_received: now, relieved: 0, last_ping: now, unanswered_since: None }
+        KeepAlive { last_received: now, unblock_count: 0, last_ping: now, unanswered_since: None }
     }
 
     /// Records that bytes were received. Any bytes count as the answer to a ping.
@@ -29,9 +29,9 @@ impl KeepAlive {
 
     /// Records how many times a full socket has accepted bytes again. A ping queued behind a large
     /// message is delivered only after it, so accepting bytes counts as a sign of life.
-    pub(crate) fn relieved(&mut self, now: Duration, count: u32) {
-        if self.relieved != count {
-            (self.relieved, self.last_received) = (count, now.into());
+    pub(crate) fn unblock_count(&mut self, now: Duration, count: u32) {
+        if self.unblock_count != count {
+            (self.unblock_count, self.last_received) = (count, now.into());
         }
     }
 
@@ -107,9 +107,9 @@ mod tests {
     fn progress_on_full_socket_prevents_timeout() {
         let mut keep_alive = KeepAlive::new(secs(0));
         keep_alive.pinged(secs(54));
-        keep_alive.relieved(secs(59), 1);
+        keep_alive.unblock_count(secs(59), 1);
         assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(119)));
-        keep_alive.relieved(secs(100), 1);
+        keep_alive.unblock_count(secs(100), 1);
         assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(119)));
     }
 }

@@ -118,7 +118,7 @@ enum State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// Performs another step immediately.
-    Again,
+    Continue,
     /// Yields to other tasks, then performs another step.
     Later,
     /// Waits until the task is woken, or until this time.
@@ -196,7 +196,7 @@ impl Connection {
     /// Performs one step of an established connection.
     fn established(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Established(open) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         let (shared, writer) = (&self.shared, &self.writer);
         // Flush first, even if this connection ends now, since receivers in other connections wait
@@ -218,7 +218,7 @@ impl Connection {
             let mut core = shared.core();
             core.outbound.schedule(open.conn.info.key, writer);
             shared.flush_after_input(now, core, &mut open.flush_at);
-            return Step::Again;
+            return Step::Continue;
         }
         if open.has_requests() {
             open.poll_requests(writer, now, cx);
@@ -229,7 +229,7 @@ impl Connection {
         if open.activity.is_pending() {
             return match open.resume_call(writer, now, cx) {
                 ResumeResult::Pending => self.read_ahead(now, is_paused, status, cx),
-                ResumeResult::Continue => Step::Again,
+                ResumeResult::Continue => Step::Continue,
                 ResumeResult::Ended => self.close_open(now),
             };
         }
@@ -242,7 +242,7 @@ impl Connection {
     /// Reads from the socket and handles the bytes, up to [`MAX_READS_PER_POLL`] times.
     fn read(&mut self, now: Duration, status: Status, cx: &mut Context<'_>) -> Step {
         let State::Established(open) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         let (shared, writer) = (&self.shared, &self.writer);
         let (mut has_more, mut is_full) = (false, false);
@@ -263,7 +263,7 @@ impl Connection {
                 Poll::Ready(Ok((0, _)) | Err(_)) => return self.lost(now),
                 Poll::Ready(Ok((_, true))) => return self.close_open(now),
                 // The next step waits for the handler or the receiver, without reading.
-                Poll::Ready(Ok(_)) if open.must_wait() => return Step::Again,
+                Poll::Ready(Ok(_)) if open.must_wait() => return Step::Continue,
                 Poll::Ready(Ok(_)) => has_more = true,
             }
             // A full buffer is enough for one poll, and a due flush takes precedence over reading.
@@ -288,7 +288,7 @@ impl Connection {
     /// Starts closing a connection that the hub has removed. Its close frame is already queued.
     fn close_open(&mut self, now: Duration) -> Step {
         let State::Established(open) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         // This task no longer flushes its rooms, so the timer task takes over.
         if open.flush_at.is_some() {
@@ -311,7 +311,7 @@ impl Future for Connection {
                 false => this.in_span(|this| this.step(cx)),
             };
             match step {
-                Step::Again => {}
+                Step::Continue => {}
                 Step::Later => {
                     this.writer.yield_now(cx);
                     return Poll::Pending;

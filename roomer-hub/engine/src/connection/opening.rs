@@ -86,7 +86,7 @@ impl Connection {
     /// Reads the request's head.
     pub(super) fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Handshake { parser, until } = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         let (options, until) = (self.shared.options(), *until);
         let read = with_buffer(|buffer| {
@@ -97,7 +97,7 @@ impl Connection {
         // served, however late this task is polled.
         match read {
             Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,
-            Poll::Ready(Ok((_, None))) => Step::Again,
+            Poll::Ready(Ok((_, None))) => Step::Continue,
             Poll::Ready(Ok((_, Some(Ok((head, leftover)))))) => {
                 self.decide(now, until, head, leftover)
             }
@@ -146,7 +146,7 @@ impl Connection {
             Decision::Ready(decided) => self.admit(now, decided, leftover),
             Decision::PendingAuth(auth) => {
                 self.state = State::Authorizing(Box::new(Authorizing { auth, leftover, until }));
-                Step::Again
+                Step::Continue
             }
         }
     }
@@ -154,7 +154,7 @@ impl Connection {
     /// Polls the application's `authorize_async` hook.
     pub(super) fn authorizing(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Authorizing(authorizing) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         // Poll before checking the timeout: the hook's decision counts, however late this task is
         // polled.
@@ -183,7 +183,7 @@ impl Connection {
         });
         match read {
             Poll::Ready(Ok(0) | Err(_)) => Step::Done,
-            Poll::Ready(Ok(_)) => Step::Again,
+            Poll::Ready(Ok(_)) => Step::Continue,
             Poll::Pending => Step::Wait(authorizing.until),
         }
     }
@@ -311,7 +311,7 @@ impl Connection {
         self.state = State::Established(established);
         match has_ended {
             true => self.close_open(now),
-            false => Step::Again,
+            false => Step::Continue,
         }
     }
 

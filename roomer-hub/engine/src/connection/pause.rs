@@ -32,7 +32,7 @@ impl Pause {
     }
 
     /// Returns true once the sender may continue.
-    pub(crate) fn poll_is_over(&self, now: Duration, cx: &Context<'_>) -> bool {
+    pub(crate) fn poll_is_finished(&self, now: Duration, cx: &Context<'_>) -> bool {
         if now >= self.until {
             return true;
         }

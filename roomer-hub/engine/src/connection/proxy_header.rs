@@ -15,7 +15,7 @@ impl Connection {
     /// Reads the header, and uses the address in it as the client's.
     pub(super) fn read_proxy_header(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::ProxyHeader { header, until } = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         let until = *until;
         let read = with_buffer(|buffer| {
@@ -27,7 +27,7 @@ impl Connection {
         });
         match read {
             Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,
-            Poll::Ready(Ok((_, Ok(None)))) => Step::Again,
+            Poll::Ready(Ok((_, Ok(None)))) => Step::Continue,
             Poll::Ready(Ok((_, Ok(Some(source))))) => {
                 self.state = State::Handshake { parser: RequestParser::default(), until };
                 // A header without an address means that the proxy connects for itself, for example
@@ -41,7 +41,7 @@ impl Connection {
                     // was counted for the proxy's address until now.
                     Ok(()) => {
                         self.peer = client.into();
-                        Step::Again
+                        Step::Continue
                     }
                     // Keep the proxy's address, since the socket is still counted for it.
                     Err(status) => {

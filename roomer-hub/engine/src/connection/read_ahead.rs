@@ -30,7 +30,7 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> Step {
         let State::Established(open) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         let (shared, writer) = (&self.shared, &self.writer);
         // The first bytes to examine may have been read together with the message.
@@ -63,7 +63,7 @@ impl Connection {
     /// Ends a connection whose client has closed, although messages before that still wait.
     pub(super) fn end_behind(&mut self, now: Duration) -> Step {
         let State::Established(open) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         if open.activity.has_close_frame() {
             // Drop the call without the lock, since dropping it may call the server.

@@ -53,7 +53,7 @@ impl Connection {
             if request.token.is_some_and(|token| core.is_of_peer(&token)) {
                 drop(core);
                 if self.request_session(now, &mut opening, &request) {
-                    return Step::Again;
+                    return Step::Continue;
                 }
                 core = self.shared.core();
                 core.sessions.refused.other_node += 1;
@@ -84,20 +84,20 @@ impl Connection {
         let until = now + HANDOVER_TIMEOUT;
         self.state =
             State::Resuming(Box::new(Resuming { handover, opening, token, received, until }));
-        Step::Again
+        Step::Continue
     }
 
     /// Polls the session's handover.
     pub(super) fn resuming(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Resuming(resuming) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
-        let is_over = now >= resuming.until || self.shared.is_closing();
+        let is_finished = now >= resuming.until || self.shared.is_closing();
         let session = match resuming.handover.poll(cx) {
             Poll::Ready(session) => session,
             // The session may have been handed over since the poll. Take it, since it would be lost
             // otherwise.
-            Poll::Pending if is_over => resuming.handover.abandon().ok_or(HandoverError::Ended),
+            Poll::Pending if is_finished => resuming.handover.abandon().ok_or(HandoverError::Ended),
             Poll::Pending => return Step::Wait(resuming.until),
         };
         let opening = std::mem::take(&mut resuming.opening);
@@ -216,7 +216,7 @@ impl Connection {
         self.state = State::Established(open);
         match has_ended {
             true => self.close_open(now),
-            false => Step::Again,
+            false => Step::Continue,
         }
     }
 }

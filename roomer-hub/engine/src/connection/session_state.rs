@@ -24,7 +24,7 @@ const WAITING_ACK: Duration = Duration::from_secs(5);
 /// The maximum number of consecutive acknowledgements that acknowledge nothing new, which a client
 /// has no reason to send. Acknowledgements are not passed to the hub, so its rate limits do not
 /// apply to them.
-const MOST_IDLE_ACKS: u8 = 64;
+const MAX_IDLE_ACKS: u8 = 64;
 /// The time after the last acknowledgement in which the next one still counts as consecutive.
 const ACK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -146,7 +146,7 @@ impl SessionState {
         let is_in_row = !is_new && now.saturating_sub(self.last_ack.into()) < ACK_PAUSE;
         self.idle_acks = if is_in_row { self.idle_acks.saturating_add(1) } else { 0 };
         self.last_ack = now.into();
-        self.idle_acks <= MOST_IDLE_ACKS
+        self.idle_acks <= MAX_IDLE_ACKS
     }
 
     /// Returns the time at which the server must send an acknowledgement: because one is due, or

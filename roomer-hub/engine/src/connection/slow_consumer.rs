@@ -117,7 +117,7 @@ mod tests {
             newest: 0,
             large_message_left: 0,
             written,
-            relieved: 0,
+            unblock_count: 0,
             pressure,
         }
     }

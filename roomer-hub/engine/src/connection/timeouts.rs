@@ -69,9 +69,9 @@ impl Connection {
     /// that needs an action has woken the task, which then performs another step.
     pub(super) fn check_timeouts(&mut self, now: Duration, status: Status, has_more: bool) -> Step {
         let State::Established(open) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
-        open.keep_alive.relieved(now, status.relieved);
+        open.keep_alive.unblock_count(now, status.unblock_count);
         // The client cannot complete a message while the server does not read, or reads little.
         if open.is_reading_suspended(status) {
             open.activity.restart_progress(now);
@@ -88,7 +88,7 @@ impl Connection {
     /// Handles an expired deadline.
     fn on_deadline(&mut self, now: Duration, deadline: Deadline) -> Step {
         let State::Established(open) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         let key = open.conn.info.key;
         match deadline {
@@ -125,13 +125,13 @@ impl Connection {
             }
         }
         // Sending may have filled the socket, so the next step must read the status again.
-        Step::Again
+        Step::Continue
     }
 
     /// Detaches the session if the client's network seems lost, or closes the connection.
     fn detach_or_end(&mut self, now: Duration, reason: &Close) -> Step {
         match self.detach(now) {
-            true => Step::Again,
+            true => Step::Continue,
             false => self.end(now, reason),
         }
     }
@@ -145,7 +145,7 @@ impl Connection {
         deadlines: &Deadlines,
     ) -> Step {
         let State::Established(open) = &mut self.state else {
-            return Step::Again;
+            return Step::Continue;
         };
         let slow = open.poll_slow(now, &status, self.shared.options());
         if slow.is_some_and(|verdict| verdict.is_stalled) {
@@ -153,12 +153,12 @@ impl Connection {
         }
         if slow.is_some_and(|verdict| now >= verdict.close_at) {
             return match self.detach(now) {
-                true => Step::Again,
+                true => Step::Continue,
                 false => self.close_slow(now),
             };
         }
         let flush_at = open.flush_at.map(Duration::from);
-        // Return `Later` instead of `Again` so that other tasks run in between.
+        // Return `Later` instead of `Continue` so that other tasks run in between.
         if has_more || flush_at.is_some_and(|at| now >= at) {
             return Step::Later;
         }
@@ -167,10 +167,10 @@ impl Connection {
             [slow.map(|verdict| verdict.poll_at), pause.map(|pause| pause.until), flush_at];
         // Free the parts only when the task waits so that a busy connection does not free and
         // allocate between steps.
-        open.activity.free_if_over();
+        open.activity.free_if_ended();
         let next = deadlines.iter().filter_map(|(_, at)| *at);
         let next = next.chain(others.into_iter().flatten());
         // There is always a deadline: the next ping's.
-        next.min().map_or(Step::Again, Step::Wait)
+        next.min().map_or(Step::Continue, Step::Wait)
     }
 }

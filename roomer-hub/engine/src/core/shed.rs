@@ -15,7 +15,7 @@ pub(crate) struct Shed {
     /// The number of closed connections.
     pub(crate) closed: usize,
     /// True if the caller must flush again, to write the close frames.
-    pub(crate) is_over: bool,
+    pub(crate) is_finished: bool,
 }
 
 impl Core {
@@ -39,10 +39,10 @@ impl Core {
             in_flight += usage.in_flight;
             holders.push((Reverse(usage.size()), conn, usage));
         }
-        let is_over = buffers.sum() > budget.limit();
+        let is_finished = buffers.sum() > budget.limit();
         for (usage, writer) in closing {
             // Abort connections that are already closing before closing any open one.
-            if is_over {
+            if is_finished {
                 buffers.remove(&usage);
                 writer.abort();
             } else {
@@ -53,7 +53,7 @@ impl Core {
         holders.sort_unstable_by_key(|(size, conn, _)| (*size, *conn));
         let mut closed = 0;
         for (_, conn, usage) in holders {
-            if !is_over || buffers.sum() <= budget.target() {
+            if !is_finished || buffers.sum() <= budget.target() {
                 break;
             }
             buffers.remove(&usage);
@@ -68,6 +68,6 @@ impl Core {
             }
         }
         budget.record_counted(buffers.sum() + in_flight);
-        Shed { closed, is_over }
+        Shed { closed, is_finished }
     }
 }

@@ -4,30 +4,30 @@
 
 use std::fs;
 
-/// The default budget is the available memory divided by `PART`. The rest is for the connections
+/// The default budget is the available memory divided by `BUDGET_DIVISOR`. The rest is for the connections
 /// themselves, the system's buffers, the application and other processes.
-const PART: u64 = 4;
+const BUDGET_DIVISOR: u64 = 4;
 
 /// The upper limit of the default budget.
 const MAX: usize = 1024 * 1024 * 1024;
 
 /// Returns the default for [`memory_budget`](crate::Builder::memory_budget): a part of the
-/// available memory, or [`MAX`] if that is unknown. The result is at least `least`, the maximum for
+/// available memory, or [`MAX`] if that is unknown. The result is at least `smallest`, the maximum for
 /// one connection, but never more than `MAX`. Without this minimum, the default options would be
 /// invalid for a server in a small container.
-pub(crate) fn budget(memory: Option<u64>, least: usize) -> usize {
-    let part = memory.and_then(|memory| usize::try_from(memory / PART).ok());
-    // Apply the upper limit last: if `least` exceeds it, the builder reports an error.
-    part.unwrap_or(MAX).max(least).min(MAX)
+pub(crate) fn budget(memory: Option<u64>, smallest: usize) -> usize {
+    let part = memory.and_then(|memory| usize::try_from(memory / BUDGET_DIVISOR).ok());
+    // Apply the upper limit last: if `smallest` exceeds it, the builder reports an error.
+    part.unwrap_or(MAX).max(smallest).min(MAX)
 }
 
 /// Returns the bytes of memory available to the process, or `None` if the system does not report it.
 pub(crate) fn available() -> Option<u64> {
-    least(|path| fs::read_to_string(path).ok())
+    smallest(|path| fs::read_to_string(path).ok())
 }
 
 /// Returns the lowest of all limits. `read` returns a file's text.
-fn least(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
+fn smallest(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let machine = read("/proc/meminfo").and_then(|text| total(&text));
     let groups = read("/proc/self/cgroup").unwrap_or_default();
     let files = groups.lines().filter_map(limit_files).flatten();
@@ -77,7 +77,7 @@ mod tests {
     /// Returns the result for a file system that contains only these files.
     fn found(files: &[(&str, &str)]) -> Option<u64> {
         let read = |path: &str| files.iter().find(|(name, _)| *name == path);
-        least(|path| read(path).map(|(_, text)| (*text).into()))
+        smallest(|path| read(path).map(|(_, text)| (*text).into()))
     }
 
     const MACHINE: (&str, &str) = ("/proc/meminfo", "MemTotal:       16384000 kB\nMemFree: 1 kB\n");

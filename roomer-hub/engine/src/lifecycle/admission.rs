@@ -62,7 +62,7 @@ pub(crate) enum SocketKind {
 
 /// The maximum number of lingering sockets. Above it, a response may be lost: rejecting clients
 /// must never cost as much as serving them.
-const MOST_LINGERING: usize = 1024;
+const MAX_LINGERING: usize = 1024;
 
 /// The numbers of sockets that the process's limit on open descriptors allows.
 #[derive(Clone, Copy, Debug)]
@@ -186,7 +186,7 @@ impl SocketCounts {
             SocketKind::Lingering => {
                 // There is no limit per address, since lingering sockets are not counted by
                 // address.
-                (self.lingering, AdmissionLimit { total: MOST_LINGERING, per_address: 0 })
+                (self.lingering, AdmissionLimit { total: MAX_LINGERING, per_address: 0 })
             }
             SocketKind::Detached | SocketKind::Outside => return Ok(()),
         };

@@ -34,7 +34,7 @@ fn writer() -> Arc<SocketWriter> {
 }
 
 /// Registers a waiting task, as `Connection::open` does for a client that returns.
-fn come_back(table: &Table) -> Option<Place> {
+fn reconnect(table: &Table) -> Option<Place> {
     let place = Place::default();
     let mut entry = lock(table);
     if entry.has_ended {
@@ -93,7 +93,7 @@ fn expired_session_has_one_owner() {
             let table = table.clone();
             thread::spawn(move || hand_over(&table, &old, Box::new(Token)).is_err())
         };
-        let place = come_back(&table).unwrap();
+        let place = reconnect(&table).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
         let polled = place.poll(&mut cx);
         let is_new = match polled {
@@ -108,7 +108,7 @@ fn expired_session_has_one_owner() {
 fn second_resume_gets_session_from_any_state() {
     model(|| {
         let (table, old) = with_old_task();
-        let first = come_back(&table).unwrap();
+        let first = reconnect(&table).unwrap();
         let holder = {
             let table = table.clone();
             thread::spawn(move || {
@@ -129,7 +129,7 @@ fn second_resume_gets_session_from_any_state() {
                 Err(refusal) => assert_eq!(refusal, HandoverError::Superseded),
             })
         };
-        let second = come_back(&table).unwrap();
+        let second = reconnect(&table).unwrap();
         assert!(wait(&second).is_ok());
         first.join().unwrap();
         holder.join().unwrap();
@@ -140,7 +140,7 @@ fn second_resume_gets_session_from_any_state() {
 fn resume_of_ending_session_is_answered() {
     model(|| {
         let (table, old) = with_old_task();
-        let place = come_back(&table).unwrap();
+        let place = reconnect(&table).unwrap();
         let holder = {
             let table = table.clone();
             thread::spawn(move || hand_over(&table, &old, Box::new(Token)).is_err())
@@ -160,6 +160,6 @@ fn resume_of_ending_session_is_answered() {
         assert!(!matches!(answer, Err(HandoverError::Superseded)));
         end.join().unwrap();
         assert_ne!(holder.join().unwrap(), answer.is_ok(), "both have it, or none");
-        assert!(come_back(&table).is_none());
+        assert!(reconnect(&table).is_none());
     });
 }

@@ -118,11 +118,11 @@ fn run_own_task(writer: &SocketWriter) {
                 writer.flush();
                 continue;
             }
-            let is_over = match status.phase {
+            let is_finished = match status.phase {
                 OutboxPhase::Closing => status.queued == 0,
                 phase => phase == OutboxPhase::Dead,
             };
-            return if is_over { Poll::Ready(()) } else { Poll::Pending };
+            return if is_finished { Poll::Ready(()) } else { Poll::Pending };
         }
     }));
 }

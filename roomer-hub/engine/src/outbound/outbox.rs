@@ -66,7 +66,7 @@ pub(crate) struct Outbox {
     /// The number of times that a full socket has accepted bytes again. Only the peer's reading
     /// increases it, whereas a socket with free space accepts bytes whether or not the peer is
     /// alive. The count wraps around, since only changes matter.
-    relieved: u32,
+    unblock_count: u32,
 }
 
 /// The chunks taken out of an outbox for one write.
@@ -116,8 +116,8 @@ impl Outbox {
     }
 
     /// Returns how many times a full socket has accepted bytes again.
-    pub(crate) fn relieved(&self) -> u32 {
-        self.relieved
+    pub(crate) fn unblock_count(&self) -> u32 {
+        self.unblock_count
     }
 
     pub(crate) fn is_blocked(&self) -> bool {
@@ -227,7 +227,7 @@ impl Outbox {
         };
         self.written += accepted as u64;
         if accepted > 0 && std::mem::take(&mut self.was_full) {
-            self.relieved = self.relieved.wrapping_add(1);
+            self.unblock_count = self.unblock_count.wrapping_add(1);
         }
         // Bytes being written count until the socket has accepted them. Otherwise, the water marks
         // would ignore a large write in progress.
@@ -317,7 +317,7 @@ mod tests {
         assert!(outbox.is_blocked() && !outbox.is_writable());
         outbox.unblock();
         write(&mut outbox, 7);
-        assert_eq!((outbox.queued(), outbox.relieved()), (0, 1));
+        assert_eq!((outbox.queued(), outbox.unblock_count()), (0, 1));
         assert!(!outbox.is_blocked() && !outbox.is_writable());
     }
 

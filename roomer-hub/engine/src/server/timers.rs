@@ -57,7 +57,8 @@ impl Server {
         S: Future,
     {
         let must_run = self.0.lifecycle.start_on_demand();
-        let mut guard = must_run.then(|| TimerGuard { server: self.clone(), is_over: false })?;
+        let mut guard =
+            must_run.then(|| TimerGuard { server: self.clone(), is_finished: false })?;
         Some(async move {
             let server = guard.server.clone();
             let mut time = pin!(server.run_timers(sleep));
@@ -65,7 +66,7 @@ impl Server {
                 // This poll never returns `Poll::Ready`: the timers run until this future ends.
                 let _ = time.as_mut().poll(cx);
                 ready!(server.0.lifecycle.poll_idle(cx));
-                guard.is_over = true;
+                guard.is_finished = true;
                 Poll::Ready(())
             })
             .await;
@@ -77,12 +78,12 @@ impl Server {
 /// runtime ends, the mark is removed so that the next connection starts the timers again.
 struct TimerGuard {
     server: Server,
-    is_over: bool,
+    is_finished: bool,
 }
 
 impl Drop for TimerGuard {
     fn drop(&mut self) {
-        if !self.is_over {
+        if !self.is_finished {
             self.server.0.lifecycle.stop_on_demand();
         }
     }

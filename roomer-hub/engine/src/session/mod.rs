@@ -27,7 +27,7 @@ use crate::session::release::ReleasedSessions;
 
 /// The number of newest tokens that are kept, in addition to the token that the client presented,
 /// until the client is known to have received one of them.
-const MOST_UNCONFIRMED: usize = 3;
+const MAX_UNCONFIRMED: usize = 3;
 
 /// The fractional part of the golden ratio, in units of 2^-32.
 const GOLDEN_RATIO: u32 = 0x9e37_79b9;
@@ -180,7 +180,7 @@ impl Sessions {
                 None => secrets.insert(0, presented.secret()),
             }
             // Keep the presented secret, which the client certainly has, and the newest ones.
-            let surplus = secrets.len().saturating_sub(1 + MOST_UNCONFIRMED);
+            let surplus = secrets.len().saturating_sub(1 + MAX_UNCONFIRMED);
             secrets.drain(1..1 + surplus);
             self.detached -= usize::from(std::mem::take(&mut change.is_detached));
             change.is_elsewhere = false;

@@ -214,14 +214,14 @@ impl Shared {
         }
         // The lock must be released before the warning, whose hook may call the server. This
         // happens at the end of the statement.
-        let Shed { closed, is_over } =
+        let Shed { closed, is_finished } =
             self.core().shed(self.now(), budget, self.options().retry_window);
         if closed > 0 {
             trace::shed(closed, budget.limit());
             let budget = budget.limit();
             self.warnings.give_to_hook(WarningReason::MemoryBudget { closed, budget });
         }
-        is_over
+        is_finished
     }
 
     /// Returns a number that identifies this server within the process.

@@ -33,7 +33,7 @@ use self::pipe::{Answer, Full, Next, Pipe, TunnelEnd};
 
 /// The maximum number of tunnels per node, counting those that the node opened and those opened to
 /// it.
-const MOST_TUNNELS: usize = 1024;
+const MAX_TUNNELS: usize = 1024;
 
 /// A node's tunnels, under the server's lock.
 #[derive(Debug, Default)]
@@ -79,7 +79,7 @@ impl Tunnels {
     /// Opens a tunnel to a peer. Returns `None` if the node has too many tunnels. The caller sends
     /// the request.
     pub(crate) fn open(&mut self, peer: NodeId) -> Option<TunnelEnd> {
-        (self.open.len() < MOST_TUNNELS).then(|| {
+        (self.open.len() < MAX_TUNNELS).then(|| {
             self.last += 1;
             self.insert(TunnelKey { peer, number: self.last, is_opener: true })
         })
@@ -127,7 +127,7 @@ impl Tunnels {
     }
 
     fn arrive(&mut self, key: TunnelKey, item: &Bytes) {
-        if self.open.len() >= MOST_TUNNELS || self.open.contains_key(&key) {
+        if self.open.len() >= MAX_TUNNELS || self.open.contains_key(&key) {
             return self.refuse(key);
         }
         let end = self.insert(key);

@@ -5,7 +5,7 @@ crate::coverage::marks! {
     SeveralReturns = "three returns of one client",
     Outdated = "a session that has ended before its client is back",
     Anew = "a plain client that is back",
-    Cut = "a connection that breaks",
+    Disconnect = "a connection that breaks",
     Dark = "a connection that silently loses everything",
     Unreachable = "an attempt while the server cannot be reached",
     Lost = "a message that is reported as lost",

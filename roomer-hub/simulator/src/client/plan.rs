@@ -35,9 +35,9 @@ pub enum Step {
     Join(usize, &'static str),
     Leave(usize, &'static str),
     /// A connection breaks, and both ends notice.
-    Cut(usize),
+    Disconnect(usize),
     /// A connection still looks open to both ends, but the network drops all bytes.
-    Darken(usize),
+    Blackhole(usize),
     Advance(Duration),
     /// The network delivers all bytes in flight.
     Settle,
@@ -84,8 +84,8 @@ fn step(kind: Kind, weights: &[u32], random: &mut Random) -> Step {
     match chosen {
         Some(1) => Step::Join(client, random.pick(&ROOMS)),
         Some(2) => Step::Leave(client, random.pick(&ROOMS)),
-        Some(3) if can_break => Step::Cut(client),
-        Some(4) if can_break => Step::Darken(client),
+        Some(3) if can_break => Step::Disconnect(client),
+        Some(4) if can_break => Step::Blackhole(client),
         Some(5) => Step::Advance(Duration::from_millis(match kind {
             // Even in total, all waits of a plan are shorter than a session's lifetime.
             Kind::Sessions => random.below(200).into(),

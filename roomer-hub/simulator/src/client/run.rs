@@ -103,11 +103,11 @@ impl Run<'_> {
                 let was_wished = self.wished.remove(&(number, room));
                 self.marks.mark(was_wished && is_away(net, number), Mark::LeftAway);
             }
-            Step::Cut(number) => {
-                self.marks.mark(!is_away(net, number), Mark::Cut);
+            Step::Disconnect(number) => {
+                self.marks.mark(!is_away(net, number), Mark::Disconnect);
                 net.cut(number);
             }
-            Step::Darken(number) => {
+            Step::Blackhole(number) => {
                 self.marks.mark(!is_away(net, number), Mark::Dark);
                 net.drop_silently(number);
             }

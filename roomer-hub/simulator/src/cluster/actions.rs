@@ -132,15 +132,15 @@ impl World {
     ) -> Result<(), Fault> {
         let node = self.clients[&id].node;
         let in_room = self.last_sent(id, target) + 1;
-        let over_all = self.order.get(&id).copied().unwrap_or_default() + 1;
+        let total = self.order.get(&id).copied().unwrap_or_default() + 1;
         let info = self.clients[&id].info;
-        let payload = Numbers { in_room, over_all, node: 0, info }.encode(size);
+        let payload = Numbers { in_room, total, node: 0, info }.encode(size);
         self.largest = self.largest.max(payload.len());
         // Count only messages that the hub has sent: a rejected message must not look like a lost
         // one.
         if self.send(node, id, PacketRef { payload: &payload, ..packet })? {
             self.last_sent.insert((id, target), in_room);
-            self.order.insert(id, over_all);
+            self.order.insert(id, total);
             match target {
                 Target::Room(room) => {
                     self.expect_in_room(node, Sender::Client(id), room, in_room, None);
@@ -179,7 +179,7 @@ impl World {
             // Clients on the sender's own node must receive the message too, but perhaps later,
             // once it has its place in the order.
             let is_own = client.node == node && Sender::Client(client.id) != from;
-            if is_ordered && is_own && !client.has_heard(from, room, number) {
+            if is_ordered && is_own && !client.has_received(from, room, number) {
                 client.expect_message(from, Some(room), sender.id, number, false);
             }
             if client.node != node && known.contains(&receiver.id) && is_shown {
@@ -229,8 +229,7 @@ impl World {
         let except = open.get(usize::from(except) % open.len().max(1)).copied();
         let number = self.nodes[node].last_sent.entry(room).or_default();
         *number += 1;
-        let numbers =
-            Numbers { in_room: *number, over_all: 0, node: self.nodes[node].id.0, info: 0 };
+        let numbers = Numbers { in_room: *number, total: 0, node: self.nodes[node].id.0, info: 0 };
         let payload = numbers.encode(0);
         let conn = except.and_then(|id| self.nodes[node].key(&id));
         let last_received = |world: &World| {

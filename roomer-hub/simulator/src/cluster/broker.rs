@@ -80,15 +80,15 @@ impl Broker {
         self.links[node].refuses = refuses;
     }
 
-    pub fn part(&mut self, one: usize, other: usize) {
+    pub fn partition(&mut self, one: usize, other: usize) {
         self.parted.extend([(one, other), (other, one)]);
     }
 
-    pub fn is_parted(&self, one: usize, other: usize) -> bool {
+    pub fn is_partitioned(&self, one: usize, other: usize) -> bool {
         self.parted.contains(&(one, other))
     }
 
-    pub fn unite(&mut self) {
+    pub fn heal(&mut self) {
         self.parted.clear();
     }
 

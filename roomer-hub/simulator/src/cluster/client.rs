@@ -65,7 +65,7 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
     pub in_room: u32,
-    pub over_all: u32,
+    pub total: u32,
     /// The id of the node, if its application sent the message; otherwise 0.
     pub node: u64,
     /// The number of the info that the sender had when it sent the message.
@@ -209,12 +209,12 @@ impl Client {
         if !room.is_some_and(|room| self.orders(room)) {
             let order = self.order.entry(src).or_default();
             ensure!(
-                numbers.over_all > *order,
+                numbers.total > *order,
                 "{}: message {} of {src} after its message {order}",
                 self.id,
-                numbers.over_all
+                numbers.total
             );
-            *order = numbers.over_all;
+            *order = numbers.total;
         }
         let hides_loss = self.hiding(Sender::Client(src), room);
         let last = self.last_received.entry((src, room)).or_default();
@@ -309,7 +309,7 @@ impl Client {
         self.last_received.get(&(src, room)).copied().unwrap_or_default()
     }
 
-    pub fn has_heard(&self, from: Sender, room: usize, number: u32) -> bool {
+    pub fn has_received(&self, from: Sender, room: usize, number: u32) -> bool {
         let last = match from {
             Sender::Client(src) => self.last_of(src, Some(room)),
             Sender::Server(node) => self.last_of_server(node, room),

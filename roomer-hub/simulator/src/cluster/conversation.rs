@@ -115,10 +115,10 @@ impl Conversation {
             0 => Op::Open { node: self.node(random) },
             1 | 2 => Op::Join { client, room },
             3 => Op::Leave { client, room },
-            4 => Op::ServerSay { node: self.node(random), room, except: client },
+            4 => Op::ServerSend { node: self.node(random), room, except: client },
             5 => Op::Wait(random.pick(&[300, 1000, 3000, 6000])),
             6..=11 => Op::Wait(1 + random.below(self.longest)),
-            _ => Op::Say { client, room, size: random.below(40) },
+            _ => Op::Send { client, room, size: random.below(40) },
         });
     }
 
@@ -126,11 +126,11 @@ impl Conversation {
         let node = self.node(random);
         let is_over = random.one_in(2);
         match random.pick(&self.kinds) {
-            0 if is_over => ops.push(Op::Unite),
+            0 if is_over => ops.push(Op::Heal),
             0 => self.halve(ops, random),
-            Self::PART if self.kind == Kind::Parted => self.part(ops, random, node),
-            Self::PART if is_over => ops.push(Op::Unite),
-            Self::PART => ops.push(Op::Part { one: node, other: self.node(random) }),
+            Self::PART if self.kind == Kind::Parted => self.partition(ops, random, node),
+            Self::PART if is_over => ops.push(Op::Heal),
+            Self::PART => ops.push(Op::Partition { one: node, other: self.node(random) }),
             Self::STOP => {
                 ops.push(Op::Stop { node });
                 self.start(ops, random, node);
@@ -139,12 +139,12 @@ impl Conversation {
                 ops.push(Op::Crash { node });
                 self.start(ops, random, node);
             }
-            4 if is_over => ops.push(Op::Mend { node }),
-            4 => ops.push(Op::Cut { node }),
+            4 if is_over => ops.push(Op::LinkUp { node }),
+            4 => ops.push(Op::LinkDown { node }),
             Self::SLEEP if self.kind == Kind::Drowsy => self.doze(ops, random, node),
-            Self::SLEEP if is_over => ops.push(Op::Wake { node }),
-            Self::SLEEP => ops.push(Op::Sleep { node }),
-            _ => ops.push(Op::Lose { of_thousand: random.pick(&[0, 0, 20, 300]) }),
+            Self::SLEEP if is_over => ops.push(Op::Resume { node }),
+            Self::SLEEP => ops.push(Op::Suspend { node }),
+            _ => ops.push(Op::LossRate { of_thousand: random.pick(&[0, 0, 20, 300]) }),
         }
     }
 
@@ -160,7 +160,7 @@ impl Conversation {
     fn traffic(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..2 + random.below(8) {
             let client = random.below(1000) as u16;
-            ops.push(Op::Say { client, room: random.pick(self.rooms), size: 5 });
+            ops.push(Op::Send { client, room: random.pick(self.rooms), size: 5 });
             if random.one_in(3) {
                 ops.push(Op::Wait(1 + random.below(self.longest)));
             }
@@ -200,7 +200,7 @@ impl Conversation {
     /// Sends messages while a node is suspended, and after it resumes.
     fn doze(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         self.traffic(ops, random);
-        ops.push(Op::Sleep { node });
+        ops.push(Op::Suspend { node });
         for wait in [1000, 1500, 2400 + random.below(900)] {
             self.traffic(ops, random);
             ops.push(Op::Wait(wait));
@@ -209,18 +209,18 @@ impl Conversation {
             self.traffic(ops, random);
             ops.push(Op::Wait(1 + random.below(self.longest)));
         }
-        ops.push(Op::Wake { node });
+        ops.push(Op::Resume { node });
         self.traffic(ops, random);
     }
 
     /// Sends messages while two nodes cannot reach each other, and after they can again.
-    fn part(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
-        ops.push(Op::Part { one: node, other: self.node(random) });
+    fn partition(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
+        ops.push(Op::Partition { one: node, other: self.node(random) });
         for _ in 0..random.below(16) {
             ops.push(Op::Wait(random.pick(&[10, 500, 900])));
             self.traffic(ops, random);
         }
-        ops.push(Op::Unite);
+        ops.push(Op::Heal);
         for _ in 0..random.below(8) {
             ops.push(Op::Wait(random.pick(&[10, 300, 600])));
             self.traffic(ops, random);
@@ -233,7 +233,7 @@ impl Conversation {
         let is_in = |node: u8| half >> node & 1 == 1;
         for one in 0..self.nodes {
             for other in (0..self.nodes).filter(|other| is_in(one) && !is_in(*other)) {
-                ops.push(Op::Part { one, other });
+                ops.push(Op::Partition { one, other });
             }
         }
     }

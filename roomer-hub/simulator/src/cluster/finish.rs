@@ -30,10 +30,10 @@ impl World {
         self.note_trouble();
         // End all faults at the same time, since the limits below count from now.
         self.broker.lose(0);
-        self.broker.unite();
+        self.broker.heal();
         for node in 0..self.nodes.len() {
             self.wake(node)?;
-            self.op(super::plan::Op::Mend { node: node as u8 })?;
+            self.op(super::plan::Op::LinkUp { node: node as u8 })?;
             self.refuse(node, false);
         }
         self.note_trouble();
@@ -217,7 +217,7 @@ impl World {
             marks.mark(node.closed_lossy, Mark::Closed);
             marks.mark(statistics.overflows > 0, Mark::Overflow);
             for (reason, mark) in [
-                (ResetReason::Hole, Mark::Hole),
+                (ResetReason::Gap, Mark::Gap),
                 (ResetReason::Missing, Mark::Missing),
                 (ResetReason::HeldBytes, Mark::HeldBytes),
                 (ResetReason::Stream, Mark::Stream),

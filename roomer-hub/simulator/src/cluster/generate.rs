@@ -84,7 +84,7 @@ fn insert_returns(ops: &mut Vec<Op>, random: &mut Random) {
             true => {
                 let client = random.below(1000) as u16;
                 let tokens = [Token::Right, Token::Right, Token::Forged, Token::OtherUser];
-                Op::Return { client, node, token: random.pick(&tokens) }
+                Op::Reconnect { client, node, token: random.pick(&tokens) }
             }
             false => {
                 let room = random.below(ROOMS.len() as u32) as u8;
@@ -134,9 +134,9 @@ fn usual(random: &mut Random) -> Op {
         3..=6 => Op::Join { client, room },
         7 | 8 => Op::Leave { client, room },
         9 => Op::Move { client, from: room, to: other },
-        10..=16 => Op::Say { client, room, size: size(random) },
+        10..=16 => Op::Send { client, room, size: size(random) },
         17..=19 => Op::Direct { client, to },
-        20 | 21 => Op::ServerSay { node, room, except: client },
+        20 | 21 => Op::ServerSend { node, room, except: client },
         22 => Op::Kick { node, client, room },
         _ => Op::Disconnect { node, client },
     }
@@ -170,19 +170,19 @@ impl Faults {
         let (node, other) = (random.below(64) as u8, random.below(64) as u8);
         let back = random.one_in(2);
         match random.pick(&self.kinds) {
-            0 if back => Op::Mend { node },
-            0 => Op::Cut { node },
+            0 if back => Op::LinkUp { node },
+            0 => Op::LinkDown { node },
             1 if back => Op::BrokerUp,
             1 => Op::BrokerDown,
-            2 if back => Op::Unite,
-            2 => Op::Part { one: node, other },
-            3 if back => Op::Lose { of_thousand: 0 },
-            3 => Op::Lose { of_thousand: random.pick(&[5, 50, 300, 1000]) },
+            2 if back => Op::Heal,
+            2 => Op::Partition { one: node, other },
+            3 if back => Op::LossRate { of_thousand: 0 },
+            3 => Op::LossRate { of_thousand: random.pick(&[5, 50, 300, 1000]) },
             4 => Op::Refuse { node, on: !back },
             5 if back => Op::Restart { node },
             5 => Op::Crash { node },
-            6 if back => Op::Wake { node },
-            6 => Op::Sleep { node },
+            6 if back => Op::Resume { node },
+            6 => Op::Suspend { node },
             7 if back => Op::Restart { node },
             7 => Op::Stop { node },
             _ => Op::Noise { node, kind: random.below(4) as u8 },

@@ -42,7 +42,7 @@ pub struct Node {
     /// in an order.
     pub crowded_at: Duration,
     /// True if the node has shut down cleanly and published all of its output.
-    pub has_said_all: bool,
+    pub has_sent_all: bool,
     /// Inputs that arrived while the node was suspended.
     pub backlog: Vec<Input>,
     pub publishes: bool,
@@ -106,7 +106,7 @@ impl Node {
             awake_since: now,
             woke_at: Duration::ZERO,
             crowded_at: Duration::ZERO,
-            has_said_all: false,
+            has_sent_all: false,
             backlog: Vec::new(),
             publishes: false,
             events: Vec::new(),
@@ -127,7 +127,7 @@ impl Node {
     /// Returns true if the node currently shows a peer's members.
     pub fn shows(&self, peer: NodeId) -> bool {
         let peer = self.cluster.peers().find(|info| info.node == peer);
-        peer.is_some_and(|peer| matches!(peer.state, PeerState::Live | PeerState::Hole))
+        peer.is_some_and(|peer| matches!(peer.state, PeerState::Live | PeerState::Gap))
     }
 
     pub fn key(&self, id: &ConnId) -> Option<ConnKey> {

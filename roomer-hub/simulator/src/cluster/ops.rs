@@ -50,14 +50,14 @@ impl World {
             Op::Away { client, is_away } => {
                 self.with(client, |world, node, id| world.away(node, id, is_away))
             }
-            Op::Say { client, room, size } => {
+            Op::Send { client, room, size } => {
                 self.with(client, |world, _, id| world.send_message(id, usize::from(room), size))
             }
             Op::Direct { client, to } => self.with(client, |world, _, id| {
                 let open: Vec<ConnId> = world.open_clients();
                 world.direct(id, open[usize::from(to) % open.len()])
             }),
-            Op::ServerSay { node, room, except } => {
+            Op::ServerSend { node, room, except } => {
                 self.server_broadcast(index(node), room, except)
             }
             Op::Kick { node, client, room } => self.with(client, |world, _, id| {
@@ -75,23 +75,23 @@ impl World {
                 let close = |conn| roomer_hub::Command::Close { conn, code: 4000, reason: "out" };
                 world.about(index(node), id, close, at_peer)
             }),
-            Op::Return { client, node, token } => {
+            Op::Reconnect { client, node, token } => {
                 self.with(client, |world, _, id| world.return_to(index(node), id, token))
             }
             Op::ToUser { node, user, what } => self.command_users(index(node), user, what),
-            Op::Cut { node } => self.cut(index(node)),
-            Op::Mend { node } => self.connect(index(node)),
+            Op::LinkDown { node } => self.cut(index(node)),
+            Op::LinkUp { node } => self.connect(index(node)),
             Op::BrokerDown => (0..count).try_for_each(|node| self.cut(node)),
             Op::BrokerUp => (0..count).try_for_each(|node| self.connect(node)),
-            Op::Part { one, other } => {
-                self.broker.part(index(one), index(other));
+            Op::Partition { one, other } => {
+                self.broker.partition(index(one), index(other));
                 Ok(())
             }
-            Op::Unite => {
-                self.broker.unite();
+            Op::Heal => {
+                self.broker.heal();
                 Ok(())
             }
-            Op::Lose { of_thousand } => {
+            Op::LossRate { of_thousand } => {
                 self.broker.lose(of_thousand);
                 Ok(())
             }
@@ -104,14 +104,14 @@ impl World {
                 Ok(())
             }
             Op::Restart { node } => self.restart(index(node)),
-            Op::Sleep { node } => {
+            Op::Suspend { node } => {
                 let node = &mut self.nodes[index(node)];
                 if node.runs() {
                     node.state = State::Asleep;
                 }
                 Ok(())
             }
-            Op::Wake { node } => self.wake(index(node)),
+            Op::Resume { node } => self.wake(index(node)),
             Op::Stop { node } => self.stop(index(node)),
             Op::Noise { node, kind } => self.noise(index(node), kind),
         }
@@ -188,7 +188,7 @@ impl World {
         self.marks.mark(self.broker.takes(node), Mark::Stop);
         // The node's link stays up, so frames in flight still arrive.
         let ended = &mut self.nodes[node];
-        ended.has_said_all = self.broker.takes(node) && !ended.cluster.wants_to_publish();
+        ended.has_sent_all = self.broker.takes(node) && !ended.cluster.wants_to_publish();
         ended.state = State::Ended;
         Ok(())
     }
@@ -201,7 +201,7 @@ impl World {
         // cluster.
         let cluster = if kind == 3 { settings_hash(CLUSTER) } else { 12345 };
         Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
-        Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
+        Item::RequestStream { stream: 1, after: Default::default() }.encode(&mut frame);
         match kind {
             0 => {}
             1 | 3 => frame[2] = 99,
@@ -213,7 +213,7 @@ impl World {
             // The peer with the other version also requests a stream. The node must not answer it.
             let mut frame = Vec::new();
             Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
-            Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
+            Item::RequestStream { stream: 1, after: Default::default() }.encode(&mut frame);
             self.input(node, Input::Frame(frame.into()))?;
         }
         Ok(())

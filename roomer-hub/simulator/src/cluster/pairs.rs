@@ -21,15 +21,15 @@ const AFTERMATH: Duration = Duration::from_secs(15);
 const FLAP_MEMORY: Duration = Duration::from_secs(100);
 
 /// The time after a disturbance in which a node may still not show the members of another node.
-const REUNITED: Duration = Duration::from_secs(7);
+const RECONNECT_GRACE: Duration = Duration::from_secs(7);
 
 /// The maximum duration of the restart of a stream.
-const STARTED_OVER: Duration = Duration::from_secs(2);
+const RESTART_GRACE: Duration = Duration::from_secs(2);
 
 /// The number of frames that must be lost for a gap to stay open: one frame, and three requests for
 /// it or their answers.
-const LOST_FOR_A_HOLE: usize = 4;
-const HOLE_WINDOW: Duration = Duration::from_secs(4);
+const LOSSES_FOR_GAP: usize = 4;
+const GAP_WINDOW: Duration = Duration::from_secs(4);
 
 /// The maximum delay of a frame, in milliseconds, at which three requests can be answered in time.
 const QUICK: u32 = 50;
@@ -67,7 +67,7 @@ impl Pairs {
         }
         let pair = self.pair(from, to);
         pair.lost.push_back(now);
-        if pair.lost.len() > LOST_FOR_A_HOLE {
+        if pair.lost.len() > LOSSES_FOR_GAP {
             pair.lost.pop_front();
         }
         pair.lossy = now;
@@ -91,20 +91,20 @@ impl World {
                 for (at, of) in [(one, other), (other, one)] {
                     let is_cut = [at, of].iter().any(|node| !self.broker.takes(*node));
                     let is_still = self.nodes[of].state != State::Running;
-                    if is_cut || is_still || self.broker.is_parted(one, other) {
+                    if is_cut || is_still || self.broker.is_partitioned(one, other) {
                         self.pairs.pair(one, other).silent.insert(at, now);
                     }
                 }
-                let is_parted = self.broker.is_parted(one, other);
-                if !ends || is_parted {
+                let is_partitioned = self.broker.is_partitioned(one, other);
+                if !ends || is_partitioned {
                     self.pairs.pair(one, other).trouble = now;
                 }
                 let is_harmed = |node: usize| match self.nodes[node].state {
                     State::Running => !self.broker.takes(node),
                     State::Asleep => true,
-                    State::Ended => !self.nodes[node].has_said_all,
+                    State::Ended => !self.nodes[node].has_sent_all,
                 };
-                if is_parted || is_harmed(one) || is_harmed(other) {
+                if is_partitioned || is_harmed(one) || is_harmed(other) {
                     self.pairs.pair(one, other).harm = now;
                 }
             }
@@ -157,7 +157,7 @@ impl World {
                     is_recent(pair.lossy),
                     "node {index} starts over with node {peer} without need: {reason:?}"
                 );
-                let lost = pair.lost.iter().filter(|at| now - **at < HOLE_WINDOW).count();
+                let lost = pair.lost.iter().filter(|at| now - **at < GAP_WINDOW).count();
                 // In the plans of every fifth seed, the broker accepts three frames at a time, so a
                 // request may be delayed.
                 let is_quick = setup.max_delay <= QUICK && !setup.seed.is_multiple_of(5);
@@ -168,10 +168,10 @@ impl World {
                         || setup.journal_ms < 10_000,
                     "node {peer} has not kept what node {index} misses"
                 );
-                if *reason == ResetReason::Hole && is_quick && is_kept {
+                if *reason == ResetReason::Gap && is_quick && is_kept {
                     ensure!(
-                        lost >= LOST_FOR_A_HOLE,
-                        "node {index} cannot close a hole of node {peer} after {lost} lost frames"
+                        lost >= LOSSES_FOR_GAP,
+                        "node {index} cannot close a gap of node {peer} after {lost} lost frames"
                     );
                 }
             }
@@ -213,8 +213,8 @@ impl World {
         for ((one, other), pair) in &self.pairs.0 {
             let trouble = pair.trouble.max(pair.lossy);
             // While a slow broker transfers a large message, the receiving node may see a gap.
-            let is_calm = self.now.saturating_sub(trouble) > REUNITED
-                && self.now.saturating_sub(pair.reset_at) > STARTED_OVER;
+            let is_calm = self.now.saturating_sub(trouble) > RECONNECT_GRACE
+                && self.now.saturating_sub(pair.reset_at) > RESTART_GRACE;
             let deaths = |of: usize| pair.deaths.iter().filter(|(at, _)| *at == of).count();
             if !is_calm || deaths(*one) > 1 || deaths(*other) > 1 {
                 continue;
@@ -227,7 +227,7 @@ impl World {
                 let state = node.cluster.peers().find(|peer| peer.node == id);
                 let state = state.map(|peer| peer.state);
                 ensure!(
-                    matches!(state, Some(PeerState::Live | PeerState::Hole)),
+                    matches!(state, Some(PeerState::Live | PeerState::Gap)),
                     "node {at} has node {of} as {state:?} for long"
                 );
             }

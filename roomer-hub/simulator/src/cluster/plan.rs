@@ -78,7 +78,7 @@ pub enum Op {
     },
     /// A client sends a message to a room. In the payload, `size` bytes follow the message's
     /// numbers.
-    Say {
+    Send {
         client: u16,
         room: u8,
         size: u32,
@@ -89,7 +89,7 @@ pub enum Op {
         to: u16,
     },
     /// A node's application sends a message to a room, except to one client.
-    ServerSay {
+    ServerSend {
         node: u8,
         room: u8,
         except: u16,
@@ -106,7 +106,7 @@ pub enum Op {
         client: u16,
     },
     /// A client loses its socket and reconnects to a node, where it starts a new session.
-    Return {
+    Reconnect {
         client: u16,
         node: u8,
         token: Token,
@@ -119,26 +119,26 @@ pub enum Op {
         what: ToUser,
     },
     /// A node's link to the broker breaks.
-    Cut {
+    LinkDown {
         node: u8,
     },
     /// The link between a node and the broker is restored.
-    Mend {
+    LinkUp {
         node: u8,
     },
     /// The broker crashes and loses the frames in it. The links of all nodes break.
     BrokerDown,
     /// All nodes' links are restored.
     BrokerUp,
-    /// From this step until [`Unite`](Op::Unite), frames between two nodes are lost.
-    Part {
+    /// From this step until [`Heal`](Op::Unite), frames between two nodes are lost.
+    Partition {
         one: u8,
         other: u8,
     },
-    /// Ends the losses caused by [`Part`](Op::Part).
-    Unite,
+    /// Ends the losses caused by [`Partition`](Op::Part).
+    Heal,
     /// From this step on, the broker loses this many frames in a thousand.
-    Lose {
+    LossRate {
         of_thousand: u32,
     },
     /// The broker stops accepting frames from a node, or accepts all of them again.
@@ -154,11 +154,11 @@ pub enum Op {
         node: u8,
     },
     /// A node is suspended: it processes no input until it resumes.
-    Sleep {
+    Suspend {
         node: u8,
     },
     /// A node resumes.
-    Wake {
+    Resume {
         node: u8,
     },
     /// A node shuts down cleanly.

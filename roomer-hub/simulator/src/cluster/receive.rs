@@ -89,7 +89,7 @@ impl Numbers {
     pub fn encode(self, size: u32) -> Vec<u8> {
         let mut payload = Vec::with_capacity(20 + size as usize);
         payload.extend_from_slice(&self.in_room.to_be_bytes());
-        payload.extend_from_slice(&self.over_all.to_be_bytes());
+        payload.extend_from_slice(&self.total.to_be_bytes());
         payload.extend_from_slice(&self.node.to_be_bytes());
         payload.extend_from_slice(&self.info.to_be_bytes());
         payload.resize(20 + size as usize, b'.');
@@ -99,13 +99,13 @@ impl Numbers {
     fn decode(payload: &[u8]) -> Result<Self, Fault> {
         let odd = || Fault::new(format!("a message of {} bytes", payload.len()));
         let (in_room, rest) = payload.split_first_chunk().ok_or_else(odd)?;
-        let (over_all, rest) = rest.split_first_chunk().ok_or_else(odd)?;
+        let (total, rest) = rest.split_first_chunk().ok_or_else(odd)?;
         let (node, rest) = rest.split_first_chunk().ok_or_else(odd)?;
         let (info, rest) = rest.split_first_chunk().ok_or_else(odd)?;
         ensure!(rest.iter().all(|byte| *byte == b'.'), "a message was changed");
         Ok(Numbers {
             in_room: u32::from_be_bytes(*in_room),
-            over_all: u32::from_be_bytes(*over_all),
+            total: u32::from_be_bytes(*total),
             node: u64::from_be_bytes(*node),
             info: u32::from_be_bytes(*info),
         })

@@ -55,7 +55,7 @@ impl World {
             let is_known = peers.iter().any(|peer| from.cluster.peer_node(*peer) == Some(to.id));
             // Otherwise the report may be lost, and the old connection ends only by its timeout.
             if is_known && to.shows(from.id) {
-                self.must_happen(node, id, None);
+                self.require_marks(node, id, None);
             }
         }
         self.touched(node);
@@ -64,7 +64,7 @@ impl World {
 
     /// Records that a report or command from a node must end a client's connection, or (with a
     /// room) remove the client from the room.
-    fn must_happen(&mut self, node: usize, id: ConnId, room: Option<usize>) {
+    fn require_marks(&mut self, node: usize, id: ConnId, room: Option<usize>) {
         let (from, client) = (self.nodes[node].id, &self.clients[&id]);
         let breaks = self.nodes[client.node].breaks.get(&from).copied().unwrap_or_default();
         let leaves = room.map_or(0, |room| client.leaves_of(room));
@@ -84,7 +84,7 @@ impl World {
         let name = USERS[usize::from(user) % USERS.len()];
         let from = self.nodes[node].id;
         let number = self.nodes[node].last_sent_to_user.get(name).copied().unwrap_or_default() + 1;
-        let payload = Numbers { in_room: number, over_all: 0, node: from.0, info: 0 }.encode(0);
+        let payload = Numbers { in_room: number, total: 0, node: from.0, info: 0 }.encode(0);
         let packet =
             PacketRef { room: ROOT, event: TO_USER, payload: &payload, ..PacketRef::default() };
         let command = match what {
@@ -117,7 +117,7 @@ impl World {
                     });
                 }
                 _ if is_shown && room.is_none_or(|room| client.is_in(room)) => {
-                    self.must_happen(node, id, room);
+                    self.require_marks(node, id, room);
                 }
                 _ => {}
             }

@@ -192,7 +192,7 @@ impl World {
             for node in 0..self.nodes.len() {
                 if self.nodes[node].runs() && self.nodes[node].cluster.wake_at() <= next {
                     self.input(node, Input::Tick)?;
-                    self.look_for_the_dead(node)?;
+                    self.detect_crashed_peers(node)?;
                     // Otherwise a real node's driver would call the node in an endless loop.
                     let is_later = self.nodes[node].cluster.wake_at() > next;
                     ensure!(is_later, "node {node} wants a tick at the time of its tick");
@@ -264,7 +264,7 @@ impl World {
     }
 
     /// Checks that a node does not show the members of a node that crashed long ago.
-    pub(super) fn look_for_the_dead(&mut self, index: usize) -> Result<(), Fault> {
+    pub(super) fn detect_crashed_peers(&mut self, index: usize) -> Result<(), Fault> {
         let (now, node) = (self.now, &self.nodes[index]);
         for (at, ids, checked) in &mut self.crashed {
             if now.saturating_sub(*at) < CRASH_SEEN

@@ -171,11 +171,15 @@ impl Clients {
     }
 
     /// At the end of a plan, compares a client's rooms and their members with the model.
-    pub fn agrees(&mut self, client: u16, truth: &[(u8, IdSet)]) -> Result<(), Fault> {
+    pub fn agrees(&mut self, client: u16, expected: &[(u8, IdSet)]) -> Result<(), Fault> {
         let client = &mut self.all[usize::from(client)];
         let (own, open) = (&identity(client.id).text, client.rooms.len());
-        ensure!(open == truth.len(), "{own} has {open} rooms open, but is in {}", truth.len());
-        for (room, members) in truth {
+        ensure!(
+            open == expected.len(),
+            "{own} has {open} rooms open, but is in {}",
+            expected.len()
+        );
+        for (room, members) in expected {
             let seen = client.view(*room).map(|view| view.members);
             ensure!(seen == Some(*members), "{own} sees {seen:?}, but there are {members:?}");
         }

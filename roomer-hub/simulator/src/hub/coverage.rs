@@ -257,7 +257,7 @@ impl Coverage {
 
     /// Marks the situations of a direct message in `shared_room_only` mode.
     fn direct_with_shared_room(&mut self, model: &Model, client: u16, to: u16, passes: bool) {
-        let is_common = model.share_a_room(client, to);
+        let is_common = model.share_room(client, to);
         self.marks.mark(passes && is_common && client != to, Mark::ToRoommate);
         self.marks.mark(passes && !is_common && client == to, Mark::ToSelfWithoutRoom);
         let in_root = model.is_in(client, "root") && model.is_in(to, "root");

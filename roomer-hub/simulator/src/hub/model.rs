@@ -215,7 +215,7 @@ impl Model {
     }
 
     /// Returns true if two connections share a room other than `root`.
-    pub fn share_a_room(&self, one: u16, other: u16) -> bool {
+    pub fn share_room(&self, one: u16, other: u16) -> bool {
         let both = |room: &Room| room.members.contains(&one) && room.members.contains(&other);
         self.rooms.iter().any(|room| room.name != "root" && both(room))
     }
@@ -254,7 +254,7 @@ impl Model {
             }
             let receiver =
                 self.find(packet.dst).filter(|to| *to != client && self.shared_room_only);
-            if receiver.is_some_and(|to| !self.share_a_room(client, to)) {
+            if receiver.is_some_and(|to| !self.share_room(client, to)) {
                 self.rejected_packets.no_shared_room += 1;
                 return;
             }

@@ -75,7 +75,7 @@ impl CheckedHub {
             if !checker.model.is_connected(client) {
                 continue;
             }
-            let mut truth = Vec::new();
+            let mut expected = Vec::new();
             for room in tables.rooms_of(checker.keys[usize::from(client)]) {
                 let own = tables.members(room).iter().filter_map(|conn| checker.id(conn));
                 let guests = tables.guests(room);
@@ -86,9 +86,9 @@ impl CheckedHub {
                 let members =
                     if is_full { members } else { IdSet::from_iter([checker.clients.id(client)]) };
                 let number = tables.room_name(room).and_then(room_number);
-                truth.push((number.unwrap_or(u8::MAX), members));
+                expected.push((number.unwrap_or(u8::MAX), members));
             }
-            checker.clients.agrees(client, &truth)?;
+            checker.clients.agrees(client, &expected)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use roomer_proto::PacketRef;
 use roomer_proto::extended::ERROR;
 
 use super::marks::Mark;
-use super::model::{Due, Payload};
+use super::model::{ExpectedPacket, Payload};
 use super::plan::ROOMS;
 use super::run::Run;
 use super::view::RoomView;
@@ -18,7 +18,7 @@ use crate::fault::{Fault, ensure};
 const AUDIT_INTERVAL: u64 = 8;
 
 /// A packet as received by a client.
-type Got = Due;
+type Got = ExpectedPacket;
 
 impl Run<'_> {
     /// Passes an input to the hub, and compares the packets that each client receives with the
@@ -26,7 +26,7 @@ impl Run<'_> {
     pub(super) fn input(&mut self, input: Input<'_>, is_any_order: bool) -> Result<(), Fault> {
         self.steps += 1;
         // The caller has already passed the input to the model, which now contains the packets due.
-        let due = std::mem::take(&mut self.model.due);
+        let expected = std::mem::take(&mut self.model.expected);
         let now = Duration::from_millis(self.model.now);
         let questions = self.model.questions.len();
         let Run { hub, keys, seats, authorizations, marks, model, .. } = self;
@@ -128,9 +128,9 @@ impl Run<'_> {
         let are_expected = authorizations
             .iter()
             .zip(&model.questions)
-            .all(|(found, due)| found.0 == due.0 && found.1 == due.1);
+            .all(|(found, expected)| found.0 == expected.0 && found.1 == expected.1);
         ensure!(are_expected, "other questions: {authorizations:?}");
-        self.compare(due, got, is_any_order)?;
+        self.compare(expected, got, is_any_order)?;
         self.compare_counts()?;
         if self.steps.is_multiple_of(AUDIT_INTERVAL) {
             self.hub.tables().audit().map_err(Fault::new)?;
@@ -142,18 +142,18 @@ impl Run<'_> {
     /// Compares the packets that each client receives with the expected ones.
     fn compare(
         &mut self,
-        due: Vec<(usize, Due)>,
+        packets: Vec<(usize, ExpectedPacket)>,
         got: Vec<(usize, Got)>,
         is_any_order: bool,
     ) -> Result<(), Fault> {
         let mut expected: BTreeMap<usize, Vec<Got>> = BTreeMap::new();
-        for (client, due) in due {
-            let payload = match &due.payload {
+        for (client, packet) in packets {
+            let payload = match &packet.payload {
                 Payload::Text(text) => text.clone(),
                 Payload::List { room, extended, client } => self.list(room, *extended, *client)?,
             };
-            let due = Due { payload: Payload::Text(payload), ..due };
-            expected.entry(client).or_default().push(due);
+            let packet = Got { payload: Payload::Text(payload), ..packet };
+            expected.entry(client).or_default().push(packet);
         }
         let mut actual: BTreeMap<usize, Vec<Got>> = BTreeMap::new();
         for (client, packet) in got {
@@ -244,9 +244,9 @@ impl Run<'_> {
     fn compare_counts(&self) -> Result<(), Fault> {
         let (counted, model) = (self.hub.rejected_packets(), &self.model);
         let counted = [counted.info, counted.reserved, counted.not_member, counted.by_application];
-        let due =
+        let expected =
             [model.rejected_info, model.rejected_reserved, model.rejected_not_member, model.denied];
-        ensure!(counted == due, "the hub has counted {counted:?}, expected are {due:?}");
+        ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
         Ok(())
     }
 
@@ -261,7 +261,7 @@ impl Run<'_> {
             ensure!(view.rooms.len() == rooms.clone().count(), "{number} knows {:?}", view.rooms);
             for room in rooms {
                 let known = view.rooms.get(room.name).cloned().unwrap_or_default();
-                let due = match self.model.presence(room.name) {
+                let expected = match self.model.presence(room.name) {
                     Presence::Full => {
                         let members =
                             room.members.iter().map(|member| &self.model.clients[*member]);
@@ -289,7 +289,11 @@ impl Run<'_> {
                         RoomView { entries, ..RoomView::default() }
                     }
                 };
-                ensure!(known == due, "{number} knows {known:?} of {}, not {due:?}", room.name);
+                ensure!(
+                    known == expected,
+                    "{number} knows {known:?} of {}, not {expected:?}",
+                    room.name
+                );
             }
         }
         Ok(())
@@ -306,7 +310,7 @@ fn received(packet: &PacketRef<'_>) -> Result<Got, Fault> {
     match (names, payload) {
         (Some((room, event)), Ok(payload)) => {
             let (src, payload) = (packet.src.into(), Payload::Text(payload.into()));
-            Ok(Due { room, event, src, payload })
+            Ok(ExpectedPacket { room, event, src, payload })
         }
         _ => Err(Fault::new(format!("a packet {packet:?}"))),
     }

@@ -55,11 +55,11 @@ impl Run<'_> {
     }
 
     pub(super) fn mark_away(&mut self, client: usize, is_away: bool) {
-        let (due, extended) = (self.model.due.len(), self.model.clients[client].extended);
-        let has_own = self.model.due.iter().any(|(to, _)| *to == client);
-        self.marks.mark(due > 0 && is_away && !has_own, Mark::Away);
-        self.marks.mark(due > 0 && !is_away && extended, Mark::Back);
-        self.marks.mark(due > 2, Mark::AwayInThree);
+        let (expected, extended) = (self.model.expected.len(), self.model.clients[client].extended);
+        let has_own = self.model.expected.iter().any(|(to, _)| *to == client);
+        self.marks.mark(expected > 0 && is_away && !has_own, Mark::Away);
+        self.marks.mark(expected > 0 && !is_away && extended, Mark::Back);
+        self.marks.mark(expected > 2, Mark::AwayInThree);
     }
 
     pub(super) fn mark_sent(&mut self, client: usize, payload: &[u8], is_open: bool) {

@@ -45,7 +45,7 @@ impl Model {
                 self.notify(name, None, format!("{{\"changed\":[{entry}]}}"), None);
             }
         }
-        !self.due.is_empty()
+        !self.expected.is_empty()
     }
 
     pub fn guest_left(&mut self, guest: usize, name: &'static str) {

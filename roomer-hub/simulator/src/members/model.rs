@@ -7,7 +7,7 @@ use super::plan::{INFOS, INVALID, Plan, ROOMS, USERS};
 
 /// A packet that a client must receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct ExpectedPacket {
     pub room: &'static str,
     pub event: &'static str,
     pub src: String,
@@ -65,7 +65,7 @@ pub struct Model {
     /// The current time in milliseconds.
     pub now: u64,
     /// The packets that clients must receive because of the last input, each with its receiver.
-    pub due: Vec<(usize, Due)>,
+    pub expected: Vec<(usize, ExpectedPacket)>,
     /// The info changes about which the application must still decide, each with its client and
     /// payload.
     pub questions: Vec<(usize, &'static [u8])>,
@@ -108,7 +108,7 @@ impl Model {
             guests: guest_ids.into_iter().map(guest).collect(),
             is_peer_up: false,
             now: 0,
-            due: Vec::new(),
+            expected: Vec::new(),
             questions: Vec::new(),
             has_refused: false,
             rejected_info: 0,
@@ -165,7 +165,7 @@ impl Model {
         text: String,
     ) {
         let (src, payload) = (src.into(), Payload::Text(text));
-        self.due.push((to, Due { room, event, src, payload }));
+        self.expected.push((to, ExpectedPacket { room, event, src, payload }));
     }
 
     pub fn open(&mut self, id: String, extended: bool, info: u8, user: u8) {
@@ -190,7 +190,10 @@ impl Model {
             (_, true) => Payload::Text(format!("{{\"members\":[{entry}]}}")),
             (_, false) => Payload::Text(format!("[\"{id}\"]")),
         };
-        self.due.push((client, Due { room: name, event: "join_ack", src: id.clone(), payload }));
+        self.expected.push((
+            client,
+            ExpectedPacket { room: name, event: "join_ack", src: id.clone(), payload },
+        ));
         if !was_in {
             let is_away = self.clients[client].is_away;
             let joined = self.joined(name, &entry, &id, is_away);

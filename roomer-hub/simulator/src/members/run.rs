@@ -320,7 +320,7 @@ impl<'p> Run<'p> {
             }
             Step::GuestAway { guest, is_away } => {
                 self.model.guest_away(usize::from(guest % GUESTS), is_away);
-                self.marks.mark(!self.model.due.is_empty(), Mark::GuestAway);
+                self.marks.mark(!self.model.expected.is_empty(), Mark::GuestAway);
                 (Input::GuestAway { peer, id: guest_id(guest), is_away }, false)
             }
             Step::GuestLeft { guest, room } => {
@@ -336,7 +336,7 @@ impl<'p> Run<'p> {
             Step::GuestCount { room, members } => {
                 let room = room_of(room);
                 self.model.guest_count(room, members);
-                self.marks.mark(!self.model.due.is_empty(), Mark::CountChanged);
+                self.marks.mark(!self.model.expected.is_empty(), Mark::CountChanged);
                 (Input::GuestCount { peer, room, members }, false)
             }
             _ => return Ok(()),

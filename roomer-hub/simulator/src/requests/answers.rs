@@ -3,8 +3,8 @@
 
 use super::marks::Mark;
 use super::model::{
-    Ask, Client, LATE, LONG, Message, Model, NOT_SHARED, OLD, PLAIN, RESERVED_EVENT, Reason,
-    TOO_MANY, UNASKED, UNKNOWN_DST, WRONG_TAG, is_guest, tag_of,
+    Client, LATE, LONG, Message, Model, NOT_SHARED, OVERDUE_AGE, PLAIN, PendingRequest,
+    RESERVED_EVENT, Reason, TOO_MANY, UNKNOWN_DST, UNSOLICITED, WRONG_TAG, is_guest, tag_of,
 };
 use super::plan::MAX_NAME;
 
@@ -35,20 +35,21 @@ impl Model {
         }
         let (now, most) = (self.now, self.plan.max_requests);
         let own: Vec<usize> =
-            (0..self.asks.len()).filter(|at| self.asks[*at].from == client).collect();
-        if own.iter().any(|at| self.asks[*at].tag == tag) {
+            (0..self.pending.len()).filter(|at| self.pending[*at].from == client).collect();
+        if own.iter().any(|at| self.pending[*at].tag == tag) {
             return Err(WRONG_TAG);
         }
         // If the client has too many pending requests, its oldest one is dropped, but only if it is
         // so old that the client has most likely given it up.
         let outdated = own.first().filter(|_| own.len() >= most);
-        if outdated.is_some_and(|at| now.saturating_sub(self.asks[*at].at) < OLD) {
+        if outdated.is_some_and(|at| now.saturating_sub(self.pending[*at].at) < OVERDUE_AGE) {
             self.mark(Mark::AskBusy);
             return Err(TOO_MANY);
         }
         // Count only the requests to connections on this node: each node limits the requests to its
         // own.
-        let to_receiver = self.asks.iter().filter(|ask| receiver.is_some() && ask.to == to).count();
+        let to_receiver =
+            self.pending.iter().filter(|ask| receiver.is_some() && ask.to == to).count();
         if to_receiver >= 16 * most {
             self.mark(Mark::ReceiverBusy);
             return Err(TOO_MANY);
@@ -58,10 +59,10 @@ impl Model {
             return Ok(());
         }
         if let Some(at) = outdated {
-            self.asks.remove(*at);
+            self.pending.remove(*at);
             self.mark(Mark::Aged);
         }
-        self.asks.push(Ask { from: client, to: to.into(), tag, at: now });
+        self.pending.push(PendingRequest { from: client, to: to.into(), tag, at: now });
         let Message { room, event, dst } = message;
         let packet = [room, event, dst.as_str(), self.clients[client].id, "?"];
         self.marks.mark(receiver == Some(client), Mark::AskedItself);
@@ -102,7 +103,7 @@ impl Model {
             let number = (0..self.next).find(|number| number.to_string() == tag);
             let Some(number) = number else {
                 self.mark(Mark::Guessed);
-                return Err(UNASKED);
+                return Err(UNSOLICITED);
             };
             let Some(at) = self.numbers.iter().position(|own| *own == (client, number)) else {
                 self.mark(Mark::Late);
@@ -123,14 +124,14 @@ impl Model {
             self.lines.push(format!("peer: {packet}"));
             return Ok(());
         };
-        let of_asker = |ask: &&Ask| ask.from == asker && ask.tag == tag;
-        let is_known = self.asks.iter().find(of_asker).is_some();
-        let own = |ask: &Ask| ask.from == asker && ask.tag == tag && ask.to == id;
-        let Some(at) = self.asks.iter().position(own) else {
+        let of_asker = |ask: &&PendingRequest| ask.from == asker && ask.tag == tag;
+        let is_known = self.pending.iter().find(of_asker).is_some();
+        let own = |ask: &PendingRequest| ask.from == asker && ask.tag == tag && ask.to == id;
+        let Some(at) = self.pending.iter().position(own) else {
             self.mark(if is_known { Mark::Forged } else { Mark::SecondAnswer });
-            return Err(UNASKED);
+            return Err(UNSOLICITED);
         };
-        self.asks.remove(at);
+        self.pending.remove(at);
         self.mark(if is_error { Mark::ByError } else { Mark::Answered });
         self.lines.push(format!("c{asker}: {packet}"));
         Ok(())
@@ -186,10 +187,10 @@ impl Model {
         // First remove the client's own requests: a request to itself must not be answered with an
         // error.
         self.calls.retain(|call| call.0 != client);
-        self.asks.retain(|ask| ask.from != client);
+        self.pending.retain(|ask| ask.from != client);
         let mut ended = 0;
-        while let Some(at) = self.asks.iter().position(|ask| ask.to == id) {
-            let Ask { from, tag, .. } = self.asks.remove(at);
+        while let Some(at) = self.pending.iter().position(|ask| ask.to == id) {
+            let PendingRequest { from, tag, .. } = self.pending.remove(at);
             let dst = format!("{}:{tag}", self.clients[from].id);
             self.send(from, ["root", "roomer:error", &dst, "", "gone"]);
             ended += 1;
@@ -223,14 +224,14 @@ impl Model {
         let receiver = self.find(to);
         if event.starts_with("roomer:") {
             let Some(asker) = receiver else { return self.count_of_peer("unknown_dst") };
-            let fits = |ask: &Ask| {
+            let fits = |ask: &PendingRequest| {
                 ask.from == asker && ask.tag == tag && (src.is_empty() || ask.to == src)
             };
-            let Some(at) = self.asks.iter().position(fits) else {
+            let Some(at) = self.pending.iter().position(fits) else {
                 self.mark(Mark::AbroadForged);
                 return self.count_of_peer("unasked");
             };
-            self.asks.remove(at);
+            self.pending.remove(at);
             self.mark(if src.is_empty() { Mark::AbroadByServer } else { Mark::AbroadAnswered });
             return self.lines.push(format!("c{asker}: {packet}"));
         }

@@ -1,6 +1,6 @@
 //! Generates plans with requests and answers.
 
-use super::plan::{Dst, Plan, Step, Who};
+use super::plan::{Dst, Party, Plan, Step};
 use crate::random::Source;
 
 const ROOMS: [&str; 6] = ["root", "root", "root", "hall", "attic", "a long name"];
@@ -34,7 +34,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
         plan.max_requests = 1;
         for slot in 4..24 {
             plan.steps.push(Step::Open { slot, extended: true });
-            let dst = Dst::Tagged(Who::Slot(0), "1");
+            let dst = Dst::Tagged(Party::Slot(0), "1");
             plan.steps.push(Step::Packet { slot, room: "root", event: "where", dst });
         }
     }
@@ -58,11 +58,11 @@ fn slot(source: &mut impl Source) -> u8 {
     source.below(SLOTS) as u8
 }
 
-fn who(source: &mut impl Source) -> Who {
+fn who(source: &mut impl Source) -> Party {
     match source.below(12) {
-        0 => Who::Unknown,
-        1 | 2 => Who::Guest(source.below(2) as u8),
-        _ => Who::Slot(slot(source)),
+        0 => Party::Unknown,
+        1 | 2 => Party::Guest(source.below(2) as u8),
+        _ => Party::Slot(slot(source)),
     }
 }
 
@@ -89,7 +89,7 @@ fn step(source: &mut impl Source, tags: &[&'static str]) -> Step {
         10..=14 => {
             let (room, event) = (source.pick(&ROOMS), source.pick(&EVENTS));
             let room = if source.one_in(3) { room } else { "root" };
-            let dst = Dst::Tagged(Who::Server, tag(source, tags));
+            let dst = Dst::Tagged(Party::Server, tag(source, tags));
             Step::Packet { slot: own, room, event, dst }
         }
         15..=19 => {
@@ -97,7 +97,7 @@ fn step(source: &mut impl Source, tags: &[&'static str]) -> Step {
             packet(event, Dst::Tagged(who(source), tag(source, tags)))
         }
         20..=22 => {
-            let to = if source.one_in(3) { Who::Server } else { who(source) };
+            let to = if source.one_in(3) { Party::Server } else { who(source) };
             let event = source.pick(&["roomer:reply", "roomer:error"]);
             packet(event, Dst::Tagged(to, tag(source, tags)))
         }
@@ -109,7 +109,7 @@ fn step(source: &mut impl Source, tags: &[&'static str]) -> Step {
         27 => Step::Withdraw { slot: own, ago: source.below(3) as u8 },
         28 | 29 => {
             let src =
-                if source.one_in(4) { Who::Server } else { Who::Guest(source.below(2) as u8) };
+                if source.one_in(4) { Party::Server } else { Party::Guest(source.below(2) as u8) };
             let event = source.pick(&["where", "where", "roomer:reply", "roomer:error"]);
             let dst = match source.below(6) {
                 0 => Dst::Id(who(source)),
@@ -126,24 +126,24 @@ fn step(source: &mut impl Source, tags: &[&'static str]) -> Step {
 fn answer(source: &mut impl Source, step: Step, steps: &mut Vec<Step>) {
     let event = source.pick(&["roomer:reply", "roomer:reply", "roomer:error"]);
     match step {
-        Step::Packet { slot, dst: Dst::Tagged(Who::Server, tag), .. } => {
+        Step::Packet { slot, dst: Dst::Tagged(Party::Server, tag), .. } => {
             steps.push(Step::Answer { slot, tag, is_error: source.one_in(3) });
         }
-        Step::Packet { slot, dst: Dst::Tagged(Who::Slot(to), tag), .. } => {
-            let dst = Dst::Tagged(Who::Slot(slot), tag);
+        Step::Packet { slot, dst: Dst::Tagged(Party::Slot(to), tag), .. } => {
+            let dst = Dst::Tagged(Party::Slot(slot), tag);
             steps.push(Step::Packet { slot: to, room: "root", event, dst });
         }
-        Step::Packet { slot, dst: Dst::Tagged(Who::Guest(from), tag), .. } => {
-            let src = if source.one_in(4) { Who::Server } else { Who::Guest(from) };
-            steps.push(Step::Peer { event, src, dst: Dst::Tagged(Who::Slot(slot), tag) });
+        Step::Packet { slot, dst: Dst::Tagged(Party::Guest(from), tag), .. } => {
+            let src = if source.one_in(4) { Party::Server } else { Party::Guest(from) };
+            steps.push(Step::Peer { event, src, dst: Dst::Tagged(Party::Slot(slot), tag) });
         }
-        Step::Peer { src: Who::Guest(to), dst: Dst::Tagged(Who::Slot(slot), tag), .. } => {
-            let dst = Dst::Tagged(Who::Guest(to), tag);
+        Step::Peer { src: Party::Guest(to), dst: Dst::Tagged(Party::Slot(slot), tag), .. } => {
+            let dst = Dst::Tagged(Party::Guest(to), tag);
             steps.push(Step::Packet { slot, room: "root", event, dst });
         }
         Step::Request { slot } => {
             for tag in ["0", "1", "2", "3", "4"] {
-                let dst = Dst::Tagged(Who::Server, tag);
+                let dst = Dst::Tagged(Party::Server, tag);
                 steps.push(Step::Packet { slot, room: "root", event, dst });
             }
         }

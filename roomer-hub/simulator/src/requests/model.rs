@@ -10,7 +10,7 @@ use crate::alphabet::RESERVED;
 use crate::hub::token_bucket::{Bucket, Quota, RateSpec};
 
 /// The minimum age at which a pending request may be dropped in favour of a new one.
-pub(super) const OLD: Duration = Duration::from_secs(60);
+pub(super) const OVERDUE_AGE: Duration = Duration::from_secs(60);
 const ERRORS: RateSpec = (16, 16);
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Client {
 
 /// A request from one client to another that has not been answered.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(super) struct PendingRequest {
     pub(super) from: usize,
     pub(super) to: String,
     pub(super) tag: &'static str,
@@ -52,7 +52,7 @@ const NO_HANDLER: Reason = Reason("no_handler", "unknown", true);
 const NOT_MEMBER: Reason = Reason("not_member", "refused", false);
 pub(super) const TOO_MANY: Reason = Reason("too_many_requests", "busy", true);
 pub(super) const WRONG_TAG: Reason = Reason("wrong_tag", "invalid", true);
-pub(super) const UNASKED: Reason = Reason("unasked", "unknown", true);
+pub(super) const UNSOLICITED: Reason = Reason("unasked", "unknown", true);
 pub(super) const LATE: Reason = Reason("late", "unknown", false);
 pub(super) const UNKNOWN_DST: Reason = Reason("unknown_dst", "gone", false);
 pub(super) const PLAIN: Reason = Reason("plain_receiver", "plain", false);
@@ -68,7 +68,7 @@ pub struct Model {
     pub clients: Vec<Client>,
     /// The requests to the server that have not been answered, each with its client and tag.
     pub(super) calls: Vec<(usize, &'static str)>,
-    pub(super) asks: Vec<Ask>,
+    pub(super) pending: Vec<PendingRequest>,
     /// The requests by the server that have not been answered, each with its client and number.
     pub numbers: Vec<(usize, u64)>,
     /// The number that the server's next request will have.
@@ -101,7 +101,7 @@ impl Model {
             now: Duration::from_secs(1000),
             clients: Vec::new(),
             calls: Vec::new(),
-            asks: Vec::new(),
+            pending: Vec::new(),
             numbers: Vec::new(),
             next: 0,
             rejected: BTreeMap::new(),
@@ -118,7 +118,7 @@ impl Model {
 
     /// Returns true if no request is pending.
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.asks.is_empty() && self.numbers.is_empty()
+        self.calls.is_empty() && self.pending.is_empty() && self.numbers.is_empty()
     }
 
     pub(super) fn count(&mut self, name: &'static str) {
@@ -197,9 +197,9 @@ impl Model {
             self.clients[client].unreported.get_or_insert((text, 0)).1 += 1;
             return self.mark(Mark::Untold);
         }
-        self.mark(Mark::Told);
+        self.mark(Mark::RefusalError);
         if let Some((_, count)) = self.clients[client].unreported.take() {
-            self.mark(Mark::ToldMore);
+            self.mark(Mark::CountedError);
             text += &format!(" and {count}");
         }
         // If a join is rejected, the error must precede the `leave_ack`, so that the client knows

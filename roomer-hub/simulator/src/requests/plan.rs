@@ -69,7 +69,7 @@ pub enum Step {
     /// The peer sends a direct message.
     Peer {
         event: &'static str,
-        src: Who,
+        src: Party,
         dst: Dst,
     },
     Clock {
@@ -80,12 +80,12 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dst {
     Nothing,
-    Id(Who),
-    Tagged(Who, &'static str),
+    Id(Party),
+    Tagged(Party, &'static str),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum Party {
     /// The server itself: the address has no id.
     Server,
     /// The latest client in this slot.

@@ -8,7 +8,7 @@ use roomer_proto::{MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use super::marks::Mark;
 use super::model::{Message, Model};
-use super::plan::{Dst, HANDLED, Plan, REQUESTS, Step, Who, guest};
+use super::plan::{Dst, HANDLED, Party, Plan, REQUESTS, Step, guest};
 use crate::alphabet::{IDS, identity, tag};
 use crate::fault::{Fault, ensure, panic_message};
 use crate::simulation::Outcome;
@@ -70,12 +70,14 @@ impl Run {
         self.slots[usize::from(slot)]
     }
 
-    fn id(&self, who: Who) -> &'static str {
+    fn id(&self, who: Party) -> &'static str {
         match who {
-            Who::Server => "",
-            Who::Slot(slot) => self.in_slot(slot).map_or("nobody", |at| self.model.clients[at].id),
-            Who::Guest(number) => guest(number),
-            Who::Unknown => &identity(IDS as u16 - 1).text,
+            Party::Server => "",
+            Party::Slot(slot) => {
+                self.in_slot(slot).map_or("nobody", |at| self.model.clients[at].id)
+            }
+            Party::Guest(number) => guest(number),
+            Party::Unknown => &identity(IDS as u16 - 1).text,
         }
     }
 

@@ -100,11 +100,11 @@ impl Run<'_> {
         let sessions = self.server.sessions();
         let is_whole = self.plan.server == Server::Extended && !self.app.is_closed;
         for (session, room, text) in sent {
-            let has_come = self.received.iter().any(|(_, other)| other == text);
+            let is_received = self.received.iter().any(|(_, other)| other == text);
             // The client drops messages in a room that it is leaving.
             let is_left = !self.client.is_in(room);
             ensure!(
-                !is_whole || *session != sessions || has_come || is_left,
+                !is_whole || *session != sessions || is_received || is_left,
                 "{text} in {room} is missing"
             );
         }

@@ -58,9 +58,9 @@ pub enum Step {
     /// Puts the client into a room.
     Move(usize),
     /// Makes another client join a room or, if it is a member, leave it.
-    Member(usize, usize),
+    ToggleMember(usize, usize),
     /// Makes another client send a message to a room.
-    Say(usize),
+    PeerMessage(usize),
     /// Sends an acknowledgement, which may request an acknowledgement from the client.
     Ack,
     Ping,
@@ -69,7 +69,7 @@ pub enum Step {
     /// Ends the stream without a close frame.
     End,
     /// Drops the session and closes the connection, as in a restart.
-    Forget,
+    Restart,
     /// From now on, answers handshakes with one of [`RESPONSES`].
     Respond(usize),
     /// Sends a packet with arbitrary fields. Each is given by its index in the field's alphabet in
@@ -112,9 +112,9 @@ pub fn generate(random: &mut impl Source) -> Plan {
         }
         let mut at = random.below(1 + weights.iter().sum::<u32>());
         let chosen = weights.iter().position(|weight| {
-            let is_it = at < *weight;
+            let is_chosen = at < *weight;
             at = at.saturating_sub(*weight);
-            is_it
+            is_chosen
         });
         let kind = chosen.and_then(|chosen| KINDS.get(chosen));
         let step =
@@ -129,11 +129,11 @@ pub fn generate(random: &mut impl Source) -> Plan {
 
 struct Kind {
     weight: u32,
-    of: Of,
+    of: StepKind,
 }
 
 #[derive(Clone, Copy)]
-enum Of {
+enum StepKind {
     Send,
     Rooms,
     Requests,
@@ -150,32 +150,32 @@ enum Of {
 }
 
 const KINDS: &[Kind] = &[
-    Kind { weight: 8, of: Of::Send },
-    Kind { weight: 8, of: Of::Rooms },
-    Kind { weight: 4, of: Of::Requests },
-    Kind { weight: 1, of: Of::Account },
-    Kind { weight: 12, of: Of::Handle },
-    Kind { weight: 5, of: Of::Rules },
-    Kind { weight: 5, of: Of::Others },
-    Kind { weight: 2, of: Of::Connection },
-    Kind { weight: 1, of: Of::Respond },
-    Kind { weight: 12, of: Of::Hostile },
-    Kind { weight: 2, of: Of::Reachable },
-    Kind { weight: 8, of: Of::Short },
-    Kind { weight: 1, of: Of::Long },
+    Kind { weight: 8, of: StepKind::Send },
+    Kind { weight: 8, of: StepKind::Rooms },
+    Kind { weight: 4, of: StepKind::Requests },
+    Kind { weight: 1, of: StepKind::Account },
+    Kind { weight: 12, of: StepKind::Handle },
+    Kind { weight: 5, of: StepKind::Rules },
+    Kind { weight: 5, of: StepKind::Others },
+    Kind { weight: 2, of: StepKind::Connection },
+    Kind { weight: 1, of: StepKind::Respond },
+    Kind { weight: 12, of: StepKind::Hostile },
+    Kind { weight: 2, of: StepKind::Reachable },
+    Kind { weight: 8, of: StepKind::Short },
+    Kind { weight: 1, of: StepKind::Long },
 ];
 
-fn step(kind: Of, random: &mut impl Source) -> Step {
+fn step(kind: StepKind, random: &mut impl Source) -> Step {
     let room = random.below(ROOMS.len() as u32) as usize;
     match kind {
-        Of::Send if random.one_in(4) => Step::SendTo(room),
-        Of::Send => Step::Send(room),
-        Of::Rooms => match random.below(5) {
+        StepKind::Send if random.one_in(4) => Step::SendTo(room),
+        StepKind::Send => Step::Send(room),
+        StepKind::Rooms => match random.below(5) {
             0 | 1 => Step::Leave(room),
             2 => Step::JoinWithHistory(room, random.below(4)),
             _ => Step::Join(room),
         },
-        Of::Requests => match random.below(6) {
+        StepKind::Requests => match random.below(6) {
             0 => Step::Cancel,
             1 => Step::Reply,
             2 => Step::Fail,
@@ -185,32 +185,36 @@ fn step(kind: Of, random: &mut impl Source) -> Step {
             }
         },
         // In few plans the client is closed, because nothing else can happen afterwards.
-        Of::Account if random.one_in(24) => Step::Close,
-        Of::Account => random.pick(&[Step::Renew, Step::SetInfo, Step::Wake]),
-        Of::Handle => Step::Handle(1 + random.below(6) as usize),
-        Of::Rules => match random.below(4) {
+        StepKind::Account if random.one_in(24) => Step::Close,
+        StepKind::Account => random.pick(&[Step::Renew, Step::SetInfo, Step::Wake]),
+        StepKind::Handle => Step::Handle(1 + random.below(6) as usize),
+        StepKind::Rules => match random.below(4) {
             0 => Step::Reject(room, random.one_in(2)),
             1 => Step::Move(room),
             _ => Step::Kick(room),
         },
-        Of::Others => match random.below(4) {
-            0 => Step::Member(room, random.below(3) as usize),
+        StepKind::Others => match random.below(4) {
+            0 => Step::ToggleMember(room, random.below(3) as usize),
             1 => random.pick(&[Step::Ack, Step::Ping]),
-            _ => Step::Say(room),
+            _ => Step::PeerMessage(room),
         },
-        Of::Connection => match random.below(4) {
-            0 => Step::Forget,
+        StepKind::Connection => match random.below(4) {
+            0 => Step::Restart,
             1 | 2 => Step::End,
             _ => Step::CloseWith(random.below(CLOSES.len() as u32) as usize),
         },
-        Of::Respond => Step::Respond(random.below(RESPONSES.len() as u32) as usize),
-        Of::Hostile if random.one_in(6) => Step::Frame(random.below(FRAMES.len() as u32) as usize),
+        StepKind::Respond => Step::Respond(random.below(RESPONSES.len() as u32) as usize),
+        StepKind::Hostile if random.one_in(6) => {
+            Step::Frame(random.below(FRAMES.len() as u32) as usize)
+        }
         // All indices are below the length of the longest alphabet. In the other alphabets they
         // wrap around.
-        Of::Hostile => Step::Packet([(); 5].map(|()| random.below(PAYLOADS.len() as u32) as usize)),
-        Of::Reachable if random.one_in(2) => Step::Stall(random.one_in(2)),
-        Of::Reachable => Step::Reachable(random.one_in(2)),
-        Of::Short => Step::Advance(Duration::from_millis(random.below(2_000).into())),
-        Of::Long => Step::Advance(Duration::from_millis(random.below(120_000).into())),
+        StepKind::Hostile => {
+            Step::Packet([(); 5].map(|()| random.below(PAYLOADS.len() as u32) as usize))
+        }
+        StepKind::Reachable if random.one_in(2) => Step::Stall(random.one_in(2)),
+        StepKind::Reachable => Step::Reachable(random.one_in(2)),
+        StepKind::Short => Step::Advance(Duration::from_millis(random.below(2_000).into())),
+        StepKind::Long => Step::Advance(Duration::from_millis(random.below(120_000).into())),
     }
 }

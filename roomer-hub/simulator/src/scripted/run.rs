@@ -28,10 +28,10 @@ use crate::simulation::Outcome;
 use crate::trace::Trace;
 
 const QUEUE_BYTES: usize = 4096;
-const MOST_MESSAGE: usize = 64 * 1024;
+const MAX_MESSAGE: usize = 64 * 1024;
 
 /// The maximum number of rounds at one point in time. More rounds mean an endless loop.
-const MOST_ROUNDS: usize = 2_000;
+const MAX_ROUNDS: usize = 2_000;
 
 pub(super) struct Run<'p> {
     pub(super) plan: &'p Plan,
@@ -62,7 +62,7 @@ pub fn run(plan: &Plan) -> Outcome {
     options.retries = plan.retries;
     options.queue_messages = 8;
     options.queue_bytes = QUEUE_BYTES;
-    options.max_message = MOST_MESSAGE;
+    options.max_message = MAX_MESSAGE;
     let greets = plan.server != Server::Hostile || !plan.seed.is_multiple_of(3);
     let mut run = Run {
         plan,
@@ -116,8 +116,8 @@ impl Run<'_> {
                 self.marks.mark(!self.server.rooms().contains(ROOMS[room]), Mark::Moved);
                 self.server.move_to(room);
             }
-            Step::Member(room, other) => self.server.member(room, other),
-            Step::Say(room) => self.server.send_message(room),
+            Step::ToggleMember(room, other) => self.server.member(room, other),
+            Step::PeerMessage(room) => self.server.send_message(room),
             Step::Ack => self.server.acknowledge(if self.random.one_in(2) { "?" } else { "" }),
             Step::Ping => self.server.ping(),
             Step::CloseWith(number) => {
@@ -125,7 +125,7 @@ impl Run<'_> {
                 self.server.close(code, reason);
             }
             Step::End => self.server.end(),
-            Step::Forget => self.server.forget(),
+            Step::Restart => self.server.restart(),
             Step::Respond(response) => self.server.respond(response),
             Step::Packet(fields) => hostile::packet(&mut self.server, fields),
             Step::Frame(number) => hostile::frame(&mut self.server, number),
@@ -140,15 +140,15 @@ impl Run<'_> {
     /// Applies a step of the plan to the client, the server or the network.
     fn apply(&mut self, step: Step) -> Result<(), Fault> {
         let (now, client) = (self.now, &mut self.client);
-        let is_over = matches!(client.state(), State::Closing | State::Closed);
+        let is_closed = matches!(client.state(), State::Closing | State::Closed);
         match step {
             Step::Join(room) => {
                 let joined = client.join(now, ROOMS[room]);
-                ensure!(joined.is_err() == is_over, "join: {joined:?}");
+                ensure!(joined.is_err() == is_closed, "join: {joined:?}");
             }
             Step::JoinWithHistory(room, last) => {
                 let joined = client.join_with_history(now, ROOMS[room], last);
-                ensure!(joined.is_err() == is_over, "join: {joined:?}");
+                ensure!(joined.is_err() == is_closed, "join: {joined:?}");
             }
             Step::Leave(room) => {
                 self.app.left.insert(ROOMS[room].into());
@@ -208,9 +208,9 @@ impl Run<'_> {
             Err(error) => {
                 let is_full = error == SendError::Full;
                 self.marks.mark(is_full, Mark::Full);
-                let is_over = matches!(self.client.state(), State::Closing | State::Closed);
+                let is_closed = matches!(self.client.state(), State::Closing | State::Closed);
                 let is_right =
-                    is_full || is_over || !is_wished || self.plan.server == Server::Hostile;
+                    is_full || is_closed || !is_wished || self.plan.server == Server::Hostile;
                 ensure!(is_right, "not accepted: {error}");
             }
         }
@@ -219,7 +219,7 @@ impl Run<'_> {
 
     /// Exchanges bytes until neither side has anything left to do at this time.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             if !self.exchange()? {
                 return self.app.compare(&self.client);
             }
@@ -231,7 +231,7 @@ impl Run<'_> {
     /// there.
     pub(super) fn advance(&mut self, span: Duration) -> Result<(), Fault> {
         let end = self.now + span;
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             self.settle()?;
             let due = self.client.deadline(self.now);
             ensure!(due.is_none_or(|due| due > self.now), "the deadline {due:?} is over");
@@ -277,7 +277,7 @@ impl Run<'_> {
         has_moved |= self.downstream();
         self.events()?;
         let held = self.client.held();
-        ensure!(held <= 8 * QUEUE_BYTES + 2 * MOST_MESSAGE, "the client holds {held} bytes");
+        ensure!(held <= 8 * QUEUE_BYTES + 2 * MAX_MESSAGE, "the client holds {held} bytes");
         Ok(has_moved)
     }
 

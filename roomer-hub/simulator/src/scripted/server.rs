@@ -14,10 +14,10 @@ use super::plan::{ROOMS, Server};
 use crate::fault::{Fault, ensure};
 
 /// The number of other clients that the server simulates.
-const OTHERS: usize = 3;
+const OTHER_COUNT: usize = 3;
 
 pub fn other_id(number: usize) -> String {
-    format!("0000000{}-0000-4000-8000-000000000000", number % OTHERS)
+    format!("0000000{}-0000-4000-8000-000000000000", number % OTHER_COUNT)
 }
 
 /// The state that the server keeps for the client. With the extended protocol, it outlives the
@@ -103,7 +103,7 @@ impl ScriptedServer {
         }
     }
 
-    pub fn forget(&mut self) {
+    pub fn restart(&mut self) {
         self.session = None;
         self.close(Some(1012), "");
     }

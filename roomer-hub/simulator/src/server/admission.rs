@@ -50,8 +50,8 @@ impl Cap {
         match self {
             // As in the engine, check the total first: if both limits are reached, the status is
             // 503.
-            cap if cap.total.is_some_and(|most| all >= most) => Some(503),
-            cap if is_known && cap.per_address.is_some_and(|most| own >= most) => Some(429),
+            cap if cap.total.is_some_and(|max| all >= max) => Some(503),
+            cap if is_known && cap.per_address.is_some_and(|max| own >= max) => Some(429),
             _ => None,
         }
     }
@@ -81,7 +81,7 @@ impl Harness<'_> {
     /// Returns true if the total limit on connections is reached.
     pub(super) fn is_full(&self) -> bool {
         let count = self.conns.iter().filter(|conn| is_in(conn)).count();
-        self.plan.setup.caps[0].total.is_some_and(|most| count >= most)
+        self.plan.setup.caps[0].total.is_some_and(|max| count >= max)
     }
 
     /// Returns how long a closing connection may take to send its remaining output.

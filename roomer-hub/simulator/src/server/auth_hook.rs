@@ -25,7 +25,7 @@ pub(super) struct PendingAuth {
     /// The position in the client's bytes at which the request ends.
     pub(super) at: u64,
     /// The maximum number of bytes that the server may read before the hook decides.
-    pub(super) most: u64,
+    pub(super) max: u64,
 }
 
 /// While the guard exists, its call to the hook is counted as pending.
@@ -133,15 +133,15 @@ impl Harness<'_> {
             called == [slot],
             "connection {at} requests an upgrade, the hook was called for {called:?}"
         );
-        let (now, comes_to) = (self.now(), auth_hook.status(slot, status));
-        self.marks.mark(comes_to == 401, Mark::Unauthorized);
-        self.marks.mark(comes_to == 500, Mark::AuthPanics);
-        let Some(wait) = auth_hook.wait(slot) else { return Ok(Some(comes_to)) };
+        let (now, status_after_wait) = (self.now(), auth_hook.status(slot, status));
+        self.marks.mark(status_after_wait == 401, Mark::Unauthorized);
+        self.marks.mark(status_after_wait == 500, Mark::AuthPanics);
+        let Some(wait) = auth_hook.wait(slot) else { return Ok(Some(status_after_wait)) };
         let until = now + Duration::from_millis(wait.into());
         // While the hook is pending, the server reads further bytes from the client, up to a limit.
-        let most = self.conns[at].read.max(sent.at + MAX_HEAD);
+        let max = self.conns[at].read.max(sent.at + MAX_HEAD);
         self.conns[at].pending_auth =
-            Some(PendingAuth { until, status: comes_to, at: sent.at, most });
+            Some(PendingAuth { until, status: status_after_wait, at: sent.at, max });
         Ok(None)
     }
 

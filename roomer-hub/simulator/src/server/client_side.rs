@@ -81,8 +81,8 @@ impl Harness<'_> {
         };
         // Compute the size of the frame as it is delivered, with the sender's id in place of `src`.
         let around = head + bare.encoded_len() - bare.src.len() + identity(0).text.len();
-        let most = setup.max_message.saturating_sub(bare.encoded_len()).min(0x1_0000);
-        noise(8, left.saturating_sub(around).min(most) as u32)
+        let max = setup.max_message.saturating_sub(bare.encoded_len()).min(0x1_0000);
+        noise(8, left.saturating_sub(around).min(max) as u32)
     }
 
     /// Delivers the client's bytes in flight, up to the given number, to the server.

@@ -105,7 +105,7 @@ impl Harness<'_> {
             ensure!(conn.peer.unread() == 0, "connection {at} has unread bytes at the end");
             let client = conn.client.unwrap_or_default();
             let rooms = self.model.rooms.iter().filter(|room| room.members.contains(&client));
-            let mut truth: Vec<(u8, IdSet)> = rooms
+            let mut expected: Vec<(u8, IdSet)> = rooms
                 .map(|room| {
                     let is_shown = |member: &&u16| {
                         **member == client || self.model.presence(room.name) == Presence::Full
@@ -116,9 +116,9 @@ impl Harness<'_> {
                 })
                 .collect();
             let mut view = conn.view.rooms.clone();
-            truth.sort_by_key(|(room, _)| *room);
+            expected.sort_by_key(|(room, _)| *room);
             view.sort_by_key(|(room, _)| *room);
-            ensure!(truth == view, "connection {at} sees {view:?}, but there are {truth:?}");
+            ensure!(expected == view, "connection {at} sees {view:?}, but there are {expected:?}");
         }
         Ok(())
     }

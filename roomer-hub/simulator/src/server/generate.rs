@@ -200,9 +200,9 @@ pub(super) fn client_frame(source: &mut impl Source, swarm: &Swarm) -> ClientFra
 fn step(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
     let mut left = source.below(swarm.weights.iter().sum());
     let kind = swarm.weights.iter().position(|weight| {
-        let is_it = left < *weight;
+        let is_chosen = left < *weight;
         left = left.saturating_sub(*weight);
-        is_it
+        is_chosen
     });
     let slot = slot(source, swarm);
     let last = match kind.unwrap_or_default() {
@@ -222,8 +222,8 @@ fn step(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
             Step::SocketSpace { slot, bytes }
         }
         7 => {
-            let mut most = || if source.one_in(2) { u32::MAX } else { 1 + source.below(100) };
-            Step::LimitIo { slot, read: most(), write: most() }
+            let mut max = || if source.one_in(2) { u32::MAX } else { 1 + source.below(100) };
+            Step::LimitIo { slot, read: max(), write: max() }
         }
         8 => Step::Interrupt { slot },
         9 => Step::SpuriousWritable { slot },

@@ -49,7 +49,7 @@ fn cap(source: &mut impl Source) -> Cap {
     let total = source.one_in(12).then(|| 1 + source.below(6) as usize);
     let per_address = source.one_in(12).then(|| 1 + source.below(4) as usize);
     // A limit per address that exceeds the total limit would have no effect.
-    Cap { total, per_address: per_address.map(|most| most.min(total.unwrap_or(most))) }
+    Cap { total, per_address: per_address.map(|max| max.min(total.unwrap_or(max))) }
 }
 
 fn auth_hook(source: &mut impl Source) -> AuthHook {

@@ -180,7 +180,7 @@ impl Harness<'_> {
     /// message, or for input after a pending handler, may be twice as large as its contents.
     pub(super) fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
-        let most = self.plan.setup.max_message as u64 + 100;
+        let max = self.plan.setup.max_message as u64 + 100;
         // Use upper bounds: the plan must not fail because the engine needs less memory than it may
         // use.
         let held = self.conns.iter().filter(|conn| conn.state != State::Ended).map(|conn| {
@@ -188,7 +188,7 @@ impl Harness<'_> {
             // occupied a buffer until now.
             let is_whole =
                 conn.traffic.pending.front().is_none_or(|sent| sent.at <= conn.read_at_poll);
-            let unfinished = if is_whole { 0 } else { 2 * most.min(conn.read) };
+            let unfinished = if is_whole { 0 } else { 2 * max.min(conn.read) };
             let waiting = conn.waiting.map_or(0, |waiting| waiting.payload);
             let buffered = conn.buffered_from.map_or(0, |from| 2 * (conn.read - from));
             conn.expected.outstanding() + unfinished + waiting + buffered

@@ -99,8 +99,7 @@ impl Harness<'_> {
         ensure!(now < conn.created + limit, "a handshake does not time out");
         let is_waiting = conn.pending_auth.is_none_or(|pending_auth| now < pending_auth.until);
         ensure!(is_waiting, "authorize has decided, without an effect");
-        let is_limited =
-            conn.pending_auth.is_none_or(|pending_auth| conn.read <= pending_auth.most);
+        let is_limited = conn.pending_auth.is_none_or(|pending_auth| conn.read <= pending_auth.max);
         ensure!(is_limited, "too much is read during authorize");
         // If the buffer is full, the server does not read until the hook has decided.
         let may_wait = conn.is_buffer_full();

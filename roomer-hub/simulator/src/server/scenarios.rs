@@ -337,8 +337,8 @@ pub(super) fn input_at_flush_end(source: &mut impl Source, plan: &mut Plan) {
 }
 
 /// Adds steps that poll a random number of woken tasks.
-fn poll_some(source: &mut impl Source, most: u32, steps: &mut Vec<Step>) {
-    for _ in 0..source.below(most) {
+fn poll_some(source: &mut impl Source, max: u32, steps: &mut Vec<Step>) {
+    for _ in 0..source.below(max) {
         steps.push(Step::PollWoken { nth: source.below(6) as u8 });
     }
 }

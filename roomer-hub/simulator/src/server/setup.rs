@@ -114,17 +114,17 @@ impl Setup {
         let [connections, handshakes] = self.caps;
         // Clients without an address count only towards the total.
         let mut builder = builder.trust_proxy("unix");
-        if let Some(most) = connections.total {
-            builder = builder.max_connections(most);
+        if let Some(max) = connections.total {
+            builder = builder.max_connections(max);
         }
-        if let Some(most) = connections.per_address {
-            builder = builder.max_connections_per_address(most);
+        if let Some(max) = connections.per_address {
+            builder = builder.max_connections_per_address(max);
         }
-        if let Some(most) = handshakes.total {
-            builder = builder.max_handshakes(most);
+        if let Some(max) = handshakes.total {
+            builder = builder.max_handshakes(max);
         }
-        if let Some(most) = handshakes.per_address {
-            builder = builder.max_handshakes_per_address(most);
+        if let Some(max) = handshakes.per_address {
+            builder = builder.max_handshakes_per_address(max);
         }
         builder
     }

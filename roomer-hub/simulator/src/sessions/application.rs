@@ -134,7 +134,7 @@ impl Application {
         }
     }
 
-    pub fn act(&self, conn: &Conn, action: Action) {
+    pub fn client_action(&self, conn: &Conn, action: Action) {
         self.record(conn.server(), Event::Acts { by: number(conn), action });
         match action {
             Action::ToRoom { room, payload } => conn.send_to_room(room, "said", payload),
@@ -153,7 +153,7 @@ impl Application {
                     let by = number(conn);
                     application.record(conn.server(), Event::Called { by, script });
                     application.recall(conn);
-                    application.act(conn, script.action());
+                    application.client_action(conn, script.action());
                     application.record(conn.server(), Event::Returned { by });
                     Ok(())
                 }),
@@ -167,7 +167,7 @@ impl Application {
                         async move {
                             call.wait(&clock, wait).await;
                             call.application.recall(&call.conn);
-                            call.application.act(&call.conn, script.action());
+                            call.application.client_action(&call.conn, script.action());
                             call.is_finished = true;
                             let (server, by) = (call.conn.server(), number(&call.conn));
                             call.application.record(server, Event::Returned { by });
@@ -190,7 +190,7 @@ impl Application {
     }
 
     fn authorize(&self, builder: Builder, setup: &Setup, clock: &Clock) -> Builder {
-        let good_for = setup.good_for;
+        let valid_for = setup.valid_for;
         let decide = move |request: &HandshakeRequest| {
             if request.query("deny").is_some() {
                 return Err(Rejection::unauthorized("no"));
@@ -199,8 +199,8 @@ impl Application {
             if let Some(user) = request.query("user") {
                 claims = claims.user(user);
             }
-            if good_for > 0 {
-                claims = claims.good_for(millis(good_for));
+            if valid_for > 0 {
+                claims = claims.valid_for(millis(valid_for));
             }
             Ok(claims)
         };

@@ -6,7 +6,7 @@ use roomer_testkit::frames::first_byte;
 use super::application::{SCRIPTS, text};
 use super::harness::Harness;
 use super::marks::Mark;
-use super::plan::{AckKind, Act, How, ROOMS, SLOTS, Say};
+use super::plan::{AckKind, ClientAction, ClientPacket, ROOMS, ResumeKind, SLOTS};
 use super::session::Packet;
 use super::socket::{ClientRequest, Meaning};
 use crate::alphabet::noise;
@@ -18,19 +18,25 @@ impl Harness<'_> {
         let device = &mut self.devices[usize::from(slot) % SLOTS];
         (device.is_extended, device.user) = (is_extended, user);
         (device.session, device.acked) = (None, 0);
-        let request = ClientRequest { is_extended, user, is_denied: false, token: None, how: None };
+        let request =
+            ClientRequest { is_extended, user, is_denied: false, token: None, resume_kind: None };
         self.open_socket(slot, request);
     }
 
     /// Makes a client reconnect to resume its session. If it has no session, it opens a new one.
-    pub fn return_to_session(&mut self, slot: u8, how: How) {
+    pub fn return_to_session(&mut self, slot: u8, resume_kind: ResumeKind) {
         let device = &self.devices[usize::from(slot) % SLOTS];
         let (is_extended, user) = (device.is_extended, device.user);
         let known = device.session.filter(|_| is_extended);
         let known = known.filter(|&session| !self.sessions[session].known_tokens.is_empty());
         let Some(number) = known else {
-            let request =
-                ClientRequest { is_extended, user, is_denied: false, token: None, how: None };
+            let request = ClientRequest {
+                is_extended,
+                user,
+                is_denied: false,
+                token: None,
+                resume_kind: None,
+            };
             return self.open_socket(slot, request);
         };
         let others = self.devices.iter().filter_map(|device| device.session);
@@ -39,83 +45,83 @@ impl Harness<'_> {
         let tokens = &session.known_tokens;
         let own = tokens[tokens.len() - 1].clone();
         let (mut token, mut count) = (own, Some(session.read_to));
-        match how {
-            How::Honest | How::OtherUser | How::Denied => {}
-            How::Rewound(by) => {
+        match resume_kind {
+            ResumeKind::Honest | ResumeKind::OtherUser | ResumeKind::Denied => {}
+            ResumeKind::Rewound(by) => {
                 session.read_to = session.read_to.saturating_sub(by.into());
                 count = Some(session.read_to);
             }
-            How::Ahead => count = Some(session.total() + 1000),
+            ResumeKind::Ahead => count = Some(session.total() + 1000),
             // Present an older token. It became invalid when a newer one was used.
-            How::UsedToken => token = tokens[tokens.len().saturating_sub(3)].clone(),
-            How::Forged => {
+            ResumeKind::UsedToken => token = tokens[tokens.len().saturating_sub(3)].clone(),
+            ResumeKind::Forged => {
                 let last = if token.ends_with('0') { '1' } else { '0' };
                 token.pop();
                 token.push(last);
             }
-            How::Foreign => {
+            ResumeKind::Foreign => {
                 if let Some(other) = other {
                     token.replace_range(..36, text(other));
                 }
             }
-            How::Garbage => token.truncate(20),
-            How::NoCount => count = None,
+            ResumeKind::Garbage => token.truncate(20),
+            ResumeKind::NoCount => count = None,
         }
-        let user = if how == How::OtherUser { user + 1 } else { user };
-        let (is_denied, token) = (how == How::Denied, Some((token, count)));
+        let user = if resume_kind == ResumeKind::OtherUser { user + 1 } else { user };
+        let (is_denied, token) = (resume_kind == ResumeKind::Denied, Some((token, count)));
         self.open_socket(
             slot,
-            ClientRequest { is_extended, user, is_denied, token, how: Some(how) },
+            ClientRequest { is_extended, user, is_denied, token, resume_kind: Some(resume_kind) },
         );
     }
 
     /// Executes a step that concerns one client.
-    pub fn act(&mut self, slot: u8, act: Act) -> Result<(), Fault> {
+    pub fn client_action(&mut self, slot: u8, client_action: ClientAction) -> Result<(), Fault> {
         let device = &self.devices[usize::from(slot) % SLOTS];
         let (session, Some(at)) = (device.session, device.socket) else { return Ok(()) };
         let socket = &mut self.sockets[at];
-        match act {
-            Act::Send(say) => self.send(slot, say),
-            Act::Ack(kind) => self.acknowledge(slot, kind),
-            Act::Close(code) if socket.can_send() && socket.has_response => {
+        match client_action {
+            ClientAction::Send(packet) => self.send(slot, packet),
+            ClientAction::Ack(kind) => self.acknowledge(slot, kind),
+            ClientAction::Close(code) if socket.can_send() && socket.has_response => {
                 let what = Meaning::Close(code);
                 socket.send(first_byte::CLOSE, &code.to_be_bytes(), what);
                 socket.is_closed = true;
             }
-            Act::Violate if socket.can_send() && socket.has_response => {
+            ClientAction::Violate if socket.can_send() && socket.has_response => {
                 socket.violate();
                 socket.is_closed = true;
             }
-            Act::Close(_) | Act::Violate => {}
-            Act::Deliver(bytes) => socket.deliver(bytes as usize),
-            Act::Take(bytes) => return self.receive(at, bytes as usize),
-            Act::Read(on) => {
+            ClientAction::Close(_) | ClientAction::Violate => {}
+            ClientAction::Deliver(bytes) => socket.deliver(bytes as usize),
+            ClientAction::Take(bytes) => return self.receive(at, bytes as usize),
+            ClientAction::Read(on) => {
                 socket.is_reading = on && !socket.is_lost;
                 if socket.is_reading {
                     return self.receive(at, usize::MAX);
                 }
             }
-            Act::Space(bytes) => match bytes {
+            ClientAction::Space(bytes) => match bytes {
                 u32::MAX => socket.peer.set_space(usize::MAX),
                 bytes => socket.peer.set_space(bytes as usize),
             },
-            Act::Limit { read, write } => {
+            ClientAction::Limit { read, write } => {
                 socket.peer.max_read(read as usize);
                 socket.peer.max_write(write as usize);
-                socket.most_written = write.into();
+                socket.max_write = write.into();
             }
-            Act::Break(how) => {
+            ClientAction::Break(resume_kind) => {
                 if !socket.is_broken {
-                    self.break_socket(at, how);
+                    self.break_socket(at, resume_kind);
                 }
             }
-            Act::Mute(on) => socket.is_mute = on,
-            Act::Poll => {
+            ClientAction::Mute(on) => socket.is_mute = on,
+            ClientAction::Poll => {
                 let task = socket.task;
                 self.tasks.poll(task);
                 return self.observe(Some(task));
             }
-            Act::Abort => {
+            ClientAction::Abort => {
                 if session.is_some_and(|session| self.sessions[session].keeper == at) {
                     socket.is_aborted = true;
                     let task = socket.task;
@@ -123,7 +129,7 @@ impl Harness<'_> {
                     return self.observe(Some(task));
                 }
             }
-            Act::App(what) => {
+            ClientAction::App(what) => {
                 let Some(session) = session.map(|session| &self.sessions[session]) else {
                     return Ok(());
                 };
@@ -131,7 +137,7 @@ impl Harness<'_> {
                     self.marks.mark(session.is_away(), Mark::ActedWhileAway);
                     let is_close = matches!(what, super::plan::AppAction::Close);
                     self.marks.mark(session.is_away() && is_close, Mark::ClosedWhileAway);
-                    self.application.act(&conn, what.action());
+                    self.application.client_action(&conn, what.action());
                     return self.observe(None);
                 }
             }
@@ -140,8 +146,8 @@ impl Harness<'_> {
     }
 
     /// Makes a client send a packet, either now or after it has reconnected.
-    fn send(&mut self, slot: u8, say: Say) {
-        let Some(packet) = self.packet(slot, say) else { return };
+    fn send(&mut self, slot: u8, packet: ClientPacket) {
+        let Some(packet) = self.packet(slot, packet) else { return };
         let device = &self.devices[usize::from(slot) % SLOTS];
         let (Some(session), Some(at)) = (device.session, device.socket) else { return };
         let (number, is_extended) = (self.sessions[session].sent.len(), device.is_extended);
@@ -157,27 +163,29 @@ impl Harness<'_> {
         }
     }
 
-    fn packet(&self, slot: u8, say: Say) -> Option<Packet> {
+    fn packet(&self, slot: u8, packet: ClientPacket) -> Option<Packet> {
         let room = |number: u8| ROOMS[usize::from(number) % ROOMS.len()];
         let bare = PacketRef::default();
-        Some(match say {
-            Say::Join(number) => PacketRef { room: room(number), event: "join", ..bare },
-            Say::Leave(number) => PacketRef { room: room(number), event: "leave", ..bare },
-            Say::ToRoom { room: number, len } => {
+        Some(match packet {
+            ClientPacket::Join(number) => PacketRef { room: room(number), event: "join", ..bare },
+            ClientPacket::Leave(number) => PacketRef { room: room(number), event: "leave", ..bare },
+            ClientPacket::ToRoom { room: number, len } => {
                 let payload = noise(slot, len.into());
                 PacketRef { room: room(number), event: "chat", payload, ..bare }
             }
-            Say::Outside => PacketRef { room: "outside", event: "chat", ..bare },
-            Say::ToPeer { slot: to, len } => {
+            ClientPacket::Outside => PacketRef { room: "outside", event: "chat", ..bare },
+            ClientPacket::ToPeer { slot: to, len } => {
                 let to = self.devices[usize::from(to) % SLOTS].session?;
                 let (dst, payload) = (text(self.sessions[to].id), noise(slot, len.into()));
                 PacketRef { room: "root", event: "chat", dst, payload, ..bare }
             }
-            Say::Forge(room_number) if !self.devices[usize::from(slot) % SLOTS].is_extended => {
+            ClientPacket::Forge(room_number)
+                if !self.devices[usize::from(slot) % SLOTS].is_extended =>
+            {
                 PacketRef { room: room(room_number), event: "roomer:reply", ..bare }
             }
-            Say::Forge(_) => return None,
-            Say::Call(number) => {
+            ClientPacket::Forge(_) => return None,
+            ClientPacket::Call(number) => {
                 let event = SCRIPTS[usize::from(number) % SCRIPTS.len()].0;
                 PacketRef { room: "root", event, payload: noise(slot, 3), ..bare }
             }
@@ -201,12 +209,12 @@ impl Harness<'_> {
             AckKind::Back => device.acked.saturating_sub(1),
             _ => honest,
         };
-        let is_honest = matches!(kind, AckKind::Honest | AckKind::Late(_) | AckKind::Ask);
+        let is_honest = matches!(kind, AckKind::Honest | AckKind::Late(_) | AckKind::Requesting);
         let times = if let AckKind::Flood(times) = kind { times } else { 1 };
         for _ in 0..times {
             match kind {
                 AckKind::Garbage => socket.send_ack(&format!("0{count}x"), false),
-                _ => socket.send_ack(&count.to_string(), kind == AckKind::Ask),
+                _ => socket.send_ack(&count.to_string(), kind == AckKind::Requesting),
             }
         }
         if is_honest {

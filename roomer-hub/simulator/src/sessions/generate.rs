@@ -1,7 +1,10 @@
 //! Generates plans for sessions.
 
 use super::application::SCRIPTS;
-use super::plan::{AckKind, Act, AppAction, Break, Ending, How, Plan, SLOTS, Say, Setup, Step};
+use super::plan::{
+    AckKind, AppAction, Break, ClientAction, ClientPacket, Ending, Plan, ResumeKind, SLOTS, Setup,
+    Step,
+};
 use crate::random::Source;
 
 /// Generates a plan from a source of choices: a seed or a fuzzer's bytes.
@@ -13,7 +16,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     for slot in 0..slots as u8 {
         let (extended, user) = (!source.one_in(4), source.pick(&[0, 0, 1]));
         steps.push(Step::Connect { slot, extended, user });
-        steps.push(Step::Of(slot, Act::Deliver(u32::MAX)));
+        steps.push(Step::Client(slot, ClientAction::Deliver(u32::MAX)));
     }
     steps.push(Step::RunUntilIdle);
     let length = 20 + source.below(60) as usize;
@@ -21,9 +24,9 @@ pub fn plan(source: &mut impl Source) -> Plan {
         let slot = source.below(slots) as u8;
         match source.below(10 + 2 * calm) {
             0 | 1 => lose_and_return(source, slot, &mut steps),
-            2 => steps.push(Step::Of(slot, Act::Break(broken(source)))),
+            2 => steps.push(Step::Client(slot, ClientAction::Break(broken(source)))),
             3 => {
-                steps.push(Step::Return { slot, how: how(source) });
+                steps.push(Step::Resume { slot, resume_kind: resume_kind(source) });
                 arrive(source, slot, &mut steps);
             }
             4 => network(source, slot, &mut steps),
@@ -32,7 +35,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
             7 => pass_time(source, &setup, &mut steps),
             8 => {
                 let what = app_action(source);
-                steps.push(Step::Of(slot, Act::App(what)));
+                steps.push(Step::Client(slot, ClientAction::App(what)));
             }
             _ => traffic(source, slot, &mut steps),
         }
@@ -59,7 +62,7 @@ fn setup(source: &mut impl Source) -> Setup {
         write: source.pick(&[1000, 10_000]),
         handler_wait: source.pick(&[0, 1, 50, 800, 7000]),
         auth_wait: source.one_in(4).then(|| source.pick(&[0, 1, 300])),
-        good_for: source.pick(&[0, 0, 0, 2000, 40_000]),
+        valid_for: source.pick(&[0, 0, 0, 2000, 40_000]),
         ack_every: source.pick(&[0, 0, 1, 3, 16]),
         drain: (source.pick(&[500, 4000]), source.pick(&[1, 10, 1000])),
         ending: source.pick(&[Ending::Close, Ending::Expire, Ending::Shutdown, Ending::Drain]),
@@ -71,18 +74,18 @@ fn broken(source: &mut impl Source) -> Break {
     source.pick(&[Break::Reset, Break::Fin, Break::Vanish, Break::FailWrites])
 }
 
-fn how(source: &mut impl Source) -> How {
+fn resume_kind(source: &mut impl Source) -> ResumeKind {
     match source.below(16) {
-        0 => How::Rewound(1 + source.below(6) as u8),
-        1 => How::Ahead,
-        2 => How::UsedToken,
-        3 => How::Forged,
-        4 => How::Foreign,
-        5 => How::Garbage,
-        6 => How::NoCount,
-        7 => How::OtherUser,
-        8 => How::Denied,
-        _ => How::Honest,
+        0 => ResumeKind::Rewound(1 + source.below(6) as u8),
+        1 => ResumeKind::Ahead,
+        2 => ResumeKind::UsedToken,
+        3 => ResumeKind::Forged,
+        4 => ResumeKind::Foreign,
+        5 => ResumeKind::Garbage,
+        6 => ResumeKind::NoCount,
+        7 => ResumeKind::OtherUser,
+        8 => ResumeKind::Denied,
+        _ => ResumeKind::Honest,
     }
 }
 
@@ -90,29 +93,29 @@ fn how(source: &mut impl Source) -> How {
 fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     match source.below(6) {
         0 | 1 => {
-            steps.push(Step::Of(slot, Act::Read(false)));
+            steps.push(Step::Client(slot, ClientAction::Read(false)));
             traffic(source, slot, steps);
         }
         // Fill the socket of the server before it fails.
         2 => {
-            steps.push(Step::Of(slot, Act::Space(source.pick(&[0, 10]))));
+            steps.push(Step::Client(slot, ClientAction::Space(source.pick(&[0, 10]))));
             let other = source.below(SLOTS as u32) as u8;
             traffic(source, other, steps);
         }
         _ => {}
     }
     if !source.one_in(4) {
-        steps.push(Step::Of(slot, Act::Break(broken(source))));
+        steps.push(Step::Client(slot, ClientAction::Break(broken(source))));
     }
     few_polls(source, steps);
     for _ in 0..source.below(3) {
         let other = source.below(SLOTS as u32) as u8;
         traffic(source, other, steps);
     }
-    steps.push(Step::Return { slot, how: how(source) });
+    steps.push(Step::Resume { slot, resume_kind: resume_kind(source) });
     arrive(source, slot, steps);
     if source.one_in(4) {
-        steps.push(Step::Return { slot, how: how(source) });
+        steps.push(Step::Resume { slot, resume_kind: resume_kind(source) });
         arrive(source, slot, steps);
     }
     few_polls(source, steps);
@@ -121,7 +124,7 @@ fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
 /// Delivers all of a client's bytes in flight, or some of them.
 fn arrive(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let bytes = if source.one_in(5) { 1 + source.below(300) } else { u32::MAX };
-    steps.push(Step::Of(slot, Act::Deliver(bytes)));
+    steps.push(Step::Client(slot, ClientAction::Deliver(bytes)));
 }
 
 fn few_polls(source: &mut impl Source, steps: &mut Vec<Step>) {
@@ -139,15 +142,15 @@ fn few_polls(source: &mut impl Source, steps: &mut Vec<Step>) {
 /// Makes a client send a packet, which is usually delivered immediately.
 fn traffic(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let len = source.pick(&[0, 1, 20, 100, 100, 130, 600, 3000]);
-    let say = match source.below(13) {
-        12 => Say::Forge(source.below(3) as u8),
-        0 => Say::Join(source.below(3) as u8),
-        1 => Say::Leave(source.below(3) as u8),
-        2 | 3 => Say::ToPeer { slot: source.below(SLOTS as u32) as u8, len },
-        4..=6 => Say::Call(source.below(SCRIPTS.len() as u32) as u8),
-        _ => Say::ToRoom { room: source.pick(&[0, 0, 1, 2]), len },
+    let packet = match source.below(13) {
+        12 => ClientPacket::Forge(source.below(3) as u8),
+        0 => ClientPacket::Join(source.below(3) as u8),
+        1 => ClientPacket::Leave(source.below(3) as u8),
+        2 | 3 => ClientPacket::ToPeer { slot: source.below(SLOTS as u32) as u8, len },
+        4..=6 => ClientPacket::Call(source.below(SCRIPTS.len() as u32) as u8),
+        _ => ClientPacket::ToRoom { room: source.pick(&[0, 0, 1, 2]), len },
     };
-    steps.push(Step::Of(slot, Act::Send(say)));
+    steps.push(Step::Client(slot, ClientAction::Send(packet)));
     if !source.one_in(5) {
         arrive(source, slot, steps);
     }
@@ -157,7 +160,7 @@ fn traffic(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
 /// Makes a client send more packets at once than the server reports as rejected.
 fn refused(source: &mut impl Source, slot: u8) -> Vec<Step> {
     let count = source.pick(&[17, 18, 40, 63, 64, 70]);
-    let mut steps = vec![Step::Of(slot, Act::Send(Say::Outside)); count];
+    let mut steps = vec![Step::Client(slot, ClientAction::Send(ClientPacket::Outside)); count];
     arrive(source, slot, &mut steps);
     few_polls(source, &mut steps);
     if source.one_in(2) {
@@ -167,20 +170,20 @@ fn refused(source: &mut impl Source, slot: u8) -> Vec<Step> {
 }
 
 fn network(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
-    let act = match source.below(8) {
-        0 => Act::Read(false),
-        1 => Act::Read(true),
-        2 => Act::Take(1 + source.below(200)),
-        3 => Act::Space(source.pick(&[0, 0, 10, 200])),
-        4 => Act::Space(u32::MAX),
-        5 => Act::Limit {
+    let client_action = match source.below(8) {
+        0 => ClientAction::Read(false),
+        1 => ClientAction::Read(true),
+        2 => ClientAction::Take(1 + source.below(200)),
+        3 => ClientAction::Space(source.pick(&[0, 0, 10, 200])),
+        4 => ClientAction::Space(u32::MAX),
+        5 => ClientAction::Limit {
             read: source.pick(&[1, 7, 50, 100_000]),
             write: source.pick(&[1, 9, 60, 100_000]),
         },
-        6 => Act::Mute(!source.one_in(3)),
-        _ => Act::Poll,
+        6 => ClientAction::Mute(!source.one_in(3)),
+        _ => ClientAction::Poll,
     };
-    steps.push(Step::Of(slot, act));
+    steps.push(Step::Client(slot, client_action));
 }
 
 fn acknowledge(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
@@ -190,19 +193,19 @@ fn acknowledge(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
         2 => AckKind::Garbage,
         3 => AckKind::Flood(source.pick(&[10, 63, 66, 80])),
         4..=12 => AckKind::Late(1 + source.below(5) as u8),
-        13..=20 => AckKind::Ask,
+        13..=20 => AckKind::Requesting,
         _ => AckKind::Honest,
     };
-    steps.push(Step::Of(slot, Act::Ack(kind)));
+    steps.push(Step::Client(slot, ClientAction::Ack(kind)));
     arrive(source, slot, steps);
     few_polls(source, steps);
 }
 
 fn rare(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let step = match source.below(24) {
-        0 => Step::Of(slot, Act::Close(source.pick(&[1000, 1001]))),
-        1 => Step::Of(slot, Act::Violate),
-        2 => Step::Of(slot, Act::Abort),
+        0 => Step::Client(slot, ClientAction::Close(source.pick(&[1000, 1001]))),
+        1 => Step::Client(slot, ClientAction::Violate),
+        2 => Step::Client(slot, ClientAction::Abort),
         3 if source.one_in(2) => Step::Shutdown,
         4 if source.one_in(2) => Step::Drain,
         5..=8 => Step::Connect { slot, extended: !source.one_in(4), user: source.pick(&[0, 0, 1]) },

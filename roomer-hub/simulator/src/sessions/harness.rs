@@ -140,8 +140,8 @@ impl<'p> Harness<'p> {
                 self.connect(slot, extended, user);
                 Ok(())
             }
-            Step::Return { slot, how } => {
-                self.return_to_session(slot, how);
+            Step::Resume { slot, resume_kind } => {
+                self.return_to_session(slot, resume_kind);
                 Ok(())
             }
             Step::PollWoken { nth } => {
@@ -172,7 +172,7 @@ impl<'p> Harness<'p> {
                 self.tasks.spawn(async move { _ = server.drain().await });
                 Ok(())
             }
-            Step::Of(slot, act) => self.act(slot, act),
+            Step::Client(slot, client_action) => self.client_action(slot, client_action),
         }
     }
 
@@ -193,9 +193,9 @@ impl<'p> Harness<'p> {
     }
 
     /// Breaks a socket in the given way.
-    pub fn break_socket(&mut self, at: usize, how: Break) {
+    pub fn break_socket(&mut self, at: usize, resume_kind: Break) {
         let socket = &mut self.sockets[at];
-        match how {
+        match resume_kind {
             Break::Fin => {
                 socket.is_ending = true;
                 socket.deliver(0);
@@ -217,7 +217,7 @@ impl<'p> Harness<'p> {
         // Keep the frames that have arrived in part: the server may have read their first bytes.
         let read = socket.peer.bytes_read() + socket.peer.unread() as u64;
         // A reset discards the bytes that have arrived but that the server has not read.
-        if how == Break::Reset {
+        if resume_kind == Break::Reset {
             socket.peer.discard_unread();
         }
         socket.outgoing.retain(|sent| sent.end - sent.len < read);
@@ -262,7 +262,7 @@ impl<'p> Harness<'p> {
             // In a poll, the server writes to a socket that was full before it decides anything
             // else.
             if socket.is_filled && socket.peer.bytes_written() > socket.written.0 {
-                socket.relieved = now;
+                socket.unblocked_at = now;
             }
         }
         if let (Some(history), false) = (&mut self.history, log.is_empty()) {

@@ -7,7 +7,7 @@ use roomer_testkit::frames::first_byte;
 use super::application::millis;
 use super::harness::{HANDSHAKE_BYTES, Harness};
 use super::marks::Mark;
-use super::plan::{AckKind, Act, Break, Ending, How, SLOTS, Say, Step};
+use super::plan::{AckKind, Break, ClientAction, ClientPacket, Ending, ResumeKind, SLOTS, Step};
 use super::session::{Place, Session};
 use super::socket::{Meaning, Phase, Socket};
 use crate::fault::{Fault, ensure};
@@ -188,9 +188,12 @@ impl Harness<'_> {
         for slot in 0..SLOTS as u8 {
             let is_there = self.ready(slot).is_some();
             if is_there {
-                self.act(slot, Act::Send(Say::Join(0)))?;
-                self.act(slot, Act::Send(Say::ToRoom { room: 0, len: 7 }))?;
-                self.act(slot, Act::Ack(AckKind::Ask))?;
+                self.client_action(slot, ClientAction::Send(ClientPacket::Join(0)))?;
+                self.client_action(
+                    slot,
+                    ClientAction::Send(ClientPacket::ToRoom { room: 0, len: 7 }),
+                )?;
+                self.client_action(slot, ClientAction::Ack(AckKind::Requesting))?;
             }
         }
         self.settle_all()?;
@@ -217,19 +220,19 @@ impl Harness<'_> {
         socket.is_mute = false;
         socket.peer.max_read(usize::MAX);
         socket.peer.max_write(usize::MAX);
-        socket.most_written = u64::MAX;
+        socket.max_write = u64::MAX;
         socket.peer.set_space(usize::MAX);
         if socket.is_broken || socket.is_lost || socket.is_closed || socket.is_ending {
-            return self.step(&Step::Return { slot, how: How::Honest });
+            return self.step(&Step::Resume { slot, resume_kind: ResumeKind::Honest });
         }
-        self.act(slot, Act::Read(true))
+        self.client_action(slot, ClientAction::Read(true))
     }
 
     /// Delivers bytes and polls tasks until no bytes are in flight.
     fn settle_all(&mut self) -> Result<(), Fault> {
         loop {
             for slot in 0..SLOTS as u8 {
-                self.act(slot, Act::Deliver(u32::MAX))?;
+                self.client_action(slot, ClientAction::Deliver(u32::MAX))?;
             }
             // Long enough for a slow `authorize` hook.
             self.run_for(Duration::from_millis(u64::from(self.plan.setup.auth_wait.unwrap_or(0))))?;

@@ -9,7 +9,7 @@ use super::application::millis;
 use super::harness::Harness;
 use super::item::{hello, token};
 use super::marks::Mark;
-use super::plan::How;
+use super::plan::ResumeKind;
 use super::session::Place;
 use super::socket::Phase;
 use crate::fault::{Fault, ensure};
@@ -97,7 +97,7 @@ impl Harness<'_> {
             // the memory budget, and thereby close other sessions before their turn.
             return Ok(());
         }
-        let how = match code {
+        let resume_kind = match code {
             1012 if self.is_closing && session.is_extended => "retry=",
             1001 if self.is_closing && !session.is_extended => "server is going away",
             1008 if is_own && session.expires.is_some_and(|at| now >= at) => {
@@ -130,7 +130,7 @@ impl Harness<'_> {
             }
             _ => return Err(Fault::new(format!("{number} is closed with {code}"))),
         };
-        self.close(number, code, how)
+        self.close(number, code, resume_kind)
     }
 
     /// Returns true if the server may consider the socket of a session as lost.
@@ -249,17 +249,17 @@ impl Harness<'_> {
             ensure!(refused.iter().sum::<u64>() == 1, "{at} is refused for {refused:?}");
             self.marks.mark(refused[0] == 1 && is_late, Mark::HandoverTimeout);
             self.marks.mark(refused[1] == 1, Mark::OtherUser);
-            let how = self.sockets[at].request.how;
+            let resume_kind = self.sockets[at].request.resume_kind;
             let marks = &mut self.marks;
             for (kind, mark) in [
-                (How::UsedToken, Mark::UsedToken),
-                (How::Forged, Mark::Forged),
-                (How::Foreign, Mark::Foreign),
-                (How::Garbage, Mark::Garbage),
-                (How::NoCount, Mark::NoCount),
-                (How::Ahead, Mark::Ahead),
+                (ResumeKind::UsedToken, Mark::UsedToken),
+                (ResumeKind::Forged, Mark::Forged),
+                (ResumeKind::Foreign, Mark::Foreign),
+                (ResumeKind::Garbage, Mark::Garbage),
+                (ResumeKind::NoCount, Mark::NoCount),
+                (ResumeKind::Ahead, Mark::Ahead),
             ] {
-                marks.mark(how == Some(kind), mark);
+                marks.mark(resume_kind == Some(kind), mark);
             }
             self.sockets[at].is_judged = true;
         } else if self.sockets[at].accepted_at.is_some()
@@ -324,7 +324,7 @@ impl Harness<'_> {
         session.was_wanted = false;
         (session.place, session.keeper) = (Place::Socket(at), at);
         let accepted = self.sockets[at].accepted_at.unwrap_or(now);
-        session.expires = (setup.good_for > 0).then(|| accepted + millis(setup.good_for));
+        session.expires = (setup.valid_for > 0).then(|| accepted + millis(setup.valid_for));
         let socket = &mut self.sockets[at];
         socket.hello = Some(hello(&setup, &new, Some(session.handled), 0));
         (socket.token, socket.resumed_with) = (Some(new), Some(session.handled));

@@ -199,7 +199,7 @@ impl Harness<'_> {
         let mut session = Session::new(key, client, id, is_extended, at);
         session.user = socket.request.user;
         let accepted = socket.accepted_at.unwrap_or(now);
-        session.expires = (setup.good_for > 0).then(|| accepted + millis(setup.good_for));
+        session.expires = (setup.valid_for > 0).then(|| accepted + millis(setup.valid_for));
         (socket.session, socket.phase, socket.is_counted) = (Some(number), Phase::Open, true);
         if is_extended {
             let token = token(id, random);
@@ -360,14 +360,14 @@ impl Harness<'_> {
     }
 
     /// Ends a session and expects a close frame.
-    pub fn close(&mut self, number: usize, code: u16, how: &'static str) -> Result<(), Fault> {
+    pub fn close(&mut self, number: usize, code: u16, reason: &'static str) -> Result<(), Fault> {
         if self.sessions[number].is_open() {
             self.expect_unreported(number);
         }
         let session = &mut self.sessions[number];
         let client = session.client;
         if let Place::Socket(at) = session.place {
-            self.sockets[at].close = Some((code, how));
+            self.sockets[at].close = Some((code, reason));
             self.sockets[at].may_truncate |= code == 1013;
         }
         if session.is_open() {

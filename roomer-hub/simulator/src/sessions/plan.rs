@@ -34,7 +34,7 @@ pub struct Setup {
     /// `authorize`.
     pub auth_wait: Option<u16>,
     /// The time for which a login is valid.
-    pub good_for: u32,
+    pub valid_for: u32,
     /// A client sends an acknowledgement after this many packets. If this is 0, it does so only
     /// when requested.
     pub ack_every: u8,
@@ -69,12 +69,12 @@ pub enum Step {
         user: u8,
     },
     /// Makes a client resume its session on a new socket. The client abandons the old one.
-    Return {
+    Resume {
         slot: u8,
-        how: How,
+        resume_kind: ResumeKind,
     },
     /// Executes a step about one client.
-    Of(u8, Act),
+    Client(u8, ClientAction),
     /// Delivers the bytes in flight on all abandoned sockets.
     DeliverOld,
     PollWoken {
@@ -95,10 +95,10 @@ pub enum Step {
 
 /// A step that concerns one client, or its socket.
 #[derive(Clone, Copy, Debug)]
-pub enum Act {
+pub enum ClientAction {
     /// The client sends a packet. If it has no socket, it sends the packet after it has
     /// reconnected.
-    Send(Say),
+    Send(ClientPacket),
     Ack(AckKind),
     /// The client sends a close frame.
     Close(u16),
@@ -132,7 +132,7 @@ pub enum Act {
 
 /// The contents of a client's request to resume its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum ResumeKind {
     Honest,
     /// The client has lost this many of the packets that it has received last.
     Rewound(u8),
@@ -156,7 +156,7 @@ pub enum How {
 
 /// A packet that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Say {
+pub enum ClientPacket {
     Join(u8),
     Leave(u8),
     /// A message to a room, with a payload of this many bytes.
@@ -183,7 +183,7 @@ pub enum AckKind {
     /// Acknowledges all packets received, except for this many of the latest.
     Late(u8),
     /// Acknowledges all packets received, and requests an acknowledgement from the server.
-    Ask,
+    Requesting,
     /// Acknowledges more packets than were sent.
     Beyond,
     /// Acknowledges fewer packets than before.

@@ -146,14 +146,17 @@ impl Harness<'_> {
 
     fn on_close(&mut self, at: usize, code: Option<u16>, reason: &[u8]) -> Result<(), Fault> {
         let socket = &mut self.sockets[at];
-        let Some((expected, how)) = socket.close else {
+        let Some((expected, reason_prefix)) = socket.close else {
             return Err(Fault::new(format!("closed with {code:?}")));
         };
         let reason = String::from_utf8_lossy(reason);
         ensure!(code == Some(expected), "closed with {code:?} instead of {expected}: {reason}");
-        ensure!(reason.starts_with(how), "closed for {reason:?} instead of {how:?}");
-        if how == "retry=" {
-            let wait = reason.strip_prefix(how).and_then(|wait| wait.parse::<u64>().ok());
+        ensure!(
+            reason.starts_with(reason_prefix),
+            "closed for {reason:?} instead of {reason_prefix:?}"
+        );
+        if reason_prefix == "retry=" {
+            let wait = reason.strip_prefix(reason_prefix).and_then(|wait| wait.parse::<u64>().ok());
             ensure!(wait.is_some_and(|wait| wait <= 10_000), "a hint of {reason:?}");
             self.marks.mark(true, Mark::Hint);
         }

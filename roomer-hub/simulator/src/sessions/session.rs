@@ -16,11 +16,11 @@ use crate::server::expected::next_item;
 
 /// Until the client has confirmed the newest token, the server keeps the token that was presented
 /// last, and up to this many newer ones.
-const MOST_TOKENS: usize = 4;
+const MAX_TOKENS: usize = 4;
 
 /// The maximum number of consecutive acknowledgements that acknowledge nothing new. To be
 /// consecutive, two of them must be less than a second apart, with no other packet between them.
-const MOST_IDLE_ACKS: u32 = 64;
+const MAX_IDLE_ACKS: u32 = 64;
 
 /// The maximum time after which the server acknowledges a packet.
 const MAX_ACK_DELAY: Duration = Duration::from_secs(5);
@@ -270,7 +270,7 @@ impl Session {
         let (in_row, last) = self.idle_acks;
         let is_in_row = !is_new && now - last < Duration::from_secs(1);
         self.idle_acks = (if is_in_row { in_row + 1 } else { 0 }, now);
-        if self.idle_acks.0 > MOST_IDLE_ACKS { AckResult::Wrong } else { AckResult::Accepted }
+        if self.idle_acks.0 > MAX_IDLE_ACKS { AckResult::Wrong } else { AckResult::Accepted }
     }
 
     pub fn advance_acked(&mut self, count: usize, buffer: u32) -> bool {
@@ -320,7 +320,7 @@ impl Session {
         self.tokens.drain(..at);
         // If there are too many tokens, drop those that follow the presented one. The presented
         // token must stay valid, since the client may have lost all newer ones.
-        let surplus = self.tokens.len().saturating_sub(MOST_TOKENS);
+        let surplus = self.tokens.len().saturating_sub(MAX_TOKENS);
         self.tokens.drain(1..1 + surplus);
         self.tokens.push(new);
         self.is_unconfirmed = true;

@@ -8,7 +8,7 @@ use roomer_proto::extended::{ACK, ACK_NOW};
 use roomer_testkit::frames::{self, first_byte};
 use roomer_testkit::socket::Peer;
 
-use super::plan::How;
+use super::plan::ResumeKind;
 use super::session::Packet;
 
 /// The contents of the upgrade request that a client sends.
@@ -20,7 +20,7 @@ pub struct ClientRequest {
     /// The session token in the request, and the number of packets received, if the request
     /// contains it. `None` without a token.
     pub token: Option<(String, Option<usize>)>,
-    pub how: Option<How>,
+    pub resume_kind: Option<ResumeKind>,
 }
 
 /// A frame that the client has sent.
@@ -113,12 +113,12 @@ pub struct Socket {
     /// The time at which a write by the server first found the socket full.
     pub full_since: Option<Duration>,
     /// The maximum number of bytes that one write accepts.
-    pub most_written: u64,
+    pub max_write: u64,
     /// True if the socket was full at some time since it last accepted bytes.
     pub is_filled: bool,
     /// The time at which the socket last accepted bytes after it had been full. It shows that the
     /// client reads.
-    pub relieved: Duration,
+    pub unblocked_at: Duration,
     /// The close frame that is expected: its code, and the beginning of its reason.
     pub close: Option<(u16, &'static str)>,
     /// True if frames that precede the close frame may have been dropped.
@@ -165,9 +165,9 @@ impl Socket {
             written: (0, now),
             waited: now,
             full_since: None,
-            most_written: u64::MAX,
+            max_write: u64::MAX,
             is_filled: false,
-            relieved: now,
+            unblocked_at: now,
             close: None,
             may_truncate: false,
             is_closed: false,
@@ -239,8 +239,8 @@ impl Socket {
         let accepted = written - self.written.0;
         if accepted > 0 {
             // The socket had space at some time if it has accepted more than one write can.
-            if self.is_filled || accepted > self.most_written {
-                self.relieved = now;
+            if self.is_filled || accepted > self.max_write {
+                self.unblocked_at = now;
             }
             (self.written, self.full_since, self.is_filled) = ((written, now), None, false);
         }
@@ -253,7 +253,7 @@ impl Socket {
 
     /// Returns the latest time at which the client or its network showed a sign of life.
     pub fn alive_at(&self) -> Duration {
-        self.read.1.max(self.relieved)
+        self.read.1.max(self.unblocked_at)
     }
 
     /// Returns the client's next frame, or `None` if the server has not read all of it.

@@ -327,8 +327,8 @@ fn rate_violation_slows_client_down() {
         }
         net.advance(MINUTE);
         assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 2));
-        let heard = net.texts(bob, "lobby");
-        let again = heard.iter().filter(|text| text.starts_with("again")).count();
+        let received = net.texts(bob, "lobby");
+        let again = received.iter().filter(|text| text.starts_with("again")).count();
         assert_eq!(again, 100);
     }
 }

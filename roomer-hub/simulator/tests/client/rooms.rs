@@ -61,9 +61,9 @@ fn client_joins_sends_receives_and_leaves() {
         let sent = net.ends[bob].client.send(now, "lobby", "chat", Some(id.as_str()), b"psst");
         assert_eq!(sent, Ok(Sent::Sent));
         net.settle();
-        let heard: Vec<_> =
+        let received: Vec<_> =
             net.messages(ann).iter().map(|m| (m.text().unwrap(), m.is_direct)).collect();
-        assert_eq!(heard, [("hello", false), ("psst", true)]);
+        assert_eq!(received, [("hello", false), ("psst", true)]);
         assert_eq!(net.messages(ann)[0].from, net.id(bob).as_str());
         assert!(net.messages(bob).is_empty());
 
@@ -327,11 +327,11 @@ fn login_is_renewed() {
     let seen = renewed.clone();
     let minute = MINUTE;
     let builder = Server::builder()
-        .authorize(move |_| Ok(roomer_engine::Claims::new().user("ann").good_for(2 * minute)))
+        .authorize(move |_| Ok(roomer_engine::Claims::new().user("ann").valid_for(2 * minute)))
         .renew_login(move |_, token| {
             assert_eq!(token, "fresh");
             seen.store(true, Ordering::SeqCst);
-            Ok(roomer_engine::Claims::new().user("ann").good_for(60 * minute))
+            Ok(roomer_engine::Claims::new().user("ann").valid_for(60 * minute))
         });
     let mut net = Net::new(1, builder);
     let ann = net.add(Options::default());

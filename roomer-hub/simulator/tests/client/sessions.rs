@@ -81,11 +81,11 @@ fn lost_session_rejoins_rooms_and_reports_losses() {
         assert_ne!(net.id(0), before);
         let rejoined = Event::Rejoined { room: "lobby".into(), previous_id: before };
         assert!(events.contains(&rejoined), "{events:?}");
-        let heard = net.texts(1, "lobby");
+        let received = net.texts(1, "lobby");
         let is_lost = events.iter().any(|event| matches!(event, Event::Lost(_)));
-        let expected = if heard.len() == 2 { vec!["uncertain", "later"] } else { vec!["later"] };
-        assert_eq!(heard, expected);
-        assert!(is_lost || heard.len() == 2, "seed {seed}");
+        let expected = if received.len() == 2 { vec!["uncertain", "later"] } else { vec!["later"] };
+        assert_eq!(received, expected);
+        assert!(is_lost || received.len() == 2, "seed {seed}");
         assert_eq!(net.members(0, "lobby"), net.members(1, "lobby"));
     }
 }

@@ -117,11 +117,11 @@ impl Cluster {
         }
     }
 
-    /// Makes another node the home, in a term after `asked`, the term of a submission to this
+    /// Makes another node the home, in a term after `request_count`, the term of a submission to this
     /// node. Returns the new term.
-    pub(super) fn yield_to(&mut self, name: &str, home: NodeId, asked: Term) -> Term {
+    pub(super) fn yield_to(&mut self, name: &str, home: NodeId, request_count: Term) -> Term {
         let known = self.orders.known(name);
-        let is_new = known.home != home || known <= asked;
+        let is_new = known.home != home || known <= request_count;
         let term = if is_new { self.orders.term_after(known, home) } else { known };
         let room = self.orders.room_mut(name);
         (room.known, room.yielded) = (term, term);
@@ -170,7 +170,7 @@ impl Cluster {
             let may_give = *node != term.home && self.has_other_home(*node) && promised < term;
             // A node that was not the home most likely assigned no places, so wait for it less
             // long.
-            let is_likely = *node == room.term.home || peer.incoming.has_hole();
+            let is_likely = *node == room.term.home || peer.incoming.has_gap();
             let wait = if is_likely { self.config.dead_after } else { self.config.beat };
             may_give && !self.is_quiet(*node) && age < wait
         })

@@ -74,7 +74,7 @@ fn framework_extensions_are_available() {
 fn middleware_claims_become_connection_claims() {
     let builder = Server::builder().may_join(|conn, _| conn.extension() == Some(&User(7)));
     let mut world = World::new(3, builder);
-    let claims = Claims::new().user("ann").with(User(7)).good_for(MINUTE);
+    let claims = Claims::new().user("ann").with(User(7)).valid_for(MINUTE);
     let known = world.connect_with(Handshake::new().extension(claims));
     let unknown = world.connect();
     known.join("lobby");

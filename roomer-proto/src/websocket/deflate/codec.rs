@@ -22,13 +22,13 @@ const LEVEL: u32 = 3;
 /// The initial capacity of an output buffer, since a peer does not announce the inflated length.
 const FIRST_CAPACITY: usize = 1024;
 
-/// The number of bytes that a compressed message may have in addition to [`MOST_FOR_ONE`] for each
+/// The number of bytes that a compressed message may have in addition to [`MAX_BLOCKS_PER_BYTE`] for each
 /// byte of its content.
-const MOST_PADDING: usize = 1024;
+const MAX_PADDING: usize = 1024;
 /// The maximum number of compressed bytes for one byte of content. Blocks that expand to little or
 /// nothing cost more time than their bytes suggest, so a message made of them would circumvent a
 /// limit on bytes. A compressor that flushes after every byte produces nine bytes for one.
-const MOST_FOR_ONE: usize = 10;
+const MAX_BLOCKS_PER_BYTE: usize = 10;
 
 /// A compressor for any number of messages. It allocates about 300 KiB, and should therefore be
 /// shared by many connections.
@@ -157,7 +157,7 @@ impl Inflater {
 
 /// Rejects compressed data that expands to far fewer bytes.
 fn check_padding(compressed: usize, message: usize) -> Result<(), Violation> {
-    if compressed.saturating_sub(MOST_PADDING) / MOST_FOR_ONE > message {
+    if compressed.saturating_sub(MAX_PADDING) / MAX_BLOCKS_PER_BYTE > message {
         return Err(Violation::invalid_payload("compressed message consists of empty blocks"));
     }
     Ok(())

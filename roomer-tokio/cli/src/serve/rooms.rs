@@ -16,7 +16,7 @@ use crate::serve::webhooks::Webhooks;
 
 /// More than the cores of any machine. A larger number is a mistake, and would start threads for
 /// seconds.
-const MOST_THREADS: usize = 1024;
+const MAX_THREADS: usize = 1024;
 
 pub(crate) fn server(
     config: &Config,
@@ -28,8 +28,8 @@ pub(crate) fn server(
     if options.threads == 0 {
         return Err(config.problem("threads", "no thread would serve: write 1 or more"));
     }
-    if options.threads > MOST_THREADS {
-        let why = format!("more than a machine has use for: write at most {MOST_THREADS}");
+    if options.threads > MAX_THREADS {
+        let why = format!("more than a machine has use for: write at most {MAX_THREADS}");
         return Err(config.problem("threads", why));
     }
     if options.path.contains(char::is_whitespace) {

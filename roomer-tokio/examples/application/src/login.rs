@@ -50,9 +50,9 @@ impl Logins {
 }
 
 /// Returns a new token, as a login page would.
-pub fn issue(secret: &[u8], name: &str, is_admin: bool, good_for: Duration) -> Outcome<String> {
+pub fn issue(secret: &[u8], name: &str, is_admin: bool, valid_for: Duration) -> Outcome<String> {
     hs256::install();
-    let exp = jsonwebtoken::get_current_timestamp() + good_for.as_secs();
+    let exp = jsonwebtoken::get_current_timestamp() + valid_for.as_secs();
     let token = Token { sub: name.into(), admin: is_admin, exp };
     Ok(jsonwebtoken::encode(&Header::default(), &token, &EncodingKey::from_secret(secret))?)
 }
@@ -82,7 +82,7 @@ pub async fn check(
         }
     };
     let rest = token.exp.saturating_sub(jsonwebtoken::get_current_timestamp());
-    let claims = Claims::new().user(&token.sub).good_for(Duration::from_secs(rest));
+    let claims = Claims::new().user(&token.sub).valid_for(Duration::from_secs(rest));
     request.extensions_mut().insert(claims);
     request.extensions_mut().insert(Account { name: token.sub, is_admin: token.admin });
     next.run(request).await

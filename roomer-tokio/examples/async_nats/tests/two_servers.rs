@@ -22,12 +22,12 @@ struct Node {
 fn start(name: &str, address: String) -> Node {
     let server = Server::builder().cluster(Cluster::named("chat").node(name)).build().unwrap();
     let subjects = server.cluster_subjects().unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     let (stop, stopped) = oneshot::channel();
     let own = server.clone();
     let run = async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        tell.send(listener.local_addr().unwrap()).unwrap();
+        sender.send(listener.local_addr().unwrap()).unwrap();
         let (carrier, link) = (NatsCarrier::connect(&address, subjects), server.clone());
         tokio::spawn(async move {
             link.run_cluster(carrier, tokio::time::sleep, |it| drop(tokio::spawn(it))).await
@@ -37,7 +37,7 @@ fn start(name: &str, address: String) -> Node {
     let thread = thread::spawn(move || {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(run);
     });
-    Node { server: own, addr: told.recv().unwrap(), stop, thread }
+    Node { server: own, addr: receiver.recv().unwrap(), stop, thread }
 }
 
 fn formed(nodes: &[Node]) {

@@ -308,7 +308,12 @@ impl Net {
     }
 
     /// Stops reading from a connection, or starts again.
-    pub fn set_deaf(&mut self, conn: usize, deaf: bool, l: &mut impl Listener) -> io::Result<()> {
+    pub fn pause_reading(
+        &mut self,
+        conn: usize,
+        deaf: bool,
+        l: &mut impl Listener,
+    ) -> io::Result<()> {
         self.conns[conn].deaf = deaf;
         self.read(conn, true, l)
     }
@@ -320,12 +325,12 @@ impl Net {
             wire::control(wire::CLOSE, &1000u16.to_be_bytes(), &mut self.pending[conn]);
             self.write(conn)?;
         }
-        self.hang_up(conn);
+        self.disconnect(conn);
         Ok(())
     }
 
     /// Closes a connection without a close frame.
-    pub fn hang_up(&mut self, conn: usize) {
+    pub fn disconnect(&mut self, conn: usize) {
         self.conns[conn].phase = Phase::Closed;
         let _ = self.poll.registry().deregister(&mut self.sockets[conn]);
         let _ = self.sockets[conn].shutdown(Shutdown::Both);

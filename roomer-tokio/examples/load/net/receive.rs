@@ -158,7 +158,7 @@ impl Net {
             let words = format!("connection {conn} ended while it came up: {how}");
             return Err(io::Error::other(words));
         }
-        self.hang_up(conn);
+        self.disconnect(conn);
         *self.closings.entry(how.to_owned()).or_default() += 1;
         Ok(())
     }

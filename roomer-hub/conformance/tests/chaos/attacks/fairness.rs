@@ -140,7 +140,7 @@ fn flooded_large_room_does_not_starve_another() {
     b.join("quiet");
     a.expect_new_member("quiet", &b.id);
     let is_over = AtomicBool::new(false);
-    let said = thread::scope(|scope| {
+    let sent = thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..ROUNDS {
                 a.send_to_room("quiet", "hello", b"a");
@@ -151,24 +151,24 @@ fn flooded_large_room_does_not_starve_another() {
             is_over.store(true, Ordering::Relaxed);
         });
         // Keep messages to the large room in flight until all rounds are over.
-        let (mut said, mut heard) = (0, 0);
-        while !is_over.load(Ordering::Relaxed) || heard < said * (MEMBERS - 1) {
+        let (mut sent, mut heard) = (0, 0);
+        while !is_over.load(Ordering::Relaxed) || heard < sent * (MEMBERS - 1) {
             if !is_over.load(Ordering::Relaxed)
-                && said * (MEMBERS - 1) < heard + IN_FLIGHT * MEMBERS
+                && sent * (MEMBERS - 1) < heard + IN_FLIGHT * MEMBERS
             {
-                let speaker = said * 7 % MEMBERS;
+                let speaker = sent * 7 % MEMBERS;
                 crowd.peers[speaker].send(&wire::to_room("crowd", "flood", &[1; 100]));
-                said += 1;
+                sent += 1;
             }
             crowd.turn(|_, _, view| {
                 heard += usize::from(view.event == b"flood");
                 false
             });
         }
-        said
+        sent
     });
-    eprintln!("{ROUNDS} rounds in a quiet room beside {said} messages to {MEMBERS}");
-    assert!(said < ROUNDS * SHARE, "{said} messages to {MEMBERS} came before {ROUNDS} rounds");
+    eprintln!("{ROUNDS} rounds in a quiet room beside {sent} messages to {MEMBERS}");
+    assert!(sent < ROUNDS * SHARE, "{sent} messages to {MEMBERS} came before {ROUNDS} rounds");
     drop(crowd);
     drop([a, b]);
     process.recovers(before, ALLOCATOR_ALLOWANCE);

@@ -122,7 +122,7 @@ impl Client {
     pub(super) fn retire(&mut self) {
         self.stage = Stage::Retiring;
         self.session.is_direct = true;
-        self.session.come_back(false);
+        self.session.reconnect(false);
     }
 
     /// Handles the frames that were received, and reconnects if the socket is lost. If `is_late` is
@@ -158,7 +158,7 @@ impl Client {
         }
         match self.stage {
             Stage::Open | Stage::Retiring if self.session.is_lost() => {
-                self.session.come_back(by_reset);
+                self.session.reconnect(by_reset);
             }
             Stage::Retiring if self.session.has_hello => {
                 self.view.record_leaves(log);
@@ -170,7 +170,7 @@ impl Client {
             // A delayed request took over the session. The server therefore dropped this socket
             // before it had read the close frame.
             Stage::Closing if self.session.has_ended() => {
-                self.session.come_back(by_reset);
+                self.session.reconnect(by_reset);
                 self.stage = Stage::Retiring;
             }
             _ => {}
@@ -178,10 +178,10 @@ impl Client {
     }
 
     /// Returns true if the members' info in the client's view is current.
-    pub(super) fn knows(&self, truth: &HashMap<String, Value>) -> bool {
+    pub(super) fn knows(&self, expected: &HashMap<String, Value>) -> bool {
         self.view.rooms.keys().all(|room| {
             let known = self.infos.get(room).into_iter().flatten();
-            { known }.all(|(id, info)| truth.get(id) == Some(info))
+            { known }.all(|(id, info)| expected.get(id) == Some(info))
         })
     }
 }

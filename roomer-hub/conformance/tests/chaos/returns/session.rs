@@ -90,7 +90,7 @@ impl Session {
     }
 
     /// Reconnects on a new socket. The old socket is dropped, with or without a reset.
-    pub(super) fn come_back(&mut self, by_reset: bool) {
+    pub(super) fn reconnect(&mut self, by_reset: bool) {
         // Without a token there is no session that could be resumed.
         if self.token.is_empty() {
             return;

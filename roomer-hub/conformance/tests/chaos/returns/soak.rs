@@ -73,7 +73,7 @@ fn sessions_survive_proxy_dropping_connections() {
         let mut soak = Soak::new(process, proxy, seed);
         soak.gather(clients as usize);
         soak.run(Duration::from_secs(seconds));
-        soak.come_home();
+        soak.reconnect_all();
         drop(end);
         (soak, proxy_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
@@ -110,7 +110,7 @@ impl Soak {
         });
         // The first connections do not use the proxy, so end them now.
         for client in &mut self.clients[1..] {
-            client.session.come_back(self.rng.one_in(2));
+            client.session.reconnect(self.rng.one_in(2));
         }
     }
 
@@ -201,21 +201,21 @@ impl Soak {
             185..190 => client.session.ask_to_acknowledge(),
             190..196 => client.session.acknowledge(),
             // Reconnect although the connection works, as when a client changes its network.
-            196..199 => client.session.come_back(rng.one_in(2)),
+            196..199 => client.session.reconnect(rng.one_in(2)),
             199 if rng.one_in(4) => client.retire(),
             _ => {}
         }
     }
 
     /// Makes all clients reconnect without the proxy.
-    fn come_home(&mut self) {
+    fn reconnect_all(&mut self) {
         self.until("all clients are connected", |soak| {
             let mut clients = soak.clients.iter();
             clients.all(|client| client.view.me.is_some() && client.stage == Stage::Open)
         });
         for client in &mut self.clients {
             client.session.is_direct = true;
-            client.session.come_back(false);
+            client.session.reconnect(false);
         }
         self.until("all clients are back", |soak| {
             soak.clients.iter().all(|client| client.session.has_hello)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The timeout from the start of the greeting until the subscriptions are confirmed.
-pub(in crate::cluster) const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+pub(in crate::cluster) const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The time for which the broker may be silent before it is pinged, and then the time that its
 /// answer may take. A link whose other end has vanished is therefore down after 4 s, before the
@@ -47,7 +47,7 @@ impl KeepAlive {
     /// Returns the time at which the current wait expires.
     pub(in crate::cluster) fn deadline(&self, is_up: bool) -> Duration {
         match is_up {
-            false => self.started + GREETING_TIMEOUT,
+            false => self.started + HELLO_TIMEOUT,
             true => self.pinged.unwrap_or(self.last_received) + PING_AFTER,
         }
     }

@@ -19,4 +19,4 @@ pub use carrier::BrokerCarrier;
 pub(super) use connection::MAX_QUEUED;
 pub use connection::{BrokerConnection, BrokerEvent};
 pub use dial::Dial;
-pub(super) use keep_alive::{Due, GREETING_TIMEOUT, KeepAlive, PING_AFTER};
+pub(super) use keep_alive::{Due, HELLO_TIMEOUT, KeepAlive, PING_AFTER};

@@ -100,7 +100,7 @@ impl Core {
             if let Some(user) = user {
                 claims = claims.user(user);
             }
-            valid_ms.map(Duration::from_millis).into_iter().fold(claims, Claims::good_for)
+            valid_ms.map(Duration::from_millis).into_iter().fold(claims, Claims::valid_for)
         });
         // Values of the application's own types cannot be sent to another node, so the session
         // keeps those that it has.

@@ -240,8 +240,8 @@ impl SocketWriter {
     }
 
     /// Returns how many times a full socket has accepted bytes again.
-    pub(crate) fn relieved(&self) -> u32 {
-        lock(&self.state).outbox.relieved()
+    pub(crate) fn unblock_count(&self) -> u32 {
+        lock(&self.state).outbox.unblock_count()
     }
 
     pub(crate) fn pressure(&self) -> Pressure {

@@ -24,7 +24,7 @@ pub(crate) struct Status {
     /// The total number of bytes accepted by the socket.
     pub(crate) written: u64,
     /// The number of times that the socket has accepted bytes again after being full.
-    pub(crate) relieved: u32,
+    pub(crate) unblock_count: u32,
     pub(crate) pressure: Pressure,
 }
 
@@ -53,7 +53,7 @@ impl SocketWriter {
             // Determine this only if the socket is full, since it requires parsing frame headers.
             large_message_left: if outbox.is_blocked() { outbox.large_message_left() } else { 0 },
             written: outbox.written(),
-            relieved: outbox.relieved(),
+            unblock_count: outbox.unblock_count(),
             pressure: self.pressure(),
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct Reader {
 
 /// The fields of a login. If the value of a field is `null`, the field counts as absent.
 #[derive(Default)]
-pub(crate) struct Said<'a> {
+pub(crate) struct LoginFields<'a> {
     pub(crate) user: Option<&'a Value>,
     pub(crate) info: Option<&'a Value>,
     pub(crate) rooms: Option<&'a Value>,
@@ -46,12 +46,12 @@ impl Reader {
     }
 
     /// Converts all fields of a login. An error does not contain their values.
-    pub(crate) fn read(&self, said: &Said<'_>) -> Result<Claims, &'static str> {
+    pub(crate) fn read(&self, fields: &LoginFields<'_>) -> Result<Claims, &'static str> {
         let mut claims = self.empty();
-        if let Some(rest) = said.rest {
-            claims = claims.good_for(rest);
+        if let Some(rest) = fields.rest {
+            claims = claims.valid_for(rest);
         }
-        match said.user {
+        match fields.user {
             Some(Value::String(user)) if !user.is_empty() && user.len() <= MAX_USER => {
                 claims = claims.user(user);
             }
@@ -62,14 +62,14 @@ impl Reader {
             // login.
             Some(_) => return Err("the user of the login is not a short text"),
         }
-        match said.info {
+        match fields.info {
             None | Some(Value::Null) => {}
             Some(info) => match Info::new(&info.to_string()) {
                 Ok(info) if info.as_str().len() <= self.max_info => claims = claims.info(info),
                 _ => return Err("the info of the login is too long or too deep"),
             },
         }
-        if let Some(rooms) = said.rooms.filter(|rooms| !rooms.is_null()) {
+        if let Some(rooms) = fields.rooms.filter(|rooms| !rooms.is_null()) {
             let grants = Grants::read(rooms).ok_or(
                 "the rooms of the login are neither a list nor an object with lists of rights",
             )?;

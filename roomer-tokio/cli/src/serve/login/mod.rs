@@ -22,7 +22,7 @@ use roomer_tokio::http::StatusCode;
 use roomer_tokio::{AuthResult, Builder, Claims, Rejection};
 use serde_json::{Map, Value};
 
-use self::claims::{Reader, Said, until};
+use self::claims::{LoginFields, Reader, until};
 pub(crate) use self::jwks::Refresher;
 use self::keys::Key;
 use crate::serve::config::Config;
@@ -210,13 +210,13 @@ impl Login {
         let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
         // As for `decode`, the login ends when the leeway after `exp` has passed.
         let now = get_current_timestamp() as f64 - self.leeway.as_secs_f64();
-        let said = Said {
+        let fields = LoginFields {
             user: token.get(&self.user_claim),
             info: token.get(&self.info_claim),
             rooms: token.get(&self.rooms_claim),
             rest: Some(until(expires, now).map_err(Refused::Invalid)?),
         };
-        self.reader.read(&said).map_err(Refused::Invalid)
+        self.reader.read(&fields).map_err(Refused::Invalid)
     }
 }
 

@@ -200,7 +200,7 @@ impl Rules {
         webhooks: &Webhooks,
     ) -> Builder {
         let webhook = webhooks.may_join.clone();
-        let told = webhooks.events.clone().filter(|events| events.has_messages());
+        let events = webhooks.events.clone().filter(|events| events.has_messages());
         let denies = self.denies(has_login, webhook.is_some());
         if webhook.is_some() || denies.join_rate {
             let rules = self.clone();
@@ -230,13 +230,13 @@ impl Rules {
         }
         // Rules that wait cost an allocation for each message, so add them only if there are rates.
         if denies.rate {
-            builder = self.add_message_rates(builder, told, denies.whisper);
+            builder = self.add_message_rates(builder, events, denies.whisper);
         } else {
-            if denies.publish || told.is_some() {
+            if denies.publish || events.is_some() {
                 let rules = self.clone();
                 builder = builder.may_publish(move |conn, message| {
                     let is_permitted = rules.permit(conn, message.room, Right::Publish);
-                    if is_permitted && let Some(events) = &told {
+                    if is_permitted && let Some(events) = &events {
                         events.message(conn, message);
                     }
                     is_permitted
@@ -255,7 +255,7 @@ impl Rules {
     fn add_message_rates(
         &self,
         builder: Builder,
-        told: Option<Arc<Events>>,
+        events: Option<Arc<Events>>,
         limits_whispers: bool,
     ) -> Builder {
         let rules = self.clone();
@@ -273,7 +273,7 @@ impl Rules {
             }
             // In the meantime, the client may have left the room, and the server drops its message.
             // With `compat`, it may never have been in the room.
-            if let Some(events) = &told
+            if let Some(events) = &events
                 && (!was_member || is_member())
             {
                 events.message(&conn, &message.borrowed());

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::call::{Answer, Call};
-use crate::serve::login::claims::{Reader, Said, until};
+use crate::serve::login::claims::{LoginFields, Reader, until};
 
 /// Query parameters that are not sent to the webhook, since they are secret or belong to the
 /// protocol.
@@ -149,13 +149,13 @@ impl Authorize {
             )
         })?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let said = Said {
+        let fields = LoginFields {
             user: Some(&accepted.user),
             info: Some(&accepted.info),
             rooms: Some(&accepted.rooms),
             rest: accepted.exp.map(|second| until(second, now)).transpose()?,
         };
-        self.reader.read(&said).map_err(str::to_owned)
+        self.reader.read(&fields).map_err(str::to_owned)
     }
 }
 

@@ -15,7 +15,7 @@ use super::output::Output;
 use super::server_info::ServerInfo;
 use crate::cluster::address::{Broker, BrokerAddress, Login};
 use crate::cluster::broker::{
-    BrokerConnection, BrokerEvent, Due, GREETING_TIMEOUT, KeepAlive, MAX_QUEUED, PING_AFTER,
+    BrokerConnection, BrokerEvent, Due, HELLO_TIMEOUT, KeepAlive, MAX_QUEUED, PING_AFTER,
 };
 use crate::cluster::{Subject, Subjects};
 
@@ -119,7 +119,7 @@ impl BrokerConnection for Connection {
             Due::Nothing => {}
             Due::Ping => encoder::ping(&mut self.output),
             Due::NoGreeting => {
-                let wait = GREETING_TIMEOUT.as_secs();
+                let wait = HELLO_TIMEOUT.as_secs();
                 let reason = format!("it does not greet within {wait} s: is this NATS?");
                 self.next = Some(self.down(reason));
             }

@@ -14,7 +14,7 @@ use super::encoder::{self, Publisher};
 use crate::cluster::address::{Broker, BrokerAddress, Login};
 use crate::cluster::broker::output::Output;
 use crate::cluster::broker::{
-    BrokerConnection, BrokerEvent, Due, GREETING_TIMEOUT, KeepAlive, MAX_QUEUED, PING_AFTER,
+    BrokerConnection, BrokerEvent, Due, HELLO_TIMEOUT, KeepAlive, MAX_QUEUED, PING_AFTER,
 };
 use crate::cluster::{Subject, Subjects};
 
@@ -213,7 +213,7 @@ impl BrokerConnection for Connection {
                 encoder::ping(&mut self.output);
             }
             Due::NoGreeting => {
-                let wait = GREETING_TIMEOUT.as_secs();
+                let wait = HELLO_TIMEOUT.as_secs();
                 let reason = format!("it does not answer within {wait} s: is this Redis?");
                 self.next = Some(self.down(reason));
             }
