@@ -148,7 +148,7 @@ pub enum Smol {}
 impl roomer_engine::client::Runtime for Smol {
     async fn connect(host: String, port: u16) -> io::Result<Box<dyn ByteStream>> {
         let stream = dial(host, port).await?;
-        Ok(Box::new(Stream(Socket::new(stream.into()))))
+        Ok(Box::new(Stream(Socket::new(stream))))
     }
 
     async fn sleep(time: Duration) {

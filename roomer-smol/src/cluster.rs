@@ -1,7 +1,6 @@
 //! A cluster node's link to its broker, on smol.
 
 use std::io;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,8 @@ use roomer_engine::Server;
 use roomer_engine::SystemEnvironment;
 use roomer_engine::cluster::broker::{BrokerCarrier, Dial};
 use roomer_engine::cluster::{BrokerAddress, Carrier, Subjects};
-use smol::{Async, Timer};
+use smol::Timer;
+use smol::net::TcpStream;
 
 use crate::dial::dial;
 
@@ -48,7 +48,7 @@ pub fn broker_carrier(subjects: Subjects, address: BrokerAddress) -> impl Carrie
 struct Smol;
 
 impl Dial for Smol {
-    type Stream = Async<TcpStream>;
+    type Stream = TcpStream;
 
     fn connect(
         &self,

@@ -344,9 +344,10 @@ fn memory_budget_closes_are_traced() {
 fn shutdown_is_traced() {
     let mut test = TestServer::start();
     let events = EventReceiver::open();
-    let clients: [Client; 7] = std::array::from_fn(|_| test.client());
+    // Other tests may shut down their servers as well. The count identifies the server of this test.
+    let clients: [Client; 29] = std::array::from_fn(|_| test.roomless_client());
     test.server.shutdown();
-    let begun = events.wait("connections", "7");
+    let begun = events.wait("connections", "29");
     assert_event(&begun, "INFO", "shutdown begun", []);
     drop(clients);
     test.stop();

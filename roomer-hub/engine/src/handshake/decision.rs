@@ -63,7 +63,7 @@ struct Candidate {
     checked: Result<(Response, Compression), Rejected>,
     peer: Option<SocketAddr>,
     untrusted_proxy: Option<IpAddr>,
-    has_token: bool,
+    token: Option<Arc<str>>,
     session: Option<SessionRequest>,
 }
 
@@ -79,8 +79,8 @@ impl PendingAuth {
         let result = ready!(self.observed.poll(cx, |cx| call::poll(run, cx)));
         Poll::Ready(match self.candidate.take() {
             Some(candidate) => {
-                let claims =
-                    auth_result(&self.monitor, result, candidate.peer, candidate.has_token);
+                let token = candidate.token.as_deref();
+                let claims = auth_result(&self.monitor, result, candidate.peer, token);
                 claims.and_then(|claims| candidate.accept(Some(claims), now()))
             }
             // Reached only if this is polled again after completion.
@@ -93,22 +93,16 @@ impl Candidate {
     /// Accepts the request with the hook's claims, if the login has not expired and the request
     /// complies with the protocol.
     fn accept(self, from_hook: Option<Claims>, now: Duration) -> Result<Accepted, Rejected> {
-        let Candidate {
-            mut claims,
-            extensions,
-            checked,
-            peer,
-            untrusted_proxy,
-            has_token,
-            session,
-        } = self;
+        let Candidate { mut claims, extensions, checked, peer, untrusted_proxy, token, session } =
+            self;
         if let Some(from_hook) = from_hook {
             claims.get_or_insert_default().merge(from_hook);
         }
         // Check the login before `checked`: an expired login, like a rejection by the hook, must
         // hide a protocol violation.
         let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
-            Rejected::unauthorized(Rejection::unauthorized("the login has expired"), has_token)
+            let rejection = Rejection::unauthorized("the login has expired");
+            Rejected::unauthorized(rejection, token.as_deref())
         })?;
         checked.map(|(response, compression)| Accepted {
             response,
@@ -151,7 +145,7 @@ impl ServerHandshake<'_> {
         let (claims, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
         // Only warnings about `authorize` mention the token, so do not search for it without a
         // hook.
-        let has_token = options.authorize.is_some() && request.token().is_some();
+        let token = options.authorize.as_ref().and_then(|_| request.token()).map(Arc::<str>::from);
         let extensions = request.head.extensions().clone();
         let candidate = |checked| Candidate {
             claims,
@@ -159,7 +153,7 @@ impl ServerHandshake<'_> {
             checked,
             peer,
             untrusted_proxy,
-            has_token,
+            token: token.clone(),
             session,
         };
         Ok(match &options.authorize {
@@ -169,7 +163,7 @@ impl ServerHandshake<'_> {
             }
             Some(Authorize::Sync(hook)) => {
                 let result = call::catch_panic(|| hook(&request));
-                let claims = auth_result(monitor, result, peer, has_token)?;
+                let claims = auth_result(monitor, result, peer, token.as_deref())?;
                 let candidate = candidate(self.check_upgrade(&request));
                 Decision::Ready(candidate.accept(Some(claims), self.env.now()))
             }
@@ -217,10 +211,10 @@ fn auth_result(
     monitor: &Monitor,
     result: Result<AuthResult, HandlerPanic>,
     peer: Option<SocketAddr>,
-    has_token: bool,
+    token: Option<&str>,
 ) -> Result<Claims, Rejected> {
     let result = result.map_err(|panic| authorize_panicked(monitor, &panic, peer))?;
-    result.map_err(|rejection| Rejected::unauthorized(rejection, has_token))
+    result.map_err(|rejection| Rejected::unauthorized(rejection, token))
 }
 
 fn authorize_panicked(

@@ -21,10 +21,15 @@ impl Rejected {
         Rejected { rejection: Rejection::new(status, ""), reason: None }
     }
 
-    /// Creates the rejection of a client that may not connect.
-    pub(crate) fn unauthorized(rejection: Rejection, has_token: bool) -> Self {
+    /// Creates the rejection of a client that may not connect. The warning omits a message that
+    /// contains the client's token, since logs must not contain tokens.
+    pub(crate) fn unauthorized(rejection: Rejection, token: Option<&str>) -> Self {
         let status = rejection.status().as_u16();
-        let message = shown(rejection.message().as_bytes());
+        let has_token = token.is_some();
+        let message = match token {
+            Some(token) if rejection.message().contains(token) => String::new(),
+            _ => shown(rejection.message().as_bytes()),
+        };
         let reason = Some(WarningReason::Unauthorized { status, has_token, message });
         Rejected { rejection, reason }
     }
@@ -76,12 +81,12 @@ mod tests {
     #[test]
     fn message_of_hook_is_escaped_and_truncated_in_warning() {
         let message = format!("a\n\u{1b}[2J{}", "x".repeat(1000));
-        let rejected = Rejected::unauthorized(Rejection::forbidden(&*message), true);
+        let rejected = Rejected::unauthorized(Rejection::forbidden(&*message), Some("s3cret"));
         assert_eq!(rejected.rejection.message(), message);
         let text = rejected.reason.unwrap().to_string();
         let start = "authorize rejected a client with a token (403): a\\n\\x1b[2Jx";
         assert!(text.starts_with(start) && text.len() < 200, "{text}");
-        let empty = Rejected::unauthorized(Rejection::forbidden(""), false);
+        let empty = Rejected::unauthorized(Rejection::forbidden(""), None);
         let text = empty.reason.unwrap().to_string();
         assert_eq!(text, "authorize rejected a client without a token (403)");
     }

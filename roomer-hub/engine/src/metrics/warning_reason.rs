@@ -39,8 +39,8 @@ pub enum WarningReason {
         status: u16,
         /// True if the client sent a token.
         has_token: bool,
-        /// The hook's message, which the client receives as the response's body. It must therefore not
-        /// contain the token. Escaped, and truncated to 128 bytes.
+        /// The hook's message, which the client receives as the response's body, escaped and truncated
+        /// to 128 bytes. Empty if the message contains the client's token.
         message: String,
     },
     /// [`authorize_async`](crate::Builder::authorize_async) exceeded the handshake timeout, and the

@@ -130,12 +130,12 @@ pub enum Op {
     BrokerDown,
     /// All nodes' links are restored.
     BrokerUp,
-    /// From this step until [`Heal`](Op::Unite), frames between two nodes are lost.
+    /// From this step until [`Heal`](Op::Heal), frames between two nodes are lost.
     Partition {
         one: u8,
         other: u8,
     },
-    /// Ends the losses caused by [`Partition`](Op::Part).
+    /// Ends the losses caused by [`Partition`](Op::Partition).
     Heal,
     /// From this step on, the broker loses this many frames in a thousand.
     LossRate {
