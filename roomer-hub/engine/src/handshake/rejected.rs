@@ -90,4 +90,17 @@ mod tests {
         let text = empty.reason.unwrap().to_string();
         assert_eq!(text, "authorize rejected a client without a token (403)");
     }
+
+    #[test]
+    fn message_with_token_is_not_in_warning() {
+        let refused = |message: &str, token| {
+            let rejected = Rejected::unauthorized(Rejection::unauthorized(message), token);
+            (rejected.rejection.message().to_owned(), rejected.reason.unwrap().to_string())
+        };
+        let (body, text) = refused("no such login: s3cret", Some("s3cret"));
+        assert_eq!(body, "no such login: s3cret");
+        assert_eq!(text, "authorize rejected a client with a token (401)");
+        let (_, text) = refused("no such login", Some("s3cret"));
+        assert_eq!(text, "authorize rejected a client with a token (401): no such login");
+    }
 }
