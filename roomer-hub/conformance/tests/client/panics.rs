@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use futures_util::{AsyncRead, AsyncWrite};
 use roomer_engine::client::{
     Client, Closing, Event, Failure, RequestError, Room, Runtime, SendError, State,
 };
+use tokio::sync::Notify;
 
 use super::LIMIT;
 
@@ -46,11 +48,21 @@ pub(super) async fn panic_fails_attempt<R: Runtime>(url: &str) {
 
 /// A panic of the stream ends the client's task, which closes the client.
 pub(super) async fn panicking_stream_closes_client<R: Runtime>(url: &str) {
-    let builder = Client::<R>::builder(url).unwrap().stream(|| async { Ok(PanickingStream) });
-    let client = builder.connect().unwrap();
+    // The stream opens, and panics, only after the request is in the queue.
+    let is_queued = Arc::new(Notify::new());
+    let opens = is_queued.clone();
+    let open = move || {
+        let opens = opens.clone();
+        async move {
+            opens.notified().await;
+            Ok(PanickingStream)
+        }
+    };
+    let client = Client::<R>::builder(url).unwrap().stream(open).connect().unwrap();
     let room = client.join("lobby");
     let (mut events, mut messages) = (client.events(), room.messages());
     let request = room.request("profile", "", LIMIT);
+    is_queued.notify_one();
     assert_eq!(request.await, Err(RequestError::Unsent));
     assert!(messages.next().await.is_none());
     let mut last = None;
