@@ -76,8 +76,8 @@ export function createConnection(core, url, options) {
             parts = backlog < before ? 6 : parts - 1;
             const isOpen = core.state === "open";
             if (parts) {
-                // A plain server may delay a client's messages, down to one a second, and answers the probe only after those before
-                // it. A session's server does not wait for them.
+                // A plain server answers the probe only after the messages sent before it, which it may slow to one per second. In
+                // a session, the answer does not wait for these messages.
                 const seconds = ((Math.max(largest, core.sent.bytes) / SLOWEST_NETWORK) | 0) + (core.isOn ? 0 : Math.min(core.sent.size - 1, MOST_UNPROBED));
                 const limit = isOpen ? answerTime * patience + seconds * 1_000 : timeout ?? 10_000;
                 setTimer(parts > 2 ? limit / 4 : 0, wait);

@@ -65,7 +65,7 @@ export const HELLO = "roomer:hello";
 export const ACK = "roomer:ack";
 /** The event that carries the answer to a successful request. */
 export const REPLY = "roomer:reply";
-/** The number of requests of each kind that may be without an answer, until the server has announced its limit. */
+/** The maximum number of unanswered requests of each kind, until the server has announced its limit. */
 export const MOST_REQUESTS = 64;
 /** The event that reports an error. */
 export const ERROR = "roomer:error";

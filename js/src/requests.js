@@ -2,7 +2,8 @@
  * The feature behind `room.request()` and `room.handle()`: requests with one answer each, to the server and to other clients.
  *
  * A request is a message whose receiver ends with a colon and a tag. The tag matches the request with its answer. The server
- * limits the number of requests without an answer, to itself and to other clients. Further requests wait in the queue.
+ * limits the number of unanswered requests, separately for requests to itself and to other clients. Further requests wait in the
+ * queue.
  *
  * @module requests
  */
@@ -21,7 +22,7 @@ export function requests(core) {
     const pending = new Map();
     let lastTag = 0;
     const plain = { ...core };
-    /** The maximum number of requests without an answer, of each kind. */
+    /** The maximum number of unanswered requests of each kind. */
     let most = MOST_REQUESTS;
     /** The number of requests that were sent and have no answer: to the server (false), and to other clients (true). */
     const open = { false: 0, true: 0 };

@@ -8,9 +8,10 @@ use std::thread;
 use async_signal::Signal;
 use smol::stream::StreamExt;
 
-/// Completes when the process receives Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`, which service managers
-/// and containers send. Pass it to [`serve_until`](crate::serve_until). The signals are handled from
-/// this call on, including in a process with id 1, which has no default action for them.
+/// Completes when the process receives Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`, which service
+/// managers and container runtimes send. Pass it to [`serve_until`](crate::serve_until). The
+/// signals are handled from this call on, including in a process with id 1, which has no default
+/// action for them.
 ///
 /// A second signal ends the process immediately with exit code 130 or 143, the codes that shells
 /// use for these signals.

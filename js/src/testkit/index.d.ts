@@ -191,8 +191,8 @@ export interface ServerSettings {
     /** The maximum number of rooms per client, including root. Further joins are rejected. Default 1,100. */
     maxRooms?: number;
     /**
-     * The maximum number of requests without an answer of each connection: to the server, to other clients, and from the server.
-     * Default 64.
+     * The maximum number of unanswered requests per connection, for each kind: to the server, to other clients, and from the
+     * server. Default 64.
      */
     maxRequests?: number;
     /** Returns how much a room's members learn about each other. Default "full" for all rooms. */

@@ -1,6 +1,6 @@
 /**
- * Tests of servers that are process 1 of a container: a signal ends this process only if the process handles it, and containers
- * send SIGTERM, not Ctrl-C.
+ * Tests of servers that run as PID 1 in a container: a signal terminates PID 1 only if the process handles it, and container
+ * runtimes send SIGTERM rather than SIGINT.
  */
 
 import assert from "node:assert/strict";

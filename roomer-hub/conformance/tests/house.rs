@@ -128,7 +128,7 @@ fn modules_with_folders_use_mod_rs() {
     assert!(beside.is_empty(), "move these files: {beside:#?}");
 }
 
-/// If Cargo does not search for tests, it ignores a file that does not belong to a program.
+/// With `autotests = false`, Cargo ignores a file in `tests` that is not part of a test target.
 #[test]
 fn test_files_belong_to_programs() {
     let sources = files(&["rs"]);
@@ -154,7 +154,7 @@ fn test_files_belong_to_programs() {
     assert!(ignored.is_empty(), "declare these modules in tests/main.rs: {ignored:#?}");
 }
 
-/// Programs for unit tests are not built where there are none. Cargo would then ignore a new one.
+/// A target with `test = false` must not contain unit tests, since Cargo would not run them.
 #[test]
 fn targets_without_unit_test_program_contain_no_tests() {
     let manifests: Vec<String> =

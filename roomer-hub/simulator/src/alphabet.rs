@@ -66,7 +66,7 @@ pub const TAGS: u8 = 4;
 /// The number of ids with each tag.
 pub const IDS_PER_TAG: u16 = 64;
 
-/// The number of all ids: first the plain ids, then those with a tag.
+/// The total number of ids: first the plain ids, then those with a tag.
 pub const ALL_IDS: usize = IDS + TAGS as usize * IDS_PER_TAG as usize;
 
 /// Returns a peer's tag: the first bytes of its connections' ids.

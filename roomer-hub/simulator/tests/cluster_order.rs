@@ -276,8 +276,8 @@ fn lost_message_of_stopped_application_closes_receivers() {
 }
 
 /// On the other side of a partition, a member left, joined again, sent a message and left again.
-/// Its node had not kept the message. The checker expected a message whose loss nothing could
-/// reveal any more.
+/// Its node had not kept the message. The checker expected a message whose loss could no longer be
+/// revealed.
 #[test]
 fn unseen_membership_is_not_reported_missing() {
     must_hold(&Plan {

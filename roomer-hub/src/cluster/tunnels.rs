@@ -11,10 +11,9 @@ use super::effect::Effect;
 use super::outgoing::Outgoing;
 use crate::keys::PeerKey;
 
-/// The divisor that yields the tunnels' share of
-/// [`Config::backlog_bytes`](super::Config::backlog_bytes) in the stream to a peer, which they may
-/// use whatever else is in it. Senders pause at half of the backlog, which tunnels alone must not
-/// cause. Both together leave a quarter of the backlog free.
+/// The tunnels to a peer may use [`Config::backlog_bytes`](super::Config::backlog_bytes) divided by
+/// this number. Senders pause at half of the backlog, so tunnels alone do not make them pause, and
+/// tunnels and other frames together leave a quarter of the backlog free.
 const SHARE: usize = 4;
 
 impl Cluster {

@@ -130,7 +130,7 @@ impl Client {
             && reason != LostReason::Unconfirmed
         {
             let error = match reason {
-                // As if the limit had been known before the request was queued.
+                // Use the error that `request` would have returned if it had known the limit.
                 LostReason::TooLarge => SendError::TooLarge.into(),
                 _ => RequestError::Unsent,
             };

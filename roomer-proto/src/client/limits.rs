@@ -15,7 +15,7 @@ pub(super) const GRACE_FACTOR: u32 = 4;
 /// The initial window: the number of unconfirmed packets allowed while others are queued. Each
 /// confirmation doubles it.
 pub(super) const FIRST_WINDOW: usize = 8;
-/// The maximum of the window.
+/// The maximum window, in packets.
 pub(super) const LARGEST_WINDOW: usize = 256;
 
 /// The number of bytes sent after which a confirmation is requested immediately.
@@ -53,8 +53,8 @@ pub(super) const LARGEST_RESPONSE: usize = 16 * 1024;
 pub(super) const LARGEST_HELLO: usize = 64 * 1024;
 /// The number of bytes after which `transmit` stops and leaves unwritten packets in the queue.
 pub(super) const TRANSMIT_BYTES: usize = 64 * 1024;
-/// The number of this client's requests of each kind that may be without an answer, until the server
-/// has announced its limit.
+/// The maximum number of unanswered requests of each kind from this client, until the server has
+/// announced its limit.
 pub(super) const MAX_OWN_REQUESTS: usize = 64;
 /// The maximum number of unanswered requests from other clients and the server. Further requests
 /// are answered with `busy`.

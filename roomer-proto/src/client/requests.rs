@@ -18,9 +18,9 @@ use crate::{ConnId, PacketRef};
 impl Client {
     /// Sends a request to the server or, if `to` is set, to the client with that id, in a room that
     /// this client has joined or is joining. Like a message, the request is queued until it can be
-    /// sent. The server limits the number of requests without an answer, to itself and to other
-    /// clients; further requests wait until others have ended, and are limited like the queue of
-    /// messages. The result is reported as [`Event::Answered`], after `timeout` at the latest.
+    /// sent. The server limits the number of unanswered requests, separately for requests to
+    /// itself and to other clients. Further requests wait until others have ended, and are limited
+    /// like the queue of messages. The result is reported as [`Event::Answered`] within `timeout`.
     ///
     /// # Errors
     ///
@@ -194,7 +194,7 @@ impl Client {
         count >= self.most_requests()
     }
 
-    /// Returns the number of requests of each kind that may be without an answer.
+    /// Returns the maximum number of unanswered requests of each kind.
     fn most_requests(&self) -> usize {
         self.session.as_ref().map_or(MAX_OWN_REQUESTS, |session| session.max_requests)
     }

@@ -26,7 +26,7 @@ pub enum OrderItem<'a> {
     Submit {
         /// The room's name.
         room: &'a str,
-        /// The message's number.
+        /// The message's number, as in [`Message`](OrderItem::Message).
         number: u64,
         /// The epoch of the latest term known to the sending node.
         epoch: u64,
@@ -43,9 +43,9 @@ pub enum OrderItem<'a> {
         room: &'a str,
         /// The node that the message comes from.
         node: NodeId,
-        /// The message's number.
+        /// The number that this node gave the message.
         number: u64,
-        /// The epoch of the sending node's term as the room's home.
+        /// The epoch of the term in which the sending node is the room's home.
         epoch: u64,
     },
     /// The answer to a [`Submit`](OrderItem::Submit) from a node that is not the room's home and
@@ -53,7 +53,7 @@ pub enum OrderItem<'a> {
     Return {
         /// The room's name.
         room: &'a str,
-        /// The message's number.
+        /// The number from the submission.
         number: u64,
         /// The room's home, according to the answering node.
         home: NodeId,

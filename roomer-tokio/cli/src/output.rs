@@ -90,7 +90,7 @@ impl Output {
             Event::MemberLeft { id, .. } => ("left", id),
             _ => return Ok(false),
         };
-        // When a member has left, its profile is not available any more, and is empty here.
+        // When a member has left, its profile is no longer available, and is empty here.
         let profile = room.with_members(|members| Profile::of(members, id));
         self.member(on, room.name(), id, &profile)?;
         Ok(true)

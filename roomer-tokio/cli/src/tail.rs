@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Tail, output: &Output) -> Result<(), Failure> {
                     output.members(&event, room)?;
                 }
             }
-            // Every client is in `root`, so an event may also be about `root` if it is not an
+            // Every client is in `root`, so an event may also be about `root` if `root` is not an
             // argument.
             Event::Missed { room } | Event::Removed { room }
                 if !args.rooms.iter().any(|known| **known == **room) => {}

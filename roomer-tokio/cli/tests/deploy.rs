@@ -98,7 +98,7 @@ fn supervisor_sockets_are_used() {
 #[test]
 fn public_socket_requires_login() {
     let clients = TcpListener::bind("0.0.0.0:0").unwrap();
-    // Read only the first line: if the server accepted the sockets, it would not end.
+    // Read only the first line, since a server that wrongly accepts the socket keeps running.
     let mut child = activated(&clients, None).stderr(Stdio::piped()).spawn().unwrap();
     let error = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     child.kill().unwrap();

@@ -83,7 +83,7 @@ impl Lists {
         self.lists[conns].iter().filter(|list| **list == expected).count()
     }
 
-    /// Waits until the sets of all connections are right, or until nothing arrives any more.
+    /// Waits until the sets of all connections are right, or until packets stop arriving.
     fn converge(
         &mut self,
         net: &mut Net,

@@ -1,5 +1,5 @@
 //! The scenarios `fanout`, `rooms` and `slow`: members send to one room, to many small rooms, or to
-//! a room in which some members do not read any more.
+//! a room in which some members have stopped reading.
 
 use std::io;
 use std::time::{Duration, Instant};

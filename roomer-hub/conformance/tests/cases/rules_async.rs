@@ -216,7 +216,7 @@ fn kick_cancels_pending_join() {
     client.snapshot("lobby", ack);
     client.expect_nothing();
     assert_eq!(test.server.member_count("staff"), 0);
-    // The kick has not rejected later joins.
+    // The kick does not cause later joins to be rejected.
     client.send_to_room("staff", "join", b"");
     let ack = client.expect_packet();
     client.snapshot("staff", ack);

@@ -369,7 +369,7 @@ fn drain_is_traced() {
     });
 }
 
-/// Tests an adapter. `start` must serve on a socket that does not listen any more.
+/// Tests an adapter. `start` must serve on a socket that is no longer listening.
 pub(crate) fn failing_listener_is_traced_and_retried(start: impl FnOnce(Server) -> Adapter) {
     let server = Server::builder().build().unwrap();
     let events = EventReceiver::open();

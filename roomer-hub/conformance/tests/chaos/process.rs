@@ -198,7 +198,7 @@ impl Process {
     /// Returns true if a thread of the process is runnable.
     pub(crate) fn is_runnable(&self) -> bool {
         let threads = fs::read_dir(self.proc("task")).expect("the test needs Linux").flatten();
-        // If a thread has just ended, its file does not exist any more.
+        // If a thread has just ended, its file no longer exists.
         let stats =
             threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
         stats

@@ -134,8 +134,8 @@ impl<E> Builder<E> {
     }
 
     /// Sets how long before its login expires a client is asked for a new token. Default 60 s, and at
-    /// most half of the time for which the login is still valid. After a renewal the client is asked
-    /// again after two seconds at the earliest, even if its new token expires when the old one did.
+    /// most half of the time for which the login is still valid. After a renewal, the client is not
+    /// asked again for two seconds, even if the new token expires at the same time as the old one.
     pub fn renew_login_before(mut self, time: Duration) -> Self {
         self.options.renew_login_before = time;
         self

@@ -17,9 +17,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The pace of a client's renewals.
 #[derive(Default)]
 pub(super) struct Renewals {
-    /// The earliest time of the next one.
+    /// The earliest time of the next renewal.
     next_at: Duration,
-    /// The client's id in the session of the last one.
+    /// The client's id in the session of the latest renewal.
     id: Option<ConnId>,
 }
 
@@ -57,15 +57,16 @@ impl Renewals {
         });
     }
 
-    /// Returns how long a renewal that is requested now has to wait, or `None` if an earlier one
-    /// of this session waits and answers this request too. `id` is the client's id in the session.
+    /// Returns how long a renewal requested now must wait, or `None` if an earlier renewal of this
+    /// session is still waiting, which serves this request too. `id` is the client's id in the
+    /// session.
     fn delay(&mut self, now: Duration, id: Option<ConnId>) -> Option<Duration> {
         let mut delay = self.next_at.saturating_sub(now);
         if delay > PAUSE {
             if self.id == id {
                 return None;
             }
-            // The renewal that waits is of an earlier session, and obtains no token any more.
+            // The waiting renewal belongs to an earlier session, and will not obtain a token.
             delay -= PAUSE;
         }
         (self.next_at, self.id) = (now + delay + PAUSE, id);
@@ -73,7 +74,7 @@ impl Renewals {
     }
 }
 
-/// Returns true while the session continues in which the client has this id.
+/// Returns true if the client still has this id, in an extended session, and is not closing.
 fn is_asked(machine: &Machine, id: Option<ConnId>) -> bool {
     machine.is_extended() && machine.id() == id && machine.state() != State::Closing
 }

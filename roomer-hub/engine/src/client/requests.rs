@@ -55,8 +55,8 @@ impl Answers {
 impl Room {
     /// Sends a request to the server's handler for this event
     /// ([`on_request`](crate::Builder::on_request)). Like a message, it is queued until the client
-    /// is connected and has joined the room. The future completes with the answer's payload, or
-    /// with an error, after `timeout` at the latest.
+    /// is connected and has joined the room. Within `timeout`, the future completes with the
+    /// answer's payload or with an error.
     ///
     /// # Errors
     ///

@@ -357,7 +357,7 @@ impl Connection {
         if let State::Done = self.state {
             return;
         }
-        // Discard the output first, so that no other task writes to the socket any more, and paused
+        // Discard the output first, so that other tasks stop writing to the socket, and paused
         // senders are released.
         self.abandon_handover();
         if !matches!(self.state, State::HandedOver) {

@@ -71,7 +71,7 @@ impl Run<'_> {
             self.step(*step);
         }
         self.net.is_up = true;
-        // Longer than the longest backoff, and than the longest delay of membership notices.
+        // Wait longer than the maximum backoff and the maximum delay of membership notices.
         self.net.advance(3 * MINUTE);
         self.mark_events();
         self.check_members()?;

@@ -290,7 +290,7 @@ impl Client {
         self.expected.expect_no_more(node, room);
     }
 
-    /// Once nothing is in flight any more, checks that only messages from lost nodes are missing.
+    /// Once nothing is in flight, checks that only messages from lost nodes are missing.
     pub fn check_received_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
         self.expected.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
     }

@@ -68,13 +68,13 @@ impl Expected {
         streams.flat_map(|stream| &mut stream.numbers).for_each(|number| number.may_be_lost = true);
     }
 
-    /// Discards messages that may be lost, if their sender is not one of the room's `members` any
-    /// more: its departure has revealed the loss.
+    /// Discards messages that may be lost if their sender is no longer one of the room's `members`,
+    /// since its departure has revealed the loss.
     pub fn loss_is_shown_except(&mut self, members: &BTreeSet<ConnId>, room: usize) {
         for ((from, own), stream) in &mut self.0 {
             let has_left = matches!(from, Sender::Client(id) if !members.contains(id));
             if has_left && *own == Some(room) {
-                // These messages need not arrive any more.
+                // These messages no longer need to arrive.
                 stream.numbers.retain(|number| !number.may_be_lost);
             }
         }
@@ -123,7 +123,7 @@ impl Expected {
         Ok(())
     }
 
-    /// Once nothing is in flight any more, checks that no message is missing. `hides_loss` returns
+    /// Once nothing is in flight, checks that no message is missing. `hides_loss` returns
     /// true for a sender and room if the loss of a message is invisible; its last argument is true
     /// if the sender's node was declared dead. `is_lost` returns true for nodes that have ended
     /// without a goodbye.

@@ -128,7 +128,7 @@ impl Client {
         Ok(())
     }
 
-    /// Once nothing is in flight any more, checks which info this client shows for a room's
+    /// Once nothing is in flight, checks which info this client shows for a room's
     /// members, and which of them it shows as away.
     pub fn check_infos(&self, room: usize, others: &super::node::Clients) -> Result<(), Fault> {
         if !self.is_extended || !self.is_in(room) {

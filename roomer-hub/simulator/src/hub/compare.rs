@@ -281,8 +281,8 @@ impl Checker {
             let Some(id) = self.id(conn) else { return Ok(None) };
             let entry = entries.next().and_then(|entry| entry.get(2..ENTRY_LEN - 1));
             let is_next = entry == Some(identity(id).text.as_bytes());
-            // The hub keeps the snapshot parallel to its table of members, so their order must be
-            // equal.
+            // The hub updates the snapshot in parallel with its table of members, so both must have
+            // the same order.
             ensure!(is_next && listed.insert(id), "a snapshot in another order than its room");
         }
         for guest in tables.find_room(room).into_iter().flat_map(|room| tables.guests(room)) {

@@ -116,7 +116,7 @@ fn possible_steps(scope: &Scope) -> Vec<Step> {
     for &room in scope.rooms {
         steps.push(Step::Broadcast { from: None, except: None, room, event: "chat", payload });
     }
-    // The number of the first connection, which may be closed and whose slot may be reused.
+    // Refer to the first connection by number, even if it is closed and its slot has been reused.
     let client = ClientRef::Numbered(0);
     steps.extend([Step::Gone { client }, Step::Join { client, room: "root" }]);
     steps_of_peers(scope, &mut steps);

@@ -84,7 +84,7 @@ impl<'p> Run<'p> {
     }
 
     pub fn run_to_end(&mut self) -> Result<(), Fault> {
-        // A panic in the hub counts as a fault. The run is not used any more after a panic.
+        // A panic in the hub counts as a fault. The run is not used again after a panic.
         let run = AssertUnwindSafe(|| {
             for step in &self.plan.steps {
                 self.step(*step)?;

@@ -68,8 +68,7 @@ impl Harness<'_> {
         if now >= conn.last_ping + ping {
             self.marks.mark(conn.waiting.is_some(), Mark::PingWhileWaiting);
             conn.last_ping = now;
-            // The deadline belongs to the first ping without an answer. Later pings do not extend
-            // it.
+            // The deadline belongs to the first unanswered ping. Later pings do not extend it.
             conn.unanswered_ping.get_or_insert(now);
             conn.is_ping_order_unknown |= has_read;
             // If the queue is above the high-water mark, the engine drops pings.
@@ -80,7 +79,7 @@ impl Harness<'_> {
             self.marks.mark(true, Mark::Ping);
         }
         let received = conn.last_received.max(conn.writable.1);
-        // As in the engine's `KeepAlive`: even if the client was already silent for long, it had
+        // As in the engine's `KeepAlive`: even if the client had long been silent, it had
         // some time to answer the ping.
         let silent =
             conn.unanswered_ping.map(|pinged_at| (received + pong).max(pinged_at + pong - ping));

@@ -17,7 +17,7 @@ use crate::fault::{Fault, ensure};
 use crate::hub::op::{Effect, Op};
 
 impl Harness<'_> {
-    /// Checks that the rule or handler that a packet must call was called.
+    /// Checks that the engine called the rule or handler that the model expects for a packet.
     pub(super) fn check_called(
         &mut self,
         at: usize,

@@ -61,11 +61,12 @@ pub struct Setup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleAnswers {
     pub allows: u8,
-    /// The kinds for which the rule performs an action before it answers, followed by that action.
+    /// The kinds for which the rule performs `action` before it answers.
     pub acting: u8,
     pub action: AppAction,
-    /// The delay of a slow rule in milliseconds, followed by the kinds that are delayed.
+    /// The delay of a slow rule in milliseconds.
     pub wait: Option<u32>,
+    /// The kinds to which the delay applies.
     pub waits: u8,
 }
 
@@ -86,8 +87,9 @@ pub struct AuthHook {
     pub admits: u32,
     /// The rejected slots for which the hook panics instead.
     pub panics: u32,
-    /// The delay of a slow hook in milliseconds, followed by the slots that are delayed.
+    /// The delay of a slow hook in milliseconds.
     pub wait: Option<u32>,
+    /// The slots to which the delay applies.
     pub waits: u32,
 }
 

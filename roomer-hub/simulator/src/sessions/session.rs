@@ -24,9 +24,9 @@ const MAX_IDLE_ACKS: u32 = 64;
 
 /// The maximum time after which the server acknowledges a packet.
 const MAX_ACK_DELAY: Duration = Duration::from_secs(5);
-/// The server acknowledges at the latest after it has handled this many packets.
+/// The maximum number of packets that the server handles before it acknowledges them.
 const MAX_ACK_PACKETS: usize = 64;
-/// The server acknowledges at the latest after it has handled this many bytes.
+/// The maximum number of bytes that the server handles before it acknowledges them.
 const MAX_ACK_BYTES: usize = 64 * 1024;
 
 /// The maximum number of bytes that the server's log copies into the same buffer: twice the

@@ -92,7 +92,7 @@ fn each_room_gets_history_in_each_session() {
     }
 }
 
-/// A client that has joined without a history also requests what it has missed.
+/// A client that joined without requesting the history still requests the messages it has missed.
 #[test]
 fn each_room_recovers_missed_messages() {
     let mut net = rooms(1, remembering());

@@ -142,7 +142,7 @@ impl Cluster {
             // If the named home has died since then, it cannot assign a place.
             let named = hint.filter(|hint| self.has_other_home(*hint) || *hint == me);
             let target = named.unwrap_or_else(|| self.home(name));
-            // A home that yields must return its own messages too.
+            // If this home yields, its own messages go to the successor too.
             let successor = self.successor(name).filter(|_| hint.is_none() && target == me);
             let is_final = hint.is_some() || successor.is_some();
             let target = successor.unwrap_or(target);

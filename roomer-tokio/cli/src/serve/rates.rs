@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(reserve(0), millis(500));
         assert_eq!(reserve(500), millis(1000));
         assert_eq!(reserve(1300), millis(1500));
-        // A pause restores the burst, but not more.
+        // A pause restores the burst, but no more than that.
         assert_eq!([60_000; 3].map(reserve), [millis(60_000); 3]);
         assert_eq!(reserve(60_000), millis(60_500));
         // Joins have their own count, and so does every other rule, even one that was added later.

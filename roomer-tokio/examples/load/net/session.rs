@@ -139,7 +139,7 @@ impl Net {
         }
     }
 
-    /// Acknowledges all packets that were received, and waits until nothing arrives any more.
+    /// Acknowledges all packets that were received, and waits until packets stop arriving.
     pub fn settle_sessions(&mut self, quiet: Duration, l: &mut impl Listener) -> io::Result<()> {
         while let Some((_, conn)) = self.sessions.due.pop_front() {
             let state = &self.conns[conn];

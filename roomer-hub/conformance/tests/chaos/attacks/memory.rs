@@ -19,7 +19,7 @@ const EACH: usize = 900_000;
 /// buffers, and pages that the allocator keeps. Without the budget, the clients would hold 52 MiB.
 const BESIDE: usize = 16 * 1024;
 
-/// After at most this many rounds, the memory must not grow any more. An allocator may keep freed
+/// After at most this many rounds, the memory must stop growing. An allocator may keep freed
 /// memory, for example the largest size of one arena per thread, but only a leak grows in every
 /// round. The comparison of rounds is therefore valid for any allocator.
 const ROUNDS: usize = 5;

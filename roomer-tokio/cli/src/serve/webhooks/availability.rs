@@ -1,4 +1,4 @@
-//! Whether a webhook is down, so that clients do not wait for it in vain.
+//! Detects that a webhook is down, so that clients do not wait for its answers.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,18 +6,18 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// The time between two requests to a webhook that is down. It is short, so that a client whose
-/// questions the webhook cannot answer does not keep those of others from showing that it is up.
+/// The time between two requests to a webhook that is down. It is short: if the webhook fails only
+/// for one client's questions, another client's question soon shows that the webhook is up.
 const PROBE_INTERVAL: Duration = Duration::from_millis(300);
 
-/// The time after which it is forgotten that a webhook is down, if it was not asked meanwhile.
+/// The time without questions after which a webhook is no longer considered down.
 const MEMORY: Duration = Duration::from_secs(30);
 
-/// How long the questions that are not sent wait for an answer to one that is.
+/// The time for which questions that are not sent wait for the answer to a question that is sent.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whether a webhook is down. It is once a question has remained without an answer for as long as a
-/// client may wait, and no other question was answered in that time.
+/// Tracks whether a webhook is down. The webhook is considered down once a question has remained
+/// unanswered for as long as a client may wait, and no other question was answered in that time.
 #[derive(Default)]
 pub(super) struct Availability {
     state: Mutex<State>,
@@ -40,7 +40,7 @@ pub(super) enum Attempts {
     Repeated,
     /// Once: the webhook is down, and this request shows whether it still is.
     Single,
-    /// The webhook is down, and was asked a short time ago.
+    /// The webhook is down, and the next question may not be sent yet.
     None,
 }
 
@@ -72,8 +72,8 @@ impl Availability {
         was_down
     }
 
-    /// Records that a question from the time `since` has remained without an answer. Returns true if
-    /// the webhook is down from now on.
+    /// Records that a question asked at the time `since` has remained unanswered. Returns true if
+    /// this makes the webhook count as down.
     pub(super) fn failed(&self, since: Instant, now: Instant) -> bool {
         let mut state = self.state();
         // The question may only have waited for many others, which were answered. If the webhook was
@@ -87,7 +87,7 @@ impl Availability {
 
     /// Waits a short time for a webhook that is down. Returns true if it is up again.
     pub(super) async fn recovers(&self) -> bool {
-        // Begin to listen before the state is read, or an answer in between would be missed.
+        // Register before reading the state, so that an answer in between is not missed.
         let recovery = self.recovery.notified();
         self.state().probe_at.is_none() || timeout(PATIENCE, recovery).await.is_ok()
     }
