@@ -28,7 +28,7 @@ describe("a request above the server's limit", () => {
         assert.deepEqual([heard, where.value, most, asked.filter(({ value }) => value !== undefined)], [["hello"], "here", 64, []]);
         await server.advance(9_000);
         assert.deepEqual([asked.map(({ value }) => value), most, handling, errors], [asked.map((_, n) => n), 64, 0, []]);
-        // Requests to members have the same limit.
+        // Requests to members have the same limit. If one of them is given up, the next one is sent.
         const never = other.room.handle("never", () => new Promise(() => {}));
         const given = new AbortController();
         const all = Array.from({ length: 70 }, (_, n) => follow(room.request("never", n, { to: other.room.id, signal: given.signal, timeout: 30_000 })));

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use roomer_proto::cluster::{
-    Beat, FrameRange, FrameKind, Head, Ids, Item, Lost, Names, NodeId, PeerCommand, StreamEnd,
+    Beat, FrameKind, FrameRange, Head, Ids, Item, Lost, Names, NodeId, PeerCommand, StreamEnd,
     StreamEnds, StreamPosition, TunnelItem, TunnelRequest, UserCommand,
 };
 use roomer_proto::{ConnId, PacketRef};

@@ -117,11 +117,11 @@ impl Cluster {
         }
     }
 
-    /// Makes another node the home, in a term after `request_count`, the term of a submission to this
+    /// Makes another node the home, in a term after `submitted`, the term of a submission to this
     /// node. Returns the new term.
-    pub(super) fn yield_to(&mut self, name: &str, home: NodeId, request_count: Term) -> Term {
+    pub(super) fn yield_to(&mut self, name: &str, home: NodeId, submitted: Term) -> Term {
         let known = self.orders.known(name);
-        let is_new = known.home != home || known <= request_count;
+        let is_new = known.home != home || known <= submitted;
         let term = if is_new { self.orders.term_after(known, home) } else { known };
         let room = self.orders.room_mut(name);
         (room.known, room.yielded) = (term, term);
