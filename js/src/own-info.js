@@ -19,7 +19,7 @@ export function ownInfo(core) {
     let info;
     /** True if the newest info must be sent. */
     let isDue;
-    /** The latest packet with info. Until it is sent, it takes over newer info. */
+    /** The latest packet with info, until it is acknowledged. Until it is sent, it takes over newer info. */
     let latest;
     /** The number of seconds to wait after the next rejection. */
     let pause = 1;
@@ -54,24 +54,28 @@ export function ownInfo(core) {
             plain.transmit(item);
         },
         settled(items, isLost) {
-            // A rejection would have arrived before the acknowledgement.
-            pause = !isLost && items.includes(latest) && !latest.isRejected ? 1 : pause;
+            if (items.includes(latest)) {
+                // A rejection would have arrived before the acknowledgement.
+                pause = isLost || latest.isRejected ? pause : 1;
+                latest = undefined;
+            }
             plain.settled(items, isLost);
         },
         disconnected(isTooFast) {
-            latest = undefined;
+            // A packet that was sent is sent again if the session is resumed.
+            latest = latest?.isSent ? latest : undefined;
             pace.reset();
             plain.disconnected(isTooFast);
         }
     });
     takeRejections(core, ({ code, event, more }) => {
-        // The info may be among the packets without errors of their own.
-        if (more || (event === INFO && code === "busy")) {
+        // Until it is acknowledged, the info may be among the packets without errors of their own.
+        if (more ? latest : event === INFO && code === "busy") {
             isDue = info;
             latest && (latest.isRejected = true);
             // Permits the next packet after the pause.
             pace.set(1 - pause);
-            pause = Math.min(2 * pause, LONGEST_PAUSE);
+            pause = Math.min(more ? pause : 2 * pause, LONGEST_PAUSE);
             send();
         }
     });

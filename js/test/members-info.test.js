@@ -326,6 +326,27 @@ describe("setInfo()", () => {
         assert.deepEqual(times.map((time) => time - times[1]), [-9, 0, 1, 3, 7]);
     });
 
+    test("is sent again after an error that counts other packets only until it is acknowledged", async () => {
+        const kit = setUpNamed();
+        const [ann] = await inRoom(kit, "ann");
+        const [conn] = kit.server.connections();
+        const infos = [];
+        kit.server.allow({ setInfo: (_, info) => infos.push(info) && true });
+        const refused = () => conn.deliver(encode("root", ERROR, "", "", toBytes(JSON.stringify({ code: "refused", message: "", room: "root", event: "chat", more: 3 }))));
+        ann.client.setInfo("first");
+        refused();
+        await kit.server.advance(2_000);
+        assert.deepEqual(infos.splice(0), ["first", "first"]);
+        await kit.server.advance(10_000);
+        for (let n = 0; n < 20; n++) {
+            refused();
+            await kit.server.advance(250);
+        }
+        ann.client.setInfo("second");
+        await kit.server.advance(100);
+        assert.deepEqual([infos, conn.info], [["second"], "second"]);
+    });
+
     test("above the server's rate is retried until accepted, also in a new session", async () => {
         const kit = setUpNamed();
         const [ann] = await inRoom(kit, "ann");

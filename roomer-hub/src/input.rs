@@ -64,8 +64,8 @@ pub enum Input<'a> {
         is_away: bool,
     },
     /// The driver is about to acknowledge a client's packets. Sends one error for the packets that
-    /// were rejected without an error, so that each acknowledged packet was either handled or
-    /// reported. Has an effect only if [`Tables::has_unreported`](crate::Tables::has_unreported).
+    /// were rejected without an error, so that each acknowledged packet was handled, was reported,
+    /// or waits for a rule. Has an effect only if [`Tables::has_unreported`](crate::Tables::has_unreported).
     Acknowledge {
         /// The connection that sent the packets.
         conn: ConnKey,

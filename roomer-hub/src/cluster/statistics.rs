@@ -19,7 +19,7 @@ pub struct Statistics {
     pub bytes_out: u64,
     /// Requests for missing frames.
     pub demands: u64,
-    /// Gaps closed by retransmitted or delayed frames.
+    /// Missing frames that arrived by retransmission or late.
     pub repaired: u64,
     /// Restarted streams, by reason.
     pub resets: BTreeMap<ResetReason, u64>,

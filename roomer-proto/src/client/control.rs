@@ -118,9 +118,15 @@ impl Client {
     /// Returns true if an error reports a rejected info that the client sends again.
     pub(super) fn repeats_info(&mut self, now: Duration, error: &ServerError) -> bool {
         let is_rate = error.event == INFO && error.code == ErrorCode::Busy.as_str();
-        // A rejected info may be one of the packets without errors of their own.
-        let own = self.info.as_mut().filter(|_| is_rate || error.more > 0);
-        own.map(|own| own.too_fast(now)).is_some() && error.more == 0
+        let Some(own) = &mut self.info else { return false };
+        // Until it is acknowledged, the info may be one of the packets without errors of their own.
+        if error.more > 0 && self.outbox.has_unconfirmed_info() {
+            own.maybe_rejected(now);
+        }
+        if is_rate {
+            own.too_fast(now);
+        }
+        is_rate && error.more == 0
     }
 
     /// Queues a join or leave that the application has requested and the server has not yet

@@ -96,6 +96,11 @@ impl Outbox {
         number
     }
 
+    /// Returns true if the client's info was sent, and is not confirmed.
+    pub(super) fn has_unconfirmed_info(&self) -> bool {
+        self.sent.iter().any(|item| item.kind == Kind::Info)
+    }
+
     /// Returns true if a message to a room is not confirmed.
     pub(super) fn has_unconfirmed(&self, room: &str) -> bool {
         self.sent.iter().any(|item| item.kind == Kind::Message && item.room() == room)

@@ -52,6 +52,12 @@ impl OwnInfo {
         self.is_due.then(|| self.paused_until.max(self.pace.due_at()))
     }
 
+    /// Handles an error that may report a rejection of the info.
+    pub(super) fn maybe_rejected(&mut self, now: Duration) {
+        self.is_due = true;
+        self.paused_until = self.paused_until.max(now + SHORTEST_PAUSE);
+    }
+
     /// Handles a rejection because of the rate. The server's rate may be lower than the client's.
     pub(super) fn too_fast(&mut self, now: Duration) {
         self.is_due = true;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomer_proto::client::{Client, Event};
-use roomer_proto::extended::{ERROR, HELLO, INFO, Info};
+use roomer_proto::extended::{ACK, ERROR, HELLO, INFO, Info};
 use roomer_proto::websocket::{self, Decoder, Limits};
 use roomer_proto::{PacketRef, ROOT};
 
@@ -119,6 +119,24 @@ fn info_is_resent_if_it_may_be_unreported() {
     receive_error(&mut client, NOW + SECOND, br#"{"code":"gone","message":""}"#);
     assert!(matches!(&events(&mut client)[..], [Event::Error(error)] if error.more == 0));
     assert_eq!(infos(&mut client, NOW + 100 * SECOND), [""; 0]);
+}
+
+#[test]
+fn acknowledged_info_is_not_resent_or_delayed() {
+    let mut client = opened();
+    set(&mut client, NOW, 0);
+    assert_eq!(infos(&mut client, NOW), ["0"]);
+    receive(
+        &mut client,
+        &PacketRef { room: ROOT, event: ACK, payload: b"1", ..PacketRef::default() },
+    );
+    for _ in 0..20 {
+        let error = br#"{"code":"gone","message":"","room":"root","event":"chat","more":2}"#;
+        receive_error(&mut client, NOW, error);
+    }
+    assert_eq!(infos(&mut client, NOW + 100 * SECOND), [""; 0]);
+    set(&mut client, NOW + 100 * SECOND, 1);
+    assert_eq!(infos(&mut client, NOW + 100 * SECOND), ["1"]);
 }
 
 #[test]

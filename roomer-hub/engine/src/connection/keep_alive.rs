@@ -29,7 +29,7 @@ impl KeepAlive {
 
     /// Records how many times a full socket has accepted bytes again. A ping queued behind a large
     /// message is delivered only after it, so accepting bytes counts as a sign of life.
-    pub(crate) fn unblock_count(&mut self, now: Duration, count: u32) {
+    pub(crate) fn unblocked(&mut self, now: Duration, count: u32) {
         if self.unblock_count != count {
             (self.unblock_count, self.last_received) = (count, now.into());
         }
@@ -107,9 +107,9 @@ mod tests {
     fn progress_on_full_socket_prevents_timeout() {
         let mut keep_alive = KeepAlive::new(secs(0));
         keep_alive.pinged(secs(54));
-        keep_alive.unblock_count(secs(59), 1);
+        keep_alive.unblocked(secs(59), 1);
         assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(119)));
-        keep_alive.unblock_count(secs(100), 1);
+        keep_alive.unblocked(secs(100), 1);
         assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(119)));
     }
 }

@@ -156,10 +156,10 @@ impl Connection {
         let (key, id) = (open.conn.info.key, open.conn.info.id);
         let mut core = shared.core();
         // The count in `hello` is an acknowledgement too. Drop what the client has received first, so
-        // that there is room for an error. If the count is wrong, `take_replay` fails.
-        _ = detached.acknowledge(received);
+        // that there is room for an error.
+        let acknowledged = detached.acknowledge(received);
         core.before_ack(now, key);
-        let replay = detached.take_replay(received);
+        let replay = acknowledged.and_then(|_| detached.take_replay(received));
         let (Ok(replay), Some(state)) = (replay, open.session_state.as_mut()) else {
             core.sessions.refused.incomplete += 1;
             core.gone(now, key, DisconnectReason::Lost);

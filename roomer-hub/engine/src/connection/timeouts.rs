@@ -71,7 +71,7 @@ impl Connection {
         let State::Established(open) = &mut self.state else {
             return Step::Continue;
         };
-        open.keep_alive.unblock_count(now, status.unblock_count);
+        open.keep_alive.unblocked(now, status.unblock_count);
         // The client cannot complete a message while the server does not read, or reads little.
         if open.is_reading_suspended(status) {
             open.activity.restart_progress(now);

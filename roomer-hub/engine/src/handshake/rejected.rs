@@ -27,7 +27,9 @@ impl Rejected {
         let status = rejection.status().as_u16();
         let has_token = token.is_some();
         let message = match token {
-            Some(token) if rejection.message().contains(token) => String::new(),
+            Some(token) if !token.is_empty() && rejection.message().contains(token) => {
+                String::new()
+            }
             _ => shown(rejection.message().as_bytes()),
         };
         let reason = Some(WarningReason::Unauthorized { status, has_token, message });
@@ -100,7 +102,9 @@ mod tests {
         let (body, text) = refused("no such login: s3cret", Some("s3cret"));
         assert_eq!(body, "no such login: s3cret");
         assert_eq!(text, "authorize rejected a client with a token (401)");
-        let (_, text) = refused("no such login", Some("s3cret"));
-        assert_eq!(text, "authorize rejected a client with a token (401): no such login");
+        for token in ["s3cret", ""] {
+            let (_, text) = refused("no such login", Some(token));
+            assert_eq!(text, "authorize rejected a client with a token (401): no such login");
+        }
     }
 }

@@ -141,7 +141,7 @@ impl Page {
         self.counter("cluster_bytes_in", "Bytes received in frames.", *bytes_in);
         self.counter("cluster_bytes_out", "Bytes published in frames.", *bytes_out);
         self.counter("cluster_demands", "Requests for missing frames.", *demands);
-        self.counter("cluster_repaired", "Gaps closed without a loss.", *repaired);
+        self.counter("cluster_repaired", "Missing frames that arrived without a loss.", *repaired);
         let by_cause = [
             ("cluster_resets", "Streams that started over.", resets),
             ("cluster_gone", "Nodes that went.", gone),

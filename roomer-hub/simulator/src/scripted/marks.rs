@@ -18,7 +18,7 @@ crate::coverage::marks! {
     Answered = "a request that is answered",
     Unanswered = "a request that fails",
     Asked = "a request to the client",
-    Missed = "a hole in the memory of a room",
+    Missed = "a gap in the history of a room",
     Expiring = "a login that expires",
     Raw = "a message that is not a packet",
     Error = "a packet that the server refuses",

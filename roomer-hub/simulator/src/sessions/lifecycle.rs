@@ -294,7 +294,7 @@ impl Harness<'_> {
         let session = &self.sessions[number];
         let count = count.unwrap_or_default();
         let now = self.now();
-        ensure!(session.may_resume(now, count, self.plan.setup.buffer), "{number} has a hole");
+        ensure!(session.may_resume(now, count, self.plan.setup.buffer), "{number} misses packets");
         ensure!(session.is_away(), "{number} continues twice");
         self.resume(at, number, &text, count, self.last_random());
         Ok(())
