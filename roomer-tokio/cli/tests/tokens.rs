@@ -371,6 +371,7 @@ fn messages_and_joins_above_rate_are_delayed_without_loss() {
         let arrived: Vec<_> = lines.iter().map(|_| tail.message()["text"].clone()).collect();
         assert_eq!(arrived, lines);
         // The rate still applies: the 50 messages that exceed the burst take half a second.
+        // A busy machine can only make this longer.
         assert!(start.elapsed() >= Duration::from_millis(490));
     }
     // One connection joins the rooms, one after another.
