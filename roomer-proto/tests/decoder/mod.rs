@@ -9,4 +9,4 @@ mod messages;
 mod splits;
 mod streams;
 mod violations;
-mod wire;
+pub(crate) mod wire;

@@ -3,18 +3,11 @@
 use roomer_proto::websocket::deflate::{Deflater, Inflater};
 use roomer_proto::websocket::{Decoder, Event, Kind, Limits};
 
-const FIN: u8 = 0x80;
+use crate::decoder::wire::{BINARY, CLOSE, CONTINUE, FIN, KEY, PING, PONG, TEXT, frame, header};
+
 const RSV1: u8 = 0x40;
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const PING: u8 = 9;
 /// "Hello" (section 7.2.3.1).
 const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
-
-/// Encodes a client frame with a zero masking key.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0][..], payload].concat()
-}
 
 /// Returns a decoder's messages, or the close code for its violation.
 fn messages(accepts_compressed: bool, frames: &[Vec<u8>]) -> Result<Vec<(Kind, Vec<u8>)>, u16> {
@@ -71,8 +64,8 @@ fn fragments_are_inflated_together() {
     for cut in 0..=HELLO.len() {
         let frames = [
             frame(RSV1 | TEXT, &HELLO[..cut]),
-            frame(FIN | PING, b"between"),
-            frame(0, &[]),
+            frame(PING, b"between"),
+            frame(CONTINUE, &[]),
             frame(FIN, &HELLO[cut..]),
             frame(FIN | BINARY, b"plain"),
         ];
@@ -89,7 +82,7 @@ fn rsv1_without_negotiation_is_closed_with_1002() {
 
 #[test]
 fn rsv1_on_continuation_or_control_frame_is_closed_with_1002() {
-    for first in [FIN | RSV1 | PING, FIN | RSV1 | 8, FIN | RSV1 | 10] {
+    for first in [RSV1 | PING, RSV1 | CLOSE, RSV1 | PONG] {
         assert_eq!(messages(true, &[frame(first, b"")]), Err(1002), "{first:x}");
     }
     for start in [TEXT, RSV1 | TEXT] {
@@ -117,7 +110,7 @@ fn compressed_length_is_limited_before_payload() {
     };
     let mut decoder = Decoder::new();
     decoder.accept_compressed();
-    let mut head = [FIN | RSV1 | BINARY, 0x80 | 11, 0, 0, 0, 0];
+    let mut head = header(FIN | RSV1 | BINARY, 11, KEY);
     let mut feed = decoder.feed(&limits, &mut head);
     assert_eq!(feed.next().unwrap().unwrap_err().code, 1009);
 }
