@@ -4,8 +4,8 @@
  */
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
-import { basename } from "node:path";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -13,6 +13,7 @@ import { startContainer } from "../support/container.js";
 import { startFar } from "../support/far.js";
 import { noNamespaces } from "../support/namespace.js";
 import { folderFor, makeCertificate } from "../support/reverse-proxy.js";
+import { findRoomer } from "../support/serve.js";
 import { RUNTIMES, findBinary } from "../support/server.js";
 import { eventually } from "../support/wait.js";
 
@@ -77,6 +78,22 @@ describe("as process 1", { concurrency: 4, timeout: 300_000, skip: noNamespaces(
                 assert.equal(code, { SIGTERM: 143, SIGINT: 130 }[signal]);
             });
         }
+    }
+
+    // The program of the container image.
+    for (const signal of ["SIGTERM", "SIGINT"]) {
+        test(`${signal} ends roomer serve: clients receive a close code, the exit code is 0`, async (t) => {
+            const config = join(folderFor(t), "roomer.toml");
+            writeFileSync(config, 'listen = "127.0.0.1:0"\n');
+            const server = await startContainer(t, findRoomer(), { args: ["serve", config], env: { ROOMER_ANONYMOUS: "true" } });
+            const { url, wrapper } = server;
+            const clients = await Promise.all([1, 2, 3].map(() => startFar(t, { url, wrapper, rooms: ["lobby"] }).opened()));
+            server.signal(signal);
+            for (const far of clients) {
+                assert.equal((await lost(far))[3], 1001);
+            }
+            assert.equal((await server.ended)[0], 0);
+        });
     }
 
     for (const example of examples) {

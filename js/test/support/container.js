@@ -37,10 +37,11 @@ export async function startContainer(t, program, { args = [], env = {}, cwd } = 
         await ended;
     });
     const said = [];
-    createInterface({ input: child.stdout }).on("line", (line) => void said.push(line));
+    // `roomer serve` logs its address on standard error.
+    [child.stdout, child.stderr].forEach((input) => createInterface({ input }).on("line", (line) => void said.push(line)));
     const address = await eventually(`${program} listens`, () => {
         assert.equal(child.exitCode, null, `${program} ended at once: ${complaints}`);
-        return said.map((line) => /\b(?:http|ws)s?:\/\/[^\s#]+/.exec(line)?.[0]).find(Boolean);
+        return said.map((line) => /\b(?:http|ws)s?:\/\/[^\s#"]+/.exec(line)?.[0]).find(Boolean);
     });
     const url = new URL(address.replace("http", "ws"));
     url.pathname = "/ws";
