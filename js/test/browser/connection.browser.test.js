@@ -1,4 +1,4 @@
-/** Tests of connect() in a real browser with the real server: server restarts, workers, the page cache, and the README's chat. */
+/** Tests of connect() in a real browser with the real server: server restarts, workers, tokens, the page cache, and the README's chat. */
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -111,6 +111,26 @@ describe("connections from a browser", { timeout: 300_000 }, () => {
             worker.onerror = ({ message }) => reject(new Error(message));
         }));
         assert.deepEqual(answer, { payload: { from: "a worker" }, direct: true });
+        await context.close();
+    });
+
+    test("a token as a subprotocol reaches the server, and is not in the address", async (t) => {
+        server = await startServer("--auth-token", "let me in");
+        t.after(() => server.stop());
+        const context = await browser.newContext();
+        const page = await context.newPage();
+        const addresses = [];
+        page.on("websocket", (socket) => addresses.push(socket.url()));
+        await page.goto(`${server.origin}/src/index.js`);
+        const enter = (token) => page.evaluate(async (secret) => {
+            const { connect } = await import("/src/index.js");
+            const client = connect("/ws", { token: secret, tokenIn: "protocol", codec: "json", reconnect: false });
+            return client.join("lobby").opened.then(() => "open", ({ code }) => code);
+        }, token);
+        assert.equal(await enter("let me in"), "open");
+        assert.notEqual(await enter("let us in"), "open", "the server reads the token");
+        assert.equal(addresses.length, 2);
+        assert.ok(addresses.every((address) => !/token|let/.test(address)), addresses.join(" "));
         await context.close();
     });
 
