@@ -82,7 +82,7 @@ describe("members", () => {
     });
 
     test("are only the client itself in a room without presence", async () => {
-        const kit = setUpNamed({ membership: (room) => (room === "lobby" ? "own" : "count") });
+        const kit = setUpNamed({ presence: (room) => (room === "lobby" ? "off" : "count") });
         const [ann] = await inRoom(kit, "ann", "bob");
         const log = record(ann.room, ...CHANGES);
         ann.client.setInfo(1);
@@ -204,7 +204,7 @@ describe("members that are away", () => {
 
 describe('a room with presence "count"', () => {
     test("emits each change of the count and no members", async () => {
-        const kit = setUp({ plain: false, latency: 10, membership: (room) => (room === "lobby" ? "count" : "full") });
+        const kit = setUp({ plain: false, latency: 10, presence: (room) => (room === "lobby" ? "count" : "full") });
         const [ann] = await kit.inRoom("lobby");
         const log = [];
         ["reopen", ...CHANGES].forEach((event) => ann.room.on(event, () => log.push(event)));

@@ -294,13 +294,13 @@ describe("joins are counted", () => {
 
 describe("other packets of the server", () => {
     test("member counts", async () => {
-        const kit = setUp({ membership: (room) => (room === "big" ? "count" : room === "own" ? "own" : "full") });
+        const kit = setUp({ presence: (room) => (room === "big" ? "count" : room === "quiet" ? "off" : "full") });
         const made = await kit.inRoom("big", 3);
         assert.deepEqual(made.map(({ room }) => [room.count, room.members()]), [[1, []], [2, []], [3, []]]);
-        const own = made[0].client.join("own");
+        const quiet = made[0].client.join("quiet");
         const full = made[0].client.join("full");
         await kit.server.advance();
-        assert.deepEqual([own.count, own.members(), full.count], [1, [made[0].client.id], 1]);
+        assert.deepEqual([quiet.count, quiet.members(), full.count], [1, [made[0].client.id], 1]);
     });
 
     test("a direct message from a room that was not joined", async () => {

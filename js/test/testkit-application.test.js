@@ -142,9 +142,9 @@ describe("arguments of a test", () => {
         [{ joinRate: {} }, '"joinRate.perSecond" must be a number'],
         [{ messageRate: { perSecond: 0 } }, '"messageRate.perSecond" must be a number'],
         [{ messageRate: { perSecond: 5, burst: 0.5 } }, '"messageRate.burst" must be a number from 1'],
-        [{ strikes: { per_second: 1 } }, 'no option "per_second"'],
-        [{ membership: "count" }, '"membership" must be a function'],
-        [{ membership: () => "cout" }, '"membership" must return one of "full", "count", "own"'],
+        [{ violationRate: { per_second: 1 } }, 'no option "per_second"'],
+        [{ presence: "count" }, '"presence" must be a function'],
+        [{ presence: () => "cout" }, '"presence" must return one of "full", "count", "off"'],
         [{ history: -1 }, '"history" must be an integer from 0'],
         [{ plain: 1 }, '"plain" must be true or false'],
         [{ resumeWindow: NaN }, '"resumeWindow" must be a number from 0'],
@@ -155,7 +155,7 @@ describe("arguments of a test", () => {
         [{ maxRequests: 0.5 }, '"maxRequests" must be an integer from 0'],
         [{ maxMessage: null }, '"maxMessage" must be an integer from 1']
     ]) {
-        test(`createServer(${settings?.membership ? settings.membership : JSON.stringify(settings)}) is an error`, async () => {
+        test(`createServer(${settings?.presence ? settings.presence : JSON.stringify(settings)}) is an error`, async () => {
             const run = async () => {
                 const server = createServer(settings);
                 new server.options.WebSocket("ws://test/ws");
@@ -234,7 +234,7 @@ describe("limits", () => {
     });
 
     test("a flooding client is closed", async () => {
-        const { server, client, states } = await enter({ maxName: 8, maxRooms: 2, strikes: { perSecond: 1, burst: 3 } });
+        const { server, client, states } = await enter({ maxName: 8, maxRooms: 2, violationRate: { perSecond: 1, burst: 3 } });
         // A client cannot avoid exceeding the limit on rooms, so these joins are not violations.
         ["a", "b", "c", "d", "e"].forEach((name) => client.join(name));
         const join = (count) => Array.from({ length: count }, (_, n) => client.join(`too long ${n}`));

@@ -45,7 +45,7 @@ describe("the server of the test kit", () => {
     });
 
     test('sends only counts with presence "count"', async () => {
-        const server = createServer({ membership: () => "count" });
+        const server = createServer({ presence: () => "count" });
         const ann = await enter(server);
         await enter(server, "");
         assert.deepEqual(ann.seen().slice(1), [["root", "join_ack", '{"count":1}'], ["root", "roomer:members", '{"count":2}']]);

@@ -24,13 +24,13 @@ export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] 
  * @param {import("./index.js").ManualClock} about.clock
  * @param {Map<string, object>} about.conns the connections by id
  * @param {Map<string, Set<object>>} about.rooms members by room
- * @param {(room: string) => string} about.membershipOf
+ * @param {(room: string) => string} about.presenceOf
  * @param {(room: string) => boolean} about.announcesAway
  * @param {object} about.names
  * @param {object} about.application applies the rules `setInfo` and `renew`
  */
-export function createExtended({ clock, conns, rooms, membershipOf, announcesAway, names, application }) {
-    const announces = (name) => membershipOf(name) === "full" && announcesAway(name);
+export function createExtended({ clock, conns, rooms, presenceOf, announcesAway, names, application }) {
+    const announces = (name) => presenceOf(name) === "full" && announcesAway(name);
 
     /** Returns the members that are away, in the form of the part of a member list or change that reports them. */
     function away(name, members) {
@@ -57,9 +57,9 @@ export function createExtended({ clock, conns, rooms, membershipOf, announcesAwa
         const bytes = toBytes(JSON.stringify({ changed: [toEntry(conn)] }));
         for (const [name, members] of rooms) {
             if (members.has(conn)) {
-                const mode = membershipOf(name);
+                const mode = presenceOf(name);
                 mode === "full" && members.forEach(({ session, deliver }) => session && deliver(encode(name, MEMBERS, "", "", bytes)));
-                mode === "own" && conn.session && conn.deliver(encode(name, MEMBERS, conn.id, "", bytes));
+                mode === "off" && conn.session && conn.deliver(encode(name, MEMBERS, conn.id, "", bytes));
             }
         }
     }

@@ -180,7 +180,7 @@ export interface ServerSettings {
      * Limit on violations per client: rejected packets that the client could have avoided. If a client exceeds it, its connection
      * is closed with 1008 `too many violations`. Default 1 per second, with a burst of 256.
      */
-    strikes?: Rate;
+    violationRate?: Rate;
     /**
      * The maximum size of a client's message in bytes. If a message exceeds it, the connection is closed with 1009. Default 16
      * MiB.
@@ -196,7 +196,7 @@ export interface ServerSettings {
      */
     maxRequests?: number;
     /** Returns how much a room's members learn about each other. Default "full" for all rooms. */
-    membership?: (room: string) => "full" | "count" | "own";
+    presence?: (room: string) => "full" | "count" | "off";
     /** Returns true for rooms that announce which members have lost their connection and may return. Default: no room does. */
     announceAway?: (room: string) => boolean;
     /** The number of messages that a room keeps in its history. Default 0: no history. */

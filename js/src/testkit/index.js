@@ -37,7 +37,7 @@ export { createClock } from "./clock.js";
  * @returns {import("./index.js").TestServer}
  */
 export function createServer(settings = {}) {
-    const { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, announcesAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms, maxRequests } = readSettings(settings);
+    const { latency, clock, messageRate, joinRate, violationRate, presenceOf, historyOf, announcesAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms, maxRequests } = readSettings(settings);
     /** The connections by id. */
     const conns = new Map();
     /** The members by room, in the order in which they joined. @type {Map<string, Set<object>>} */
@@ -50,7 +50,7 @@ export function createServer(settings = {}) {
     const histories = createHistories(historyOf);
     let lastId = 0;
     let lastHint = 0;
-    const { away, announceChange, setInfo, receiveInfo, askForToken, receiveToken, explain, report } = createExtended({ clock, conns, rooms, membershipOf, announcesAway, names, application });
+    const { away, announceChange, setInfo, receiveInfo, askForToken, receiveToken, explain, report } = createExtended({ clock, conns, rooms, presenceOf, announcesAway, names, application });
     let running = true;
     let stalled = false;
     /** Deliveries in flight, in both directions, in the order in which they were sent. */
@@ -83,8 +83,8 @@ export function createServer(settings = {}) {
     }
 
     /** Counts a rejection if the client could have avoided it, and closes the connection of a client with too many. */
-    function strike(conn, [, , isViolation]) {
-        isViolation && (conn.takes.strike() || conn.api.close(1008, "too many violations"));
+    function countViolation(conn, [, , isViolation]) {
+        isViolation && (conn.takes.violation() || conn.api.close(1008, "too many violations"));
     }
 
     function join(conn, name, isForced, payload = toBytes("")) {
@@ -99,12 +99,12 @@ export function createServer(settings = {}) {
             isForced || explain(conn, { room: name, event: "join", to: "" }, reason);
             acknowledgeLeave(conn, name);
             // A join forced by the server does not count as the client's violation.
-            return isForced || strike(conn, reason);
+            return isForced || countViolation(conn, reason);
         }
         const others = [...members].filter((other) => other !== conn);
         rooms.set(name, members.add(conn));
-        const mode = membershipOf(name);
-        const list = mode === "own" ? [conn] : [...members];
+        const mode = presenceOf(name);
+        const list = mode === "off" ? [conn] : [...members];
         const plainSnapshot = mode === "count" ? list.length : list.map(({ id }) => id);
         const { ack, messages } = conn.session ? histories.recall(name, payload, conn.takes.recall) : { messages: [] };
         const snapshot = conn.session ? { ...(mode === "count" ? { count: list.length } : { members: list.map(toEntry), ...away(name, others) }), ...ack } : plainSnapshot;
@@ -117,7 +117,7 @@ export function createServer(settings = {}) {
 
     /** Notifies a room's members of a membership change. */
     function announce(name, members, event, id, changes) {
-        const mode = membershipOf(name);
+        const mode = presenceOf(name);
         const news = { full: changes, count: { count: rooms.get(name)?.size ?? 0 } }[mode];
         for (const { session, deliver } of news ? members : []) {
             if (session) {
@@ -218,7 +218,7 @@ export function createServer(settings = {}) {
             if (reason) {
                 application.reject(packet, reason);
                 explain(conn, packet, reason);
-                strike(conn, reason);
+                countViolation(conn, reason);
             }
         }
     }
@@ -248,7 +248,7 @@ export function createServer(settings = {}) {
             return { opened: before.session.resumed, received: received(before), ended: ended(before) };
         }
         const id = `00000000-0000-4000-8000-${String(++lastId).padStart(12, "0")}`;
-        const takes = createTakes({ message: messageRate, join: joinRate, strike: strikes }, clock.now);
+        const takes = createTakes({ message: messageRate, join: joinRate, violation: violationRate }, clock.now);
         const session = isExtended ? createServerSession({
             clock,
             id,

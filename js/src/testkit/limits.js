@@ -16,7 +16,7 @@ const RATES = { error: { perSecond: 16 }, info: { perSecond: 1, burst: 16 }, rec
  */
 export function createTakes(rates, now) {
     const take = (rate) => createBucket(rate, now);
-    return { message: take(rates.message), join: take(rates.join), strike: take(rates.strike), error: take(RATES.error), info: take(RATES.info), recall: take(RATES.recall) };
+    return { message: take(rates.message), join: take(rates.join), violation: take(rates.violation), error: take(RATES.error), info: take(RATES.info), recall: take(RATES.recall) };
 }
 
 /**

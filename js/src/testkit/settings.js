@@ -8,7 +8,7 @@ import { check, rejectUnknown } from "../error.js";
 import { createClock } from "./clock.js";
 import { RESERVED } from "./names.js";
 
-const PRESENCE = ["full", "count", "own"];
+const PRESENCE = ["full", "count", "off"];
 
 /** Checks that a value is a number in a range. */
 export function checkNumber(name, value, least = 0, most = Number.MAX_VALUE) {
@@ -39,15 +39,15 @@ function checkRate(name, rate, least) {
 /** Returns a server's settings, with defaults for those that are not given. The default limits are a real server's. */
 export function readSettings(settings) {
     check(settings !== null && typeof settings === "object", "the settings must be an object");
-    const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...more } = settings;
+    const { latency = 0, clock = createClock(), messageRate, joinRate, violationRate = { perSecond: 1, burst: 256 }, presence = () => "full", ...more } = settings;
     const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, history = 0, announceAway = () => false, ...limits } = more;
     const { maxMessage = 2 ** 24, maxName = 4096, maxRooms = 1100, maxRequests = 64, ...others } = limits;
     rejectUnknown(others);
     ["now", "setTimeout", "clearTimeout", "advance", "sleep"].forEach((name) => checkFunction(`clock.${name}`, clock?.[name]));
     checkRate("messageRate", messageRate, 1);
     checkRate("joinRate", joinRate, 1);
-    checkRate("strikes", strikes, 0);
-    checkFunction("membership", membership);
+    checkRate("violationRate", violationRate, 0);
+    checkFunction("presence", presence);
     checkFunction("announceAway", announceAway);
     check(typeof plain === "boolean", '"plain" must be true or false');
     Object.entries({ latency, resumeWindow, retryWindow }).forEach(([name, value]) => checkNumber(name, value));
@@ -55,10 +55,10 @@ export function readSettings(settings) {
     typeof history === "function" || checkCount("history", history);
     Object.entries({ maxMessage, maxName, maxRooms }).forEach(([name, value]) => checkCount(name, value, 1));
     checkCount("maxRequests", maxRequests);
-    /** Returns a room's membership, which the test's function chooses. */
-    const membershipOf = (room) => {
-        const mode = membership(room);
-        check(PRESENCE.includes(mode), `"membership" must return one of "${PRESENCE.join('", "')}"`);
+    /** Returns a room's presence mode, which the test's function chooses. */
+    const presenceOf = (room) => {
+        const mode = presence(room);
+        check(PRESENCE.includes(mode), `"presence" must return one of "${PRESENCE.join('", "')}"`);
         return mode;
     };
     const historyOf = (room) => {
@@ -66,7 +66,7 @@ export function readSettings(settings) {
         checkCount("history", size);
         return size;
     };
-    return { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, announcesAway: announceAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms, maxRequests };
+    return { latency, clock, messageRate, joinRate, violationRate, presenceOf, historyOf, announcesAway: announceAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms, maxRequests };
 }
 
 /** Checks the arguments for registering a handler. */

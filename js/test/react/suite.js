@@ -318,7 +318,7 @@ export function suite(version, renderOnServer) {
     });
 
     test('a room with presence "count" rerenders when the count changes', async () => {
-        const page = setUp({ membership: (room) => (room === "lobby" ? "count" : "full") });
+        const page = setUp({ presence: (room) => (room === "lobby" ? "count" : "full") });
         function Number() {
             const room = useRoom("lobby");
             return h("b", null, `${room?.count} `, h(Members, { room }));

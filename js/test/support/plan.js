@@ -101,7 +101,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     const clock = createClock({ settle: microtasks });
     const isGentle = !plain && !messageRate && resumeWindow === undefined && resumeBuffer === undefined && steps.every((step) => GENTLE.test(step.do));
     const removes = steps.some((step) => ["kick", "move"].includes(step.do));
-    const server = createServer({ plain, latency, clock, messageRate, joinRate, resumeWindow, resumeBuffer, history: plain ? 0 : MEMORY, strikes: { perSecond: 0, burst: 0 } });
+    const server = createServer({ plain, latency, clock, messageRate, joinRate, resumeWindow, resumeBuffer, history: plain ? 0 : MEMORY, violationRate: { perSecond: 0, burst: 0 } });
     const forbidden = new Set();
     server.allow({ setInfo: () => true, connect: (url, token) => token === "other" || world.isAdmitted, join: (conn, room) => conn.token === "other" || !forbidden.has(room) });
     const delivered = [];

@@ -192,7 +192,7 @@ connect<{ at: Date }>("/ws", { codec: { encode: (date: Date) => new Uint8Array([
     .root.on("at", (date) => date.toISOString());
 
 // The types of the test kit and of the original client are compatible.
-const server = createServer({ latency: 5, messageRate: { perSecond: 10 }, joinRate: { perSecond: 1, burst: 5 }, membership: (room) => (room === "big" ? "count" : "full") });
+const server = createServer({ latency: 5, messageRate: { perSecond: 10 }, joinRate: { perSecond: 1, burst: 5 }, presence: (room) => (room === "big" ? "count" : "full") });
 connect("ws://test/ws", { ...server.options, codec: "json" });
 server.handle("chat", (conn, { room, text }) => conn.sendToRoom(room, "chat", text()));
 server.allow({ join: (conn, room) => conn.token !== "" && room !== "vip", connect: (url, token) => url !== token });
