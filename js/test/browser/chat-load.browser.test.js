@@ -64,25 +64,25 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
         await person.close();
     });
 
-    test("1,000 joins need one layout per frame and one log line", async (t) => {
+    test("2,000 joins need one layout per frame and one log line", async (t) => {
         const person = await open("crowd");
         await person.say("said before all of them came");
         let guests;
         const spent = await costs(person, async () => {
-            guests = await crowd(server, "crowd", 1_000);
-            await here(person, 1_001);
-            await person.notice("1000 people joined").waitFor();
+            guests = await crowd(server, "crowd", 2_000);
+            await here(person, 2_001);
+            await person.notice("2000 people joined").waitFor();
         });
         judge(t, "chat", spent);
         // A flood begins with seven changes. Since a join causes up to three, each frame before that shows at least two of them.
-        assert.ok(spent.layouts <= 10 + 4 * floodPictures(spent), `${spent.layouts} layouts for 1,000 joins`);
+        assert.ok(spent.layouts <= 10 + 4 * floodPictures(spent), `${spent.layouts} layouts for 2,000 joins`);
         assert.equal(await person.notice("").count(), 2, "one line of our own, one of all others");
         assert.ok(await person.message("said before all of them came").isVisible());
         assert.ok(await person.page.locator("#members [data-id]").count() < 60, "only those in view are elements");
-        assert.equal(await person.page.locator("#members [data-id]").first().getAttribute("aria-setsize"), "1001");
+        assert.equal(await person.page.locator("#members [data-id]").first().getAttribute("aria-setsize"), "2001");
         guests.forEach((each) => each.close());
         await here(person, 1);
-        await person.notice("1000 people looked in").waitFor();
+        await person.notice("2000 people looked in").waitFor();
         assert.deepEqual(person.errors, []);
         await person.close();
     });
