@@ -220,6 +220,16 @@ describe("the chat page", { timeout: 300_000 }, () => {
             assert.ok(content <= window);
         }
     }));
+
+    test("a member's name uses the width of the row, except for the lock on hover", () => withPeople("lock", [{}, {}], async (a, b) => {
+        const row = a.member(b.id);
+        await row.waitFor();
+        const widthOfWho = () => row.locator(".who").evaluate((who) => who.offsetWidth);
+        const whole = await row.evaluate((each) => each.clientWidth - each.querySelector(".who").offsetLeft - parseFloat(getComputedStyle(each).paddingRight));
+        assert.equal(await widthOfWho(), whole);
+        await row.hover();
+        assert.ok(await widthOfWho() <= whole - 16, "the lock does not cover the name");
+    }));
 });
 
 describe("connection states of the chat page", { timeout: 300_000 }, () => {
