@@ -245,7 +245,13 @@ fn administrators_list_rooms_kick_and_disconnect() {
     assert_eq!((&room["name"], &room["count"]), (&odd.into(), &2.into()));
     let members = room["members"].as_array().unwrap();
     assert!(members.contains(&(&*ann.id).into()) && members.contains(&(&*bob.id).into()));
-    assert_eq!(state["slowest"], Value::Array(Vec::new()));
+    // A client may read bytes before the server has counted them as written, so ask repeatedly.
+    let has_no_slow_connections = |_| {
+        let (_, state) = example.get("/admin/state", "secret");
+        let state: Value = serde_json::from_str(&state).unwrap();
+        state["slowest"] == Value::Array(Vec::new())
+    };
+    assert!((0..1000).any(has_no_slow_connections));
     assert_eq!(example.post(&kick, "secret", odd), 204);
     bob.expect_left(odd);
     ann.expect_member_left(odd, &bob.id);
