@@ -166,6 +166,12 @@ fn refused(source: &mut impl Source, slot: u8) -> Vec<Step> {
     if source.one_in(2) {
         acknowledge(source, slot, &mut steps);
     }
+    // An error may be sent again after this time, and must count the packets rejected without one.
+    if source.one_in(2) {
+        steps.push(Step::Clock { millis: source.pick(&[100, 1000]) });
+        steps.push(Step::Client(slot, ClientAction::Send(ClientPacket::Outside)));
+        arrive(source, slot, &mut steps);
+    }
     steps
 }
 
