@@ -41,6 +41,9 @@ fn is_numbered(payload: &[u8], n: u32) -> bool {
     payload.split_at(4) == (&n.to_be_bytes(), &FILLER[..])
 }
 
+/// The maximum number of messages that the sender is ahead of a fast reader.
+const MAX_AHEAD: usize = 16;
+
 /// Floods a room that has one stuck reader and several fast ones. Returns the number of messages
 /// that the stuck reader, when it reads at last, receives before its close frame.
 fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
@@ -51,13 +54,17 @@ fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
     let (from, gone) = (sender.id.clone(), stuck.id.clone());
     let mut writer = sender.stream.try_clone().unwrap();
     let (notify, left) = mpsc::channel();
+    // The sender waits for the fast readers, which a busy machine may not run for a while.
+    let (ahead, read): (Vec<_>, Vec<_>) =
+        readers.iter().map(|_| mpsc::sync_channel(MAX_AHEAD)).unzip();
     thread::scope(|scope| {
         scope.spawn(move || {
             for n in 0..count {
+                ahead.iter().for_each(|reader| _ = reader.send(()));
                 writer.write_all(&wire::to_room("lobby", "flood", &numbered(n))).unwrap();
             }
         });
-        for reader in readers {
+        for (reader, read) in readers.iter_mut().zip(read) {
             let (from, gone, notify) = (&from, &gone, notify.clone());
             scope.spawn(move || {
                 let (mut n, mut notices) = (0, 0);
@@ -69,6 +76,7 @@ fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
                         notify.send(()).unwrap();
                     } else {
                         assert!(src == from.as_bytes() && is_numbered(payload, n), "not {n}");
+                        read.recv().unwrap();
                         n += 1;
                     }
                 }
