@@ -53,8 +53,8 @@ pub async fn serve_until(
     let mut background = spawn_flush_workers(&server);
     let timers = server.clone();
     background.spawn(async move { timers.run_timers(sleep).await });
-    let mut handover =
-        Handover { server: server.clone(), runtime: Handle::current(), is_over: false };
+    let mut timers_guard =
+        TimersGuard { server: server.clone(), runtime: Handle::current(), is_finished: false };
     // Dropping `accept` loses no connection: tokio's `accept` is cancel safe, and the code after it
     // does not await.
     tokio::select! {
@@ -66,20 +66,20 @@ pub async fn serve_until(
         _ = server.drain() => {}
         () = accept(&listener, &server, || server.is_live()) => {}
     }
-    handover.is_over = true;
+    timers_guard.is_finished = true;
     Ok(())
 }
 
 /// Spawns the timers again if the future of [`serve_until`] is dropped early.
-struct Handover {
+struct TimersGuard {
     server: Server,
     runtime: Handle,
-    is_over: bool,
+    is_finished: bool,
 }
 
-impl Drop for Handover {
+impl Drop for TimersGuard {
     fn drop(&mut self) {
-        if !self.is_over
+        if !self.is_finished
             && let Some(timers) = self.server.run_timers_on_demand(sleep)
         {
             // The future may be dropped outside the runtime.

@@ -53,9 +53,9 @@ impl Rooms {
         self.find(name).ok().map(|at| self.0.remove(at))
     }
 
-    /// Removes and returns the rooms for which `is_over` returns true.
-    pub(super) fn extract(&mut self, is_over: impl Fn(&Room) -> bool) -> Vec<ByteString> {
-        self.0.extract_if(.., |(_, room)| is_over(room)).map(|(name, _)| name).collect()
+    /// Removes and returns the rooms for which `is_finished` returns true.
+    pub(super) fn extract(&mut self, is_finished: impl Fn(&Room) -> bool) -> Vec<ByteString> {
+        self.0.extract_if(.., |(_, room)| is_finished(room)).map(|(name, _)| name).collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ByteString, &Room)> {

@@ -41,6 +41,16 @@ fn say(net: &mut Net, text: &str) {
     }
 }
 
+/// Cuts a client off while messages are sent, and lets it return in a new session.
+fn miss(net: &mut Net, number: usize) {
+    net.is_up = false;
+    net.cut(number);
+    net.advance(3 * SECOND);
+    say(net, "missed");
+    net.is_up = true;
+    net.advance(MINUTE);
+}
+
 fn enter(net: &mut Net, number: usize, room: usize) {
     let now = net.world.now();
     net.ends[number].client.join_with_history(now, &name(room), 5).unwrap();
@@ -80,12 +90,7 @@ fn each_room_gets_history_in_each_session() {
         net.advance(20 * SECOND);
         heard(&mut net, bob, "old");
         // The next session has a new rate.
-        net.is_up = false;
-        net.cut(bob);
-        net.advance(3 * SECOND);
-        say(&mut net, "missed");
-        net.is_up = true;
-        net.advance(MINUTE);
+        miss(&mut net, bob);
         assert!(!net.ends[bob].events.iter().any(|event| matches!(event, Event::Missed { .. })));
         heard(&mut net, bob, "missed");
         assert_eq!(open(&net, bob).len(), ROOMS);
@@ -100,12 +105,7 @@ fn each_room_recovers_missed_messages() {
     (0..ROOMS).for_each(|room| net.join(bob, &name(room)));
     net.settle();
     assert_eq!(open(&net, bob).len(), ROOMS, "joins without a request do not wait");
-    net.is_up = false;
-    net.cut(bob);
-    net.advance(3 * SECOND);
-    say(&mut net, "missed");
-    net.is_up = true;
-    net.advance(MINUTE);
+    miss(&mut net, bob);
     heard(&mut net, bob, "missed");
 }
 

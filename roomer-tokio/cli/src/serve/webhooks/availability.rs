@@ -14,7 +14,7 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(300);
 const MEMORY: Duration = Duration::from_secs(30);
 
 /// The time for which questions that are not sent wait for the answer to a question that is sent.
-const PATIENCE: Duration = Duration::from_secs(2);
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// Tracks whether a webhook is down. The webhook is considered down once a question has remained
 /// unanswered for as long as a client may wait, and no other question was answered in that time.
@@ -89,7 +89,7 @@ impl Availability {
     pub(super) async fn recovers(&self) -> bool {
         // Register before reading the state, so that an answer in between is not missed.
         let recovery = self.recovery.notified();
-        self.state().probe_at.is_none() || timeout(PATIENCE, recovery).await.is_ok()
+        self.state().probe_at.is_none() || timeout(MAX_WAIT, recovery).await.is_ok()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
