@@ -6,7 +6,8 @@ import { describe, test } from "node:test";
 
 import { build } from "esbuild";
 
-import { checkCommands, homeOf } from "./support/commands.js";
+import { COMMANDS } from "./support/command-tests.js";
+import { checkCommands, commandsOf, homeOf } from "./support/commands.js";
 import { ROOT, blocksOf, listFiles, read } from "./support/pages.js";
 
 /** Pages whose blocks are run in order by another test. */
@@ -98,7 +99,7 @@ describe("each block of code on a page", () => {
     });
 
     for (const block of blocks.filter(({ language }) => language in checks)) {
-        test(`${block.page}:${block.line} (${block.language}) compiles, or could be run`, async () => {
+        test(`${block.page}:${block.line} (${block.language}) compiles, or names existing programs`, async () => {
             assert.deepEqual((await checks[block.language](block)).filter(Boolean), []);
         });
     }
@@ -117,6 +118,29 @@ describe("each block of code on a page", () => {
         assert.deepEqual(starts.filter((start) => !keys.some((key) => key.startsWith(start))), [], "tests without a block");
         for (const { file, name = "", why } of Object.values(WITNESSES)) {
             assert.ok(why || read(file).includes(name), `${file} has no test "${name}"`);
+        }
+    });
+});
+
+describe("each command on a page", () => {
+    const testsOf = (command) => COMMANDS.filter((each) => each.command.test(command));
+    const commands = blocks.filter(({ language }) => checks[language] === checks.sh).flatMap(({ page, line, code }) => commandsOf(code).map((command) => ({ command, where: `${page}:${line}: ${command}` })));
+
+    test("is run by a test, or has a reason why not", () => {
+        assert.ok(commands.length > 80, `${commands.length} commands`);
+        assert.deepEqual(commands.filter(({ command }) => testsOf(command).length !== 1).map(({ where, command }) => `${where}: ${testsOf(command).length} entries in support/command-tests.js`), []);
+    });
+
+    test("has a test that exists", () => {
+        for (const { command, file, name = "", why } of COMMANDS) {
+            assert.ok(commands.some((each) => command.test(each.command)), `no page has the command ${command}`);
+            assert.ok(file ? name && read(file).includes(name) : why, `${command}: ${file} has no test "${name}"`);
+        }
+    });
+
+    test("without a test is found", () => {
+        for (const command of ["roomer tail ws://127.0.0.1:8080/ws lobby --count 1", "cargo run --release -p roomer-simulator --bin sim -- --seeds 1 --nothing", ".ci/test --nothing"]) {
+            assert.deepEqual(testsOf(command), []);
         }
     });
 });

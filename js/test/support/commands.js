@@ -119,6 +119,15 @@ function isRead(variable) {
     return /^(RUSTFLAGS|LOOM_MAX_PREEMPTIONS)$/.test(variable) || sources.some((file) => new RegExp(`\\b${variable}\\b`).test(read(file)));
 }
 
+/** Returns the commands of a block, by line, without comments. */
+function linesOf(code) {
+    const lines = code.replaceAll(/\s*\\\n\s*/g, " ").split("\n").map((each) => each.replace(/(^|\s)#.*$/, ""));
+    return lines.map((line) => line.split(/&&|\|\||[;|()]|&(?=\s|$)/).map((each) => each.trim()).filter(Boolean));
+}
+
+/** Returns all commands of a block, in order. */
+export const commandsOf = (code) => linesOf(code).flat();
+
 /**
  * Checks all commands in a block.
  *
@@ -134,11 +143,11 @@ export function checkCommands(code, made = new Set(), home = ".") {
         return [stderr.trim()];
     }
     const faults = [];
-    for (const line of code.replaceAll("\\\n", " ").split("\n").map((each) => each.replace(/(^|\s)#.*$/, ""))) {
+    for (const commands of linesOf(code)) {
         let folder = home;
         const page = { made, resolve: (path) => normalize(join(exists(join(folder, path)) ? folder : ".", path)), cwd: () => folder, enter: (path) => (folder = join(folder, path)) };
         // A cd applies to the rest of its line. This is right because pages put commands with a cd in parentheses.
-        for (const command of line.split(/&&|\|\||[;|()]|&(?=\s|$)/).map((each) => each.trim()).filter(Boolean)) {
+        for (const command of commands) {
             const all = command.match(/'[^']*'|"[^"]*"|[^\s'"]*=(?:'[^']*'|"[^"]*")|\S+/g);
             const to = all.findIndex((word) => /^\d?>$/.test(word));
             const words = to < 0 ? all : all.slice(0, to);

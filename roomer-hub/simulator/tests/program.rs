@@ -37,3 +37,25 @@ fn help_and_version_are_printed() {
         );
     }
 }
+
+#[test]
+fn each_mode_runs_seeds() {
+    for mode in [
+        "",
+        "--guests",
+        "--requests",
+        "--members",
+        "--sessions",
+        "--cluster",
+        "--full",
+        "--client",
+        "--scripted",
+    ] {
+        let args: Vec<_> = ["--seeds", "2", "--start", "4711"]
+            .into_iter()
+            .chain(mode.split_whitespace())
+            .collect();
+        let (output, out, errors) = sim(&args);
+        assert!(output.status.success() && errors.is_empty(), "{mode}: {out}{errors}");
+    }
+}
