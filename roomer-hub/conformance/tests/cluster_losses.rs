@@ -123,7 +123,7 @@ fn client(nodes: [&Node; 2], at: usize, rooms: &[&str]) -> Client {
     client
 }
 
-/// Makes a message from the first node to `lobby` get lost permanently.
+/// Sends a message from the first node to `lobby` that is lost permanently.
 fn lose([from, to]: [&Node; 2], sender: &mut Client) {
     from.loses.store(true, Ordering::SeqCst);
     sender.send_to_room("lobby", "chat", b"lost");

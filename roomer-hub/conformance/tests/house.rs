@@ -198,8 +198,8 @@ fn module_imports_have_no_cycles() {
     }
 }
 
-/// The map must contain each member of the workspace and each folder at the top. It may contain further
-/// folders, which must exist.
+/// The map must contain each member of the workspace and each top-level folder. It may contain
+/// further folders, which must exist.
 #[test]
 fn folder_map_matches_tree() {
     let page = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
@@ -236,8 +236,8 @@ fn each_program_has_command_line_tests() {
         "roomer-smol/examples/tests/programs.rs",
         "roomer-hub/simulator/tests/program.rs",
     ];
-    /// Programs whose command lines are not in the table. The first uses clap and has tests of its
-    /// own. The others have no options, since they are run only by the project's own scripts.
+    /// Programs whose command lines are not in the table. The first uses clap and has its own
+    /// tests. The others have no options, since they are run only by the project's own scripts.
     const OTHERS: [&str; 4] = ["roomer", "kit_client", "bindgen", "lost_update"];
     let tests = TESTS.map(|path| fs::read_to_string(root().join(path)).unwrap());
     let mut untested = Vec::new();
@@ -264,7 +264,7 @@ fn programs() -> BTreeSet<String> {
         };
         let is_named = ["[[bin]]", "[[example]]"];
         for part in is_named.iter().flat_map(|mark| text.split(mark).skip(1)) {
-            // Fuzz targets do not have a command line of their own.
+            // Fuzz targets do not have their own command lines.
             if !manifest.starts_with("fuzz/") {
                 found.insert(name(part));
             }

@@ -1,5 +1,5 @@
-//! Tests that everything which pages name exists: tests, options and dependencies. Otherwise a page
-//! could promise something that no test checks.
+//! Checks that the tests, options and dependencies named on pages exist. Otherwise a page could
+//! promise something that no test checks.
 #![allow(clippy::unwrap_used)] // a page that cannot be read has to fail its test
 
 use std::collections::BTreeSet;
@@ -80,8 +80,8 @@ fn close_row(close: &Close) -> String {
     format!("| {codes} | {reason} | {sender} | {fault} | {client} | {} |", close.means)
 }
 
-/// Checks that the table contains every close code and reason that the server uses. Of one that is
-/// missing, client authors could not tell whether to reconnect.
+/// Checks that the table contains every close code and reason that the server uses. If one were
+/// missing, authors of clients could not tell whether to reconnect.
 #[test]
 fn server_uses_only_close_codes_in_table() {
     // These files forward codes that the application has chosen.
@@ -331,8 +331,8 @@ fn row(line: &str) -> Option<Vec<&str>> {
     Some(cells.split(" | ").collect()).filter(|cells: &Vec<&str>| cells[0] != "threat")
 }
 
-/// Checks that the tests which a text names exist. In the text, the name of a file precedes the
-/// tests in it. Returns their number.
+/// Checks that the tests named in a text exist. In the text, the name of a file precedes the tests
+/// in it. Returns their number.
 fn names_tests(text: &str) -> usize {
     let mut file = None;
     let mut count = 0;

@@ -1,4 +1,4 @@
-//! Runs the cases of the conformance suite that depend on the transport over streams: `connect`
+//! Runs, over streams, the cases of the conformance suite that depend on the transport: `connect`
 //! serves any stream in the same way as a socket.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
@@ -72,7 +72,7 @@ fn tiny_pipe_is_served() {
     smol::block_on(async {
         let (ours, theirs) = UnixStream::pair().unwrap();
         for end in [&ours, &theirs] {
-            // The kernel replaces this by its minimum.
+            // The kernel replaces this with its minimum.
             SockRef::from(end).set_send_buffer_size(1).unwrap();
         }
         let task = smol::spawn(connect(Async::new(theirs).unwrap(), &server, None));

@@ -1,4 +1,4 @@
-//! Runs the cases of the conformance suite that depend on the transport over streams: `connect`
+//! Runs, over streams, the cases of the conformance suite that depend on the transport: `connect`
 //! serves any stream in the same way as a socket.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 

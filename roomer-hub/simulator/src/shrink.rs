@@ -24,7 +24,7 @@ pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool
     }
 }
 
-/// Replaces items by simpler ones as long as the list still fails. `simpler` returns the possible
+/// Replaces items with simpler ones as long as the list still fails. `simpler` returns the possible
 /// replacements of an item, the simplest first; following them must not lead back to the item.
 pub fn simplify<T: Clone>(
     items: &mut [T],

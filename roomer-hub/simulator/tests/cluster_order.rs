@@ -184,8 +184,8 @@ fn message_with_possibly_lost_position_gets_no_second_one() {
     });
 }
 
-/// A node that had not found any peers yet placed its clients' messages in a separate term, and then
-/// rejected the places that the home assigned.
+/// A node that had not found any peers yet placed its clients' messages in a separate term, and
+/// then rejected the places that the home assigned.
 #[test]
 fn starting_node_waits_for_home() {
     must_hold(&Plan {

@@ -94,7 +94,7 @@ impl World {
         if let Some(panic) = self.application.record() {
             self.fail_for(&panic);
         }
-        // Take the foreign wakeups even if they are allowed so that they do not accumulate.
+        // Take the foreign wakeups even if they are allowed, so that they do not accumulate.
         let outsiders = self.application.monitor.take_foreign_wakes();
         if !(self.application.may_wait || self.application.has_driver)
             && let Some((part, conn)) = outsiders.first()

@@ -55,8 +55,8 @@ impl Faults {
     }
 
     /// Keeps a random subset of the enabled faults, chosen by the seed. Some faults hide the
-    /// effects of others, so different subsets find more bugs over many seeds than all faults at
-    /// once.
+    /// effects of others, so different subsets find more bugs over many seeds than all faults
+    /// together.
     #[must_use]
     pub fn subset(mut self, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x00fa_0175);
@@ -68,7 +68,7 @@ impl Faults {
             &mut self.resets,
             &mut self.half_closes,
         ] {
-            // Draw for disabled faults too so that the results for later faults do not depend on
+            // Draw for disabled faults too, so that the results for later faults do not depend on
             // them.
             *fault &= rng.chance(60);
         }

@@ -11,11 +11,11 @@ pub mod first_byte {
     pub const TEXT: u8 = 0x01;
     /// The opcode of a binary message.
     pub const BINARY: u8 = 0x02;
-    /// A close frame, final.
+    /// A close frame, with the FIN bit set.
     pub const CLOSE: u8 = 0x88;
-    /// A ping, final.
+    /// A ping, with the FIN bit set.
     pub const PING: u8 = 0x89;
-    /// A pong, final.
+    /// A pong, with the FIN bit set.
     pub const PONG: u8 = 0x8a;
 }
 

@@ -223,10 +223,10 @@
 //!
 //! # Building blocks
 //!
-//! A [`Clock`], which is the engine's [`Environment`](roomer_engine::Environment); a [`socket()`],
-//! which is its transport; [`Tasks`], which poll its futures; and [`frames`], a second
-//! implementation of WebSocket framing. They are public so that you can build your own simulator
-//! on them, like roomer's (`roomer-hub/simulator`).
+//! A world is built from public parts: a [`Clock`], which is the engine's
+//! [`Environment`](roomer_engine::Environment); a [`socket()`], which is its transport; [`Tasks`],
+//! which poll its futures; and [`frames`], a second implementation of WebSocket framing. You can
+//! build your own simulator on them, like roomer's (`roomer-hub/simulator`).
 
 mod application;
 mod client;

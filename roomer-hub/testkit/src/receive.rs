@@ -45,7 +45,7 @@ impl State {
         }
         // No bytes may follow a close frame (RFC 6455 section 5.5.1) or a rejected handshake.
         if self.closed.is_some() || self.status != Some(101) {
-            return Err(format!("{} bytes behind the end", bytes.len()));
+            return Err(format!("{} bytes after the end", bytes.len()));
         }
         let Some((frame, size)) = frames::read(bytes)? else {
             return Ok(None);

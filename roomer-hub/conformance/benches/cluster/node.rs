@@ -116,7 +116,7 @@ impl Node {
         is_live && self.hub.tables().guest_count() == 1
     }
 
-    /// Sends a message in the name of the connection.
+    /// Sends a message on behalf of the connection.
     fn say(&mut self, payload: &[u8]) {
         let now = self.start.elapsed();
         let actions =

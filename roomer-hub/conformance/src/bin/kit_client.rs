@@ -105,7 +105,7 @@ impl Program {
             ("token", _) => self.token = Some(text("token").into()),
             ("connect", _) => {
                 let mut options = Options::default();
-                // The command `token` provides the further tokens.
+                // The command `token` provides later tokens.
                 options.renews_login = true;
                 if let Some(timeout) = command["timeout"].as_u64() {
                     options.answer_timeout = Duration::from_millis(timeout);

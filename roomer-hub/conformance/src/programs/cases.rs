@@ -230,7 +230,7 @@ pub fn process_1_ends_on_sigterm() {
     assert_eq!((status.code(), status.signal()), (Some(0), None), "{errors}");
 }
 
-/// Checks that a secret is refused with which tokens could be forged.
+/// Checks that a secret is refused if it is so short that tokens could be forged.
 pub fn short_secret_is_refused(example: &str) {
     let mut command = command(example, &ANYWHERE);
     command.args(files(example)).env("JWT_SECRET", "a secret of 31 bytes, or fewer.");

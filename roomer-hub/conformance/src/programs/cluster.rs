@@ -15,7 +15,7 @@ use crate::broker::nats_servers;
 use crate::client::{Client, Received};
 use crate::http::{dial, refusing_port};
 
-/// Checks that the backends are used in turn, and that a backend which refuses connections is
+/// Checks that the backends are used in turn, and that a backend that refuses connections is
 /// skipped and reported.
 pub fn balancer_skips_refusing_backends() {
     let backends = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
@@ -117,7 +117,7 @@ pub fn containers_use_existing_options(compose: &str) {
     }
 }
 
-/// Checks that without a broker, the script prints one sentence that says what to install.
+/// Checks that the script prints one sentence that says what to install if there is no broker.
 pub fn script_names_missing_program(script: &str) {
     if Path::new("/usr/sbin/nats-server").exists() || Path::new("/usr/bin/nats-server").exists() {
         // The script also searches a system folder. In this copy it does not, so that it cannot

@@ -119,7 +119,7 @@ fn connections_above_limit_get_503_but_pages_are_served() {
     let _second = test.roomless_client();
     assert_eq!(HttpRequest::upgrade(test.addr).rejected(test.addr).status, 503);
     assert_eq!((status("/"), status("/live"), status("/ready")), (200, 200, 503));
-    assert_eq!(rejected(&test, 503), 1, "a health check is no handshake");
+    assert_eq!(rejected(&test, 503), 1, "a health check is not a handshake");
     first.close();
     let upgraded = || {
         let mut stream = dial(test.addr);

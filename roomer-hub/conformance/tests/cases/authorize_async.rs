@@ -178,7 +178,7 @@ fn bytes_after_request_are_buffered_and_handled_in_order() {
     let test = TestServer::with(slow(&gate));
     let mut stream = dial(test.addr);
     let mut sent = ask(&test, "ann").bytes();
-    // More than the server buffers before the client is authorized.
+    // Send more than the server buffers before the client is authorized.
     for n in 0..1_000u32 {
         sent.extend(wire::to_room("echo", "join", &wire::filler(50)));
         sent.extend(wire::to_room("echo", "leave", &n.to_be_bytes()));

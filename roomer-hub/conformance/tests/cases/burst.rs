@@ -1,4 +1,4 @@
-//! Tests that a burst arrives completely at readers that are fast enough.
+//! Tests that sufficiently fast readers receive a burst completely.
 
 use std::io::Write;
 use std::thread;

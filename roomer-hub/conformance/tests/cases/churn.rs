@@ -1,4 +1,4 @@
-//! Tests members that join and leave all the time: every member's view of the room must be right.
+//! Tests members that join and leave continually: every member's view of the room must be right.
 
 use std::collections::BTreeSet;
 use std::thread;

@@ -1,5 +1,5 @@
 //! Tests permessage-deflate over sockets: the negotiation, which messages are compressed, and
-//! violations. The client uses another compression library than the server.
+//! violations. The client and the server use different compression libraries.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

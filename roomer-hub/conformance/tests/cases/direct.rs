@@ -56,8 +56,7 @@ fn dst_must_match_id_exactly() {
         "lobby".to_owned(),
         "*".to_owned(),
     ];
-    // It may happen, though rarely, that an id contains no letters. Its upper-case form is then the
-    // id itself.
+    // In rare cases, an id contains no letters, and its upper-case form is the id itself.
     for dst in close.iter().filter(|dst| **dst != id) {
         a.send_to_client(dst, "lobby", "whisper", dst.as_bytes());
     }

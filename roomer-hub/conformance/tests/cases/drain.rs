@@ -31,8 +31,7 @@ fn dismissed(client: &mut Client) -> Option<u16> {
 #[test]
 fn drain_serves_open_clients_and_rejects_new_with_503() {
     let mut test = TestServer::with(|builder| {
-        // At this rate, it would take longer than any test waits until the last connection is
-        // closed.
+        // At this rate, closing the last connection would take longer than any test waits.
         builder.drain(TIMEOUT * 2, 1).health("/live", "/ready").page("/", "text/plain", "page")
     });
     let mut clients: Vec<Client> = (0..40).map(|_| test.roomless_client()).collect();

@@ -17,7 +17,7 @@ const AFLOAT: usize = 8 << 20;
 /// Makes two clients flood a room, or each other, as fast as the receivers read. During the flood,
 /// other clients must be able to connect and exchange messages.
 fn during_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
-    // Set the limits on slow readers, which are not under test, high enough.
+    // Set high limits for slow readers, which are not under test.
     let test =
         TestServer::with(|builder| builder.max_backlog(64 << 20).write_timeout(TIMEOUT * 10));
     let [a, b] = test.clients_in("flooded");

@@ -223,7 +223,7 @@ fn large_room_snapshots_are_correct_after_every_leave() {
         asker.rejoin();
         assert_eq!(asker.members, view);
     };
-    // All other members leave and join again, each time in another order.
+    // All other members leave and join again, in a different order each time.
     for step in [7, 1, 101] {
         for (n, other) in others.iter_mut().enumerate() {
             other.send_to_room("lobby", "join", b"");

@@ -24,8 +24,8 @@ const THREADS: usize = 4;
 /// they never have much unread data.
 const STEPS: usize = 10;
 
-/// The maximum growth of memory per round in bytes. It is less than the smallest leak would be, if
-/// each connection had it.
+/// The maximum growth of memory per round in bytes. It is less than the growth would be if each
+/// connection had the smallest possible leak.
 const MAX_GROWTH: usize = CROWD * 24;
 
 /// The number of rounds after the first. The capacity of a table depends on its largest size so

@@ -43,7 +43,7 @@ impl Member {
             event => {
                 let is_built_in = matches!(event, "join_ack" | "leave_ack");
                 let is_known = !packet.dst.is_empty() || self.members.contains(&packet.src);
-                assert!(is_built_in || is_known, "from one that is not in: {packet:?}");
+                assert!(is_built_in || is_known, "not from a member: {packet:?}");
                 return Some(packet);
             }
         };
@@ -52,7 +52,7 @@ impl Member {
         let id = String::from_utf8(payload).unwrap();
         assert_ne!(id, self.client.id, "no client is notified of itself");
         let fits = if is_new { self.members.insert(id) } else { self.members.remove(&id) };
-        assert!(fits, "{event} of one that was in already, or was not");
+        assert!(fits, "{event} does not fit the list");
         None
     }
 

@@ -183,8 +183,8 @@ fn notices_and_broadcasts_have_same_order_for_all() {
 
 #[test]
 fn member_is_announced_before_and_removed_after_its_messages() {
-    // `Member::next_packet` checks that the sender of each message is a member. Here, the three packets
-    // arrive together.
+    // `Member::next_packet` checks that the sender of each message is a member. Here, the three
+    // packets arrive together.
     let test = TestServer::start();
     let [client, mut visitor] = test.roomless_clients();
     let mut member = Member::join(client, "square");
@@ -203,7 +203,7 @@ fn member_is_announced_before_and_removed_after_its_messages() {
     }
 }
 
-/// Sends to the room all the time, but only a few messages more than it has received.
+/// Sends to the room constantly, but stays only a few messages ahead of those that it has received.
 fn make_noise(mut client: Client) {
     let id = client.id.clone();
     let mut noise = wire::to_room("square", "noise", b"x").repeat(10);

@@ -52,7 +52,7 @@ fn until_closed(client: &mut Client) -> (usize, String) {
     }
 }
 
-/// Checks that a client which floods a room is closed after `burst` messages, plus those for which
+/// Checks that a client that floods a room is closed after `burst` messages, plus those for which
 /// tokens were refilled. The room must receive these messages and a notice that the client has
 /// left, and must work after that.
 #[track_caller]
@@ -293,8 +293,8 @@ fn burst_of_256_violations_is_allowed() {
     client.expect_nothing();
 }
 
-/// A client cannot avoid messages that it sends before the notice reaches it that it was kicked or
-/// moved, or that the receiver has left, however many these messages are.
+/// Messages are not violations if the client sends them before it is notified that it was kicked or
+/// moved, or that the receiver has left. The client cannot avoid them, however many there are.
 #[test]
 fn messages_crossing_kick_are_not_violations() {
     let test = TestServer::with(|builder| builder.violation_rate(1, 1).shared_room_only());

@@ -179,8 +179,8 @@ fn state_is_rechecked_after_rule_resolves() {
     assert_eq!(test.server.stats().rejected_packets.not_member, 1);
 }
 
-/// A server whose rule for joins allows each one once the gate is open. The receiver gets a message for
-/// each call of the rule.
+/// A server whose rule for joins allows each one once the gate is open. The receiver gets a message
+/// for each call of the rule.
 fn gated_joins(gate: &Gate) -> (TestServer, mpsc::Receiver<()>) {
     let (gate, (started, has_started)) = (gate.clone(), mpsc::channel());
     let test = TestServer::with(|builder| {
@@ -257,7 +257,7 @@ fn server_join_after_kick_is_kept() {
 fn kick_during_rule_call_cancels_join() {
     let test = TestServer::with(|builder| {
         builder.may_join(|conn, room| {
-            // As another thread may do at this time.
+            // Another thread could do the same at this time.
             conn.server().kick(conn.id(), room);
             true
         })

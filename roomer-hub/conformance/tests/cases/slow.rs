@@ -41,11 +41,11 @@ fn is_numbered(payload: &[u8], n: u32) -> bool {
     payload.split_at(4) == (&n.to_be_bytes(), &FILLER[..])
 }
 
-/// The maximum number of messages that the sender is ahead of a fast reader.
+/// The maximum number of messages by which the sender may be ahead of a fast reader.
 const MAX_AHEAD: usize = 16;
 
 /// Floods a room that has one stuck reader and several fast ones. Returns the number of messages
-/// that the stuck reader, when it reads at last, receives before its close frame.
+/// that the stuck reader, when it finally reads, receives before its close frame.
 fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
     let mut members = vec![narrow(test), test.roomless_client()];
     members.extend((0..readers).map(|_| test.roomless_client()));
@@ -216,8 +216,8 @@ fn slow_incoming_message_prevents_pong_timeout() {
         // On a busy machine, the thread that writes may pause for almost this long.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
-    // Build the payload before the client connects: this thread also answers the server's pings, and
-    // could not do so while it builds the payload.
+    // Build the payload before the client connects: this thread also answers the server's pings,
+    // and could not do so while it builds the payload.
     let payload = wire::filler(400_000);
     let mut sender = test.roomless_client();
     let id = sender.id.clone();

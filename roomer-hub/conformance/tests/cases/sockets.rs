@@ -1,6 +1,6 @@
 //! The cases that do not depend on the transport: the effects of packets, handlers and rules. They
-//! run only over sockets. The cases in `mod.rs`, which also run over streams, test how bytes are
-//! read, written, queued and limited, timers, and how connections end.
+//! run only over sockets. The cases in `mod.rs`, which also run over streams, test timers, the end
+//! of connections, and how bytes are read, written, queued and limited.
 
 use crate::conformance::{Harness, members, memory, rules_async, slow, test_server};
 

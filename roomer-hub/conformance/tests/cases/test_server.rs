@@ -85,8 +85,8 @@ impl TestServer {
     }
 
     /// Stops serving. Returns after the adapter has returned. The adapter must do so within
-    /// [`TIMEOUT`]. If a stop must not depend on a timeout of the server, the test sets that one
-    /// much higher.
+    /// [`TIMEOUT`]. If the stop must not depend on one of the server's timeouts, the test sets that
+    /// timeout much higher.
     pub(crate) fn stop(&mut self) {
         let adapter = self.adapter.take().expect("it runs");
         let (sender, stopped) = mpsc::channel();

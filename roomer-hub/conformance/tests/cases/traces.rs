@@ -344,7 +344,8 @@ fn memory_budget_closes_are_traced() {
 fn shutdown_is_traced() {
     let mut test = TestServer::start();
     let events = EventReceiver::open();
-    // Other tests may shut down their servers as well. The count identifies the server of this test.
+    // Other tests may shut down their servers as well. The count identifies the server of this
+    // test.
     let clients: [Client; 29] = std::array::from_fn(|_| test.roomless_client());
     test.server.shutdown();
     let begun = events.wait("connections", "29");

@@ -73,8 +73,8 @@ fn client_with_pending_handler_is_pinged() {
     let request = HttpRequest::upgrade(test.addr).bytes();
     stream.write_all(&[request, wire::to_room("root", "slow", b"")].concat()).unwrap();
     let mut a = Client::established(stream);
-    // Much longer than the pong timeout. The client answers no ping, and the server could not read
-    // an answer.
+    // This takes much longer than the pong timeout. The client answers no ping, and the server
+    // could not read an answer.
     for _ in 0..5 {
         assert!(matches!(a.receive(), Received::Ping(_)));
     }
@@ -109,7 +109,7 @@ fn pings_are_answered_while_rule_is_pending() {
     let own = a.id.clone();
     let message = |n: u32| wire::to_room("lobby", "chat", &n.to_be_bytes());
     let ping = |payload: &[u8]| wire::frame(wire::FIN | wire::PING, payload);
-    // The first ping is in the same write as the message that waits, the others come later.
+    // The first ping is in the same write as the waiting message, and the others follow later.
     a.send(&[message(0), ping(b"0"), message(1)].concat());
     assert_eq!(a.receive(), Received::Pong(b"0".to_vec()));
     for n in 1..10 {

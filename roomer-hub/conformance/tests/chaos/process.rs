@@ -14,11 +14,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::serve::{LISTENING, OPTIONS, STATS_LINE};
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// A lock for tests that keep all cores busy, so that they run one after another. At the same time,
-/// on a machine with few cores, they would slow each other down and time out.
+/// A lock for tests that keep all cores busy, so that they run one after another. If they ran at
+/// the same time on a machine with few cores, they would slow each other down and time out.
 static BUSY: Mutex<()> = Mutex::new(());
 
-/// A server process that is running. It is killed when this is dropped.
+/// A running server process. Dropping this value kills the process.
 pub(crate) struct Process {
     /// The lock that a busy test holds.
     _turn: Option<MutexGuard<'static, ()>>,

@@ -27,7 +27,7 @@ const WATCHED: usize = 13;
 const UNWATCHED: usize = 6;
 
 /// The timeouts are so short that they expire many times during the test. The pong timeout is
-/// longer, so that a client which a busy machine does not run for a while is not closed.
+/// longer, so that a client that a busy machine does not run for a while is not closed.
 const OPTIONS: &str = "handshake=2000 ping=1000 pong=20000 write=8000 close=4000 backlog=4194304";
 
 /// The memory in KiB that the allocator may keep after the second run, besides what it keeps after
@@ -133,7 +133,7 @@ impl Soak {
         let attackers: usize = counts.values().sum();
         let never: Vec<_> = counts.iter().filter(|(_, count)| **count == 0).collect();
         eprintln!(
-            "seed {}: {:?}, {attackers} attackers clients of {} counts; the server closed {:?}, lost {}",
+            "seed {}: {:?}, {attackers} attackers of {} kinds; the server closed {:?}, lost {}",
             self.seed,
             self.log.checked,
             counts.len() - never.len(),
@@ -237,7 +237,7 @@ impl Soak {
             ..90 if is_in => client.say(log, room, "hello", rng.below(200) as usize),
             ..95 if is_in => client.say(log, room, "hello", rng.below(LONGEST as u32) as usize),
             ..97 if is_in => (0..50).for_each(|_| client.say(log, room, "hello", 30)),
-            // More than a small receive buffer can hold.
+            // This is more than a small receive buffer can hold.
             ..98 if is_in => (0..40).for_each(|_| client.say(log, room, "hello", 4000)),
             ..105 if is_in => client.join(log, room),
             ..130 if is_in => client.leave(log, room),

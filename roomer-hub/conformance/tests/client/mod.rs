@@ -36,8 +36,8 @@ pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
     session_resumes_on_next_connection::<R>(&serve(|builder| builder).1).await;
     let (server, url) = serve(|builder| builder.extended(false));
     losses_are_reported_without_session::<R>(&server, &url).await;
-    // More than the twelve megabytes of this case: a reader that does not run for a second must not
-    // be closed.
+    // The backlog exceeds the twelve megabytes of this case, so that a reader that does not run for
+    // a second is not closed.
     let large = |builder: Builder| builder.message_rate(100_000, 100_000).max_backlog(64 << 20);
     large_backlog_arrives::<R>(&serve(large).1).await;
     handles_and_streams_end::<R>(&serve(|builder| builder).1).await;
@@ -312,7 +312,7 @@ async fn new_token_is_sent_before_login_expires<R: Runtime>(
                 Some("expired") => Err(Rejection::unauthorized("a new token, please")),
                 token => Ok(check(token.unwrap_or_default())),
             })
-            // Every login is due for renewal after half of its time, but only Ann's can be.
+            // Every login is due for renewal after half of its time, but only Ann's can be renewed.
             .renew_login(move |_, token| match token {
                 "ann" => Ok(Claims::new().user("ann").valid_for(2 * LIMIT).with(Renewed)),
                 _ => Err(Rejection::unauthorized("a new token, please")),

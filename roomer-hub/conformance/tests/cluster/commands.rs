@@ -58,7 +58,7 @@ pub(crate) fn kick_cancels_pending_joins_on_all_nodes(nodes: &mut Nodes) {
         let is_joining = || home.is_joining(&client.id, "staff");
         until("its rule is not called", || is_joining().then_some(()));
         match by_user {
-            // The number of connections on the node itself.
+            // The result is the number of connections on the node itself.
             true => assert_eq!(server.user("ann").kick("staff"), node),
             false => assert!(server.kick(&client.id, "staff")),
         }

@@ -155,7 +155,7 @@ pub(crate) fn repeated_node_changes_neither_lose_nor_duplicate(nodes: &mut Nodes
         }
     });
     assert!(cuts.dials() > 10);
-    // A socket that the client has given up may still request the session with an earlier token.
+    // A socket that the client has abandoned may still request the session with an earlier token.
     for refused in [0, 1].map(|node| nodes.sessions(node).refused) {
         assert_eq!((refused.other_user, refused.incomplete), (0, 0));
     }

@@ -69,7 +69,7 @@ impl Listener {
             "n" => {
                 assert_eq!((&packet.room, &packet.src), (&self.room.to_owned(), &self.from));
                 let member = (packet.room, packet.src);
-                assert!(self.members.contains(&member), "a client speaks that is no member");
+                assert!(self.members.contains(&member), "the sender is not a member");
                 let (number, _) = packet.payload.split_first_chunk().unwrap();
                 let number = u32::from_be_bytes(*number);
                 let is_next = number == self.last + 1;

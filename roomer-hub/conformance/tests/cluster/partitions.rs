@@ -107,7 +107,7 @@ fn cut_and_heal(proxy: &Proxy, [one, other]: [&mut [Client]; 2]) {
         proxy.cut();
         expect_all(one, "member_left", &ids(other));
         expect_all(other, "member_left", &ids(one));
-        // Clients of the same half can still exchange messages.
+        // Clients in the same half can still exchange messages.
         talk(one);
         talk(other);
         proxy.heal();

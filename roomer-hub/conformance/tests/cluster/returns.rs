@@ -1,4 +1,4 @@
-//! Tests clients that reconnect to another node than that of their session, and users who have
+//! Tests clients that reconnect to a node other than that of their session, and users who have
 //! connections to several nodes.
 
 use std::collections::BTreeSet;

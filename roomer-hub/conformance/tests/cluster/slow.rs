@@ -15,7 +15,8 @@ use super::nodes::{self, Nodes, Runtime};
 /// A silence timeout longer than any of these tests, so that a slow node is never declared dead.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Sets a backlog for all messages that arrive after a stall, however slowly the test client reads.
+/// Sets a backlog that can hold all messages that arrive after a stall, however slowly the test
+/// client reads.
 fn patient(builder: Builder) -> Builder {
     builder.max_backlog(64 << 20)
 }

@@ -25,7 +25,7 @@ const ALLOCATED: &str = "allocated ";
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// A node process that is running. It is killed when this is dropped.
+/// A running node process. Dropping this value kills the process.
 pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     runtime: &'static str,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, PacketView};
 
-/// The time for which the client waits for a message before it sends its own next one.
+/// The time for which the client waits for a message before it sends its next one.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The observations of all clients, for checks that need more than one client.

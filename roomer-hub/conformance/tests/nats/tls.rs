@@ -10,7 +10,7 @@ fn serve(authority: &Authority, program: &Path, name: &str, args: &[&str]) -> Na
     Nats::start(program, &[&tls[..], args].concat())
 }
 
-/// Returns the server's address, with the option that makes the node trust this authority only.
+/// Returns the server's address, with the option that makes the node trust only this authority.
 fn address(authority: &Authority, server: &Nats) -> String {
     format!("tls://127.0.0.1:{}?ca={}", server.port, authority.file("ca"))
 }
@@ -52,7 +52,7 @@ fn rejected_certificate_error_names_remedy() {
         let key = format!("tls://127.0.0.1:{}?ca={}", server.port, authority.file("server-key"));
         let found = reason(&key).await;
         assert!(found.contains("has no certificate in PEM"), "{found}");
-        // If the server requires TLS, `nats://` uses it too. But the system does not trust this
+        // If the server requires TLS, `nats://` uses it too, but the system does not trust this
         // authority.
         let found = reason(&server.address("")).await;
         assert!(found.contains("TLS fails: ") || found.contains("write ?ca=FILE"), "{found}");

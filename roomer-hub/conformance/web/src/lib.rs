@@ -49,7 +49,7 @@ impl Page {
         self.client.join(room).send(event, payload).map(drop).map_err(text_of)
     }
 
-    /// Requests that another client doubles a number.
+    /// Asks another client to double a number. Returns the answer.
     pub async fn request(&self, room: &str, to: &str, payload: &str) -> Result<String, String> {
         let limit = Duration::from_secs(20);
         let answer = self.client.join(room).request_to(to, "double", payload, limit);

@@ -1,4 +1,4 @@
-//! Connects clients of `roomer_proto::client` to the real server, in the virtual time of a test
+//! Connects clients of `roomer_proto::client` to the real server, in the virtual time of the test
 //! kit's world.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a simulation is reported as a fault")]

@@ -87,7 +87,7 @@ fn step(kind: Kind, weights: &[u32], random: &mut Random) -> Step {
         Some(3) if can_break => Step::Disconnect(client),
         Some(4) if can_break => Step::Blackhole(client),
         Some(5) => Step::Advance(Duration::from_millis(match kind {
-            // Even in total, all waits of a plan are shorter than a session's lifetime.
+            // Even the sum of all waits in a plan is shorter than a session's lifetime.
             Kind::Sessions => random.below(200).into(),
             _ if random.one_in(4) => random.below(90_000).into(),
             _ => random.below(1_500).into(),

@@ -183,7 +183,7 @@ impl Run<'_> {
             let sent = &self.sent[sender];
             let missing = sent.iter().find(|text| !received.contains(text) && !lost.contains(text));
             ensure!(missing.is_none(), "{missing:?} is missing, and not reported");
-            // The messages that have arrived must do so once and in order.
+            // The messages that have arrived must have done so once and in order.
             let expected = sent.iter().filter(|text| received.contains(text));
             ensure!(received.iter().eq(expected), "{received:?} of {sender}, sent as {sent:?}");
             let events = &self.net.ends[sender].events;
@@ -196,7 +196,7 @@ impl Run<'_> {
             let once: BTreeSet<_> = received.iter().collect();
             ensure!(
                 once.len() == received.len(),
-                "{received:?} at {receiver}: a message is doubled"
+                "{received:?} at {receiver}: a message arrived twice"
             );
             let expected = self.sent[last].iter().filter(|text| received.contains(text));
             ensure!(received.iter().eq(expected), "{received:?} at {receiver}: out of order");

@@ -210,7 +210,7 @@ impl World {
         let own = own.filter(|client| !client.orders(room));
         for client in own.filter(|client| client.is_in(room)) {
             let last = client.last_of(src, Some(room));
-            ensure!(last == number, "{} does not get message {number} of {src} at once", client.id);
+            ensure!(last == number, "{} misses message {number} of {src}", client.id);
         }
         Ok(())
     }

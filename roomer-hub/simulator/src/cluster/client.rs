@@ -57,11 +57,11 @@ pub struct Client {
     pub to_user: BTreeMap<u64, u32>,
     /// True once the client has used its token to reconnect to another node.
     pub has_returned: bool,
-    /// The messages by nodes' applications that must not reach this client.
+    /// The messages from nodes' applications that must not reach this client.
     excluded: BTreeSet<(u64, usize, u32)>,
 }
 
-/// The numbers in a message's payload. The sender counts its messages per room, and over all rooms.
+/// The numbers in a message's payload. The sender counts its messages per room and in total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
     pub in_room: u32,
@@ -295,7 +295,7 @@ impl Client {
         self.expected.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
     }
 
-    /// Records that a message to a room by a node's application must not reach this client.
+    /// Records that a message from a node's application to a room must not reach this client.
     pub fn must_not_receive(&mut self, node: u64, room: usize, number: u32) {
         self.excluded.insert((node, room, number));
     }

@@ -70,7 +70,7 @@ struct Conversation {
     rooms: &'static [u8],
     /// The percentage of steps that are faults.
     faults: u32,
-    /// The longest of the short waits, which are most of the waits, in milliseconds.
+    /// The maximum of the short waits, in milliseconds. Most waits are short.
     longest: u32,
     kinds: Vec<u32>,
     kind: Kind,

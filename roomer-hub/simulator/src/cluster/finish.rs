@@ -39,11 +39,11 @@ impl World {
         self.note_trouble();
         self.run(AGREED)?;
         self.check()?;
-        // When a node gives up a message, it may close the receivers. These must have left before
-        // views are compared.
+        // When a node gives up on a message, it may close the receivers. These must have left
+        // before views are compared.
         self.settle_orders()?;
-        // Only after a death may agreement take longer: a node that has died often is readmitted
-        // late.
+        // Agreement may take longer only after a death, because a node that has died often is
+        // readmitted late.
         if let Err(fault) = self.agree() {
             if !self.has_death() {
                 return Err(fault);
@@ -92,8 +92,8 @@ impl World {
             for node in &running {
                 let tables = node.hub.tables();
                 let key = tables.find_room(name);
-                // In all rooms the counts must agree. In rooms with full presence, the lists must
-                // agree too.
+                // The counts must agree in all rooms, and in rooms with full presence the lists
+                // must agree too.
                 let count = key.map_or(0, |key| tables.member_count(key));
                 ensure!(
                     count == members.len(),

@@ -30,7 +30,7 @@ pub fn plan(seed: u64) -> Plan {
         let op = if random.below(100) < faults.percent { faults.op(random) } else { usual(random) };
         ops.push(op);
     }
-    // This replaces the steps of five out of six plans with ordered rooms.
+    // Of six plans with ordered rooms, this replaces the steps of five.
     if setup.has_order && !setup.has_info {
         ops = conversation::ops(&mut setup, &mut Random::new(seed.rotate_left(16)));
     }
@@ -150,8 +150,8 @@ fn size(random: &mut Random) -> u32 {
     }
 }
 
-/// The kinds of faults in a seed's plan. It contains only some of all kinds, since one kind may
-/// hide the bugs of another.
+/// The kinds of faults in a seed's plan. A plan contains only some kinds, since one kind may hide
+/// bugs that another would reveal.
 struct Faults {
     percent: u32,
     kinds: Vec<u32>,

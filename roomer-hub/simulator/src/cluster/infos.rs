@@ -24,7 +24,8 @@ pub type Infos = BTreeMap<usize, BTreeMap<ConnId, String>>;
 pub fn info(number: u32) -> Option<Info> {
     Some(match number % 8 {
         0 => return None,
-        // Two long values: one exceeds a small frame, the other exceeds the limit for peers.
+        // Two values are long: one does not fit into a small frame, the other exceeds the limit for
+        // peers.
         1 => Info::string(&format!("{number}{}", "x".repeat(MAX_INFO - 20))),
         2 => Info::string(&format!("{number}{}", "y".repeat(MAX_INFO))),
         _ => Info::string(&number.to_string()),

@@ -5,12 +5,11 @@
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and its generation from a seed |
 //! | `conversation` | plans with constant traffic while the rooms' homes move |
-//! | `world`, `ops`, `actions` | run a plan: nodes, broker, clients |
+//! | `world`, `ops`, `actions` | the execution of a plan, with its nodes, broker and clients |
 //! | `receive` | the passing of packets to the clients that receive them |
 //! | `node` | one node: a real hub and a real cluster state machine |
 //! | `broker` | a model of a broker with delays, losses, duplicates and partitions |
-//! | `client`, `expected` | check the packets that clients receive, and the messages that must
-//! still arrive |
+//! | `client`, `expected` | checks of received packets, and the messages that must still arrive |
 //! | `pairs` | the disturbances between pairs of nodes, which may excuse a loss or a death |
 //! | `finish` | the final checks: all nodes agree, and every message arrives |
 //! | `infos` | members' info, which extended clients receive |

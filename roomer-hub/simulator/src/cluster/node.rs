@@ -153,8 +153,7 @@ impl Node {
             let Effect::Event(event) = effect else { continue };
             let lost = match event {
                 Event::Reset { node, .. } => Some(*node),
-                // After a goodbye nothing is missing, since all earlier messages have arrived
-                // before it.
+                // Nothing is missing after a goodbye, since all earlier messages arrived before it.
                 Event::PeerGone { node, reason, .. } if *reason != GoneReason::Bye => Some(*node),
                 _ => None,
             };

@@ -9,12 +9,13 @@ use super::plan::ROOMS;
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
-/// The time for which a message may wait for its place in the order, plus how long a place may wait
-/// for its message.
+/// The time for which a message may wait for its place in the order, plus the time for which a
+/// place may wait for its message.
 const SETTLED: Duration = Duration::from_secs(6);
 
 impl World {
-    /// If messages are waiting for their place, waits until they are delivered or given up.
+    /// If messages are waiting for their place, waits until nodes must have delivered them or given
+    /// up on them.
     pub fn settle_orders(&mut self) -> Result<(), Fault> {
         match self.nodes.iter().any(|node| node.cluster.waiting_messages() > 0) {
             true => self.run(SETTLED),
@@ -22,7 +23,7 @@ impl World {
         }
     }
 
-    /// Checks that one order exists that agrees with what all clients have received, and that no
+    /// Checks that the messages received by all clients are consistent with one order, and that no
     /// message is still waiting for its place.
     pub fn check_order(&self) -> Result<(), Fault> {
         for room in (0..ROOMS.len()).filter(|room| self.setup.orders(*room)) {

@@ -1,5 +1,5 @@
 //! Records disturbances between pairs of nodes. If one node declares the other dead or loses its
-//! messages without a disturbance, it is a bug.
+//! messages without a disturbance, that is a bug.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -187,7 +187,7 @@ impl World {
                 });
                 let mut nodes = self.nodes.iter();
                 let is_allowed = nodes.any(|node| {
-                    // When one node gives up a message, the others report the loss only later.
+                    // When one node gives up on a message, the others report the loss only later.
                     is_recent(node.woke_at) || is_recent(node.crowded_at)
                 });
                 let has_stopped = self.left_waiting.contains(node);
@@ -203,8 +203,8 @@ impl World {
         Ok(())
     }
 
-    /// Checks that nodes which have been able to reach each other for some time show each other's
-    /// members.
+    /// Checks that nodes show each other's members if they have been able to reach each other for
+    /// some time.
     pub fn check_pairs(&self) -> Result<(), Fault> {
         // Streams restart constantly in this plan, because its limits are so small.
         if self.overflows() > 0 {

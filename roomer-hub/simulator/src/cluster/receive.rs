@@ -73,7 +73,7 @@ pub(super) fn receive(
         }
         TO_USER => client.message_to_user(packet, Numbers::decode(packet.payload)?),
         DIRECT => {
-            let src = src.ok_or_else(|| Fault::new("a direct message of nobody".into()))?;
+            let src = src.ok_or_else(|| Fault::new("a direct message without a sender".into()))?;
             ensure!(client.id == packet.dst, "{} gets a message to {}", client.id, packet.dst);
             let numbers = Numbers::decode(packet.payload)?;
             if let Some((number, node)) = sender {

@@ -147,7 +147,7 @@ impl World {
             let near = clients.values().filter(|client| client.node == node);
             for client in near.filter(|client| client.has_user(name)) {
                 let last = client.to_user.get(&from.0).copied().unwrap_or_default();
-                ensure!(last == number, "{} does not get a message to {name} at once", client.id);
+                ensure!(last == number, "{} misses a message to {name}", client.id);
             }
         }
         self.touched(node);

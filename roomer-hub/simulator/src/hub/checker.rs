@@ -93,9 +93,9 @@ impl CheckedHub {
         let missing = expected.missing(&checker.model.effects);
         ensure!(missing.is_none(), "missing: {}", missing.map_or(String::new(), display::effect));
         let (counted, expected) = (hub.rejected_packets(), checker.model.rejected_packets);
-        ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
+        ensure!(counted == expected, "the hub has counted {counted:?}, not {expected:?}");
         let (counted, expected) = (hub.rejected_peer_inputs(), checker.model.peers.rejected);
-        ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
+        ensure!(counted == expected, "the hub has counted {counted:?}, not {expected:?}");
         // This check is cheap enough to run after each input. A full audit of the tables runs less
         // often.
         let rooms = hub.tables().room_count();

@@ -1,5 +1,4 @@
-//! Coverage of the hub plans: when a run reaches a situation for which there is a mark, sets the
-//! mark.
+//! Coverage of the hub plans: each mark is set when a run reaches the situation that it names.
 
 use roomer_hub::{ConnKey, Presence, RejectedPackets};
 use roomer_proto::PacketRef;

@@ -58,7 +58,7 @@ pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
     // The encoded state of the empty hub is an empty vector.
     known.insert(Vec::new());
     let mut plan = empty_plan(scope);
-    let mut next = 0; // 0 is the empty hub, 1 the first node
+    let mut next = 0; // 0 is the empty hub, 1 is the first node
     while next <= nodes.len() {
         let here = next.checked_sub(1);
         let depth = here.map_or(0, |here| nodes[here].depth);

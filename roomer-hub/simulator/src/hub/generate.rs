@@ -60,7 +60,7 @@ const KINDS: [(Kind, usize); 16] = [
 const CROWD: [(Kind, usize); 6] =
     [(Open, 6), (Join, 12), (Leave, 12), (Message, 1), (Gone, 4), (Close, 1)];
 
-/// In a crowd, the number of slots at the end that are preferred.
+/// The number of slots at the end that are preferred in a crowd.
 const LAST_SLOTS: u32 = 10;
 
 /// The random choices that apply to a whole plan.
@@ -69,7 +69,7 @@ struct Swarm {
     rooms: Vec<&'static str>,
     events: Vec<&'static str>,
     slots: u32,
-    /// One in this many choices of a client is by its number instead of by its slot.
+    /// One in this many clients is chosen by number instead of by slot.
     numbered: u32,
 }
 
@@ -128,8 +128,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// Generates rate limits, small enough to be reached. Most plans have none, and therefore reach
-/// other situations.
+/// Generates rate limits that are small enough to be reached. Most plans have none, and therefore
+/// reach other situations.
 fn rates(source: &mut impl Source) -> [Option<RateSpec>; 4] {
     let mut rates = DEFAULT_RATES;
     let speeds = [1, 2, 3, 7, 1000];

@@ -6,8 +6,7 @@
 //! | [`op`] | the hub's inputs and their effects, with numbers in place of keys |
 //! | [`model`], [`token_bucket`] | the naive model, which predicts the effects of each input |
 //! | [`clients`] | the clients' views of their rooms, derived from the packets that they receive |
-//! | [`checker`], `compare`, `tables` | compare the hub's actions and tables with the model and the
-//! clients' views |
+//! | [`checker`], `compare`, `tables` | the comparison of the hub with the model and the clients' views |
 //! | [`run`] | the execution of a plan |
 //! | [`guests`] | plans with peers: members on other nodes |
 //! | `coverage`, `marks` | the marks that a run reaches |

@@ -127,7 +127,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns the effect's room, if it may be reordered with effects in other rooms.
+    /// Returns the effect's room, if the effect may be reordered with effects in other rooms.
     pub fn room(&self) -> Option<u32> {
         match *self {
             Effect::Left { room, .. }

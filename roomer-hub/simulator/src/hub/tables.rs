@@ -7,7 +7,7 @@ use super::op::IdSet;
 use crate::alphabet::{id_number, identity, room_number};
 use crate::fault::{Fault, ensure};
 
-/// The number of latest rooms whose keys are checked, including those of closed rooms.
+/// The number of most recent rooms whose keys are checked, including those of closed rooms.
 const CHECKED_CLOSED_ROOMS: usize = 8;
 
 impl CheckedHub {

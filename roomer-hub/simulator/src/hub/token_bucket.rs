@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The refill rate in tokens per second, and the capacity in tokens.
 pub type RateSpec = (u32, u32);
 
-/// The units of one token. A bucket gains one unit per nanosecond for each token per second of its
-/// rate.
+/// The number of units per token. A bucket gains one unit per nanosecond for each token per second
+/// of its rate.
 const TOKEN: i128 = 1_000_000_000;
 
 /// The kinds of rates. The values are the indices in [`Plan::rates`](super::plan::Plan).
@@ -72,8 +72,8 @@ impl Bucket {
         // nanoseconds.
         let passed = now.as_nanos() as i128 - before.at.as_nanos() as i128;
         let refilled = before.left + passed * i128::from(per_second);
-        // If the bucket contains enough tokens to make up for it, a small step of the clock
-        // backward is not detected.
+        // A small backward step of the clock is not detected if the bucket contains enough tokens
+        // to make up for it.
         let clock_went_back = refilled < 0;
         let there = if clock_went_back { capacity } else { refilled.min(capacity) };
         let wanted = count as i128 * TOKEN;

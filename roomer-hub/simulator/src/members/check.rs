@@ -22,7 +22,7 @@ type Got = ExpectedPacket;
 
 impl Run<'_> {
     /// Passes an input to the hub, and compares the packets that each client receives with the
-    /// model. With `is_any_order`, their order does not matter.
+    /// model. If `is_any_order` is true, their order does not matter.
     pub(super) fn input(&mut self, input: Input<'_>, is_any_order: bool) -> Result<(), Fault> {
         self.steps += 1;
         // The caller has already passed the input to the model, which now contains the packets due.
@@ -44,8 +44,8 @@ impl Run<'_> {
             match action {
                 Action::Opened { conn } => keys.push(conn),
                 Action::Joined { conn, name, .. } => {
-                    // Derive the memberships from the actions alone. Actions and packets are
-                    // thereby compared with each other, in addition to the model.
+                    // Derive the memberships from the actions alone, so that actions and packets
+                    // are compared with each other, and not only with the model.
                     let is_new = seats.insert((number(keys, conn)?, name.into()));
                     ensure!(is_new, "a member of {name} joins it");
                 }
@@ -168,7 +168,7 @@ impl Run<'_> {
             }
             actual.entry(client).or_default().push(packet);
         }
-        // Only packets of the same room are ordered; sort the others.
+        // The order is specified only within a room, so sort the packets by room.
         for packets in expected.values_mut().chain(actual.values_mut()) {
             packets.sort_by_key(|packet| packet.room);
         }
@@ -185,7 +185,7 @@ impl Run<'_> {
             let clients: Vec<usize> = actual.keys().copied().collect();
             clients.into_iter().try_for_each(|client| self.compare_views(Some(client)))?;
         }
-        ensure!(actual == expected, "clients get {actual:#?}, expected is {expected:#?}");
+        ensure!(actual == expected, "clients get {actual:#?}, not {expected:#?}");
         Ok(())
     }
 
@@ -246,11 +246,11 @@ impl Run<'_> {
         let counted = [counted.info, counted.reserved, counted.not_member, counted.by_application];
         let expected =
             [model.rejected_info, model.rejected_reserved, model.rejected_not_member, model.denied];
-        ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
+        ensure!(counted == expected, "the hub has counted {counted:?}, not {expected:?}");
         Ok(())
     }
 
-    /// Compares the view of one extended client, or of every one, with the model.
+    /// Compares the view of one extended client (or of all, if `one` is `None`) with the model.
     pub(super) fn compare_views(&self, one: Option<usize>) -> Result<(), Fault> {
         for (number, client) in self.model.clients.iter().enumerate() {
             if !client.is_open || !client.extended || one.is_some_and(|one| one != number) {

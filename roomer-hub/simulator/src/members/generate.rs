@@ -103,8 +103,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// Fills a room until its member list has about one chunk, and changes members at the edges of the
-/// chunk.
+/// Fills a room until its member list has about one or two chunks, and changes members at the edges
+/// of a chunk.
 fn crowd(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
     let around = source.pick(&[96, 96, 96, 196]) + source.below(9) as u8;
     let size = if source.one_in(3) { 100 } else { around };

@@ -1,8 +1,9 @@
 //! Plans for a hub with extended and plain members, which have info and users.
 //!
-//! The other plans contain only plain clients, so their hashes do not depend on these. A separate
-//! naive model predicts every packet that a client in these plans receives. After each input, each
-//! client's view, which consists of its `join_ack` and all changes since, must be right.
+//! The [hub plans](crate::hub) contain only plain clients, so their hashes do not depend on this
+//! module. A separate naive model predicts every packet that a client in these plans receives.
+//! After each input, each client's view, which consists of its `join_ack` and all changes since,
+//! must be right.
 //!
 //! | module | contents |
 //! |---|---|

@@ -40,14 +40,14 @@ impl Model {
             return Err(WRONG_TAG);
         }
         // If the client has too many pending requests, its oldest one is dropped, but only if it is
-        // so old that the client has most likely given it up.
+        // so old that the client has most likely given up on it.
         let outdated = own.first().filter(|_| own.len() >= most);
         if outdated.is_some_and(|at| now.saturating_sub(self.pending[*at].at) < OVERDUE_AGE) {
             self.mark(Mark::AskBusy);
             return Err(TOO_MANY);
         }
         // Count only the requests to connections on this node: each node limits the requests to its
-        // own.
+        // own connections.
         let to_receiver =
             self.pending.iter().filter(|ask| receiver.is_some() && ask.to == to).count();
         if to_receiver >= 16 * most {

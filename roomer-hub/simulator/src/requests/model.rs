@@ -21,8 +21,8 @@ pub struct Client {
     rooms: Vec<&'static str>,
     /// The token buckets for messages, violations and errors.
     buckets: [Option<Bucket>; 3],
-    /// For the packets rejected without an error since the last one: the error about the first of
-    /// them, and their number.
+    /// The packets rejected without an error since the last error was sent: the error about the
+    /// first of them, and their number.
     pub(super) unreported: Option<(String, u64)>,
 }
 

@@ -192,7 +192,7 @@ impl Run {
         let keys = &self.keys;
         let lines: Vec<String> = actions.filter_map(|it| line(keys, &it)).collect();
         let expected = std::mem::take(&mut self.model.lines);
-        ensure!(lines == expected, "the hub's lines are {lines:#?}, expected are {expected:#?}");
+        ensure!(lines == expected, "the hub's lines are {lines:#?}, not {expected:#?}");
         lines.iter().for_each(|line| self.trace.bytes(line.as_bytes()));
         if self.steps.is_multiple_of(AUDIT_INTERVAL) {
             let audit = self.hub.tables().audit();
@@ -250,7 +250,7 @@ fn line(keys: &[ConnKey], action: &Action<'_>) -> Option<String> {
     })
 }
 
-/// Formats a payload. Of an error by the server, only the code and the names in it are shown.
+/// Formats a payload. For an error from the server, only the code and the names in it are shown.
 fn text(packet: &PacketRef<'_>) -> String {
     let text = String::from_utf8_lossy(packet.payload).into_owned();
     let (text, more) = match text.split_once(",\"more\":") {

@@ -1,4 +1,5 @@
-//! Checks the events that a client reports to its application, by rules that apply with any server.
+//! Checks the events that a client reports to its application against rules that hold for any
+//! server.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! At the end of a plan, checks that client and server agree.
+//! At the end of a plan, checks that the client and the server agree.
 
 #![allow(
     clippy::unwrap_used,

@@ -106,11 +106,11 @@ pub(super) const FRAMES: [&[u8]; 24] = [
     b"\x88\x02\x03\xed",                         // 1005, which must not be sent
     b"\x88\x02\xff\xff",                         // an invalid code
     b"\x88\x03\x03\xe8\xff",                     // a reason that is not UTF-8
-    b"\x88\x02\x03\xe8",                         // 1000
+    b"\x88\x02\x03\xe8",                         // a normal close
     b"\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff", // the longest length
     b"\x82\x7f\x00\x00\x00\x00\x40\x00\x00\x00", // 1 GiB
     b"\x82\x7e\x00\x05abcde",                    // a length in a longer form than necessary
-    b"\x82",                                     // half a head
+    b"\x82",                                     // half a header
 ];
 
 /// Sends a packet. Each number is the index of a field's value in the alphabet of that field.

@@ -9,8 +9,8 @@
 //! | [`answers`] | the scripted server's handshake responses and close frames |
 //! | [`hostile`] | packets and frames that violate the protocol |
 //! | [`run`] | the execution of a plan: each step goes to the client or to the server, and both are checked |
-//! | `finish` | at the end of a plan, checks that client and server agree |
-//! | [`check`] | the checks of the client's events, by rules that apply with any server |
+//! | `finish` | the final check that the client and the server agree |
+//! | [`check`] | the checks of the client's events against rules that hold for any server |
 //! | `marks` | coverage marks |
 
 pub mod answers;

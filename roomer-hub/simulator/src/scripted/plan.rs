@@ -184,7 +184,7 @@ fn step(kind: StepKind, random: &mut impl Source) -> Step {
                 Step::Request { room, is_direct: random.one_in(2), limit }
             }
         },
-        // In few plans the client is closed, because nothing else can happen afterwards.
+        // Close the client in only a few plans, because nothing else can happen afterwards.
         StepKind::Account if random.one_in(24) => Step::Close,
         StepKind::Account => random.pick(&[Step::Renew, Step::SetInfo, Step::Wake]),
         StepKind::Handle => Step::Handle(1 + random.below(6) as usize),

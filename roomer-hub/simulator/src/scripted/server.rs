@@ -38,7 +38,7 @@ pub struct Session {
 #[derive(Default)]
 struct Connection {
     decoder: Decoder,
-    /// The bytes of the handshake request, as long as it is not answered.
+    /// The bytes of the handshake request, until it is answered.
     request: Vec<u8>,
     is_upgraded: bool,
     inbox: VecDeque<Packet>,
@@ -94,8 +94,8 @@ impl ScriptedServer {
         self.connection = Some(Connection::default());
     }
 
-    /// Drops the connection, and all packets on it that have not been handled yet. The session of an
-    /// extended client is kept.
+    /// Drops the connection, and all packets on it that have not been handled yet. The session of
+    /// an extended client is kept.
     pub fn disconnect(&mut self) {
         self.connection = None;
         if self.session.as_ref().is_some_and(|session| !session.is_extended) {
@@ -314,7 +314,7 @@ impl ScriptedServer {
             let most = session.log.len() as u64;
             let is_right =
                 count.is_some_and(|count| (session.acknowledged..=most).contains(&count));
-            // Of a hostile server, the client also counts packets that the server itself does not
+            // With a hostile server, the client also counts packets that the server itself does not
             // count.
             ensure!(is_right || self.kind == Server::Hostile, "acknowledged {count:?} of {most}");
             session.acknowledged = count.unwrap_or_default();

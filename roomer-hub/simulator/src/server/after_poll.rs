@@ -1,4 +1,4 @@
-//! After the task of a connection was polled, checks the connection's state, given its input and
+//! After a connection's task has been polled, checks the connection's state, given its input and
 //! the time.
 
 use std::time::Duration;
@@ -88,7 +88,7 @@ impl Harness<'_> {
         self.marks.mark(says_nothing && now < conn.writable.0 + pong, Mark::ProgressCountsAsAlive);
         self.marks.mark(is_silent && conn.waiting.is_some(), Mark::SilentWhileWaiting);
         let may_stay = !is_silent || conn.waiting.is_some();
-        ensure!(may_stay, "connection {at} is silent since {received:?} and not closed");
+        ensure!(may_stay, "connection {at} has been silent since {received:?}");
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl Harness<'_> {
         conn.waiting.is_none() && is_silent
     }
 
-    /// Checks that a connection which was closed for being slow was in fact slow.
+    /// Checks that a connection that was closed for being slow was in fact slow.
     pub(super) fn check_slow(&mut self, at: usize) -> Result<(), Fault> {
         let now = self.now();
         let setup = &self.plan.setup;

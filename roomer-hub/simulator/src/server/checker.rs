@@ -285,7 +285,7 @@ impl Harness<'_> {
                 self.check_raw(by, payload, taken)?;
             }
         }
-        // Above the memory budget, any connection may be closed, even in another one's poll.
+        // Above the memory budget, any connection may be closed, even in another connection's poll.
         if code == 1013 && self.may_be_out_of_memory() {
             self.marks.mark(polled != Some(at), Mark::OutOfMemory);
             self.close(at, code, None)?;
@@ -340,7 +340,7 @@ impl Harness<'_> {
         self.close(at, code, Some("server is going away"))
     }
 
-    /// Checks that a connection which was closed by a timeout was silent or too slow.
+    /// Checks that a connection that was closed by a timeout was silent or too slow.
     fn check_closed_slow(&mut self, at: usize, code: u16) -> Result<(), Fault> {
         let is_silent = self.may_time_out(at);
         let reason = match (is_silent, self.check_slow(at)) {

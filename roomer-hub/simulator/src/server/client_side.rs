@@ -1,4 +1,4 @@
-//! The clients' part: the bytes that they send and receive, and the arrival of bytes at the server.
+//! The clients' side: the bytes that they send and receive, and the arrival of bytes at the server.
 
 use roomer_proto::PacketRef;
 

@@ -25,8 +25,8 @@ pub struct ConnModel {
     pub peer: Peer,
     pub task: usize,
     pub slot: u8,
-    /// If the socket was rejected before its handshake, because too many handshakes were in
-    /// progress, the status.
+    /// The status of the response, if the socket was rejected before its handshake because too many
+    /// handshakes were in progress.
     pub rejected_early: Option<u16>,
     /// The call to `authorize` that is pending during the handshake.
     pub pending_auth: Option<PendingAuth>,
@@ -59,8 +59,7 @@ pub struct ConnModel {
     /// True if the last input and the last ping occurred in the same poll, so their order is
     /// unknown.
     pub is_ping_order_unknown: bool,
-    /// The progress of the end of the client's stream; `None` as long as the client has not ended
-    /// it.
+    /// The progress of the end of the client's stream; `None` until the client ends it.
     pub end: Option<End>,
     /// The position in the client's bytes at which its close frame ends.
     pub closes_at: Option<u64>,
@@ -72,8 +71,8 @@ pub struct ConnModel {
     pub ignores_input: bool,
     /// The first violation of the protocol in the client's bytes.
     pub violation: Option<Violation>,
-    /// True if the queue exceeded its hard limit by a notice about another connection that was
-    /// closed.
+    /// True if the queue exceeded its hard limit because of a notice about another connection that
+    /// was closed.
     pub overflowed_by_close: bool,
     /// True if the hub has closed the connection because the client exceeded a rate or committed
     /// too many violations.
@@ -93,8 +92,8 @@ pub struct ConnModel {
     pub paused: Option<(u64, Duration)>,
     /// The question that a pending permission rule must answer.
     pub pending_rule: Option<(Permission, PacketRef<'static>)>,
-    /// True if the pending rule is about a join to a room from which the application has removed the
-    /// client in the meantime.
+    /// True if the pending rule is about a join to a room from which the application has removed
+    /// the client in the meantime.
     pub is_join_cancelled: bool,
     /// The pending handler or rule, because of which further input is not handled.
     pub waiting: Option<Waiting>,
@@ -110,8 +109,8 @@ pub struct ConnModel {
     pub buffered_from: Option<u64>,
     /// True if a pending handler or rule has completed in the current poll.
     pub has_resumed: bool,
-    /// When the server has read the client's close frame or the end of its stream, behind a pending
-    /// handler.
+    /// The time at which the server read the client's close frame or the end of its stream behind a
+    /// pending handler.
     pub ended_behind: Option<Duration>,
     /// True if the connection has ended after a close handshake, in time and without being cut off.
     pub has_closed_cleanly: bool,
@@ -129,7 +128,7 @@ pub struct Waiting {
     pub read: u64,
     /// The size of the payload of the message that called it.
     pub payload: u64,
-    /// The most bytes of pings and pongs that were taken from behind it.
+    /// The maximum number of bytes of pings and pongs that were taken from the input behind it.
     pub overtaken: u64,
 }
 
@@ -208,8 +207,8 @@ impl ConnModel {
         }
     }
 
-    /// Called while the server is idle. Records since when a full socket has been blocking the
-    /// output; `None` if it is not.
+    /// Called while the server is idle. `now` is the current time if a full socket blocks the
+    /// output, and `None` otherwise. Records since when the socket has been full.
     pub fn is_blocked_since(&mut self, now: Option<Duration>) {
         match now {
             None => self.seen_written = u64::MAX,
@@ -260,15 +259,16 @@ impl ConnModel {
         }
     }
 
-    /// Returns true if the server may have read a close frame, perhaps an invalid one, behind a pending
-    /// handler.
+    /// Returns true if the server may have read a close frame, perhaps an invalid one, behind a
+    /// pending handler.
     pub fn may_have_read_close(&self) -> bool {
         let is_close =
             |sent: &Sent| matches!(sent.meaning, Meaning::Close(_) | Meaning::Violation(_));
         self.traffic.pending.iter().any(|sent| sent.at <= self.read && is_close(sent))
     }
 
-    /// Returns the most bytes that the server may have read while a handler is pending.
+    /// Returns the maximum number of bytes that the server may have read while a handler is
+    /// pending.
     pub fn most_read(&self, waiting: &Waiting) -> u64 {
         waiting.read.max(self.parsed + READ_AHEAD + waiting.overtaken)
     }

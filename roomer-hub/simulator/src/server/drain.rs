@@ -17,7 +17,7 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 /// The engine's `ABORT_GRACE`: how long aborted connections have to end.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// By default, how much longer a drain may take than the close timeout, in milliseconds.
+/// The default time by which a drain may exceed the close timeout, in milliseconds.
 const DEFAULT_SLACK: u64 = 1000;
 
 #[derive(Debug)]

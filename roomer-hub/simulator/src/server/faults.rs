@@ -19,8 +19,7 @@ impl Harness<'_> {
             }
             Step::Abort { .. } => {
                 self.conns[at].is_aborted = true;
-                // The connection stays marked as aborted, so no output is expected from it any
-                // more.
+                // The connection stays marked as aborted, so no further output is expected from it.
                 if self.tasks.is_done(task) {
                     return Ok(());
                 }

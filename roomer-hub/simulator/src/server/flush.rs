@@ -1,4 +1,4 @@
-//! Checks large flushes, which the task that causes one shares with the flush workers.
+//! Checks large flushes. The task that causes a large flush shares it with the flush workers.
 
 use roomer_engine::RecordedInput;
 

@@ -270,7 +270,7 @@ fn connect(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) -> Step {
     Step::Deliver { slot, bytes: if all { u32::MAX } else { source.below(300) } }
 }
 
-/// Returns the number of bytes that a step delivers at the same time.
+/// Returns the number of bytes that one step delivers.
 fn delivered(source: &mut impl Source) -> u32 {
     match source.below(3) {
         0 => 1 + source.below(8),

@@ -68,8 +68,8 @@ fn presence(source: &mut impl Source) -> Option<(&'static str, Presence)> {
     source.one_in(8).then(|| (source.pick(&patterns), source.pick(&modes)))
 }
 
-/// Generates rate limits, small enough to be reached. Most plans have none, and therefore reach
-/// other situations.
+/// Generates rate limits that are small enough to be reached. Most plans have none, and therefore
+/// reach other situations.
 fn rates(source: &mut impl Source, max_message: u32) -> [Option<RateSpec>; 4] {
     let mut rates = DEFAULT_RATES;
     if source.one_in(5) {

@@ -231,7 +231,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks a command that the application has given outside any handler.
+    /// Checks a command that the application has issued outside any handler.
     pub(super) fn check_outside(
         &mut self,
         entry: RecordedInput,
@@ -292,7 +292,8 @@ impl Harness<'_> {
         self.give(op, None)
     }
 
-    /// Records that the application has removed a client from a room, which cancels its pending join.
+    /// Records that the application has removed a client from a room, which cancels its pending
+    /// join.
     fn cancel_join(&mut self, client: u16, room: &str) {
         let at = self.conn_of_client[usize::from(client)];
         let conn = &mut self.conns[at];

@@ -40,7 +40,7 @@ crate::coverage::marks! {
     LargeRoom = "a broadcast to more than eight",
     LargeFlush = "a flush of more than one poll",
     FlushShared = "a large flush shared with a flush worker",
-    TwoFlushes = "two large flushes at once",
+    TwoFlushes = "two large flushes at the same time",
     InputDuringFlush = "a message sent during a large flush",
     GoneDuringFlush = "a connection closed during a large flush",
     Ping = "a ping",
@@ -115,7 +115,7 @@ crate::coverage::marks! {
     Closed1013 = "close 1013",
     ClosedWithout = "a close without a code",
     CloseOverflowsOther = "a close whose notice exceeds the limit of another connection",
-    // One mark for each `Violation`. Their order must be the same as there.
+    // One mark for each variant of `Violation`, in the same order.
     BadReservedBits = "reserved bits",
     BadUnmasked = "an unmasked frame",
     BadContinuation = "a continuation without a message",

@@ -3,22 +3,19 @@
 //! | module | contents |
 //! |---|---|
 //! | [`plan`] | a plan as data |
-//! | `generate`, `generate_setup`, `scenarios` | generate plans from seeds |
+//! | `generate`, `generate_setup`, `scenarios` | the generation of plans from seeds |
 //! | `setup` | the conversion of a plan's configuration to the server's options |
 //! | `harness` | the execution of a plan: the server, its tasks and its sockets |
 //! | `client_side`, `traffic` | the bytes that clients send and receive |
 //! | `faults` | the steps that disturb a connection |
 //! | `application`, `permissions`, `hooks`, `auth_hook` | the application: handlers, rules, hooks and `authorize` |
 //! | `conn_model` | the state of a connection, as far as it can be observed outside the server |
-//! | `checker`, `cursor` | check each input that the engine passes to its hub against the bytes
-//! that it has read |
+//! | `checker`, `cursor` | the check of each input to the hub against the bytes that the engine has read |
 //! | `handler_log` | the comparison of application code's actions with the engine's inputs |
-//! | `outputs`, `expected` | the output that the model expects, and its comparison with the bytes
-//! that the server sends |
+//! | `outputs`, `expected` | the output that the model expects, and its comparison with the server's bytes |
 //! | `after_poll` | the checks of a connection's state after its task was polled |
-//! | `admission`, `drain`, `flush`, `counters` | check connection limits, draining, large flushes
-//! and statistics |
-//! | `quiescence`, `ending` | check the invariants of an idle server, and the end of a plan |
+//! | `admission`, `drain`, `flush`, `counters` | checks of connection limits, draining, large flushes and statistics |
+//! | `quiescence`, `ending` | checks of an idle server's invariants, and of the end of a plan |
 //! | `marks` | coverage marks |
 
 mod admission;

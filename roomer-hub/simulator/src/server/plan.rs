@@ -52,7 +52,7 @@ pub struct Setup {
     pub flush: Option<Flush>,
     /// A bit set of the slots whose clients answer neither pings nor close frames.
     pub mute: u32,
-    /// The way in which the connections end that are still open after the last step.
+    /// The way in which connections end if they are still open after the last step.
     pub ending: Ending,
 }
 
@@ -261,7 +261,7 @@ pub enum Step {
     Abort {
         slot: u8,
     },
-    /// Advances the clock, and polls no task.
+    /// Advances the clock without polling any task.
     AdvanceClock {
         millis: u32,
     },
@@ -322,7 +322,7 @@ pub enum Size {
         hard: bool,
         more: i8,
     },
-    /// The size with which the packet that the server sends to another client has this length.
+    /// The size for which the packet that the server sends to another client has this length.
     Frame(u32),
 }
 

@@ -86,7 +86,8 @@ impl Harness<'_> {
         let conn = &self.conns[at];
         ensure!(conn.peer.is_dropped(), "its task has ended, its socket is not dropped");
         let is_missing = conn.expected.is_required_missing() && !conn.expected.is_finished;
-        // Only after a clean close must all output have arrived.
+        // After a clean close, all output must have arrived. After any other end, some may be
+        // missing.
         let is_lost = conn.has_closed_cleanly && is_missing;
         ensure!(!is_lost, "its last output is lost: {}", conn.expected.describe());
         Ok(())
@@ -186,7 +187,7 @@ impl Harness<'_> {
             let is_missing = expected.is_required_missing();
             let is_late = conn.blocked_since().is_some_and(|since| now >= since + limit);
             let is_slow = is_late && is_missing;
-            ensure!(!is_slow, "its socket accepts nothing since {:?}", conn.taken.1);
+            ensure!(!is_slow, "its socket has accepted nothing since {:?}", conn.taken.1);
         }
         Ok(())
     }

@@ -10,19 +10,19 @@ use super::plan::Violation;
 use super::traffic::{Meaning, Sent};
 use crate::fault::{Fault, ensure};
 
-/// The most bytes of a client's control frame.
+/// The maximum size in bytes of a control frame from a client.
 const CONTROL_FRAME: u64 = 6 + 125;
 
 impl Harness<'_> {
-    /// Consumes what comes before the end of a connection.
+    /// Consumes the input that precedes the end of a connection.
     pub(super) fn settle_before_gone(&mut self, at: usize) {
         self.settle_pings(at);
         self.settle_overtaking_pings(at, true);
         self.skip_late(at, None);
     }
 
-    /// Consumes the pings and pongs that the server has read behind a pending handler. `may_be_cut` is
-    /// true if the connection may have ended before the server found them.
+    /// Consumes the pings and pongs that the server has read behind a pending handler. `may_be_cut`
+    /// is true if the connection may have ended before the server found them.
     pub(super) fn settle_overtaking_pings(&mut self, at: usize, may_be_cut: bool) {
         let mut is_optional = may_be_cut;
         let mut index = 0;
@@ -64,7 +64,8 @@ impl Harness<'_> {
             return None;
         }
         self.marks.mark(is_late && !is_cut, Mark::DroppedCall);
-        // The server does not look into the packets, but finds violations of the frames around them.
+        // The server does not inspect the packets, but detects violations in the frames around
+        // them.
         let is_inside = matches!(
             conn.violation,
             Some(
@@ -115,14 +116,15 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if the server may drop a connection's messages, since its client closed long ago.
+    /// Returns true if the server may drop a connection's messages, since its client closed long
+    /// ago.
     pub(super) fn is_late(&self, at: usize) -> bool {
         let close = Duration::from_millis(self.plan.setup.close);
         self.conns[at].ended_behind.is_some_and(|ended| self.now() >= ended + close)
     }
 
-    /// Removes the messages that the server may have dropped, up to an item that ends the connection: a
-    /// close frame, or a violation with this code.
+    /// Removes the messages that the server may have dropped, up to an item that ends the
+    /// connection: a close frame, or a violation with this code.
     pub(super) fn skip_late(&mut self, at: usize, violation: Option<u16>) {
         if !self.is_late(at) {
             return;
@@ -131,7 +133,7 @@ impl Harness<'_> {
         while let Some(what) = pending.front().map(|sent| sent.meaning)
             && match what {
                 Meaning::Packet(_) | Meaning::Ping(_) | Meaning::Pong => true,
-                // The server does not look into a dropped message.
+                // The server does not inspect a dropped message.
                 Meaning::Violation(code) => violation != Some(code),
                 Meaning::Close(_) | Meaning::Request(_) => false,
             }

@@ -221,7 +221,7 @@ pub(super) fn large_flush(
     }
     let other = source.below(swarm.slots) as u8;
     if source.one_in(4) {
-        // The sender must have called a handler, so that the application can send in its name
+        // The sender must have called a handler, so that the application can send on its behalf
         // during a write.
         steps.push(Step::Send { slot, frame: send("root", "chat", payload(source)) });
         steps.push(Step::Deliver { slot, bytes: u32::MAX });
@@ -307,7 +307,8 @@ pub(super) fn input_at_flush_end(source: &mut impl Source, plan: &mut Plan) {
     let Plan { setup, scripts, steps } = plan;
     let workers = source.below(2) as usize;
     setup.flush = Some(Flush { max_inline: 1 + source.below(2) as usize, chunk: 32, workers });
-    // Set all limits so high that none closes a connection: the flush needs all of them.
+    // Set all limits so high that none of them closes a connection, since the flush needs all
+    // connections.
     (setup.rates, setup.max_message, setup.memory_slack) = (DEFAULT_RATES, 1000, None);
     (setup.max_name, setup.max_backlog, setup.caps) = (4096, 5000, [Cap::NONE; 2]);
     if scripts.is_empty() {

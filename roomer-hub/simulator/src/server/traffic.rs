@@ -73,7 +73,8 @@ impl Traffic {
     /// Sends a frame. If `header_means` is given, it takes effect as soon as the server has read
     /// the frame's header.
     fn frame(&mut self, start: u8, payload: &[u8], header_means: Option<Meaning>) {
-        // Each frame needs another mask, but no randomness, so use multiples of the golden ratio.
+        // Each frame needs a different mask, but no randomness, so use multiples of the golden
+        // ratio.
         self.masks = self.masks.wrapping_add(0x9e37_79b9);
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();

@@ -126,7 +126,7 @@ impl Application {
         self.state().log.push(event);
     }
 
-    /// If the value that `on_connect` has stored with the connection is missing, records that.
+    /// Records an event if the value that `on_connect` stored with the connection is missing.
     fn recall(&self, conn: &Conn) {
         let by = number(conn);
         if conn.get().is_none_or(|stored: Arc<Stored>| stored.0 != by) {

@@ -12,8 +12,8 @@ use crate::fault::{Fault, ensure};
 use crate::server::expected::Order;
 
 impl Harness<'_> {
-    /// Checks an input which reports that a client has lost its socket, or has returned. Expects
-    /// the notices to the other members.
+    /// Checks an input that reports that a client has lost its socket, or has returned. Expects the
+    /// notices to the other members.
     pub(super) fn check_away(
         &mut self,
         key: ConnKey,

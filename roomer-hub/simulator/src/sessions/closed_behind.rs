@@ -11,13 +11,15 @@ use crate::fault::{Fault, ensure};
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Harness<'_> {
-    /// Returns the code in the close frame that a session's client has sent behind a packet that waits:
-    /// its handler or that of an earlier packet is pending, or senders are paused.
+    /// Returns the code in the close frame that a session's client has sent behind a waiting
+    /// packet. A packet waits while its handler or that of an earlier packet is pending, or while
+    /// senders are paused.
     pub fn closed_behind(&self, number: usize, at: usize) -> Option<u16> {
         self.sockets[at].close_read().filter(|_| self.session_on(at) == Some(number))
     }
 
-    /// Returns the code in the close frame with which the client of a session has ended it, if it did.
+    /// Returns the code in the close frame with which a session's client has ended the session, if
+    /// it has.
     pub fn settle_close(&mut self, number: usize, at: usize) -> Result<Option<u16>, Fault> {
         if self.session_on(at) == Some(number) && self.sessions[number].pending.is_none() {
             self.settle(at);

@@ -157,7 +157,7 @@ fn traffic(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     few_polls(source, steps);
 }
 
-/// Makes a client send more packets at once than the server reports as rejected.
+/// Makes a client send more packets in one burst than the server reports as rejected one by one.
 fn refused(source: &mut impl Source, slot: u8) -> Vec<Step> {
     let count = source.pick(&[17, 18, 40, 63, 64, 70]);
     let mut steps = vec![Step::Client(slot, ClientAction::Send(ClientPacket::Outside)); count];
@@ -166,7 +166,7 @@ fn refused(source: &mut impl Source, slot: u8) -> Vec<Step> {
     if source.one_in(2) {
         acknowledge(source, slot, &mut steps);
     }
-    // An error may be sent again after this time, and must count the packets rejected without one.
+    // After this time, another error may be sent. It must count the packets rejected without one.
     if source.one_in(2) {
         steps.push(Step::Clock { millis: source.pick(&[100, 1000]) });
         steps.push(Step::Client(slot, ClientAction::Send(ClientPacket::Outside)));

@@ -93,7 +93,8 @@ impl Harness<'_> {
         ensure!(!self.is_closed_late(number, at), "its client has closed long ago");
         let socket = &self.sockets[at];
         let is_blocked = socket.full_since.is_some();
-        // The server may not act on it while a handler is pending or senders are paused.
+        // While a handler is pending or senders are paused, the server need not act on the end of
+        // the stream.
         let is_seen = socket.is_broken && !socket.is_lost && socket.peer.unread() == 0;
         let may_pause = self.may_pause();
         ensure!(!is_seen || is_pending || may_pause, "the end of its stream was not seen");
@@ -134,12 +135,12 @@ impl Harness<'_> {
         open.map(Session::most_held).sum::<u64>() + self.most_deferred() > budget as u64
     }
 
-    /// Returns the maximum number of bytes in the buffers behind pending handlers, which may be twice as
-    /// large as their contents. Besides packets, they contain acknowledgements.
+    /// Returns the maximum number of bytes in the buffers behind pending handlers, which may be
+    /// twice as large as their contents. Besides packets, they contain acknowledgements.
     fn most_deferred(&self) -> u64 {
         let is_pending =
             |at| self.session_on(at).is_some_and(|number| self.sessions[number].pending.is_some());
-        // After the handler, an incomplete message may keep the buffer.
+        // After the handler, an incomplete message may still occupy the buffer.
         let is_partial =
             |socket: &Socket| socket.waited != socket.opened_at && socket.is_mid_message();
         let sockets = self.sockets.iter().enumerate();

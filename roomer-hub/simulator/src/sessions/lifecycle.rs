@@ -93,8 +93,8 @@ impl Harness<'_> {
             return Ok(());
         }
         if self.is_shut && polled.is_none() && !session.is_open() && code == 1001 {
-            // A shutdown closes the sessions one at a time. Notices about the first closes may exceed
-            // the memory budget, and thereby close other sessions before their turn.
+            // A shutdown closes the sessions one at a time. Notices about the first closes may
+            // exceed the memory budget, and thereby close other sessions before their turn.
             return Ok(());
         }
         let resume_kind = match code {

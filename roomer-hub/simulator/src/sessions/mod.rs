@@ -5,12 +5,10 @@
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and its generation from a seed |
 //! | `harness` | the execution of a plan: the server, its tasks and its sockets |
-//! | `device`, `socket`, `receive` | the clients: their requests, and the packets that they send
-//! and receive |
+//! | `device`, `socket`, `receive` | the clients: their requests, and the packets that they send and receive |
 //! | `application` | handlers, hooks and `authorize`, with a log of their actions |
 //! | `item` | the packets that a client must receive |
-//! | `session` | the model of a session: the packets that it keeps and expects, and the tokens that
-//! resume it |
+//! | `session` | the model of a session: the packets that it keeps and expects, and the tokens that resume it |
 //! | `log` | the comparison of the hub's inputs and the application's actions with the model |
 //! | `rejections` | the errors about rejected packets |
 //! | `away` | the checks of notices about clients without a socket |

@@ -81,7 +81,7 @@ pub enum Step {
         nth: u8,
     },
     RunUntilIdle,
-    /// Advances the clock, and polls no task.
+    /// Advances the clock without polling any task.
     Clock {
         millis: u32,
     },
@@ -134,7 +134,7 @@ pub enum ClientAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResumeKind {
     Honest,
-    /// The client has lost this many of the packets that it has received last.
+    /// The client has lost this many of the last packets that it received.
     Rewound(u8),
     /// The client claims to have received more packets than were sent.
     Ahead,
@@ -203,7 +203,7 @@ pub enum Break {
     Fin,
     /// No more bytes arrive in either direction, and neither end is notified.
     Vanish,
-    /// The server's writes fail. Its reads do not, but stay pending.
+    /// The server's writes fail, and its reads stay pending.
     FailWrites,
 }
 

@@ -15,11 +15,11 @@ const ERRORS: RateSpec = (16, 16);
 #[derive(Debug, Default)]
 pub struct Rejections {
     bucket: Option<Bucket>,
-    /// For the packets rejected without an error since the last one: the error's payload for the first
-    /// of them, without its end, and their number.
+    /// The packets rejected without an error since the last error: the payload of an error about
+    /// the first of them, without its end, and their number.
     unreported: Option<(String, u64)>,
-    /// For each rejected packet, the number of packets handled up to it, and the number of the error
-    /// that reports it.
+    /// For each rejected packet, the number of packets handled up to it, and the number of the
+    /// error that reports it.
     packets: Vec<(usize, Option<usize>)>,
     /// The number of errors that the client must receive, including those it has received.
     sent: usize,
@@ -28,7 +28,7 @@ pub struct Rejections {
 }
 
 impl Rejections {
-    /// Completes the payload of an error, which reports all packets rejected since the last one.
+    /// Completes the payload of an error, which reports all packets rejected since the last error.
     fn report(&mut self, mut payload: String, more: u64) -> What {
         if more > 0 {
             payload += &format!(",\"more\":{more}");
@@ -93,8 +93,8 @@ impl Harness<'_> {
         }
     }
 
-    /// Checks that the server reports rejected packets only before it acknowledges packets, and only
-    /// if there are any.
+    /// Checks that the server reports rejected packets only before it acknowledges packets, and
+    /// only if there are any.
     pub(super) fn check_reported(&mut self, number: usize, is_own: bool) -> Result<(), Fault> {
         let of = &self.sessions[number].rejections;
         ensure!(of.unreported.is_some(), "session {number} has no packets to report");

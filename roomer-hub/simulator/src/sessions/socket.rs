@@ -108,7 +108,7 @@ pub struct Socket {
     pub read: (u64, Duration),
     /// The number of bytes that the server has written, and the time at which it last changed.
     pub written: (u64, Duration),
-    /// The time at which the last handler ended during which the server did not read.
+    /// The end time of the last handler call during which the server did not read.
     pub waited: Duration,
     /// The time at which a write by the server first found the socket full.
     pub full_since: Option<Duration>,

@@ -1,4 +1,4 @@
-//! Tests clients that join more rooms with a history than the server's rate permits at once.
+//! Tests clients that join more rooms with a history than the server's rate permits in one burst.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use roomer_simulator::client::net::*;
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const ROOMS: usize = 30;
-/// The number of joins that the server's rate permits at once.
+/// The number of joins that the server's rate permits in one burst.
 const BURST: usize = 16;
 
 fn name(room: usize) -> String {
@@ -21,7 +21,7 @@ fn remembering() -> Builder {
     Server::builder().history("room *", History::last(10)).resume_window(SECOND)
 }
 
-/// Starts a server with a member of each room, who has sent one message to it.
+/// Starts a server with a client that has joined each room and sent one message to it.
 fn rooms(seed: u64, builder: Builder) -> Net {
     let mut net = Net::new(seed, builder);
     let ann = net.add(Options::default());
@@ -140,8 +140,8 @@ fn waiting_room_can_be_left_and_rejoined() {
     net.leave(bob, &name(29));
     net.leave(bob, &name(28));
     enter(&mut net, bob, 28);
-    // The server's removal crosses the client's leave. Its join then waits while the answer to the
-    // leave arrives.
+    // The server's removal crosses the client's leave. The client's join then waits while the
+    // answer to the leave arrives.
     net.world.server().kick(net.id(bob), name(0));
     net.leave(bob, &name(0));
     enter(&mut net, bob, 0);
@@ -190,7 +190,8 @@ fn each_membership_gets_history() {
         for room in 0..ROOMS {
             let joined = Event::Joined { room: name(room).into() };
             let times = events.iter().filter(|event| **event == joined).count();
-            // Of a room that the application leaves during the join, the past may arrive too.
+            // If the application leaves a room during the join, the room's past messages may still
+            // arrive.
             let pasts = net.texts(bob, &name(room)).len();
             assert!(pasts >= times, "seed {seed}, room {room}: {pasts} of {times}");
         }

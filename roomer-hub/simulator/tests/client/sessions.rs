@@ -173,7 +173,7 @@ fn messages_wait_for_other_disconnected_members() {
 fn packets_are_acknowledged_in_both_directions() {
     let mut net = Net::new(1, Server::builder().resume_buffer(100_000));
     two(&mut net, &Options::default());
-    // Far more than either end keeps without an acknowledgement.
+    // Send far more than either end keeps without an acknowledgement.
     for number in 0..4000 {
         net.send(0, "lobby", &format!("{number:01000}"));
         net.settle();

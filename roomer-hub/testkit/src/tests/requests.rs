@@ -152,7 +152,7 @@ fn request_handlers_run_concurrently() {
     assert_eq!(answers, ["a", "b", "c"].map(replied));
     let order: Vec<_> = ann.messages("root").into_iter().filter(|it| &*it.event == REPLY).collect();
     let order: Vec<_> = order.iter().map(|it| it.text().unwrap().to_owned()).collect();
-    assert_eq!(order, ["c", "b", "a"], "as they were done");
+    assert_eq!(order, ["c", "b", "a"], "in the order of completion");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn rejections_are_reported_before_acknowledgement() {
     let flood = |count| (0..count).for_each(|_| ann.send("hall", "chat", "hi"));
     let more = |error: &String| error.split_once("more\":")?.1.trim_end_matches('}').parse().ok();
     let sum = || ann.errors().iter().map(|error| 1 + more(error).unwrap_or(0)).sum::<u64>();
-    // Acknowledged after 5 s.
+    // The server acknowledges these packets after 5 s.
     flood(40);
     world.settle();
     assert_eq!((ann.errors().len(), sum()), (16, 16));
@@ -190,7 +190,7 @@ fn rejections_are_reported_before_acknowledgement() {
     flood(64);
     world.settle();
     assert_eq!((ann.errors().len(), sum()), (17 + 17, 40 + 64));
-    // Acknowledged by `hello`.
+    // The `hello` acknowledges these packets.
     flood(30);
     world.settle();
     ann.reset();

@@ -94,8 +94,8 @@ fn flooding_and_flapping_clients_disconnect_no_other() {
             (0..60).for_each(|_| writer.write_all(&noise).unwrap());
             writer.write_all(&wire::to_room("lobby", "end", b"")).unwrap();
         });
-        // Both attackers read everything that they receive, so they affect others only by what they
-        // send.
+        // Both attackers read everything that they receive, so they affect others only through the
+        // packets that they send.
         for mut client in [noisy.stream.try_clone().unwrap(), flapping.stream.try_clone().unwrap()]
         {
             scope.spawn(move || std::io::copy(&mut client, &mut std::io::sink()));

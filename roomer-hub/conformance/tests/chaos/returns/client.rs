@@ -24,7 +24,7 @@ pub(super) struct Client {
     pub(super) view: View,
     pub(super) requests: Requests,
     infos: HashMap<Room, Infos>,
-    /// The info that the client has set last.
+    /// The info that the client last set.
     pub(super) info: Value,
     changes: u64,
     pub(super) stage: Stage,
@@ -35,7 +35,7 @@ pub(super) struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Open,
-    /// The client reconnects a last time, without the proxy, and then closes.
+    /// The client reconnects one last time, without the proxy, and then closes.
     Retiring,
     /// The client has sent a close frame.
     Closing,

@@ -14,8 +14,8 @@ use crate::chaos::peer::{ReceiveBuffer, dial, is_early, reset};
 /// The maximum number of bytes that are buffered for one side.
 const MAX_WAITING: usize = 32 * 1024;
 
-/// The time for which the sockets of a vanished connection stay open. In this time, both sides can
-/// detect the loss only because the other is silent.
+/// The time for which the sockets of a vanished connection stay open. During this time, both sides
+/// can detect the loss only because the other is silent.
 const VANISHED: Duration = Duration::from_secs(8);
 
 /// The number of faults, by kind.

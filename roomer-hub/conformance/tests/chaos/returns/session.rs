@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::chaos::peer::{Peer, ReceiveBuffer};
 
-/// The time for which a client waits for bytes before it gives up a socket. The server sends a ping
+/// The time for which a client waits for bytes before it abandons a socket. The server sends a ping
 /// every second.
 const SILENCE: Duration = Duration::from_millis(2500);
 

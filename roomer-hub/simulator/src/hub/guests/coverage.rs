@@ -1,4 +1,5 @@
-//! Coverage of the plans with peers: sets a mark when a run reaches its situation.
+//! Coverage of the plans with peers: each mark is set when a run reaches the situation that it
+//! names.
 
 use roomer_hub::Presence;
 use roomer_proto::PacketRef;

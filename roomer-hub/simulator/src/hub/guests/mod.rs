@@ -1,4 +1,4 @@
-//! Plans for a hub with peers, the other nodes of a cluster, which have members of the same rooms.
+//! Plans for a hub with peers (the other nodes of a cluster), which have members in the same rooms.
 //!
 //! These plans drive only the hub. In addition to all other inputs, they contain inputs about
 //! peers, and they are checked in the same way. Plans without peers do not use this module, so
