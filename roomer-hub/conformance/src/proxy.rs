@@ -58,7 +58,7 @@ impl Proxy {
         self.network.resumed.notify_all();
     }
 
-    /// Closes all connections, and each new one.
+    /// Closes all connections, and closes each new connection immediately.
     pub fn cut(&self) {
         let mut state = self.network.state.lock().unwrap();
         state.is_cut = true;

@@ -203,7 +203,7 @@ impl Soak {
         }
     }
 
-    /// Makes a few honest clients act, unless too much input has not been handled.
+    /// Makes a few honest clients act, unless too much input is still unhandled.
     fn act_some(&mut self) {
         let unread: usize = self.clients.iter().map(|client| client.peer.unread()).sum();
         let is_behind = unread > MAX_UNPROCESSED;

@@ -244,8 +244,8 @@ impl World {
         })
     }
 
-    /// Returns true if the node `from` has ended and `node` has not received its goodbye, in which
-    /// case it may not have noticed.
+    /// Returns true if the node `from` has ended and `node` has not received its goodbye. In that
+    /// case, `node` may not have noticed the end.
     pub fn is_lost_to(&self, node: &Node, from: NodeId) -> bool {
         let is_there = self.index_of(from).is_some_and(|at| self.nodes[at].state != State::Ended);
         !is_there && !node.byes.contains(&from)

@@ -59,8 +59,8 @@ pub(super) fn receive(
             Ok(())
         }
         MEMBERS if client.is_extended => client.change(room_number(packet.room)?, packet.payload),
-        // Reports that the server has rejected one of this client's packets, of which plain clients
-        // are not notified.
+        // This event reports that the server has rejected one of this client's packets. Plain
+        // clients receive no such report.
         ERROR if client.is_extended => Ok(()),
         MESSAGE => {
             let (room, numbers) = (room_number(packet.room)?, Numbers::decode(packet.payload)?);

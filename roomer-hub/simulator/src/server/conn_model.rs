@@ -95,7 +95,7 @@ pub struct ConnModel {
     /// True if the pending rule is about a join to a room from which the application has removed
     /// the client in the meantime.
     pub is_join_cancelled: bool,
-    /// The pending handler or rule, because of which further input is not handled.
+    /// The pending handler or rule that prevents further input from being handled.
     pub waiting: Option<Waiting>,
     /// The number of bytes that had been read when the poll began, or when the handshake ended.
     pub read_at_poll: u64,

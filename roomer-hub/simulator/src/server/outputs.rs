@@ -184,7 +184,7 @@ impl Harness<'_> {
         // Use upper bounds: the plan must not fail because the engine needs less memory than it may
         // use.
         let held = self.conns.iter().filter(|conn| conn.state != State::Ended).map(|conn| {
-            // A message that is complete by now may have arrived in several parts, and have
+            // A message that is complete by now may have arrived in several parts, and may have
             // occupied a buffer until now.
             let is_whole =
                 conn.traffic.pending.front().is_none_or(|sent| sent.at <= conn.read_at_poll);

@@ -19,8 +19,8 @@ const CONNECTING: usize = 150;
 
 /// The number of samples of the idle process.
 const LOOKS: usize = 50;
-/// In how many samples the idle process may be runnable. A process that spins is always runnable,
-/// even if it gets little CPU time.
+/// The maximum number of samples in which the idle process may be runnable. A process that spins is
+/// always runnable, even if it gets little CPU time.
 const BUSY: usize = 10;
 
 #[test]
