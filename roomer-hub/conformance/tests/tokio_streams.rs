@@ -29,8 +29,8 @@ pub(crate) struct Adapter {
 }
 
 impl Harness for Adapter {
-    /// Fewer connections than over sockets. Streams need a lock per connection and, on tokio, a
-    /// flush to a hundred connections uses up the budget of a task.
+    /// There are fewer connections than over sockets, because streams need a lock per connection
+    /// and, on tokio, a flush to a hundred connections uses up the budget of a task.
     const CROWD: usize = 400;
 
     fn start(server: Server) -> Self {

@@ -215,7 +215,7 @@ impl Channel {
             self.interrupts = left;
             return Err(ErrorKind::Interrupted.into());
         }
-        // Cannot underflow: callers stop once `taken` reaches the maximum.
+        // This cannot underflow, since callers stop once `taken` reaches the maximum.
         let size = bytes.len().min(self.room).min(self.max_write - taken);
         if size == 0 && !bytes.is_empty() {
             self.is_full = true;

@@ -10,9 +10,9 @@ fn malformed_packet_is_1002_and_affects_no_other_client() {
     witness.join("room");
     let good = wire::packet([b"room", b"event", b"", b"", b"payload"]);
     let mut bad = vec![Vec::new(), vec![0; 19], vec![0; 21], [&good[..], b"x"].concat()];
-    // The packet, truncated at every length shorter than the whole.
+    // Truncate the packet at every length shorter than the whole.
     bad.extend((0..good.len()).map(|length| good[..length].to_vec()));
-    // The packet, in which one field claims to be longer than the message.
+    // Let one field of the packet claim to be longer than the message.
     let mut at = 0;
     for field in ["room", "event", "", "", "payload"] {
         for claim in [field.len() as u32 + 1000, 0x7fff_ffff, 0x8000_0000, u32::MAX] {

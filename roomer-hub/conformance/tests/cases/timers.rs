@@ -173,7 +173,7 @@ fn trickled_handshake_times_out() {
 
 #[test]
 fn handshake_timeout_stops_after_handshake() {
-    // Long enough for a handshake on a busy machine.
+    // This is long enough for a handshake on a busy machine.
     let test = TestServer::with(|builder| builder.handshake_timeout(ms(3000)));
     let mut client = test.roomless_client();
     // This takes longer than the timeout of the handshake.

@@ -224,7 +224,7 @@ impl Visit<'_> for Reader {
     fn visit_visibility(&mut self, _: &Visibility) {}
 }
 
-/// Returns false for items that exist only in tests, in models or for the documentation.
+/// Returns false for items that exist only in tests, in loom models or in the documentation.
 fn is_built(attributes: &[Attribute]) -> bool {
     !attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => {

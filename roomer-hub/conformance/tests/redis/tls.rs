@@ -43,8 +43,7 @@ fn tls_and_plain_text_mismatch_fails() {
     Runtime::run(async {
         let authority = Authority::new();
         let (secure, plain) = (serve(&authority, "no", &[]), Redis::start(&[]));
-        // Either the server sends an alert, or it closes the connection: that depends on its
-        // version.
+        // The server either sends an alert or closes the connection, depending on its version.
         let found = reason(&secure.address("").replace("rediss", "redis")).await;
         assert!(found.contains("expects TLS") || found.contains("the connection"), "{found}");
         let address = plain.address("").replace("redis", "rediss");

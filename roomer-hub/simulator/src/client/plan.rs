@@ -64,8 +64,8 @@ impl Plan {
 /// Generates a plan.
 pub fn generate(seed: u64, random: &mut Random) -> Plan {
     let kind = random.pick(&[Kind::Sessions, Kind::ShortSessions, Kind::Plain]);
-    // Random weights for the kinds of steps. If some weights are low, the other kinds form longer
-    // runs.
+    // Use random weights for the kinds of steps. If some weights are low, the other kinds form
+    // longer runs.
     let weights: Vec<u32> = (0..8).map(|_| 1 + random.below(8)).collect();
     let steps = (0..20 + random.below(MAX_STEPS - 20)).map(|_| step(kind, &weights, random));
     let steps = steps.collect();

@@ -250,8 +250,8 @@ impl Swarm {
             }
             Gone => Step::Gone { client: self.client(source, false) },
             Clock => {
-                // Steps shorter and longer than a second, thirds of a second, backward steps, and a
-                // time that exceeds 64 bits of nanoseconds.
+                // The shifts include steps shorter and longer than a second, thirds of a second,
+                // backward steps, and a time that exceeds 64 bits of nanoseconds.
                 let shifts = [1, 0, 54_000, -1, -90_000_000, 1 << 45, 333, 334, 500, 1000, 1, -400];
                 Step::Clock { millis: source.pick(&shifts) }
             }

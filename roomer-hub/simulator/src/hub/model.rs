@@ -188,7 +188,7 @@ impl Model {
 
     /// Returns true if a connection's rates permit this packet. Otherwise closes the connection.
     fn has_enough(&mut self, now: Duration, client: u16, packet: Packet) -> bool {
-        // The encoded length: the fields, and a prefix of four bytes for each of the five.
+        // The encoded length: the five fields, and a prefix of four bytes for each.
         let PacketRef { room, event, dst, src, payload } = packet;
         let bytes = 20 + room.len() + event.len() + dst.len() + src.len() + payload.len();
         let is_granted = self.take(now, client, Quota::Messages, 1)

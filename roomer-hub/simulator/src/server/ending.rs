@@ -33,7 +33,7 @@ impl Harness<'_> {
             }
         }
         self.deliver_all()?;
-        // Longer than any of the engine's timeouts.
+        // This is longer than any of the engine's timeouts.
         let longest = setup.close.max(setup.handshake).max(setup.write).max(1000);
         self.finish_calls(Duration::from_millis(longest + 50))?;
         self.compare_views()?;

@@ -286,7 +286,7 @@ pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps
     let wait = Some(source.pick(&[20, 300]));
     setup.auth_hook = Some(AuthHook { admits: u32::MAX, panics: 0, wait, waits: u32::MAX });
     setup.caps[0] = Cap { total: None, per_address: Some(1) };
-    // Longer than the hook's delay, so the handshakes do not time out.
+    // This is longer than the hook's delay, so the handshakes do not time out.
     setup.handshake = 10_000;
     for slot in [25, 26] {
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });

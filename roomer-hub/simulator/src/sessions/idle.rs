@@ -183,7 +183,7 @@ impl Harness<'_> {
             self.bring_back(slot)?;
         }
         self.settle_all()?;
-        // Longer than the 5 s by which an acknowledgement may be delayed.
+        // This is longer than the 5 s by which an acknowledgement may be delayed.
         self.run_for(Duration::from_secs(6))?;
         self.settle_all()?;
         for slot in 0..SLOTS as u8 {
@@ -235,7 +235,7 @@ impl Harness<'_> {
             for slot in 0..SLOTS as u8 {
                 self.client_action(slot, ClientAction::Deliver(u32::MAX))?;
             }
-            // Long enough for a slow `authorize` hook.
+            // This is long enough for a slow `authorize` hook.
             self.run_for(Duration::from_millis(u64::from(self.plan.setup.auth_wait.unwrap_or(0))))?;
             let is_flying = |at: usize| {
                 let socket = &self.sockets[at];
