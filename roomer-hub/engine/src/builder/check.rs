@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use roomer_hub::{Config, Rate};
 
-use crate::builder::BuildError;
+use crate::builder::{BuildError, Builder};
+use crate::cluster::Cluster;
 use crate::lifecycle::admission::AdmissionLimits;
 use crate::options::Options;
 
@@ -18,6 +19,27 @@ pub(super) fn check(options: &Options, config: &Config) -> Result<(), BuildError
     paths(options)?;
     byte_burst(options, config)?;
     proxy_protocol(options)
+}
+
+/// Rejects patterns of rooms with a `*` before their end, where it would stand for itself.
+pub(super) fn room_patterns<E>(builder: &Builder<E>) -> Result<(), BuildError> {
+    let Builder { options, presences, away_rooms, histories, .. } = builder;
+    let presences = presences.iter().map(|(pattern, _)| ("presence", pattern));
+    let histories = histories.iter().map(|(pattern, _)| ("history", pattern));
+    let away_rooms = away_rooms.iter().map(|pattern| ("announce_away", pattern));
+    let compression = options.handshake.compression.iter().map(|(pattern, _)| ("deflate", pattern));
+    let orders = options.cluster.iter().flat_map(Cluster::order_patterns);
+    let orders = orders.map(|pattern| ("order", pattern));
+    let mut patterns =
+        presences.chain(histories).chain(away_rooms).chain(compression).chain(orders);
+    let invalid =
+        |(_, pattern): &(_, &String)| pattern.strip_suffix('*').unwrap_or(pattern).contains('*');
+    match patterns.find(invalid) {
+        Some((option, pattern)) => {
+            Err(BuildError::RoomPattern { option, pattern: pattern.clone() })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Rejects limits and timeouts of zero, because the server would then reject every client.

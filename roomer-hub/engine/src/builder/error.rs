@@ -115,6 +115,16 @@ pub enum BuildError {
          read values from the query, as /ws?room=1"
     )]
     PathPattern(String),
+    /// A pattern of rooms has a `*` before its end, where it would stand for itself.
+    #[error(
+        "{option}: {pattern:?} is not a pattern: write a name, or the beginning of names and * at the end"
+    )]
+    RoomPattern {
+        /// The name of the builder's or the cluster's method.
+        option: &'static str,
+        /// The invalid pattern.
+        pattern: String,
+    },
 }
 
 /// Formats like `Display`, since an error returned by `main` is printed with `Debug`.

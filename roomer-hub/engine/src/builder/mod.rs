@@ -270,6 +270,7 @@ impl<E> Builder<E> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
+        check::room_patterns(&self)?;
         let env = self.env.take().unwrap_or_else(|| Box::new(SystemEnvironment::new()));
         self.resolve_defaults(&*env);
         let Builder { mut config, mut options, handlers, request_handlers, .. } = self;

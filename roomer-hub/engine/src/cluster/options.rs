@@ -123,6 +123,10 @@ impl Cluster {
     }
 
     /// Returns the patterns of rooms with [`Order::Room`].
+    pub(crate) fn order_patterns(&self) -> impl Iterator<Item = &String> {
+        self.config.orders.iter().map(|(pattern, _)| pattern)
+    }
+
     pub(crate) fn ordered_rooms(&self) -> impl Iterator<Item = &str> {
         let orders = self.config.orders.iter().filter(|(_, order)| *order == Order::Room);
         orders.map(|(pattern, _)| pattern.as_str())
