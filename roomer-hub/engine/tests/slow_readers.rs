@@ -83,7 +83,7 @@ fn sender_in_another_room_is_not_paused() {
     }
     (0..40).for_each(|_| sender.send("elsewhere", "x", [7; 60_000]));
     world.settle();
-    assert_eq!(listener.texts("elsewhere", "x").len(), 40, "at once");
+    assert_eq!(listener.texts("elsewhere", "x").len(), 40, "without a pause");
 }
 
 #[test]

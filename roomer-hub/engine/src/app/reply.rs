@@ -42,12 +42,12 @@ impl ReplyError {
         ReplyError { code, message: message.into() }
     }
 
-    /// Creates an error with the code `invalid`: the payload is wrong.
+    /// Creates an error with the code `invalid`, for an invalid payload.
     pub fn invalid(message: impl Into<String>) -> Self {
         ReplyError::new(ErrorCode::Invalid, message)
     }
 
-    /// Creates an error with the code `refused`: the client may not do this.
+    /// Creates an error with the code `refused`, for a request that the client may not make.
     pub fn refused(message: impl Into<String>) -> Self {
         ReplyError::new(ErrorCode::Refused, message)
     }

@@ -106,9 +106,9 @@ impl<E> Builder<E> {
     }
 
     /// Allows pages from another origin, written as `https://example.com`, to connect; `any` allows
-    /// all. Call this once for each origin: `*` in a host is an error. Default: only pages from the host that the request names, since a browser sends the
-    /// user's cookies with the requests of any page. Clients that do not send `Origin` are not
-    /// browsers and may connect.
+    /// all. Call this once for each origin. A `*` in the host is an error. Default: only pages from
+    /// the host that the request names, since a browser sends the user's cookies with the requests
+    /// of any page. Clients that do not send `Origin` are not browsers and may connect.
     pub fn allow_origin(mut self, origin: &str) -> Self {
         match Origin::parse(origin) {
             _ if origin == "any" => self.options.handshake.origins = Origins::Any,

@@ -73,10 +73,11 @@ fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// The least value of `max_message`, in bytes. A request to join a room with a short name fits.
+/// The least permitted value of `max_message`, in bytes. It is enough for a request to join a room
+/// with a short name.
 const LEAST_MESSAGE: usize = 64;
 
-/// Checks that packets fit in a message.
+/// Checks that a message can contain a packet with short names.
 fn max_message(options: &Options) -> Result<(), BuildError> {
     let bytes = options.limits.max_message;
     match bytes < LEAST_MESSAGE {
@@ -85,7 +86,7 @@ fn max_message(options: &Options) -> Result<(), BuildError> {
     }
 }
 
-/// Checks that a single connection cannot exceed the memory budget.
+/// Checks that the memory budget is enough for one connection and the room histories.
 fn memory_budget(options: &Options) -> Result<(), BuildError> {
     let least = options.water_marks().max.saturating_add(options.history_budget);
     let budget = options.memory_budget;
@@ -121,7 +122,8 @@ fn paths(options: &Options) -> Result<(), BuildError> {
     let health = options.handshake.health.iter().flat_map(|health| [&health.live, &health.ready]);
     let mut seen = BTreeSet::new();
     for path in options.handshake.pages.keys().chain([&options.handshake.path]).chain(health) {
-        // A request's path ends before either of these, so no request would have this path.
+        // A request's path begins with `/` and ends before `?` or `#`, so no request could have
+        // this path.
         if !path.starts_with('/') || path.contains(['?', '#']) {
             return Err(BuildError::Path(path.clone()));
         }

@@ -120,7 +120,7 @@ impl<E> Builder<E> {
     /// Changes the rules to the Go original's: clients may send to rooms that they are not in, a
     /// repeated join is announced again, text messages are accepted as packets, pages from any
     /// origin may connect unless [`allow_origin`](Self::allow_origin) is also called, and the
-    /// extended protocol is off unless [`extended`](Self::extended) is called. As without this
+    /// extended protocol is off unless [`extended`](Self::extended) is called. Regardless of this
     /// option, the six reserved events are never forwarded, names must be UTF-8, and a malformed
     /// packet is answered with a close frame.
     pub fn compat(mut self) -> Self {
@@ -173,8 +173,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Serves a page over plain HTTP, for servers that deliver their own front end. If `path` ends with
-    /// a slash, requests for the path without the slash are redirected.
+    /// Serves a page over HTTP, for servers that deliver their own front end. If `path` ends with a
+    /// slash, requests for the path without the slash are redirected.
     pub fn page(
         mut self,
         path: impl Into<String>,
@@ -327,7 +327,7 @@ impl<E> Builder<E> {
         Ok(Server(Arc::new(Shared::new(hub, cluster, options, callbacks, Arc::from(env)))))
     }
 
-    /// Applies `compat`, `extended` and `echo`, each of which changes several options. Calls of
+    /// Applies `compat`, `extended` and `echo`, each of which changes several options. Calls to
     /// `allow_origin` and `extended` take precedence over `compat`.
     fn apply_modes(&mut self) {
         let options = &mut self.options;

@@ -72,7 +72,8 @@ impl<R: Runtime> Builder<R> {
     ///
     /// # Panics
     ///
-    /// Panics if this is called outside a runtime that must be entered.
+    /// Panics if the runtime requires its context to be entered, as Tokio does, and this is called
+    /// outside it.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
         let Builder { target, handlers, mut options, has_fresh_tokens, runtime } = self;
         // Combine the flags here, since `options` may be called after `token`.

@@ -111,12 +111,12 @@ impl Cluster {
         self
     }
 
-    /// Sets whether a client that returns to a node other than its session's continues the session
-    /// there. Default `true`. With `false`, a client that returns to this node gets a new session
-    /// instead of continuing one on another node, and so does a client whose session is on this
-    /// node and that returns to another one. Values of the application's own types in
-    /// [`Claims`](crate::Claims) cannot be sent between nodes, so the session keeps the values that
-    /// it has.
+    /// Sets whether a client that returns to a node other than the one that holds its session
+    /// continues the session there. Default `true`. With `false`, a client that returns to this
+    /// node gets a new session instead of continuing one on another node, and so does a client
+    /// whose session is on this node and that returns to another one. Values of the application's
+    /// own types in [`Claims`](crate::Claims) cannot be sent between nodes, so the session keeps
+    /// the values that it has.
     pub fn hand_over(mut self, allowed: bool) -> Self {
         self.hand_over = allowed;
         self
@@ -137,7 +137,7 @@ impl Cluster {
     }
 }
 
-/// Returns the host name.
+/// Returns the machine's host name, or `node` if the system does not report one.
 fn host_name() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();

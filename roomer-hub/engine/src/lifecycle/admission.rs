@@ -250,7 +250,7 @@ impl SocketCounts {
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<(), String> {
         if self.by_address.values().any(|own| *own == PerAddress::default()) {
-            return Err("an address that has nothing is still counted".into());
+            return Err("an address without sockets is still counted".into());
         }
         let sum = |count: fn(&PerAddress) -> u32| {
             self.by_address.values().map(count).sum::<u32>() as usize

@@ -1,4 +1,4 @@
-//! Closed connections that still hold much memory.
+//! Closed connections that still hold a large amount of memory.
 
 use std::sync::{Arc, Weak};
 

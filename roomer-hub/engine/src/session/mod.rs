@@ -66,7 +66,7 @@ pub struct RefusedSessions {
 struct Session {
     /// The newest secret sent to the client.
     secret: [u8; 16],
-    /// Present while the session has no socket, is changing it, or has just changed it.
+    /// Present while the session has no socket, is changing its socket, or has just changed it.
     change: Option<Box<Change>>,
 }
 
@@ -311,7 +311,7 @@ mod tests {
         sessions.confirm(conn);
         assert!(is_refused(&late) && !sessions.has_successor(conn));
         assert!(sessions.by_key[conn].secrets().eq(&[[4; 16]]));
-        assert!(sessions.by_key[conn].change.is_none(), "it takes nothing more");
+        assert!(sessions.by_key[conn].change.is_none(), "no memory is kept for the change");
     }
 
     #[test]

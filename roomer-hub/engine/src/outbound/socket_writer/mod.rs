@@ -199,7 +199,7 @@ impl SocketWriter {
         } else {
             let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
             let (mut count, mut offered) = (0, 0);
-            // Chunks for which there is no slice are left to the next write.
+            // Chunks for which there is no slice are left for the next write.
             for (slice, chunk) in slices.iter_mut().zip(std::iter::once(front).chain(back.iter())) {
                 *slice = IoSlice::new(chunk.left());
                 count += 1;

@@ -325,7 +325,7 @@ fn secure<S>(_: Broker, _: S) -> Opening<BrokerStream<S>, String> {
 /// Returns an error's text as a clause.
 pub(super) fn describe(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::ConnectionRefused => "it refuses connections: does it run there?".into(),
+        ErrorKind::ConnectionRefused => "it refuses connections: is it running?".into(),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
             "it has cut the connection".into()
         }

@@ -182,7 +182,7 @@ impl Connection {
                 (self.state == State::Up).then_some(BrokerEvent::Frame(payload))
             }
             Operation::Message { sid, .. } => {
-                Some(self.down(format!("it sends messages for the subscription {sid}, unasked")))
+                Some(self.down(format!("it sends messages for the unknown subscription {sid}")))
             }
             Operation::Pong | Operation::Ok => None,
         }
@@ -212,7 +212,7 @@ impl Connection {
         // server whose certificate TLS verifies.
         if !self.decoder.is_empty() {
             return Some(
-                self.down("it sends plain text after its greeting, where TLS is due".into()),
+                self.down("it sends plain text after its greeting, where TLS must begin".into()),
             );
         }
         self.state = State::Securing;
