@@ -14,7 +14,7 @@ const RENEWALS: (&str, &str) = ("renew_login", "renew_login_async");
 impl<E> Builder<E> {
     /// Sets whether clients that request the extended protocol (`roomer=2` in the URL's query) get
     /// it. Default true, or false with [`compat`](Self::compat). If disabled, that query parameter
-    /// is ignored, and events that begin with `roomer:` are ordinary ones. If enabled, plain
+    /// is ignored, and events that begin with `roomer:` are ordinary events. If enabled, plain
     /// clients are not affected, except that they may not send such events.
     pub fn extended(mut self, enabled: bool) -> Self {
         self.extended = Some(enabled);

@@ -20,8 +20,8 @@ use crate::tunnel::pipe::{Answer, TunnelEnd};
 /// waits for the session's task.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The limit on the time to write the last bytes to a client that keeps accepting some, as a
-/// multiple of `close_timeout`.
+/// The multiple of `close_timeout` that limits the time for writing the last bytes to a client that
+/// keeps accepting bytes.
 const CLOSE_EXTENSIONS: u32 = 12;
 
 /// The interval at which a socket without traffic checks whether the server is closing.

@@ -22,7 +22,8 @@ use crate::shared::Shared;
 const READ_AHEAD: usize = 64 * 1024;
 
 impl Connection {
-    /// Reads behind a pending handler or rule, unless the connection may not read now.
+    /// Reads the bytes behind a pending handler or rule, if the connection is currently permitted
+    /// to read.
     pub(super) fn read_ahead(
         &mut self,
         now: Duration,

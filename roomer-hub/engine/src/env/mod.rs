@@ -35,7 +35,7 @@ pub struct SystemEnvironment {
 }
 
 impl SystemEnvironment {
-    /// Creates an environment whose time is zero at the moment of this call.
+    /// Creates an environment whose clock starts at zero.
     #[allow(clippy::disallowed_methods)] // The one place below the adapters that reads the clock.
     #[must_use]
     pub fn new() -> Self {

@@ -76,7 +76,7 @@ impl Proxies {
         !self.networks.is_empty()
     }
 
-    /// Returns true if the peer is a trusted proxy, which forwards others' requests.
+    /// Returns true if the peer is a trusted proxy, which forwards other clients' requests.
     pub(crate) fn trusts(&self, peer: Option<SocketAddr>) -> bool {
         match peer {
             Some(peer) => self.networks.iter().any(|network| network.contains(peer.ip())),

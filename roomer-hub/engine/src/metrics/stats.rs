@@ -72,9 +72,9 @@ pub struct SessionStats {
     /// Sessions that currently have no socket. Included in [`Stats::connections`], but not in
     /// [`Stats::sockets`].
     pub detached: usize,
-    /// Sessions resumed on a new socket, of this node or of another one.
+    /// Sessions resumed on a new socket, on this node or on another one.
     pub resumed: u64,
-    /// Sockets of this node whose sessions are on other nodes of the cluster. They are included in
+    /// Sockets on this node whose sessions are on other nodes of the cluster. They are included in
     /// [`Stats::sockets`], but not in [`Stats::connections`], since the session's node counts the
     /// connection.
     pub forwarded: usize,

@@ -4,7 +4,7 @@
 //!             socket lost                   timeout, overflow, close
 //!  Established ─────────▶ Detached ─────────────────────────────────▶ gone
 //!       ▲                    │ the client is back on a new socket
-//!       └──── Handover ◀─────┘ (or the old socket only looks open)
+//!       └──── Handover ◀─────┘ (or the old socket only appears open)
 //! ```
 //!
 //! For the hub, a session is a connection, and losing its socket is not an event: memberships are

@@ -11,8 +11,8 @@ use super::Sessions;
 pub struct ReleasedSessions {
     /// Sessions without a socket that ended because of a report.
     pub detached: u64,
-    /// Sessions that ended because of a report, either while their old socket still looked open or
-    /// when it was lost.
+    /// Sessions that ended because of a report, either while their old socket still appeared to be
+    /// open or when it was lost.
     pub attached: u64,
     /// Reports without an effect: the session has ended or belongs to another user, or the proof is
     /// wrong.
