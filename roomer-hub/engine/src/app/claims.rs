@@ -211,5 +211,5 @@ impl Credentials {
     }
 }
 
-/// The login expired before the connection was established.
+/// The error for a login that expired before the connection was established.
 pub(crate) struct Expired;

@@ -164,7 +164,7 @@ impl<E> Builder<E> {
 
     /// Sets the rule that decides whether a client may send a message to a room, whether for its
     /// members or for a handler. If the rule returns false, the message is dropped and counted. By
-    /// default the rule is called only for messages from members, since those from other clients
+    /// default, the rule is called only for messages from members, since those from other clients
     /// are dropped anyway. A panic closes that connection with 1011.
     pub fn may_publish<F>(mut self, rule: F) -> Self
     where

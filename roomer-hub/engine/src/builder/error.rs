@@ -16,7 +16,8 @@ pub enum BuildError {
     /// The event cannot have a handler.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// Idle but healthy clients would be closed before they are pinged.
+    /// The ping interval is not shorter than the pong timeout, so idle but healthy clients would be
+    /// closed before they are pinged.
     #[error(
         "ping_interval ({interval:?}) must be shorter than pong_timeout ({timeout:?}): lower the first, \
          or raise the second"
@@ -56,7 +57,8 @@ pub enum BuildError {
         /// plus the part for room histories.
         least: usize,
     },
-    /// Messages of up to `max_message` bytes are permitted, but the burst does not admit the longest.
+    /// Messages of up to `max_message` bytes are permitted, but the burst does not admit the
+    /// longest ones.
     #[error(
         "the burst of byte_rate ({burst}) must not be below max_message ({max_message}), or no \
          message of that size is ever accepted; raise one or lower the other"

@@ -217,7 +217,7 @@ impl<E> Builder<E> {
     }
 
     /// Sets a rule or a hook of the application. Records an error if the other form, synchronous or
-    /// asynchronous, is already set, since one of the two would silently not apply.
+    /// asynchronous, is already set, since one of the two would be silently ignored.
     fn set<T>(
         &mut self,
         slot: impl FnOnce(&mut Options) -> &mut Option<Callback<T>>,
@@ -292,8 +292,8 @@ impl<E> Builder<E> {
             config.max_history = options.history_budget;
         }
         let mut hub = Hub::new(config, key);
-        // A message to an ordered room is numbered when it is sent, but its place in the room is
-        // decided later, so it cannot be kept. Add the ordered rooms' patterns before the
+        // A message to an ordered room is numbered when it is sent, but its position in the room's
+        // order is decided later, so it cannot be kept. Add the ordered rooms' patterns before the
         // histories' patterns, since the first pattern that matches a name applies.
         let ordered = options.cluster.iter().flat_map(Cluster::ordered_rooms);
         for pattern in ordered.filter(|_| !histories.is_empty()) {

@@ -61,8 +61,8 @@ enum Link {
     Messages(Box<Messages>),
 }
 
-/// Completes when the client is closed. Implemented by hand, since an async function's future would
-/// hold the driver twice.
+/// Completes when the client is closed. Implemented manually, since an async function's future
+/// would hold the driver twice.
 impl<R: Runtime> Future for Driver<R> {
     type Output = ();
 

@@ -21,7 +21,7 @@ pub(super) async fn secure(
 ) -> Result<BoxStream, String> {
     let config = match config {
         Some(config) => config,
-        // Load the authorities for each connection, since those of the system may change and a
+        // Load the authorities for each connection, since the system's authorities may change and a
         // client connects rarely.
         None => Arc::new(system()?),
     };

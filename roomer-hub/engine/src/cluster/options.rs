@@ -7,7 +7,7 @@ use roomer_hub::cluster::{Config, Loss};
 use roomer_proto::cluster::{NodeId, ParsePrefixError, Subjects};
 
 /// The options for a cluster node, for [`Builder::cluster`](crate::Builder::cluster). Servers with
-/// the same cluster name at one broker share rooms.
+/// the same cluster name on the same broker share rooms.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -80,8 +80,8 @@ impl Cluster {
     /// Sets a room's message order. `pattern` is a room's name, or a name prefix followed by `*`;
     /// the first matching pattern applies. Default: [`Order::Sender`]. With [`Order::Room`], all
     /// members on all nodes receive the room's messages in one order, so each message is delayed
-    /// until one node has assigned its place. All nodes must have the same patterns. Rooms with
-    /// [`Order::Room`] have no [`history`](crate::Builder::history).
+    /// until one node has assigned its position in the room's order. All nodes must have the same
+    /// patterns. Rooms with [`Order::Room`] have no [`history`](crate::Builder::history).
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -20,7 +20,7 @@ pub(crate) struct Shed {
 }
 
 impl Core {
-    /// Sums up all connections' memory. If the sum exceeds the budget, closes the connections that
+    /// Adds up all connections' memory. If the sum exceeds the budget, closes the connections that
     /// hold the most memory until the sum is at most [`MemoryBudget::target`].
     pub(crate) fn shed(&mut self, now: Duration, budget: &MemoryBudget, window: Duration) -> Shed {
         let mut buffers = BufferSet::new();

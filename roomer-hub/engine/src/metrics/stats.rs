@@ -80,7 +80,8 @@ pub struct SessionStats {
     pub forwarded: usize,
     /// Clients' failed attempts to resume a session, by reason.
     pub refused: RefusedSessions,
-    /// Reports from other cluster nodes that a client now has a session on that node, by effect.
+    /// Reports from other cluster nodes that a client now has a session on the reporting node, by
+    /// effect.
     pub released: ReleasedSessions,
 }
 

@@ -19,7 +19,7 @@
 //! room has a receiver that accepts compressed messages. Each frame is compressed independently,
 //! since no receiver has all of the sender's earlier frames. Messages to one connection (direct
 //! messages, `join_ack`, replies, and the part of a batch delivered early to a leaving member) stay
-//! plain: compressing them would benefit a single receiver.
+//! plain: compressing them would benefit only one receiver.
 //!
 //! Without the `deflate` feature, [`CompressedBatch`] is uninhabited and costs nothing.
 

@@ -276,7 +276,8 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
             return Poll::Ready(());
         };
         if ready!(link.poll_write(cx)).is_err() {
-            // Wake the task so that the next `poll_event` hits the error again and reports it.
+            // Wake the task so that the next `poll_event` encounters the error again and reports
+            // it.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(())

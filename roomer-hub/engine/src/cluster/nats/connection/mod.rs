@@ -235,7 +235,7 @@ impl Connection {
         BrokerEvent::Down(reason)
     }
 
-    /// Explains the text of -ERR to the operator.
+    /// Returns an explanation of the text of -ERR, for the operator.
     fn explain(&self, text: &str) -> String {
         let is = |prefix: &str| {
             // Use `get`, because indexing would panic if the prefix's length is not a character

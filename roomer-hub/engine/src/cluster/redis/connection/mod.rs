@@ -136,7 +136,7 @@ impl Connection {
         BrokerEvent::Down(reason)
     }
 
-    /// Explains the text of an error to the operator.
+    /// Returns an explanation of an error's text, for the operator.
     fn explain(&self, text: &str) -> String {
         match text.split(' ').next().unwrap_or_default() {
             "NOAUTH" => {
