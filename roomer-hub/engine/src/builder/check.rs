@@ -21,7 +21,7 @@ pub(super) fn check(options: &Options, config: &Config) -> Result<(), BuildError
     proxy_protocol(options)
 }
 
-/// Rejects patterns of rooms with a `*` before their end, where it would stand for itself.
+/// Rejects room patterns with a `*` before their end, where it would be compared literally.
 pub(super) fn room_patterns<E>(builder: &Builder<E>) -> Result<(), BuildError> {
     let Builder { options, presences, away_rooms, histories, .. } = builder;
     let presences = presences.iter().map(|(pattern, _)| ("presence", pattern));

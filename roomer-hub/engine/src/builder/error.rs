@@ -118,12 +118,12 @@ pub enum BuildError {
          read values from the query, as in /ws?room=1"
     )]
     PathPattern(String),
-    /// A pattern of rooms has a `*` before its end, where it would stand for itself.
+    /// A room pattern has a `*` before its end, where it would be compared literally.
     #[error(
         "{option}: {pattern:?} is not a pattern: write a name, or the beginning of names and * at the end"
     )]
     RoomPattern {
-        /// The name of the builder's or the cluster's method.
+        /// The name of the [`Builder`] or [`Cluster`](crate::Cluster) method.
         option: &'static str,
         /// The invalid pattern.
         pattern: String,
