@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 
-/// Checks, for arbitrary bytes, that they are either decoded as the format requires, or rejected
-/// because of the first error in them, without a panic. Both packet types must agree. A packet must
-/// borrow from the input, and its encoding must be the same bytes.
+/// Checks that arbitrary bytes are either decoded as the format requires, or rejected because of
+/// their first error, without a panic. Both packet types must agree. A packet must borrow from the
+/// input, and its encoding must be the same bytes.
 pub fn decode(data: &[u8]) {
     let borrowed = PacketRef::decode(data);
     let owned = Packet::decode(Bytes::copy_from_slice(data));

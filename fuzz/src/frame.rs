@@ -67,7 +67,7 @@ fn items(body: &[u8]) {
 struct Stream {
     /// The number of the stream that the node last requested.
     wanted: u32,
-    /// The number of the stream that is currently sent.
+    /// The number of the stream that is currently being sent.
     stream: u32,
     /// The number of the next frame in that stream.
     next: u64,

@@ -23,7 +23,7 @@ const PUBLISHED: usize = 3;
 /// The maximum number of lists in an input for the second parser, which calls itself for each list.
 const MAX_LISTS: usize = 50;
 
-/// Reasons that concern the syntax of the input, not its meaning, contain one of these texts.
+/// Reasons that concern the syntax of the input, not its meaning, contain one of these strings.
 const FORM: [&str; 6] = [
     "this is not a Redis server: it sends ",
     "it expects TLS",

@@ -14,7 +14,7 @@ const EVENTS: usize = 300;
 /// whichever clients have joined and left before, and that the chunks which it shares with an
 /// earlier snapshot do not change.
 ///
-/// The first byte is the number of connections at the start. Each two bytes after it are an event:
+/// The first byte is the number of connections at the start. Each pair of bytes after it is an event:
 /// a join, leave, close or open, and the index of a connection.
 pub fn snapshot(data: &[u8]) {
     let Some((&count, events)) = data.split_first() else { return };

@@ -32,7 +32,7 @@ fn join_and_leave(bencher: Bencher<'_, '_>, others: usize) {
     let (mut hub, conns) = hub(others + 1);
     let conn = conns[others / 2];
     bencher.bench_local(|| {
-        // Does not visit the members, which `broadcast` measures.
+        // This does not visit the members, which `broadcast` measures.
         for event in [LEAVE, JOIN] {
             let packet = PacketRef { room: ROOT, event, ..empty() };
             for action in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {

@@ -78,8 +78,8 @@ impl GuestTables {
     pub(crate) fn remove(&mut self, key: HashKey, guest: GuestKey) {
         self.set_profile(key, guest, None);
         let Some(Guest { id, .. }) = self.guests.remove(guest) else { return };
-        // Compare by key, because the guest has already been removed from the table, and its id
-        // with it.
+        // Compare by key, because the guest has already been removed from the table, together with
+        // its id.
         if let Ok(entry) = self.ids.find_entry(key.hash_one(id), |&other| other == guest) {
             entry.remove();
         }

@@ -233,7 +233,7 @@ impl Room {
             self.list.push(id, b'[');
         }
         self.members.push(member);
-        // Cannot truncate: each member requires a connection in this process.
+        // The cast cannot truncate, because each member requires a connection in this process.
         self.members.len() as u32 - 1
     }
 
@@ -241,7 +241,7 @@ impl Room {
     pub(crate) fn swap_remove(&mut self, member_index: u32, extended: bool) -> Option<Member> {
         let index = member_index as usize;
         if self.extended > 0 {
-            // Cannot underflow: a connection's protocol never changes while it is a member.
+            // This cannot underflow, because a connection's protocol never changes.
             self.extended -= u32::from(extended);
             // Do this before the removal, which moves the last member and therefore changes its
             // chunk too.

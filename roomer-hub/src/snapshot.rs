@@ -52,7 +52,7 @@ impl MemberList {
     /// Removes the entry at `index`, and moves the last entry there.
     #[inline]
     pub(crate) fn swap_remove(&mut self, index: usize) {
-        // Cannot underflow: the list is not empty, and its last entry is always in the tail.
+        // This cannot underflow: the list is not empty, and its last entry is always in the tail.
         let last = self.tail.len() - ENTRY_LEN;
         // Exclude the separator, which is different for the first entry.
         let id: [u8; ENTRY_LEN - 1] = std::array::from_fn(|at| self.tail[last + 1 + at]);
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn text_matches_plain_list_after_any_leave() {
-        // Tests list sizes around the chunk boundaries, and leaves at the edges and in the middle.
+        // Test list sizes around the chunk boundaries, and leaves at the edges and in the middle.
         for size in [1, 2, 99, 100, 101, 200, 201, 350] {
             for index in [0, 1, 98, 99, 100, 101, 199, 200, size - 1] {
                 let mut ids: Vec<ConnId> = (0..size as u32).map(id).collect();

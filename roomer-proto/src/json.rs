@@ -13,7 +13,7 @@ use crate::packet::{Packet, PacketRef};
 #[error("{what}: {reason}")]
 pub struct JsonError {
     what: &'static str,
-    // Not exposed as `source`, because the error's message already includes it.
+    // This is not exposed as `source`, because the error's message already includes it.
     reason: serde_json::Error,
 }
 

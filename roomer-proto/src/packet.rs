@@ -191,7 +191,7 @@ impl Packet {
     pub fn decode(message: Bytes) -> Result<Self, DecodeError> {
         let packet = PacketRef::decode(&message)?;
         let name = |field, text: &str| {
-            // Validates UTF-8 a second time: `bytestring` can skip the check only through
+            // This validates UTF-8 a second time: `bytestring` can skip the check only through
             // `unsafe`, which is forbidden.
             ByteString::try_from(message.slice_ref(text.as_bytes()))
                 .map_err(|_| DecodeError::NotUtf8 { field })

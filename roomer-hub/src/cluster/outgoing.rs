@@ -16,7 +16,7 @@ use super::origins::Origins;
 /// smaller ones would cost more per message.
 const MAX_FRAME: usize = 64 * 1024;
 
-/// Parameters for sealing a frame, besides the stream.
+/// The parameters for sealing a frame that do not depend on the stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sealing {
     pub(super) now: Duration,
@@ -205,7 +205,7 @@ impl Outgoing {
 
     /// Returns a frame's index in the journal; `None` if the frame is not there.
     fn index(&self, number: u64) -> Option<usize> {
-        // Cannot underflow: the journal's numbers are consecutive and end at `sealed`.
+        // This cannot underflow: the journal's numbers are consecutive and end at `sealed`.
         let first = self.sealed + 1 - self.journal.len() as u64;
         let index = usize::try_from(number.checked_sub(first)?).ok()?;
         (index < self.journal.len()).then_some(index)

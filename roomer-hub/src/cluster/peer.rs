@@ -298,7 +298,7 @@ impl Peer {
         if let Liveness::Dead { probation } = &mut self.liveness
             && *probation > 1
         {
-            // Cannot underflow: a dead peer has died at least once.
+            // This cannot underflow, because `deaths` is at least 1 for a dead peer.
             let full = 1_u32.checked_shl(self.deaths - 1).unwrap_or(MAX_PROBATION);
             *probation = full.min(MAX_PROBATION);
         }

@@ -43,7 +43,7 @@ impl Cluster {
         self.statistics.frames_in += 1;
         self.statistics.bytes_in += frame.len() as u64;
         if let Some(peer) = self.peers.get_mut(&head.from) {
-            // Any frame is a sign of life, even one rejected below.
+            // Any frame shows that the peer is alive, even a frame that is rejected below.
             peer.silence = Duration::ZERO;
         }
         match head.kind {

@@ -70,7 +70,7 @@ impl RoomHistory {
 
     /// Returns the oldest message's number, or the next number if there are no messages.
     fn oldest(&self) -> u64 {
-        // Cannot underflow: the stored messages are numbered consecutively, starting at 1 or later.
+        // This cannot underflow: the stored messages have consecutive numbers, starting at 1 or later.
         self.newest + 1 - self.messages.len() as u64
     }
 

@@ -313,7 +313,7 @@ impl Tables {
 
     /// Removes a room, which must have no members, and returns its name.
     pub(crate) fn close(&mut self, room: RoomKey) -> Option<Box<str>> {
-        // Compute the hash before the room is removed, and its name with it.
+        // Compute the hash first, because removing the room also removes its name.
         let hash = self.key.hash(&self.rooms[room].name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == room) {
             entry.remove();

@@ -85,8 +85,8 @@ mod without {
     }
 
     pub(in super::super) fn agreed<'a>(_: impl Iterator<Item = &'a [u8]>) -> Option<bool> {
-        // Unreachable: without an offer, the handshake rejects every response that selects an
-        // extension.
+        // This is unreachable: without an offer, the handshake rejects every response that
+        // selects an extension.
         None
     }
 

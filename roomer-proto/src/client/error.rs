@@ -131,8 +131,8 @@ pub enum RequestError {
     /// The session was lost; the request may or may not have been handled.
     #[error("the session was lost before the answer: the request may or may not have been handled")]
     Lost,
-    /// The room was left, or the client closed, before the request was sent.
-    #[error("the room or the client was closed before the request was sent")]
+    /// The client was closed, left the room or was removed from it before the request was sent.
+    #[error("the client was closed or left the room before the request was sent")]
     Unsent,
     /// The answer does not deserialize into the expected type (feature `json`).
     #[error("the answer is not the expected JSON: {0}")]

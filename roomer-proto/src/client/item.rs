@@ -1,4 +1,4 @@
-//! Outgoing packets.
+//! Outgoing packets, each with the kind of its content.
 
 use core::fmt;
 

@@ -254,7 +254,7 @@ impl Outbox {
             return false;
         }
         for item in self.sent.drain(..new as usize) {
-            // Cannot underflow: `commit` added the same length, and `give_up` keeps an item's
+            // This cannot underflow: `commit` added the same length, and `give_up` keeps an item's
             // bytes.
             self.sent_bytes -= item.bytes.len();
         }

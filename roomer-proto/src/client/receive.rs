@@ -74,7 +74,7 @@ impl Client {
                 // Only the newest ping must be answered (RFC 6455 section 5.5.3).
                 socket.pong = Some(payload.into());
             }
-            // Any received bytes count as a sign of life, so a pong needs no further handling.
+            // Any received bytes show that the server is alive, so a pong needs no further handling.
             websocket::Event::Pong(_) => {}
             websocket::Event::Close { code, reason } => {
                 if self.state != State::Closing {

@@ -14,7 +14,7 @@ use crate::{ConnId, PacketRef};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item<'a> {
-    /// A sign of life, sent to all nodes at regular intervals.
+    /// A heartbeat, sent to all nodes at regular intervals.
     Beat(Beat<'a>),
     /// A request to start a stream, beginning with the sender's members.
     RequestStream {

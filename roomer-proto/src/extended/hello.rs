@@ -64,7 +64,7 @@ impl Hello<'_> {
             None => json.push_str("null"),
         }
         json.push_str(if *is_resumed { ",\"resumed\":true" } else { ",\"resumed\":false" });
-        // Saturates only if the application has configured a duration such as `Duration::MAX`.
+        // This saturates only if the application has configured a duration such as `Duration::MAX`.
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         for (key, number) in [
             (",\"received\":", *received),

@@ -28,7 +28,7 @@ impl Profile {
         Profile { info: info.filter(|info| !info.is_null()), user }
     }
 
-    /// Creates a profile from info and a user name that is a quoted JSON string. An empty text
+    /// Creates a profile from info and a user name that is a quoted JSON string. An empty string
     /// means that the part is missing.
     ///
     /// # Errors

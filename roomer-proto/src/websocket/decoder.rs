@@ -148,7 +148,7 @@ enum Location {
 impl<const CLIENT: bool> Feed<'_, CLIENT> {
     /// Returns the next event, or `None` if more bytes are needed or the decoder has finished. An
     /// error reports a violation by the peer, after which the decoder has finished.
-    // Not an `Iterator`, because events borrow from the feed.
+    // This is not an `Iterator`, because events borrow from the feed.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Result<Event<'_>, Violation>> {
         self.decoder.release_consumed();

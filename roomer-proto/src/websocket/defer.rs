@@ -150,7 +150,7 @@ mod tests {
             assert!(!decoder.defer(&chunk, none));
         }
         assert!(taken(&mut decoder)[0].contains("reserved bits"));
-        // A length that no buffer can have.
+        // No buffer can have this length.
         let mut decoder = Decoder::new();
         let huge = [0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255, 1, 2, 3, 4, 5];
         assert!(!decoder.defer(&huge, none));

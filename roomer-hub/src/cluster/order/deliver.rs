@@ -45,7 +45,7 @@ impl Cluster {
             room.term = place.term;
             let message = if is_passed { None } else { room.remove(place.node, place.number) };
             // This message or a later one from its node has already been delivered or given up, so
-            // it cannot be delivered in order anymore.
+            // it can no longer be delivered in order.
             if is_passed {
                 self.lose(name, place.node, place.number);
             }
