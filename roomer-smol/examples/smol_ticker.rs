@@ -1,5 +1,5 @@
 //! A game server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. It is the same
-//! game as in the example `ticker`, and differs only in its timer.
+//! game as in the example `ticker`, with another timer.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;
@@ -18,7 +18,7 @@ pub fn main() -> ExitCode {
 
 async fn start() -> Outcome {
     let about =
-        "A game's server: 30 times a second the state of the board goes to the room `arena`.";
+        "A game server that sends the state of the board to the room `arena` 30 times a second.";
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
     let listener = bind(&args.listen).await?;

@@ -22,8 +22,8 @@ use crate::{Listener, Server, Upgrade};
 /// descriptors are left. Open connections are served in the meantime.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves on smol's global executor until the future is dropped. The connections then live on with
-/// their timers, such as pings and timeouts; [`Server::drain`] closes them.
+/// Serves on smol's global executor until the future is dropped. The connections then stay open, and
+/// their timers, such as pings and timeouts, continue. [`Server::drain`] closes them.
 ///
 /// Raises the process's soft limit on open descriptors to the number that the server may need
 /// ([`max_connections`](Builder::max_connections) plus
@@ -169,8 +169,8 @@ impl<S: Spawn> Drop for TimersGuard<S> {
     }
 }
 
-/// Accepts connections, and never returns. Continues during a drain, in order to reject new clients
-/// with 503.
+/// Accepts connections, and never returns. It continues during a drain, since new clients must still
+/// be rejected with 503.
 async fn accept(
     listener: impl Listener,
     server: Server,

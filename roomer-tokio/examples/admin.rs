@@ -23,8 +23,8 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// The maximum number of rooms on the page, which are the largest ones, and of members that are
-/// listed for each.
+/// The maximum number of rooms on the page, which shows the largest ones, and of members listed for
+/// each.
 const MAX_LISTED: usize = 100;
 
 #[tokio::main]

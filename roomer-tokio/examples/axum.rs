@@ -28,7 +28,8 @@ pub async fn main() -> ExitCode {
 }
 
 async fn start() -> Outcome {
-    let about = "Rooms as a part of an axum application; ADMIN_TOKEN is the secret that may kick.";
+    let about =
+        "Rooms as part of an axum application; ADMIN_TOKEN is the secret that permits kicks.";
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
     let token = program::secret("ADMIN_TOKEN")?;

@@ -20,7 +20,7 @@ pub async fn main() -> ExitCode {
 
 async fn start() -> Outcome {
     let about =
-        "A game's server: 30 times a second the state of the board goes to the room `arena`.";
+        "A game server that sends the state of the board to the room `arena` 30 times a second.";
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
     let listener = bind(&args.listen).await?;

@@ -17,7 +17,7 @@ pub async fn main() -> ExitCode {
 }
 
 async fn start() -> Outcome {
-    let about = "A server that speaks TLS with a certificate and its key from files, as PEM.";
+    let about = "A server that uses TLS with a certificate and its key from PEM files.";
     let program = Program { about, listen: "127.0.0.1:8443", files: &["cert.pem", "key.pem"] };
     let Some(args) = program.args()? else { return Ok(()) };
     let config = tls_config(&args.files[0], &args.files[1])?;

@@ -218,8 +218,8 @@
 //!
 //! # Clients
 //!
-//! The `client` feature provides clients of room servers that reconnect and rejoin their rooms; see the
-//! module `client`.
+//! The `client` feature provides clients that connect to room servers, and that reconnect and rejoin
+//! their rooms automatically; see the module `client`.
 //!
 //! # Metrics and logs
 //!

@@ -19,8 +19,8 @@ use crate::{Listener, Server, Upgrade, transport};
 /// descriptors are left. Open connections are served in the meantime.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves until the future is dropped. The connections then live on with their timers, such as pings
-/// and timeouts, for as long as the runtime does; [`Server::drain`] closes them.
+/// Serves until the future is dropped. The connections then stay open, and their timers, such as
+/// pings and timeouts, continue for as long as the runtime runs. [`Server::drain`] closes them.
 ///
 /// Raises the process's soft limit on open descriptors to the number that the server may need
 /// ([`max_connections`](Builder::max_connections) plus

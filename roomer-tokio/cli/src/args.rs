@@ -60,9 +60,9 @@ Lines that begin with / are commands: /who, /to ID TEXT, /quit; // sends a line 
     /// Print the packets in captured bytes.
     #[command(after_help = "\
 The input may be
-  - hexadecimal digits, one packet or WebSocket frame a line;
+  - hexadecimal digits, one packet or WebSocket frame per line;
   - a hex dump of a TCP stream (Wireshark: Follow, as Hex Dump), or of packets (tcpdump -x);
-  - a HAR file, as the browser's network panel exports it.
+  - a HAR file, exported from a browser's network panel.
 
 Examples:
   echo 821f000000056c6f62627900000004636861740000000000000000000000026869 | roomer decode
@@ -71,8 +71,8 @@ Examples:
     Decode(Decode),
     /// Run a server, configured by a file, the environment and flags.
     #[command(after_help = "\
-A value is taken from the flag, else from the environment (ROOMER_LIMITS_MAX_ROOMS for
-limits.max_rooms), else from the file, else it is the default. SIGTERM drains the server.
+A flag overrides the environment (ROOMER_LIMITS_MAX_ROOMS for limits.max_rooms), and the
+environment overrides the file. SIGTERM drains the server.
 
 Examples:
   roomer serve

@@ -37,7 +37,7 @@ pub(crate) struct Connect {
     /// Trust the certificates in this PEM file, and no others.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Use the plain protocol: without sessions, requests and member info.
+    /// Use the plain protocol, which has no sessions, requests or member info.
     #[arg(long)]
     plain: bool,
     /// How long to wait for the server's answers, in seconds.
@@ -112,7 +112,7 @@ impl Connect {
         Ok(Connection { client, events })
     }
 
-    /// Closes the client at the end of a command, also of one that has failed. Otherwise the server
+    /// Closes the client at the end of a command, even if the command failed. Otherwise the server
     /// would keep the client's session, and the client would stay a member of its rooms for a while.
     /// A server that does not respond delays the command's end by at most a second.
     pub(crate) async fn close(&self) {

@@ -52,11 +52,15 @@ impl Failure {
     pub(crate) fn lost(url: &str, failure: &Lost) -> Failure {
         // Give a hint only if another command line may remove the cause.
         let hint = match failure {
-            Lost::Rejected { status: 401 } => ": the server wants credentials (--token, --header)",
+            Lost::Rejected { status: 401 } => {
+                ": the server requires credentials (--token, --header)"
+            }
             Lost::Rejected { status: 403 } => {
                 ": the credentials (--token, --header) or the origin (--header 'Origin: …') are not accepted"
             }
-            Lost::Rejected { status: 404 } => ": the path is not that of a room server, often /ws",
+            Lost::Rejected { status: 404 } => {
+                ": this is not the path of a room server, which is often /ws"
+            }
             _ => "",
         };
         let text = format!("{url}: {failure}{hint}");

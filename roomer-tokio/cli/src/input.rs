@@ -1,14 +1,14 @@
-//! Reading lines of standard input, whose length is limited.
+//! Reads lines from standard input. The length of a line is limited.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
 use tokio::sync::mpsc::Sender;
 
-/// The maximum length of a line in bytes, with its line break. Without a limit, input without line
-/// breaks would use up the memory.
+/// The maximum length of a line in bytes, including its line break. Without a limit, input without
+/// line breaks would exhaust the memory.
 const MAX_LINE: usize = 64 << 20;
 
-/// The number of lines that are read before they can be sent. Further input must wait.
+/// The maximum number of lines that are read before they can be sent. Further input must wait.
 pub(crate) const LINES_AHEAD: usize = 16;
 
 /// A line of input, or the error that has ended the input. Ctrl-C is [`ErrorKind::Interrupted`].
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// An endless input, which returns one line per call.
+    /// Endless input that returns one line per call.
     struct Yes(Arc<AtomicUsize>);
 
     impl Read for Yes {

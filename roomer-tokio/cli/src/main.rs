@@ -10,8 +10,7 @@
 //! | `stop` | waits for the signal that ends a command |
 //! | `serve` | a server: its configuration, its listeners, its log |
 //! | `tail`, `send`, `request`, `members`, `talk` | one command each |
-//! | `decode` | the printing of captured bytes as packets: `decode/source` finds the bytes, `decode/packets`
-//! reads them |
+//! | `decode` | prints captured bytes as packets: `source` extracts them, `packets` decodes them |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "output is the program's purpose")]
 
 mod args;

@@ -23,7 +23,7 @@ pub(crate) async fn run(args: &Members, output: &Output) -> Result<(), Failure> 
     // If the room only counts its members, the server does not list them.
     if others.is_empty() && total > 0 {
         output.either(&json!({ "on": "count", "members": total }), || {
-            format!("{total} members, whose ids the server does not tell")
+            format!("{total} members; the server does not send their ids")
         })?;
     }
     for (id, profile) in others {

@@ -32,7 +32,7 @@ impl Output {
         Ok(out.flush()?)
     }
 
-    /// In JSON, writes `json`. Otherwise writes the text that the function returns.
+    /// If the output is JSON, writes `value`. Otherwise, writes the text that `human` returns.
     pub(crate) fn either(
         &self,
         value: &Value,
@@ -100,7 +100,7 @@ impl Output {
     pub(crate) fn connection(&self, event: &Event) {
         match event {
             Event::Opened { id, is_resumed: false } => self.notice(&format!("connected as {id}")),
-            Event::Opened { .. } => self.notice("connected again, nothing is lost"),
+            Event::Opened { .. } => self.notice("connected again; nothing is lost"),
             Event::Suspended(failure) => {
                 self.notice(&format!("{failure}; connecting again"));
             }
@@ -226,7 +226,7 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// Copies a member's details, since nothing may be written while the client's members are
+    /// Copies a member's details, since no output may be written while the client's members are
     /// borrowed.
     pub(crate) fn of(members: &Members, id: &ConnId) -> Profile {
         Profile {

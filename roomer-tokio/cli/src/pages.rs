@@ -42,7 +42,7 @@ fn invalid_commands_are_found() {
     assert_eq!(commands(text), ["roomer send 'a b'", "roomer x > y", "roomer z # why"]);
 }
 
-/// Returns the reason for which a command line is rejected; `None` if it is accepted.
+/// Returns the reason why a command line is rejected, or `None` if it is accepted.
 fn rejected(line: &str) -> Option<String> {
     let error = Args::try_parse_from(words(line)).err()?;
     let is_asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -56,7 +56,7 @@ fn examples(command: &clap::Command) -> String {
     help.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-/// Collects the texts of all pages in a folder, and in the folders in it.
+/// Collects the texts of all pages in a folder and its subfolders.
 fn find_pages(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
         let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());

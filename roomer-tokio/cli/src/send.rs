@@ -14,13 +14,13 @@ use crate::failure::Failure;
 use crate::input::{check_line, room_in_line};
 use crate::output::Output;
 
-/// While the client's queue is full, the delay between two attempts to queue a message.
+/// The delay between two attempts to queue a message while the client's queue is full.
 const RETRY: Duration = Duration::from_millis(10);
 
 pub(crate) async fn run(args: &Send, output: &Output) -> Result<(), Failure> {
     let to = args.connect.receiver(args.to.as_deref())?;
-    // Read the payload before connecting: the input may take long, and the connection would be
-    // idle.
+    // Read the payload before connecting: reading may take a long time, during which the connection
+    // would be idle.
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
     let room = args.connect.join(&client, &args.room).await?;
@@ -56,7 +56,7 @@ struct Sender<'a> {
     room: Room,
     to: Option<ConnId>,
     events: Events,
-    /// True if lines of standard input are sent, which continues after a loss.
+    /// True if lines of standard input are sent. Sending then continues after a loss.
     is_lines: bool,
     /// The minimum time between two lines.
     pause: Option<Duration>,
@@ -76,7 +76,7 @@ impl Sender<'_> {
         let mut next = Instant::now();
         loop {
             let read = loop {
-                // Compute the limit again: an interrupted read may have filled a part of the line.
+                // Compute the limit again: an interrupted read may have filled part of the line.
                 let mut rest = (&mut input).take(room_in_line(&line));
                 tokio::select! {
                     // Events take precedence so that endless input does not hide an error.
@@ -114,7 +114,7 @@ impl Sender<'_> {
         }
     }
 
-    /// Updates the state of the messages that were sent when an event reports a loss.
+    /// If an event reports a loss, records it. Returns an error for events that end the command.
     fn note(&mut self, event: &Event) -> Result<(), Failure> {
         match (event, self.check(event)) {
             // Do not return yet: if the client will not reconnect, a later event contains the reason,

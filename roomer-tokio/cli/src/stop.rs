@@ -1,4 +1,4 @@
-//! The signal that ends a command which would otherwise run on.
+//! The signal that ends a command that would otherwise keep running.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -37,8 +37,8 @@ impl Stop {
         self.is_received = true;
     }
 
-    /// Closes the client. Returns false if there was a signal, and the server has not confirmed the
-    /// close soon after it.
+    /// Closes the client. Returns false if a signal arrived and the server did not confirm the close
+    /// within [`GRACE`] of it.
     pub(crate) async fn close(mut self, client: &Client) -> bool {
         let stopped = async {
             self.wait().await;

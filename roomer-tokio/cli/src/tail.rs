@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Tail, output: &Output) -> Result<(), Failure> {
                     output.members(&event, room)?;
                 }
             }
-            // Every client is in `root`, so an event may also be about `root` if `root` is not an
+            // Every client is in `root`, so an event may be about `root` even if `root` is not an
             // argument.
             Event::Missed { room } | Event::Removed { room }
                 if !args.rooms.iter().any(|known| **known == **room) => {}
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &Tail, output: &Output) -> Result<(), Failure> {
         }
         let missed = events.take_missed();
         if missed > 0 {
-            output.notice(&format!("the output is too slow: {missed} events are left out"));
+            output.notice(&format!("the output is too slow: {missed} events were left out"));
         }
     }
     stop.close(&client).await;

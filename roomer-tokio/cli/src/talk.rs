@@ -26,7 +26,7 @@ use crate::stop::Stop;
 const PASTE_OFF: &str = "\x1b[?2004l";
 /// The event of direct messages.
 const WHISPER: &str = "whisper";
-/// While the client's queue is full, the delay between two attempts to queue a message.
+/// The delay between two attempts to queue a message while the client's queue is full.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// Prints lines above the line that is being edited.
@@ -220,7 +220,7 @@ impl Talker<'_> {
                         self.unsent = Some(Outgoing { to: Some(id), text: text.into() });
                         self.send()?;
                     }
-                    None => self.line(format!("no member, or more than one, has {id:?}"))?,
+                    None => self.line(format!("{id:?} matches no member, or more than one"))?,
                 }
             }
             (command, _) if command.starts_with(b"/") && !command.starts_with(b"//") => {
@@ -279,7 +279,7 @@ impl Talker<'_> {
             Event::Suspended(failure) => self.status(format!("{failure}; connecting again")),
             Event::Rejoined { .. } => self.status("connected again".into()),
             Event::Opened { is_resumed: true, .. } => {
-                self.status("connected again, nothing is lost".into())
+                self.status("connected again; nothing is lost".into())
             }
             Event::Missed { .. } => self.status("messages are missing".into()),
             Event::Lost(lost) => {

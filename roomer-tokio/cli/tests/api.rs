@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 const KEY: &str = "the-key-of-the-backend-1";
 const OTHER: &str = "another-key-of-a-reader-2";
 
-/// Starts a server with two keys. One has all rights; the other may read and publish, in rooms that
-/// begin with `a`.
+/// Starts a server with two keys. One has all rights; the other may read and publish, in rooms whose
+/// names begin with `a`.
 fn start() -> (Serving, TempFile) {
     let key = TempFile::new("key", format!("{KEY}\n"));
     let secret = TempFile::new("secret", SECRET);

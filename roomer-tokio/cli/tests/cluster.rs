@@ -134,7 +134,7 @@ fn about_all([one, two]: [Node; 2]) {
     assert_eq!(elsewhere.status, 404, "{}", elsewhere.text());
     assert!(elsewhere.text().contains("on this node"), "{}", elsewhere.text());
 
-    // Remove members, also from rooms whose members only their own node knows.
+    // Remove members, including from rooms whose members only their own node knows.
     let kick = |node: &Node, room: &str| {
         node.good("DELETE", &format!("/v1/rooms/{room}/members/{bob_id}"), b"")
     };

@@ -38,7 +38,7 @@ fn start() -> Running {
         .may_join(|_, room| room != "secret")
         .may_set_info(|_, _| true)
         .history("news*", History::last(10))
-        // Longer than a test, so that a session which a command has not ended is noticed.
+        // Longer than any test, so that a session that a command failed to end is noticed.
         .resume_window(Duration::from_secs(600))
         .on_request("double", |_, message| message.text().unwrap_or_default().repeat(2))
         .on_request_async("never", |_, _| std::future::pending::<String>())
@@ -246,7 +246,7 @@ fn each_failure_has_exit_code_and_remedy() {
     fails(
         &run(&["tail", url, "lobby", "--token", "wrong"]),
         3,
-        "status 401: the server wants credentials",
+        "status 401: the server requires credentials",
     );
     let elsewhere = url.replace("/ws", "/other");
     fails(&run(&["tail", &elsewhere, "lobby"]), 3, "404");

@@ -141,7 +141,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
         "[webhooks]\nsecret = \"S\"\nauthorize = \"https://a/\"\nheaders = [\"a b\"]",
         4,
         "webhooks.headers",
-        "write it as Cookie",
+        "such as Cookie",
     ),
     (
         "[webhooks]\nsecret = \"S\"\nevents = \"https://a/\"\nqueue = 0",
@@ -179,7 +179,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[[room]]\npattern = \"a\"\nhistory_age = -1", 3, "room", "is not a time"),
     ("[[room]]\npattern = \"a\"\nrate = 0.5", 3, "room", "50 burst 200"),
     ("[[room]]\npattern = \"a\"\nrate = true", 3, "room", "write a number, or text"),
-    ("[[room]]\npattern = \"a\"\ndeflate = \"yes\"", 3, "room", "write bytes, as 512, or off"),
+    ("[[room]]\npattern = \"a\"\ndeflate = \"yes\"", 3, "room", "write bytes, such as 512, or off"),
     ("[[room]]\npattern = \"a\"\nhistory_age = \"1h\"", 1, "room", "write history = 100"),
     ("[room]\npattern = \"a\"", 1, "room", "write [[room]]"),
     (

@@ -60,7 +60,7 @@ fn expected(to: Option<&str>) -> Value {
     value
 }
 
-/// Formats bytes in the way of `hexdump -C` and Wireshark.
+/// Formats bytes as `hexdump -C` and Wireshark do.
 fn dump(bytes: &[u8], indent: &str) -> String {
     let line = |(number, line): (usize, &[u8])| {
         let digits: Vec<String> = line

@@ -115,7 +115,7 @@ fn unterminated_line_is_input_error() {
         for command in [&["send", url, "lobby", "line", "--lines"][..], &["talk", url, "lobby"]] {
             let mut child = spawn(command);
             let mut input = child.stdin.take().unwrap();
-            // Ends when the command no longer reads.
+            // The loop ends when the command no longer reads.
             while input.write_all(&[b'x'; 1 << 16]).is_ok() {}
             let done = child.wait_with_output().unwrap();
             let error = String::from_utf8_lossy(&done.stderr).into_owned();

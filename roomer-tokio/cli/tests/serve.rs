@@ -18,7 +18,7 @@ fn server_serves_clients_and_operators_and_drains_on_signal() {
     assert!(metrics.text().contains("\nroomer_opened_total 1\n"), "{}", metrics.text());
     for path in ["/live", "/ready"] {
         assert_eq!(serving.get(path).text(), "ok\n");
-        // HAProxy's checks.
+        // HAProxy's health checks use OPTIONS by default.
         assert_eq!(serving.request("OPTIONS", path, &[], b"").status, 200);
         // The clients' listener also answers health checks, which load balancers send.
         let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
@@ -93,7 +93,7 @@ fn clients_connect_over_tls() {
     let files = ["--tls-certificate", certificate.path(), "--tls-key", other.path()];
     let done = run(&[&["check"][..], &files].concat());
     let error = String::from_utf8(done.stderr).unwrap();
-    assert!(error.contains("--tls-key: tls.key: does not go with the certificate"), "{error}");
+    assert!(error.contains("--tls-key: tls.key: does not match the certificate"), "{error}");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn sighup_reloads_certificates_and_keeps_old_on_mistake() {
     copy(&second, &files.0);
     serving.signal(Signal::HUP);
     let problem = serving.logged("cannot read the configuration again: all of the old one stays");
-    assert!(problem["problem"].as_str().unwrap().contains("does not go with"), "{problem}");
+    assert!(problem["problem"].as_str().unwrap().contains("does not match"), "{problem}");
     assert!(connects(&first));
 
     copy(&second_key, &files.1);

@@ -1,4 +1,4 @@
-//! Tests `roomer talk` with input from a pipe: if a line is lost, this is reported.
+//! Tests `roomer talk` with input from a pipe: lost lines must be reported.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
@@ -15,7 +15,7 @@ fn start(serving: &Serving) -> Child {
     child
 }
 
-/// Reads the line which says that there are no other members in the room.
+/// Reads the line that says that there are no other members in the room.
 fn alone(child: &mut Child) {
     let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "0 other members");

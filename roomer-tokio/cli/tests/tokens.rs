@@ -59,13 +59,13 @@ fn invalid_token_is_refused_with_reason_and_not_logged() {
     };
     let key = Signer::secret();
     assert_eq!(with_token(&serving, &key.token(&good())).0, 101);
-    // The end of the year 9999, by which some issuers mean "never".
+    // The end of the year 9999, which some issuers use for "never".
     assert_eq!(with_token(&serving, &key.token(&with("exp", json!(253_402_300_799_u64)))).0, 101);
     let wrong = "the signature of the token is wrong";
     let mut forged: Vec<u8> = key.token(&good()).into();
     let dot = forged.iter().rposition(|byte| *byte == b'.').unwrap();
     forged[dot + 1] = if forged[dot + 1] == b'A' { b'B' } else { b'A' };
-    // A token that is signed by HMAC, with the public key as the secret, must be rejected.
+    // A token that is signed with HMAC, with the public key as the secret, must be rejected.
     let confused = Signer::Secret(include_bytes!("support/keys/rsa.pem").to_vec());
     let refused: Vec<(String, &str)> = vec![
         (String::from_utf8(forged).unwrap(), wrong),
@@ -267,7 +267,7 @@ fn jwks_is_refetched_for_unknown_key() {
     *set.lock().unwrap() = Some(json!({ "keys": [first.jwk("1")] }));
     serving.logged("keys of tokens read");
     assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 101);
-    // A key is tried only if its name is that in the token.
+    // A key is tried only if its id is the one in the token.
     assert_eq!(with_token(&serving, &first.token_of("x", &claims)).0, 401);
     // Replace the keys one by one. Keys of unknown kinds are ignored.
     let unknown = json!({ "kty": "new", "kid": "3" });

@@ -1,4 +1,4 @@
-//! Tests the webhook that decides about joins.
+//! Tests the webhook that permits or denies joins.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -131,7 +131,7 @@ fn join_succeeds_after_long_webhook_outage() {
     let serving = start(&secret, &["--webhooks-may-join", &hook.address]);
     let mut tail = roomer(&["tail", &serving.url, "lobby"]).stdout(Stdio::null()).spawn().unwrap();
     let ids: Vec<_> = (0..6).map(|_| hook.next().json()["id"].clone()).collect();
-    // After the fifth failure the client was closed, and has returned.
+    // After the fifth failure, the client's connection was closed, and the client has returned.
     assert!(ids[..5].iter().all(|id| *id == ids[0]) && ids[5] != ids[0], "{ids:?}");
     let listed = || succeeds(&run(&["members", &serving.url, "lobby", "--json"]));
     while !listed().contains(ids[5].as_str().unwrap()) {}
@@ -149,7 +149,8 @@ fn clients_of_undecided_joins_return_at_different_times() {
         assert_eq!(code, Some(1013));
         reason.strip_prefix("retry=").map(|wait| wait.parse::<u32>().unwrap())
     };
-    // They wait together, each for one limit: a request of 5 s, and then a part of another.
+    // The clients wait at the same time, each for at most 10 s: for a request that takes 5 s, and for
+    // a part of a second one.
     let mut first: Vec<_> = (0..10).map(|_| joining(&serving, "lobby")).collect();
     let mut waits: Vec<_> = first.iter_mut().filter_map(close).collect();
     waits.sort_unstable();
@@ -159,7 +160,7 @@ fn clients_of_undecided_joins_return_at_different_times() {
     let asked = hook.arrived().len();
     assert!(asked <= 2 * first.len(), "{asked} requests");
     serving.logged("joins do not wait for this webhook until it answers");
-    // Since the webhook is down, these are not sent to it, except for one now and then.
+    // Since the webhook is down, only a few of these are sent to it.
     let mut more: Vec<_> = (0..50).map(|_| joining(&serving, "lobby")).collect();
     assert_eq!(more.iter_mut().filter_map(close).count(), more.len());
     let asked = hook.arrived().len();
@@ -177,7 +178,7 @@ fn clients_of_undecided_joins_return_at_different_times() {
 fn unanswerable_question_does_not_make_webhook_count_as_down() {
     let secret = secret_file();
     let hook = Hook::start(|asked: &Asked| match asked.json()["room"].as_str() {
-        // The head of an answer without its end.
+        // This is the head of an answer whose body never arrives.
         Some("endless") => Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n".into()),
         _ => Reply::Json(200, json!({ "allow": true })),
     });
@@ -210,7 +211,7 @@ fn kick_cancels_undecided_join() {
     };
     assert_eq!((kick("other"), kick("lobby"), kick("lobby")), (404, 200, 404));
     drop(decide);
-    // What is sent behind the join is handled after the decision.
+    // Packets that follow the join are handled after the decision.
     client.send_to_room("root", "leave", b"");
     let mut left = Vec::new();
     while left.last().is_none_or(|room| room != "root") {

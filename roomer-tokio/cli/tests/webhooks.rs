@@ -1,4 +1,4 @@
-//! Tests the webhooks by which `roomer serve` authorizes clients and joins.
+//! Tests the webhooks through which `roomer serve` authorizes clients and joins.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -95,7 +95,7 @@ fn webhook_answer_becomes_login() {
         hook.decides(move |_| Reply::Json(status, json!("no object")));
         assert_eq!(handshake(&serving, "", "").0, status);
     }
-    // A time above a day is a mistake of the webhook, by which clients would not return.
+    // A time above a day is a mistake of the webhook, and would keep clients from returning.
     for (after, passed) in [(77, 77), (u64::MAX, 86_400)] {
         let busy =
             format!("HTTP/1.1 429 X\r\nRetry-After: {after}\r\nContent-Length: 2\r\n\r\n{{}}");

@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::process::{Process, Watch};
 use crate::report::{Progress, Report};
 
-/// While idle connections are woken by direct messages, the maximum number of messages in flight.
+/// The maximum number of messages in flight while direct messages wake idle connections.
 const MAX_PENDING: usize = 256;
 
 /// A set of ids, represented by their number and the sum of their hashes. If an id is missing or
@@ -78,12 +78,12 @@ impl Listener for Lists {
 }
 
 impl Lists {
-    /// Returns the number of connections whose set of members is right.
+    /// Returns the number of connections whose set of members is correct.
     fn count_correct(&self, conns: std::ops::Range<usize>, expected: Set) -> usize {
         self.lists[conns].iter().filter(|list| **list == expected).count()
     }
 
-    /// Waits until the sets of all connections are right, or until packets stop arriving.
+    /// Waits until the sets of all connections are correct, or until packets stop arriving.
     fn converge(
         &mut self,
         net: &mut Net,

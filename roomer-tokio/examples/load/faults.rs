@@ -33,7 +33,7 @@ impl Faults {
     }
 }
 
-/// Describes a packet. Instead of the payload, it contains the payload's size.
+/// Describes a packet, with the payload's size instead of the payload.
 pub fn show(packet: &PacketRef<'_>) -> String {
     let PacketRef { room, event, dst, src, payload } = packet;
     format!("{event:?} in {room:?} from {src:?} to {dst:?}, {} bytes", payload.len())

@@ -4,9 +4,9 @@
 //! `cargo run --release -p roomer-load -- --url ws://127.0.0.1:8080/ws --pid PID
 //! fanout --members 100 --window 16`
 //!
-//! It measures the server from outside (CPU time of all threads, and memory, by the process id),
-//! and checks what it receives: no message is lost or duplicated, each sender's messages are in
-//! order, and member lists are right. Each run prints a line of JSON to stdout and, if stderr is a
+//! It measures the server's process from outside (the CPU time of all threads, and the memory), and
+//! checks what it receives: no message is lost or duplicated, each sender's messages are in order,
+//! and member lists are correct. Each run prints a line of JSON to stdout and, if stderr is a
 //! terminal, its progress there. Exit code 1 means that the server has violated a guarantee, and 2
 //! that the run was not possible.
 //!
@@ -14,14 +14,12 @@
 //! |---|---|
 //! | `options` | the command line |
 //! | `wire` | the encoding of a client's frames and of the stamp in a payload |
-//! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, opening, and precise
-//! timers |
+//! | `net`, `listener`, `opening`, `alarm` | connections, how they are opened, and precise timers |
 //! | `process` | the CPU time and the memory of a process |
 //! | `faults`, `report` | violations; the line of JSON, latencies, progress |
 //! | `talk`, `ledger` | the scenarios in which members of rooms send: `fanout`, `rooms`, `slow` |
 //! | `direct`, `churn`, `crowd`, `resume` | the other scenarios |
-//! | `members`, `net/session` | the extended protocol: notices about members; acknowledgements and
-//! resumption |
+//! | `members`, `net/session` | the extended protocol: notices about members; sessions |
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod alarm;

@@ -15,7 +15,7 @@ pub trait Listener {
     /// Handles the `join_ack` of `root`. After it, the connection is open.
     fn opened(&mut self, _conn: usize, _packet: &PacketRef<'_>) {}
 
-    /// Called when a session was resumed. The server has handled `received` packets of the
+    /// Called when a session has been resumed. The server has handled `received` packets of the
     /// connection.
     fn resumed(&mut self, _out: &mut Out<'_>, _conn: usize, _received: u64) {}
 }
@@ -34,7 +34,7 @@ pub struct Out<'n> {
     pub(crate) scratch: &'n mut Vec<u8>,
     /// For each connection, the id that the server has given to it.
     pub ids: &'n [String],
-    /// The time in nanoseconds since the generator has started, as of the last read.
+    /// The time in nanoseconds since the generator started, as of the last read.
     pub now: u64,
 }
 

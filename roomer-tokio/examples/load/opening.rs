@@ -23,8 +23,8 @@ const FIRST_PORT: usize = 10_000;
 const MAX_HEAD: usize = 16 * 1024;
 
 /// Source addresses in 127/8 that only this run uses, with ports that are assigned here. Otherwise
-/// the search of the kernel for a free port would be slow or fail, because ports of earlier runs
-/// are in TIME_WAIT.
+/// the kernel's search for a free port would be slow or fail, because ports of earlier runs are in
+/// TIME_WAIT.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
     second: u8,
@@ -111,7 +111,7 @@ pub fn request(target: &Target) -> Vec<u8> {
 }
 
 /// Returns the length of the head of a response, or `None` if it is incomplete. Returns an error if
-/// it is not the response that must be sent.
+/// it is not the expected response.
 pub fn response(data: &[u8], target: &Target) -> io::Result<Option<usize>> {
     let Some(end) = data.windows(4).position(|window| window == b"\r\n\r\n") else {
         return match data.len() {

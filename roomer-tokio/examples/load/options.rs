@@ -94,7 +94,7 @@ pub struct Options {
     pub secs: Duration,
     pub warmup: Duration,
     pub timeout: Duration,
-    /// While packets are missing, how long to wait for the next one.
+    /// How long to wait for the next packet while packets are missing.
     pub patience: Duration,
 }
 

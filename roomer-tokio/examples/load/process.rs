@@ -15,8 +15,8 @@ pub struct Process(Vec<u32>);
 
 #[derive(Clone, Copy, Debug)]
 struct Cpu {
-    /// The time in seconds for which the threads that still exist have run, in nanoseconds'
-    /// resolution.
+    /// The time in seconds for which the threads that still exist have run, with a resolution of
+    /// nanoseconds.
     precise: f64,
     /// The time in seconds that the whole process has used, in user and in kernel mode, with a
     /// resolution of 10 ms.

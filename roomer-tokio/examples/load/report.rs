@@ -106,7 +106,7 @@ impl Latencies {
     }
 }
 
-/// A line on the terminal that is written again and again. If there is no terminal, nothing is
+/// A line on the terminal that is overwritten repeatedly. If there is no terminal, nothing is
 /// written.
 #[derive(Debug)]
 pub struct Progress {

@@ -249,8 +249,8 @@ impl Returns {
         }
     }
 
-    /// If every member except the senders has received all messages, returns the number of
-    /// deliveries.
+    /// Returns the number of deliveries that complete the run: those of all messages to every member
+    /// except the senders.
     fn received_by_all(&self) -> u64 {
         self.sent * (self.names.len() + self.clients.len()) as u64
     }

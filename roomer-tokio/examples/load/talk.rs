@@ -197,7 +197,7 @@ impl Talk {
         Ok(())
     }
 
-    /// Sends a message. It was due at `due` or, without that, is due now.
+    /// Sends a message. It was due at `due` or, if that is `None`, is due now.
     fn send(&mut self, out: &mut Out<'_>, due: Option<u64>) {
         let room = match self.names.len() {
             1 => 0,
@@ -297,7 +297,7 @@ impl Talk {
         self.ledger.lost + missing
     }
 
-    /// Makes the members that had stopped read again. They must receive either everything, or the
+    /// Resumes reading at the members that had stopped. They must receive either everything, or the
     /// first part and then a close.
     fn resume_stalled(&mut self, net: &mut Net, report: &mut Report) -> io::Result<()> {
         let stuck = self.receiving..self.members;

@@ -25,7 +25,7 @@ pub struct Stamp {
     pub sender: u32,
     /// The number of messages that the sender has sent before.
     pub number: u64,
-    /// The time at which the message was due, in nanoseconds since the generator has started.
+    /// The time at which the message was due, in nanoseconds since the generator started.
     pub due: u64,
 }
 

@@ -269,7 +269,7 @@ fn at_once(per_second: u32) -> u32 {
     per_second.saturating_mul(4)
 }
 
-/// Formats a warning. If an option can help, it contains the flag of this program for it.
+/// Formats a warning. If an option can help, the text contains this program's flag for it.
 fn advice(warning: &Warning) -> String {
     let flag = match &warning.reason {
         WarningReason::Origin { origin, .. } if origin == "null" => "--allow-origin any".into(),

@@ -1,4 +1,4 @@
-//! HS256 for `jsonwebtoken`, by ring, which TLS needs anyway. In your own program, omit this file,
+//! HS256 for `jsonwebtoken`, with ring, which TLS needs anyway. In your own program, omit this file,
 //! and enable the feature `aws_lc_rs` or `rust_crypto` of the crate.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};

@@ -147,7 +147,7 @@ pub fn signing_secret(name: &str) -> Outcome<String> {
     match std::env::var(name) {
         Ok(secret) if secret.len() >= 32 => Ok(secret),
         _ => Err(format!(
-            "set the variable {name} to 32 bytes or more, as from `openssl rand -hex 32`"
+            "set the variable {name} to 32 bytes or more, for example from `openssl rand -hex 32`"
         )
         .into()),
     }
@@ -157,6 +157,6 @@ pub fn signing_secret(name: &str) -> Outcome<String> {
 pub fn secret(name: &str) -> Outcome<String> {
     match std::env::var(name) {
         Ok(secret) if !secret.is_empty() => Ok(secret),
-        _ => Err(format!("set the variable {name} to a secret of yours").into()),
+        _ => Err(format!("set the variable {name} to a secret of your choice").into()),
     }
 }

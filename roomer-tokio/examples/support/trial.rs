@@ -1,4 +1,4 @@
-//! The flag `--trial` of the chat server, with which clients are tested.
+//! The flag `--trial` of the chat server, which tests of clients use.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use super::{Direction, Piece};
 use crate::failure::Failure;
 use crate::output::{Output, escape, put_payload, readable, styled};
 
-/// The maximum length of a message that is reassembled. It is far above what a person would read.
+/// The maximum length of a reassembled message, in bytes. It is far more than a person would read.
 const MAX_MESSAGE: usize = 64 << 20;
 
 pub(super) struct Reader<'a> {
@@ -29,7 +29,7 @@ struct Stream {
     is_open: bool,
     decoder: Frames,
     inflater: Inflater,
-    /// True after a violation of the protocol, since the boundaries of later frames are unknown.
+    /// True after a violation of the protocol. The boundaries of later frames are then unknown.
     is_broken: bool,
 }
 

@@ -68,8 +68,8 @@ fn plain(stream: u64, found: Vec<u8>, bytes: Bytes) -> Piece {
     }
 }
 
-/// Returns true if the bytes are whole frames, and false if they are a packet: its first byte is
-/// part of the length of a room's name, while a frame begins with a byte of at least 0x80 or,
+/// Returns true if the bytes are whole frames, and false if they are a packet. A packet's first byte
+/// is part of the length of a room's name, while a frame begins with a byte of at least 0x80 or,
 /// within a fragmented message, with 0.
 fn are_whole_frames(mut bytes: &[u8]) -> bool {
     if bytes.first().is_none_or(|first| first & 0x80 == 0) {
@@ -134,7 +134,8 @@ fn dump_line(line: &str) -> Option<DumpLine> {
         }
         bytes.append(&mut group);
     }
-    // tcpdump indents each line with a tab, which does not mark the second side.
+    // tcpdump, whose offsets begin with 0x, indents every line, so its indentation does not mark the
+    // second side.
     (!bytes.is_empty()).then_some(DumpLine {
         offset,
         is_indented: is_indented && !is_marked,
@@ -170,8 +171,8 @@ impl Dump {
         }
         self.has_packets |= self.first.is_none() && tcp(&block).is_some();
         if self.has_packets {
-            // Report only TCP segments with contents. The side with the higher port is taken for
-            // the client.
+            // Report only TCP segments with contents. The side with the higher port is assumed
+            // to be the client.
             if let Some((source, target, content)) = tcp(&block).filter(|tcp| !tcp.2.is_empty()) {
                 let to_server = source > target;
                 let direction = if to_server { Direction::ToServer } else { Direction::ToClient };

@@ -47,7 +47,7 @@ files! {
     "text.js" as "/admin/text.js": SCRIPT,
 }
 
-/// Checks that the API is enabled, from which the page requests its data.
+/// Checks that some API key has the right to read, without which the page cannot request its data.
 pub(crate) fn check(config: &Config) -> Result<(), Problem> {
     let reads = |rights: &[ApiRight]| rights.contains(&ApiRight::Read);
     let has_reader = config.lists.api_keys.iter().any(|key| reads(&key.value.rights));
@@ -66,7 +66,7 @@ pub(crate) fn routes() -> Router {
         router.route(path, get(async move || ([(CONTENT_TYPE, kind)], text)))
     };
     let files = FILES.iter().fold(Router::new(), add);
-    // Without the trailing slash, the relative URLs in the page would not lead into its folder.
+    // Without the trailing slash, the relative URLs in the page would not refer to its folder.
     files.route("/admin", get(async || Redirect::permanent("/admin/"))).layer(from_fn(protect))
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Fetcher(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
     match parse_address(address)? {
         (uri, true) => Ok(uri),
-        (_, false) => Err(format!("{address:?} can be changed on its way: write https://")),
+        (_, false) => Err(format!("{address:?} can be changed in transit: write https://")),
     }
 }
 
@@ -39,11 +39,11 @@ pub(crate) fn parse_address(address: &str) -> Result<(Uri, bool), String> {
     let wrong = || format!("{address:?} is not an address: write https://HOST/PATH");
     let uri: Uri = address.parse().map_err(|_| wrong())?;
     let host = uri.host().ok_or_else(wrong)?;
-    // Otherwise the request would go to the default port.
+    // Check the port, since a request with an invalid one would go to the default port.
     let has_port = uri.authority().is_some_and(|it| it.as_str().rsplit('@').next() != Some(host));
     if has_port && uri.port_u16().is_none() {
         return Err(format!(
-            "{address:?} has a port that is not a number up to 65535: write it, or none"
+            "{address:?} has a port that is not a number up to 65535: write a valid one, or none"
         ));
     }
     // In a URL, IPv6 addresses are in brackets.

@@ -41,7 +41,7 @@ impl Dropped {
 pub(crate) struct Log {
     pub(crate) level: Level,
     pub(crate) dropped: Dropped,
-    /// When this is dropped, it waits until the lines in the queue are written, but at most a
+    /// When this is dropped, it waits until the lines in the queue are written, for at most a
     /// second.
     pub(crate) end: WorkerGuard,
 }
@@ -53,15 +53,15 @@ impl Level {
     }
 }
 
-/// Starts the log. The subscriber escapes names that clients have chosen: in the JSON format by the
-/// rules of JSON, and otherwise by those of Rust.
+/// Starts the log. The subscriber escapes names that clients have chosen, in the JSON format by the
+/// rules of JSON, and in the plain format by those of Rust.
 pub(crate) fn start(options: &Options) -> Log {
     let (levels, handle) = reload::Layer::new(targets(options));
     let writer = NonBlockingBuilder::default().buffered_lines_limit(MAX_LINES).lossy(true);
     let (writer, end) = writer.thread_name("log").finish(io::stderr());
     let dropped = Dropped(writer.error_counter());
     let log = fmt::layer().with_writer(writer);
-    // If a subscriber is installed already, it can only be that of an earlier call.
+    // If a subscriber is already installed, it can only be from an earlier call.
     let _ = match options.log_format {
         LogFormat::Plain => registry().with(log.with_ansi(false).with_filter(levels)).try_init(),
         LogFormat::Json => {

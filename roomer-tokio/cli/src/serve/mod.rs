@@ -8,7 +8,7 @@
 //! | `admin` | the operators' page, on the same listener |
 //! | `api` | the HTTP API, on the same listener |
 //! | `http` | the connections to that listener, and their limits |
-//! | `login` | logins by JSON Web Tokens |
+//! | `login` | logins with JSON Web Tokens |
 //! | `reload` | on SIGHUP, reloads the configuration, certificates and keys |
 //! | `rights` | the rights of clients in rooms |
 //! | `webhooks` | requests to other services for decisions, and events sent to them |
@@ -72,19 +72,19 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
         level: log.level,
     };
     let runtime = match config.options.threads {
-        // When the server is built, 0 is rejected.
+        // `Plan::new` has already rejected 0.
         0 | 1 => runtime::Builder::new_current_thread().enable_all().build()?,
         threads => {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
         }
     };
-    // The log must be flushed before this function returns, also after an error.
+    // The log must be flushed before this function returns, even after an error.
     let ran = runtime.block_on(plan.run(config, sockets, source, log.dropped));
     drop(log.end);
     ran.map_err(|problem| failure(vec![problem]))
 }
 
-/// Checks a configuration as far as this is possible without listening.
+/// Checks a configuration as far as possible without opening a listener.
 pub(crate) fn check(args: &Check, output: &Output) -> Result<(), Failure> {
     let config = Config::read(args.file.as_deref(), &args.flags).map_err(failure)?;
     Plan::new(&config).map_err(|problem| failure(vec![problem]))?;

@@ -51,7 +51,7 @@ impl Buckets {
     ) -> Instant {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() <= rule {
-            // Rules have been added since the client has connected.
+            // Rules have been added since the client connected.
             buckets.resize(rule + 1, Times::default());
         }
         let Some(times) = buckets.get_mut(rule) else { return now };

@@ -82,8 +82,8 @@ impl Reloads {
     #[cfg(not(unix))]
     pub(crate) async fn run(self) {}
 
-    /// Applies all changes that are possible while the server runs. First the whole configuration,
-    /// with its certificates and keys, is checked as at a start: if it contains an error, nothing
+    /// Applies all changes that are possible while the server runs. The whole configuration, with
+    /// its certificates and keys, is first checked as at startup: if it contains an error, nothing
     /// is changed.
     #[cfg_attr(not(unix), allow(dead_code, reason = "there is no such signal"))]
     fn reload(&self) {
@@ -170,7 +170,7 @@ fn report(problem: &Problem) {
     tracing::error!(%problem, "cannot read the configuration again: all of the old one stays");
 }
 
-/// Returns the rules for rooms that the hub applies.
+/// Returns the room rules that the hub applies.
 fn remembering(config: &Config) -> Vec<Room> {
     // All other rules are checked in this program, and take effect immediately.
     let own = |room: &Room| Room {

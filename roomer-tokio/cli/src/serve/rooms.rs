@@ -14,8 +14,8 @@ use crate::serve::login::{self, Login};
 use crate::serve::rights::Rules;
 use crate::serve::webhooks::Webhooks;
 
-/// More than the cores of any machine. A larger number is a mistake, and would start threads for
-/// seconds.
+/// More than the number of cores of any machine. A larger number is a mistake, and starting that
+/// many threads would take seconds.
 const MAX_THREADS: usize = 1024;
 
 pub(crate) fn server(
@@ -33,7 +33,7 @@ pub(crate) fn server(
         return Err(config.problem("threads", why));
     }
     if options.path.contains(char::is_whitespace) {
-        // The log prints it as part of a URL.
+        // The log prints the path as part of a URL.
         return Err(config.problem("path", "contains a space: write %20 instead"));
     }
     admit_anonymous(config)?;
@@ -44,7 +44,7 @@ pub(crate) fn server(
     }
     for proxy in &options.trust_proxy {
         if proxy == "unix" {
-            let why = "this server does not listen at Unix sockets: write the proxy's address";
+            let why = "this server does not listen on Unix sockets: write the proxy's address";
             return Err(config.problem("trust_proxy", why));
         }
         builder = builder.trust_proxy(proxy);
@@ -104,7 +104,7 @@ pub(crate) fn server(
     builder.build().map_err(|error| problem(config, &error))
 }
 
-/// Reports a server that accepts every client and that other machines can reach. This is usually a
+/// Reports a server that accepts every client and that other machines can reach, which is usually a
 /// mistake.
 fn admit_anonymous(config: &Config) -> Result<(), Problem> {
     let options = &config.options;
@@ -113,7 +113,7 @@ fn admit_anonymous(config: &Config) -> Result<(), Problem> {
         _ if login::is_configured(options) => Ok(()),
         Some(true) if options.webhooks_authorize.is_some() => Err(config.problem(
             "anonymous",
-            "webhooks.authorize decides about all clients: remove one of the two",
+            "webhooks.authorize already decides for all clients: remove one of the two",
         )),
         _ if options.webhooks_authorize.is_some() => Ok(()),
         None if !options.listen.ip().is_loopback() => Err(config.problem(
@@ -198,7 +198,7 @@ fn check(room: &Room) -> Result<(), &'static str> {
     }
 }
 
-/// Passes the rules that the hub applies to the builder.
+/// Passes to the builder the rules that the hub applies.
 fn remember(mut builder: Builder, room: &Room) -> Builder {
     if let Some(presence) = room.presence {
         let presence = match presence {

@@ -44,7 +44,7 @@ impl Sockets {
 }
 
 impl Addresses {
-    /// Replaces the configured addresses by the real ones, to which the checks then apply.
+    /// Replaces the configured addresses with the real ones, to which the checks then apply.
     pub(crate) fn replace(self, config: &mut Config) {
         if let Some(address) = self.clients {
             config.options.listen = address;
@@ -83,7 +83,7 @@ pub(crate) fn notify(state: State) {
     let notified = match state {
         State::Ready => sd_notify::notify(&[NotifyState::Ready]),
         State::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
-        // Include the time, with which systemd recognizes the end of this reload.
+        // Include the time, which systemd needs to recognize the end of this reload.
         State::Reloading => NotifyState::monotonic_usec_now()
             .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
     };

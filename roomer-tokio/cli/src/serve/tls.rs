@@ -56,7 +56,7 @@ fn read(config: &Config) -> Result<Option<CertifiedKey>, Problem> {
     // `from_der` also checks that the key belongs to the certificate.
     let key = CertifiedKey::from_der(chain, key, ServerConfig::builder().crypto_provider());
     let key = key.map_err(|error| {
-        config.problem("tls.key", format!("does not go with the certificate: {error}"))
+        config.problem("tls.key", format!("does not match the certificate: {error}"))
     })?;
     Ok(Some(key))
 }
@@ -81,7 +81,7 @@ fn in_file(path: &Path, error: &pem::Error, kind: &str) -> String {
         || std::fs::read_to_string(path).is_ok_and(|text| text.contains("ENCRYPTED"));
     match error {
         _ if kind == "private key" && is_encrypted() => format!(
-            "{path} is encrypted: decrypt it by `openssl pkey -in {path} -out FILE`, and protect that \
+            "{path} is encrypted: decrypt it with `openssl pkey -in {path} -out FILE`, and protect that \
              file by its permissions",
             path = path.display()
         ),

@@ -135,7 +135,7 @@ pub fn pem(info: &[u8]) -> String {
     format!("-----BEGIN PUBLIC KEY-----\n{text}-----END PUBLIC KEY-----\n")
 }
 
-/// Returns the Unix time in `more` seconds.
+/// Returns the Unix time `more` seconds from now.
 pub fn now(more: i64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap() + more

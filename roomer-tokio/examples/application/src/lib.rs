@@ -109,7 +109,7 @@ async fn kick(
         return StatusCode::FORBIDDEN;
     }
     // Remove the permission first, so that the user cannot join again in between. The kick also
-    // cancels a join whose rule has read the permission before.
+    // cancels a join whose rule has already read the permission.
     if let Err(error) = app.permissions.forbid(&room, &user).await {
         return failed(&error);
     }

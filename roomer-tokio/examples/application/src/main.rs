@@ -36,7 +36,7 @@ async fn start() -> Outcome {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let config = tls_config(&args.files[0], &args.files[1])?;
     let listener = bind(&args.listen).await?;
-    // Do everything that may fail before the line which says that the program listens.
+    // Do everything that may fail before printing the line that says that the program listens.
     let permissions = Permissions::open(Path::new(DATABASE))
         .map_err(|error| format!("the database {DATABASE}: {error}"))?;
     let stop = shutdown_signal();

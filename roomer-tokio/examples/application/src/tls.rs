@@ -1,4 +1,4 @@
-//! TLS for `axum::serve`, by rustls.
+//! TLS for `axum::serve`, with rustls.
 
 use std::io;
 use std::net::SocketAddr;

@@ -85,7 +85,7 @@ fn two_servers_share_rooms_over_official_client() {
     b.expect("root", "chat", "", &a.id, b"meanwhile");
     talk(&mut b, &mut a, 5);
 
-    // A node that stops says goodbye to the others.
+    // A node that stops notifies the others.
     let [one, two] = nodes;
     assert!(two.stop.send(()).is_ok());
     b.expect_close(1001);

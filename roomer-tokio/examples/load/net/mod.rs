@@ -79,8 +79,8 @@ pub struct Net {
     pub sessions: Sessions,
     /// If true, messages on open connections are only counted, and not parsed.
     pub skim: bool,
-    /// The number of connections that the server has closed, by close code, or by how they ended
-    /// otherwise.
+    /// The number of connections that the server has closed, by close code or, without one, by how
+    /// they ended.
     pub closings: BTreeMap<String, u64>,
     pub reads: u64,
     pub messages: u64,
@@ -120,7 +120,7 @@ impl Net {
         })
     }
 
-    /// Returns the time in nanoseconds since the generator has started.
+    /// Returns the time in nanoseconds since the generator started.
     pub fn now(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
     }
@@ -150,7 +150,7 @@ impl Net {
         self.conns[conn].phase == Phase::Open
     }
 
-    /// Returns the time since the last packet has arrived.
+    /// Returns the time since the last packet arrived.
     pub fn quiet_for(&self) -> Duration {
         self.last_heard.elapsed()
     }

@@ -22,7 +22,7 @@ impl Error {
         Error { status, code, text: text.into() }
     }
 
-    /// Creates an error with the code `invalid`, for a request that is wrong in itself.
+    /// Creates an error with the status 400 and the code `invalid`.
     pub(super) fn invalid(text: impl Into<String>) -> Error {
         Error::new(400, "invalid", text)
     }

@@ -37,8 +37,7 @@ type Id = (String, String);
 
 impl Answers {
     /// Runs a request. If the same request was run before and has succeeded, returns the first
-    /// answer instead. `parts` are all parts of the request, by which it is compared with the
-    /// earlier one.
+    /// answer instead. The requests are the same if all of their `parts` are equal.
     pub(super) fn once(
         &self,
         owner: &str,
@@ -50,7 +49,7 @@ impl Answers {
         let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
         let key = key.ok_or_else(|| {
             Error::invalid(format!(
-                "Idempotency-Key has 1 to {MAX_KEY} visible characters of ASCII"
+                "Idempotency-Key must have 1 to {MAX_KEY} visible ASCII characters"
             ))
         })?;
         let id = (owner.to_owned(), key.to_owned());
@@ -94,7 +93,7 @@ impl Kept {
 fn fingerprint(parts: &[&[u8]]) -> Vec<u8> {
     let mut context = Context::new(&SHA256);
     for part in parts {
-        // Without the lengths, the same bytes divided in another way would have the same hash.
+        // Without the lengths, the same bytes divided differently would have the same hash.
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }

@@ -1,4 +1,4 @@
-//! Checks the names and payloads in requests by the rules that also apply to clients.
+//! Checks the names and payloads in requests against the rules that also apply to clients.
 
 use axum::body::Bytes;
 use data_encoding::BASE64;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::Api;
 use super::error::Error;
 
-/// The reserved events, for an error.
+/// The reserved events, as listed in an error.
 const RESERVED: &str = "close, count_changed, history_lost, join, join_ack, leave, leave_ack, \
                         member_changed, member_left, new_member, open, reopen";
 
@@ -74,7 +74,7 @@ impl Api {
         // JavaScript client drops messages with the names of its local events.
         match is_built_in(event) || is_local(event) || event.starts_with("roomer:") {
             true => Err(Error::invalid(format!(
-                "the event {event:?} is reserved for the protocol and its clients: choose another name \
+                "the event {event:?} is reserved for the protocol and its clients: choose a name other \
                  than {RESERVED} or roomer:…"
             ))),
             false => Ok(()),
@@ -99,7 +99,7 @@ impl Api {
         match self.has_peers && bytes > self.max_message {
             true => Err(Error::too_large(format!(
                 "the message has {bytes} bytes, names included, and in a cluster limits.max_message, \
-                 which is {}, is about these",
+                 which is {}, applies to all of them",
                 self.max_message
             ))),
             false => Ok(()),
@@ -115,7 +115,7 @@ impl Api {
     pub(super) fn check_id(&self, id: &str) -> Result<(), Error> {
         match ConnId::parse(id) {
             Some(_) => Ok(()),
-            None => Err(Error::invalid("the id of a connection is that of a `join_ack`")),
+            None => Err(Error::invalid("this is not a connection id: use the id in a `join_ack`")),
         }
     }
 }

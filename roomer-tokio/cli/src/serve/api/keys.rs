@@ -23,7 +23,7 @@ pub(super) struct Keys {
     keys: Vec<(hmac::Tag, Arc<Key>)>,
 }
 
-/// There are no keys, so every request is rejected.
+/// Without keys, every request is rejected.
 impl Default for Keys {
     fn default() -> Self {
         Keys { secret: hmac::Key::new(hmac::HMAC_SHA256, &[]), keys: Vec::new() }
@@ -44,8 +44,8 @@ impl Keys {
         let problem = |key: &str, text: String| config.problem(key, text);
         // If the system had no source of random numbers, TLS would not work either.
         let secret = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
-        let secret =
-            secret.map_err(|_| problem("api_key", "the system has no randomness".into()))?;
+        let secret = secret
+            .map_err(|_| problem("api_key", "the system provides no random numbers".into()))?;
         let mut keys: Vec<(hmac::Tag, Arc<Key>)> = Vec::new();
         for placed in &config.lists.api_keys {
             let ApiKey { name, rights, rooms, .. } = &placed.value;
@@ -65,8 +65,8 @@ impl Keys {
             Some(placed) if config.options.operator_listen.is_none() => Err(Problem {
                 place: placed.place.clone(),
                 key: "api_key".into(),
-                text: "is of the API, which is at the operators' listener: write operator.listen as well, \
-                       as 127.0.0.1:9090"
+                text: "is for the API, which is on the operators' listener: write operator.listen as well, \
+                       for example 127.0.0.1:9090"
                     .into(),
             }),
             _ => Ok(Keys { secret, keys }),
@@ -103,7 +103,7 @@ fn hash(key: &ApiKey) -> Result<Vec<u8>, String> {
             let text = text.trim_ascii();
             match text.len() < MIN_KEY {
                 true => Err(format!(
-                    "{} has {} characters: write a key of {MIN_KEY} or more, as from \
+                    "{} has {} characters: write a key of {MIN_KEY} or more, for example from \
                      `openssl rand -hex 32`",
                     path.display(),
                     text.len()
@@ -113,7 +113,10 @@ fn hash(key: &ApiKey) -> Result<Vec<u8>, String> {
         }
         (None, Some(hash)) => match HEXLOWER_PERMISSIVE.decode(hash.as_bytes()) {
             Ok(hash) if hash.len() == digest::SHA256_OUTPUT_LEN => Ok(hash),
-            _ => Err("sha256 is 64 hexadecimal digits, as from `printf %s KEY | sha256sum`".into()),
+            _ => {
+                Err("sha256 is 64 hexadecimal digits, for example from `printf %s KEY | sha256sum`"
+                    .into())
+            }
         },
         _ => Err("write either file, a file with the key, or sha256, the hash of the key".into()),
     }

@@ -86,7 +86,7 @@ impl Close {
         let code = code.unwrap_or(DISCONNECTED);
         // All other codes are reserved for the protocol (RFC 6455 section 7.4.2).
         if code != 1000 && !(3000..5000).contains(&code) {
-            return Err(Error::invalid("the code is 1000, or one from 3000 to 4999"));
+            return Err(Error::invalid("the code must be 1000, or from 3000 to 4999"));
         }
         match reason.len() > MAX_REASON {
             true => Err(Error::invalid(format!("the reason has at most {MAX_REASON} bytes"))),

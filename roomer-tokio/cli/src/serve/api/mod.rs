@@ -36,8 +36,8 @@ use crate::serve::config::values::Problem;
 /// The description of the routes in the OpenAPI format.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// The bytes by which a request may be larger than its payload, for names in JSON and the encoding
-/// in Base64.
+/// The number of bytes that a request's body may have in addition to the encoded payload, for names
+/// and JSON syntax.
 const JSON_ALLOWANCE: usize = 64 << 10;
 
 /// The state that all routes share.
@@ -72,7 +72,7 @@ impl Api {
         }))
     }
 
-    /// Replaces the keys by those of another configuration. If that has no API, removes all keys.
+    /// Replaces the keys with those of another configuration. If that has no API, removes all keys.
     pub(crate) fn adopt(&self, new: Option<&Api>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
             new.map_or_else(Arc::default, Api::keys);
@@ -123,7 +123,7 @@ async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> R
     }
 }
 
-/// Rejects bodies that are compressed, which would be published as they are.
+/// Rejects compressed bodies, since they would be published without being decompressed.
 async fn refuse_encoded(request: Request, next: Next) -> Response {
     let mut encodings = request.headers().get_all(header::CONTENT_ENCODING).iter();
     match encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity")) {

@@ -91,7 +91,7 @@ async fn broadcast(
     api.answers.once(&key.name, &headers, &[b"broadcast", &whole], || {
         let mut members = serde_json::Map::new();
         for room in &body.rooms {
-            // A room that is listed twice is sent to once, as a set of rooms would be.
+            // A room that is listed twice receives the message only once.
             if members.contains_key(room) {
                 continue;
             }

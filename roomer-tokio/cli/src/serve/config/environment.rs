@@ -20,8 +20,8 @@ const MAX_MISTAKES: usize = 3;
 
 impl Values {
     /// Reads the environment variables. A variable that has the prefix of a section, or nearly the
-    /// name of an option, is an error if it is not an option: otherwise it would be noticed late that
-    /// a limit is missing. All others may belong to other programs.
+    /// name of an option, is an error if it is not an option: otherwise a missing limit might be
+    /// noticed too late. All others may belong to other programs.
     pub(crate) fn read_environment(
         &mut self,
         variables: impl Iterator<Item = (OsString, OsString)>,
@@ -46,8 +46,8 @@ impl Values {
     }
 }
 
-/// Returns true for a variable with the address of a service, as Kubernetes sets them in each
-/// container of a namespace. A service called `roomer-log` causes `ROOMER_LOG_SERVICE_HOST`,
+/// Returns true for a variable with the address of a service, such as those that Kubernetes sets in
+/// each container of a namespace. A service called `roomer-log` causes `ROOMER_LOG_SERVICE_HOST`,
 /// `ROOMER_LOG_PORT_80_TCP_ADDR` and others.
 fn is_of_kubernetes(name: &str, value: &OsStr) -> bool {
     let words: Vec<&str> = name.split('_').collect();

@@ -65,7 +65,7 @@ fn read_text(path: &Path) -> Result<String, String> {
     let read =
         file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if read as u64 > MAX_FILE {
-        return Err("has more than 4 MiB; is it the file of the configuration?".into());
+        return Err("has more than 4 MiB; is it a configuration file?".into());
     }
     String::from_utf8(bytes).map_err(|_| "is not UTF-8".into())
 }
@@ -154,7 +154,7 @@ fn with_remedy(error: &str) -> String {
     {
         ": write text in quotation marks"
     } else if error.contains("expected a sequence") {
-        ": write a list, as [\"one\", \"two\"]"
+        ": write a list, such as [\"one\", \"two\"]"
     } else {
         ""
     };
@@ -174,7 +174,7 @@ fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
         DeValue::Array(items) => {
             let text = |item: &Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
             let items: Option<Vec<String>> = items.iter().map(text).collect();
-            Raw::List(items.ok_or("write a list of texts, as [\"one\", \"two\"]")?)
+            Raw::List(items.ok_or("write a list of texts, such as [\"one\", \"two\"]")?)
         }
         DeValue::Datetime(_) => return Err("is a date; write another value".into()),
         DeValue::Table(_) => return Err("is one option, not a section; write a value".into()),

@@ -15,7 +15,7 @@ use crate::serve::login;
 use crate::serve::rights::Pattern;
 
 /// The problem with an option that concerns info, if no client can receive info.
-const HIDDEN_INFO: &str = "infos are shown by the extended protocol, which `extended` or `compat` disables, and \
+const HIDDEN_INFO: &str = "info is shown only by the extended protocol, which `extended` or `compat` disables, and \
                            to an [[api_key]] with the right \"read\": remove one of them, or write a key";
 
 /// Reports the first option that would have no effect.
@@ -82,8 +82,8 @@ fn check_listeners(config: &Config) -> Result<(), Problem> {
     let (clients, Some(operators)) = (config.options.listen, config.options.operator_listen) else {
         return Ok(());
     };
-    // With port 0, the system chooses two different ports. An unspecified address is all of the
-    // machine's addresses.
+    // With port 0, the system chooses two different ports. An unspecified address stands for
+    // all of the machine's addresses.
     let is_same_port = clients.port() == operators.port() && clients.port() != 0;
     let is_any = clients.ip().is_unspecified() || operators.ip().is_unspecified();
     let is_same_family = clients.is_ipv4() == operators.is_ipv4();
@@ -102,7 +102,7 @@ fn check_rights(config: &Config) -> Result<(), Problem> {
             "rights is empty, so the key permits nothing: write \"publish\", \"read\" or \"manage\", \
              remove rights to grant all three, or remove the key"
         } else if key.value.rooms.as_ref().is_some_and(Vec::is_empty) {
-            "rooms is empty, so the key permits no room: write patterns, as \"news*\", remove rooms to \
+            "rooms is empty, so the key permits no room: write patterns, such as \"news*\", remove rooms to \
              permit all, or remove the key"
         } else {
             continue;
@@ -112,14 +112,14 @@ fn check_rights(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Reports a rule for joins of `root`, where all clients are without joining.
+/// Reports a rule for joins of `root`, of which every client is a member from the start.
 fn check_root(rooms: &[Placed<Room>]) -> Result<(), Problem> {
     let mut of_root = rooms.iter().filter(|room| room.value.pattern == ROOT);
     match of_root.find(|room| room.value.join.is_some() || room.value.join_rate.is_some()) {
         Some(room) => Err(Problem {
             place: room.place.clone(),
             key: "room".into(),
-            text: "join and join_rate have no effect in root, where each client is from the start: remove \
+            text: "join and join_rate have no effect in root, which every client is in from the start: remove \
                    them; publish = \"none\" and whisper = \"none\" keep clients from sending there"
                 .into(),
         }),
@@ -154,41 +154,41 @@ fn missing(key: &str, config: &Config) -> Option<&'static str> {
         ),
         "webhooks.headers" => (
             options.webhooks_authorize.is_some(),
-            "goes only to webhooks.authorize: write that as well",
+            "applies only to webhooks.authorize: write that as well",
         ),
         "webhooks.plain_http" | "webhooks.timeout" => (
             has_decision || has_events,
-            "is about requests to webhooks: write webhooks.authorize, webhooks.may_join or \
+            "applies to requests to webhooks: write webhooks.authorize, webhooks.may_join or \
              webhooks.events as well",
         ),
         // Events are sent in one request at a time, so the limit would have no effect.
         "webhooks.concurrency" => (
             has_decision,
-            "is about webhooks.authorize and webhooks.may_join: write one of them as well",
+            "applies to webhooks.authorize and webhooks.may_join: write one of them as well",
         ),
         "webhooks.rooms" => (
             options.webhooks_may_join.is_some()
                 || has_kind(&[EventKind::Joined, EventKind::Left, EventKind::Message]),
-            "selects for webhooks.may_join and webhooks.events: write one of them as well, and for \
+            "selects rooms for webhooks.may_join and webhooks.events: write one of them as well, and for \
              events, \"joined\", \"left\" or \"message\" in webhooks.kinds",
         ),
         "webhooks.kinds" if has_events => (
             !options.webhooks_kinds.is_empty(),
             "is empty, so webhooks.events would get nothing: write kinds, or remove webhooks.events",
         ),
-        "webhooks.kinds" => (false, "selects for webhooks.events: write that as well"),
+        "webhooks.kinds" => (false, "selects events for webhooks.events: write that as well"),
         // Other events have a fixed size, and `webhooks.queue` limits their number.
         "webhooks.message_events" | "webhooks.queue_bytes" => (
             has_kind(&[EventKind::Message]),
-            "is about messages: write \"message\" in webhooks.kinds, and webhooks.events, as well",
+            "applies to messages: write \"message\" in webhooks.kinds, and webhooks.events, as well",
         ),
         "webhooks.queue" | "webhooks.batch" | "webhooks.retries" => {
-            (has_events, "is about webhooks.events: write that as well")
+            (has_events, "applies to webhooks.events: write that as well")
         }
         "webhooks.retry_after" => (
             has_events && options.webhooks_retries > 0,
-            "is about repeated requests to webhooks.events: write that as well, and let \
-             webhooks.retries be 1 or more",
+            "applies to repeated requests to webhooks.events: write that as well, and set \
+             webhooks.retries to 1 or more",
         ),
         "cluster.name" | "cluster.node" => (
             options.cluster_url.is_some(),
@@ -199,13 +199,12 @@ fn missing(key: &str, config: &Config) -> Option<&'static str> {
             "no room remembers messages: write history = 100 in a [[room]] as well",
         ),
         "limits.max_info" if has_login(options) => (shows_infos, HIDDEN_INFO),
-        "limits.max_info" => (
-            options.client_info,
-            "no member has an info: write client_info = true or a login as well",
-        ),
+        "limits.max_info" => {
+            (options.client_info, "no member has info: write client_info = true or a login as well")
+        }
         "rates.infos" => (
             options.client_info,
-            "clients may not change their infos: write client_info = true as well",
+            "clients may not change their info: write client_info = true as well",
         ),
         "limits.max_detached" | "limits.resume_buffer"
             if is_extended && options.resume_window.is_zero() =>
@@ -219,7 +218,7 @@ fn missing(key: &str, config: &Config) -> Option<&'static str> {
         | "timeouts.resume"
         | "timeouts.retry" => (
             is_extended,
-            "is of the extended protocol, which `extended` or `compat` disables: remove one of the two",
+            "belongs to the extended protocol, which `extended` or `compat` disables: remove one of the two",
         ),
         _ => return None,
     };
@@ -230,7 +229,7 @@ fn has_reader(config: &Config) -> bool {
     config.lists.api_keys.iter().any(|key| key.value.rights.contains(&ApiRight::Read))
 }
 
-/// Returns the first pattern of rooms for which a history is configured.
+/// Returns the first table `[[room]]` that configures a history.
 fn remembering(config: &Config) -> Option<&Placed<Room>> {
     config.lists.rooms.iter().find(|room| room.value.history.is_some_and(|most| most > 0))
 }
@@ -275,7 +274,7 @@ fn check_history(config: &Config) -> Result<(), Problem> {
     match remembering(config) {
         Some(room) if !is_extended && !has_reader(config) => Err(problem(
             room,
-            "no client could get the history, which is of the extended protocol: remove history, \
+            "no client could get the history, which needs the extended protocol: remove history, \
              or what disables that protocol, `extended` or `compat`",
         )),
         Some(_) if is_extended => Ok(()),
@@ -284,7 +283,7 @@ fn check_history(config: &Config) -> Result<(), Problem> {
         _ => match config.lists.rooms.iter().find(|room| room.value.history_for.is_some()) {
             Some(room) => Err(problem(
                 room,
-                "history_for is about clients that get a history, but none does: write history = 100 \
+                "history_for applies to clients that get a history, but none does: write history = 100 \
                  as well, and remove `extended = false` and `compat`, or remove history_for",
             )),
             None => Ok(()),

@@ -169,7 +169,7 @@ options! {
     "webhooks.authorize" webhooks_authorize: Option<String> = "",
         "the URL that authorizes each client, instead of a token: https://HOST/PATH";
     "webhooks.may_join" webhooks_may_join: Option<String> = "",
-        "the URL that decides about joins that the room rules permit";
+        "the URL that must also approve joins that the room rules permit";
     "webhooks.events" webhooks_events: Option<String> = "",
         "the URL that receives connection and member events";
     "webhooks.headers" webhooks_headers: Vec<String> = "",

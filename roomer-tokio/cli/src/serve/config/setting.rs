@@ -82,7 +82,7 @@ impl Setting for usize {
     fn parse(text: &str) -> Result<Self, String> {
         // TOML permits underscores in numbers.
         let number = text.replace('_', "");
-        number.parse().map_err(|_| wrong(text, "a number: write digits, as 1000"))
+        number.parse().map_err(|_| wrong(text, "a number: write digits, such as 1000"))
     }
 }
 
@@ -113,7 +113,7 @@ impl Setting for Size {
     const FORM: &str = "SIZE";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let error = || wrong(text, "a size: write bytes, or as 64 KiB, 16 MiB or 1 GiB");
+        let error = || wrong(text, "a size: write bytes, or a unit as in 64 KiB, 16 MiB or 1 GiB");
         let (number, unit) = split_unit(text);
         let factor = match unit {
             "" | "B" => 1,
@@ -123,7 +123,7 @@ impl Setting for Size {
             _ => return Err(error()),
         };
         let number: usize = number.replace('_', "").parse().map_err(|_| error())?;
-        // On an overflow, the limit would become small, or none.
+        // If the product overflowed, the limit would be far too small.
         number.checked_mul(factor).map(Size).ok_or_else(error)
     }
 }
@@ -144,7 +144,7 @@ impl Setting for Threshold {
             text => Size::parse(text).map(Threshold::From).map_err(|_| {
                 wrong(
                     text,
-                    "a size from which messages are compressed: write bytes, as 512, or off",
+                    "a size from which messages are compressed: write bytes, such as 512, or off",
                 )
             }),
         }
@@ -155,7 +155,7 @@ impl Setting for Duration {
     const FORM: &str = "TIME";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let error = || wrong(text, "a time: write seconds, or as 500ms, 30s, 5m or 2h");
+        let error = || wrong(text, "a time: write seconds, or a unit as in 500ms, 30s, 5m or 2h");
         let (number, unit) = split_unit(text);
         let factor = match unit {
             "ms" => 0.001,
@@ -185,7 +185,7 @@ impl Setting for Rate {
         let error = || {
             wrong(
                 text,
-                "a rate: write N a second, as 50, or with how many at once, as 50 burst 200",
+                "a rate: write how many per second, such as 50, or with a burst, such as 50 burst 200",
             )
         };
         let number = |text: &str| match text.trim().replace('_', "").parse() {
@@ -238,7 +238,7 @@ impl<T: Setting> Setting for Vec<T> {
         match raw {
             Raw::List(items) => items.iter().map(|item| T::parse(item)).collect(),
             Raw::Text(text) => Self::parse(text),
-            _ => Err("write a list of texts, as [\"one\", \"two\"]".into()),
+            _ => Err("write a list of texts, such as [\"one\", \"two\"]".into()),
         }
     }
 }

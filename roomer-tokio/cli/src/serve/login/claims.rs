@@ -12,8 +12,9 @@ use crate::serve::rights::{Grants, Rules};
 /// The maximum length of a user's name, in bytes.
 const MAX_USER: usize = 256;
 
-/// A Unix time far after the year 9999, whose end some issuers use for "never". A later one is a time
-/// in milliseconds: this one, in the year 2001.
+/// A login must expire before this Unix time, which is far after the year 9999, whose end some
+/// issuers use for "never". A later time is in milliseconds by mistake: in milliseconds, this value
+/// is in the year 2001.
 const FAR_FUTURE: f64 = 1e12;
 
 /// Converts logins to claims.

@@ -1,4 +1,4 @@
-//! A set of keys that is fetched from a URL. It is fetched again and again, because its owner
+//! A set of keys that is fetched from a URL. It is fetched periodically, because its owner
 //! replaces keys.
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(crate) struct Refresher {
     address: Uri,
     every: Duration,
     fetcher: Fetcher,
-    /// Notified if a client presents an unknown key, which requests a fetch.
+    /// Notified when a client presents an unknown key, in order to request a fetch.
     wanted: Notify,
     /// The number of fetches that have completed.
     readings: watch::Sender<u64>,

@@ -26,7 +26,7 @@ pub(super) fn secret(path: &Path) -> Result<Key, String> {
     let secret = text.trim_ascii();
     if secret.len() < MIN_SECRET {
         return Err(format!(
-            "{} has {} bytes: HS256 needs {MIN_SECRET} or more, as from `openssl rand -hex 32`",
+            "{} has {} bytes: HS256 needs {MIN_SECRET} or more, for example from `openssl rand -hex 32`",
             path.display(),
             secret.len()
         ));

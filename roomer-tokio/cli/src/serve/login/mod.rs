@@ -51,7 +51,7 @@ pub(crate) struct Login {
     reader: Reader,
 }
 
-/// Returns true if clients log in by token in this configuration.
+/// Returns true if clients log in with tokens in this configuration.
 pub(crate) fn is_configured(options: &Options) -> bool {
     options.jwt_secret.is_some() || !options.jwt_keys.is_empty() || options.jwt_jwks.is_some()
 }
@@ -95,7 +95,7 @@ impl Login {
         is_same && is_configured(&config.options)
     }
 
-    /// Replaces the keys from files by those of another login.
+    /// Replaces the keys from files with those of another login.
     pub(crate) fn adopt(&self, new: &Login) {
         *self.own.write().unwrap_or_else(PoisonError::into_inner) = new.own();
     }
@@ -104,8 +104,8 @@ impl Login {
         self.own.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Configures a server so that it accepts only clients with a valid token, and clients may
-    /// renew their logins.
+    /// Configures a server to check the tokens of clients that connect or renew their logins. If
+    /// the configuration permits it, clients without a token are accepted too.
     pub(crate) fn add(self: &Arc<Self>, builder: Builder) -> Builder {
         let (login, renewing) = (self.clone(), self.clone());
         let renew = async move |token: &str| renewing.check_again(token).await;
@@ -208,7 +208,7 @@ impl Login {
     fn read(&self, token: &Map<String, Value>) -> Result<Claims, Refused> {
         // The claim is present, since `decode` requires it.
         let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
-        // As for `decode`, the login ends when the leeway after `exp` has passed.
+        // As in `decode`, the login ends when the leeway after `exp` has passed.
         let now = get_current_timestamp() as f64 - self.leeway.as_secs_f64();
         let fields = LoginFields {
             user: token.get(&self.user_claim),
@@ -220,8 +220,8 @@ impl Login {
     }
 }
 
-/// Returns true if a token's header names extensions without which the token is not valid (RFC 7515
-/// section 4.1.11). None is known here.
+/// Returns true if a token's header names extensions that a verifier must support (RFC 7515 section
+/// 4.1.11). This server supports none.
 fn has_critical(token: &str) -> bool {
     let header = token.split('.').next().unwrap_or_default();
     let header = BASE64URL_NOPAD.decode(header.as_bytes()).unwrap_or_default();
@@ -247,7 +247,7 @@ fn read_files(config: &Config) -> Result<Vec<Key>, Problem> {
     Ok(own)
 }
 
-/// The reason for which a token is rejected. The text is sent to the client, so it contains no part
+/// The reason why a token is rejected. The text is sent to the client, so it contains no part
 /// of the token.
 enum Refused {
     Invalid(&'static str),
@@ -261,7 +261,7 @@ impl Refused {
         match error.kind() {
             ErrorKind::ExpiredSignature => Refused::Expired,
             ErrorKind::ImmatureSignature => Refused::Invalid("the token is not valid yet"),
-            ErrorKind::InvalidIssuer => Refused::Invalid("the token is of another issuer"),
+            ErrorKind::InvalidIssuer => Refused::Invalid("the token is from another issuer"),
             ErrorKind::InvalidAudience => Refused::Invalid("the token is for another audience"),
             ErrorKind::MissingRequiredClaim(name) if name == "exp" => {
                 Refused::Invalid("the token has no time at which it expires")

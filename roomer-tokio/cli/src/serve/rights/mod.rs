@@ -1,5 +1,5 @@
-//! The rights of clients in rooms, which follow from the rules in the file and the rights in their
-//! tokens.
+//! The rights of clients in rooms, which follow from the rules in the file and the rights in the
+//! clients' tokens.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -66,8 +66,8 @@ impl Setting for Pattern {
     }
 }
 
-/// The rights that a token grants, by room. If a token grants none, only the rules restrict its
-/// client.
+/// The rights that a token grants, by room. If a token has no such claim, only the rules restrict
+/// its client.
 #[derive(Clone, Debug)]
 pub(crate) struct Grants(Arc<[(Pattern, Vec<Right>)]>);
 
@@ -194,8 +194,8 @@ impl Rules {
 
     /// Adds the rules to a server. A rule that can never deny anything is not added, since the
     /// server calls each rule for every message. If `has_login` is true, logins may restrict
-    /// clients too. The webhook for joins decides about joins that all rules permit, and the
-    /// webhook for events receives messages.
+    /// clients too. The webhook for joins is called for joins that all rules permit, and
+    /// the webhook for events receives messages.
     pub(crate) fn add(
         &self,
         mut builder: Builder,
@@ -263,7 +263,7 @@ impl Rules {
     ) -> Builder {
         let rules = self.clone();
         let builder = builder.may_publish_async(async move |conn, message| {
-            // Check the rules first, so that a message which is denied does not count.
+            // Check the rules first, so that a message that is denied does not count.
             if !rules.permit(&conn, &message.room, Right::Publish) {
                 return false;
             }
@@ -274,8 +274,8 @@ impl Rules {
             if !rules.permit(&conn, &message.room, Right::Publish) {
                 return false;
             }
-            // In the meantime, the client may have left the room, and the server drops its message.
-            // With `compat`, it may never have been in the room.
+            // If the client has left the room in the meantime, the server drops the message. With
+            // `compat`, the client may never have been in the room.
             if let Some(events) = &events
                 && (!was_member || is_member())
             {

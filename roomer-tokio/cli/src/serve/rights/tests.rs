@@ -25,7 +25,7 @@ fn token_rights_are_list_or_object() {
     }
 }
 
-/// As by a reload of the configuration.
+/// A reload of the configuration replaces the rules in the same way.
 #[tokio::test(start_paused = true)]
 async fn delayed_message_is_checked_by_rules_at_send_time() {
     let room = |publish: &str| -> Room {

@@ -21,7 +21,7 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Availability {
     state: Mutex<State>,
-    /// Wakes the questions that wait for an answer to another.
+    /// Wakes the questions that wait for an answer to another one.
     recovery: Notify,
 }
 
@@ -76,7 +76,7 @@ impl Availability {
     /// this makes the webhook count as down.
     pub(super) fn failed(&self, since: Instant, now: Instant) -> bool {
         let mut state = self.state();
-        // The question may only have waited for many others, which were answered. If the webhook was
+        // The question may merely have waited for many others that were answered. If the webhook was
         // down before, this must not delay the next question to it.
         if state.answered_at.is_some_and(|at| at >= since) || state.probe_at.is_some() {
             return false;
@@ -101,7 +101,7 @@ impl Availability {
 mod tests {
     use super::*;
 
-    /// Returns the time so many tenths of a second after `start`.
+    /// Returns the time that is this many tenths of a second after `start`.
     fn tenth(start: Instant, tenths: u64) -> Instant {
         start + Duration::from_millis(100 * tenths)
     }

@@ -19,8 +19,8 @@ use crate::serve::fetch::{Fetcher, read};
 /// The maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// The maximum `Retry-After` that is passed on, in seconds: a day. Clients obey it, and would
-/// otherwise not return after a mistake of the webhook.
+/// The maximum `Retry-After` that is passed on, in seconds: a day. Clients obey it, so without a
+/// limit, a mistake of the webhook could keep them away forever.
 const MAX_RETRY_AFTER: u64 = 24 * 60 * 60;
 
 /// The minimum time between two lines in the log about failures.
@@ -85,9 +85,9 @@ impl Call {
         arrived: impl FnOnce(StatusCode),
     ) -> Result<Answer, String> {
         let body = serde_json::to_vec(question).map_err(|error| error.to_string())?;
-        // Waiting for a permit does not count as the webhook's time, or many clients that return at
-        // once would fail although it answers. This fails only if the semaphore is closed, which
-        // never happens.
+        // Waiting for a permit does not count towards the timeout: otherwise, if many clients
+        // returned at the same time, their requests would fail although the webhook answers. This
+        // call fails only if the semaphore is closed, which never happens.
         let _permit = self.free.acquire().await;
         // Hold the permit until the answer has been read.
         let asked = async {
@@ -104,7 +104,7 @@ impl Call {
     }
 
     /// Sends events. Returns an error unless the status of the answer means success. The body is
-    /// not read: if it is too long, the receiver has still got the events.
+    /// not read: even if it is too long, the receiver has the events.
     pub(super) async fn notify(&self, body: Bytes) -> Result<(), String> {
         // Only one task sends events, in one request at a time, so no permit is needed.
         let sent = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;

@@ -30,7 +30,7 @@ pub(crate) struct Events {
     kinds: Vec<EventKind>,
     /// The patterns of the rooms about which events are sent; empty for all rooms.
     rooms: Arc<[Pattern]>,
-    /// The patterns of the messages' events that are sent; empty for all.
+    /// The patterns that the event of a message must match to be sent; empty for all.
     message_events: Vec<Pattern>,
     /// The maximum number of bytes in the queue that come from messages.
     queue_bytes: u64,
@@ -147,7 +147,7 @@ impl Events {
         options: &Options,
     ) -> Result<Events, String> {
         let process = rand::generate::<[u8; 16]>(&SystemRandom::new());
-        let process = process.map_err(|_| "the system has no randomness")?.expose();
+        let process = process.map_err(|_| "the system provides no random numbers")?.expose();
         // The queue has a maximum size. A limit above it has the same effect as none.
         let places = options.webhooks_queue.min(tokio::sync::Semaphore::MAX_PERMITS);
         let (queue, receiver) = mpsc::channel(places);
@@ -194,8 +194,8 @@ impl Events {
                     let (by, code) = match reason {
                         DisconnectReason::ByPeer(code) => ("client", code),
                         DisconnectReason::ByServer(code) => ("server", Some(code)),
-                        // The connection was lost, or has ended for a reason that a later version
-                        // has added.
+                        // The connection was lost, or ended for a reason that was added in a later
+                        // version.
                         _ => ("network", None),
                     };
                     events.push(conn, Content::Disconnected { by, code });

@@ -13,7 +13,7 @@ use super::availability::{Attempts, Availability};
 use super::call::Call;
 use crate::serve::rights::Pattern;
 
-/// The delays before a failed request is repeated: together long enough for a service that restarts.
+/// The delays before a failed request is repeated. Their sum is long enough for a service to restart.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
@@ -22,10 +22,10 @@ const PAUSES: [Duration; 4] = [
 ];
 
 /// How long a join may wait for its decision, unless a single request may take longer. The client's
-/// later messages wait too, and a client that hears nothing for 20 s takes its connection for lost.
+/// later messages wait too, and a client that receives nothing for 20 s considers its connection lost.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The reason of the close if the webhook does not decide.
+/// The reason in the close frame if the webhook does not decide.
 const UNDECIDED: &str = "a join could not be checked";
 
 /// The state of the webhook for joins.
@@ -56,7 +56,7 @@ impl MayJoin {
         MayJoin { call, rooms, availability: Arc::default() }
     }
 
-    /// Asks the webhook whether a client may join a room. A client takes a rejection as final, so if
+    /// Asks the webhook whether a client may join a room. A client treats a rejection as final, so if
     /// the webhook does not decide, the client's connection is closed instead, with a code after which
     /// it returns and joins again.
     pub(crate) async fn permits(&self, conn: &Conn, room: &str) -> bool {
@@ -73,8 +73,8 @@ impl MayJoin {
         })
     }
 
-    /// Calls the webhook until it decides. Returns `None` if it does not within the time for that,
-    /// which is short if it is down.
+    /// Calls the webhook until it decides. Returns `None` if it does not decide within the time
+    /// limit, which is short if the webhook is down.
     async fn decide(&self, question: &Question<'_>) -> Option<bool> {
         let (begun, name) = (Instant::now(), self.call.name);
         let pauses = match self.availability.attempts(begun) {
@@ -96,7 +96,7 @@ impl MayJoin {
         decided
     }
 
-    /// Calls the webhook, and again after each pause if it fails.
+    /// Calls the webhook. If it fails, repeats the call after each pause.
     async fn ask_repeatedly(&self, question: &Question<'_>, pauses: &[Duration]) -> Option<bool> {
         for pause in pauses {
             if let Some(allow) = self.ask(question).await {

@@ -69,7 +69,7 @@ impl Webhooks {
             return Err(config.problem(first, text));
         };
         if options.webhooks_authorize.is_some() && login::is_configured(options) {
-            let text = "tokens of [jwt] decide about clients already: remove one of the two";
+            let text = "the tokens of [jwt] decide which clients connect: remove one of the two";
             return Err(config.problem("webhooks.authorize", text));
         }
         check_numbers(config)?;
@@ -110,7 +110,7 @@ impl Webhooks {
         })
     }
 
-    /// Replaces the secret by that of another configuration, if both have one.
+    /// Replaces the secret with that of another configuration, if both have one.
     pub(crate) fn adopt(&self, new: &Webhooks) {
         if let (Some(secret), Some(new)) = (&self.secret, &new.secret) {
             secret.adopt(new);
@@ -127,7 +127,7 @@ fn check_address(address: &str, permits_plain: bool) -> Result<Uri, String> {
     match parse_address(address)? {
         (uri, is_protected) if is_protected || permits_plain => Ok(uri),
         _ => Err(format!(
-            "{address:?} can be read and changed on its way: write https://, or \
+            "{address:?} can be read and changed in transit: write https://, or \
              webhooks.plain_http = true"
         )),
     }
@@ -157,7 +157,7 @@ fn check_numbers(config: &Config) -> Result<(), Problem> {
 fn header_names(config: &Config) -> Result<Vec<HeaderName>, Problem> {
     let name = |name: &String| {
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-            let text = format!("{name:?} is not the name of a header: write it as Cookie");
+            let text = format!("{name:?} is not the name of a header: write a name such as Cookie");
             config.problem("webhooks.headers", text)
         })
     };

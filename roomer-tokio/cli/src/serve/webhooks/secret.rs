@@ -17,7 +17,7 @@ impl Secret {
         Ok(Secret(RwLock::new(read(path)?)))
     }
 
-    /// Replaces the secret by another one.
+    /// Replaces the secret with another one.
     pub(super) fn adopt(&self, new: &Secret) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.key();
     }
@@ -42,7 +42,7 @@ fn read(path: &Path) -> Result<hmac::Key, String> {
     let secret = text.trim_ascii();
     match secret.len() < MIN_SECRET {
         true => Err(format!(
-            "{} has {} bytes: write {MIN_SECRET} or more, as from `openssl rand -hex 32`",
+            "{} has {} bytes: write {MIN_SECRET} or more, for example from `openssl rand -hex 32`",
             path.display(),
             secret.len()
         )),
