@@ -336,7 +336,7 @@ def main():
     args = parser.parse_args()
     path = pathlib.Path(args.file)
     if not path.exists():
-        sys.exit(f"{path} is not there; .ci/bench makes it")
+        sys.exit(f"{path} is missing; .ci/bench writes it")
     results = Results(path)
     parts = [machine(results)]
     charts = (("cpu", "What a message costs", cpu_chart), ("memory", "What an idle connection holds", memory_chart))

@@ -33,7 +33,7 @@ export class Api {
     }
 
     async #request(method, parts, query) {
-        // A browser takes these names for steps in the path, even if they are encoded.
+        // A browser treats these names as steps in the path, even if they are encoded.
         const step = parts.find((part) => [".", ".."].includes(part));
         if (step) {
             throw new Refused(0, `a browser cannot ask for the name "${step}"`);

@@ -12,7 +12,7 @@ export const isRelative = (url) => typeof url === "string" && /^(?!\w+:)./.test(
 export const addQuery = (address, part) => address + (address.includes("?") ? "&" : "?") + part;
 
 /**
- * Returns the address to connect to: resolves a relative address against the page, replaces http by ws, and adds the token to the
+ * Returns the address to connect to: resolves a relative address against the page, replaces http with ws, and adds the token to the
  * query. Throws TypeError if the address is invalid.
  */
 export function toAddress(url, token) {

@@ -36,7 +36,7 @@ export function connect(url, options) {
     const { features, codec = bytes, queue, lazy, debug, clock = realClock, ...others } = options ?? {};
     /** The rooms that the application wants to be in, by name. */
     const rooms = new Map();
-    /** By room name, acknowledgements that contradict an unconfirmed request, each followed by the room's later packets. */
+    /** Acknowledgements that contradict an unconfirmed request, by room name, each followed by the room's later packets. */
     const held = new Map();
     /** This client's id on the current connection, "" until the server has sent it. */
     let id = "";

@@ -15,8 +15,9 @@ import { LONGEST_ANSWER, LONGEST_DELAY, MOST_UNPROBED, SLOWEST_NETWORK } from ".
 
 /**
  * Returns the default rule for final close codes: those that report a client error, and those chosen by applications. The README
- * explains each. 1008 is not always final: older servers also send it to a client that exceeded a rate or showed no sign of life,
- * and a program that was suspended could not renew its login in time, but a token function can provide a new token.
+ * explains each. 1008 is not always final: servers also send it to a client that exceeded a rate, and older ones to a client that
+ * showed no sign of life. A program that was suspended could not renew its login in time, but a token function can provide a new
+ * token.
  */
 const createRule = (token) => (code, reason) => {
     const end = `${code} ${reason}`;

@@ -2,7 +2,7 @@
  * The feature behind rooms with a message history: the `history` option of join(), and `room.history`.
  *
  * Such a room numbers its messages. A joining client sends the number of the last message that it has received, and receives the
- * later ones. The server limits the rate of such joins, and above it sends nothing of the past. Joins above the rate therefore
+ * later ones. The server limits the rate of such joins, and sends no past messages above it. Joins above the rate therefore
  * wait.
  *
  * @module history
@@ -71,7 +71,7 @@ export function history(core) {
         let seen = 0;
         Object.defineProperty(room.api, "history", { get: () => found });
         room.recall = () => {
-            // Numbers seen before the epoch was known may belong to another history than the room has in a new session.
+            // Numbers seen before the epoch was known may belong to another history than the one that the room has in a new session.
             seen = epoch && seen;
             return toBytes(last >= 0 ? JSON.stringify({ at: epoch ? [epoch, seen] : undefined, last }) : "");
         };

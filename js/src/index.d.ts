@@ -3,7 +3,7 @@ import type {
 } from "./maps.js";
 import type { AbortSignalLike, ListenOptions, Options } from "./options.js";
 
-// All of them: the declarations of an application may name any.
+// Export all of them, since an application's declarations may name any.
 export type * from "./maps.js";
 export type { AbortSignalLike, Clock, DebugRecord, ListenOptions, Options, QueueOptions, ReconnectOptions } from "./options.js";
 
@@ -176,8 +176,8 @@ export interface Member {
     /** The user that the server has authenticated for the member. */
     readonly user: string | undefined;
     /**
-     * True while the member has no connection but may still resume its session. Otherwise absent, as always for this client
-     * itself and in rooms where the server does not announce it.
+     * True while the member has no connection but may still resume its session. Otherwise absent. It is also absent for this
+     * client itself, and in rooms where the server does not announce it.
      */
     readonly away?: true;
 }
@@ -349,7 +349,7 @@ export interface Client<E = AnyEvents<unknown>> {
     close(): void;
 }
 
-/** A `URL`, by the properties that set it apart: not all programs have the types of browsers or Node. */
+/** A `URL`, described by the properties that distinguish it, since not all programs have the types of browsers or Node. */
 export interface URLLike {
     readonly href: string;
     readonly searchParams: object;

@@ -1,6 +1,6 @@
 import type { Codec, CodecName, MaybePromise, RoomerError, State } from "./index.js";
 
-/** An `AbortSignal`, by the properties that the client uses: not all programs have the types of browsers or Node. */
+/** An `AbortSignal`, described by the properties that the client uses, since not all programs have the types of browsers or Node. */
 export interface AbortSignalLike {
     readonly aborted: boolean;
     readonly reason?: any;

@@ -16,7 +16,7 @@ export function readOptions(options) {
     return options;
 }
 
-/** Throws unless these options, as far as they are set, are numbers from `least` on. NaN and text are not. */
+/** Throws unless these options, as far as they are set, are numbers of at least `least`. Rejects NaN and text. */
 function checkNumbers(options, names, least) {
     for (const name of names) {
         options[name] ??= undefined;

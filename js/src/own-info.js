@@ -19,7 +19,7 @@ export function ownInfo(core) {
     let info;
     /** True if the newest info must be sent. */
     let isDue;
-    /** The latest packet with info, until it is acknowledged. Until it is sent, it takes over newer info. */
+    /** The latest packet with info, until it is acknowledged. Until it is sent, newer info replaces its content. */
     let latest;
     /** The number of seconds to wait after the next rejection. */
     let pause = 1;

@@ -25,7 +25,7 @@ const toError = (bytes) => {
 /** @param {object} core see core.js */
 export function rejections(core) {
     takePackets(core, (packet) => {
-        // The feature `ownInfo` repeats an info that the server has found too often.
+        // The feature `ownInfo` repeats info that the server has rejected because it changed too often.
         const report = (error) => (error.event === INFO && error.kind === "busy" && !error.more && core.client.setInfo) || core.report(error);
         packet.event === ERROR && !(packet.to + packet.from) && decodePayload(core, { decode: toError }, packet, report);
     });

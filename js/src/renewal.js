@@ -1,6 +1,6 @@
 /**
  * The feature that renews logins: the server requests a new token before the login expires. However often it does, the client
- * obtains one at most every two seconds: the next token may expire when the last one did.
+ * obtains one at most every two seconds, since a new token may expire at the same time as the last one.
  *
  * @module renewal
  */

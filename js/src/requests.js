@@ -29,7 +29,7 @@ export function requests(core) {
     Object.assign(core, {
         /** Requests above the server's limit are also limited separately in the queue, and messages do not wait for them. */
         send(item) {
-            // In the common case there are none. Counting the queue for each message would take quadratic time.
+            // Usually no requests exceed the limit. Counting the queue for each message would take quadratic time.
             if (pending.size <= most) {
                 return plain.send(item);
             }
@@ -50,7 +50,7 @@ export function requests(core) {
         }
     });
 
-    /** Fails a request as the server would, if it permits no requests. Such a request would wait forever. */
+    /** If the server permits no requests, fails a request as the server would. Otherwise the request would wait forever. */
     const refuse = ({ answered }) => answered(false, toBytes('{"code":"busy","message":"the server permits none"}'));
     const failAll = (code, fits, cause) => pending.forEach((request) => fits(request) && request.fail(code, cause));
 

@@ -10,12 +10,12 @@ import { connect } from "../src/index.js";
 import { createClock, createServer } from "../src/testkit/index.js";
 import { code, microtasks, setUp } from "./support/kit.js";
 
-/** The calls by which the application joins or leaves the room. */
+/** The calls with which the application joins or leaves the room. */
 const CALLS = {
     join: (client) => void client.join("lobby"),
     leave: (client) => void client.rooms().find(({ name }) => name === "lobby")?.leave()
 };
-/** The actions by which the server adds the client to a room, or removes it from one. */
+/** The actions with which the server adds the client to a room, or removes it from one. */
 const ACTS = {
     kick: (conn) => conn.kick("lobby"),
     put: (conn) => conn.join("lobby"),

@@ -1,4 +1,4 @@
-/** The ports that tests choose for their servers. */
+/** Tests of the ports that tests choose for their servers. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-/** Tests of the packets that sessions exchange: acknowledgements, keep-alive and reconnect delays, also with plain servers. */
+/** Tests of the packets that sessions exchange: acknowledgements, keep-alive and reconnect delays, including with plain servers. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

@@ -131,7 +131,7 @@ describe("other packets above the limit of the server", () => {
 
     test("the error for an unknown request is bounded", async () => {
         const { server, ann, bob } = await enter();
-        // JSON represents each of these characters by six characters.
+        // JSON represents each of these characters with six characters.
         const event = "\u0001".repeat(500);
         const asked = assert.rejects(ann.room.request(event, 1, { to: bob.client.id }), ({ code, kind }) => code === "answer" && kind === "unknown");
         await server.advance(1_000);

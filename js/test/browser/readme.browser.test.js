@@ -82,7 +82,7 @@ describe("the front page's clients", { timeout: 300_000 }, () => {
         await react.page.click("button");
         await said;
         assert.match(other.log[0], /^here: /);
-        // A burst that arrives before React renders again.
+        // Send a burst that arrives before React renders again.
         const lines = await react.page.locator("li").count();
         const second = await open("react");
         await second.page.locator("p", { hasText: "open, 3 here" }).waitFor();

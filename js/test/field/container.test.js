@@ -80,7 +80,7 @@ describe("as process 1", { concurrency: 4, timeout: 300_000, skip: noNamespaces(
         }
     }
 
-    // The program of the container image.
+    // The container image runs this command.
     for (const signal of ["SIGTERM", "SIGINT"]) {
         test(`${signal} ends roomer serve: clients receive a close code, the exit code is 0`, async (t) => {
             const config = join(folderFor(t), "roomer.toml");

@@ -41,7 +41,7 @@ function createPackage(folder, name, manifest) {
     };
 }
 
-/** For programs whose `main` is in another file than their options: the source with the options. */
+/** For programs whose `main` is in a different file from their options: the source with the options. */
 const OPTIONS_IN = { chat: "roomer-tokio/examples/support/chat.rs", load: "roomer-tokio/examples/load/options.rs" };
 const SIMPLE = "roomer-tokio/examples/support/program.rs";
 

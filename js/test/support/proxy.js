@@ -12,7 +12,7 @@ import { connect, createServer } from "node:net";
  * @returns {Promise<{port: number, stall: () => void, resume: () => void, cut: () => void, abandon: () => void, halfClose: () =>
  * void, drop: () => void, close: () => Promise<void>}>} stall() blocks both directions while connections look open; cut() ends
  * all connections; abandon() blocks the open connections permanently, as after a change of networks; halfClose() ends each
- * connection's direction to the server; drop() cuts all connections, also new ones, until resume()
+ * connection's direction to the server; drop() cuts all connections, including new ones, until resume()
  */
 export async function startProxy(port) {
     const sockets = new Set();
