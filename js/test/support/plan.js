@@ -110,7 +110,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     const sessions = () => server.connections().filter(({ token }) => token !== "other");
     const world = { clock, server, forbidden, isAdmitted: true, isGentle, isLimited: !!messageRate, sessions, connection: () => sessions().at(-1), gone: new Set(), hung: new Set() };
     const other = new server.options.WebSocket("ws://test/ws?token=other");
-    // An observer in `root`, of which every client is a member once: a client that resumes its session must not appear to leave.
+    // An observer in `root`, which contains every client once: a client that resumes its session must not appear to leave.
     other.binaryType = "arraybuffer";
     other.onmessage = ({ data }) => {
         const { room, event, payload } = decode(data);

@@ -143,7 +143,7 @@ fn failures(elsewhere: &str) -> Vec<Reply> {
         Reply::Json(200, json!({ "room": ["lobby"] })),
         Reply::Json(200, json!({ "rooms": "lobby" })),
         Reply::Json(200, json!({ "exp": "soon" })),
-        // Milliseconds: the login would not expire for thousands of years.
+        // This time is in milliseconds: read as seconds, it would be thousands of years from now.
         Reply::Json(200, json!({ "exp": now(600) * 1000 })),
         Reply::Json(200, json!({ "user": "" })),
         Reply::Json(200, json!({ "user": "u".repeat(300) })),

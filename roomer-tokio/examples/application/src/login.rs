@@ -57,7 +57,8 @@ pub fn issue(secret: &[u8], name: &str, is_admin: bool, valid_for: Duration) -> 
     Ok(jsonwebtoken::encode(&Header::default(), &token, &EncodingKey::from_secret(secret))?)
 }
 
-/// The parameters in the query. A browser cannot set headers in a WebSocket handshake.
+/// The parameters in the query. They contain the token, since a browser cannot set headers in a
+/// WebSocket handshake.
 #[derive(Deserialize)]
 pub struct Parameters {
     token: Option<String>,

@@ -77,7 +77,7 @@ fn check_origins(config: &Config) -> Result<(), Problem> {
     }
 }
 
-/// Reports two listeners at the same address, of which the second could not be opened.
+/// Reports two listeners at the same address, the second of which could not be opened.
 fn check_listeners(config: &Config) -> Result<(), Problem> {
     let (clients, Some(operators)) = (config.options.listen, config.options.operator_listen) else {
         return Ok(());
@@ -112,7 +112,7 @@ fn check_rights(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Reports a rule for joins of `root`, of which every client is a member from the start.
+/// Reports a rule for joins of `root`, which every client is in from the start.
 fn check_root(rooms: &[Placed<Room>]) -> Result<(), Problem> {
     let mut of_root = rooms.iter().filter(|room| room.value.pattern == ROOT);
     match of_root.find(|room| room.value.join.is_some() || room.value.join_rate.is_some()) {

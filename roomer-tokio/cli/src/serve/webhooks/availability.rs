@@ -36,9 +36,9 @@ struct State {
 /// How often a question may be sent to the webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempts {
-    /// Until it is answered.
+    /// The question is repeated until it is answered.
     Repeated,
-    /// Once: the webhook is down, and this request shows whether it still is.
+    /// The question is sent once: the webhook is down, and this request shows whether it still is.
     Single,
     /// The webhook is down, and the next question may not be sent yet.
     None,
