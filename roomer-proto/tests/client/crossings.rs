@@ -167,7 +167,7 @@ fn check(mut world: World, was_in: bool, steps: &[Step]) {
     assert_eq!(world.is_wanted(), *is_in, "{about}");
     let count = |step: Step| steps.iter().filter(|other| **other == step).count();
     let is_call = |step: &&Step| !matches!(step, Step::Handle | Step::Deliver);
-    // A call takes effect, unless the server has changed the membership again since then.
+    // A call has its effect, unless the server has changed the membership again meanwhile.
     match (steps.iter().rfind(is_call), events.last()) {
         (Some(Step::Join), Some(Event::Removed { .. })) => {}
         (Some(Step::Join), _) => assert!(is_in, "the join has no effect: {about}"),
@@ -185,14 +185,14 @@ fn check(mut world: World, was_in: bool, steps: &[Step]) {
                 (view, removals) = (false, removals + 1);
             }
             Event::Rejoined { .. } => assert!(view, "{about}"),
-            // This server never rejects a join.
+            // This server rejects no join.
             event => panic!("{event:?}: {about}"),
         }
     }
     assert_eq!(view, *is_in, "{about}");
     assert!(removals <= count(Step::Kick), "{about}");
-    // If the last call is a join, an earlier removal must not count as its answer. But if the server
-    // has also added the client, the answer to an earlier leave can look like a removal, which the
+    // A join that is the last call is not answered with an earlier removal. But if the server has
+    // added the client too, the answer to an earlier leave can look like a removal, which the
     // answer to the join then undoes.
     if *is_in && count(Step::Put) == 0 && steps.iter().rfind(is_call) == Some(&Step::Join) {
         let mut since = events[world.events_at_join..].iter();

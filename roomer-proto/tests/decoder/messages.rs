@@ -36,8 +36,11 @@ fn masked_rfc_examples() {
     let fragments = [frame(TEXT, b"Hel"), frame(FIN | CONTINUE, b"lo")].concat();
     assert_eq!(read(&fragments), [message("Hello")]);
     assert_eq!(read(&frame(PING, b"Hello")), [Seen::Ping(b"Hello".to_vec())]);
-    for length in [256, 65536] {
+    let heads: [(&[u8], usize); 2] =
+        [(b"\x82\xfe\x01\x00", 256), (b"\x82\xff\0\0\0\0\0\x01\0\0", 65_536)];
+    for (head, length) in heads {
         let wire = frame(FIN | BINARY, &filler(length));
+        assert_eq!(wire[..head.len()], *head);
         assert_eq!(read(&wire), [binary(&filler(length))]);
     }
 }

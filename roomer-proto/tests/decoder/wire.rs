@@ -1,6 +1,8 @@
-//! Client frame encoding, and a decoder's events in owned form.
+//! Client frames, encoded by tungstenite, and a decoder's events in owned form.
 
 use roomer_proto::websocket::{Decoder, Event, Kind, Limits};
+use tungstenite::protocol::frame::coding::OpCode;
+use tungstenite::protocol::frame::{Frame, FrameHeader};
 
 pub(crate) const FIN: u8 = 0x80;
 pub(crate) const CONTINUE: u8 = 0;
@@ -13,29 +15,30 @@ pub(crate) const PONG: u8 = FIN | 10;
 /// A key without repeated bytes so that a wrong rotation is detected.
 pub(crate) const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
-/// Encodes a masked frame's header with the shortest form of its length (RFC 6455 section 5.2).
+/// Encodes a masked frame's header with the shortest form of its length.
 pub(crate) fn header(first: u8, length: u64, key: [u8; 4]) -> Vec<u8> {
-    let mut out = vec![first];
-    match length {
-        0..=125 => out.push(0x80 | length as u8),
-        126..=0xffff => {
-            out.push(0x80 | 126);
-            out.extend((length as u16).to_be_bytes());
-        }
-        _ => {
-            out.push(0x80 | 127);
-            out.extend(length.to_be_bytes());
-        }
-    }
-    out.extend(key);
+    let mut out = Vec::new();
+    frame_header(first, key).format(length, &mut out).unwrap();
     out
 }
 
 /// Encodes a complete masked frame.
 pub(crate) fn keyed(first: u8, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
-    let mut out = header(first, payload.len() as u64, key);
-    out.extend(payload.iter().zip(key.iter().cycle()).map(|(p, k)| p ^ k));
+    let frame = Frame::from_payload(frame_header(first, key), payload.to_vec().into());
+    let mut out = Vec::new();
+    frame.format(&mut out).unwrap();
     out
+}
+
+fn frame_header(first: u8, key: [u8; 4]) -> FrameHeader {
+    FrameHeader {
+        is_final: first & FIN != 0,
+        rsv1: first & 0x40 != 0,
+        rsv2: first & 0x20 != 0,
+        rsv3: first & 0x10 != 0,
+        opcode: OpCode::from(first & 0x0f),
+        mask: Some(key),
+    }
 }
 
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use data_encoding::{BASE64, HEXLOWER};
+use roomer_conformance::wire;
 use roomer_proto::PacketRef;
 use roomer_proto::websocket::deflate::Deflater;
 use roomer_proto::websocket::{Kind, packet_frame};
@@ -37,15 +38,13 @@ fn packet() -> Vec<u8> {
     out
 }
 
-/// Returns the packet in a frame, either as a server sends it, or as a client sends it with a mask
-/// of zeros.
+/// Returns the packet in a frame, either as a server sends it, or masked, as a client sends it.
 fn frame(is_masked: bool) -> Vec<u8> {
+    if is_masked {
+        return wire::message(&packet());
+    }
     let mut out = Vec::new();
     packet_frame(&CHAT, &mut out).unwrap();
-    if is_masked {
-        out[1] |= 0x80;
-        out.splice(2..2, [0; 4]);
-    }
     out
 }
 

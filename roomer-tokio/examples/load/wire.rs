@@ -2,13 +2,16 @@
 //! stamp at the start of each payload.
 
 use roomer_proto::PacketRef;
-use roomer_testkit::frames::write_head;
+use roomer_testkit::frames::{write, write_head};
 
 pub const CONTINUATION: u8 = 0;
 pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 pub const BINARY: u8 = 2;
+
+/// The bit that marks the last frame of a message.
+const FIN: u8 = 0x80;
 
 /// The masking key. A client must use one, but a server accepts any value.
 const KEY: [u8; 4] = [0x9d, 0x41, 0xe7, 0x0a];
@@ -53,7 +56,7 @@ impl Stamp {
 
 /// Appends a packet, as a binary message in one masked frame.
 pub fn packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
-    head(BINARY, packet.encoded_len(), out);
+    write_head(FIN | BINARY, packet.encoded_len() as u64, KEY, out);
     let start = out.len();
     if packet.encode(out).is_ok() {
         mask(&mut out[start..]);
@@ -62,14 +65,7 @@ pub fn packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
 
 /// Appends a masked frame with this opcode.
 pub fn control(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
-    head(opcode, payload.len(), out);
-    let start = out.len();
-    out.extend_from_slice(payload);
-    mask(&mut out[start..]);
-}
-
-fn head(opcode: u8, length: usize, out: &mut Vec<u8>) {
-    write_head(0x80 | opcode, length as u64, KEY, out);
+    write(FIN | opcode, payload, KEY, out);
 }
 
 fn mask(data: &mut [u8]) {

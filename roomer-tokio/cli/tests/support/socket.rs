@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use roomer_proto::websocket::packet_frame;
+use roomer_conformance::wire;
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE_ACK, PacketRef};
 
 use super::Serving;
@@ -48,14 +48,8 @@ impl Socket {
         self.send(&PacketRef { room, event: JOIN, dst: "", src: "", payload: b"" });
     }
 
-    /// Sends a packet in a frame that is masked with zeros.
     pub fn send(&mut self, packet: &PacketRef<'_>) {
-        let mut frame = Vec::new();
-        packet_frame(packet, &mut frame).unwrap();
-        let at = if frame[1] < 126 { 2 } else { 4 };
-        frame[1] |= 0x80;
-        frame.splice(at..at, [0; 4]);
-        self.stream.write_all(&frame).unwrap();
+        self.stream.write_all(&wire::message(&packet.to_bytes())).unwrap();
     }
 
     pub fn next(&mut self) -> Frame {
