@@ -15,6 +15,7 @@ mod effects;
 mod examples;
 mod lines;
 mod log;
+mod rates;
 mod reload;
 mod serve;
 mod slow_reader;
