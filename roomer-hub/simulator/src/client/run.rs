@@ -9,7 +9,6 @@
 )]
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use roomer_engine::Server;
@@ -18,7 +17,7 @@ use roomer_proto::client::{Event, Options, State};
 use super::marks::{Mark, Marks};
 use super::net::{MINUTE, Net, plain};
 use super::plan::{CLIENTS, Kind, LOBBY, Plan, ROOMS, Step};
-use crate::fault::{Fault, ensure, panic_message};
+use crate::fault::{Fault, caught, ensure};
 use crate::simulation::Outcome;
 use crate::trace::Trace;
 
@@ -44,8 +43,7 @@ pub fn run(plan: &Plan) -> Outcome {
     let net = Net::new(plan.seed, Server::builder().resume_window(window));
     let (sent, marks) = (vec![Vec::new(); CLIENTS], Marks::default());
     let mut run = Run { plan, net, sent, wished: BTreeSet::new(), marks };
-    let ran = catch_unwind(AssertUnwindSafe(|| run.all()));
-    let fault = ran.unwrap_or_else(|panic| Err(Fault::new(panic_message(&*panic)))).err();
+    let fault = caught(|| run.all()).err();
     // Hash only the events: a release may change the bytes that carry them.
     let mut trace = Trace::new();
     for end in &run.net.ends {

@@ -36,11 +36,10 @@ mod users;
 mod world;
 
 use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::plan::{Op, Plan};
 use self::world::World;
-use crate::fault::{Fault, panic_message};
+use crate::fault::{Fault, caught};
 use crate::shrink::shorten;
 use crate::simulation::{Outcome, Simulation};
 
@@ -62,19 +61,15 @@ impl Simulation for ClusterPlans {
 /// Runs a plan.
 pub fn run(plan: &Plan) -> Outcome {
     let mut world = World::new(plan);
-    let result = catch_unwind(AssertUnwindSafe(|| {
+    let result = caught(|| {
         world.start()?;
         for op in &plan.ops {
             world.step(*op)?;
             world.check()?;
         }
         world.finish()
-    }));
-    let fault = match result {
-        Ok(Ok(())) => None,
-        Ok(Err(Fault(what))) => Some(what),
-        Err(panic) => Some(panic_message(&*panic)),
-    };
+    });
+    let fault = result.err().map(|Fault(what)| what);
     let steps = world.steps + world.nodes.iter().map(|node| node.steps).sum::<u64>();
     Outcome { steps, hash: world.trace.hash(), marks: world.marks.0, fault }
 }

@@ -1,7 +1,6 @@
 //! Runs a plan: resolves each step to an input for the hub and its checker, and checks the final
 //! state.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use roomer_hub::HashKey;
@@ -16,7 +15,7 @@ use super::marks::Marks;
 use super::op::{Effect, Op};
 use super::plan::{Address, ClientRef, Ending, Payload, Plan, Step};
 use crate::alphabet::{IDS, Identity, identity, noise, tagged};
-use crate::fault::{Fault, ensure, panic_message};
+use crate::fault::{Fault, caught, ensure};
 
 /// The number of inputs between two audits of the tables, while there are few connections.
 const AUDIT_INTERVAL: u64 = 32;
@@ -347,9 +346,4 @@ impl<'p> Run<'p> {
         ensure!(is_empty, "{} connections are left over", tables.conn_count());
         Ok(())
     }
-}
-
-/// Converts a panic to a fault.
-fn caught(run: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Fault(panic_message(&*panic))))
 }

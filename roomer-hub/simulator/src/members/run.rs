@@ -1,7 +1,6 @@
 //! Runs a plan: passes each step to the model and to the hub, which are then compared.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use roomer_hub::{
@@ -14,7 +13,7 @@ use super::marks::{Mark, Marks};
 use super::model::Model;
 use super::plan::{INFOS, INVALID, Plan, ROOMS, Step, USERS};
 use super::view::View;
-use crate::fault::{Fault, ensure, panic_message};
+use crate::fault::{Fault, caught, ensure};
 use crate::trace::Trace;
 
 /// The tag with which the peer's ids begin.
@@ -85,7 +84,7 @@ impl<'p> Run<'p> {
 
     pub fn run_to_end(&mut self) -> Result<(), Fault> {
         // A panic in the hub counts as a fault. The run is not used again after a panic.
-        let run = AssertUnwindSafe(|| {
+        caught(|| {
             for step in &self.plan.steps {
                 self.step(*step)?;
             }
@@ -97,8 +96,7 @@ impl<'p> Run<'p> {
             let rooms = self.hub.tables().room_count();
             ensure!(rooms == 0, "{rooms} rooms are left over");
             Ok(())
-        });
-        catch_unwind(run).unwrap_or_else(|panic| Err(Fault(panic_message(&*panic))))
+        })
     }
 
     /// Returns a client, which may be open or closed.

@@ -1,7 +1,5 @@
 //! Runs a plan on the real hub, and compares the actions of each input with the model.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use roomer_hub::{Action, Answer, Command, ConnKey, HashKey, Hub, Input, PeerKey};
 use roomer_proto::extended::{ErrorCode, MEMBERS};
 use roomer_proto::{MEMBER_LEFT, NEW_MEMBER, PacketRef};
@@ -10,7 +8,7 @@ use super::marks::Mark;
 use super::model::{Message, Model};
 use super::plan::{Dst, HANDLED, Party, Plan, REQUESTS, Step, guest};
 use crate::alphabet::{IDS, identity, tag};
-use crate::fault::{Fault, ensure, panic_message};
+use crate::fault::{Fault, caught, ensure};
 use crate::simulation::Outcome;
 use crate::trace::Trace;
 
@@ -39,8 +37,7 @@ pub fn run(plan: &Plan) -> Outcome {
     let (keys, slots, answers) = (Vec::new(), [None; SLOTS], plan.answers);
     let (model, trace) = (Model::new(plan), Trace::new());
     let mut run = Run { hub, model, keys, slots, answers, trace, steps: 0 };
-    let ran = catch_unwind(AssertUnwindSafe(|| run.all(plan)));
-    let fault = ran.unwrap_or_else(|panic| Err(Fault::new(panic_message(&*panic)))).err();
+    let fault = caught(|| run.all(plan)).err();
     let (steps, hash, marks) = (run.steps, run.trace.hash(), run.model.marks.0);
     Outcome { steps, hash, marks, fault: fault.map(|Fault(what)| what) }
 }

@@ -7,7 +7,6 @@
 )]
 
 use std::mem::take;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use roomer_proto::client::{
@@ -22,7 +21,7 @@ use super::hostile;
 use super::marks::{Mark, Marks};
 use super::plan::{Plan, ROOMS, Server, Step};
 use super::server::{ScriptedServer, other_id};
-use crate::fault::{Fault, ensure, panic_message};
+use crate::fault::{Fault, caught, ensure};
 use crate::random::{Random, Source};
 use crate::simulation::Outcome;
 use crate::trace::Trace;
@@ -81,8 +80,7 @@ pub fn run(plan: &Plan) -> Outcome {
         marks: Marks::default(),
         trace: Trace::new(),
     };
-    let ran = catch_unwind(AssertUnwindSafe(|| run.all()));
-    let fault = ran.unwrap_or_else(|panic| Err(Fault::new(panic_message(&*panic)))).err();
+    let fault = caught(|| run.all()).err();
     Outcome {
         steps: plan.steps.len() as u64,
         hash: run.trace.hash(),

@@ -37,12 +37,11 @@ mod setup;
 mod socket;
 
 use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use self::harness::Harness;
 use self::plan::{Plan, Step};
-use crate::fault::{Fault, panic_message};
+use crate::fault::{self, Fault};
 use crate::random::Random;
 use crate::shrink::shorten;
 use crate::simulation::{Outcome, Simulation};
@@ -80,22 +79,9 @@ pub fn run(plan: &Plan) -> Outcome {
     Outcome { steps: harness.steps, hash: harness.trace.hash(), marks: harness.marks.0, fault }
 }
 
-/// Runs the steps and then the final checks, until the first fault. Returns the fault with the
-/// index of its step.
 fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
-    let mut at = 0;
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        for step in &harness.plan.steps {
-            harness.step(step)?;
-            at += 1;
-        }
-        harness.finish()
-    }));
-    match result {
-        Ok(Ok(())) => None,
-        Ok(Err(Fault(what))) => Some((at, what)),
-        Err(panic) => Some((at, panic_message(&*panic))),
-    }
+    let steps = &harness.plan.steps;
+    fault::run_steps(harness, steps, Harness::step, Harness::finish)
 }
 
 /// Runs a plan inside a test.
