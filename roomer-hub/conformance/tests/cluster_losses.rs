@@ -77,7 +77,7 @@ fn start(broker: &Broker, name: &str, loss: Loss, options: impl Fn(Builder) -> B
         .node(name)
         .loss(loss)
         .beat(Duration::from_millis(100), Duration::from_secs(60))
-        .repair_wait(Duration::from_millis(50));
+        .repair_timeout(Duration::from_millis(50));
     let server = options(Server::builder().cluster(cluster)).build().unwrap();
     let node = server.cluster().unwrap().node;
     let up = CarrierEvent::Up { max_payload: 1 << 20 };

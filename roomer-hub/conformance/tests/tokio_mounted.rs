@@ -236,7 +236,7 @@ fn drain_works_with_timers_run_by_connections() {
         }
         drain.join().unwrap()
     });
-    assert_eq!((drained.closed, drained.cut), (3, 0));
+    assert_eq!((drained.closed, drained.aborted), (3, 0));
     assert_eq!(test.server.stats().rejected_requests[&503], 1);
     test.drained();
 }

@@ -37,7 +37,7 @@ fn open(clients: &[Client]) -> Vec<bool> {
 }
 
 fn count(drained: Option<DrainReport>) -> Option<(usize, usize)> {
-    drained.map(|drained| (drained.closed, drained.cut))
+    drained.map(|drained| (drained.closed, drained.aborted))
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn drain_ends_under_any_faults() {
         }
         world.advance(ms(4_000));
         let drained = result.unwrap().get().expect("the drain ends a second after its deadline");
-        assert!(drained.closed + drained.cut <= 8 + 20, "{drained:?}");
+        assert!(drained.closed + drained.aborted <= 8 + 20, "{drained:?}");
         world.advance(ms(20_000));
         assert_eq!(world.server().stats().sockets, 0);
     });

@@ -58,7 +58,7 @@ fn leaked_upgrade_is_reported_as_aborted() {
         }
     }
     let report: DrainReport = result.get().unwrap();
-    assert_eq!((report.closed, report.cut), (0, 1));
+    assert_eq!((report.closed, report.aborted), (0, 1));
     drop(upgrade);
     assert_eq!(server.stats().sockets, 0);
 }
@@ -155,7 +155,7 @@ struct Buffered {
     buffer: Arc<Buffer>,
 }
 
-/// A flag that is true once all bytes are written, and the waiting task's waker.
+/// True once all bytes are written, and the waiting task's waker.
 #[derive(Default)]
 struct Buffer(Mutex<(bool, Option<Waker>)>);
 

@@ -23,14 +23,14 @@ pub struct Config {
     pub dead_after: Duration,
     /// The time to wait for the peers' first heartbeats before the node is
     /// [formed](super::Cluster::is_formed). Default 2 s, two heartbeats.
-    pub form_wait: Duration,
+    pub formation_timeout: Duration,
     /// The time for which a missing frame may delay later ones. Default 500 ms.
-    pub repair_wait: Duration,
+    pub repair_timeout: Duration,
     /// The signal to clients that a peer's messages may be lost. Default [`Loss::Rejoin`].
     pub loss: Loss,
     /// The message order of rooms, by pattern: a room's name, or a prefix followed by `*`. The
-    /// first matching pattern applies. Rooms that match no pattern have [`Order::Sender`]. All nodes
-    /// should have the same patterns.
+    /// first matching pattern applies. Rooms that match no pattern have [`Order::Sender`]. Should
+    /// be the same on all nodes.
     pub orders: Vec<(String, Order)>,
     /// The maximum size in bytes of each peer's journal, which keeps published frames until the
     /// peer has applied them. A missing frame that is not in the journal is lost. Default 4 MiB.
@@ -86,8 +86,8 @@ impl Config {
             settings: 0,
             beat: Duration::from_secs(1),
             dead_after: Duration::from_secs(5),
-            form_wait: Duration::from_secs(2),
-            repair_wait: Duration::from_millis(500),
+            formation_timeout: Duration::from_secs(2),
+            repair_timeout: Duration::from_millis(500),
             loss: Loss::Rejoin,
             orders: Vec::new(),
             journal_bytes: 4 << 20,

@@ -33,7 +33,7 @@ const TRANSFER_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Incoming {
     /// The most recently requested stream's number; 0 before the first request.
     requested_stream: u32,
-    /// The next retry of the stream request; `None` once a frame of that stream has arrived.
+    /// The next retry of the stream request; `None` once a frame of the wanted stream has arrived.
     retry: Option<Retry>,
     /// The stream being applied; 0 if there is none.
     stream: u32,
@@ -87,13 +87,13 @@ struct Gap {
 
 impl Gap {
     /// Returns the time at which the frames count as lost; `None` until they have been requested as
-    /// often as `repair_wait` allows, since a suspension may have left them in the socket buffer.
-    fn lost_at(&self, repair_wait: Duration) -> Option<Duration> {
+    /// often as `repair_timeout` allows, since a suspension may have left them in the socket buffer.
+    fn lost_at(&self, repair_timeout: Duration) -> Option<Duration> {
         // Subtract two intervals: the first request may be sent one interval late, and one interval
         // must remain for the answer to the last request.
-        let intervals = repair_wait.as_millis() / RETRY_INTERVAL.as_millis();
+        let intervals = repair_timeout.as_millis() / RETRY_INTERVAL.as_millis();
         let max_requests = intervals.saturating_sub(2).min(MAX_REQUESTS.into());
-        let end = self.since + repair_wait;
+        let end = self.since + repair_timeout;
         match max_requests {
             0 => Some(end),
             _ if u128::from(self.requests) < max_requests => None,
@@ -283,7 +283,7 @@ impl Incoming {
     }
 
     /// Returns the request due now.
-    pub(super) fn due(&mut self, now: Duration, repair_wait: Duration) -> NextRequest {
+    pub(super) fn due(&mut self, now: Duration, repair_timeout: Duration) -> NextRequest {
         if let Some(retry) = &self.retry {
             return if retry.at <= now { NextRequest::RequestStream } else { NextRequest::Nothing };
         }
@@ -304,7 +304,7 @@ impl Incoming {
             requested_up_to: 0,
             is_scattered: false,
         });
-        if gap.lost_at(repair_wait).is_some_and(|at| at <= now) {
+        if gap.lost_at(repair_timeout).is_some_and(|at| at <= now) {
             return NextRequest::GiveUp;
         }
         let is_first = gap.requests == 0 && is_sure;
@@ -322,13 +322,13 @@ impl Incoming {
     }
 
     /// Returns the time at which [`due`](Self::due) must be called if no frame arrives earlier.
-    pub(super) fn due_at(&self, repair_wait: Duration) -> Option<Duration> {
+    pub(super) fn due_at(&self, repair_timeout: Duration) -> Option<Duration> {
         if let Some(retry) = &self.retry {
             return Some(retry.at);
         }
         if let Some(gap) = &self.gap {
             let again = (gap.requests < MAX_REQUESTS).then_some(gap.requested_at + RETRY_INTERVAL);
-            return again.into_iter().chain(gap.lost_at(repair_wait)).min();
+            return again.into_iter().chain(gap.lost_at(repair_timeout)).min();
         }
         (self.stream != 0 && !self.is_live).then_some(self.progress_at + TRANSFER_WAIT)
     }

@@ -209,11 +209,11 @@ impl Cluster {
         self.is_up
     }
 
-    /// Returns true if the node has waited long enough for its peers ([`Config::form_wait`]) to
+    /// Returns true if the node has waited long enough for its peers ([`Config::formation_timeout`]) to
     /// start serving clients.
     #[must_use]
     pub fn is_formed(&self, now: Duration) -> bool {
-        now.saturating_sub(self.started_at) >= self.config.form_wait
+        now.saturating_sub(self.started_at) >= self.config.formation_timeout
     }
 
     /// Returns the peers, ordered by id.

@@ -21,7 +21,7 @@ pub enum GoneReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ResetReason {
-    /// A missing frame did not arrive in time ([`Config::repair_wait`](super::Config::repair_wait)).
+    /// A missing frame did not arrive in time ([`Config::repair_timeout`](super::Config::repair_timeout)).
     Gap,
     /// The peer's journal no longer contains a missing frame.
     Missing,

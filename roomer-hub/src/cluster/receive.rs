@@ -197,7 +197,7 @@ impl Cluster {
 
     /// Sends a peer the request that is due, if there is one.
     pub(super) fn repair(&mut self, from: NodeId) {
-        let (now, wait) = (self.now, self.config.repair_wait);
+        let (now, wait) = (self.now, self.config.repair_timeout);
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_alive()) else { return };
         match peer.incoming.due(now, wait) {
             NextRequest::Nothing => {}

@@ -23,7 +23,7 @@ impl Cluster {
     /// driver must pass pending frames to the state machine first.
     #[must_use]
     pub fn wake_at(&self) -> Duration {
-        let wait = self.config.repair_wait;
+        let wait = self.config.repair_timeout;
         let peers = self.peers.values().filter(|peer| peer.is_alive());
         let due = peers.filter_map(|peer| peer.incoming.due_at(wait)).min();
         let tick = self.ticked_at + TICK;

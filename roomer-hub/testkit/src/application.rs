@@ -94,8 +94,8 @@ impl World {
         if let Some(panic) = self.application.record() {
             self.fail_for(&panic);
         }
-        // Take the foreign wakeups even if they are allowed, so that they do not accumulate.
-        let outsiders = self.application.monitor.take_foreign_wakes();
+        // Take the external wakeups even if they are allowed, so that they do not accumulate.
+        let outsiders = self.application.monitor.take_external_wakeups();
         if !(self.application.may_wait || self.application.has_driver)
             && let Some((part, conn)) = outsiders.first()
         {

@@ -13,8 +13,8 @@ use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 
 /// Returns how many connections the drain closed cleanly and how many it cut off.
 fn drain_counts(test: &TestServer) -> (usize, usize) {
-    let DrainReport { closed, cut, .. } = block_on(test.server.drain());
-    (closed, cut)
+    let DrainReport { closed, aborted, .. } = block_on(test.server.drain());
+    (closed, aborted)
 }
 
 /// Reads until a close frame arrives. Returns the code in it.

@@ -111,7 +111,7 @@ pub(crate) fn wrong_broker_address_only_warns(nodes: &mut Nodes) {
 
 pub(crate) fn health_can_depend_on_broker_but_stop_does_not(nodes: &mut Nodes) {
     let options = |builder: roomer_engine::Builder| {
-        let cluster = Cluster::named("chat").form_wait(Duration::from_millis(50));
+        let cluster = Cluster::named("chat").formation_timeout(Duration::from_millis(50));
         builder.cluster(cluster.ready_needs_broker(true))
     };
     let index = nodes.add(&options, "chat");

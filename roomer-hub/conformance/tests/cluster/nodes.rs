@@ -164,8 +164,8 @@ impl Nodes {
         let index = self.nodes.len();
         // By default, a frame counts as lost after half a second. A busy machine may not run the
         // broker or a node for longer than that.
-        let cluster = cluster.repair_wait(Duration::from_secs(10));
-        let cluster = cluster.form_wait(Duration::from_millis(50));
+        let cluster = cluster.repair_timeout(Duration::from_secs(10));
+        let cluster = cluster.formation_timeout(Duration::from_millis(50));
         let server = options(Server::builder().cluster(cluster)).build().unwrap();
         let runtime = self.runtimes[index % self.runtimes.len()];
         self.nodes.push(Some(Node::start(

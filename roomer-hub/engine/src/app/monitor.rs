@@ -1,7 +1,7 @@
 //! Reports panics, errors and pending futures in application code to a test.
 //!
 //! In production, a handler that panics or never completes costs one connection and a log line. In
-//! a test, it is a defect to find. Without the `audit` feature, the monitor is not compiled.
+//! a test, it is a defect to find. Without the `audit` feature the monitor is not compiled.
 
 use std::task::{Context, Poll};
 
@@ -101,7 +101,7 @@ mod recorder {
     #[derive(Debug, Default)]
     struct Record {
         failures: Vec<HandlerFailure>,
-        foreign_wakes: Vec<CallOwner>,
+        external_wakeups: Vec<CallOwner>,
         observed: Vec<Weak<CallWaker>>,
         waits: u64,
     }
@@ -154,8 +154,8 @@ mod recorder {
         /// Removes and returns the functions whose futures were woken by a thread other than the
         /// one that had polled them, together with the connections for which they ran.
         #[must_use]
-        pub fn take_foreign_wakes(&self) -> Vec<(String, Option<ConnId>)> {
-            std::mem::take(&mut self.record_lock().foreign_wakes)
+        pub fn take_external_wakeups(&self) -> Vec<(String, Option<ConnId>)> {
+            std::mem::take(&mut self.record_lock().external_wakeups)
         }
 
         /// Returns the pending futures, in creation order.
@@ -251,7 +251,7 @@ mod recorder {
             let (task, thread) = self.task().clone();
             self.was_woken.store(true, Relaxed);
             if thread != thread::current().id() && self.is_observed.load(Relaxed) {
-                self.monitor.record_lock().foreign_wakes.push(self.owner.clone());
+                self.monitor.record_lock().external_wakeups.push(self.owner.clone());
             }
             task.wake();
         }

@@ -62,7 +62,7 @@ pub(super) fn machine(
     cluster.subjects(node)?;
     let mut own = cluster.config.clone();
     for (option, time) in
-        [("beat", own.beat), ("dead_after", own.dead_after), ("repair_wait", own.repair_wait)]
+        [("beat", own.beat), ("dead_after", own.dead_after), ("repair_timeout", own.repair_timeout)]
     {
         if time.is_zero() {
             return Err(BuildError::Zero { option });
@@ -73,8 +73,8 @@ pub(super) fn machine(
         &mut own.beat,
         &mut own.dead_after,
         &mut own.journal_time,
-        &mut own.repair_wait,
-        &mut own.form_wait,
+        &mut own.repair_timeout,
+        &mut own.formation_timeout,
     ] {
         *time = LONGEST.min(*time);
     }

@@ -18,7 +18,7 @@ pub struct DrainReport {
     /// The number of connections that ended in time, closed by the server or by the client.
     pub closed: usize,
     /// The number of connections still open at the deadline, which were aborted.
-    pub cut: usize,
+    pub aborted: usize,
 }
 
 /// A drain's pace and deadline. See [`Builder::drain`](crate::Builder::drain).
@@ -29,7 +29,7 @@ pub(crate) struct DrainPolicy {
 }
 
 impl DrainPolicy {
-    /// Returns how many connections must have been closed once `elapsed` has passed.
+    /// Returns how many connections must have been closed after the time `elapsed`.
     pub(crate) fn due(self, elapsed: Duration) -> u64 {
         // Connections due before the next step are closed in this step, so the first connections
         // are closed immediately.

@@ -150,7 +150,7 @@ impl Lifecycle {
         state.counts.leave(kind, address);
         if matches!(kind, SocketKind::Connection | SocketKind::Detached) && state.since.is_some() {
             match self.is_aborted() {
-                true => state.report.cut += 1,
+                true => state.report.aborted += 1,
                 false => state.report.closed += 1,
             }
         }
@@ -204,7 +204,8 @@ impl Lifecycle {
     /// Returns the drain's result. Connections that are still open count as aborted.
     pub(crate) fn drain_report(&self) -> DrainReport {
         let state = lock(&self.state);
-        DrainReport { cut: state.report.cut + state.counts.to_drain(), ..state.report }
+        let aborted = state.report.aborted + state.counts.to_drain();
+        DrainReport { aborted, ..state.report }
     }
 
     /// Enters the closed phase. Pending handshakes end at their next poll.

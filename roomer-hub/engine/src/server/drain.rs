@@ -73,13 +73,13 @@ impl Server {
         self.0.wake_link();
         wait.until(self.0.now() + LINK_GRACE, Lifecycle::poll_unlinked).await;
         let report = lifecycle.drain_report();
-        trace::drained(report.closed, report.cut);
+        trace::drained(report.closed, report.aborted);
         report
     }
 
     /// Returns true if the server accepts new connections: it is not draining or shut down, has not
     /// reached [`max_connections`](crate::Builder::max_connections), and in a cluster has waited
-    /// for the other nodes ([`Cluster::form_wait`](crate::cluster::Cluster::form_wait)). Intended for
+    /// for the other nodes ([`Cluster::formation_timeout`](crate::cluster::Cluster::formation_timeout)). Intended for
     /// the readiness probe of a load balancer.
     #[must_use]
     pub fn is_ready(&self) -> bool {

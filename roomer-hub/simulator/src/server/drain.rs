@@ -104,7 +104,7 @@ impl Harness<'_> {
             // poll aborts them.
             drain.is_cut |= drain.may_be_cut && self.journal.is_empty();
             let result = *waiter.result.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(DrainReport { closed, cut, .. }) = result
+            if let Some(DrainReport { closed, aborted, .. }) = result
                 && !std::mem::replace(&mut waiter.is_checked, true)
             {
                 let is_late = now >= drain.deadline + ABORT_GRACE;
@@ -112,11 +112,18 @@ impl Harness<'_> {
                 let (there, ended) = (drain.there, drain.ended);
                 // Each connection that was open when the drain began must be counted as either
                 // closed or aborted.
-                ensure!(closed + cut == there, "drained {closed} and aborted {cut} of {there}");
+                ensure!(
+                    closed + aborted == there,
+                    "drained {closed} and aborted {aborted} of {there}"
+                );
                 ensure!(closed >= ended, "drained {closed} of {ended}");
-                ensure!(cut >= drain.cut, "{cut} are reported as aborted, {} were", drain.cut);
-                self.marks.mark(closed > 0 && cut == 0, Mark::DrainReport);
-                self.marks.mark(cut > 0, Mark::DrainCuts);
+                ensure!(
+                    aborted >= drain.cut,
+                    "{aborted} are reported as aborted, {} were",
+                    drain.cut
+                );
+                self.marks.mark(closed > 0 && aborted == 0, Mark::DrainReport);
+                self.marks.mark(aborted > 0, Mark::DrainCuts);
             }
         }
         if !is_live && !self.is_stopping {

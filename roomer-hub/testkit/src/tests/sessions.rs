@@ -181,7 +181,7 @@ fn drain_sends_reconnect_hint() {
     let server = world.server().clone();
     world.spawn(async move {
         let report = server.drain().await;
-        assert_eq!((report.closed, report.cut), (9, 0));
+        assert_eq!((report.closed, report.aborted), (9, 0));
     });
     world.advance(Duration::from_secs(10));
     assert_eq!(plain.closed().map(|closed| closed.code), Some(Some(1001)));

@@ -53,7 +53,7 @@ pub async fn run(
     // axum does not close connections that were upgraded. The room server closes them, at a limited
     // rate.
     let report = rooms.drain().await;
-    tracing::info!(closed = report.closed, cut = report.cut, "the rooms are closed");
+    tracing::info!(closed = report.closed, aborted = report.aborted, "the rooms are closed");
     Ok(())
 }
 
