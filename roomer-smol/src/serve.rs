@@ -127,8 +127,9 @@ async fn run(
     // in 200 polls of its tasks, which is too late for new clients and timers.
     let timers = server.clone();
     let timers = executor.spawn(async move { timers.run_timers(Timer::after).await });
-    let mut timers_guard =
-        TimersGuard { server: server.clone(), executor: executor.clone(), is_finished: false };
+    let spawner = executor.clone();
+    let timers_guard =
+        server.guard_timers(Timer::after, move |_, timers| spawner.spawn(timers).detach());
     // An executor does not report how many threads run it, so there may be more workers than
     // threads.
     let workers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
@@ -146,27 +147,10 @@ async fn run(
     accepting.cancel().await;
     // Cancel the timers after the drain, which needs them while it waits.
     timers.cancel().await;
-    timers_guard.is_finished = true;
+    timers_guard.finish();
     // A smol task is cancelled when its handle is dropped.
     drop(workers);
     Ok(())
-}
-
-/// Spawns the timers again if the future of [`run`] is dropped early.
-struct TimersGuard<S: Spawn> {
-    server: Server,
-    executor: S,
-    is_finished: bool,
-}
-
-impl<S: Spawn> Drop for TimersGuard<S> {
-    fn drop(&mut self) {
-        if !self.is_finished
-            && let Some(timers) = self.server.run_timers_on_demand(Timer::after)
-        {
-            self.executor.spawn(timers).detach();
-        }
-    }
 }
 
 /// Accepts connections, and never returns. It continues during a drain, since new clients must still

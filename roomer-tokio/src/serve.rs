@@ -53,8 +53,12 @@ pub async fn serve_until(
     let mut background = spawn_flush_workers(&server);
     let timers = server.clone();
     background.spawn(async move { timers.run_timers(sleep).await });
-    let mut timers_guard =
-        TimersGuard { server: server.clone(), runtime: Handle::current(), is_finished: false };
+    let runtime = Handle::current();
+    let timers_guard = server.guard_timers(sleep, move |server, timers| {
+        // The future of this function may be dropped outside the runtime.
+        let _runtime = runtime.enter();
+        spawn_timers(server, timers);
+    });
     // Dropping `accept` loses no connection: tokio's `accept` is cancel safe, and the code after it
     // does not await.
     tokio::select! {
@@ -66,27 +70,8 @@ pub async fn serve_until(
         _ = server.drain() => {}
         () = accept(&listener, &server, || server.is_live()) => {}
     }
-    timers_guard.is_finished = true;
+    timers_guard.finish();
     Ok(())
-}
-
-/// Spawns the timers again if the future of [`serve_until`] is dropped early.
-struct TimersGuard {
-    server: Server,
-    runtime: Handle,
-    is_finished: bool,
-}
-
-impl Drop for TimersGuard {
-    fn drop(&mut self) {
-        if !self.is_finished
-            && let Some(timers) = self.server.run_timers_on_demand(sleep)
-        {
-            // The future may be dropped outside the runtime.
-            let _runtime = self.runtime.enter();
-            spawn_timers(self.server.clone(), timers);
-        }
-    }
 }
 
 /// Accepts connections while `is_accepting` returns true. Never returns.

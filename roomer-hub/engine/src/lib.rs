@@ -95,6 +95,7 @@ pub use crate::handshake::request::{AuthResult, HandshakeRequest, Rejection};
 pub use crate::journal::RecordedInput;
 pub use crate::lifecycle::drain::DrainReport;
 pub use crate::metrics::cluster_stats::ClusterStats;
+pub use crate::metrics::session_stats::{RefusedSessions, ReleasedSessions};
 pub use crate::metrics::stats::{Backlog, HistoryStats, SessionStats, Stats};
 pub use crate::metrics::warning::{Warning, WarningReason};
 pub use crate::server::Server;
@@ -102,9 +103,8 @@ pub use crate::server::conn::Conn;
 pub use crate::server::history::PastMessage;
 pub use crate::server::info::InfoTooLong;
 pub use crate::server::request::RequestFuture;
+pub use crate::server::timers::TimersGuard;
 pub use crate::server::user::User;
-pub use crate::session::RefusedSessions;
-pub use crate::session::release::ReleasedSessions;
 pub use crate::transport::bind::BindError;
 #[doc(hidden)]
 pub use crate::transport::dial::connect_first;

@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningReason;
+use crate::server::Server;
 use crate::shared::Shared;
 use crate::timer::moment::Moment;
 use crate::tunnel::due::DueTunnels;
@@ -30,38 +31,50 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// ended.
 const TUNNELS_LEAVE: Duration = Duration::from_secs(1);
 
-/// Runs a node's link; see [`Server::run_cluster`](crate::Server::run_cluster).
-pub(crate) async fn run<C, S>(
-    shared: &Arc<Shared>,
-    carrier: C,
-    sleep: impl Fn(Duration) -> S,
-    spawn: impl Fn(Connection),
-) where
-    C: Carrier,
-    S: Future,
-{
-    let hands_over = shared.options().cluster.as_ref().is_some_and(|options| options.hand_over);
-    let due = shared.core().cluster.as_mut().map(|state| {
-        state.machine.accept_tunnels(hands_over);
-        state.tunnels.due.clone()
-    });
-    let Some(due) = due else { return };
-    // The link is counted until this future ends or is dropped.
-    let _linked = Linked::new(&shared.lifecycle);
-    let mut link = LinkTask {
-        shared,
-        due,
-        carrier,
-        sleep,
-        spawn,
-        timer: None,
-        flush_at: None,
-        goodbye: None,
-        tunnels_until: None,
-        is_closing: false,
-        events: Vec::new(),
-    };
-    poll_fn(|cx| link.poll(cx)).await;
+impl Server {
+    /// Runs this node's link to its broker, with the runtime's `sleep`. Spawn the future once. It
+    /// completes when the server is closed and the server's last connection has ended. Until then,
+    /// it reconnects whenever the broker becomes reachable again after a failure. The server serves
+    /// its own clients whether or not the link is up.
+    ///
+    /// Without [`Builder::cluster`](crate::Builder::cluster) it completes immediately.
+    ///
+    /// `spawn` starts the task of a connection, as for [`connect`](Self::connect). The link creates
+    /// such connections for clients that have returned to another node of the cluster while their
+    /// sessions are on this one.
+    pub async fn run_cluster<C, S>(
+        &self,
+        carrier: C,
+        sleep: impl Fn(Duration) -> S,
+        spawn: impl Fn(Connection),
+    ) where
+        C: Carrier,
+        S: Future,
+    {
+        let shared = &self.0;
+        let hands_over = shared.options().cluster.as_ref().is_some_and(|options| options.hand_over);
+        let due = shared.core().cluster.as_mut().map(|state| {
+            state.machine.accept_tunnels(hands_over);
+            state.tunnels.due.clone()
+        });
+        let Some(due) = due else { return };
+        // The link is counted until this future ends or is dropped.
+        let _linked = Linked::new(&shared.lifecycle);
+        let mut link = LinkTask {
+            shared,
+            due,
+            carrier,
+            sleep,
+            spawn,
+            timer: None,
+            flush_at: None,
+            goodbye: None,
+            tunnels_until: None,
+            is_closing: false,
+            events: Vec::new(),
+        };
+        poll_fn(|cx| link.poll(cx)).await;
+    }
 }
 
 impl Shared {

@@ -76,11 +76,7 @@ impl Server {
         request: http::Request<()>,
         peer: Option<SocketAddr>,
     ) -> Result<Upgrade, http::Response<String>> {
-        let decided = match self
-            .0
-            .handshake()
-            .decide(HandshakeRequest::new(request, peer, &self.0.options().handshake), true)
-        {
+        let decided = match self.decide(request, peer) {
             Decision::Ready(decided) => decided,
             // Reject with 500, since the fault is the application's: this hook requires
             // `upgrade_async`.
@@ -103,17 +99,18 @@ impl Server {
         request: http::Request<()>,
         peer: Option<SocketAddr>,
     ) -> Result<Upgrade, http::Response<String>> {
-        let decided = match self
-            .0
-            .handshake()
-            .decide(HandshakeRequest::new(request, peer, &self.0.options().handshake), true)
-        {
+        let decided = match self.decide(request, peer) {
             Decision::Ready(decided) => decided,
             Decision::PendingAuth(mut pending) => {
                 poll_fn(|cx| pending.poll(|| self.0.now(), cx)).await
             }
         };
         self.reserve(peer, decided)
+    }
+
+    fn decide(&self, request: http::Request<()>, peer: Option<SocketAddr>) -> Decision {
+        let request = HandshakeRequest::new(request, peer, &self.0.options().handshake);
+        self.0.handshake().decide(request, true)
     }
 
     /// Counts an accepted request as a connection, and records a rejected one.
@@ -147,7 +144,7 @@ impl Server {
 
     /// Records that [`upgrade_async`](Self::upgrade_async) exceeded
     /// [`handshake_timeout`](Self::handshake_timeout). Returns the 503 response to send.
-    #[must_use = "the response must be sent to the client"]
+    #[must_use = "the response is to be sent to the client"]
     pub fn authorize_timed_out(&self, peer: Option<SocketAddr>) -> http::Response<String> {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         self.0.handshake().record_rejected(peer, status, Some(WarningReason::AuthorizeTimeout));

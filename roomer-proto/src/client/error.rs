@@ -70,7 +70,7 @@ pub enum Closing {
     Aborted,
 }
 
-/// The reason that a message was not accepted.
+/// A message was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -100,7 +100,7 @@ pub enum SendError {
     Closed,
 }
 
-/// The reason that a join was not accepted.
+/// A join was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {

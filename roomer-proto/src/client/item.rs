@@ -38,12 +38,11 @@ impl Item {
     }
 
     pub(super) fn packet(&self) -> PacketRef<'_> {
-        // Decoding cannot fail, because `item` has encoded these bytes.
+        // The bytes are of a packet that `item` has encoded.
         PacketRef::decode(&self.bytes).unwrap_or_default()
     }
 
-    /// Returns true if the packet is queued again when the session is lost before the packet has
-    /// been written.
+    /// Returns true if the packet is queued again when its session is lost before it was written.
     pub(super) fn waits(&self) -> bool {
         matches!(self.kind, Kind::Message | Kind::Request(_))
     }

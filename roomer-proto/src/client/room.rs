@@ -31,7 +31,7 @@ pub(super) struct Room {
     /// of these applies.
     pub(super) is_doubtful: bool,
     pub(super) members: Members,
-    /// The id that the client had in the room before its session was lost. Boxed, because most rooms
+    /// The client's id when it was last in the room, if it is no longer. Boxed, because most rooms
     /// have none.
     pub(super) previous_id: Option<Box<ConnId>>,
     /// True if the application has not been notified of the membership.
@@ -48,7 +48,7 @@ impl Room {
     /// Returns true if messages may be sent. `is_late` means that the grace period for other
     /// members is over.
     pub(super) fn is_open(&self, is_late: bool) -> bool {
-        // The count includes this client.
+        // The list includes this client, so more than one entry means company.
         let has_company = is_late || !self.is_waiting || self.members.count() > 1;
         self.is_joined() && has_company
     }
@@ -80,7 +80,7 @@ impl Room {
         }
     }
 
-    /// Resets the room when a session is lost. `id` is the client's id in that session.
+    /// Resets the room when the session is lost, in which the client had this id.
     pub(super) fn suspend(&mut self, now: Duration, id: Option<ConnId>) {
         // Members that left recently count too, since a server that shuts down may close their
         // connections before this one.

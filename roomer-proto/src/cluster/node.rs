@@ -63,7 +63,7 @@ impl fmt::Debug for NodeTag {
     }
 }
 
-/// The error for text that is not a valid [`NodeId`].
+/// The text is not a valid [`NodeId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a node's id has 16 hexadecimal digits")]
 #[non_exhaustive]
@@ -104,7 +104,7 @@ pub struct Subjects {
     node: NodeId,
 }
 
-/// The error for a prefix that cannot begin a subject.
+/// The prefix cannot begin a subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the prefix {prefix:?} cannot begin a subject: write parts of letters, digits, '-' and '_' with \

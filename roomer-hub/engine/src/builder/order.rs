@@ -102,7 +102,7 @@ const METHODS: &[Method] = &[
 ];
 
 /// Methods not tested here: they create or consume the builder, or are for tests only.
-const OTHERS: &[&str] = &["new", "build", "environment", "flush_sizes", "monitor"];
+const OTHERS: &[&str] = &["builder", "new", "build", "environment", "flush_sizes", "monitor"];
 
 /// The only methods that contradict each other. The last call applies.
 const CONTRADICTING: (&str, &str) = ("unlimited_violations", "violation_rate");
@@ -228,8 +228,8 @@ fn describe(options: &Options, text: &mut String) {
     .unwrap();
 }
 
-/// Returns true if `a` and `b` are the synchronous and the asynchronous form of one hook, which are
-/// mutually exclusive.
+/// Returns true if `a` and `b` are the synchronous and the asynchronous form of one hook, which
+/// exclude each other.
 fn are_exclusive(a: &str, b: &str) -> bool {
     let with_both =
         ["authorize", "may_join", "may_publish", "may_send", "may_set_info", "renew_login"];

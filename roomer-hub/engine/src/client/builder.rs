@@ -32,7 +32,7 @@ pub struct Builder<R> {
     runtime: PhantomData<fn() -> R>,
 }
 
-/// How to open a connection: over TCP and TLS, or with an application function.
+/// The way to open a connection: over TCP and TLS, or with an application function.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) address: Address,
@@ -72,8 +72,7 @@ impl<R: Runtime> Builder<R> {
     ///
     /// # Panics
     ///
-    /// Panics if the runtime requires its context to be entered, as Tokio does, and this is called
-    /// outside it.
+    /// Panics if this is called outside a runtime that must be entered.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
         let Builder { target, handlers, mut options, has_fresh_tokens, runtime } = self;
         // Combine the flags here, since `options` may be called after `token`.
@@ -153,8 +152,8 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Sets a function that opens the stream to the server in place of TCP and TLS, for example
-    /// over a pipe, a Unix socket or a tunnel. The function is called for each attempt. If it
+    /// Sets a function that opens the stream to the server instead of TCP and TLS, for example over
+    /// a pipe, a Unix socket or a tunnel. The function is called for each attempt. If it
     /// returns an error or panics, that attempt fails.
     pub fn stream<F, S>(mut self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
@@ -168,8 +167,9 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Sets the TLS configuration (feature `tls`), for your own certificate authorities or client
-    /// certificates. By default, the client trusts the system's certificate authorities.
+    /// Sets the TLS configuration (feature `tls`), for certificate authorities or client
+    /// certificates of your own. By default, the client trusts the system's certificate
+    /// authorities.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: impl Into<Arc<futures_rustls::rustls::ClientConfig>>) -> Self {
         self.target.tls = Some(config.into());

@@ -8,8 +8,8 @@ use roomer_proto::close;
 
 use crate::connection::established::ResumeResult;
 use crate::connection::{Connection, State, Step};
-use crate::handshake::compression::Compression;
 use crate::lifecycle::admission::SocketKind;
+use crate::outbound::compressed::Compression;
 use crate::outbound::outbox::OutboxPhase;
 use crate::session::handover::HandedOver;
 
@@ -27,8 +27,8 @@ impl Connection {
         let window = self.shared.options().resume_window;
         let may_keep = !window.is_zero() && self.shared.lifecycle.is_open();
         let State::Established(open) = &mut self.state else { return false };
-        // The client has ended its session, although its earlier messages are still waiting. Its
-        // close frame may have been read together with them, and not been examined yet.
+        // The client has ended its session, although messages before that still wait. Its close frame
+        // may have been read together with them, and not been examined yet.
         if open.decoder.defer(&[], |_ping| {}) {
             return false;
         }

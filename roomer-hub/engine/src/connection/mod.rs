@@ -34,6 +34,7 @@ mod session_state;
 #[cfg(test)]
 mod sizes;
 mod slow_consumer;
+mod start;
 mod timeouts;
 
 use std::future::Future;
@@ -319,8 +320,7 @@ impl Future for Connection {
                 Step::Wait(until) => {
                     this.timer.set(&this.shared.timers, until, cx.waker());
                     // A shutdown wakes tasks in their handshake through their timers, and an abort
-                    // wakes all tasks. Check for both, since the timer may have been set just after
-                    // that.
+                    // wakes all tasks. Check for both, since the timer may have been set just after.
                     let in_handshake = matches!(
                         this.state,
                         State::ProxyHeader { .. }
@@ -367,7 +367,7 @@ impl Connection {
         }
         self.timer.cancel(&self.shared.timers);
         if let State::Established(open) | State::Detached(open) = &mut self.state {
-            // A close frame may have been received behind waiting messages.
+            // A close frame may have been received behind messages that wait.
             let reason =
                 open.skip_to_close().map_or(DisconnectReason::Lost, DisconnectReason::ByPeer);
             let mut core = self.shared.core();

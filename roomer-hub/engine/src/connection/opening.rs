@@ -18,7 +18,6 @@ use crate::connection::resuming::hello;
 use crate::connection::session_state::SessionState;
 use crate::connection::{Connection, State, Step};
 use crate::core::Core;
-use crate::handshake::compression::Compression;
 use crate::handshake::decision::{Accepted, Decision, PendingAuth};
 use crate::handshake::pages::{self, HealthCheck};
 use crate::handshake::rejected::Rejected;
@@ -29,12 +28,12 @@ use crate::lifecycle::admission::{EarlyRejection, SocketKind};
 use crate::metrics::trace;
 use crate::metrics::warning::WarningReason;
 use crate::outbound::Chunk;
+use crate::outbound::compressed::Compression;
 use crate::server::conn::Conn;
 use crate::tunnel::due::TunnelKey;
 use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
 
-/// The time limit for sending the response to a client that was rejected before its request was
-/// read.
+/// The time in which a client rejected before its request was read must receive the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 /// A connection whose handshake was accepted, but which the hub has not opened yet.
@@ -238,7 +237,7 @@ impl Connection {
         self.respond(now, response, is_head)
     }
 
-    /// Sends a response other than an upgrade, and closes the connection.
+    /// Sends a response other than an upgrade, and closes.
     fn respond(&mut self, now: Duration, response: &Response, is_head: bool) -> Step {
         self.writer.finish(response.to_bytes(is_head).into(), false);
         self.close(now, None)

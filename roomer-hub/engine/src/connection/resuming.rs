@@ -57,8 +57,8 @@ impl Connection {
                 }
                 core = self.shared.core();
                 core.sessions.refused.other_node += 1;
-                // Keep the request, which is used to notify the other node once the client has a
-                // new session here.
+                // Keep the request. Once the client has a new session here, it serves to notify the
+                // other node.
                 opening.session.iter_mut().for_each(|session| session.resume = Some(request));
             } else {
                 core.sessions.refused.unknown += 1;
@@ -125,7 +125,7 @@ impl Connection {
             return self.establish(now, opening);
         };
         match opening.response.is_empty() {
-            // A framework has already sent the response.
+            // There is no response to send, since a framework has sent it.
             true => {
                 let (code, reason) = close::OVERLOADED.frame();
                 self.writer.close(Some(code), reason, false);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use roomer_proto::cluster::TunnelItem;
 
 use crate::connection::{Connection, Opening};
-use crate::handshake::compression::Compression;
 use crate::handshake::session_request::{ResumeRequest, SessionRequest};
 use crate::lifecycle::admission::Replaced;
+use crate::outbound::compressed::Compression;
 use crate::shared::Shared;
 use crate::tunnel::Arrival;
 

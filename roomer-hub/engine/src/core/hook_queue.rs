@@ -69,7 +69,7 @@ impl HookQueue {
     }
 
     /// Returns true if the caller must call the hooks after releasing the lock
-    /// ([`shared::hooks`](crate::shared)).
+    /// ([`Shared::run_hooks`](crate::shared::Shared::run_hooks)).
     pub(crate) fn try_start(&mut self) -> bool {
         !self.pending.is_empty() && !std::mem::replace(&mut self.is_running, true)
     }

@@ -104,8 +104,7 @@ impl Core {
         }
     }
 
-    /// Closes the oldest connection of the new connection's user if the user has more than `most`
-    /// connections.
+    /// Closes the oldest connection of the new connection's user if the user has more than `most`.
     pub(crate) fn limit_user(&mut self, now: Duration, opening: &ConnInfo, most: usize) {
         let Some(user) = opening.user() else { return };
         let mut conns = self.infos.of(user);

@@ -1,30 +1,9 @@
 //! Negotiation of permessage-deflate.
 
 use http::HeaderMap;
-use roomer_proto::websocket::Decoder;
 
 use crate::handshake::options::HandshakeOptions;
-
-/// The compression that a connection has negotiated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Compression {
-    /// True if the client may send compressed messages.
-    pub(crate) is_agreed: bool,
-    /// True if the client also accepts compressed messages: its window is at least as large as the
-    /// compressor's, whose output is shared by all receivers.
-    pub(crate) is_shared: bool,
-}
-
-impl Compression {
-    /// Returns a decoder for a connection with this compression.
-    pub(crate) fn decoder(self) -> Decoder {
-        let mut decoder = Decoder::new();
-        if self.is_agreed {
-            decoder.accept_compressed();
-        }
-        decoder
-    }
-}
+use crate::outbound::compressed::Compression;
 
 /// Returns the negotiated compression, and the value of `Sec-WebSocket-Extensions` for the response, if
 /// any.

@@ -14,7 +14,6 @@ use crate::app::call::{BoxFuture, HandlerPanic};
 use crate::app::claims::{Claims, Credentials, Expired};
 use crate::app::monitor::{CallOwner, Monitor, ObservedCall};
 use crate::handshake::ServerHandshake;
-use crate::handshake::compression::Compression;
 use crate::handshake::options::Authorize;
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::{AuthResult, HandshakeRequest, Rejection};
@@ -23,6 +22,7 @@ use crate::handshake::rules::untrusted_proxy;
 use crate::handshake::session_request::SessionRequest;
 use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
+use crate::outbound::compressed::Compression;
 use crate::sync::lock;
 
 /// An accepted request: the response, and the connection's initial state.
@@ -187,9 +187,9 @@ impl ServerHandshake<'_> {
     }
 
     /// Returns the address of the socket that admitting this client would replace: its session's
-    /// socket, if that still appears to be open. The client can then change its network even if its
-    /// address is at its limit or the server is full. `is_user` returns true for the user that the
-    /// client has logged in as; another user's session and its socket are kept.
+    /// socket, if that still looks open. The client can then change its network even if its address
+    /// is at its limit or the server is full. `is_user` is true for the user that the client has
+    /// logged in as; another user's session and its socket are kept.
     fn replaced_by(
         &self,
         request: Option<&SessionRequest>,

@@ -5,9 +5,8 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use roomer_hub::RejectedPackets;
 
 use crate::metrics::cluster_stats::ClusterStats;
+use crate::metrics::session_stats::{RefusedSessions, ReleasedSessions};
 use crate::metrics::stats::{Backlog, HistoryStats, SessionStats, Stats};
-use crate::session::RefusedSessions;
-use crate::session::release::ReleasedSessions;
 
 /// Implements `Serialize` for a struct in this crate. A missing field is a compile error.
 macro_rules! serialize {

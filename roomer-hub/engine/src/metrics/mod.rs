@@ -5,6 +5,7 @@ pub(crate) mod cluster_stats;
 mod json;
 #[cfg(feature = "prometheus")]
 mod prometheus;
+pub(crate) mod session_stats;
 pub(crate) mod stats;
 pub(crate) mod trace;
 pub(crate) mod warning;

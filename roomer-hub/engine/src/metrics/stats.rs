@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::metrics::cluster_stats::ClusterStats;
-use crate::session::RefusedSessions;
-use crate::session::release::ReleasedSessions;
+use crate::metrics::session_stats::{RefusedSessions, ReleasedSessions};
 use roomer_hub::ConnId;
 use roomer_hub::RejectedPackets;
 
@@ -72,16 +71,15 @@ pub struct SessionStats {
     /// Sessions that currently have no socket. Included in [`Stats::connections`], but not in
     /// [`Stats::sockets`].
     pub detached: usize,
-    /// Sessions resumed on a new socket, on this node or on another one.
+    /// Sessions resumed on a new socket, of this node or of another one.
     pub resumed: u64,
-    /// Sockets on this node whose sessions are on other nodes of the cluster. They are included in
+    /// Sockets of this node whose sessions are on other nodes of the cluster. They are included in
     /// [`Stats::sockets`], but not in [`Stats::connections`], since the session's node counts the
     /// connection.
     pub forwarded: usize,
     /// Clients' failed attempts to resume a session, by reason.
     pub refused: RefusedSessions,
-    /// Reports from other cluster nodes that a client now has a session on the reporting node, by
-    /// effect.
+    /// Reports from other cluster nodes that a client now has a session on that node, by effect.
     pub released: ReleasedSessions,
 }
 

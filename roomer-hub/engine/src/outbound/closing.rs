@@ -1,4 +1,4 @@
-//! Closed connections that still hold a large amount of memory.
+//! Closed connections that still hold much memory.
 
 use std::sync::{Arc, Weak};
 

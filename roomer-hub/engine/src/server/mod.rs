@@ -7,30 +7,27 @@ pub(crate) mod conn;
 mod control;
 mod drain;
 pub(crate) mod history;
+mod hooks;
 pub(crate) mod info;
 #[cfg(feature = "json")]
 mod json;
 pub(crate) mod request;
 mod start;
 mod stats;
-mod timers;
+pub(crate) mod timers;
 pub(crate) mod user;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use roomer_hub::ConnKey;
 
-use crate::builder::Builder;
-use crate::connection::Connection;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningReason;
 use crate::shared::Shared;
-use crate::transport::Transport;
 
 /// A room server. The handle is cheap to clone and shared between tasks. The server serves no
 /// connections until an adapter connects sockets to it. Several servers can run in one process, since
@@ -39,17 +36,6 @@ use crate::transport::Transport;
 pub struct Server(pub(crate) Arc<Shared>);
 
 impl Server {
-    /// Returns a builder with roomer's defaults.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
-    /// Starts serving a connection. The caller spawns the returned future, which completes when the
-    /// connection ends; dropping it ends the connection.
-    pub fn connect(&self, transport: impl Transport, peer: Option<SocketAddr>) -> Connection {
-        Connection::new(self.0.clone(), transport, peer)
-    }
-
     /// Runs a flush worker, which never completes. On a multi-threaded runtime, spawn one per
     /// thread. A single-threaded runtime needs none.
     pub async fn run_flush_worker(&self) {
@@ -57,7 +43,7 @@ impl Server {
     }
 
     /// Closes all connections immediately with 1001 (extended clients with 1012 and a delay, see
-    /// [`Builder::retry_window`]), each after its queued messages have been sent, and rejects new
+    /// [`crate::Builder::retry_window`]), each after its queued messages have been sent, and rejects new
     /// ones. [`drain`](Self::drain) closes them gradually.
     pub fn shutdown(&self) {
         // Enter the closed phase first: a connection that opens now either observes it, or is in
@@ -98,7 +84,7 @@ impl Server {
         self.0.options().close_timeout + Duration::from_secs(1)
     }
 
-    /// Returns the handshake timeout ([`handshake_timeout`](Builder::handshake_timeout)), for
+    /// Returns the handshake timeout ([`handshake_timeout`](crate::Builder::handshake_timeout)), for
     /// callers that await [`upgrade_async`](Self::upgrade_async).
     #[must_use]
     pub fn handshake_timeout(&self) -> Duration {

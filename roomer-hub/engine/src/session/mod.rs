@@ -4,7 +4,7 @@
 //!             socket lost                   timeout, overflow, close
 //!  Established ─────────▶ Detached ─────────────────────────────────▶ gone
 //!       ▲                    │ the client is back on a new socket
-//!       └──── Handover ◀─────┘ (or the old socket only appears open)
+//!       └──── Handover ◀─────┘ (or the old socket only looks open)
 //! ```
 //!
 //! For the hub, a session is a connection, and losing its socket is not an event: memberships are
@@ -22,8 +22,8 @@ use std::time::Duration;
 use roomer_hub::{ConnId, ConnKey, KeyMap, Tables};
 use roomer_proto::extended::SessionToken;
 
+use crate::metrics::session_stats::{RefusedSessions, ReleasedSessions};
 use crate::session::handover::{Handover, HandoverError};
-use crate::session::release::ReleasedSessions;
 
 /// The number of newest tokens that are kept, in addition to the token that the client presented,
 /// until the client is known to have received one of them.
@@ -46,27 +46,11 @@ pub(crate) struct Sessions {
     hints: u32,
 }
 
-/// The number of clients' failed attempts to resume their sessions, by reason. Each such client
-/// received a new session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RefusedSessions {
-    /// The session does not exist: it has ended, belongs to another process, or the token is wrong.
-    pub unknown: u64,
-    /// The session belongs to another cluster node, which did not hand it over and was notified.
-    pub other_node: u64,
-    /// The session belongs to another user ([`Claims::user`](crate::Claims::user)).
-    pub other_user: u64,
-    /// The session no longer has the packets that the client has missed, or never sent those that the
-    /// client claims to have received.
-    pub incomplete: u64,
-}
-
 #[derive(Debug)]
 struct Session {
     /// The newest secret sent to the client.
     secret: [u8; 16],
-    /// Present while the session has no socket, is changing its socket, or has just changed it.
+    /// Present while the session has no socket, is changing it, or has just changed it.
     change: Option<Box<Change>>,
 }
 
@@ -271,15 +255,6 @@ impl Sessions {
     }
 }
 
-impl RefusedSessions {
-    /// Returns each count with its field's name.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        let RefusedSessions { unknown, other_node, other_user, incomplete } = *self;
-        let counts = [("unknown", unknown), ("other_node", other_node)];
-        counts.into_iter().chain([("other_user", other_user), ("incomplete", incomplete)])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Poll, Waker};
@@ -311,7 +286,7 @@ mod tests {
         sessions.confirm(conn);
         assert!(is_refused(&late) && !sessions.has_successor(conn));
         assert!(sessions.by_key[conn].secrets().eq(&[[4; 16]]));
-        assert!(sessions.by_key[conn].change.is_none(), "no memory is kept for the change");
+        assert!(sessions.by_key[conn].change.is_none(), "it takes nothing more");
     }
 
     #[test]

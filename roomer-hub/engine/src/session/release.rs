@@ -4,21 +4,6 @@ use roomer_hub::ConnKey;
 
 use super::Sessions;
 
-/// The number of reports from other cluster nodes that a client of this node now has a session on
-/// the reporting node, by effect. Part of [`SessionStats`](crate::SessionStats).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ReleasedSessions {
-    /// Sessions without a socket that ended because of a report.
-    pub detached: u64,
-    /// Sessions that ended because of a report, either while their old socket still appeared to be
-    /// open or when it was lost.
-    pub attached: u64,
-    /// Reports without an effect: the session has ended or belongs to another user, or the proof is
-    /// wrong.
-    pub unknown: u64,
-}
-
 /// The effect of a report that a client has a session on another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
@@ -75,19 +60,12 @@ impl Sessions {
     }
 }
 
-impl ReleasedSessions {
-    /// Returns each count with its field's name.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        let ReleasedSessions { detached, attached, unknown } = *self;
-        [("detached", detached), ("attached", attached), ("unknown", unknown)].into_iter()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use roomer_hub::{ConnId, ConnKey};
 
     use super::*;
+    use crate::metrics::session_stats::ReleasedSessions;
 
     fn begin() -> (Sessions, ConnKey, roomer_proto::extended::SessionToken) {
         let conn = ConnKey::from_u64(1);

@@ -1,11 +1,10 @@
 //! State shared by one server's tasks and handles.
 //!
-//! After a task has changed this state, [`flush`] writes the queued output, and [`hooks`] calls the
-//! application.
+//! After a task has changed this state, [`flush`] writes the queued output, and
+//! [`run_hooks`](Shared::run_hooks) calls the application.
 
 mod command;
 pub(crate) mod flush;
-mod hooks;
 
 use std::sync::Arc;
 use std::time::Duration;

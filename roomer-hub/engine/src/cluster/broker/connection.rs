@@ -8,10 +8,6 @@ use bytes::Bytes;
 use crate::cluster::address::{Broker, Protocol};
 use crate::cluster::{Subject, Subjects};
 
-/// The maximum total size of queued frames, in bytes. A larger frame is accepted only into an empty
-/// queue.
-pub(in crate::cluster) const MAX_QUEUED: usize = 1024 * 1024;
-
 /// One connection to a broker, without I/O: it takes bytes and times, and returns bytes and events.
 pub trait BrokerConnection: Send {
     /// Passes bytes received from the broker. Before the next call, call

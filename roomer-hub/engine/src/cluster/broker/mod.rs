@@ -16,7 +16,8 @@ mod stream;
 mod tls;
 
 pub use carrier::BrokerCarrier;
-pub(super) use connection::MAX_QUEUED;
 pub use connection::{BrokerConnection, BrokerEvent};
 pub use dial::Dial;
 pub(super) use keep_alive::{Due, HELLO_TIMEOUT, KeepAlive, PING_AFTER};
+#[cfg(feature = "nats")]
+pub(super) use output::MAX_QUEUED;

@@ -9,6 +9,10 @@ use bytes::{Buf, Bytes, BytesMut};
 /// copied.
 const SHARED_FROM: usize = 4096;
 
+/// The maximum total size of queued frames, in bytes. A larger frame is accepted only into an empty
+/// queue.
+pub(in crate::cluster) const MAX_QUEUED: usize = 1024 * 1024;
+
 /// A byte queue that is written with few system calls: small frames are copied into one buffer.
 #[derive(Debug, Default)]
 pub(in crate::cluster) struct Output {
@@ -22,6 +26,12 @@ pub(in crate::cluster) struct Output {
 impl Output {
     pub(in crate::cluster) fn len(&self) -> usize {
         self.length
+    }
+
+    /// Returns true if a frame may be queued. A frame above the limit is accepted into an empty queue,
+    /// since it could never be sent otherwise.
+    pub(in crate::cluster) fn has_space(&self, frame: &Bytes) -> bool {
+        self.length == 0 || self.length + frame.len() <= MAX_QUEUED
     }
 
     pub(in crate::cluster) fn push(&mut self, bytes: &[u8]) {

@@ -12,7 +12,7 @@ use roomer_proto::extended::SessionToken;
 
 use crate::app::claims::{Claims, Credentials};
 use crate::core::Core;
-use crate::handshake::compression::Compression;
+use crate::outbound::compressed::Compression;
 use crate::tunnel::due::TunnelKey;
 use crate::tunnel::pipe::TunnelEnd;
 
@@ -110,7 +110,7 @@ impl Core {
     }
 
     /// Continues a session over a tunnel. `next` is the session's next token, which the payload
-    /// `hello` omits.
+    /// `hello` leaves out.
     pub(crate) fn accept_tunnel(
         &mut self,
         now: Duration,

@@ -51,7 +51,7 @@ enum Pending {
 }
 
 /// The state behind the waker that the stream stores. The waker wakes the connection's own task, if
-/// the task has already been polled.
+/// that has been polled already.
 #[derive(Default)]
 struct OwnerWaker(Mutex<OwnerState>);
 

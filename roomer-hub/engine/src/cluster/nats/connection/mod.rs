@@ -131,9 +131,7 @@ impl BrokerConnection for Connection {
     }
 
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
-        // Accept a frame above the limit into an empty queue, since it could never be sent
-        // otherwise.
-        let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
+        let is_full = !self.output.has_space(&frame);
         if self.state != State::Up || is_full || frame.len() > self.decoder.max_payload {
             return false;
         }
@@ -182,7 +180,7 @@ impl Connection {
                 (self.state == State::Up).then_some(BrokerEvent::Frame(payload))
             }
             Operation::Message { sid, .. } => {
-                Some(self.down(format!("it sends messages for the unknown subscription {sid}")))
+                Some(self.down(format!("it sends messages for the subscription {sid}, unasked")))
             }
             Operation::Pong | Operation::Ok => None,
         }
@@ -212,7 +210,7 @@ impl Connection {
         // server whose certificate TLS verifies.
         if !self.decoder.is_empty() {
             return Some(
-                self.down("it sends plain text after its greeting, where TLS must begin".into()),
+                self.down("it sends plain text after its greeting, where TLS is due".into()),
             );
         }
         self.state = State::Securing;
@@ -235,7 +233,7 @@ impl Connection {
         BrokerEvent::Down(reason)
     }
 
-    /// Returns an explanation of the text of -ERR, for the operator.
+    /// Explains the text of -ERR to the operator.
     fn explain(&self, text: &str) -> String {
         let is = |prefix: &str| {
             // Use `get`, because indexing would panic if the prefix's length is not a character

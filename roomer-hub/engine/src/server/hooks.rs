@@ -18,7 +18,7 @@ impl Shared {
     /// Calls the hooks for all queued events. The caller must have been selected by
     /// [`HookQueue::try_start`](crate::core::hook_queue::HookQueue::try_start), must not hold the
     /// lock, and must flush the output that the hooks queue.
-    pub(super) fn run_hooks(self: &Arc<Self>) {
+    pub(crate) fn run_hooks(self: &Arc<Self>) {
         while let Some((info, event)) = self.next_hook_event() {
             match &event {
                 HookEvent::Connected => trace::opened(&info),
