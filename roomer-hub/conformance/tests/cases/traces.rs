@@ -366,7 +366,7 @@ fn drain_is_traced() {
         assert_event(&begun, "INFO", "drain begun", []);
         drop(clients);
         let ended = events.wait("closed", "23");
-        assert_event(&ended, "INFO", "drain ended", ["cut=0"]);
+        assert_event(&ended, "INFO", "drain ended", ["aborted=0"]);
     });
 }
 
