@@ -1,7 +1,7 @@
 //! Tests of renewing logins before they expire.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use roomer_engine::{AuthResult, Builder, Claims, Rejection, Server, close};
@@ -16,7 +16,8 @@ fn log_in(token: &str) -> AuthResult {
     let (Some(user), Some(role), Some(seconds)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(Rejection::unauthorized("a token, please"));
     };
-    let seconds = seconds.parse().map_err(|_| Rejection::forbidden("no number"))?;
+    let seconds =
+        seconds.parse().map_err(|_| Rejection::forbidden(format!("{token} has no number")))?;
     let claims = Claims::from([("role".to_owned(), role.to_owned())]).user(user);
     Ok(claims.valid_for(Duration::from_secs(seconds)))
 }
@@ -122,15 +123,26 @@ fn renewal_requests_are_bounded() {
 }
 
 #[test]
-fn invalid_renewals_keep_login() {
-    for token in [&b"nonsense"[..], b"bob:host:900", b"ann:host:0", b"\xff"] {
+fn invalid_renewals_keep_login_and_are_reported() {
+    for (token, reason) in [
+        (&b"nonsense"[..], ": a token, please"),
+        (b"ann:host:s3cret", ""),
+        (b"bob:host:900", ": it is another user's"),
+        (b"ann:host:0", ": it has expired"),
+        (b"\xff", ": the token is not text"),
+    ] {
         let calls = Arc::new(AtomicU32::new(0));
         let counter = calls.clone();
         let hook = move |_: &_, token: &str| {
             counter.fetch_add(1, Relaxed);
             log_in(token)
         };
-        let mut world = World::new(1, builder().renew_login(hook));
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let kept = warnings.clone();
+        let builder = builder()
+            .renew_login(hook)
+            .on_warning(move |warning| kept.lock().unwrap().push(warning.to_string()));
+        let mut world = World::new(1, builder);
         let ann = connect(&mut world, "ann:guest:60");
         world.advance(30 * SECOND);
         ann.send("root", TOKEN, token);
@@ -140,6 +152,8 @@ fn invalid_renewals_keep_login() {
         assert_eq!(role(&mut world, &ann), "guest");
         assert_eq!(calls.load(Relaxed), u32::from(token != b"\xff"), "{token:?}");
         assert_eq!(world.server().stats().rejected_packets.reserved, 1);
+        let due = format!("a client's new token did not renew its login{reason}");
+        assert_eq!(*warnings.lock().unwrap(), [due]);
         world.advance(31 * SECOND);
         assert!(has_expired(&ann), "{token:?}");
     }

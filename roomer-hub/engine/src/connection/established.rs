@@ -101,7 +101,7 @@ impl Established {
             }
             CallOutcome::Renewed(result) => {
                 let renewed;
-                (core, renewed) = dispatcher.renewed(core, result);
+                (core, renewed) = dispatcher.renewed(core, packet.payload, result);
                 self.inbound(&shared, writer, 0, now).1.renewed(renewed);
                 shared.flush_after_input(now, core, &mut self.flush_at);
                 return self.handle_buffered(&shared, writer, now);

@@ -6,13 +6,15 @@ use std::time::Duration;
 use roomer_proto::extended::EXPIRING;
 use roomer_proto::{PacketRef, ROOT};
 
-use crate::app::claims::Credentials;
+use crate::app::claims::{Credentials, Expired};
 use crate::app::conn_info::ConnInfo;
 use crate::app::message::Message;
 use crate::callbacks::handler::CallResult;
 use crate::connection::dispatch::{CallFuture, Dispatcher, PendingCall};
 use crate::core::Core;
+use crate::handshake::rejected::shown_message;
 use crate::handshake::request::AuthResult;
+use crate::metrics::warning::WarningReason;
 use crate::options::Options;
 use crate::outbound::{Outbound, encode};
 use crate::sync::MutexGuard;
@@ -105,7 +107,7 @@ impl<'s> Dispatcher<'_, 's> {
         let ran = self.shared.run_callback(|| hook.run(self.conn, &message));
         let core = self.shared.core();
         match ran {
-            CallResult::Done(result) => self.renewed(core, result),
+            CallResult::Done(result) => self.renewed(core, packet.payload, result),
             CallResult::Panicked(panic) => (self.panicked(core, &message, panic), Renewed::Closed),
             CallResult::Pending(run, message) => {
                 let call = self.wait("hook for", CallFuture::Renewal(run), message);
@@ -114,26 +116,47 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Applies the hook's result. The returned claims replace the earlier ones; extensions that
-    /// middleware has added to the request are kept.
+    /// Applies the hook's result for a token. The returned claims replace the earlier ones;
+    /// extensions that middleware has added to the request are kept.
     pub(crate) fn renewed(
         &self,
         mut core: MutexGuard<'s, Core>,
+        token: &[u8],
         result: AuthResult,
     ) -> (MutexGuard<'s, Core>, Renewed) {
+        match self.credentials(token, result) {
+            Ok(credentials) => {
+                let before = &self.conn.info;
+                let info = before.resumed(credentials, before.peer.clone());
+                core.infos.replace(&info);
+                (core, Renewed::Login(info))
+            }
+            Err(message) => {
+                // A warning may call application code, which must run without the lock.
+                drop(core);
+                self.shared.warnings.give(WarningReason::RenewalRejected { message });
+                (self.shared.core(), Renewed::Rejected)
+            }
+        }
+    }
+
+    /// Returns the connection's new credentials, or the reason why there are none.
+    fn credentials(
+        &self,
+        token: &[u8],
+        result: AuthResult,
+    ) -> Result<Option<Arc<Credentials>>, String> {
+        let token = str::from_utf8(token).ok();
+        let claims = result.map_err(|rejection| shown_message(&rejection, token))?;
         let before = &self.conn.info;
         let extensions = before.credentials.as_ref().map(|before| before.extensions.clone());
-        let renewed = result.ok().and_then(|claims| {
-            Credentials::new(Some(claims), extensions.unwrap_or_default(), self.now).ok()
-        });
-        let user = |credentials: &Arc<Credentials>| credentials.user().cloned();
-        let credentials = renewed.filter(|renewed| {
-            // A connection's user cannot change, since it was reported to rooms and other members.
-            renewed.as_ref().and_then(user) == before.user().cloned()
-        });
-        let Some(credentials) = credentials else { return (core, Renewed::Rejected) };
-        let info = before.resumed(credentials, before.peer.clone());
-        core.infos.replace(&info);
-        (core, Renewed::Login(info))
+        let renewed = Credentials::new(Some(claims), extensions.unwrap_or_default(), self.now)
+            .map_err(|Expired| "it has expired".to_owned())?;
+        // A connection's user cannot change, since it was reported to rooms and other members.
+        let user = renewed.as_ref().and_then(|renewed| renewed.user());
+        match user == before.user() {
+            true => Ok(renewed),
+            false => Err("it is another user's".into()),
+        }
     }
 }

@@ -26,14 +26,17 @@ impl Rejected {
     pub(crate) fn unauthorized(rejection: Rejection, token: Option<&str>) -> Self {
         let status = rejection.status().as_u16();
         let has_token = token.is_some();
-        let message = match token {
-            Some(token) if !token.is_empty() && rejection.message().contains(token) => {
-                String::new()
-            }
-            _ => shown(rejection.message().as_bytes()),
-        };
+        let message = shown_message(&rejection, token);
         let reason = Some(WarningReason::Unauthorized { status, has_token, message });
         Rejected { rejection, reason }
+    }
+}
+
+/// Returns a hook's message as warnings show it: empty if it contains the client's token.
+pub(crate) fn shown_message(rejection: &Rejection, token: Option<&str>) -> String {
+    match token {
+        Some(token) if !token.is_empty() && rejection.message().contains(token) => String::new(),
+        _ => shown(rejection.message().as_bytes()),
     }
 }
 

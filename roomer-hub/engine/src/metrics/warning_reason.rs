@@ -43,6 +43,13 @@ pub enum WarningReason {
         /// to 128 bytes. Empty if the message contains the client's token.
         message: String,
     },
+    /// A client's new token did not renew its login, which therefore expires: the hook of
+    /// [`renew_login`](crate::Builder::renew_login) rejected it, or it is another user's.
+    RenewalRejected {
+        /// The reason: the hook's message, escaped and truncated to 128 bytes, if it has one that does
+        /// not contain the token.
+        message: String,
+    },
     /// [`authorize_async`](crate::Builder::authorize_async) exceeded the handshake timeout, and the
     /// client was rejected with 503.
     AuthorizeTimeout,
@@ -175,6 +182,7 @@ impl WarningReason {
             WarningReason::UpgradeRemoved => "upgrade removed",
             WarningReason::Subprotocol { .. } => "subprotocol",
             WarningReason::Unauthorized { .. } => "unauthorized",
+            WarningReason::RenewalRejected { .. } => "renewal rejected",
             WarningReason::AuthorizeTimeout => "authorize timeout",
             WarningReason::InfoTooLong { .. } => "info too long",
             WarningReason::NoUser { .. } => "no user",
@@ -222,6 +230,10 @@ impl fmt::Display for WarningReason {
                 let with = if *has_token { "with" } else { "without" };
                 let colon = if message.is_empty() { "" } else { ": " };
                 write!(f, "authorize rejected a client {with} a token ({status}){colon}{message}")
+            }
+            WarningReason::RenewalRejected { message } => {
+                let colon = if message.is_empty() { "" } else { ": " };
+                write!(f, "a client's new token did not renew its login{colon}{message}")
             }
             WarningReason::AuthorizeTimeout => f.write_str(
                 "rejected a client (503): authorize_async took longer than handshake_timeout; make it \
