@@ -85,9 +85,11 @@ pub enum SendError {
         "the message is larger than the server accepts: send it in parts, or raise the server's limit"
     )]
     TooLarge,
-    /// The event is reserved, or the receiver is not an id. An empty receiver would make the
+    /// The event is the protocol's ([`is_built_in`](crate::is_built_in), or begins with `roomer:`) or a
+    /// local one of the JavaScript client ([`is_local`](crate::is_local)), or the receiver is not an
+    /// id. An empty receiver would make the
     /// message public, and a tagged one would make it a request.
-    #[error("the event belongs to the protocol, or the receiver is not an id")]
+    #[error("the event belongs to the protocol or to clients, or the receiver is not an id")]
     Reserved,
     /// JSON cannot represent the value (feature `json`).
     #[error("JSON cannot represent the value")]

@@ -7,7 +7,7 @@ use super::event::Sent;
 use super::item::{Item, Kind, item};
 use super::lifecycle::{Client, State};
 use crate::extended::{is_extended, split_tag};
-use crate::{PacketRef, is_built_in};
+use crate::{PacketRef, is_built_in, is_local};
 
 impl Client {
     /// Sends a message to a room that the client has joined or is joining. The message goes to all
@@ -43,7 +43,9 @@ impl Client {
         if matches!(self.state, State::Closing | State::Closed) {
             return Err(SendError::Closed);
         }
-        if is_built_in(packet.event) || is_extended(packet.event) {
+        // The JavaScript client does not deliver events with the names of its local ones.
+        let is_reserved = is_built_in(packet.event) || is_local(packet.event);
+        if is_reserved || is_extended(packet.event) {
             return Err(SendError::Reserved);
         }
         let Some(entry) = self.rooms.get(packet.room).filter(|room| room.is_wanted) else {

@@ -159,7 +159,8 @@ impl Conn {
 
     /// Sends a message to all members of a room except this connection, which need not be a member.
     /// The message's `src` is this connection's id. If the room does not exist, the message is
-    /// dropped. In a cluster, the limit of [`Server::broadcast`] applies.
+    /// dropped. In a cluster, the limit of [`Server::broadcast`] applies. Clients do not deliver the
+    /// events listed there.
     pub fn send_to_room(
         &self,
         room: impl AsRef<str>,
@@ -181,6 +182,7 @@ impl Conn {
     /// Sends a message to the connection with this id, as a packet in the room `root`. The
     /// message's `src` is this connection's id. If the receiving connection does not exist, the
     /// message is dropped. For a receiver on another node, the limit of [`Server::send`] applies.
+    /// Clients do not deliver the events listed at [`Server::broadcast`].
     pub fn send_to_client(
         &self,
         id: impl AsRef<str>,
@@ -193,13 +195,15 @@ impl Conn {
     }
 
     /// Sends a message from the server (`src` is empty) to this connection, as a packet in the room
-    /// `root`. To reply to a message in its room, use [`reply`](Self::reply).
+    /// `root`. To reply to a message in its room, use [`reply`](Self::reply). Clients do not deliver
+    /// the events listed at [`Server::broadcast`].
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) {
         self.send_in(ROOT, event.as_ref(), payload.as_ref());
     }
 
     /// Replies to a message: sends a message from the server (`src` is empty) to this connection,
-    /// as a packet in the original message's room.
+    /// as a packet in the original message's room. Clients do not deliver the events listed at
+    /// [`Server::broadcast`].
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

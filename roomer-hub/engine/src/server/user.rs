@@ -76,7 +76,8 @@ impl User {
     /// Sends a message from the server to all the user's connections on all nodes, as a packet in
     /// the room `root` with an empty `src`. Returns the number of connections on this node. In a
     /// cluster, a message whose packet exceeds [`max_message`](crate::Builder::max_message) is not
-    /// sent to any connection, and causes a [warning](crate::Builder::on_warning).
+    /// sent to any connection, and causes a [warning](crate::Builder::on_warning). Clients do not
+    /// deliver the events listed at [`Server::broadcast`].
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) -> usize {
         let (event, payload) = (event.as_ref(), payload.as_ref());
         let packet = PacketRef { room: ROOT, event, payload, ..PacketRef::default() };

@@ -213,7 +213,7 @@ fn unsendable_messages_are_rejected_immediately() {
     let now = net.world.now();
     net.join(ann, "lobby");
     let client = &mut net.ends[ann].client;
-    for event in ["join", "join_ack", "new_member", "roomer:ack", "roomer:any"] {
+    for event in ["join", "join_ack", "new_member", "reopen", "roomer:ack", "roomer:any"] {
         assert_eq!(client.send(now, "lobby", event, None, b""), Err(SendError::Reserved));
     }
     assert_eq!(client.send(now, "lobby", "chat", Some(""), b""), Err(SendError::Reserved));
