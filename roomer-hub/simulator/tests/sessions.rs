@@ -197,6 +197,18 @@ fn rejected_resume_does_not_wait_for_session() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
+/// Seed 1433: the application closes a session after its task has handed it over, and before the new
+/// socket's task has taken it. The client then received no close frame, and got a new session.
+#[test]
+fn session_closed_during_handover_is_closed_at_return() {
+    let mut steps = Vec::from(connect(0));
+    steps.push(Step::RunUntilIdle);
+    steps.extend(reconnect(0, ResumeKind::Rewound(3)));
+    steps.extend([Step::PollWoken { nth: 0 }, Step::PollWoken { nth: 0 }]);
+    steps.push(Step::Client(0, ClientAction::App(AppAction::Close)));
+    roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
+}
+
 /// Seed 6989: while a reconnection waits, its session ends. It must then not count as a connection
 /// in addition to its old socket, which is still closing.
 #[test]

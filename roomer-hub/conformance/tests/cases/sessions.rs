@@ -149,6 +149,28 @@ fn session_expires_after_window() {
 }
 
 #[test]
+fn returning_client_gets_final_close_of_its_session() {
+    let test = TestServer::start();
+    for is_detached in [false, true] {
+        let ann = Session::new(&test);
+        let (id, token) = (ann.client.id.clone(), ann.token());
+        if is_detached {
+            ann.client.reset();
+            while test.server.stats().sessions.detached == 0 {
+                std::thread::yield_now();
+            }
+        }
+        assert!(test.server.disconnect(&*id, 4001, "banned"));
+        let target = format!("/ws?roomer=2&session={token}&received=1");
+        let mut stream = dial(test.addr);
+        let request = HttpRequest::upgrade(test.addr).target(&target);
+        std::io::Write::write_all(&mut stream, &request.bytes()).unwrap();
+        assert_eq!(Client::unread(stream).expect_close(4001), "banned");
+    }
+    assert_eq!(test.server.stats().sessions.refused.closed, 2);
+}
+
+#[test]
 fn close_frame_ends_session_immediately() {
     let test = TestServer::start();
     let mut bob = test.roomless_client();

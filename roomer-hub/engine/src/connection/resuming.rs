@@ -7,11 +7,13 @@ use std::time::Duration;
 use roomer_hub::Input;
 use roomer_proto::close;
 use roomer_proto::extended::{HELLO, Hello, Limits, Profile, SessionToken};
+use roomer_proto::websocket::Decoder;
 use roomer_proto::{PacketRef, ROOT};
 
 use crate::app::disconnect::DisconnectReason;
 use crate::connection::session_state::HEARTBEAT;
 use crate::connection::{Connection, Opening, State, Step};
+use crate::core::Core;
 use crate::handshake::response::Response;
 use crate::handshake::session_request::ResumeRequest;
 use crate::lifecycle::admission::Replaced;
@@ -50,6 +52,12 @@ impl Connection {
             _ => None,
         };
         let Some((conn, token, received)) = found else {
+            let closed =
+                request.token.and_then(|token| take_close(&mut core, now, &opening, &token));
+            if let Some(closed) = closed {
+                drop(core);
+                return self.close_returned(now, opening, &closed);
+            }
             if request.token.is_some_and(|token| core.is_of_peer(&token)) {
                 drop(core);
                 if self.request_session(now, &mut opening, &request) {
@@ -106,13 +114,13 @@ impl Connection {
             Ok(session) => self.resume(now, opening, session, token, received),
             // The client has opened a newer socket and abandoned this one.
             Err(HandoverError::Superseded) => Step::Done,
-            Err(HandoverError::Ended) => self.open_new_session(now, opening),
+            Err(HandoverError::Ended) => self.open_new_session(now, opening, &token),
         }
     }
 
     /// Opens a new session instead of resuming the requested one, if the limits permit it. This
     /// socket was admitted in place of the session's old socket, which may still be open.
-    fn open_new_session(&mut self, now: Duration, opening: Opening) -> Step {
+    fn open_new_session(&mut self, now: Duration, opening: Opening, token: &SessionToken) -> Step {
         if let Some(tunnel) = opening.tunnel {
             return self.refuse_tunnel(tunnel);
         }
@@ -120,10 +128,20 @@ impl Connection {
         let address = options.handshake.address(self.peer.get());
         // Exclude this socket from the check, since it is already counted.
         let own = Some(Replaced { address });
-        let Err(status) = lifecycle.check(address, &options.handshake.admission, own) else {
-            self.shared.core().sessions.refused.unknown += 1;
+        let checked = lifecycle.check(address, &options.handshake.admission, own);
+        let mut core = self.shared.core();
+        if let Some(closed) = take_close(&mut core, now, &opening, token) {
+            drop(core);
+            let step = self.close_returned(now, opening, &closed);
+            // Above the limit, skip the closing handshake, during which the socket would be counted.
+            return if checked.is_ok() { step } else { Step::Done };
+        }
+        let Err(status) = checked else {
+            core.sessions.refused.unknown += 1;
+            drop(core);
             return self.establish(now, opening);
         };
+        drop(core);
         match opening.response.is_empty() {
             // There is no response to send, since a framework has sent it.
             true => {
@@ -138,6 +156,20 @@ impl Connection {
         // Skip the closing handshake, during which the socket would still be counted.
         self.writer.prepare_final_write();
         Step::Done
+    }
+
+    /// Closes the new socket of a client whose session the application has closed while the client
+    /// could not receive the close frame.
+    fn close_returned(
+        &mut self,
+        now: Duration,
+        opening: Opening,
+        closed: &(u16, Box<str>),
+    ) -> Step {
+        let (code, reason) = closed;
+        self.writer.push(Chunk::complete(opening.response));
+        self.writer.close(Some(*code), reason, false);
+        self.close(now, Some(Decoder::new()))
     }
 
     /// Continues a session on this connection's socket: sends `hello`, then the packets that the
@@ -161,7 +193,9 @@ impl Connection {
         core.before_ack(now, key);
         let replay = acknowledged.and_then(|_| detached.take_replay(received));
         let (Ok(replay), Some(state)) = (replay, open.session_state.as_mut()) else {
-            core.sessions.refused.incomplete += 1;
+            // The application may have closed the session after the handover.
+            let closed = take_close(&mut core, now, &opening, &presented);
+            core.sessions.refused.incomplete += u64::from(closed.is_none());
             core.gone(now, key, DisconnectReason::Lost);
             shared.flush_after_input(now, core, &mut open.flush_at);
             // The session's state is dropped here, so the timer task must continue its flush.
@@ -169,7 +203,10 @@ impl Connection {
                 shared.timers.wake_drivers();
             }
             detached.discard();
-            return self.establish(now, opening);
+            return match closed {
+                Some(closed) => self.close_returned(now, opening, &closed),
+                None => self.establish(now, opening),
+            };
         };
         let Opening { response, compression, credentials, mut leftover, tunnel, .. } = opening;
         let token = core.sessions.renew(key, &presented, random);
@@ -241,6 +278,23 @@ impl Connection {
         }
         writer.discard();
     }
+}
+
+/// Removes and returns the code and reason with which the application closed the session of a
+/// returning client. A client on another node gets a new session there instead.
+fn take_close(
+    core: &mut Core,
+    now: Duration,
+    opening: &Opening,
+    token: &SessionToken,
+) -> Option<(u16, Box<str>)> {
+    if opening.tunnel.is_some() {
+        return None;
+    }
+    let user = opening.credentials.as_ref().and_then(|credentials| credentials.user());
+    let closed = core.sessions.take_close(now, token, user)?;
+    core.sessions.refused.closed += 1;
+    Some(closed)
 }
 
 /// Encodes the `hello` frame. `resumed` is the number of client packets handled, if the session

@@ -55,8 +55,14 @@ impl Core {
     ) -> Applied {
         #[cfg(feature = "audit")]
         self.journal.record(&input);
-        if let Input::Command(Command::Leave { conn, room }) = input {
-            self.joins.cancel(conn, room);
+        match input {
+            Input::Command(Command::Leave { conn, room }) => self.joins.cancel(conn, room),
+            Input::Command(Command::Close { conn, code, reason }) => {
+                if let Some(info) = self.infos.get(conn) {
+                    self.sessions.keep_close(now, info, code, reason);
+                }
+            }
+            _ => {}
         }
         // Messages from all other inputs come from the cluster's machine, which has already
         // assigned their places in the room's order.

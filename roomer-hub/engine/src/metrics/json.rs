@@ -52,7 +52,7 @@ serialize!(Stats {
 serialize!(SessionStats { detached, resumed, forwarded, refused, released });
 serialize!(HistoryStats { rooms, bytes });
 
-serialize!(RefusedSessions { unknown, other_node, other_user, incomplete });
+serialize!(RefusedSessions { unknown, other_node, other_user, incomplete, closed });
 serialize!(ReleasedSessions { detached, attached, unknown });
 
 serialize!(ClusterStats {

@@ -1,7 +1,7 @@
 //! Counters of extended clients' sessions that were refused or released.
 
 /// The number of clients' failed attempts to resume their sessions, by reason. Each such client
-/// received a new session.
+/// received a new session, except those counted as `closed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefusedSessions {
@@ -14,13 +14,16 @@ pub struct RefusedSessions {
     /// The session no longer has the packets that the client has missed, or never sent those that the
     /// client claims to have received.
     pub incomplete: u64,
+    /// The application has closed the session with a final code, while the client could not receive
+    /// it. The client was closed with the same code and reason.
+    pub closed: u64,
 }
 
 impl RefusedSessions {
     /// Returns each count with its field's name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        let RefusedSessions { unknown, other_node, other_user, incomplete } = *self;
-        let counts = [("unknown", unknown), ("other_node", other_node)];
+        let RefusedSessions { unknown, other_node, other_user, incomplete, closed } = *self;
+        let counts = [("unknown", unknown), ("other_node", other_node), ("closed", closed)];
         counts.into_iter().chain([("other_user", other_user), ("incomplete", incomplete)])
     }
 }

@@ -81,7 +81,8 @@ impl Server {
     /// Sends a message from the server to one connection, as a packet in the room `root`. Returns
     /// false if the connection does not exist. True does not mean that the message was delivered.
     /// Also returns false, with a [warning](crate::Builder::on_warning), if the connection is on
-    /// another node and the packet exceeds [`max_message`](crate::Builder::max_message).
+    /// another node and the packet exceeds [`max_message`](crate::Builder::max_message). Clients do not
+    /// deliver the events that [`broadcast`](Self::broadcast) lists.
     pub fn send(
         &self,
         to: impl AsRef<str>,
@@ -156,8 +157,10 @@ impl Server {
     /// connection does not exist. Same as [`Conn::close`](crate::Conn::close).
     ///
     /// If the client has lost its connection and may still [return](crate::Builder::resume_window), its
-    /// session ends, and the client does not receive the close frame: it reconnects with a new id.
-    /// To keep a client away, also reject its login in [`authorize`](crate::Builder::authorize).
+    /// session ends. If the code is final (1000, 1003, 1008, 3000 to 4999), the client is closed with
+    /// the same code and reason when it returns to this node within that time. This applies to the
+    /// last 1,024 closes. With any other code, the client gets a new session. To keep a client away,
+    /// also reject its login in [`authorize`](crate::Builder::authorize).
     #[doc(alias = "close")]
     pub fn disconnect(&self, conn: impl AsRef<str>, code: u16, reason: &str) -> bool {
         let close = |conn| Command::Close { conn, code, reason };

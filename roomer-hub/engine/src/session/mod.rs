@@ -13,6 +13,7 @@
 //! the meantime, a writer without a socket keeps the packets sent to the client
 //! ([`SocketWriter::detach`](crate::outbound::socket_writer::SocketWriter::detach)).
 
+pub(crate) mod closes;
 pub(crate) mod handover;
 pub(crate) mod release;
 
@@ -23,6 +24,7 @@ use roomer_hub::{ConnId, ConnKey, KeyMap, Tables};
 use roomer_proto::extended::SessionToken;
 
 use crate::metrics::session_stats::{RefusedSessions, ReleasedSessions};
+use crate::session::closes::FinalCloses;
 use crate::session::handover::{Handover, HandoverError};
 
 /// The number of newest tokens that are kept, in addition to the token that the client presented,
@@ -36,12 +38,15 @@ const GOLDEN_RATIO: u32 = 0x9e37_79b9;
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     by_key: KeyMap<ConnKey, Session>,
+    /// The [`resume_window`](crate::Builder::resume_window).
+    pub(crate) window: Duration,
     /// The number of sessions without a socket.
     pub(crate) detached: usize,
     /// The number of sessions resumed on a new socket.
     pub(crate) resumed: u64,
     pub(crate) refused: RefusedSessions,
     pub(crate) released: ReleasedSessions,
+    closes: FinalCloses,
     /// The number of reconnect delays that were sent to clients.
     hints: u32,
 }

@@ -54,6 +54,7 @@ impl Shared {
         let flush_pool = FlushPool::new(options.flush.chunk);
         let mut core = Core::new(hub, !options.hooks.is_empty(), cluster);
         core.outbound.compression = CompressionRules::new(&options.handshake.compression);
+        core.sessions.window = options.resume_window;
         let hook = options.on_warning.take();
         let warnings = Warnings::new(hook, options.monitor.clone(), env.clone());
         Shared {

@@ -3,9 +3,10 @@
 
 use roomer_engine::Stats;
 
+use super::application::millis;
 use super::harness::Harness;
 use super::marks::Mark;
-use super::socket::Phase;
+use super::socket::{ClientRequest, Phase};
 use crate::fault::{Fault, ensure};
 
 impl Harness<'_> {
@@ -44,6 +45,49 @@ impl Harness<'_> {
         let replaced =
             self.resumable(at).filter(|&number| self.sessions[number].socket().is_some());
         before.sockets - before.handshakes >= most + usize::from(replaced.is_some())
+    }
+
+    /// Records a final close by the application. If the client does not receive it, it gets it when
+    /// it returns within the window.
+    pub fn keep_close(&mut self, number: usize, code: u16) {
+        let until = self.now() + millis(self.plan.setup.window);
+        let session = &mut self.sessions[number];
+        if session.is_open() && session.is_extended {
+            session.kept_close = Some((code, until));
+        }
+    }
+
+    /// Returns the session of a returning client that the application has closed, if the client has
+    /// not received the close at an earlier return, and whether the client's token certainly belongs
+    /// to it.
+    fn kept_close(&self, at: usize) -> Option<(usize, bool)> {
+        let ClientRequest { user, ref token, .. } = self.sockets[at].request;
+        let (token, _) = token.as_ref()?;
+        let now = self.now();
+        self.sessions.iter().enumerate().find_map(|(number, session)| {
+            let accepts = session.accepts(token) != Some(false) && session.user == user;
+            let is_kept = session.kept_close.is_some_and(|(_, until)| now < until);
+            (accepts && is_kept).then_some((number, session.accepts(token).is_some()))
+        })
+    }
+
+    /// Checks that a returning client, which was closed in this poll, was allowed to be.
+    pub fn check_closed_at_return(&mut self, at: usize) -> Result<(), Fault> {
+        let kept = self.kept_close(at).filter(|_| self.sockets[at].phase == Phase::Handshake);
+        let (number, _) =
+            kept.ok_or_else(|| Fault::new(format!("{at} is closed at its return")))?;
+        self.marks.mark(true, Mark::ClosedAtReturn);
+        let code = self.sessions[number].kept_close.take().map(|(code, _)| (code, "bye"));
+        let socket = &mut self.sockets[at];
+        (socket.close, socket.phase) = (code, Phase::Ended);
+        Ok(())
+    }
+
+    /// Checks that a client which has a new session must not be closed instead.
+    pub fn check_no_close_is_due(&self, at: usize) -> Result<(), Fault> {
+        let due = self.kept_close(at).filter(|&(_, is_certain)| is_certain);
+        ensure!(due.is_none(), "{at} gets a new session instead of the application's close");
+        Ok(())
     }
 
     /// Checks that the handshake was allowed to end without a response.

@@ -173,11 +173,15 @@ impl Harness<'_> {
             new.other_user - old.other_user,
             new.incomplete - old.incomplete,
         ];
+        let closed = new.closed - old.closed;
         let Some(at) = polled else {
-            ensure!(refused == [0; 3], "a return outside a poll");
+            ensure!(refused == [0; 3] && closed == 0, "a return outside a poll");
             return Ok(());
         };
-        self.check_refused(at, refused)?;
+        match closed {
+            0 => self.check_refused(at, refused)?,
+            _ => self.check_closed_at_return(at)?,
+        }
         for number in std::mem::take(&mut self.dropped) {
             ensure!(!self.sessions[number].is_open(), "a handler of session {number} is dropped");
         }
@@ -247,6 +251,7 @@ impl Harness<'_> {
         }
         if is_new {
             ensure!(refused.iter().sum::<u64>() == 1, "{at} is refused for {refused:?}");
+            self.check_no_close_is_due(at)?;
             self.marks.mark(refused[0] == 1 && is_late, Mark::HandoverTimeout);
             self.marks.mark(refused[1] == 1, Mark::OtherUser);
             let resume_kind = self.sockets[at].request.resume_kind;

@@ -140,6 +140,7 @@ impl Harness<'_> {
             Action::Leave(room) => (RecordedInput::Leave(key), Op::Leave { client, room }),
             Action::Close(code) => {
                 ensure!(input == RecordedInput::Close(key, code), "{action:?} became {input:?}");
+                self.keep_close(session, code);
                 return self.close(session, code, "bye");
             }
         };

@@ -26,6 +26,7 @@ marks! {
     HandlerDropped = "a handler dropped with its session",
     ActedWhileAway = "the application acts on a session without a socket",
     ClosedWhileAway = "the application closes a session without a socket",
+    ClosedAtReturn = "a client closed at its return, whose session the application has closed",
     MoreErrors = "an error that counts packets rejected without one",
     ReportedBeforeAck = "rejected packets reported before an acknowledgement",
     ReportedAtResume = "rejected packets reported when their session continues",

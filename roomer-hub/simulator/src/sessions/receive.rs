@@ -68,7 +68,8 @@ impl Harness<'_> {
     fn on_response(&mut self, at: usize, status: u16) -> Result<(), Fault> {
         let socket = &mut self.sockets[at];
         if status == 101 {
-            ensure!(socket.phase == Phase::Open || socket.session.is_some(), "accepted in silence");
+            let has_opened = socket.phase == Phase::Open || socket.session.is_some();
+            ensure!(has_opened || socket.close.is_some(), "accepted in silence");
             socket.has_hello = !socket.request.is_extended;
             if !socket.request.is_extended {
                 let device = &mut self.devices[usize::from(socket.slot) % SLOTS];

@@ -111,6 +111,8 @@ pub struct Session {
     /// True if the client has requested the session on another socket since it was last resumed.
     pub was_wanted: bool,
     pub rejections: Rejections,
+    /// The application's final close, which the client receives if it returns before this time.
+    pub kept_close: Option<(u16, Duration)>,
 }
 
 /// The server's reaction to an acknowledgement.
@@ -157,6 +159,7 @@ impl Session {
             hooks: (0, 0),
             was_wanted: false,
             rejections: Rejections::default(),
+            kept_close: None,
         }
     }
 

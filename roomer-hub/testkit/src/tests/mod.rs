@@ -8,6 +8,7 @@ mod member_changes;
 mod members;
 mod panics_and_waits;
 mod requests;
+mod session_closes;
 mod session_losses;
 mod sessions;
 

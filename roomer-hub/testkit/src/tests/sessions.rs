@@ -131,7 +131,7 @@ fn close_by_either_side_ends_session() {
     // The session is detached, then closed by the application.
     again.reset();
     world.settle();
-    world.server().disconnect(again.id(), 4000, "enough");
+    world.server().disconnect(again.id(), 1013, "later");
     world.settle();
     let stats = world.server().stats();
     assert_eq!((stats.connections, stats.sessions.detached), (1, 0));
