@@ -106,6 +106,11 @@ impl Outbox {
         self.sent.iter().any(|item| item.kind == Kind::Message && item.room() == room)
     }
 
+    /// Returns true if the packet with this number is confirmed.
+    pub(super) fn is_confirmed(&self, number: u64) -> bool {
+        number <= self.confirmed
+    }
+
     /// Returns true if a pending probe was committed after the packet with this number.
     pub(super) fn is_probed(&self, number: u64) -> bool {
         self.probes.back().is_some_and(|probe| *probe > number)

@@ -286,8 +286,9 @@ impl Client {
             (entry.is_in, entry.is_quiet) = (true, true);
             return self.request_room(now, name);
         }
+        entry.is_doubtful = false;
         if entry.pending == Some(Pending::Join) {
-            (entry.pending, entry.is_doubtful) = (None, false);
+            entry.pending = None;
         }
         // The server may add a client to a room that the client did not ask to join.
         entry.is_wanted |= !is_known;
@@ -320,6 +321,9 @@ impl Client {
     /// Handles a `leave_ack`: the answer to a leave, a rejected join, or a removal by the server.
     fn left(&mut self, now: Duration, name: &str) {
         let is_join_waiting = self.is_join_waiting(name);
+        if let Some(number) = self.undecided_join(name) {
+            return self.doubt(name, number);
+        }
         let Some(entry) = self.rooms.get_mut(name) else { return };
         let was_in = core::mem::replace(&mut entry.is_in, false);
         entry.members = Members::default();
@@ -348,6 +352,25 @@ impl Client {
                 self.forget(name);
             }
         }
+    }
+
+    /// Returns the number of an open room's join if the server may not have answered it yet: the
+    /// `join_ack` that opened the room may instead report that the server has added the client. In
+    /// that case a `leave_ack` may answer an earlier leave, or report a removal before the join.
+    fn undecided_join(&self, name: &str) -> Option<u64> {
+        let is_open = |room: &&Room| room.is_wanted && room.is_in && room.pending.is_none();
+        let number = self.rooms.get(name).filter(is_open)?.number;
+        number.filter(|number| !self.outbox.is_confirmed(*number))
+    }
+
+    /// Keeps a room until the answer to a probe shows whether the server has removed the client.
+    fn doubt(&mut self, name: &str, number: u64) {
+        let Some(entry) = self.rooms.get_mut(name) else { return };
+        entry.is_doubtful = true;
+        self.outbox.must_probe |= !self.outbox.is_probed(number);
+        // The server may have dropped these messages. Report them now, since the answer to the probe
+        // also confirms them.
+        self.give_up(name);
     }
 
     /// Handles a `roomer:members` packet, which lists changed members.

@@ -27,8 +27,9 @@ pub(super) struct Room {
     /// The number of the request in the send order, once it is committed.
     pub(super) number: Option<u64>,
     /// True if a `leave_ack` arrived during a join. It may reject the join, acknowledge an earlier
-    /// leave, or report an earlier removal. The answer to a probe sent after the join shows which
-    /// of these applies.
+    /// leave, or report an earlier removal. Also true if it arrived after a `join_ack` that may not
+    /// have answered the join. The answer to a probe sent after the join shows which of these
+    /// applies.
     pub(super) is_doubtful: bool,
     pub(super) members: Members,
     /// The client's id when it was last in the room, if it is no longer. Boxed, because most rooms
@@ -50,7 +51,7 @@ impl Room {
     pub(super) fn is_open(&self, is_late: bool) -> bool {
         // The list includes this client, so more than one entry means company.
         let has_company = is_late || !self.is_waiting || self.members.count() > 1;
-        self.is_joined() && has_company
+        self.is_joined() && !self.is_doubtful && has_company
     }
 
     /// Returns true if the client is in the room and stays there. This excludes a room that the

@@ -106,3 +106,46 @@ fn unwritten_message_of_left_room_is_reported() {
     });
     assert!(lost.eq([(&b"hi"[..], LostReason::Unsent)]), "{events:?}");
 }
+
+#[test]
+fn answer_to_leave_keeps_room_that_server_reopened() {
+    let mut client = in_lobby();
+    client.leave(NOW, "lobby");
+    assert_eq!(sent(&mut client), ["lobby leave"]);
+    // The server removes the client and adds it again before it reads the request to leave.
+    answer(&mut client, "lobby", LEAVE_ACK);
+    client.join(NOW, "lobby").unwrap();
+    assert_eq!(sent(&mut client), ["lobby join"]);
+    answer(&mut client, "lobby", JOIN_ACK);
+    client.send(NOW, "lobby", "chat", None, b"1").unwrap();
+    assert_eq!(sent(&mut client), ["lobby chat"]);
+    events(&mut client);
+    // This is the answer to the request to leave, but it could also be a removal. The server drops the
+    // message if it is a removal.
+    answer(&mut client, "lobby", LEAVE_ACK);
+    assert!(matches!(&*events(&mut client), [Event::Lost(lost)] if &*lost.packet.payload == b"1"));
+    client.send(NOW, "lobby", "chat", None, b"2").unwrap();
+    assert_eq!(sent(&mut client), ["\0probe leave"], "the next message waits");
+    answer(&mut client, "lobby", JOIN_ACK);
+    assert_eq!(sent(&mut client), ["lobby chat"]);
+    answer(&mut client, "\0probe", LEAVE_ACK);
+    assert_eq!(events(&mut client), []);
+    assert!(client.is_in("lobby"));
+    // The answer to the probe has confirmed the join, so this can only be a removal.
+    answer(&mut client, "lobby", LEAVE_ACK);
+    let events = events(&mut client);
+    assert!(matches!(&*events, [Event::Removed { .. }, Event::Lost(_)]), "{events:?}");
+}
+
+#[test]
+fn removal_soon_after_join_is_reported_after_probe() {
+    let mut client = in_lobby();
+    answer(&mut client, "lobby", LEAVE_ACK);
+    assert_eq!(events(&mut client), []);
+    client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
+    assert_eq!(sent(&mut client), ["\0probe leave"]);
+    answer(&mut client, "\0probe", LEAVE_ACK);
+    let events = events(&mut client);
+    let [Event::Removed { .. }, Event::Lost(lost)] = &*events else { panic!("{events:?}") };
+    assert_eq!(lost.reason, LostReason::Unsent);
+}
