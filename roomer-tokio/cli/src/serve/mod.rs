@@ -10,6 +10,7 @@
 //! | `http` | the connections to that listener, and their limits |
 //! | `login` | logins with JSON Web Tokens |
 //! | `reload` | on SIGHUP, reloads the configuration, certificates and keys |
+//! | `replaceable` | values that a reload replaces, all at the same instant |
 //! | `rights` | the rights of clients in rooms |
 //! | `webhooks` | requests to other services for decisions, and events sent to them |
 //! | `fetch` | HTTP requests to other services |
@@ -27,6 +28,7 @@ mod login;
 mod operator;
 mod rates;
 mod reload;
+mod replaceable;
 mod rights;
 mod rooms;
 mod systemd;

@@ -16,6 +16,7 @@ use crate::serve::config::rooms::Room;
 use crate::serve::config::values::Problem;
 use crate::serve::log::Level;
 use crate::serve::login::Login;
+use crate::serve::replaceable::replace_all;
 use crate::serve::rights::{Denies, Rules};
 use crate::serve::systemd::Addresses;
 #[cfg(unix)]
@@ -93,22 +94,23 @@ impl Reloads {
         };
         // From here on nothing can fail, so a configuration is never applied in part.
         self.source.level.set(&config.options);
-        self.rules.replace(config.rooms());
+        let mut replacements = vec![self.rules.replace(config.rooms())];
         if let (Some(tls), Some(new)) = (&self.tls, &plan.tls) {
-            tls.adopt(new);
+            replacements.push(tls.adopt(new));
         }
         if let (Some(login), Some(new)) = (&self.login, &plan.login)
             // Keys from another URL would need another task to fetch them.
             && login.can_become(&config)
         {
-            login.adopt(new);
+            replacements.push(login.adopt(new));
         }
         if let Some(api) = &self.api {
             // Call this even if the new configuration has no API, so that the previous keys become
             // invalid.
-            api.adopt(plan.api.as_deref());
+            replacements.push(api.adopt(plan.api.as_deref()));
         }
-        self.webhooks.adopt(&plan.webhooks);
+        replacements.extend(self.webhooks.adopt(&plan.webhooks));
+        replace_all(replacements);
         tracing::info!("configuration read again");
         let waiting = self.waiting(&config).join(", ");
         if !waiting.is_empty() {

@@ -1,7 +1,7 @@
 //! The certificate for TLS. It is read from files, and can be replaced while the server runs.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use roomer_tokio::rustls::ServerConfig;
 use roomer_tokio::rustls::server::{ClientHello, ResolvesServerCert};
@@ -11,24 +11,25 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
+use crate::serve::replaceable::{Replaceable, Replacement};
 
 /// The certificate for new connections, which can be replaced.
 #[derive(Debug)]
-pub(crate) struct Certificate(RwLock<Arc<CertifiedKey>>);
+pub(crate) struct Certificate(Replaceable<Arc<CertifiedKey>>);
 
 impl Certificate {
     /// Reads the certificate and its key, if the configuration contains their paths.
     pub(crate) fn new(config: &Config) -> Result<Option<Arc<Certificate>>, Problem> {
-        Ok(read(config)?.map(|key| Arc::new(Certificate(RwLock::new(Arc::new(key))))))
+        Ok(read(config)?.map(|key| Arc::new(Certificate(Replaceable::new(Arc::new(key))))))
     }
 
-    /// Replaces the certificate. Open connections keep the previous one.
-    pub(crate) fn adopt(&self, new: &Certificate) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.current();
+    /// Prepares to replace the certificate. Open connections keep the previous one.
+    pub(crate) fn adopt(&self, new: &Certificate) -> Replacement<'_> {
+        self.0.prepare(new.current())
     }
 
     fn current(&self) -> Arc<CertifiedKey> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 
     pub(crate) fn config(self: Arc<Self>) -> ServerConfig {

@@ -16,7 +16,7 @@ mod manage;
 mod read;
 mod send;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header;
@@ -32,6 +32,7 @@ use self::idempotency::Answers;
 use self::keys::Keys;
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
+use crate::serve::replaceable::{Replaceable, Replacement};
 
 /// The description of the routes in the OpenAPI format.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -43,7 +44,7 @@ const JSON_ALLOWANCE: usize = 64 << 10;
 /// The state that all routes share.
 pub(crate) struct Api {
     server: Server,
-    keys: RwLock<Arc<Keys>>,
+    keys: Replaceable<Arc<Keys>>,
     answers: Answers,
     max_message: usize,
     max_name: usize,
@@ -63,7 +64,7 @@ impl Api {
         Ok((!keys.is_empty()).then(|| {
             Arc::new(Api {
                 server: server.clone(),
-                keys: RwLock::new(Arc::new(keys)),
+                keys: Replaceable::new(Arc::new(keys)),
                 answers: Answers::default(),
                 max_message: config.options.max_message.0,
                 max_name: config.options.max_name.0,
@@ -72,14 +73,13 @@ impl Api {
         }))
     }
 
-    /// Replaces the keys with those of another configuration. If that has no API, removes all keys.
-    pub(crate) fn adopt(&self, new: Option<&Api>) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
-            new.map_or_else(Arc::default, Api::keys);
+    /// Prepares to replace the keys with those of another configuration; with none, if that has no API.
+    pub(crate) fn adopt(&self, new: Option<&Api>) -> Replacement<'_> {
+        self.keys.prepare(new.map_or_else(Arc::default, Api::keys))
     }
 
     fn keys(&self) -> Arc<Keys> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.keys.read().clone()
     }
 }
 

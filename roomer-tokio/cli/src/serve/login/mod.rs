@@ -28,6 +28,7 @@ use self::keys::Key;
 use crate::serve::config::Config;
 use crate::serve::config::options::Options;
 use crate::serve::config::values::Problem;
+use crate::serve::replaceable::{Replaceable, Replacement};
 use crate::serve::rights::Rules;
 
 /// The maximum length of a token, in bytes. A longer token is not parsed.
@@ -36,7 +37,7 @@ const MAX_TOKEN: usize = 8 << 10;
 /// Checks the tokens that clients present.
 pub(crate) struct Login {
     /// The keys from the configured files.
-    own: RwLock<Arc<[Key]>>,
+    own: Replaceable<Arc<[Key]>>,
     /// The keys from the configured URL. `None` until they have been fetched for the first time.
     fetched: RwLock<Option<Arc<[Key]>>>,
     /// Fetches the keys from the URL, if one is configured.
@@ -69,7 +70,7 @@ impl Login {
             _ => None,
         };
         Ok(Login {
-            own: RwLock::new(read_files(config)?.into()),
+            own: Replaceable::new(read_files(config)?.into()),
             fetched: RwLock::new(None),
             refresher,
             issuer: options.jwt_issuer.clone(),
@@ -95,13 +96,13 @@ impl Login {
         is_same && is_configured(&config.options)
     }
 
-    /// Replaces the keys from files with those of another login.
-    pub(crate) fn adopt(&self, new: &Login) {
-        *self.own.write().unwrap_or_else(PoisonError::into_inner) = new.own();
+    /// Prepares to replace the keys from files with those of another login.
+    pub(crate) fn adopt(&self, new: &Login) -> Replacement<'_> {
+        self.own.prepare(new.own())
     }
 
     fn own(&self) -> Arc<[Key]> {
-        self.own.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.own.read().clone()
     }
 
     /// Configures a server to check the tokens of clients that connect or renew their logins. If

@@ -1,7 +1,7 @@
 //! The rights of clients in rooms, which follow from the rules in the file and the rights in the
 //! clients' tokens.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLockReadGuard};
 
 use roomer_tokio::{Builder, Conn, Message};
 use serde_json::{Map, Value};
@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::serve::config::rooms::{Room, Who};
 use crate::serve::config::setting::{Rate, Setting};
 use crate::serve::rates::{Buckets, Counted};
+use crate::serve::replaceable::{Replaceable, Replacement};
 use crate::serve::webhooks::{Events, Webhooks};
 
 /// An action of a client in a room.
@@ -110,7 +111,7 @@ impl Grants {
 /// The rules in the file, in order. They can be replaced while the server runs.
 #[derive(Clone)]
 pub(crate) struct Rules {
-    rules: Arc<RwLock<Vec<Rule>>>,
+    rules: Arc<Replaceable<Vec<Rule>>>,
     /// True if there was a rate when the server started. Only then are messages counted.
     has_rates: bool,
 }
@@ -158,18 +159,17 @@ impl Rules {
     pub(crate) fn new<'a>(rooms: impl Iterator<Item = &'a Room>) -> Rules {
         let rules: Vec<_> = rooms.map(Rule::new).collect();
         let has_rates = rules.iter().any(|rule| rule.rate.is_some() || rule.join_rate.is_some());
-        Rules { rules: Arc::new(RwLock::new(rules)), has_rates }
+        Rules { rules: Arc::new(Replaceable::new(rules)), has_rates }
     }
 
-    /// Replaces all rules. The state of a client's rates belongs to the position of a rule in the
+    /// Prepares to replace all rules. The state of a client's rates belongs to the position of a rule in the
     /// list.
-    pub(crate) fn replace<'a>(&self, rooms: impl Iterator<Item = &'a Room>) {
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) =
-            rooms.map(Rule::new).collect();
+    pub(crate) fn replace<'a>(&self, rooms: impl Iterator<Item = &'a Room>) -> Replacement<'_> {
+        self.rules.prepare(rooms.map(Rule::new).collect())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Vec<Rule>> {
-        self.rules.read().unwrap_or_else(PoisonError::into_inner)
+        self.rules.read()
     }
 
     /// Returns the actions that may be denied. If `has_login` is true, logins may deny actions too;

@@ -4,6 +4,7 @@ use roomer_tokio::testkit::TokioWorld;
 use roomer_tokio::{Claims, Server};
 
 use super::*;
+use crate::serve::replaceable::replace_all;
 
 #[test]
 fn token_rights_are_list_or_object() {
@@ -42,7 +43,7 @@ async fn delayed_message_is_checked_by_rules_at_send_time() {
     world.advance(Duration::from_secs(1)).await;
     assert_eq!(bob.texts("lobby", "chat"), ["1", "2"]);
     // The last message waits for another second.
-    rules.replace([room("none")].iter());
+    replace_all(vec![rules.replace([room("none")].iter())]);
     world.advance(Duration::from_secs(2)).await;
     assert_eq!(bob.texts("lobby", "chat"), ["1", "2"]);
     assert_eq!(world.server().stats().rejected_packets.by_application, 1);

@@ -34,6 +34,7 @@ use crate::serve::config::values::Problem;
 use crate::serve::fetch::{Fetcher, parse_address};
 use crate::serve::login;
 use crate::serve::login::claims::Reader;
+use crate::serve::replaceable::Replacement;
 use crate::serve::rights::Rules;
 
 /// The webhooks that are configured.
@@ -110,11 +111,9 @@ impl Webhooks {
         })
     }
 
-    /// Replaces the secret with that of another configuration, if both have one.
-    pub(crate) fn adopt(&self, new: &Webhooks) {
-        if let (Some(secret), Some(new)) = (&self.secret, &new.secret) {
-            secret.adopt(new);
-        }
+    /// Prepares to replace the secret with that of another configuration, if both have one.
+    pub(crate) fn adopt(&self, new: &Webhooks) -> Option<Replacement<'_>> {
+        Some(self.secret.as_ref()?.adopt(new.secret.as_ref()?))
     }
 }
 

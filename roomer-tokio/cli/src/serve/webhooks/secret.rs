@@ -1,29 +1,30 @@
 //! The signature of a request: HMAC-SHA256 over the time and the body.
 
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
 
 use data_encoding::HEXLOWER;
 use ring::hmac;
+
+use crate::serve::replaceable::{Replaceable, Replacement};
 
 /// The minimum length of the secret, in bytes: that of the hash.
 const MIN_SECRET: usize = 32;
 
 /// The secret that the server shares with the webhooks' services.
-pub(super) struct Secret(RwLock<hmac::Key>);
+pub(super) struct Secret(Replaceable<hmac::Key>);
 
 impl Secret {
     pub(super) fn read(path: &Path) -> Result<Secret, String> {
-        Ok(Secret(RwLock::new(read(path)?)))
+        Ok(Secret(Replaceable::new(read(path)?)))
     }
 
-    /// Replaces the secret with another one.
-    pub(super) fn adopt(&self, new: &Secret) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.key();
+    /// Prepares to replace the secret with another one.
+    pub(super) fn adopt(&self, new: &Secret) -> Replacement<'_> {
+        self.0.prepare(new.key())
     }
 
     fn key(&self) -> hmac::Key {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 
     /// Returns the signature of a body, at a Unix time. Since it includes the time, a recorded
