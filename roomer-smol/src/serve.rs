@@ -130,18 +130,20 @@ async fn run(
     let spawner = executor.clone();
     let timers_guard =
         server.guard_timers(Timer::after, move |_, timers| spawner.spawn(timers).detach());
+    let state = Arc::new(State::default());
+    // This is dropped before the guard, so that the flag is set before the guard starts the timers.
+    let _mark = DropMark(state.clone());
     // An executor does not report how many threads run it, so there may be more workers than
     // threads.
     let workers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
         .map(|_| server.clone())
         .map(|server| executor.spawn(async move { server.run_flush_worker().await }))
         .collect();
-    let is_stopping = Arc::new(AtomicBool::new(false));
-    let accepting = accept(listener, server.clone(), executor.clone(), is_stopping.clone());
+    let accepting = accept(listener, server.clone(), executor.clone(), state.clone());
     let accepting = executor.spawn(accepting);
     stop.await;
     // Connections are accepted during the drain too, for as long as the server is live.
-    is_stopping.store(true, Ordering::Relaxed);
+    state.is_stopping.store(true, Ordering::Relaxed);
     // Run the drain in a separate task, for the same reason as above.
     executor.spawn(async move { _ = server.drain().await }).await;
     accepting.cancel().await;
@@ -153,19 +155,40 @@ async fn run(
     Ok(())
 }
 
+/// The state that the future of [`run`] shares with the task that accepts connections.
+#[derive(Default)]
+struct State {
+    is_stopping: AtomicBool,
+    /// True once the future has been dropped. Its tasks may then still be in their last poll.
+    is_dropped: AtomicBool,
+}
+
+/// Sets [`State::is_dropped`] when it is dropped.
+struct DropMark(Arc<State>);
+
+impl Drop for DropMark {
+    fn drop(&mut self) {
+        self.0.is_dropped.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Accepts connections, and never returns. It continues during a drain, since new clients must still
 /// be rejected with 503.
-async fn accept(
-    listener: impl Listener,
-    server: Server,
-    executor: impl Spawn,
-    is_stopping: Arc<AtomicBool>,
-) {
-    while !is_stopping.load(Ordering::Relaxed) || server.is_live() {
+async fn accept(listener: impl Listener, server: Server, executor: impl Spawn, state: Arc<State>) {
+    while !state.is_stopping.load(Ordering::Relaxed) || server.is_live() {
         match listener.accept(&server).await {
             // Detach the connection's task, since connections outlive this task and are ended by
             // the drain.
-            Ok(connection) => executor.spawn(connection).detach(),
+            Ok(connection) => {
+                executor.spawn(connection).detach();
+                // Another thread may have dropped the future of `run` during this poll. The timers
+                // that it spawned may have ended before they could see this connection.
+                if state.is_dropped.load(Ordering::SeqCst)
+                    && let Some(timers) = server.run_timers_on_demand(Timer::after)
+                {
+                    executor.spawn(timers).detach();
+                }
+            }
             Err(error) => {
                 server.record_accept_error(&error);
                 Timer::after(ACCEPT_RETRY_DELAY).await;
@@ -197,5 +220,71 @@ where
 {
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()> {
         Executor::spawn(self, future)
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::task::{Context, Waker};
+    use std::thread;
+
+    use smol::Async;
+
+    use super::*;
+    use crate::listener::Accept;
+
+    /// A listener whose first poll accepts a connection only when the test permits it.
+    struct Paused(Mutex<Option<Next>>);
+
+    struct Next {
+        stream: UnixStream,
+        begin: Sender<()>,
+        permitted: Receiver<()>,
+    }
+
+    impl Accept for Paused {
+        async fn accept(
+            &self,
+            server: &Server,
+        ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+            let next = self.0.lock().unwrap().take();
+            let Some(Next { stream, begin, permitted }) = next else { return pending().await };
+            begin.send(()).unwrap();
+            permitted.recv().unwrap();
+            Ok(server.connect(stream::share(Async::new(stream)?), None))
+        }
+    }
+
+    #[test]
+    fn connection_accepted_during_drop_keeps_timers() {
+        let server = Server::builder().handshake_timeout(Duration::from_millis(100));
+        let server = server.build().unwrap();
+        let (mut client, stream) = UnixStream::pair().unwrap();
+        // If the connection has no timers, the test must fail.
+        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let ((begin, begun), (permit, permitted)) = (channel(), channel());
+        let listener = Paused(Mutex::new(Some(Next { stream, begin, permitted })));
+        let executor = Arc::new(Executor::new());
+        let mut serving = Box::pin(serve_on(executor.clone(), listener, server, pending::<()>()));
+        assert!(serving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let (stop, stopped) = smol::channel::bounded::<()>(1);
+        let runner = executor.clone();
+        let runner = thread::spawn(move || smol::block_on(runner.run(stopped.recv())));
+        begun.recv().unwrap();
+        drop(serving);
+        // Run the timers that the drop has spawned. They end, since there is no connection yet.
+        while executor.try_tick() {}
+        permit.send(()).unwrap();
+        client.write_all(b"GET /ws HTTP/1.1\r\nHost: ").unwrap();
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 408");
+        drop(stop);
+        assert!(runner.join().unwrap().is_err());
     }
 }
