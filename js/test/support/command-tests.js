@@ -77,6 +77,7 @@ export const COMMANDS = [
     { command: /^roomer send ws:\/\/127\.0\.0\.1:8080\/ws lobby chat 'hello'$/, file: RUN, name: "a message is sent and printed" },
     { command: /^(export ROOMER_TOKEN=|git log -1 --format=|roomer (send|tail) wss:\/\/example\.org\/ws deployments )/, file: RUN, name: "a script reports a deployment" },
     { command: /^curl .*http:\/\/127\.0\.0\.1:9090\/v1\//, file: RUN, name: "a backend calls the HTTP API" },
+    { command: /^\.ci\/image$/, why: "it needs root, and builds with musl in release mode" },
     { command: /^rustup target add x86_64-unknown-linux-musl$|^cargo build .* --target x86_64-unknown-linux-musl$/, why: "it needs musl's C compiler, and builds in release mode" },
 
     // Releases.
