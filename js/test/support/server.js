@@ -11,27 +11,20 @@ import { ownPort } from "./port.js";
 
 const EXAMPLES = fileURLToPath(new URL("../../../target/debug/examples/", import.meta.url));
 
-const BUILD_SMOL =
-    "cargo build -p roomer-smol --example chat && cp target/debug/examples/chat target/debug/examples/chat-smol";
-const BUILD_TOKIO = "cargo build -p roomer-tokio --example chat";
-
-/**
- * For each runtime, the path of its chat program, and the command that builds it. Cargo gives both programs the same name, so
- * smol's is a copy.
- */
+/** For each runtime, the name of its chat program, which `.ci/chats` builds, and the variable that may contain another path. */
 const BINARIES = {
-    tokio: { variable: "ROOMER_CHAT", name: "chat", build: BUILD_TOKIO },
-    smol: { variable: "ROOMER_CHAT_SMOL", name: "chat-smol", build: `${BUILD_SMOL} && ${BUILD_TOKIO}` }
+    tokio: { variable: "ROOMER_CHAT", name: "chat" },
+    smol: { variable: "ROOMER_CHAT_SMOL", name: "chat-smol" }
 };
 
 export const RUNTIMES = Object.keys(BINARIES);
 
 /** Returns the path of a runtime's chat program. */
 export function findBinary(runtime) {
-    const { variable, name, build } = BINARIES[runtime];
+    const { variable, name } = BINARIES[runtime];
     const binary = resolve(process.env[variable] ?? EXAMPLES + name);
     if (!existsSync(binary)) {
-        throw new Error(`there is no server at ${binary}: run "${build}" first, or set ${variable} to the program`);
+        throw new Error(`there is no server at ${binary}: run .ci/chats first, or set ${variable} to the program`);
     }
     return binary;
 }
