@@ -18,7 +18,7 @@ use roomer_simulator::simulation::Simulation;
 #[test]
 fn seeds_pass_and_are_reproducible() {
     let seeds = std::env::var("SIM_SEEDS").ok();
-    let count = seeds.map_or(150, |seeds| seeds.parse().unwrap());
+    let count = seeds.map_or(50, |seeds| seeds.parse().unwrap());
     let once = runner::run_seeds::<ClusterPlans>(0, count, 1, &|_, _| {});
     if let Some((seed, fault)) = once.examples.first() {
         panic!("seed {seed}: {fault}\n{}", ClusterPlans::explain(*seed));
