@@ -41,7 +41,7 @@ pub enum Input<'a> {
     Allowed {
         /// The connection that sent the packet.
         conn: ConnKey,
-        /// The packet from the action.
+        /// The packet that the action contained.
         packet: PacketRef<'a>,
     },
     /// The application denied the packet from an [`Action::Authorize`](crate::Action::Authorize).
@@ -51,7 +51,7 @@ pub enum Input<'a> {
     Denied {
         /// The connection that sent the packet.
         conn: ConnKey,
-        /// The packet from the action.
+        /// The packet that the action contained.
         packet: PacketRef<'a>,
     },
     /// A client has lost its socket but may still resume its session, or has resumed it. In rooms

@@ -160,7 +160,7 @@ pub struct RejectedPackets {
     pub long_name: u64,
     /// Joins above [`Config::max_rooms`].
     pub too_many_rooms: u64,
-    /// Direct messages to ids without a connection, either here or on a peer that is up.
+    /// Direct messages to ids that have no connection here or on any peer that is up.
     pub unknown_dst: u64,
     /// Direct messages between connections without a shared room ([`Config::shared_room_only`]).
     pub no_shared_room: u64,

@@ -119,7 +119,7 @@ async fn serve_here() -> Result<(), Error> {
 /// The number of clients that connect first, so that memory that all clients share is not counted.
 const FIRST: usize = 100;
 
-/// The time in which the last clients finish all work that does not depend on messages.
+/// The time allowed for the last clients to finish all work that does not depend on messages.
 const REST: Duration = Duration::from_secs(6);
 
 /// Connects many clients, and prints the memory in bytes that each of them uses when idle.

@@ -273,8 +273,8 @@ impl Outgoing {
         }
     }
 
-    /// Removes frames from the journal that are applied, too old, or too many. Returns false if
-    /// the stream must be dropped, because too many bytes are unpublished.
+    /// Removes from the journal the frames that are applied, too old, or above the limit. Returns
+    /// false if the stream must be dropped, because too many bytes are unpublished.
     pub(super) fn trim(&mut self, now: Duration, config: &Config) -> bool {
         if self.backlog + self.open.len() > config.backlog_bytes {
             return false;

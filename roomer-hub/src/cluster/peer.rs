@@ -280,8 +280,8 @@ impl Peer {
     pub(super) fn declare_dead(&mut self, now: Duration) {
         let is_again = self.deaths > 0 && now.saturating_sub(self.since) < FLAP_MEMORY;
         self.deaths = if is_again { self.deaths + 1 } else { 1 };
-        // `deaths` is at least 1 here. Shifts by 32 or more fail, but would be far above the
-        // maximum.
+        // `deaths` is at least 1 here. Shifts by 32 or more fail, but their results would be far
+        // above the maximum.
         let probation = 1_u32.checked_shl(self.deaths - 1).unwrap_or(MAX_PROBATION);
         self.liveness = Liveness::Dead { probation: probation.min(MAX_PROBATION) };
         self.since = now;

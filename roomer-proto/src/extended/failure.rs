@@ -139,7 +139,7 @@ pub fn read_failure(payload: &[u8]) -> (String, String) {
     let mut is_open = reader.take('{');
     while is_open {
         // If the payload is malformed, use the parts before the error: the request has failed
-        // anyway, and the sender's code is better than none.
+        // anyway, and the sender's error code is better than none.
         let Some(key) = reader.string() else { break };
         if !reader.take(':') {
             break;

@@ -147,7 +147,7 @@ fn handler_error_without_hook_is_ignored() {
 }
 
 /// Checks that a panic in a handler, or in the hook that reports handler errors, closes only the
-/// connection of the client that has called it.
+/// connection of the client whose message caused the call.
 fn panics(choose: impl FnOnce(Builder) -> Builder) {
     let test = TestServer::with(|builder| {
         choose(builder).on("ping", |conn, message| {

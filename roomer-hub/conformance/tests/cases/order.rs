@@ -1,4 +1,4 @@
-//! Tests the order of messages if many clients send at the same time.
+//! Tests the order of messages when many clients send at the same time.
 
 use std::io::Write;
 use std::thread;

@@ -67,7 +67,7 @@ fn honest_clients_keep_guarantees_under_attack() {
     let mut process = Process::start_busy(OPTIONS);
     let start = process.level();
     // The first run, with each kind of attacker, determines how much memory the allocator and the
-    // runtime keep. In the second run, the memory must not grow much more, with any allocator.
+    // runtime keep. In the second run, memory must not grow much further, whichever the allocator.
     process = Soak::new(process, seed ^ 1).run(Duration::from_secs(2));
     process.recovers(start, usize::MAX / 2);
     let warm = process.level();

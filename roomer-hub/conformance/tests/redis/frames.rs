@@ -1,4 +1,4 @@
-//! Tests frames between nodes over Redis.
+//! Tests the exchange of frames between nodes over Redis.
 
 use roomer_engine::cluster::CarrierEvent;
 use rustix::process::Signal;

@@ -9,7 +9,7 @@ use roomer_proto::cluster::ParsePrefixError;
 #[cfg(doc)]
 use crate::builder::Builder;
 
-/// Invalid [`Builder`] options. The text names the remedy.
+/// Invalid [`Builder`] options. The message says how to correct them.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {

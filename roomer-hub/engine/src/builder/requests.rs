@@ -16,8 +16,8 @@ impl<E> Builder<E> {
     /// [`on`](Self::on).
     ///
     /// The handler returns a payload or a result; see [`IntoReply`]. An error is reported to
-    /// [`on_error`](Self::on_error), and the client receives the code `failed` without its text, or
-    /// `invalid` if reading the payload as text or JSON fails. A
+    /// [`on_error`](Self::on_error), and the client receives the code `failed` without the error's
+    /// text, or `invalid` if reading the payload as text or JSON fails. A
     /// [`ReplyError`](crate::ReplyError) is not reported: the client receives its code and text. A
     /// panic closes the connection with 1011.
     ///

@@ -319,7 +319,7 @@ impl Future for Connection {
                 }
                 Step::Wait(until) => {
                     this.timer.set(&this.shared.timers, until, cx.waker());
-                    // A shutdown wakes tasks in their handshake through their timers, and an abort
+                    // A shutdown uses timers to wake the tasks that are in the handshake, and an abort
                     // wakes all tasks. Check for both, since the timer may have been set just after.
                     let in_handshake = matches!(
                         this.state,

@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefusedSessions {
-    /// The session does not exist: it has ended, belongs to another process, or the token is wrong.
+    /// The session has ended or belongs to another process, or its token is wrong.
     pub unknown: u64,
     /// The session belongs to another cluster node, which did not hand it over and was notified.
     pub other_node: u64,

@@ -33,8 +33,8 @@ pub(super) fn spare_list() -> FlushList {
 /// Clears a list whose outboxes were written, and keeps its allocation.
 pub(crate) fn keep_spare(mut list: FlushList) {
     list.clear();
-    // Do not keep an empty allocation, because it would replace a useful one, or a very large one,
-    // because it would be kept for the thread's lifetime.
+    // Do not keep an empty allocation, which would replace a useful one, nor a very large one, which
+    // would be kept for the thread's lifetime.
     if (1..=MAX_SPARE).contains(&list.capacity()) {
         let _ = SPARE_LIST.try_with(|spare| spare.set(list));
     }

@@ -1,8 +1,8 @@
 //! Members' info, which extended clients receive for the members of their rooms.
 //!
-//! Each change increments the number of a client's info, and each message contains the number at
-//! the time of sending. A receiver that lists the sender must therefore show the info with that
-//! number.
+//! Each change increments the version of a client's info, and each message contains the version at
+//! the time of sending. A receiver that lists the sender must therefore show that version of the
+//! info.
 
 use std::collections::{BTreeMap, BTreeSet};
 

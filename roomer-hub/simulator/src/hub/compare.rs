@@ -139,7 +139,7 @@ impl Checker {
                 Ok(fits && fits_abroad && self.broadcast(room, &packet)?)
             }
             (Action::Forward { peer, packet }, Effect::Forward { peer: to, packet: expected }) => {
-                // In the trace, the upper bits separate the kinds of actions.
+                // In the trace, the upper bits distinguish the kinds of actions.
                 self.encode(1 << 40 | u64::from(to), &packet)?;
                 Ok(peer == guests::op::key(to) && packet == expected)
             }

@@ -98,7 +98,7 @@ impl Model {
         let (to, tag) = tagged.ok_or(WRONG_TAG)?;
         let is_error = *event == "roomer:error";
         if to.is_empty() {
-            // If the number was never used, the client has guessed it. If it was used but no
+            // If the number was never used, the client must have guessed it. If it was used but no
             // request with it is pending, the answer is late.
             let number = (0..self.next).find(|number| number.to_string() == tag);
             let Some(number) = number else {

@@ -200,8 +200,8 @@ impl Harness<'_> {
         conn.read_at_poll = end;
         conn.expected.push(now, Order::Direct, Output::Response(101), false);
         let slot = usize::from(conn.slot);
-        // A later connection may have the slot by now. The plan's further steps then refer to that
-        // connection.
+        // A later connection may occupy the slot by now. The plan's remaining steps then refer to
+        // that connection.
         if self.slots[slot] == Some(at) {
             self.application.state().slots[slot] = Some(id);
         }

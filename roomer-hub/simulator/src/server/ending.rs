@@ -83,7 +83,7 @@ impl Harness<'_> {
         self.deliver_all()
     }
 
-    /// Advances the time until no handler or rule is pending.
+    /// Advances the clock until no call of a handler or a rule is pending.
     fn finish_calls(&mut self, span: Duration) -> Result<(), Fault> {
         self.run_for_answering(span)?;
         // A handler may cause another handler's call. The bound turns an endless chain into a

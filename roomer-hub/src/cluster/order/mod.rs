@@ -45,8 +45,7 @@
 //! One node's messages are placed in its send order. A node that returns a submission therefore
 //! also returns all later ones that the sender's node made before it knew of the return, which
 //! their terms show. The sender's node does not resubmit a message while the old home holds a later
-//! one, and does not submit a new message in a different term than those still waiting for an
-//! answer.
+//! one. While messages of one term wait for an answer, it submits no new message in another term.
 //!
 //! A place reaches a node only within a stream whose start that node has acknowledged. Therefore, a
 //! home assigns a place only once all receivers have acknowledged their streams.

@@ -99,7 +99,7 @@ pub enum ParseBrokerAddressError {
     /// The addresses belong to different kinds of brokers.
     #[error("the addresses are those of different brokers: write those of NATS or of Redis alone")]
     Mixed,
-    /// An address does not name a host.
+    /// The broker's address does not name a host.
     #[error("the broker's address has no host: write nats://host or redis://host")]
     Host,
     /// The host contains an invalid character.

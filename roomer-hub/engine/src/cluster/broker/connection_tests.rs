@@ -76,7 +76,7 @@ pub(in crate::cluster) fn check_splits<S: BrokerConnection>(
 }
 
 /// Passes variants of each transcript, in which one byte is replaced, removed or repeated.
-/// `special` is a byte that has a meaning in the protocol.
+/// `special` is a byte with a special meaning in the protocol.
 pub(in crate::cluster) fn receive_garbage<S: BrokerConnection>(
     transcripts: &[Transcript],
     connection: impl Fn() -> S,

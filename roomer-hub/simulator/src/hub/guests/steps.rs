@@ -1,4 +1,4 @@
-//! Resolves the steps about peers to inputs for the hub.
+//! Converts the plan's steps for peers into inputs for the hub.
 
 use roomer_proto::PacketRef;
 

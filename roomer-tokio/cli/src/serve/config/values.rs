@@ -17,7 +17,7 @@ pub(crate) struct Problem {
     pub(crate) text: String,
 }
 
-/// The place where a value is written.
+/// The place in the configuration that sets a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Default,

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 /// for one client's questions, another client's question soon shows that the webhook is up.
 const PROBE_INTERVAL: Duration = Duration::from_millis(300);
 
-/// The time without questions after which a webhook is no longer considered down.
+/// The time without requests to a webhook after which it is no longer considered down.
 const MEMORY: Duration = Duration::from_secs(30);
 
 /// The time for which questions that are not sent wait for the answer to a question that is sent.

@@ -28,8 +28,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The first pause between attempts. Each further pause is twice as long, up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause. It limits how long a cluster stays partitioned after its broker is reachable
-/// again.
+/// The longest pause between attempts. It limits how long a cluster stays partitioned after its
+/// broker is reachable again.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 const READ_BUFFER: usize = 64 * 1024;
