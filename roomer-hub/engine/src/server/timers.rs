@@ -19,8 +19,9 @@ impl Server {
     }
 
     /// Returns a future that [runs the timers](Self::run_timers) while there are connections, or
-    /// `None` if an earlier one is still running. [`Connection::with_timer`] calls this for each
-    /// connection that does not come from an adapter's accept loop.
+    /// `None` if an earlier one is still running.
+    /// [`Connection::with_timer`](crate::Connection::with_timer) calls this for each connection that
+    /// does not come from an adapter's accept loop.
     #[must_use]
     pub fn run_timers_on_demand<F, S>(
         &self,
@@ -50,7 +51,7 @@ impl Server {
     /// Returns a guard for an accept loop that [runs the timers](Self::run_timers). If it is
     /// dropped before [`TimersGuard::finish`] is called, because the loop's future is dropped, it
     /// starts the timers on demand for the connections that remain. `sleep` and `spawn` are those
-    /// of [`Connection::with_timer`].
+    /// of [`Connection::with_timer`](crate::Connection::with_timer).
     pub fn guard_timers<F, S, P>(
         &self,
         sleep: F,
