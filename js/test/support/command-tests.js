@@ -28,6 +28,7 @@ export const COMMANDS = [
     { command: /^npm test$/, file: CI, name: "-exec node --experimental-websocket --test {} +" },
     { command: /^npm run test:browser$/, file: CI, name: "npm run test:browser\n" },
     { command: /^npm run test:field$/, file: CI, name: "npm run test:field\n" },
+    { command: /^\.ci\/chats$/, file: CI, name: "    .ci/chats\n" },
     { command: /^\.ci\/web$/, file: CI, name: "    .ci/web\n" },
     { command: /^cargo build -p roomer-cli$/, file: CI, name: "--bin roomer" },
     { command: /^RUSTFLAGS='--cfg roomer_loom' .* --lib loom_models$/, file: CI, name: "-p roomer-engine --lib loom_models\n" },
