@@ -132,14 +132,16 @@ pub use roomer_engine::client::{
     Sent, ServerError, State, Undelivered,
 };
 
+use crate::HandlerError;
 use crate::dial::dial;
 use crate::transport::Socket;
 
 /// A client on smol's global executor.
 pub type Client = roomer_engine::client::Client<Smol>;
 
-/// The options for a client on smol.
-pub type Builder = roomer_engine::client::Builder<Smol>;
+/// The options for a client on smol. `E` is the error type of request handlers
+/// ([`error_type`](Builder::error_type)).
+pub type Builder<E = HandlerError> = roomer_engine::client::Builder<Smol, E>;
 
 /// The runtime of a [`Client`].
 #[derive(Clone, Copy, Debug)]

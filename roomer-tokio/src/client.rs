@@ -157,14 +157,16 @@ pub use roomer_engine::client::{
     Sent, ServerError, State, Undelivered,
 };
 
+use crate::HandlerError;
 use crate::dial::dial;
 use crate::transport::Futures;
 
 /// A client on tokio. Must be started within a tokio runtime.
 pub type Client = roomer_engine::client::Client<Tokio>;
 
-/// The options for a client on tokio.
-pub type Builder = roomer_engine::client::Builder<Tokio>;
+/// The options for a client on tokio. `E` is the error type of request handlers
+/// ([`error_type`](Builder::error_type)).
+pub type Builder<E = HandlerError> = roomer_engine::client::Builder<Tokio, E>;
 
 /// The runtime of a [`Client`].
 #[derive(Clone, Copy, Debug)]

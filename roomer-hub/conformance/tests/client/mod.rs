@@ -13,7 +13,8 @@ use cuts::Cuts;
 use futures_util::StreamExt;
 use roomer_conformance::http::refusing_port;
 use roomer_engine::client::{
-    Client, Closing, Event, Failure, RequestError, Runtime, SendError, State,
+    Builder as ClientBuilder, Client, Closing, Event, Failure, Request, RequestError, Runtime,
+    SendError, State,
 };
 use roomer_engine::{
     Builder, Claims, Conn, HandlerError, OwnedMessage, Rejection, ReplyError, Server,
@@ -271,6 +272,7 @@ async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
             greeting => Ok(format!("{greeting}, Bob")),
         }
     });
+    let bob = with_errors_of_libraries(bob);
     let bob = bob.connect().unwrap();
     let (bobs, id) = (bob.join("lobby"), bob.opened().await.unwrap());
     let named = bobs.request("ask me", "hello", LIMIT).await.unwrap();
@@ -290,6 +292,22 @@ async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
     }
     let failed = "failed: the handler has failed";
     assert_eq!(texts, ["hi, Bob", "invalid: a greeting, please", failed, failed]);
+    // The errors have the same codes as those of a server's handlers.
+    for (event, payload, expected) in [
+        ("converted", "anyhow", failed),
+        ("converted", "json", failed),
+        ("converted", "[", "invalid: the handler has failed"),
+        ("converted", "[7, 8]", "2"),
+        ("anyhow", "", failed),
+        ("anyhow", "text", "text"),
+        ("function", "", failed),
+        ("function", "text", "text"),
+    ] {
+        let answer = lobby.request_to(id, event, payload, LIMIT).await;
+        let text =
+            answer.map_or_else(|error| error.to_string(), |it| String::from_utf8_lossy(&it).into());
+        assert_eq!(text, expected, "{event} {payload}");
+    }
     // Ann has no handlers for requests, and the server has only one.
     let unknown = bobs.request_to(ann.id().unwrap(), "name", "hi", LIMIT).await;
     let Err(RequestError::Failed { code, .. }) = unknown else { panic!("{unknown:?}") };
@@ -300,6 +318,28 @@ async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
     ann.close().await;
     let closed = lobby.request("ask me", "", LIMIT).await;
     assert_eq!(closed, Err(RequestError::NotSent(SendError::Closed)));
+}
+
+/// Adds handlers with errors of several types.
+fn with_errors_of_libraries<R: Runtime>(builder: ClientBuilder<R>) -> ClientBuilder<R, io::Error> {
+    async fn function(request: Request) -> io::Result<String> {
+        let text = request.text().map_err(io::Error::other)?;
+        if text.is_empty() { Err(io::Error::other("not for others")) } else { Ok(text.into()) }
+    }
+    let converted = builder.on_request("converted", |request| async move {
+        match &*request.payload {
+            b"anyhow" => Err(anyhow::anyhow!("not for others"))?,
+            b"json" => serde_json::from_slice::<()>(b"not for others")?,
+            _ => {}
+        }
+        Ok(request.json::<Vec<u8>>()?.len().to_string())
+    });
+    let anyhow =
+        converted.error_type::<anyhow::Error>().on_request("anyhow", |request| async move {
+            anyhow::ensure!(!request.payload.is_empty(), "not for others");
+            Ok(request.payload)
+        });
+    anyhow.error_type().on_request("function", function)
 }
 
 async fn new_token_is_sent_before_login_expires<R: Runtime>(

@@ -93,6 +93,19 @@ impl<E: Into<HandlerError>, T: sealed::Payload> IntoReply<E> for Result<T, E> {
     }
 }
 
+/// Returns the error code for an error that is not intended for the requester.
+pub(crate) fn code_of(error: &HandlerError) -> ErrorCode {
+    // Reading the payload as JSON failed, so the requester is at fault.
+    #[cfg(feature = "json")]
+    if error.is::<crate::JsonError>() {
+        return ErrorCode::Invalid;
+    }
+    match error.is::<std::str::Utf8Error>() {
+        true => ErrorCode::Invalid,
+        false => ErrorCode::Failed,
+    }
+}
+
 /// A reply serialized as JSON (feature `json`).
 ///
 /// ```

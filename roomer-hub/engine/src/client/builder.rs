@@ -15,6 +15,7 @@ use super::handle::{Client, Open};
 use super::requests::Handlers;
 use super::runtime::{ByteStream, Runtime};
 use super::shared::Shared;
+use crate::app::call::HandlerError;
 
 pub(super) type BoxStream = Box<dyn ByteStream>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -23,13 +24,14 @@ type Dial = Arc<dyn Fn() -> BoxFuture<io::Result<BoxStream>> + Send + Sync>;
 
 /// A client's options. [`connect`](Self::connect) starts the client.
 #[must_use]
-pub struct Builder<R> {
+pub struct Builder<R, E = HandlerError> {
     pub(super) target: Target,
     pub(super) handlers: Handlers,
     options: Options,
     /// True if each attempt may use a different token.
     has_fresh_tokens: bool,
-    runtime: PhantomData<fn() -> R>,
+    /// The runtime, and the error type of handlers that are added next.
+    types: PhantomData<fn() -> (R, E)>,
 }
 
 /// The way to open a connection: over TCP and TLS, or with an application function.
@@ -59,10 +61,12 @@ impl<R: Runtime> Builder<R> {
             handlers: Handlers::new(),
             options: Options::default(),
             has_fresh_tokens: false,
-            runtime: PhantomData,
+            types: PhantomData,
         }
     }
+}
 
+impl<R: Runtime, E> Builder<R, E> {
     /// Starts the client in a task on the runtime.
     ///
     /// # Errors
@@ -74,7 +78,7 @@ impl<R: Runtime> Builder<R> {
     ///
     /// Panics if this is called outside a runtime that must be entered.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
-        let Builder { target, handlers, mut options, has_fresh_tokens, runtime } = self;
+        let Builder { target, handlers, mut options, has_fresh_tokens, .. } = self;
         // Combine the flags here, since `options` may be called after `token`.
         options.renews_login |= has_fresh_tokens;
         let has_tls = cfg!(feature = "tls") || R::HAS_WEBSOCKETS;
@@ -84,7 +88,16 @@ impl<R: Runtime> Builder<R> {
         let shared = Arc::new(Shared::new(options));
         let driver = Driver::<R>::new(shared.clone(), target, handlers);
         R::spawn(driver);
-        Ok(Client { open: Arc::new(Open { shared }), runtime })
+        Ok(Client { open: Arc::new(Open { shared }), runtime: PhantomData })
+    }
+
+    /// Sets the error type of request handlers added after this call, as
+    /// [`error_type`](crate::Builder::error_type) does for a server. Default: [`HandlerError`], to
+    /// which `?` converts any error. With another type, functions that return that type can be
+    /// handlers, and macros such as anyhow's `bail!` work in them.
+    pub fn error_type<N: Into<HandlerError>>(self) -> Builder<R, N> {
+        let Builder { target, handlers, options, has_fresh_tokens, .. } = self;
+        Builder { target, handlers, options, has_fresh_tokens, types: PhantomData }
     }
 
     /// Sets all protocol options in one call.
@@ -117,10 +130,10 @@ impl<R: Runtime> Builder<R> {
     /// function returns an error in this case, the server closes the connection, and the next
     /// attempt calls the function again. Therefore, if this function is set, 1008 `login expired`
     /// and a response of 401 or 403 are not final.
-    pub fn token<F, E>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
+    pub fn token<F, T>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Result<String, E>> + Send + 'static,
-        E: fmt::Display,
+        F: Future<Output = Result<String, T>> + Send + 'static,
+        T: fmt::Display,
     {
         self.has_fresh_tokens = true;
         self.target.token = Some(Arc::new(move || {
@@ -216,7 +229,7 @@ impl<R: Runtime> Builder<R> {
     }
 }
 
-impl<R> fmt::Debug for Builder<R> {
+impl<R, E> fmt::Debug for Builder<R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("address", &self.target.address)

@@ -17,7 +17,7 @@ use super::room::Room;
 use super::runtime::Runtime;
 use super::shared::{Inner, Shared};
 use crate::app::call::{BoxFuture, poll};
-use crate::app::reply::{IntoReply, ReplyError, ReplyResult};
+use crate::app::reply::{IntoReply, ReplyError, ReplyResult, code_of};
 
 pub(super) type Handlers = BTreeMap<String, RequestHandler>;
 type RequestHandler = Arc<dyn Fn(Request) -> BoxFuture<ReplyResult> + Send + Sync>;
@@ -174,18 +174,20 @@ impl fmt::Debug for RequestFuture {
     }
 }
 
-impl<R: Runtime> Builder<R> {
+impl<R: Runtime, E> Builder<R, E> {
     /// Registers a function that answers requests with this event from the server and from other
-    /// clients. The function returns a payload or a `Result` with one; see [`IntoReply`]. Each call
-    /// runs in a separate task. Requests without a handler are answered with the code `unknown`.
+    /// clients. The function returns the same payloads and errors as a server's request handler; see
+    /// [`IntoReply`]. Each call runs in a separate task. Requests without a handler are answered with
+    /// the code `unknown`.
     ///
     /// The requester receives a [`ReplyError`]'s code and text. For any other error, and for a
-    /// panic, it receives only the code `failed`.
+    /// panic, it receives only the code `failed`, or `invalid` if reading the payload as text or JSON
+    /// fails.
     pub fn on_request<F, A>(mut self, event: impl Into<String>, handler: F) -> Self
     where
         F: Fn(Request) -> A + Send + Sync + 'static,
         A: Future + Send + 'static,
-        A::Output: IntoReply,
+        A::Output: IntoReply<E>,
     {
         let handler = Arc::new(handler);
         let handler = move |request| {
@@ -224,11 +226,15 @@ pub(super) fn answer<R: Runtime>(
 async fn run(handler: &RequestHandler, request: Request) -> Result<Bytes, ReplyError> {
     let mut answer = handler(request);
     let result = poll_fn(|cx| poll(&mut answer, cx)).await;
-    let failed = || ReplyError::failed("the handler has failed");
+    // The text of any other error is not intended for the requester.
+    let hidden = |code| ReplyError::new(code, "the handler has failed");
     match result {
         Ok(Ok(payload)) => Ok(payload),
-        Ok(Err(error)) => Err(error.downcast_ref::<ReplyError>().cloned().unwrap_or_else(failed)),
-        Err(_) => Err(failed()),
+        Ok(Err(error)) => Err(match error.downcast_ref::<ReplyError>() {
+            Some(error) => error.clone(),
+            None => hidden(code_of(&error)),
+        }),
+        Err(_) => Err(hidden(ErrorCode::Failed)),
     }
 }
 

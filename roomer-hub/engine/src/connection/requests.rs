@@ -9,13 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use roomer_hub::{Answer, Command, HandlerKey, Input};
-use roomer_proto::extended::ErrorCode;
 
 use crate::app::call;
-use crate::app::call::{BoxFuture, HandlerError, HandlerPanic};
+use crate::app::call::{BoxFuture, HandlerPanic};
 use crate::app::message::{Message, OwnedMessage};
 use crate::app::monitor::ObservedCall;
-use crate::app::reply::{ReplyError, ReplyResult};
+use crate::app::reply::{ReplyError, ReplyResult, code_of};
 use crate::callbacks::handler::CallResult;
 use crate::connection::dispatch::Dispatcher;
 use crate::connection::established::Established;
@@ -123,19 +122,6 @@ impl<'s> Dispatcher<'_, 's> {
             Err(error) if !error.is::<ReplyError>() => self.handled(core, message, Err(error)),
             _ => core,
         }
-    }
-}
-
-/// Returns the error code for an error not intended for the client.
-fn code_of(error: &HandlerError) -> ErrorCode {
-    // Reading the payload as JSON failed, so the client is at fault.
-    #[cfg(feature = "json")]
-    if error.is::<crate::JsonError>() {
-        return ErrorCode::Invalid;
-    }
-    match error.is::<std::str::Utf8Error>() {
-        true => ErrorCode::Invalid,
-        false => ErrorCode::Failed,
     }
 }
 
