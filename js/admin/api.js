@@ -1,5 +1,4 @@
-/**
- * Requests to the HTTP API on this page's server.
+/** Requests to the HTTP API on this page's server.
  *
  * @module api
  */

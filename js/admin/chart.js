@@ -1,5 +1,4 @@
-/**
- * A line chart of the last five minutes, with one or two lines.
+/** A line chart of the last five minutes, with one or two lines.
  *
  * @module chart
  */

@@ -1,5 +1,4 @@
-/**
- * The dialog with the details of a connection.
+/** The dialog with the details of a connection.
  *
  * @module details
  */

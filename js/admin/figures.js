@@ -1,5 +1,4 @@
-/**
- * The server's counts: plots of those whose change over time matters, and numbers for the rest.
+/** The server's counts: plots of those whose change over time matters, and numbers for the rest.
  *
  * @module figures
  */

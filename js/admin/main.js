@@ -1,5 +1,4 @@
-/**
- * The page for operators: logs in with an API key, and polls the API to show the server's state.
+/** The page for operators: logs in with an API key, and polls the API to show the server's state.
  *
  * @module main
  */

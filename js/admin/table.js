@@ -1,5 +1,4 @@
-/**
- * A table that shows a list and keeps its rows when the list changes.
+/** A table that shows a list and keeps its rows when the list changes.
  *
  * @module table
  */

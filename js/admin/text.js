@@ -1,5 +1,4 @@
-/**
- * Formats numbers and texts for people.
+/** Formats numbers and texts for people.
  *
  * @module text
  */

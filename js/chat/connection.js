@@ -1,5 +1,4 @@
-/**
- * Connects to this page's server.
+/** Connects to this page's server.
  *
  * @module connection
  */

@@ -1,5 +1,4 @@
-/**
- * One room in the user interface: its entry in the room list, its log, its typing indicator, and the receiver of whispers.
+/** One room in the user interface: its entry in the room list, its log, its typing indicator, and the receiver of whispers.
  *
  * This page's messages are "chat" (text to the room), "whisper" (text to one member), "typing" (see typing.js), "nick" (this
  * client's name) and the request "seen" (see seen.js). The client also sets its name as its info. It sends "nick" because members

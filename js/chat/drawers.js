@@ -1,5 +1,4 @@
-/**
- * Turns the side panels into drawers in narrow windows.
+/** Turns the side panels into drawers in narrow windows.
  *
  * @module drawers
  */

@@ -1,5 +1,4 @@
-/**
- * Turns web addresses in messages into links. The message itself stays text, and is never parsed as HTML.
+/** Turns web addresses in messages into links. The message itself stays text, and is never parsed as HTML.
  *
  * @module links
  */

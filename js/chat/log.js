@@ -1,5 +1,4 @@
-/**
- * A room's log: messages, and lines about events between the messages. New lines are collected and become elements once per
+/** A room's log: messages, and lines about events between the messages. New lines are collected and become elements once per
  * frame, newest first. A line that a flood removes before then never becomes an element.
  *
  * @module log

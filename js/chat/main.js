@@ -1,5 +1,4 @@
-/**
- * The chat page: its layout, and the user's actions.
+/** The chat page: its layout, and the user's actions.
  *
  * @module main
  */

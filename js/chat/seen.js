@@ -1,5 +1,4 @@
-/**
- * Read receipts. A message's sender sends a request to the receiver, whose page answers once the message is visible on the
+/** Read receipts. A message's sender sends a request to the receiver, whose page answers once the message is visible on the
  * screen. Without support for requests on the server, there are no receipts.
  *
  * @module seen

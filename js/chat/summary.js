@@ -1,5 +1,4 @@
-/**
- * Summarizes the joins, leaves and changed names between two messages in one line, so that a thousand joins do not push the
+/** Summarizes the joins, leaves and changed names between two messages in one line, so that a thousand joins do not push the
  * conversation out of view.
  *
  * @module summary

@@ -1,5 +1,4 @@
-/**
- * The client: its rooms, and how packets are dispatched to them.
+/** The client: its rooms, and how packets are dispatched to them.
  *
  * An acknowledgement does not name the request that it answers, and the server sends the same packets when it moves a client
  * without a request. If an acknowledgement contradicts an unconfirmed request, the client therefore holds it, and the room's

@@ -1,5 +1,4 @@
-/**
- * Codecs, which convert payloads to bytes and back.
+/** Codecs, which convert payloads to bytes and back.
  *
  * @module codec
  */

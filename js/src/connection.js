@@ -1,5 +1,4 @@
-/**
- * The lifecycle of the connection: attempts, delays, keep-alive and close. This module does not deal with rooms.
+/** The lifecycle of the connection: attempts, delays, keep-alive and close. This module does not deal with rooms.
  *
  *     idle ──▶ connecting ──▶ open ──▶ suspended ──▶ connecting …        any ──▶ closed
  *

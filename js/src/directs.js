@@ -1,5 +1,4 @@
-/**
- * The feature behind the event `direct`: messages that peers send to this client alone, through rooms that it has not joined.
+/** The feature behind the event `direct`: messages that peers send to this client alone, through rooms that it has not joined.
  *
  * @module directs
  */

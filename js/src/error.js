@@ -1,5 +1,4 @@
-/**
- * Error classes and checks.
+/** Error classes and checks.
  *
  * @module error
  */

@@ -1,5 +1,4 @@
-/**
- * A registry of event listeners. An error thrown by one listener does not affect the others.
+/** A registry of event listeners. An error thrown by one listener does not affect the others.
  *
  * @module events
  */

@@ -1,5 +1,4 @@
-/**
- * Helpers for features that extend the core.
+/** Helpers for features that extend the core.
  *
  * @module feature
  */

@@ -1,5 +1,4 @@
-/**
- * The feature behind rooms with a message history: the `history` option of join(), and `room.history`.
+/** The feature behind rooms with a message history: the `history` option of join(), and `room.history`.
  *
  * Such a room numbers its messages. A joining client sends the number of the last message that it has received, and receives the
  * later ones. The server limits the rate of such joins, and sends no past messages above it. Joins above the rate therefore

@@ -1,5 +1,4 @@
-/**
- * The client for roomer servers: rooms over one WebSocket that reconnects automatically.
+/** The client for roomer servers: rooms over one WebSocket that reconnects automatically.
  *
  *     import { connect } from "roomer";
  *

@@ -1,5 +1,4 @@
-/**
- * Client constants that are not options. This module has no imports, so bundlers can inline the constants.
+/** Client constants that are not options. This module has no imports, so bundlers can inline the constants.
  *
  * @module limits
  */

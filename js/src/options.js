@@ -1,5 +1,4 @@
-/**
- * Checks options, since a wrong value would otherwise cause an unrelated JavaScript error far from the call.
+/** Checks options, since a wrong value would otherwise cause an unrelated JavaScript error far from the call.
  *
  * @module options
  */

@@ -1,5 +1,4 @@
-/**
- * The queue of outgoing packets. It determines their order and rate, and tracks which of them the server has handled.
+/** The queue of outgoing packets. It determines their order and rate, and tracks which of them the server has handled.
  *
  * The plain protocol does not acknowledge messages. But a server handles a client's packets in order, and answers each
  * request to leave a room, even a room that does not exist. Such a request serves as the probe: its answer confirms all packets

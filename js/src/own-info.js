@@ -1,5 +1,4 @@
-/**
- * The feature behind `client.setInfo()`.
+/** The feature behind `client.setInfo()`.
  *
  * The server limits how often a client may change its info. Above that rate the client sends only the newest info, as soon as
  * the server accepts it.

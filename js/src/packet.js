@@ -1,5 +1,4 @@
-/**
- * Encodes and decodes packets: room, event, receiver, sender and payload, each preceded by its length as a big-endian 32-bit
+/** Encodes and decodes packets: room, event, receiver, sender and payload, each preceded by its length as a big-endian 32-bit
  * integer.
  *
  * @module packet

@@ -1,5 +1,4 @@
-/**
- * Tokens in the handshake's subprotocols, which proxies do not log.
+/** Tokens in the handshake's subprotocols, which proxies do not log.
  *
  * @module protocol
  */

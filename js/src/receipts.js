@@ -1,5 +1,4 @@
-/**
- * The feature behind `room.sent`.
+/** The feature behind `room.sent`.
  *
  * @module receipts
  */

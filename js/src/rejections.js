@@ -1,5 +1,4 @@
-/**
- * The feature that reports packets rejected by the server, through the client event `error`.
+/** The feature that reports packets rejected by the server, through the client event `error`.
  *
  * @module rejections
  */

@@ -1,5 +1,4 @@
-/**
- * The feature behind `room.request()` and `room.handle()`: requests with one answer each, to the server and to other clients.
+/** The feature behind `room.request()` and `room.handle()`: requests with one answer each, to the server and to other clients.
  *
  * A request is a message whose receiver ends with a colon and a tag. The tag matches the request with its answer. The server
  * limits the number of unanswered requests, separately for requests to itself and to other clients. Further requests wait in the

@@ -1,5 +1,4 @@
-/**
- * A room: its state, members and messages.
+/** A room: its state, members and messages.
  *
  * @module room
  */

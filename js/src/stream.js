@@ -1,5 +1,4 @@
-/**
- * Async iterators over messages, for `for await`.
+/** Async iterators over messages, for `for await`.
  *
  * @module stream
  */

@@ -1,5 +1,4 @@
-/**
- * The feature behind the `debug` option, which records each step.
+/** The feature behind the `debug` option, which records each step.
  *
  * @module tracing
  */

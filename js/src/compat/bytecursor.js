@@ -1,5 +1,4 @@
-/**
- * A cursor that reads and writes binary data.
+/** A cursor that reads and writes binary data.
  *
  * @module bytecursor
  */

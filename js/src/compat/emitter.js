@@ -1,5 +1,4 @@
-/**
- * Adds event listeners to frozen objects.
+/** Adds event listeners to frozen objects.
  *
  * @module emitter
  */

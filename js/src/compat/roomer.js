@@ -1,5 +1,4 @@
-/**
- * The original client for roomer servers: rooms over one WebSocket.
+/** The original client for roomer servers: rooms over one WebSocket.
  *
  *     import roomer from "./roomer.js";
  *

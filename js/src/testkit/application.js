@@ -1,5 +1,4 @@
-/**
- * The application's part of the in-memory server: its rules, and the errors in rules and handlers that are reported to the test.
+/** The application's part of the in-memory server: its rules, and the errors in rules and handlers that are reported to the test.
  *
  * @module testkit/application
  */

@@ -1,5 +1,4 @@
-/**
- * A virtual clock, whose time passes only in `advance()` and `sleep()`.
+/** A virtual clock, whose time passes only in `advance()` and `sleep()`.
  *
  * @module testkit/clock
  */

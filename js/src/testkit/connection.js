@@ -1,5 +1,4 @@
-/**
- * The connections that the in-memory server shows to tests and handlers.
+/** The connections that the in-memory server shows to tests and handlers.
  *
  * @module testkit/connection
  */

@@ -1,5 +1,4 @@
-/**
- * The in-memory server's handling of extended-protocol packets: info changes, login renewals, and error packets for rejected
+/** The in-memory server's handling of extended-protocol packets: info changes, login renewals, and error packets for rejected
  * packets. Other modules handle joins, messages and requests.
  *
  * @module testkit/extended

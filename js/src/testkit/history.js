@@ -1,5 +1,4 @@
-/**
- * Rooms with a message history, on the in-memory server.
+/** Rooms with a message history, on the in-memory server.
  *
  * @module testkit/history
  */

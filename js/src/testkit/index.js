@@ -1,5 +1,4 @@
-/**
- * An in-memory roomer server for tests of applications: real frames, but no network and no waiting.
+/** An in-memory roomer server for tests of applications: real frames, but no network and no waiting.
  *
  *     import { createServer } from "roomer/testkit";
  *

@@ -1,5 +1,4 @@
-/**
- * A client's rate limits: token buckets, as in a real server.
+/** A client's rate limits: token buckets, as in a real server.
  *
  * @module testkit/limits
  */

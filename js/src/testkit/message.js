@@ -1,5 +1,4 @@
-/**
- * Conversions: from values to payloads, and from packets to the messages that handlers receive.
+/** Conversions: from values to payloads, and from packets to the messages that handlers receive.
  *
  * @module testkit/message
  */

@@ -1,5 +1,4 @@
-/**
- * Rules for room and event names, as in the real server.
+/** Rules for room and event names, as in the real server.
  *
  * @module testkit/names
  */

@@ -1,5 +1,4 @@
-/**
- * Requests of the extended protocol on the in-memory server: from clients to the server and to each other, and from the server.
+/** Requests of the extended protocol on the in-memory server: from clients to the server and to each other, and from the server.
  *
  * @module testkit/requests
  */

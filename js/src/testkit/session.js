@@ -1,5 +1,4 @@
-/**
- * The server's end of an extended session in memory: counts packets, acknowledges them, and retransmits unacknowledged ones on
+/** The server's end of an extended session in memory: counts packets, acknowledges them, and retransmits unacknowledged ones on
  * the client's next socket.
  *
  * @module testkit/session

@@ -1,5 +1,4 @@
-/**
- * Checks the arguments that a test passes to the in-memory server, and throws errors for mistakes.
+/** Checks the arguments that a test passes to the in-memory server, and throws errors for mistakes.
  *
  * @module testkit/settings
  */

@@ -1,5 +1,4 @@
-/**
- * Both ends of an in-memory connection: the client's WebSocket class, and the server's end.
+/** Both ends of an in-memory connection: the client's WebSocket class, and the server's end.
  *
  * @module testkit/socket
  */
