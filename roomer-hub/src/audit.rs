@@ -5,8 +5,8 @@ use std::hash::BuildHasher;
 
 use crate::guest_tables::{Guest, GuestTables, tag_of};
 use crate::keys::RoomKey;
-use crate::peers::{RoomGuest, RoomGuests};
 use crate::room::Room;
+use crate::room_guests::{RoomGuest, RoomGuests};
 use crate::tables::Tables;
 
 /// The maximum capacity of a list, as a multiple of its length.

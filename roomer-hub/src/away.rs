@@ -7,9 +7,9 @@ use roomer_proto::{ConnId, PacketRef};
 use crate::config::{Presence, RoomPattern};
 use crate::hub::Hub;
 use crate::keys::{ConnKey, PeerKey, RoomKey};
-use crate::peers::RoomGuests;
 use crate::record::{Context, NoticeKind, RareRecord, Record};
 use crate::room::Room;
+use crate::room_guests::RoomGuests;
 use crate::tables::Tables;
 
 impl Hub {

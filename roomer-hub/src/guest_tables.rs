@@ -1,7 +1,7 @@
-//! Tables of peers and their guests.
+//! Storage of guests, which are members whose connections are at other nodes, by key, id and user.
 //!
-//! A guest is a connection on another node, called the peer, that is in rooms on this node. A guest
-//! is stored like a connection: its seats and the rooms' guest lists refer to each other by index.
+//! The node of a guest's connection is called the peer. A guest is stored like a connection: its seats
+//! and the rooms' lists of guests (`room_guests`) refer to each other by index.
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;

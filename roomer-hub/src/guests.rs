@@ -1,4 +1,7 @@
-//! Handling inputs about peers and their guests, and forwarding messages to peers.
+//! Handles inputs about peers and guests, which are members whose connections are at other nodes.
+//!
+//! This module also forwards messages to peers. It changes the tables by the methods in
+//! `tables/guests.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;

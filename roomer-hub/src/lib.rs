@@ -3,7 +3,7 @@
 //! The [`Hub`] manages connections, rooms, members, rules and limits. [`Hub::handle`] is its single
 //! entry point. It takes an [`Input`] (a connection opened or ended, a packet arrived, a handler
 //! issued a command) and returns the resulting [`Action`]s (send, broadcast, call a handler,
-//! close). The driver, which owns the sockets, carries them out.
+//! close). The driver, which owns the sockets, carries them out. To read the source, start at `hub.rs`.
 //!
 //! The crate does not depend on sockets, clocks, threads, runtimes, randomness or hash table order.
 //! The time, ids and the hash key are arguments, so the same inputs always produce the same actions.
@@ -82,12 +82,12 @@ mod member_info;
 mod membership;
 mod ordered;
 mod packet;
-mod peers;
 mod permission;
 mod rate;
 mod record;
 mod requests;
 mod room;
+mod room_guests;
 mod seats;
 mod slots;
 mod snapshot;
@@ -101,10 +101,10 @@ pub use input::{Answer, Command, Input};
 pub use key_map::KeyMap;
 pub use keys::{ConnKey, HandlerKey, PeerKey, RoomKey, TableKey};
 pub use limits::{RejectedPackets, RejectedPeerInputs};
-pub use peers::Peers;
 pub use permission::Permission;
 pub use rate::Rate;
 pub use room::{Audience, Members, MembersIter};
+pub use room_guests::Peers;
 pub use roomer_proto::extended::{Info, InvalidInfo, Profile};
 pub use roomer_proto::{ConnId, ParseConnIdError};
 pub use snapshot::{Run, Snapshot};

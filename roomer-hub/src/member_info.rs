@@ -16,10 +16,10 @@ use crate::entries::EntryChunks;
 use crate::hub::Hub;
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::limits::RejectReason;
-use crate::peers::{Peers, RoomGuests};
 use crate::permission::{Authorization, Permission};
 use crate::record::{NoticeKind, RareRecord, Record};
 use crate::room::Room;
+use crate::room_guests::{Peers, RoomGuests};
 use crate::snapshot::{MemberList, Snapshot};
 use crate::tables::Tables;
 

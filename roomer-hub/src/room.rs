@@ -8,7 +8,7 @@ use roomer_proto::ConnId;
 use crate::config::Presence;
 use crate::entries::EntryChunks;
 use crate::keys::{ConnKey, PeerKey};
-use crate::peers::{Peers, RoomGuests};
+use crate::room_guests::{Peers, RoomGuests};
 use crate::snapshot::{MemberList, Snapshot};
 
 /// An entry in a room's list of members.

@@ -1,4 +1,7 @@
-//! Per-room lists of guests, and counts of members on other nodes.
+//! One room's guests, which are members whose connections are at other nodes, and its counts by peer.
+//!
+//! A room with full presence lists its guests; otherwise only their number at each peer is known. The
+//! profiles of guests are in `guest_tables`.
 
 use roomer_proto::ConnId;
 

@@ -14,7 +14,7 @@ use super::proof::SessionProof;
 use super::reasons::{GoneReason, RefusedReason, ResetReason};
 use super::user::OwnedUserCommand;
 use crate::keys::PeerKey;
-use crate::peers::Peers;
+use crate::room_guests::Peers;
 
 /// An input for the state machine. See [`Cluster::handle`](super::Cluster::handle).
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use super::stream::{is_within, max_item_len};
 use super::{Cluster, Config, Statistics};
 use crate::config::Presence;
 use crate::keys::PeerKey;
-use crate::peers::Peers;
+use crate::room_guests::Peers;
 use crate::tables::Tables;
 
 impl Cluster {

@@ -5,7 +5,7 @@ use roomer_proto::extended::NUMBER;
 
 use crate::action::{Action, Actions};
 use crate::keys::{ConnKey, RoomKey};
-use crate::peers::Peers;
+use crate::room_guests::Peers;
 
 impl<'a> Actions<'a> {
     /// Returns the action that sends a numbered message to a room's extended members.

@@ -1,4 +1,7 @@
-//! Queries about peers and guests, and changes to guests' membership.
+//! Queries about guests (members whose connections are at other nodes), and changes to their rooms.
+//!
+//! These methods keep a guest's entry in `guest_tables` and the rooms' lists of guests
+//! (`room_guests`) consistent.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -9,8 +12,8 @@ use roomer_proto::extended::Profile;
 use super::Tables;
 use crate::guest_tables::Guest;
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
-use crate::peers::{Peers, RoomGuest, RoomGuests};
 use crate::room::Room;
+use crate::room_guests::{Peers, RoomGuest, RoomGuests};
 use crate::seats::Seat;
 
 impl Tables {
