@@ -49,7 +49,7 @@ mod proof;
 mod publish;
 mod reasons;
 mod receive;
-mod record;
+mod report;
 mod slice;
 mod statistics;
 mod stream;

@@ -1,4 +1,4 @@
-//! Recording this node's changes for its peers, and detecting congestion.
+//! Reports this node's changes to its peers, and detects congested peers.
 
 use std::time::Duration;
 
