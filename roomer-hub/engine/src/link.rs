@@ -266,7 +266,7 @@ where
         let core = self.shared.core();
         let state = core.cluster.as_ref();
         let wake_at = state.map(|state| state.machine.wake_at());
-        let close_at = state.and_then(|state| state.closing.due_at());
+        let close_at = state.and_then(|state| state.close_on_loss.due_at());
         drop(core);
         let flush_at = self.flush_at.map(Duration::from);
         let own = flush_at.into_iter().chain(self.goodbye).chain(self.tunnels_until);

@@ -10,13 +10,13 @@ use crate::lifecycle::drain::{DRAIN_STEP, DrainPolicy};
 
 /// Connections to close because of [`Loss::Close`](roomer_hub::cluster::Loss::Close).
 #[derive(Debug, Default)]
-pub(crate) struct Closing {
+pub(crate) struct CloseOnLoss {
     conns: BTreeSet<ConnKey>,
     /// The time at which the next connections are due.
     at: Duration,
 }
 
-impl Closing {
+impl CloseOnLoss {
     pub(crate) fn extend(&mut self, conns: impl IntoIterator<Item = ConnKey>) {
         self.conns.extend(conns);
     }

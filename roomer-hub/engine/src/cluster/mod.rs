@@ -17,7 +17,7 @@ mod address;
 #[cfg(any(feature = "nats", feature = "redis"))]
 pub mod broker;
 mod carrier;
-mod closing;
+mod close_on_loss;
 mod event;
 mod gate;
 mod info;

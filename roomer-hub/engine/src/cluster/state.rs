@@ -10,7 +10,7 @@ use roomer_hub::{Action, Actions, Peers};
 
 use roomer_proto::cluster::NodeId;
 
-use super::closing::Closing;
+use super::close_on_loss::CloseOnLoss;
 use super::gate::LinkGate;
 use crate::tunnel::Tunnels;
 
@@ -27,7 +27,7 @@ pub(crate) struct ClusterState {
     /// The nodes whose arrival was reported to the application.
     pub(crate) shown: BTreeSet<NodeId>,
     /// Connections to close because they may have missed messages.
-    pub(crate) closing: Closing,
+    pub(crate) close_on_loss: CloseOnLoss,
     /// This node's tunnels, for sockets here whose sessions are on other nodes, and for sessions
     /// here whose sockets are on other nodes.
     pub(crate) tunnels: Tunnels,
@@ -43,7 +43,7 @@ impl ClusterState {
             gate: Arc::default(),
             events: Vec::new(),
             shown: BTreeSet::new(),
-            closing: Closing::default(),
+            close_on_loss: CloseOnLoss::default(),
             tunnels: Tunnels::default(),
             effects: Vec::new(),
         }

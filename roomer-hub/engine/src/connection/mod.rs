@@ -12,7 +12,7 @@
 //! other tasks' decisions about this connection, its outbox, its socket, the clock.
 
 mod activity;
-mod closing;
+mod close_handshake;
 mod detached;
 pub(crate) mod dispatch;
 pub(crate) mod established;
@@ -47,7 +47,7 @@ use std::time::Duration;
 use roomer_proto::close::Close;
 
 use crate::app::disconnect::DisconnectReason;
-use crate::connection::closing::Closing;
+use crate::connection::close_handshake::Closing;
 use crate::connection::established::{Established, ResumeResult};
 use crate::connection::forwarding::{Forwarding, Requesting};
 use crate::connection::opening::Authorizing;

@@ -8,7 +8,7 @@ use roomer_proto::close;
 
 use crate::core::Core;
 use crate::outbound::budget::{BufferSet, MemoryBudget, Usage};
-use crate::outbound::closing::CLOSE_ALLOWANCE;
+use crate::outbound::closed_backlogs::CLOSE_ALLOWANCE;
 
 /// The result of [`Core::shed`].
 pub(crate) struct Shed {

@@ -1,4 +1,4 @@
-//! Closed connections that still hold much memory.
+//! Closed connections whose unsent bytes still occupy much memory.
 
 use std::sync::{Arc, Weak};
 

@@ -19,7 +19,7 @@
 pub(crate) mod batch;
 pub(crate) mod budget;
 mod chunk;
-pub(crate) mod closing;
+pub(crate) mod closed_backlogs;
 pub(crate) mod compressed;
 pub(crate) mod deliver;
 pub(crate) mod flush_pool;
@@ -37,7 +37,7 @@ use roomer_proto::{JOIN_ACK, PacketRef};
 
 use crate::outbound::batch::RoomBatch;
 pub(crate) use crate::outbound::chunk::Chunk;
-use crate::outbound::closing::ClosingWriters;
+use crate::outbound::closed_backlogs::ClosingWriters;
 use crate::outbound::compressed::CompressionRules;
 use crate::outbound::deliver::{deliver, deliver_to, schedule};
 use crate::outbound::socket_writer::SocketWriter;

@@ -60,9 +60,9 @@ impl Core {
         match room {
             Some(room) => {
                 let members = tables.find_room(room).map(|room| tables.members(room).iter());
-                cluster.closing.extend(members.into_iter().flatten());
+                cluster.close_on_loss.extend(members.into_iter().flatten());
             }
-            None => cluster.closing.extend(outbound.writers.keys()),
+            None => cluster.close_on_loss.extend(outbound.writers.keys()),
         }
     }
 
@@ -70,7 +70,7 @@ impl Core {
     /// ended.
     pub(crate) fn close_lossy(&mut self, now: Duration, policy: DrainPolicy, most: usize) {
         let Some(cluster) = &mut self.cluster else { return };
-        for conn in cluster.closing.take(now, policy, most) {
+        for conn in cluster.close_on_loss.take(now, policy, most) {
             let close = Command::close(conn, &close::MESSAGES_LOST);
             self.apply(now, roomer_hub::Input::Command(close), None);
         }
