@@ -1,6 +1,6 @@
 /**
  * Checks the commands in a code block: their programs, packages, scripts, tests, examples, flags and files must exist, or an
- * earlier command must create them. `roomer` commands are parsed by a test in `roomer-tokio/cli/src/pages.rs`.
+ * earlier command must create them. `roomer` commands are parsed by a test in `roomer-tokio/cli/src/tests.rs`.
  */
 
 import { spawnSync } from "node:child_process";

@@ -20,14 +20,14 @@ mod failure;
 mod input;
 mod members;
 mod output;
-#[cfg(test)]
-mod pages;
 mod request;
 mod send;
 mod serve;
 mod stop;
 mod tail;
 mod talk;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 use std::process::ExitCode;

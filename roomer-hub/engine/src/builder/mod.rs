@@ -10,11 +10,11 @@ mod error;
 mod history;
 mod info;
 mod limits;
-#[cfg(test)]
-mod order;
 mod rates;
 mod requests;
 mod session;
+#[cfg(test)]
+mod tests;
 mod timeouts;
 
 use std::fmt;

@@ -31,10 +31,10 @@ pub(crate) mod requests;
 mod resuming;
 mod returned;
 mod session_state;
-#[cfg(test)]
-mod sizes;
 mod slow_consumer;
 mod start;
+#[cfg(test)]
+mod tests;
 mod timeouts;
 
 use std::future::Future;
