@@ -3,11 +3,11 @@
 //! | file | contents |
 //! |---|---|
 //! | `config` | the options and their sources |
-//! | `rooms` | the construction of the server from the configuration |
+//! | `builder` | the construction of the server from the configuration |
 //! | `operator` | routes on the operators' listener: metrics and health |
 //! | `admin` | the operators' page, on the same listener |
 //! | `api` | the HTTP API, on the same listener |
-//! | `http` | the connections to that listener, and their limits |
+//! | `operator_listener` | the connections to that listener, and their limits |
 //! | `login` | logins with JSON Web Tokens |
 //! | `reload` | on SIGHUP, reloads the configuration, certificates and keys |
 //! | `replaceable` | values that a reload replaces, all at the same instant |
@@ -20,17 +20,17 @@
 
 mod admin;
 mod api;
+mod builder;
 pub(crate) mod config;
 mod fetch;
-mod http;
 mod log;
 mod login;
 mod operator;
+mod operator_listener;
 mod rates;
 mod reload;
 mod replaceable;
 mod rights;
-mod rooms;
 mod systemd;
 mod tls;
 mod webhooks;
@@ -118,7 +118,7 @@ impl Plan {
             false => None,
         };
         let webhooks = Webhooks::new(config, &rules)?;
-        let server = rooms::server(config, login.as_ref(), &webhooks, &rules)?;
+        let server = builder::server(config, login.as_ref(), &webhooks, &rules)?;
         Ok(Plan { api: Api::new(config, &server)?, server, rules, login, tls, webhooks })
     }
 
@@ -166,7 +166,7 @@ impl Plan {
                 has_page: options.operator_page,
             };
             let routes = operator::routes(self.server.clone(), parts);
-            tokio::spawn(http::serve(listener, routes))
+            tokio::spawn(operator_listener::serve(listener, routes))
         });
         tokio::spawn(reloads.run());
         let events = self.webhooks.events.map(Events::start);
