@@ -48,7 +48,7 @@ export const COMMANDS = [
     { command: /^SIM_DEEP=1 cargo test .* --test hub$/, file: "roomer-hub/simulator/tests/hub.rs", name: "all_interleavings_of_two_clients_pass", why: "it explores three clients for minutes; the test explores two" },
     { command: /^SIM_DEEP=1 cargo test .* guests::$/, file: "roomer-hub/simulator/tests/guests.rs", name: "SIM_DEEP", why: "it explores for minutes; the test explores fewer guests" },
     { command: /^ROOMER_CHAOS_SECONDS=60 cargo test .* soak -- --nocapture$/, file: `${SOAK}/soak.rs`, name: "ROOMER_CHAOS_SECONDS" },
-    { command: /^ROOMER_CHAOS_SECONDS=60 ROOMER_CHAOS_CLIENTS=300 cargo test .* returns -- --nocapture$/, file: `${SOAK}/returns/soak.rs`, name: "sessions_survive_proxy_dropping_connections" },
+    { command: /^ROOMER_CHAOS_SECONDS=60 ROOMER_CHAOS_CLIENTS=300 cargo test .* sessions -- --nocapture$/, file: `${SOAK}/sessions/soak.rs`, name: "sessions_survive_proxy_dropping_connections" },
     { command: /^ROOMER_CHAOS_SECONDS=60 ROOMER_CHAOS_SEED=9 cargo test .* cluster_chaos -- --nocapture$/, file: "roomer-hub/conformance/tests/cluster_chaos.rs", name: "nats_losses_are_visible_and_nodes_converge" },
     { command: /^node roomer-proto\/kit\/run\.mjs target\/debug\/kit_client$/, file: "roomer-hub/conformance/tests/kit.rs", name: "rust_client_passes_kit" },
     { command: /^node roomer-proto\/kit\/run\.mjs \.\/my-client /, file: "js/test/conformance.test.js", name: "run.mjs" },

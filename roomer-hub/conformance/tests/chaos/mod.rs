@@ -9,7 +9,7 @@
 //!   next to dozens of kinds of attackers ([`attacker`]). All of their actions are generated from a
 //!   seed. `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` the seed
 //!   (default 1).
-//! - [`returns`]: clients with sessions, behind a proxy that breaks their connections.
+//! - [`sessions`]: clients with sessions, behind a proxy that breaks their connections.
 //! - [`attacks`]: one attack at a time, with limits on what it may cost.
 //!
 //! The client side is shared with the conformance suite.
@@ -32,8 +32,8 @@ mod delivery_log;
 mod honest_client;
 mod peer;
 mod process;
-mod returns;
 mod serve;
+mod sessions;
 mod soak;
 mod view;
 

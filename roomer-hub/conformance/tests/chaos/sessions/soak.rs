@@ -1,5 +1,5 @@
-//! A soak test with sessions. All actions are generated from a seed, and a proxy breaks the
-//! clients' connections.
+//! The test of clients with sessions: generates all of their actions and the proxy's faults from a
+//! seed, and checks their views at the end.
 
 use std::collections::{BTreeSet, HashMap};
 use std::env;

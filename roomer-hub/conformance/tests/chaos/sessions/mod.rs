@@ -1,4 +1,4 @@
-//! A soak test with sessions. The clients connect through a proxy that breaks their connections.
+//! Clients with sessions, and a proxy between them and the server that breaks their connections.
 //!
 //! - [`soak`]: clients with sessions that exchange messages, requests and answers. At the end, all
 //!   of their views are checked.
