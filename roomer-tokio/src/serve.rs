@@ -1,4 +1,4 @@
-//! Serves listeners and individual streams.
+//! Serves listeners and individual streams on tokio.
 
 use std::future::{Future, pending};
 use std::io;

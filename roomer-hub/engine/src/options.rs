@@ -1,4 +1,4 @@
-//! A server's validated options.
+//! A server's validated options and their defaults. The builder's methods document each option.
 
 use std::any::Any;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Sessions without a socket: kept for a while, and handed over when the client returns.
+//! Sessions without a socket: kept until a deadline, and handed over if the client returns in time.
 
 use std::task::Context;
 use std::time::Duration;

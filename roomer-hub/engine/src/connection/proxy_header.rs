@@ -1,4 +1,6 @@
-//! The PROXY protocol header, which a trusted proxy sends before the client's request.
+//! Reads a trusted proxy's header from the socket, with the parser in `handshake/proxy_protocol.rs`.
+//!
+//! The PROXY protocol header precedes the client's request, and contains the client's address.
 
 use std::task::{Context, Poll};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Tests of how tunnels are opened, and in which order their bytes are sent.
+
 use roomer_proto::ConnId;
 use roomer_proto::cluster::TunnelRequest;
 

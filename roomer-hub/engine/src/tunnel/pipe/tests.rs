@@ -1,3 +1,5 @@
+//! Tests of a tunnel's window, and of how a tunnel ends.
+
 use super::*;
 use roomer_proto::cluster::NodeId;
 

@@ -1,3 +1,5 @@
+//! Tests of rights in tokens, and of the rules for delayed messages.
+
 use std::time::Duration;
 
 use roomer_tokio::testkit::TokioWorld;
