@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { startFar } from "../support/far.js";
+import { heardBy, startFar, toldTo } from "../support/far.js";
 import { startProxy } from "../support/proxy.js";
 import { RUNTIMES, startServerOn } from "../support/server.js";
 import { eventually } from "../support/wait.js";
@@ -14,9 +14,6 @@ import { eventually } from "../support/wait.js";
 const FIVE = [1, 2, 3, 4, 5].map((n) => `message ${n}`);
 
 const suspended = ([what, state]) => what === "state" && state === "suspended";
-const heardBy = (far) => far.log.filter(([what]) => what === "chat").map(([, , payload]) => payload);
-/** Returns the messages that a client has reported as lost. */
-const toldTo = (far) => far.log.filter(([what]) => what === "lost").map(([, { payload }]) => payload);
 const answersTo = (far) => far.log.filter(([what]) => what === "said").map(([, , answer]) => answer);
 
 /** Waits until each message has arrived or was reported as lost. Returns those that have arrived. */
@@ -27,6 +24,7 @@ async function accountedFor(sender, receiver, messages) {
     });
     const heard = heardBy(receiver);
     assert.deepEqual(heard, [...new Set(heard)], "none comes twice");
+    assert.deepEqual(toldTo(sender), [...new Set(toldTo(sender))], "none is reported twice");
     return heard;
 }
 
@@ -41,19 +39,19 @@ async function startAgain(t, runtime, server, first, second) {
 }
 
 /** Connects two clients to a room, and waits until they see each other. */
-async function pair(t, urls) {
-    const [a, b] = await Promise.all(urls.map((url) => startFar(t, { url, rooms: ["lobby"] }).opened()));
+async function pair(t, urls, extended) {
+    const [a, b] = await Promise.all(urls.map((url) => startFar(t, { url, rooms: ["lobby"], extended }).opened()));
     await eventually("they see each other", () => [a, b].some(({ log }) => log.some(([what]) => what === "new_member")));
     return [a, b];
 }
 
-for (const runtime of RUNTIMES) {
-    describe(`on ${runtime}`, { concurrency: 4, timeout: 300_000 }, () => {
+for (const [runtime, extended] of RUNTIMES.flatMap((each) => [[each, false], [each, true]])) {
+    describe(`${extended ? "sessions" : "the plain protocol"} on ${runtime}`, { concurrency: 8, timeout: 300_000 }, () => {
         for (const [how, isFirst] of [["stop", false], ["kill", false], ["stop", true], ["kill", true]]) {
             test(`a message sent during an outage (${how}) arrives if its sender reconnects ${isFirst ? "first" : "last"}`, async (t) => {
                 const server = await startServerOn(runtime);
                 t.after(() => server.kill());
-                const [a, b] = await pair(t, [server.url, server.url]);
+                const [a, b] = await pair(t, [server.url, server.url], extended);
                 await server[how]();
                 await Promise.all([a, b].map((far) => far.until("suspended", suspended)));
                 a.say("lobby", "meanwhile");
@@ -65,9 +63,10 @@ for (const runtime of RUNTIMES) {
         }
 
         test("messages sent just before the server is killed", async (t) => {
-            const server = await startServerOn(runtime);
+            // A client with a session reports lost messages once the session would have ended.
+            const server = await startServerOn(runtime, "--resume-window", "1s");
             t.after(() => server.kill());
-            const [a, b] = await pair(t, [server.url, server.url]);
+            const [a, b] = await pair(t, [server.url, server.url], extended);
             server.signal("SIGSTOP");
             FIVE.forEach((message) => a.say("lobby", message));
             await eventually("all answered", () => answersTo(a).length === FIVE.length);
@@ -83,7 +82,7 @@ for (const runtime of RUNTIMES) {
             t.after(() => server.kill());
             const proxy = await startProxy(new URL(server.url).port);
             t.after(() => proxy.close());
-            const [a, b] = await pair(t, [`ws://127.0.0.1:${proxy.port}/ws`, server.url]);
+            const [a, b] = await pair(t, [`ws://127.0.0.1:${proxy.port}/ws`, server.url], extended);
             for (let round = 0; round < 3; round++) {
                 const [before, messages] = [a.log.length, FIVE.map((message) => `${message} of round ${round}`)];
                 proxy.stall();
@@ -94,13 +93,16 @@ for (const runtime of RUNTIMES) {
                 await a.cameBack(before);
                 await accountedFor(a, b, messages);
             }
+            if (extended) {
+                assert.deepEqual([heardBy(b), toldTo(a)], [[0, 1, 2].flatMap((round) => FIVE.map((message) => `${message} of round ${round}`)), []]);
+            }
         });
 
         for (const how of ["stop", "kill"]) {
             test(`messages sent during a shutdown (${how}) are received or reported once`, async (t) => {
                 const server = await startServerOn(runtime);
                 t.after(() => server.kill());
-                const [a, b] = await pair(t, [server.url, server.url]);
+                const [a, b] = await pair(t, [server.url, server.url], extended);
                 const messages = Array.from({ length: 200 }, (_, n) => `message ${n}`);
                 messages.slice(0, 100).forEach((message) => a.say("lobby", message));
                 const ended = server[how]();

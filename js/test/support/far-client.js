@@ -21,7 +21,10 @@ const WebSocket = extended ? Base : PlainSocket;
 const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay: 200 }, ...options, WebSocket });
 
 client.on("state", (state, error) => tell("state", state, error?.code, error?.closeCode, error?.reason));
-client.on("resumed", () => rooms.forEach((name) => tell("reopen", name, client.id)));
+client.on("resumed", () => {
+    tell("resumed", client.id);
+    rooms.forEach((name) => tell("reopen", name, client.id));
+});
 client.on("error", (error) => tell("error", error.code, error.message));
 client.on("overflow", ({ room, event, payload }) => tell("overflow", room, event, payload));
 client.on("lost", ({ room, event, payload, reason }) => tell("lost", { room, event, payload, reason }));

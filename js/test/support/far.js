@@ -44,6 +44,12 @@ export function lastOpening(lines) {
     return { id: lines[at]?.[2] ?? "", from: at + 1 };
 }
 
+/** Returns the messages that a client has received. */
+export const heardBy = ({ log }) => log.filter(([what]) => what === "chat").map(([, , payload]) => payload);
+
+/** Returns the messages that a client has reported as lost. */
+export const toldTo = ({ log }) => log.filter(([what]) => what === "lost").map(([, { payload }]) => payload);
+
 /**
  * Starts a client in a separate process, which joins these rooms and ends with the test. Does not wait for it.
  *

@@ -1,6 +1,8 @@
 /**
- * A client that stays connected and records which other clients leave.
+ * A client that stays connected and records which other clients leave, and a client that the server drops.
  */
+
+import { once } from "node:events";
 
 import { WebSocket } from "ws";
 
@@ -26,4 +28,12 @@ export async function observe(t, url, name) {
         }),
         misses: (id) => eventually(`${id} gone from ${name}`, () => !room.memberSet.has(id))
     };
+}
+
+/**
+ * Connects a client that answers no pings, and waits until the server has dropped it. By then, the server has also dropped each
+ * client that was suspended before.
+ */
+export async function dropSilentClient(url) {
+    await once(new WebSocket(url, { autoPong: false }), "close");
 }
