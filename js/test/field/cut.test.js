@@ -45,74 +45,79 @@ async function pair(t, urls, extended) {
     return [a, b];
 }
 
-for (const [runtime, extended] of RUNTIMES.flatMap((each) => [[each, false], [each, true]])) {
-    describe(`${extended ? "sessions" : "the plain protocol"} on ${runtime}`, { concurrency: 8, timeout: 300_000 }, () => {
-        for (const [how, isFirst] of [["stop", false], ["kill", false], ["stop", true], ["kill", true]]) {
-            test(`a message sent during an outage (${how}) arrives if its sender reconnects ${isFirst ? "first" : "last"}`, async (t) => {
-                const server = await startServerOn(runtime);
+for (const runtime of RUNTIMES) {
+    describe(`on ${runtime}`, { concurrency: 8, timeout: 300_000 }, () => {
+        // After "stop", clients with sessions wait for as long as the server has told each of them, so test these first.
+        for (const extended of [true, false]) {
+            const kind = extended ? "sessions" : "the plain protocol";
+
+            for (const [how, isFirst] of extended ? [["stop", true], ["kill", false]] : [["stop", false], ["kill", false], ["stop", true], ["kill", true]]) {
+                test(`a message sent during an outage (${how}) arrives if its sender reconnects ${isFirst ? "first" : "last"}: ${kind}`, async (t) => {
+                    const server = await startServerOn(runtime);
+                    t.after(() => server.kill());
+                    const [a, b] = await pair(t, [server.url, server.url], extended);
+                    await server[how]();
+                    await Promise.all([a, b].map((far) => far.until("suspended", suspended)));
+                    a.say("lobby", "meanwhile");
+                    await a.until("queued", ([what]) => what === "said");
+                    assert.deepEqual(answersTo(a), ["queued"]);
+                    await startAgain(t, runtime, server, ...(isFirst ? [a, b] : [b, a]));
+                    assert.deepEqual(await accountedFor(a, b, ["meanwhile"]), ["meanwhile"]);
+                });
+            }
+
+            test(`messages sent just before the server is killed: ${kind}`, async (t) => {
+                // A client with a session reports lost messages once the session would have ended.
+                const server = await startServerOn(runtime, "--resume-window", "1s");
                 t.after(() => server.kill());
                 const [a, b] = await pair(t, [server.url, server.url], extended);
-                await server[how]();
-                await Promise.all([a, b].map((far) => far.until("suspended", suspended)));
-                a.say("lobby", "meanwhile");
-                await a.until("queued", ([what]) => what === "said");
-                assert.deepEqual(answersTo(a), ["queued"]);
-                await startAgain(t, runtime, server, ...(isFirst ? [a, b] : [b, a]));
-                assert.deepEqual(await accountedFor(a, b, ["meanwhile"]), ["meanwhile"]);
+                server.signal("SIGSTOP");
+                FIVE.forEach((message) => a.say("lobby", message));
+                await eventually("all answered", () => answersTo(a).length === FIVE.length);
+                assert.deepEqual(answersTo(a), FIVE.map(() => "sent"));
+                await server.kill();
+                await a.until("suspended", suspended);
+                assert.deepEqual(await accountedFor(a, b, FIVE), []);
+                assert.deepEqual(toldTo(a), FIVE, "once each, in order");
             });
-        }
 
-        test("messages sent just before the server is killed", async (t) => {
-            // A client with a session reports lost messages once the session would have ended.
-            const server = await startServerOn(runtime, "--resume-window", "1s");
-            t.after(() => server.kill());
-            const [a, b] = await pair(t, [server.url, server.url], extended);
-            server.signal("SIGSTOP");
-            FIVE.forEach((message) => a.say("lobby", message));
-            await eventually("all answered", () => answersTo(a).length === FIVE.length);
-            assert.deepEqual(answersTo(a), FIVE.map(() => "sent"));
-            await server.kill();
-            await a.until("suspended", suspended);
-            assert.deepEqual(await accountedFor(a, b, FIVE), []);
-            assert.deepEqual(toldTo(a), FIVE, "once each, in order");
-        });
-
-        test("messages sent just before the network is cut", async (t) => {
-            const server = await startServerOn(runtime);
-            t.after(() => server.kill());
-            const proxy = await startProxy(new URL(server.url).port);
-            t.after(() => proxy.close());
-            const [a, b] = await pair(t, [`ws://127.0.0.1:${proxy.port}/ws`, server.url], extended);
-            for (let round = 0; round < 3; round++) {
-                const [before, messages] = [a.log.length, FIVE.map((message) => `${message} of round ${round}`)];
-                proxy.stall();
-                messages.forEach((message) => a.say("lobby", message));
-                await eventually("all answered", () => answersTo({ log: a.log.slice(before) }).length === FIVE.length);
-                proxy.cut();
-                proxy.resume();
-                await a.cameBack(before);
-                await accountedFor(a, b, messages);
-            }
-            if (extended) {
-                assert.deepEqual([heardBy(b), toldTo(a)], [[0, 1, 2].flatMap((round) => FIVE.map((message) => `${message} of round ${round}`)), []]);
-            }
-        });
-
-        for (const how of ["stop", "kill"]) {
-            test(`messages sent during a shutdown (${how}) are received or reported once`, async (t) => {
+            test(`messages sent just before the network is cut: ${kind}`, async (t) => {
                 const server = await startServerOn(runtime);
                 t.after(() => server.kill());
-                const [a, b] = await pair(t, [server.url, server.url], extended);
-                const messages = Array.from({ length: 200 }, (_, n) => `message ${n}`);
-                messages.slice(0, 100).forEach((message) => a.say("lobby", message));
-                const ended = server[how]();
-                messages.slice(100).forEach((message) => a.say("lobby", message));
-                await ended;
-                await eventually("all answered", () => answersTo(a).length === messages.length);
-                await Promise.all([a, b].map((far) => far.until("suspended", suspended)));
-                await startAgain(t, runtime, server, a, b);
-                await accountedFor(a, b, messages);
+                const proxy = await startProxy(new URL(server.url).port);
+                t.after(() => proxy.close());
+                const [a, b] = await pair(t, [`ws://127.0.0.1:${proxy.port}/ws`, server.url], extended);
+                for (let round = 0; round < 3; round++) {
+                    const [before, messages] = [a.log.length, FIVE.map((message) => `${message} of round ${round}`)];
+                    proxy.stall();
+                    messages.forEach((message) => a.say("lobby", message));
+                    await eventually("all answered", () => answersTo({ log: a.log.slice(before) }).length === FIVE.length);
+                    proxy.cut();
+                    proxy.resume();
+                    await a.cameBack(before);
+                    await accountedFor(a, b, messages);
+                }
+                if (extended) {
+                    assert.deepEqual([heardBy(b), toldTo(a)], [[0, 1, 2].flatMap((round) => FIVE.map((message) => `${message} of round ${round}`)), []]);
+                }
             });
+
+            for (const how of ["stop", "kill"]) {
+                test(`messages sent during a shutdown (${how}) are received or reported once: ${kind}`, async (t) => {
+                    const server = await startServerOn(runtime);
+                    t.after(() => server.kill());
+                    const [a, b] = await pair(t, [server.url, server.url], extended);
+                    const messages = Array.from({ length: 200 }, (_, n) => `message ${n}`);
+                    messages.slice(0, 100).forEach((message) => a.say("lobby", message));
+                    const ended = server[how]();
+                    messages.slice(100).forEach((message) => a.say("lobby", message));
+                    await ended;
+                    await eventually("all answered", () => answersTo(a).length === messages.length);
+                    await Promise.all([a, b].map((far) => far.until("suspended", suspended)));
+                    await startAgain(t, runtime, server, a, b);
+                    await accountedFor(a, b, messages);
+                });
+            }
         }
     });
 }
