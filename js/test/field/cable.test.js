@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { startFar } from "../support/far.js";
+import { heardBy, startFar, toldTo } from "../support/far.js";
 import { connectMachines, noNamespaces } from "../support/namespace.js";
 import { RUNTIMES, startServerIn } from "../support/server.js";
+import { eventually } from "../support/wait.js";
 
 const suspended = ([what, state]) => what === "state" && state === "suspended";
 
@@ -14,11 +15,12 @@ const IMPATIENT = { heartbeat: 200, timeout: 500 };
 const TRUSTING = { heartbeat: false, timeout: 1_000 };
 
 for (const runtime of RUNTIMES) {
-    describe(`on ${runtime}`, { concurrency: 4, timeout: 300_000, skip: noNamespaces() }, () => {
+    describe(`on ${runtime}`, { concurrency: 8, timeout: 300_000, skip: noNamespaces() }, () => {
         /** Sets up two machines: one with the server and a local client, and one with a remote client. */
-        async function setUp(t, options, extended) {
+        async function setUp(t, options, { extended = false, window = "30s" } = {}) {
             const { server: there, client: here } = connectMachines(t);
-            const server = await startServerIn(there, runtime, "--pong-wait", "1s", "--ping-period", "300ms", "--write-wait", "1s", "--listen", `${there.address}:0`);
+            const flags = ["--pong-wait", "1s", "--ping-period", "300ms", "--write-wait", "1s", "--resume-window", window];
+            const server = await startServerIn(there, runtime, ...flags, "--listen", `${there.address}:0`);
             t.after(() => server.kill());
             const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], wrapper: here.wrapper, options, extended }).opened();
             // With a session, the local client receives every member_left, even if a busy machine does not run this client for
@@ -26,7 +28,14 @@ for (const runtime of RUNTIMES) {
             const local = await startFar(t, { url: server.url, rooms: ["lobby"], wrapper: there.wrapper, extended: true }).opened();
             /** Waits until the local client sees that the server has dropped the remote client. */
             const givenUp = async (id) => local.until(`${id} left`, ([what, , member]) => what === "member_left" && member === id);
-            return { there, here, server, far, local, givenUp };
+            /** Waits until the server has dropped a new suspended client, and therefore also each client without a network. */
+            const silentOneGivenUp = async () => {
+                const silent = await startFar(t, { url: server.url, rooms: ["lobby"], wrapper: there.wrapper }).opened();
+                const { id } = silent.opening();
+                silent.signal("SIGSTOP");
+                await givenUp(id);
+            };
+            return { there, here, far, local, givenUp, silentOneGivenUp };
         }
 
         for (const [name, options] of Object.entries({ impatient: IMPATIENT, trusting: TRUSTING })) {
@@ -48,6 +57,35 @@ for (const runtime of RUNTIMES) {
                 await givenUp(id);
                 there.plug();
                 await far.cameBack(from);
+            });
+        }
+
+        for (const [name, options] of Object.entries({ impatient: IMPATIENT, trusting: TRUSTING })) {
+            test(`a session resumes, and loses no message, once the cable is plugged in again: ${name} client`, async (t) => {
+                const { here, far, local, silentOneGivenUp } = await setUp(t, options, { extended: true, window: "600s" });
+                const { id, from } = far.opening();
+                here.unplug();
+                await silentOneGivenUp();
+                [far, local].forEach((each) => each.say("lobby", "meanwhile"));
+                await Promise.all([far, local].map((each) => each.until("said", ([what]) => what === "said")));
+                here.plug();
+                await far.cameBack(from);
+                await eventually("both messages arrive", () => [far, local].every((each) => heardBy(each).length));
+                assert.deepEqual([far, local].map((each) => [heardBy(each), toldTo(each)]), [[["meanwhile"], []], [["meanwhile"], []]]);
+                assert.equal(far.id, id);
+                assert.equal(local.log.some(([what, , member]) => what === "member_left" && member === id), false);
+            });
+
+            test(`a client gets a new session if the cable was unplugged for too long: ${name} client`, async (t) => {
+                const { here, far, local, givenUp } = await setUp(t, options, { extended: true, window: "2s" });
+                const { id, from } = far.opening();
+                here.unplug();
+                await givenUp(id);
+                far.say("lobby", "meanwhile");
+                here.plug();
+                await far.cameBack(from);
+                assert.notEqual(far.id, id);
+                await eventually("heard, or reported as lost", () => heardBy(local).length || toldTo(far).length);
             });
         }
 
@@ -81,7 +119,7 @@ for (const runtime of RUNTIMES) {
         });
 
         test("the session survives a change of address", async (t) => {
-            const { here, far, local } = await setUp(t, IMPATIENT, true);
+            const { here, far, local } = await setUp(t, IMPATIENT, { extended: true });
             const [{ id, from }, seen] = [far.opening(), local.log.length];
             here.readdress("198.18.0.3");
             await far.cameBack(from);

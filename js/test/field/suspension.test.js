@@ -83,7 +83,7 @@ for (const runtime of RUNTIMES) {
         for (const { name, ...client } of CLIENTS.slice(1, 3)) {
             const skip = "node" in client && !client.node && "there is no Node 22 here";
             test(`a process stopped until its session has ended gets a new session: ${name}`, { skip }, async (t) => {
-                const server = await startServerOn(runtime, ...IMPATIENT, "--resume-window", "1s");
+                const server = await startServerOn(runtime, ...IMPATIENT, "--resume-window", "2s");
                 t.after(() => server.kill());
                 const observer = await observe(t, server.url, "lobby");
                 const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], extended: true, ...client }).opened();
