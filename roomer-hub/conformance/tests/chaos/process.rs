@@ -40,9 +40,9 @@ pub(crate) struct ServerStats {
     pub(crate) bytes_in: usize,
     /// The number of connections that have ended without a close frame.
     pub(crate) lost: usize,
-    /// The number of clients that could not resume a session, by reason: unknown, another node,
-    /// another user, incomplete.
-    pub(crate) refused: [usize; 4],
+    /// The number of clients that could not resume a session, by reason. The first one is that the
+    /// session is unknown.
+    pub(crate) refused: [usize; 5],
     /// The number of connections that the server has closed, by close code.
     pub(crate) closes: BTreeMap<u16, usize>,
 }
@@ -115,7 +115,7 @@ impl Process {
         let mut next = || words.next().unwrap().parse().unwrap();
         let [connections, rooms, memberships, sockets, queued, bytes_in, lost] =
             [(); 7].map(|()| next());
-        let refused = [(); 4].map(|()| next());
+        let refused = [(); 5].map(|()| next());
         let closes = words.map(|word| {
             let (code, count) = word.split_once(':').unwrap();
             (code.parse().unwrap(), count.parse().unwrap())

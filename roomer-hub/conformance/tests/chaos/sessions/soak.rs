@@ -250,7 +250,7 @@ impl Soak {
         assert!(numbers.closes.is_empty(), "the server has closed clients: {numbers:?}");
         let ghosts = self.ghosts().len();
         let [unknown, others @ ..] = numbers.refused;
-        assert!(ghosts <= unknown && others == [0; 3], "{ghosts} ghosts, {numbers:?}");
+        assert!(ghosts <= unknown && others == [0; 4], "{ghosts} ghosts, {numbers:?}");
         self.close_all();
         self.process
     }
