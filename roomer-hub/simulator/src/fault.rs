@@ -22,6 +22,7 @@ pub(crate) fn caught(run: impl FnOnce() -> Result<(), Fault>) -> Result<(), Faul
 
 /// Runs the steps of a plan and then the final checks, until the first fault. Returns the fault with
 /// the index of its step.
+#[cfg(feature = "all-plans")]
 pub(crate) fn run_steps<H, S>(
     harness: &mut H,
     steps: &[S],
