@@ -150,6 +150,14 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         await person.close();
     });
 
+    test("without scripts the page shows its requirements", async () => {
+        for (const options of [{}, PHONE]) {
+            const person = await Person.open(browser, `${server.operator}/admin/`, { javaScriptEnabled: false, ...options });
+            assert.ok(await person.page.locator("noscript p", { hasText: "allow JavaScript" }).isVisible());
+            await person.close();
+        }
+    });
+
     test("disconnects a client after confirmation, by keyboard", async () => {
         const person = await open();
         const { page } = person;

@@ -116,6 +116,24 @@ describe("connections from a browser", { timeout: 300_000 }, () => {
         await context.close();
     });
 
+    test("a relative address is relative to the page's base element", async (t) => {
+        server = await startServer();
+        t.after(() => server.stop());
+        const page = await browser.newPage();
+        const addresses = [];
+        page.on("websocket", (socket) => addresses.push(socket.url().replace(/\?.*/, "")));
+        // Without the element, the address would be relative to this page's folder.
+        await page.goto(`${server.origin}/src/index.js`);
+        const state = await page.evaluate(async () => {
+            document.head.append(Object.assign(document.createElement("base"), { href: "/" }));
+            const { connect } = await import("/src/index.js");
+            const client = connect("ws", { reconnect: false });
+            return client.root.opened.then(() => client.state, ({ code }) => code);
+        });
+        assert.deepEqual([state, addresses], ["open", [server.url]]);
+        await page.close();
+    });
+
     test("a token as a subprotocol reaches the server, and is not in the address", async (t) => {
         server = await startServer("--auth-token", "let me in");
         t.after(() => server.stop());
