@@ -37,7 +37,7 @@ pub struct Hub {
 }
 
 /// An error from registering an event. Each variant indicates a bug in the caller.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
     /// The name is empty.
@@ -50,6 +50,8 @@ pub enum RegisterError {
     #[error("the event {0:?} already has a handler; let one handler do the work of both")]
     Duplicate(String),
 }
+
+roomer_proto::debug_as_display!(RegisterError);
 
 impl Hub {
     /// Handles one input at time `now` and returns the resulting actions.

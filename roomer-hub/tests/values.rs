@@ -96,6 +96,8 @@ fn register_reports_rejection_reason() {
     assert_eq!(hub.register("chat"), Err(RegisterError::Duplicate("chat".into())));
     assert_eq!(hub.register("open"), Err(RegisterError::Reserved("open".into())));
     assert_eq!(hub.register(""), Err(RegisterError::Empty));
+    // An error returned by `main` is printed with `Debug`.
+    assert_eq!(format!("{:?}", RegisterError::Empty), "an event needs a name");
     assert_eq!(hub.register("ping").unwrap().index(), 1);
 }
 

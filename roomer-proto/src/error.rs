@@ -32,7 +32,7 @@ impl fmt::Display for Field {
 }
 
 /// A packet cannot be decoded. The peer is at fault; a server closes the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The message ends inside a field's four-byte length.
@@ -81,7 +81,7 @@ impl DecodeError {
 }
 
 /// A packet cannot be encoded. The caller is at fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{field} has {len} bytes, but a field's length must fit 32 bits")]
 pub struct EncodeError {
     /// The field that is too long.
@@ -89,3 +89,18 @@ pub struct EncodeError {
     /// The field's length in bytes.
     pub len: usize,
 }
+
+/// Implements `Debug` like `Display`, because an error returned by `main` is printed with `Debug`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! debug_as_display {
+    ($($error:ty),+) => {$(
+        impl ::core::fmt::Debug for $error {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Display::fmt(self, f)
+            }
+        }
+    )+};
+}
+
+debug_as_display!(DecodeError, EncodeError);

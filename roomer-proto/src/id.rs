@@ -67,11 +67,13 @@ impl ConnId {
 }
 
 /// The text is not the wire form of a [`ConnId`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a connection's id, which is a UUID in lower case with hyphens")]
 pub struct ParseConnIdError {
     text: String,
 }
+
+crate::debug_as_display!(ParseConnIdError);
 
 impl FromStr for ConnId {
     type Err = ParseConnIdError;

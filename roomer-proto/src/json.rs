@@ -9,13 +9,15 @@ use crate::packet::{Packet, PacketRef};
 /// A payload is not the expected JSON, or a value cannot be serialized. The error's message
 /// includes serde's reason, which names the field or type, and the line and column if there are
 /// any.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{what}: {reason}")]
 pub struct JsonError {
     what: &'static str,
     // This is not exposed as `source`, because the error's message already includes it.
     reason: serde_json::Error,
 }
+
+crate::debug_as_display!(JsonError);
 
 impl JsonError {
     /// Returns the error for a value nested too deeply for a member's info.

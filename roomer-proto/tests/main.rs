@@ -10,6 +10,8 @@ mod cluster;
 mod decoder;
 #[cfg(feature = "deflate")]
 mod deflate;
+#[cfg(all(feature = "client", feature = "cluster", feature = "json"))]
+mod errors;
 mod golden;
 #[cfg(feature = "json")]
 mod json;

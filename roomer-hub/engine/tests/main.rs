@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod drain;
+mod errors;
 mod handlers;
 mod json;
 mod large_rooms;

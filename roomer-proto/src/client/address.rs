@@ -41,12 +41,7 @@ pub struct Address {
 #[error("{0}")]
 pub struct InvalidAddress(String);
 
-/// Formats like `Display`, since an error returned by `main` is printed with `Debug`.
-impl fmt::Debug for InvalidAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+crate::debug_as_display!(InvalidAddress);
 
 impl InvalidAddress {
     fn new(reason: impl Into<String>) -> Self {

@@ -5,7 +5,7 @@ use alloc::string::String;
 use crate::websocket::Violation;
 
 /// The reason that a connection was lost, or an attempt failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
     /// The driver could not connect.
@@ -52,7 +52,7 @@ pub enum Failure {
 }
 
 /// The reason that a client does not reconnect.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Closing {
     /// The application closed the client.
@@ -71,7 +71,7 @@ pub enum Closing {
 }
 
 /// A message was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// The client has not joined the room, or has left it.
@@ -103,7 +103,7 @@ pub enum SendError {
 }
 
 /// A join was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
     /// The client is closed.
@@ -118,7 +118,7 @@ pub enum JoinError {
 }
 
 /// The reason that a request failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// The request was not accepted.
@@ -149,3 +149,5 @@ pub enum RequestError {
         message: String,
     },
 }
+
+crate::debug_as_display!(Failure, Closing, SendError, JoinError, RequestError);

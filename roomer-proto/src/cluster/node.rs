@@ -64,10 +64,12 @@ impl fmt::Debug for NodeTag {
 }
 
 /// The text is not a valid [`NodeId`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a node's id has 16 hexadecimal digits")]
 #[non_exhaustive]
 pub struct ParseNodeIdError;
+
+crate::debug_as_display!(ParseNodeIdError, ParsePrefixError);
 
 impl FromStr for NodeId {
     type Err = ParseNodeIdError;
@@ -105,7 +107,7 @@ pub struct Subjects {
 }
 
 /// The prefix cannot begin a subject.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the prefix {prefix:?} cannot begin a subject: write parts of letters, digits, '-' and '_' with \
      dots between them, at most {MAX_PREFIX} bytes"

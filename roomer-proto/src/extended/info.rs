@@ -27,9 +27,11 @@ use crate::extended::json_text::{is_json, quote};
 pub struct Info(Arc<str>);
 
 /// The text is not valid info. The caller, or the client that sent it, is at fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the info is not one JSON value, or is nested more than 64 deep")]
 pub struct InvalidInfo;
+
+crate::debug_as_display!(InvalidInfo);
 
 impl Info {
     /// Creates the info from JSON text.

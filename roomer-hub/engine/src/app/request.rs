@@ -1,7 +1,7 @@
 //! The reasons why requests to clients fail.
 
 /// The reason why a request to a client failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// The client has not answered within the request's timeout. A later answer is dropped.
@@ -28,3 +28,5 @@ pub enum RequestError {
         message: String,
     },
 }
+
+roomer_proto::debug_as_display!(RequestError);

@@ -1,6 +1,5 @@
 //! The error returned by [`build`](crate::Builder::build).
 
-use std::fmt;
 use std::time::Duration;
 
 use roomer_hub::RegisterError;
@@ -117,9 +116,4 @@ pub enum BuildError {
     PathPattern(String),
 }
 
-/// Formats like `Display`, since an error returned by `main` is printed with `Debug`.
-impl fmt::Debug for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+roomer_proto::debug_as_display!(BuildError);

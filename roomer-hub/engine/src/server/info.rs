@@ -8,12 +8,14 @@ use crate::server::conn::Conn;
 use crate::server::user::User;
 
 /// The info exceeds [`max_info`](crate::Builder::max_info). The caller is at fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an info of {bytes} bytes is above max_info({limit}): shorten it, or raise max_info")]
 pub struct InfoTooLong {
     bytes: usize,
     limit: usize,
 }
+
+roomer_proto::debug_as_display!(InfoTooLong);
 
 impl InfoTooLong {
     /// Returns the info, or an error if it exceeds the limit.

@@ -33,12 +33,7 @@ fn advice(cause: &io::Error) -> &'static str {
     }
 }
 
-/// Formats like `Display`, since an error returned by `main` is printed with `Debug`.
-impl fmt::Debug for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+roomer_proto::debug_as_display!(BindError);
 
 impl From<BindError> for io::Error {
     fn from(error: BindError) -> Self {

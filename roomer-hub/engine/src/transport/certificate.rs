@@ -1,6 +1,5 @@
 //! TLS configuration from a certificate file and a key file.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use futures_rustls::rustls::pki_types::pem::{self, PemObject};
@@ -102,12 +101,7 @@ pub enum TlsFileError {
     },
 }
 
-/// Formats like `Display`, since an error returned by `main` is printed with `Debug`.
-impl fmt::Debug for TlsFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+roomer_proto::debug_as_display!(TlsFileError);
 
 #[cfg(test)]
 mod tests {

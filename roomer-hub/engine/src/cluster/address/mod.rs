@@ -79,7 +79,7 @@ pub(crate) struct TlsFiles {
 }
 
 /// The reason why a [`BrokerAddress`] cannot be parsed.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseBrokerAddressError {
     /// An address is empty.
@@ -124,6 +124,8 @@ pub enum ParseBrokerAddressError {
     )]
     Options,
 }
+
+roomer_proto::debug_as_display!(ParseBrokerAddressError);
 
 impl BrokerAddress {
     pub(crate) fn brokers(&self) -> &[Broker] {
