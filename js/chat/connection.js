@@ -7,8 +7,11 @@ import { connect } from "../src/index.js";
 
 const token = new URLSearchParams(location.search).get("token");
 
-/** HTTP statuses after which a retry would also fail. */
+/** HTTP statuses after which a retry would also fail, if the server has sent them. */
 const REFUSALS = [401, 403];
+
+/** The header with which the server marks its own rejections. During an outage, a proxy may reject every request. */
+const MARK = "roomer-status";
 
 /**
  * Returns true for errors that the user need not see: a peer's payload that does not decode, a message to a member that has just
@@ -26,7 +29,7 @@ async function whyRefused() {
     }
     try {
         const answer = await fetch(address, { cache: "no-store" });
-        return REFUSALS.includes(answer.status) ? (await answer.text()).trim().slice(0, 200) || `status ${answer.status}` : "";
+        return REFUSALS.includes(answer.status) && answer.headers.has(MARK) ? (await answer.text()).trim().slice(0, 200) || `status ${answer.status}` : "";
     } catch {
         // The server is unreachable, so the client keeps trying.
         return "";

@@ -92,6 +92,8 @@ fn invalid_upgrade_is_rejected_as_on_own_port() {
     assert_eq!(status(&server, origin), 403);
     let refused = ask(&server, origin).unwrap_err();
     assert_eq!(refused.headers()["sec-websocket-version"], "13");
+    // Clients distinguish the server's own rejection from a proxy's.
+    assert_eq!(refused.headers()["roomer-status"], "403");
     assert_eq!(refused.headers()["x-content-type-options"], "nosniff");
     assert_eq!(refused.body(), "pages of this origin may not connect\n");
     let refused = ask(&server, |request| *request.method_mut() = Method::PUT).unwrap_err();

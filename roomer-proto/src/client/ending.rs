@@ -21,14 +21,17 @@ impl Client {
         if self.state == State::Closing {
             return self.finish(now, Closing::Application);
         }
-        let opened_at = self.socket.take().and_then(|socket| socket.opened_at);
+        let socket = self.socket.take();
+        let opened_at = socket.as_ref().and_then(|socket| socket.opened_at);
+        let handshake = socket.as_ref().and_then(|socket| socket.handshake.as_ref());
+        let is_by_roomer = handshake.is_some_and(|handshake| handshake.is_rejected_by_roomer);
         self.must_disconnect = true;
         // Reset the count only after `min_uptime`: otherwise the client would reconnect without
         // backoff to a server that accepts each connection and closes it immediately.
         if opened_at.is_some_and(|at| now.saturating_sub(at) >= self.options.min_uptime) {
             self.failures = 0;
         }
-        let (wait, hint) = self.verdict(&failure);
+        let (wait, hint) = self.verdict(&failure, is_by_roomer);
         // A close frame from the server or a protocol violation ends the session.
         let keeps_session = self.session.as_ref().is_some_and(|session| session.token.is_some())
             && matches!(failure, Failure::Broken | Failure::Timeout | Failure::Connect(_));
@@ -62,12 +65,15 @@ impl Client {
 
     /// Returns whether and how to reconnect after a failure, and the delay that the server
     /// requested.
-    fn verdict(&self, failure: &Failure) -> (Option<Wait>, Option<Duration>) {
+    fn verdict(&self, failure: &Failure, is_by_roomer: bool) -> (Option<Wait>, Option<Duration>) {
         let (code, reason) = match failure {
             // 1005 stands for a close frame without a code (RFC 6455 section 7.1.5).
             Failure::Closed { code, reason } => (code.unwrap_or(1005), reason.as_str()),
-            // The same credentials would be rejected again.
-            Failure::Rejected { status: 401 | 403 } if !self.options.renews_login => {
+            // The server would reject the same credentials again. A proxy may reject every client during
+            // an outage, but a proxy that has never let this client pass is probably configured to.
+            Failure::Rejected { status: 401 | 403 }
+                if !self.options.renews_login && (is_by_roomer || self.id.is_none()) =>
+            {
                 return (None, None);
             }
             _ => return (Some(Wait::Normal), None),

@@ -11,7 +11,7 @@ use super::address::{Address, PROTOCOL};
 use super::compression;
 use super::error::Failure;
 use super::limits::LARGEST_RESPONSE;
-use crate::extended::VERSION;
+use crate::extended::{REJECTION_HEADER, VERSION};
 
 /// The maximum number of headers in a response.
 const MAX_HEADERS: usize = 64;
@@ -42,6 +42,8 @@ pub(super) struct Handshake {
     offers_protocol: bool,
     /// The part of the response received so far.
     response: Vec<u8>,
+    /// True if a roomer server has sent the rejection, rather than a proxy in front of it.
+    pub(super) is_rejected_by_roomer: bool,
 }
 
 /// The session that a client resumes: its token, and the number of packets received.
@@ -85,6 +87,7 @@ pub(super) fn request(
         is_compressed: offers_compression,
         offers_protocol: !protocols.is_empty(),
         response: Vec::new(),
+        is_rejected_by_roomer: false,
     }
 }
 
@@ -144,7 +147,12 @@ impl Handshake {
         match response.code {
             Some(101) => {}
             // Check the status before the headers: it explains more than a missing header.
-            code => return Err(rejected(code.unwrap_or_default(), response.headers)),
+            code => {
+                let mut names = response.headers.iter().map(|header| header.name);
+                self.is_rejected_by_roomer =
+                    names.any(|name| name.eq_ignore_ascii_case(REJECTION_HEADER));
+                return Err(rejected(code.unwrap_or_default(), response.headers));
+            }
         }
         self.is_compressed = self.check(response.headers)?;
         // The response's last byte is in `bytes`; otherwise an earlier call would have found its

@@ -54,8 +54,9 @@ pub struct Options {
     /// True if the application provides a new token for each attempt. The client then also
     /// reconnects after a close with 1008 `login expired`, which a suspended machine cannot
     /// prevent, and after an HTTP status of 401 or 403. Without a new token, the server would
-    /// reject the same credentials again. The adapters' builders set this when given a token
-    /// function. Default false.
+    /// reject the same credentials again. A 401 or 403 that is not a roomer server's own, but that of
+    /// a proxy, is final only before the first connection. The adapters' builders set this when
+    /// given a token function. Default false.
     pub renews_login: bool,
     /// Replaces the [table of close codes](crate::close): returns true if the client should not
     /// reconnect after this code and reason. Default `None`.

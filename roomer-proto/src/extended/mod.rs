@@ -29,6 +29,10 @@ pub use token::{SessionToken, TOKEN_LEN};
 /// The version of the protocol, as in the query `roomer=2` and in `hello`.
 pub const VERSION: u32 = 2;
 
+/// The header with which a server marks its rejections of handshakes; its value is the status. Responses
+/// of proxies lack it.
+pub const REJECTION_HEADER: &str = "Roomer-Status";
+
 /// The prefix of extended protocol events. Clients do not send other events with this prefix, and
 /// handlers cannot be registered for them.
 pub const PREFIX: &str = "roomer:";

@@ -116,6 +116,37 @@ fn rejection_is_final_without_renewal() {
     }
 }
 
+/// A proxy may reject every client during an outage, after which the client must be connected again.
+#[test]
+fn rejection_by_proxy_after_first_connection_is_not_final() {
+    for (status, header, state) in [
+        (401, "", State::Waiting),
+        (403, "Server: nginx\r\n", State::Waiting),
+        (401, "roomer-status: 401\r\n", State::Closed),
+        (403, "Server: nginx\r\nRoomer-Status: 403\r\n", State::Closed),
+    ] {
+        let mut client = upgraded();
+        let payload = format!("[\"{ID}\"]");
+        let payload = payload.as_bytes();
+        receive(&mut client, &PacketRef { room: ROOT, event: JOIN_ACK, dst: "", src: ID, payload });
+        assert_eq!(client.state(), State::Open);
+        client.disconnected(NOW);
+        for _ in 0..3 {
+            assert_eq!(client.state(), State::Waiting, "{status} {header}");
+            let at = client.poll(NOW, 0).map_or_else(|| client.deadline(NOW).unwrap(), |_| NOW);
+            assert!(at == NOW || client.poll(at, 0) == Some(Need::Connect));
+            client.connected(&"ws://h/ws".parse().unwrap(), KEY);
+            let mut response = format!("HTTP/1.1 {status} no\r\n{header}\r\nwhy").into_bytes();
+            client.receive(at, &mut response);
+            assert_eq!(client.state(), state, "{status} {header}");
+            if state == State::Closed {
+                break;
+            }
+            assert_eq!(client.poll(at, 0), Some(Need::Disconnect));
+        }
+    }
+}
+
 #[test]
 fn redirect_error_names_address_without_query() {
     for (status, header, expected) in [

@@ -145,7 +145,9 @@ impl<R: Runtime, E> Builder<R, E> {
 
     /// Sets a token, which is sent as `?token=…` with each attempt. The client sends it again when
     /// the server reports that the login is about to expire, since the server may extend the login.
-    /// The token never changes, so 1008 `login expired` and a response of 401 or 403 are final.
+    /// The token never changes, so 1008 `login expired` and a response of 401 or 403 are final. After
+    /// the first connection, this does not apply to a response without the header `Roomer-Status`:
+    /// a proxy has sent it, maybe during an outage.
     pub fn fixed_token(mut self, token: impl Into<String>) -> Self {
         let token = token.into();
         self.has_fresh_tokens = false;

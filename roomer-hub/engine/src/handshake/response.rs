@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
+use roomer_proto::extended::REJECTION_HEADER;
 
 use crate::handshake::options::Page;
 use crate::handshake::request::Rejection;
@@ -79,6 +80,8 @@ impl Response {
         };
         let body = format!("{message}\n").into();
         let mut response = Response::with_body(status, PLAIN_TEXT.into(), body);
+        // Without the mark, clients assume that a proxy has sent the response, and try again.
+        response.headers.push((REJECTION_HEADER, status.as_str().into()));
         if let Some(time) = rejection.seconds_to_retry() {
             response.headers.retain(|(name, _)| *name != "Retry-After");
             response.headers.push(("Retry-After", time.to_string()));
