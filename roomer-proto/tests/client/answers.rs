@@ -170,6 +170,52 @@ fn unsendable_probe_does_not_delay_timeout() {
     assert_eq!(events(&mut client).pop(), Some(Event::Suspended(Failure::Timeout)));
 }
 
+/// A large message over a slow link: the pong waits behind it, and only its parts show that the
+/// server is alive.
+#[test]
+fn parts_of_unfinished_message_keep_probe_from_timing_out() {
+    for is_extended in [true, false] {
+        let mut options = Options::default();
+        options.extended = is_extended;
+        let (mut client, _) = connecting(options);
+        client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
+        if is_extended {
+            receive(&mut client, &HELLO_OF_SERVER);
+        }
+        let payload = b"[]";
+        receive(&mut client, &PacketRef { room: ROOT, event: JOIN_ACK, dst: "", src: ID, payload });
+        events(&mut client);
+
+        let mut frame = Vec::new();
+        let payload = &[7; 100_000];
+        let state = PacketRef { room: ROOT, event: "state", dst: "", src: OTHER, payload };
+        websocket::packet_frame(&state, &mut frame).unwrap();
+        let mut now = NOW;
+        // Each part arrives just before the timeout of the probe.
+        let pause = Options::default().answer_timeout - Duration::from_millis(1);
+        for part in frame[..99_000].chunks_mut(1000) {
+            client.wake(now);
+            transmit(&mut client);
+            now += pause;
+            assert_eq!(client.poll(now, 0), None);
+            client.receive(now, part);
+            assert_eq!(client.poll(now, 0), None);
+        }
+        assert_eq!(events(&mut client), []);
+
+        // The parts stop, so the next probe must time out.
+        client.wake(now);
+        transmit(&mut client);
+        for _ in 0..3 {
+            if client.poll(now, 0).is_some() {
+                break;
+            }
+            now = client.deadline(now).unwrap();
+        }
+        assert_eq!(events(&mut client), [Event::Suspended(Failure::Timeout)]);
+    }
+}
+
 #[test]
 fn tokens_and_payloads_are_not_in_debug_output() {
     let mut client = upgraded();

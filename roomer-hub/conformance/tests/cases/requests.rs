@@ -84,6 +84,50 @@ fn rejections_are_reported_before_acknowledgement() {
 }
 
 #[test]
+fn packets_denied_by_rules_are_reported_with_reason() {
+    let test = TestServer::with(|builder| {
+        builder
+            .may_join(|_, room| room != "staff")
+            .may_publish_async(async |_, message| &*message.event != "shout")
+            .may_send(|_, message| message.event != "whisper")
+    });
+    let mut ann = Session::new(&test).client;
+    let id = ann.id.clone();
+    let reason = r#"{"code":"refused","message":"a rule of the application forbids it""#;
+    let error = |room: &str, event: &str| {
+        format!(r#"{reason},"room":"{room}","event":"{event}"}}"#).into_bytes()
+    };
+    ann.send_to_room("staff", "join", b"");
+    ann.expect("root", "roomer:error", "", "", &error("staff", "join"));
+    ann.expect("staff", "leave_ack", "", &id, id.as_bytes());
+    ann.send_to_room("root", "shout", b"hi");
+    ann.expect("root", "roomer:error", "", "", &error("root", "shout"));
+    ann.send_to_client(&id, "root", "whisper", b"hi");
+    ann.expect("root", "roomer:error", "", "", &error("root", "whisper"));
+    ann.expect_nothing();
+}
+
+#[test]
+fn direct_message_arrives_without_shared_room() {
+    let test = TestServer::start();
+    let (mut ann, mut bob) = (Session::new(&test).client, Session::new(&test).client);
+    let joined = format!("{{\"joined\":[[\"{}\",null]]}}", bob.id);
+    ann.expect("root", "roomer:members", "", "", joined.as_bytes());
+    let to_bob = bob.id.clone();
+    bob.send_to_room("root", "leave", b"");
+    bob.expect("root", "leave_ack", "", &to_bob, to_bob.as_bytes());
+    let left = format!("{{\"left\":[\"{to_bob}\"]}}");
+    ann.expect("root", "roomer:members", "", "", left.as_bytes());
+    for room in ["kitchen", "root"] {
+        ann.send_to_client(&to_bob, room, "whisper", b"hi");
+        bob.expect(room, "whisper", &to_bob, &ann.id, b"hi");
+    }
+    let payload = b"{}";
+    bob.send_to_client(&ann.id, "cellar", "whisper", payload);
+    ann.expect("cellar", "whisper", &ann.id.clone(), &bob.id, payload);
+}
+
+#[test]
 fn client_requests_peer_and_gets_errors() {
     let test = TestServer::start();
     let (mut ann, mut bob) = (Session::new(&test).client, Session::new(&test).client);

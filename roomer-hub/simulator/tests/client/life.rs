@@ -332,3 +332,32 @@ fn rate_violation_slows_client_down() {
         assert_eq!(again, 100);
     }
 }
+
+/// A client may join many rooms slowly, and must then join all of them again at once.
+#[test]
+fn rejoining_many_rooms_keeps_within_join_rate() {
+    for options in [Options::default(), plain()] {
+        let is_extended = options.extended;
+        // No session survives, so each room must be joined again.
+        let mut net = Net::new(1, Server::builder().join_rate(10, 20).extended(is_extended));
+        let ann = net.add(options);
+        let rooms: Vec<String> = (0..60).map(|number| format!("room {number}")).collect();
+        for room in &rooms {
+            net.join(ann, room);
+            net.advance(SECOND / 5);
+        }
+        assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 1));
+        let id = net.id(ann);
+        net.world.server().disconnect(id, 1012, "");
+        net.settle();
+        net.take_events(ann);
+        net.advance(5 * MINUTE);
+        let events = net.take_events(ann);
+        assert_eq!(net.state(ann), State::Open, "{events:?}");
+        for room in &rooms {
+            assert_eq!(net.members(ann, room), [net.id(ann)], "{room}");
+        }
+        let refused = events.iter().filter(|event| matches!(event, Event::Refused { .. }));
+        assert_eq!(refused.count(), 0);
+    }
+}
