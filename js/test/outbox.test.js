@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { encode } from "../src/packet.js";
-import { setUp, record } from "./support/kit.js";
+import { PADDED, setUp, record } from "./support/kit.js";
 
 /** Records each packet that a client's sockets send, as "room event". */
 function watchSent(server) {
@@ -221,6 +221,28 @@ describe("reconnecting respects the server's rates", () => {
         assert.ok(lost.length <= 24, `few were under way: ${lost.length}`);
         assert.ok(life.filter(([, , why]) => why === "lost").length <= 2, "too fast once at most");
     });
+
+    for (const plain of [true, false]) {
+        test(`60 queued messages within 2,000 bytes per second arrive or are reported, in order, ${plain ? "without" : "in"} a session`, async () => {
+            const kit = setUp({ plain, latency: 5, maxMessage: 2_000, byteRate: { perSecond: 2_000 } });
+            const handled = watchHandled(kit.server);
+            const { client, life } = kit.connect({ codec: PADDED });
+            const lost = [];
+            client.on("lost", ({ payload, reason }) => void lost.push([payload, reason]));
+            const room = client.join("lobby");
+            await kit.server.advance(10_000);
+            kit.server.cut();
+            times(60, (n) => assert.equal(room.send("chat", n), "queued"));
+            await kit.server.advance(240_000);
+            assert.deepEqual(handled, handled.toSorted((a, b) => a - b));
+            assert.equal(new Set(handled).size, handled.length);
+            assert.ok(lost.every(([, reason]) => reason === "unconfirmed"));
+            assert.equal(new Set([...handled, ...lost.map(([payload]) => payload)]).size, 60);
+            assert.deepEqual([client.state, room.state], ["open", "open"]);
+            const slowed = life.filter(([, , why]) => why === "lost").length;
+            assert.ok(slowed >= 2 && slowed <= 6, `too fast ${slowed - 1} times`);
+        });
+    }
 
     test("a rate of one packet per second is respected, and recovers", async () => {
         const kit = setUp({ latency: 5, messageRate: { perSecond: 1, burst: 3 } });

@@ -7,6 +7,7 @@ import { WebSocket as OtherWebSocket } from "ws";
 
 import { connect } from "../src/index.js";
 import { record } from "./support/kit.js";
+import { startProxy } from "./support/proxy.js";
 import { RUNTIMES, startServerOn } from "./support/server.js";
 
 const TIMEOUT = { timeout: 300_000 };
@@ -54,16 +55,6 @@ for (const runtime of RUNTIMES) {
             assert.equal(client.state, "open");
         });
 
-        test("60 rooms open despite a rate of two joins per second", async (t) => {
-            const server = await start(t, "--join-rate", "8");
-            const client = enter(t, server.url);
-            const rooms = times(60, (n) => client.join(`room ${n}`));
-            await Promise.all(rooms.map((room) => room.opened));
-            // A room that was open may have been lost again with the connection, and may already be open again.
-            await Promise.all(rooms.filter(({ state }) => state !== "open").map((room) => until(room, "reopen", () => true)));
-            assert.deepEqual(rooms.filter(({ state }) => state === "closed"), []);
-        });
-
         test("100 queued messages at ten per second arrive or are reported in order", async (t) => {
             const server = await start(t, "--message-rate", "10");
             const hearer = enter(t, server.url);
@@ -82,6 +73,56 @@ for (const runtime of RUNTIMES) {
             await all;
             assert.deepEqual(heard, [...new Set(heard)].sort((a, b) => a - b));
             assert.ok(lost.every(([, { reason }]) => reason === "unconfirmed"));
+        });
+
+        test("100 queued messages of 3 KB exceed a rate of bytes once, and then arrive more slowly", async (t) => {
+            // The burst is 96,000 bytes. After the first close, the client sends eight messages per second.
+            const server = await start(t, "--max-message", "4096", "--byte-rate", "24000");
+            const hearer = enter(t, server.url);
+            const hall = hearer.join("hall");
+            await hall.opened;
+            const client = enter(t, server.url);
+            const states = record(client, "state");
+            const room = client.join("hall");
+            const [heard, lost] = [[], []];
+            const all = new Promise((resolve) => {
+                const look = () => new Set([...heard, ...lost.map(([n]) => n)]).size === 100 && resolve();
+                hall.on("chat", ([n]) => (heard.push(n), look()));
+                client.on("lost", ({ payload: [n], reason }) => (lost.push([n, reason]), look()));
+            });
+            assert.deepEqual(new Set(times(100, (n) => room.send("chat", [n, "x".repeat(2_950)]))), new Set(["queued"]));
+            await all;
+            assert.deepEqual(heard, [...new Set(heard)].sort((a, b) => a - b));
+            assert.deepEqual(lost.filter(([, reason]) => reason !== "unconfirmed"), []);
+            assert.deepEqual(states.map(([, state, error]) => [state, error?.reason]), [["open", undefined], ["suspended", "rate"], ["connecting", undefined], ["open", undefined]]);
+            assert.deepEqual([client.state, room.state], ["open", "open"]);
+        });
+
+        test("60 rooms open within a rate of joins, though the connection breaks in between", async (t) => {
+            const server = await start(t, "--join-rate", "8");
+            const proxy = await startProxy(Number(new URL(server.url).port));
+            t.after(() => proxy.close());
+            const client = enter(t, `ws://127.0.0.1:${proxy.port}/ws`);
+            const states = record(client, "state");
+            const tooFast = until(client, "state", (state, error) => error?.reason === "rate");
+            const rooms = times(60, (n) => client.join(`room ${n}`));
+            const open = () => rooms.filter(({ state }) => state === "open").length;
+            const opened = (count) => new Promise((resolve) => {
+                const look = () => open() >= count && resolve();
+                rooms.forEach((room) => ["open", "reopen"].forEach((event) => room.on(event, look)));
+                look();
+            });
+            await tooFast;
+            await opened(20);
+            const { id } = client;
+            const resumed = until(client, "resumed", () => true);
+            proxy.cut();
+            await resumed;
+            assert.ok(open() < 60);
+            await opened(60);
+            assert.deepEqual([client.state, client.id], ["open", id]);
+            const ends = states.filter(([, , error]) => error).map(([, state, error]) => [state, error.closeCode, error.reason]);
+            assert.deepEqual(ends, [["suspended", 1008, "rate"], ["suspended", 1006, ""]]);
         });
 
         test("a subprotocol token is checked with either WebSocket class", async (t) => {

@@ -97,6 +97,29 @@ describe("the server", () => {
         assert.deepEqual(b.ends, [{ code: 1005, reason: "", wasClean: true }]);
     });
 
+    test("byteRate counts the bytes of whole packets, including joins and rejected packets", async () => {
+        const server = createServer({ maxMessage: 100, byteRate: { perSecond: 10, burst: 100 } });
+        const a = await bare(server);
+        const send = (room, event, size) => a.send({ room, event, payload: "x".repeat(size - 20 - room.length - event.length) });
+        send("lobby", "join", 30);
+        send("lobby", "chat", 30);
+        send("nowhere", "chat", 40);
+        await server.advance(1_000);
+        send("lobby", "chat", 10 + 20);
+        await server.advance();
+        assert.deepEqual(a.ends, [{ code: 1008, reason: "rate", wasClean: true }]);
+        const b = await bare(server);
+        b.send({ room: "lobby", event: "join", payload: "x".repeat(71) });
+        await server.advance(2_900);
+        b.send({ room: "lobby", event: "chat" });
+        await server.advance(1_000);
+        assert.deepEqual([b.ends, server.members("lobby")], [[], [nthId(2)]]);
+        // The bucket holds 10 bytes: the same message is now above the rate, as is any larger one.
+        b.send({ room: "lobby", event: "chat" });
+        await server.advance();
+        assert.deepEqual(b.ends, [{ code: 1008, reason: "rate", wasClean: true }]);
+    });
+
     test("closes the connection after a frame that is not a packet", async () => {
         const server = createServer();
         const a = await bare(server);

@@ -174,6 +174,11 @@ export interface ServerSettings {
     clock?: ManualClock;
     /** Limit on packets per client. If a client exceeds it, its connection is closed with 1008 `rate`. Default: no limit. */
     messageRate?: Rate;
+    /**
+     * Limit on the bytes of a client's packets. If a client exceeds it, its connection is closed with 1008 `rate`. The burst must
+     * not be below `maxMessage`. Default: no limit.
+     */
+    byteRate?: Rate;
     /** Limit on joins per client. If a client exceeds it, its connection is closed with 1008 `rate`. Default: no limit. */
     joinRate?: Rate;
     /**

@@ -36,7 +36,7 @@ export { createClock } from "./clock.js";
  * @returns {import("./index.js").TestServer}
  */
 export function createServer(settings = {}) {
-    const { latency, clock, messageRate, joinRate, violationRate, presenceOf, historyOf, announcesAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms, maxRequests } = readSettings(settings);
+    const { latency, clock, messageRate, byteRate, joinRate, violationRate, presenceOf, historyOf, announcesAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms, maxRequests } = readSettings(settings);
     /** The connections by id. */
     const conns = new Map();
     /** The members by room, in the order in which they joined. @type {Map<string, Set<object>>} */
@@ -204,7 +204,7 @@ export function createServer(settings = {}) {
         if (conn.session?.receive(packet, buffer.byteLength)) {
             return;
         }
-        if (!conn.takes.message() || (event === "join" && !conn.takes.join())) {
+        if (!conn.takes.message() || !conn.takes.bytes(buffer.byteLength) || (event === "join" && !conn.takes.join())) {
             explain(conn, packet, ["busy", "too many packets"]);
             return conn.api.close(1008, "rate");
         }
@@ -247,7 +247,7 @@ export function createServer(settings = {}) {
             return { opened: before.session.resumed, received: received(before), ended: ended(before) };
         }
         const id = `00000000-0000-4000-8000-${String(++lastId).padStart(12, "0")}`;
-        const takes = createTakes({ message: messageRate, join: joinRate, violation: violationRate }, clock.now);
+        const takes = createTakes({ message: messageRate, bytes: byteRate, join: joinRate, violation: violationRate }, clock.now);
         const session = isExtended ? createServerSession({
             clock,
             id,

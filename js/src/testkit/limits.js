@@ -15,13 +15,14 @@ const RATES = { error: { perSecond: 16 }, info: { perSecond: 1, burst: 16 }, rec
  */
 export function createTakes(rates, now) {
     const take = (rate) => createBucket(rate, now);
-    return { message: take(rates.message), join: take(rates.join), violation: take(rates.violation), error: take(RATES.error), info: take(RATES.info), recall: take(RATES.recall) };
+    return { message: take(rates.message), bytes: take(rates.bytes), join: take(rates.join), violation: take(rates.violation), error: take(RATES.error), info: take(RATES.info), recall: take(RATES.recall) };
 }
 
 /**
  * @param {{perSecond: number, burst?: number} | undefined} rate no limit if undefined
  * @param {() => number} now
- * @returns {() => boolean} a function that takes one token, and returns false if there is none
+ * @returns {(count?: number) => boolean} a function that takes a number of tokens, one by default; if there are fewer, it takes
+ * none and returns false
  */
 function createBucket(rate, now) {
     if (!rate) {
@@ -30,11 +31,11 @@ function createBucket(rate, now) {
     const { perSecond, burst = perSecond } = rate;
     let level = burst;
     let at = now();
-    return () => {
+    return (count = 1) => {
         level = Math.min(burst, level + ((now() - at) / 1_000) * perSecond);
         at = now();
-        const fits = level >= 1;
-        level -= fits ? 1 : 0;
+        const fits = level >= count;
+        level -= fits ? count : 0;
         return fits;
     };
 }

@@ -35,24 +35,32 @@ function checkRate(name, rate, least) {
     checkNumber(`${name}.burst`, burst, least);
 }
 
+/** Checks the rate of bytes. As on a real server, its burst must admit a message of the maximum size. */
+function checkByteRate(rate, maxMessage) {
+    checkRate("byteRate", rate, 1);
+    const { perSecond, burst = perSecond } = rate ?? {};
+    check(!(burst < maxMessage), `"byteRate.burst" (${burst}) must not be below "maxMessage" (${maxMessage})`);
+}
+
 /** Returns a server's settings, with defaults for those that are not given. The default limits are a real server's. */
 export function readSettings(settings) {
     check(settings !== null && typeof settings === "object", "the settings must be an object");
-    const { latency = 0, clock = createClock(), messageRate, joinRate, violationRate = { perSecond: 1, burst: 256 }, presence = () => "full", ...more } = settings;
+    const { latency = 0, clock = createClock(), messageRate, byteRate, joinRate, violationRate = { perSecond: 1, burst: 256 }, presence = () => "full", ...more } = settings;
     const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, history = 0, announceAway = () => false, ...limits } = more;
     const { maxMessage = 2 ** 24, maxName = 4096, maxRooms = 1100, maxRequests = 64, ...others } = limits;
     rejectUnknown(others);
     ["now", "setTimeout", "clearTimeout", "advance", "sleep"].forEach((name) => checkFunction(`clock.${name}`, clock?.[name]));
+    Object.entries({ maxMessage, maxName, maxRooms }).forEach(([name, value]) => checkCount(name, value, 1));
     checkRate("messageRate", messageRate, 1);
     checkRate("joinRate", joinRate, 1);
     checkRate("violationRate", violationRate, 0);
+    checkByteRate(byteRate, maxMessage);
     checkFunction("presence", presence);
     checkFunction("announceAway", announceAway);
     check(typeof plain === "boolean", '"plain" must be true or false');
     Object.entries({ latency, resumeWindow, retryWindow }).forEach(([name, value]) => checkNumber(name, value));
     checkCount("resumeBuffer", resumeBuffer);
     typeof history === "function" || checkCount("history", history);
-    Object.entries({ maxMessage, maxName, maxRooms }).forEach(([name, value]) => checkCount(name, value, 1));
     checkCount("maxRequests", maxRequests);
     /** Returns a room's presence mode, which the test's function chooses. */
     const presenceOf = (room) => {
@@ -65,7 +73,7 @@ export function readSettings(settings) {
         checkCount("history", size);
         return size;
     };
-    return { latency, clock, messageRate, joinRate, violationRate, presenceOf, historyOf, announcesAway: announceAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms, maxRequests };
+    return { latency, clock, messageRate, byteRate, joinRate, violationRate, presenceOf, historyOf, announcesAway: announceAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms, maxRequests };
 }
 
 /** Checks the arguments for registering a handler. */

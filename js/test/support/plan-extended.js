@@ -14,6 +14,9 @@ export const EXTENDED_STEPS = {
     post2: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 12]) })
 };
 
+/** The rates from which a plan draws one. With a rate, the plan's messages have different sizes. */
+export const BYTE_RATES = [...Array(15), { perSecond: 1_000, burst: 2_000 }];
+
 /** Returns the numbers from 0 to `count` - 1. */
 export const range = (count) => Array.from({ length: count }, (_, n) => n);
 
@@ -33,7 +36,7 @@ export function addCrowd(plan, below) {
         [{ event: "join" }, { event: "again", turns: 1 }],
         [{ event: "forbid", isForbidden: true }, { event: "join" }]
     ]).map((step) => ({ do: "crowd", count, ...step }));
-    return { ...plan, messageRate: undefined, joinRate: undefined, steps: plan.steps.toSpliced(below(plan.steps.length + 1), 0, crowd[0], wait, crowd[1]) };
+    return { ...plan, messageRate: undefined, byteRate: undefined, joinRate: undefined, steps: plan.steps.toSpliced(below(plan.steps.length + 1), 0, crowd[0], wait, crowd[1]) };
 }
 
 /** The number of messages that a room keeps. */

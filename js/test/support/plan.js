@@ -8,8 +8,8 @@ import assert from "node:assert/strict";
 import { connect } from "../../src/index.js";
 import { createClock, createServer } from "../../src/testkit/index.js";
 import { decode, encode, toBytes, toText } from "../../src/packet.js";
-import { microtasks } from "./kit.js";
-import { EXTENDED_STEPS, LAST, MEMORY, addCrowd, createExtras, range } from "./plan-extended.js";
+import { PADDED, microtasks } from "./kit.js";
+import { BYTE_RATES, EXTENDED_STEPS, LAST, MEMORY, addCrowd, createExtras, range } from "./plan-extended.js";
 
 const ROOMS = ["a", "b"];
 const WAITS = [0, 1, 5, 20, 60, 300, 1_000, 2_500, 12_000, 45_000];
@@ -92,23 +92,25 @@ function drawSteps(seed) {
         queue: pick([undefined, undefined, { messages: 4 }, ...(plain ? [] : [{ bytes: 60 }])]),
         resumeWindow: plain ? undefined : pickUnlessGentle([undefined, undefined, 2_000, 0]),
         resumeBuffer: plain ? undefined : pickUnlessGentle([undefined, undefined, 400]),
+        // This is the last draw, so that it does not change the rest of the plan.
+        byteRate: pickUnlessGentle(BYTE_RATES),
         steps
     };
 }
 
 /** Runs a plan. Throws if the client breaks a guarantee. */
-export async function run({ plain = true, latency, messageRate, joinRate, queue, resumeWindow, resumeBuffer, steps }) {
+export async function run({ plain = true, latency, messageRate, byteRate, joinRate, queue, resumeWindow, resumeBuffer, steps }) {
     const clock = createClock({ settle: microtasks });
-    const isGentle = !plain && !messageRate && resumeWindow === undefined && resumeBuffer === undefined && steps.every((step) => GENTLE.test(step.do));
+    const isGentle = !plain && !messageRate && !byteRate && resumeWindow === undefined && resumeBuffer === undefined && steps.every((step) => GENTLE.test(step.do));
     const removes = steps.some((step) => ["kick", "move"].includes(step.do));
-    const server = createServer({ plain, latency, clock, messageRate, joinRate, resumeWindow, resumeBuffer, history: plain ? 0 : MEMORY, violationRate: { perSecond: 0, burst: 0 } });
+    const server = createServer({ plain, latency, clock, messageRate, byteRate, maxMessage: byteRate?.burst, joinRate, resumeWindow, resumeBuffer, history: plain ? 0 : MEMORY, violationRate: { perSecond: 0, burst: 0 } });
     const forbidden = new Set();
     server.allow({ setInfo: () => true, connect: (url, token) => token === "other" || world.isAdmitted, join: (conn, room) => conn.token === "other" || !forbidden.has(room) });
     const delivered = [];
     server.handle("m", (conn, message) => delivered.push([message.room, Number(message.text())]));
 
     const sessions = () => server.connections().filter(({ token }) => token !== "other");
-    const world = { clock, server, forbidden, isAdmitted: true, isGentle, isLimited: !!messageRate, sessions, connection: () => sessions().at(-1), gone: new Set(), hung: new Set() };
+    const world = { clock, server, forbidden, isAdmitted: true, isGentle, isLimited: !!(messageRate || byteRate), sessions, connection: () => sessions().at(-1), gone: new Set(), hung: new Set() };
     const other = new server.options.WebSocket("ws://test/ws?token=other");
     // An observer in `root`, which contains every client once: a client that resumes its session must not appear to leave.
     other.binaryType = "arraybuffer";
@@ -119,7 +121,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     world.other = (room, event) => other.readyState === 1 && other.send(encode(room, event, "", "", toBytes("")));
 
     // A token function can provide another token after a login has expired.
-    const client = connect("ws://test/ws", { ...server.options, codec: "json", token: async () => "client", ...(queue && { queue }) });
+    const client = connect("ws://test/ws", { ...server.options, codec: byteRate ? PADDED : "json", token: async () => "client", ...(queue && { queue }) });
     const app = createApp(client, world, plain);
     for (const step of steps) {
         await app.steps[step.do](step);
@@ -375,7 +377,7 @@ export async function shrink(plan) {
             goes = !!(await tryOne({ ...smallest, steps: smallest.steps.toSpliced(n, 1) })) || goes;
         }
     }
-    for (const option of ["messageRate", "joinRate", "queue", "resumeWindow", "resumeBuffer"]) {
+    for (const option of ["messageRate", "byteRate", "joinRate", "queue", "resumeWindow", "resumeBuffer"]) {
         smallest[option] && (await tryOne({ ...smallest, [option]: undefined }));
     }
     return smallest;

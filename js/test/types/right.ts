@@ -200,7 +200,7 @@ server.allow({ connect: () => ({ info: { name: "Ann" }, user: "ann" }), setInfo:
 server.handle("save", async () => {});
 server.allowErrors();
 server.errors().map(String);
-createServer({ maxMessage: 100, maxName: 10, maxRooms: 2 });
+createServer({ maxMessage: 100, byteRate: { perSecond: 10, burst: 100 }, maxName: 10, maxRooms: 2 });
 server.onRequest("add", async (conn, message) => message.json()[0] + conn.id.length);
 server.connections()[0]?.request("lobby", "sure", { x: 1 }, { timeout: 5 }).then((answer) => answer.json());
 server.connections().forEach((conn) => (conn.expiring(60_000), conn.setInfo(null)));
