@@ -14,7 +14,10 @@ export const EXTENDED_STEPS = {
     post2: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 12]) })
 };
 
-/** The rates from which a plan draws one. With a rate, the plan's messages have different sizes. */
+/**
+ * The limits on bytes from which a plan draws one, as its last draw, so that its other settings do not change. With a limit, the
+ * plan's messages have different sizes.
+ */
 export const BYTE_RATES = [...Array(15), { perSecond: 1_000, burst: 2_000 }];
 
 /** Returns the numbers from 0 to `count` - 1. */

@@ -92,7 +92,6 @@ function drawSteps(seed) {
         queue: pick([undefined, undefined, { messages: 4 }, ...(plain ? [] : [{ bytes: 60 }])]),
         resumeWindow: plain ? undefined : pickUnlessGentle([undefined, undefined, 2_000, 0]),
         resumeBuffer: plain ? undefined : pickUnlessGentle([undefined, undefined, 400]),
-        // This is the last draw, so that it does not change the rest of the plan.
         byteRate: pickUnlessGentle(BYTE_RATES),
         steps
     };
