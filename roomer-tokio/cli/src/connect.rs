@@ -15,7 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, shown};
 use crate::stop::GRACE;
 
 /// The capacity of the buffer for events, which fills up while the output is slow.
@@ -88,13 +88,15 @@ pub(crate) struct Connection {
 impl Connect {
     /// Creates a client. It connects in the background.
     pub(crate) fn start(&self) -> Result<Connection, Failure> {
-        let wrong = |error: InvalidAddress| Failure::Input(format!("{}: {error}", self.url));
+        let wrong =
+            |error: InvalidAddress| Failure::Input(format!("{}: {error}", shown(&self.url)));
         let mut builder = Client::builder(&self.url).map_err(wrong)?.extended(!self.plain);
         builder = builder.queue(QUEUE.0, QUEUE.1);
         for header in &self.headers {
             // Split at the first colon, since the value, such as an origin, may contain others.
             let (name, value) = header.split_once(':').ok_or_else(|| {
-                Failure::Input(format!("--header {header:?} is not of the form 'NAME: VALUE'"))
+                // The text may contain a token.
+                Failure::Input("a --header is not of the form 'NAME: VALUE'".into())
             })?;
             builder = builder.header(name.trim(), value.trim()).map_err(wrong)?;
         }
@@ -138,7 +140,7 @@ impl Connect {
                         return Err(Failure::closed(&self.url, &closing));
                     }
                     Some(_) => {}
-                    None => return Err(Failure::NoConnection(self.url.clone())),
+                    None => return Err(Failure::NoConnection(shown(&self.url))),
                 }
             }
         };

@@ -38,6 +38,18 @@ Exit codes:
   4  no answer in time
 bench: 1 if the server broke a guarantee, 2 if the measurement was not possible";
 
+/// Returns an address without its login and its query, which may contain tokens: errors end in logs.
+pub(crate) fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = match url.find("://") {
+        Some(at) => url.split_at(at + "://".len()),
+        None => ("", url),
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}{host}{path}")
+}
+
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
@@ -63,7 +75,7 @@ impl Failure {
             }
             _ => "",
         };
-        let text = format!("{url}: {failure}{hint}");
+        let text = format!("{}: {failure}{hint}", shown(url));
         match failure {
             Lost::Timeout => Failure::TimedOut(text),
             _ => Failure::NoConnection(text),
@@ -73,7 +85,7 @@ impl Failure {
     pub(crate) fn closed(url: &str, closing: &Closing) -> Failure {
         match closing {
             Closing::Final(failure) | Closing::GaveUp(failure) => Failure::lost(url, failure),
-            other => Failure::NoConnection(format!("{url}: {other}")),
+            other => Failure::NoConnection(format!("{}: {other}", shown(url))),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod admin;
 mod api;
+mod cgroup;
 mod cluster;
 mod commands;
 mod configuration;
@@ -17,6 +18,7 @@ mod lines;
 mod log;
 mod rates;
 mod reload;
+mod secrets;
 mod serve;
 mod slow_reader;
 mod support;
