@@ -16,13 +16,13 @@ const SPARE: usize = 4;
 const CHUNK_LEN: usize = 4096;
 
 impl Tables {
-    /// Checks that the tables are consistent: each id, name, seat and member refers to its
-    /// counterpart and back, no room is empty, each room's snapshot lists its members, and no list
+    /// Checks that the tables are consistent: each id, name, seat and member refers to a counterpart
+    /// that refers back to it, no room is empty, each room's snapshot lists its members, and no list
     /// has much more capacity than it needs. Takes time linear in the tables' size.
     ///
     /// # Errors
     ///
-    /// A description of the first inconsistency, which is a bug in the hub.
+    /// Returns a description of the first inconsistency, which is a bug in the hub.
     pub fn audit(&self) -> Result<(), String> {
         let counts = [self.conns.len(), self.ids.len(), self.rooms.len(), self.names.len()];
         if counts[0] != counts[1] || counts[2] != counts[3] {

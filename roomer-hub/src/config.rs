@@ -54,13 +54,13 @@ pub struct Config {
     /// not count. Default: one per second, with bursts of 16. `None`: unlimited.
     pub recall_rate: Option<Rate>,
     /// The epoch of the first history. Each later history has the next epoch. Only the low 52 bits
-    /// are used. Should be random: otherwise, a client of an earlier server process could mistake
+    /// are used. It should be random: otherwise, a client of an earlier server process could mistake
     /// the history for one that it knows. Default 0.
     pub first_epoch: u64,
     /// True if direct messages are delivered only between connections that share a room. Default
     /// `false`: a client can send to any id that it knows. The room `root` does not count, because
-    /// every connection starts there. Messages to oneself are always delivered. All other direct
-    /// messages are dropped and counted.
+    /// every connection starts there. A connection's messages to itself are always delivered. All
+    /// other direct messages are dropped and counted.
     pub shared_room_only: bool,
     /// The maximum number of unanswered requests per connection in each category: from a client to
     /// the server, from a client to other clients, and from the server to a client. Additionally,
@@ -228,7 +228,7 @@ enum Pattern {
 }
 
 impl RoomPattern {
-    /// Parses a pattern. Every text is a valid pattern.
+    /// Parses a pattern. Every string is a valid pattern.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
         RoomPattern(match pattern.strip_suffix('*') {

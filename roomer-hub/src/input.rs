@@ -46,7 +46,7 @@ pub enum Input<'a> {
     },
     /// The application denied the packet from an [`Action::Authorize`](crate::Action::Authorize).
     /// The hub drops and counts the packet. A denied join is answered with `leave_ack`, unless the
-    /// server has joined the connection to that room in the meantime: the packet then counts as a
+    /// server has added the connection to that room in the meantime: the packet then counts as a
     /// repeated join.
     Denied {
         /// The connection that sent the packet.
@@ -217,10 +217,10 @@ pub enum Command<'a> {
         /// The packet's payload: arbitrary bytes.
         payload: &'a [u8],
     },
-    /// Join a connection to a room as if its client had sent `join`, except that the application is
+    /// Add a connection to a room as if its client had sent `join`, except that the application is
     /// not asked for permission.
     Join {
-        /// The connection to join.
+        /// The connection to add.
         conn: ConnKey,
         /// The room's name.
         room: &'a str,

@@ -9,7 +9,7 @@ use slotmap::{DefaultKey, SecondaryMap};
 use crate::keys::TableKey;
 
 /// A map from hub keys to driver values. A lookup is an array access. A stale key keeps its entry
-/// until that is removed, or until a newer key with the same slot is inserted.
+/// until the entry is removed, or until a newer key with the same slot is inserted.
 ///
 /// ```
 /// use std::time::Duration;

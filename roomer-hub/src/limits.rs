@@ -67,9 +67,11 @@ impl RejectReason {
             RejectReason::UnknownDst => (ErrorCode::Gone, "the receiver does not exist"),
             RejectReason::NoSharedRoom => (ErrorCode::Refused, "no room shared with the receiver"),
             RejectReason::NoHandler => {
-                (ErrorCode::Unknown, "no handler for requests of this event")
+                (ErrorCode::Unknown, "no handler for requests with this event")
             }
-            RejectReason::PlainReceiver => (ErrorCode::Plain, "the receiver answers no requests"),
+            RejectReason::PlainReceiver => {
+                (ErrorCode::Plain, "the receiver cannot answer requests")
+            }
             RejectReason::TooManyRequests => (ErrorCode::Busy, "too many requests without answers"),
             RejectReason::WrongTag => (ErrorCode::Invalid, "not a tag, or one that is in use"),
             RejectReason::Unasked => (ErrorCode::Unknown, "no request for this answer"),

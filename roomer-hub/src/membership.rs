@@ -13,7 +13,7 @@ use crate::permission::{Authorization, Permission};
 use crate::record::{Context, Record};
 
 impl Hub {
-    /// Opens a connection and joins it to `root`.
+    /// Opens a connection and adds it to `root`.
     pub(crate) fn open<'a>(&mut self, now: Duration, id: ConnId, extended: bool) -> Context<'a> {
         // Under `Config::compat`, every client is plain, because extended protocol events could be
         // application events.
@@ -53,15 +53,16 @@ impl Hub {
         Context::of(conn, packet)
     }
 
-    /// Joins a room on behalf of the server. A rejection is counted, but is not a violation.
+    /// Adds a connection to a room on behalf of the server. A rejection is counted, but is not a
+    /// violation.
     pub(crate) fn join_as_server(&mut self, conn: ConnKey, name: &str) {
         if let Err(reason) = self.join(conn, name, Authorization::Granted) {
             self.rejected.count(reason);
         }
     }
 
-    /// Joins a room, creating it if necessary. Answers a rejected join with `leave_ack`. The
-    /// caller must have set the subject.
+    /// Adds a connection to a room, creating the room if necessary. Answers a rejected join with
+    /// `leave_ack`. The caller must have set the subject.
     pub(crate) fn join(
         &mut self,
         conn: ConnKey,
@@ -112,8 +113,8 @@ impl Hub {
         self.output.write_plain_payload(room_entry);
     }
 
-    /// Leaves a room. Sends `leave_ack` even if the connection is not a member. The caller must
-    /// have set the subject.
+    /// Removes a connection from a room. Sends `leave_ack` even if the connection is not a member.
+    /// The caller must have set the subject.
     pub(crate) fn leave(&mut self, conn: ConnKey, name: &str) {
         let seat = self
             .tables
@@ -151,7 +152,8 @@ impl Hub {
         true
     }
 
-    /// Leaves one seat, and notifies the other members or reports that the room was closed.
+    /// Removes one of a connection's seats. Notifies the other members, or reports that the room was
+    /// closed.
     fn leave_seat(&mut self, conn: ConnKey, seat_index: usize) {
         let (room, closed) = self.tables.leave(conn, seat_index);
         if let Some(name) = closed {

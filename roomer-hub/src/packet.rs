@@ -157,15 +157,15 @@ impl Hub {
             && let Some(room) = self.tables.find_room(packet.room)
             && self.tables.is_member(conn, room)
         {
-            // The server has joined the connection to the room since then, so a `leave_ack` would
-            // be wrong.
+            // The server has added the connection to the room since then, so a `leave_ack` would be
+            // wrong.
             return self.acknowledge(conn, room, self.config.announce_rejoin);
         }
         self.rejected.by_application += 1;
         if is_join {
             self.output.records.push(Record::LeaveAck);
         }
-        let failure = (ErrorCode::Refused, "a rule of the application forbids it");
+        let failure = (ErrorCode::Refused, "an application rule forbids it");
         self.report_failure(now, conn, packet, failure);
     }
 

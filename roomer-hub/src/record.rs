@@ -150,7 +150,8 @@ pub(crate) struct Output {
     pub(crate) own_payload: Vec<u8>,
     /// The entries of guests in a `join_ack` for an extended client.
     pub(crate) guest_list: MemberList,
-    /// The end of the input's `join_ack` for an extended client, in a room that announces who is away.
+    /// The end of the input's `join_ack` for an extended client, in a room that announces which
+    /// members are away.
     pub(crate) ack_end: Vec<u8>,
     /// The payloads of [`RareRecord::Members`]. Stale if the input has no such record.
     pub(crate) texts: Texts,

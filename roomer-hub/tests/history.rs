@@ -121,8 +121,8 @@ fn recalls_without_history_do_not_use_rate() {
     assert_eq!(answered, 16);
 }
 
-/// The hub receives a join that a rule allows twice, but its request counts once, and only if the join
-/// succeeds.
+/// If a rule allows a join, the hub receives it twice, but the request for messages counts only once,
+/// and only if the join succeeds.
 #[test]
 fn recalls_use_rate_when_joins_are_answered() {
     let mut config = Config::default();

@@ -287,7 +287,7 @@ fn unreported_rejections_are_counted_in_next_error() {
     it.now = Duration::from_secs(1);
     assert_eq!(it.send_in("hall", ann, "chat", ""), about(",\"more\":5"));
     assert_eq!(it.send_in("hall", ann, "chat", ""), about(""));
-    // And a close reports them.
+    // A close also reports them.
     assert_eq!(flood(&mut it, 20), 14);
     let close = Input::Command(Command::Close { conn: ann, code: 4000, reason: "bye" });
     let lines = it.run(close);

@@ -10,7 +10,7 @@
 //! | command | input |
 //! |---|---|
 //! | `config compat`, `config max_rooms 2`, `config max_name 8` | before everything else |
-//! | `config strikes 2`, `config shared_room_only` | before everything else; no time passes |
+//! | `config strikes 2`, `config roommates_only` | before everything else; no time passes |
 //! | `register EVENT` | a handler for the event |
 //! | `open ann` | a connection, whose id is shown as `ann` from here on |
 //! | `ann join ROOM`, `ann leave ROOM` | a packet with room and event only |

@@ -31,7 +31,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// A packet cannot be decoded. The peer is at fault; a server closes the connection.
+/// The reason that a packet cannot be decoded. The peer is at fault; a server closes the connection.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -80,9 +80,9 @@ impl DecodeError {
     }
 }
 
-/// A packet cannot be encoded. The caller is at fault.
+/// The error for a packet that cannot be encoded. The caller is at fault.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{field} has {len} bytes, but a field's length must fit 32 bits")]
+#[error("{field} has {len} bytes, but a field's length must fit into 32 bits")]
 pub struct EncodeError {
     /// The field that is too long.
     pub field: Field,

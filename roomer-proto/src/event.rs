@@ -1,8 +1,8 @@
 //! Event names of the plain protocol.
 
-/// Client to server: request to join `room`.
+/// Client to server: a request to join the packet's room.
 pub const JOIN: &str = "join";
-/// Client to server: request to leave `room`.
+/// Client to server: a request to leave the packet's room.
 pub const LEAVE: &str = "leave";
 /// Server to the joining client: the join is acknowledged. The payload lists the room's members as
 /// a JSON array of ids, including the client's own.

@@ -66,7 +66,7 @@ impl ConnId {
     }
 }
 
-/// The text is not the wire form of a [`ConnId`].
+/// The error for text that is not the wire form of a [`ConnId`].
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a connection's id, which is a UUID in lower case with hyphens")]
 pub struct ParseConnIdError {

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::packet::{Packet, PacketRef};
 
-/// A payload is not the expected JSON, or a value cannot be serialized. The error's message
-/// includes serde's reason, which names the field or type, and the line and column if there are
-/// any.
+/// The error for a payload that is not the expected JSON, or a value that cannot be serialized. Its
+/// message includes serde's reason, which names the field or type, and the line and column if there
+/// are any.
 #[derive(thiserror::Error)]
 #[error("{what}: {reason}")]
 pub struct JsonError {

@@ -67,7 +67,7 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// Returns an [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
+    /// Returns an [`EncodeError`] if a field is 4 GiB or longer; `out` is then unchanged.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         out.reserve(self.encoded_len());
         self.encode_head(self.payload.len(), out)?;
@@ -80,7 +80,7 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// Returns an [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
+    /// Returns an [`EncodeError`] if a field is 4 GiB or longer; `out` is then unchanged.
     pub fn encode_head(&self, payload_len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let names = [self.room, self.event, self.dst, self.src];
         // Check all lengths before writing the first byte so that `out` is unchanged after an
@@ -102,7 +102,7 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Panics
     ///
-    /// If a field has 4 GiB or more; use [`encode`](Self::encode) to handle this case.
+    /// Panics if a field is 4 GiB or longer; use [`encode`](Self::encode) to handle this case.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Vec::new();

@@ -235,7 +235,7 @@ fn field_of_4_gib_is_rejected_without_output() {
     assert_eq!((error.field, error.len), (Field::Payload, 1 << 32));
     assert_eq!(
         error.to_string(),
-        "payload has 4294967296 bytes, but a field's length must fit 32 bits"
+        "payload has 4294967296 bytes, but a field's length must fit into 32 bits"
     );
     assert_eq!(out, b"before");
 }

@@ -27,7 +27,7 @@ mod tests {
         let error = smol::block_on(bind(addr)).unwrap_err();
         let text = format!("{error:?}");
         assert!(text.starts_with(&format!("cannot listen on {addr}: ")), "{text}");
-        assert!(text.ends_with("; end the other program, or choose another address"), "{text}");
+        assert!(text.ends_with("; stop the other program, or choose another address"), "{text}");
         assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::AddrInUse);
     }
 }

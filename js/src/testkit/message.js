@@ -10,7 +10,7 @@ import { toBytes, toText } from "../packet.js";
  * rejection.
  */
 export const UNKNOWN_RECEIVER = ["gone", "the receiver does not exist"];
-export const DENIED = ["refused", "a rule of the application forbids it"];
+export const DENIED = ["refused", "an application rule forbids it"];
 
 /** Converts a payload to bytes: bytes stay unchanged, text becomes UTF-8, and other values JSON. */
 export function toPayload(value) {

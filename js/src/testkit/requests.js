@@ -67,7 +67,7 @@ export function createRequests({ clock, conns, isMember, most, report }) {
             return NOT_MEMBER;
         }
         if (!handlers.has(packet.event)) {
-            return ["unknown", "no handler for requests of this event", true];
+            return ["unknown", "no handler for requests with this event", true];
         }
         answer(conn, packet, tag);
         return undefined;
@@ -80,7 +80,7 @@ export function createRequests({ clock, conns, isMember, most, report }) {
             return UNKNOWN_RECEIVER;
         }
         if (!receiver.session) {
-            return ["plain", "the receiver answers no requests"];
+            return ["plain", "the receiver cannot answer requests"];
         }
         if (asks.has(tag)) {
             return WRONG_TAG;

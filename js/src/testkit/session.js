@@ -121,7 +121,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
             if (!drop(Number(toText(payload)))) {
                 close(1002, "acknowledged packets that were not sent");
             } else if (!mayAcknowledge(acknowledged > before)) {
-                close(1002, "acknowledged nothing new again and again");
+                close(1002, "repeatedly acknowledged nothing new");
             } else if (to === "?") {
                 acknowledge();
             }

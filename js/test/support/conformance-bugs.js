@@ -19,11 +19,11 @@ let held;
  * `connect` changes the address, and `close` the close frame; `open` returns bytes to send immediately.
  */
 export const BUGS = {
-    "acknowledges one packet too few": { fails: "counts: a question is answered at once", send: (packet) => [isAck(packet) && countOf(packet) > 2 ? withCount(packet, countOf(packet) - 1) : packet] },
+    "acknowledges one packet too few": { fails: "counts: a request for an acknowledgement is answered immediately", send: (packet) => [isAck(packet) && countOf(packet) > 2 ? withCount(packet, countOf(packet) - 1) : packet] },
     "acknowledges one packet too many": { fails: "counts: packets of every kind count", send: (packet) => [isAck(packet) ? withCount(packet, countOf(packet) + 1) : packet] },
     "never acknowledges": { fails: "counts: a single packet is acknowledged within 5 s", send: (packet) => (isAck(packet) ? [] : [packet]) },
-    "writes counts with leading zeros": { fails: "counts: 64 packets are acknowledged at once", send: (packet) => [isAck(packet) ? withCount(packet, `0${countOf(packet)}`) : packet] },
-    "sends messages twice": { fails: "return: what the server has not handled is sent again, in order and once", send: (packet) => (isMessage(packet) ? [packet, packet] : [packet]) },
+    "writes counts with leading zeros": { fails: "counts: 64 packets are acknowledged immediately", send: (packet) => [isAck(packet) ? withCount(packet, `0${countOf(packet)}`) : packet] },
+    "sends messages twice": { fails: "return: packets that the server has not handled are sent again, in order and once", send: (packet) => (isMessage(packet) ? [packet, packet] : [packet]) },
     "makes private messages public": { fails: "plain: messages to one client, in both directions", send: (packet) => [isMessage(packet) ? { ...packet, dst: "" } : packet] },
     "changes the order of messages": {
         fails: "plain: messages keep their order",
@@ -38,9 +38,9 @@ export const BUGS = {
         }
     },
     "has no way back": { fails: "return: the session continues", connect: (url) => url.replace(/&session=.*/, "") },
-    "returns with a wrong count": { fails: "return: what the client has missed follows", connect: (url) => url.replace(/received=(\d+)/, (_, count) => `received=${+count + 1}`) },
-    "returns with its first token": { fails: "return: counts go on over several returns", connect: (url) => url.replace(/session=([^&]*)/, (_, token) => `session=${(firstToken ??= token)}`) },
-    "does not encode its token": { fails: "return: a token of letters that a query has to encode", connect: (url) => decodeURIComponent(url).replaceAll(" ", "%20") },
+    "returns with a wrong count": { fails: "return: the packets that the client has missed follow", connect: (url) => url.replace(/received=(\d+)/, (_, count) => `received=${+count + 1}`) },
+    "returns with its first token": { fails: "return: counts continue across several returns", connect: (url) => url.replace(/session=([^&]*)/, (_, token) => `session=${(firstToken ??= token)}`) },
+    "does not encode its token": { fails: "return: a token with characters that a query must encode", connect: (url) => decodeURIComponent(url).replaceAll(" ", "%20") },
     "sends before hello": { fails: "return: nothing is sent before hello", open: () => [{ room: "lobby", event: "join" }] },
     "does not ask for the extended protocol": { fails: "negotiation: hello is the first packet", connect: (url) => url.replace("roomer=2", "x=2") },
     "acknowledges to a plain server": { fails: "plain: a join, its acknowledgement and the members", open: () => [{ room: "root", event: "roomer:ack", payload: "0" }] },
@@ -59,9 +59,9 @@ export const BUGS = {
     "takes numbers for receivers": { fails: "history: messages with a number are messages to the room", receive: (packet) => [packet.dst.startsWith("#") ? { ...packet, dst: "x" } : packet] },
     "cuts payloads": { fails: "plain: payloads of 125 to 65,536 bytes", receive: (packet) => [{ ...packet, payload: packet.payload.subarray(0, 65_535) }] },
     "connects again after a final close": { fails: "endings: 4000", close: ({ reason }) => ({ code: 1006, reason }) },
-    "ignores the server's hint": { fails: "endings: a server that ends tells when to return", close: ({ code }) => ({ code, reason: "" }) },
-    "answers under another tag": { fails: "answers: a request of the server, and the client's answer", send: (packet) => [packet.event === "roomer:reply" ? { ...packet, dst: `${packet.dst}x` } : packet] },
-    "uses one tag for all requests": { fails: "requests: answers in another order", send: (packet) => [{ ...packet, dst: packet.dst.replace(/:.+/, ":1") }] },
+    "ignores the server's hint": { fails: "endings: a server that shuts down says when to reconnect", close: ({ code }) => ({ code, reason: "" }) },
+    "answers under another tag": { fails: "answers: a request from the server, and the client's answer", send: (packet) => [packet.event === "roomer:reply" ? { ...packet, dst: `${packet.dst}x` } : packet] },
+    "uses one tag for all requests": { fails: "requests: answers in a different order", send: (packet) => [{ ...packet, dst: packet.dst.replace(/:.+/, ":1") }] },
     "forgets its position": { fails: "history: after a lost session", send: (packet) => [packet.event === "join" ? { ...packet, payload: packet.payload.toString().replace(/"at":.*?\],/, "") } : packet] },
     "sends text": { fails: "plain: an empty payload", text: true },
     "sends a byte too many": { fails: "plain: two rooms at a time", tail: Buffer.from([0]) }

@@ -62,7 +62,7 @@ fn bench_packet_decode(message: &[u8]) {
     }
 }
 
-/// Encodes the message of [`packet_decode`] into an allocated buffer.
+/// Encodes the message of [`packet_decode`] into a preallocated buffer.
 fn packet_encode() {
     bench_packet_encode(&chat(), &mut Vec::with_capacity(256));
 }

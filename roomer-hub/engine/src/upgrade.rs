@@ -144,7 +144,7 @@ impl Server {
 
     /// Records that [`upgrade_async`](Self::upgrade_async) exceeded
     /// [`handshake_timeout`](Self::handshake_timeout). Returns the 503 response to send.
-    #[must_use = "the response is to be sent to the client"]
+    #[must_use = "the response must be sent to the client"]
     pub fn authorize_timed_out(&self, peer: Option<SocketAddr>) -> http::Response<String> {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         self.0.handshake().record_rejected(peer, status, Some(WarningReason::AuthorizeTimeout));

@@ -155,7 +155,7 @@ struct Buffered {
     buffer: Arc<Buffer>,
 }
 
-/// True once all bytes are written, and the waiting task's waker.
+/// A flag that is true once all bytes are written, and the waiting task's waker.
 #[derive(Default)]
 struct Buffer(Mutex<(bool, Option<Waker>)>);
 

@@ -1,4 +1,4 @@
-//! Tests of a connection's claims (user, extensions and expiry), and of all of a user's
+//! Tests of a connection's claims (user, extensions and expiry), and of handles to all of a user's
 //! connections.
 
 use std::future::pending;

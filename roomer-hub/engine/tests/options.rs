@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_engine::{BuildError, Builder, Claims, Server};
+use roomer_engine::{BuildError, Builder, Claims, Cluster, History, Order, Presence, Server};
 
 fn error(choose: impl FnOnce(Builder) -> Builder) -> BuildError {
     choose(Server::builder()).build().expect_err("invalid options")
@@ -89,6 +89,30 @@ fn path_has_no_parameters_or_wildcards() {
         assert_eq!(refused, BuildError::PathPattern(encoded));
     }
     assert!(Server::builder().path("/a:b/c*").build().is_ok());
+}
+
+#[test]
+fn room_patterns_have_star_only_at_end() {
+    type Set = fn(Builder, &str) -> Builder;
+    let options: &[(&str, Set)] = &[
+        ("presence", |it, pattern| it.presence(pattern, Presence::Off)),
+        ("history", |it, pattern| it.history(pattern, History::last(1))),
+        ("announce_away", |it, pattern| it.announce_away(pattern)),
+        #[cfg(feature = "deflate")]
+        ("deflate", |it, pattern| it.deflate(pattern, 512)),
+        ("order", |it, pattern| it.cluster(Cluster::named("chess").order(pattern, Order::Room))),
+    ];
+    for &(option, set) in options {
+        for pattern in ["a*b", "*b", "**", "a*b*"] {
+            let refused = error(|builder| set(builder, pattern));
+            let pattern = pattern.to_owned();
+            assert!(refused.to_string().contains("* at the end"), "{refused}");
+            assert_eq!(refused, BuildError::RoomPattern { option, pattern });
+        }
+        for pattern in ["a", "a*", "*", ""] {
+            assert!(set(Server::builder(), pattern).build().is_ok(), "{option}: {pattern}");
+        }
+    }
 }
 
 #[test]

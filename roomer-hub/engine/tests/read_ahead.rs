@@ -1,5 +1,5 @@
-//! Tests of clients whose messages wait for a rule, as behind a rate: their pings and their close do
-//! not wait.
+//! Tests of clients whose messages wait for a rule, for example one that limits their rate. Their
+//! pings are still answered, and their close is still detected.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -12,7 +12,7 @@ use roomer_testkit::{Client, Faults, Handshake, World};
 
 /// The default of `close_timeout`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most bytes that are read behind a message that waits.
+/// The maximum number of bytes read behind a waiting message.
 const READ_AHEAD: u64 = 64 * 1024;
 
 /// Lets a number of messages pass. The next one waits.
@@ -79,7 +79,7 @@ impl Room {
         Room::new(World::connect)
     }
 
-    /// Sends the numbers of a range.
+    /// Sends each number of a range as a message.
     fn send(&mut self, numbers: std::ops::Range<u32>) {
         numbers.for_each(|number| self.sender.send("lobby", "chat", number.to_string()));
         self.world.settle();
@@ -135,7 +135,8 @@ fn messages_before_close_are_handled() {
     assert_eq!(room.world.server().stats().closed_by_peer, 1);
 }
 
-/// Permits two messages, and waits for `close_timeout` after the client's end while a rule is pending.
+/// Permits two messages, and waits until `close_timeout` has passed since the client's end while a
+/// rule is pending.
 fn end_late(room: &mut Room) {
     room.world.settle();
     room.permit(2);
@@ -197,8 +198,8 @@ fn close_frame_ends_session_despite_lost_socket() {
     assert_eq!((stats.closed_by_peer, stats.lost), (1, 0));
 }
 
-/// The socket may also be lost while the rule of a message is called that was read together with the
-/// close frame.
+/// The socket may also be lost while the rule is called for a message that was read together with
+/// the close frame.
 #[test]
 fn close_frame_read_with_message_ends_session_despite_lost_socket() {
     thread_local!(static SENDER: RefCell<Option<Client>> = const { RefCell::new(None) });
@@ -243,12 +244,12 @@ fn deferred_bytes_are_limited() {
     assert_eq!((room.sender.pongs().len(), room.world.server().stats().held_bytes), (1, 0));
 }
 
-/// JavaScript cannot see pings, so its client asks for an acknowledgement instead, and takes the
-/// connection for lost if nothing arrives for 20 seconds.
+/// JavaScript code cannot observe pings, so the JavaScript client requests an acknowledgement
+/// instead, and treats the connection as lost if nothing arrives for 20 seconds.
 #[test]
 fn session_with_deferred_messages_acknowledges() {
     let mut room = Room::new(|world| world.connect_extended(Handshake::new()));
-    // Until this acknowledgement is due.
+    // Advance past the time at which the join is acknowledged.
     room.world.advance(Duration::from_secs(6));
     room.send(0..3);
     for _ in 0..3 {

@@ -99,7 +99,7 @@ fn short_login_is_renewed_at_half_time() {
 
 #[test]
 fn renewal_requests_are_bounded() {
-    // The token expires at the same time whenever it is sent.
+    // The token always expires at the same time, regardless of when it is sent.
     let passed = Arc::new(AtomicU64::new(0));
     let clock = passed.clone();
     let hook = move |_: &_, token: &str| {

@@ -1,5 +1,5 @@
-//! Tests of large messages over slow connections: progress in either direction counts as a sign of
-//! life, and only a stall causes a timeout. They run in virtual time.
+//! Tests of large messages over slow connections: progress in either direction counts as activity,
+//! and only a stall causes a timeout. They run in virtual time.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
@@ -252,7 +252,7 @@ fn reads_ending_inside_messages_do_not_time_out() {
     assert_eq!(bob.messages("room").len(), 100);
 }
 
-/// Nothing is read while a handler is pending, so the client is not blamed for that time.
+/// Little is read while a handler is pending, so that time does not count against the client.
 #[test]
 fn message_behind_pending_handler_does_not_time_out() {
     let gate = Arc::new(Mutex::new((false, None::<Waker>)));

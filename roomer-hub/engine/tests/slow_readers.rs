@@ -34,7 +34,7 @@ fn bytes_in(world: &World) -> usize {
 }
 
 /// Sends 2.4 MB from one client to another that has stopped reading. Also returns the number of
-/// bytes that the server had received before.
+/// bytes that the server had received before the messages were sent.
 fn flood(max_backlog: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(max_backlog).max_message(1024 * KIB);
     let (world, [reader, sender]) = room(builder);
@@ -83,7 +83,7 @@ fn sender_in_another_room_is_not_paused() {
     }
     (0..40).for_each(|_| sender.send("elsewhere", "x", [7; 60_000]));
     world.settle();
-    assert_eq!(listener.texts("elsewhere", "x").len(), 40, "at once");
+    assert_eq!(listener.texts("elsewhere", "x").len(), 40, "without a pause");
 }
 
 #[test]

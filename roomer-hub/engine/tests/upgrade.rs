@@ -95,7 +95,7 @@ fn invalid_upgrade_is_rejected_as_on_own_port() {
     // Clients distinguish the server's own rejection from a proxy's.
     assert_eq!(refused.headers()["roomer-status"], "403");
     assert_eq!(refused.headers()["x-content-type-options"], "nosniff");
-    assert_eq!(refused.body(), "pages of this origin may not connect\n");
+    assert_eq!(refused.body(), "pages from this origin may not connect\n");
     let refused = ask(&server, |request| *request.method_mut() = Method::PUT).unwrap_err();
     assert_eq!(refused.headers()["allow"], "GET");
 }
@@ -161,7 +161,7 @@ fn async_hook_requires_upgrade_async() {
         match upgrade.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(upgrade)) => upgrade.response().status().as_u16(),
             Poll::Ready(Err(refused)) => refused.status().as_u16(),
-            Poll::Pending => panic!("the hook is ready at once"),
+            Poll::Pending => panic!("the hook is ready immediately"),
         }
     };
     assert_eq!((ask("/?token=secret"), ask("/?token=guess")), (101, 401));

@@ -29,8 +29,8 @@ pub struct Config {
     /// The signal to clients that a peer's messages may be lost. Default [`Loss::Rejoin`].
     pub loss: Loss,
     /// The message order of rooms, by pattern: a room's name, or a prefix followed by `*`. The
-    /// first matching pattern applies. Rooms that match no pattern have [`Order::Sender`]. Should
-    /// be the same on all nodes.
+    /// first matching pattern applies. Rooms that match no pattern have [`Order::Sender`]. All nodes
+    /// should have the same patterns.
     pub orders: Vec<(String, Order)>,
     /// The maximum size in bytes of each peer's journal, which keeps published frames until the
     /// peer has applied them. A missing frame that is not in the journal is lost. Default 4 MiB.

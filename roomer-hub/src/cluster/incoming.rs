@@ -33,7 +33,7 @@ const TRANSFER_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Incoming {
     /// The most recently requested stream's number; 0 before the first request.
     requested_stream: u32,
-    /// The next retry of the stream request; `None` once a frame of the wanted stream has arrived.
+    /// The next retry of the stream request; `None` once a frame of that stream has arrived.
     retry: Option<Retry>,
     /// The stream being applied; 0 if there is none.
     stream: u32,

@@ -19,7 +19,7 @@ pub struct Statistics {
     pub bytes_out: u64,
     /// Requests for missing frames.
     pub demands: u64,
-    /// Missing frames that arrived by retransmission or late.
+    /// Missing frames that arrived late or were retransmitted.
     pub repaired: u64,
     /// Restarted streams, by reason.
     pub resets: BTreeMap<ResetReason, u64>,
@@ -35,7 +35,7 @@ pub struct Statistics {
     /// for their places ([`Config::backlog_bytes`](super::Config::backlog_bytes)).
     pub unplaced: u64,
     /// Messages and commands from this node's application that were not sent, because peers would
-    /// reject them as too large or because of a protocol event.
+    /// reject them as too large, or because their event belongs to the protocol.
     pub unsendable: u64,
 }
 

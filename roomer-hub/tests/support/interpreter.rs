@@ -200,7 +200,7 @@ impl Names {
         &id.and_then(name).unwrap_or_else(|| panic!("an unknown key: {conn:?}")).0
     }
 
-    /// Replaces names by ids: a whole word that is a name, and `$name` within text.
+    /// Replaces names with ids: a whole word that is a name, and `$name` within text.
     fn with_ids(&self, word: &str) -> String {
         let mut text = String::from(word);
         for (name, id) in &self.ids {
@@ -214,7 +214,7 @@ impl Names {
         text
     }
 
-    /// Replaces ids by names, as the inverse of `with_ids`.
+    /// Replaces ids with names. This is the inverse of `with_ids`.
     fn with_names(&self, text: &str) -> String {
         let mut shown = String::from(text);
         for (name, id) in &self.ids {

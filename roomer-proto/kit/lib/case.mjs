@@ -26,7 +26,7 @@ function eventsOf(steps) {
 /**
  * Runs a case. Returns `{ failure, log }`; `failure` is undefined if the client passes.
  *
- * @param {{steps: object[], values?: object, ignore?: string[]}} test `ignore` lists events that the client may report or not
+ * @param {{steps: object[], values?: object, ignore?: string[]}} test `ignore` lists events that the client may report
  * @param {ReturnType<typeof import("./program.mjs").start>} program
  * @param {number} [patience]
  */

@@ -38,13 +38,13 @@ export function codecCases() {
             const packet = { ...Object.fromEntries(NAMES.map((key) => [key, expand(names[key]).toString()])), payload: expand(payload) };
             const hex = (await written(call, packet)) ?? "";
             const isRight = hex.length === 2 * frame_len && createHash("sha256").update(hex, "hex").digest("hex") === frame_sha256;
-            return isRight ? readAs(call, hex, packet) : `encode: ${hex.length / 2} bytes, or others than due`;
+            return isRight ? readAs(call, hex, packet) : `encode: ${hex.length / 2} bytes, or the wrong bytes`;
         }
     }));
     const rewritten = vectors.rewrite.map(({ name, out_hex }) => ({ name, check: (call) => readAs(call, out_hex, decode(Buffer.from(out_hex, "hex"))) }));
     const invalid = vectors.invalid.map(({ name, frame_hex, why }) => ({
         name: `${name}: ${why}`,
-        check: async (call) => ((await call({ do: "decode", hex: frame_hex })).malformed ? undefined : "decode: it is taken for a packet")
+        check: async (call) => ((await call({ do: "decode", hex: frame_hex })).malformed ? undefined : "decode: the program accepts it as a packet")
     }));
     return [...valid, ...rules, ...rewritten, ...invalid].map((each) => ({ ...each, section: "codec" }));
 }

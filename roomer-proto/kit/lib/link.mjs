@@ -154,7 +154,7 @@ export async function createLink(now, fail, changed) {
                     try {
                         packet = decode(bytes);
                     } catch (error) {
-                        return fail(`the client sent what is not a packet: ${error.message}`);
+                        return fail(`the client sent a message that is not a packet: ${error.message}`);
                     }
                     if (mine !== socket) {
                         return fail("the client sent a packet on a socket that it has given up");

@@ -24,7 +24,7 @@ export function decode(bytes) {
     const [room, event, dst, src, payload] = Array.from({ length: 5 }, () => {
         const end = rest.length < 4 ? Infinity : 4 + rest.readUInt32BE(0);
         if (end > rest.length) {
-            throw new Error("a field ends behind the message");
+            throw new Error("a field extends past the end of the message");
         }
         const field = rest.subarray(4, end);
         rest = rest.subarray(end);

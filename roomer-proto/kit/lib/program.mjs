@@ -52,7 +52,7 @@ export function start([file, ...args]) {
         isReady,
         /**
          * Sets the functions to call from now on: `received(event)` with each event except the answers to commands,
-         * `failed(error)` once the program has ended or written nonsense.
+         * `failed(error)` once the program has ended or written invalid output.
          */
         listen(next) {
             listeners = next;

@@ -36,7 +36,7 @@ pub struct Address {
     token_protocol: Option<Box<str>>,
 }
 
-/// The text is not a valid address or header.
+/// The error for text that is not a valid address or header.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidAddress(String);
@@ -82,8 +82,8 @@ impl Address {
     /// `Host` header keeps.
     #[must_use]
     pub fn host(&self) -> &str {
-        // The authority is valid, so a bracket encloses an IPv6 address, whose colons do not precede
-        // a port.
+        // The authority is valid, so brackets can only enclose an IPv6 address. The colons inside
+        // them do not precede a port.
         let bracketed = self.authority.strip_prefix('[').and_then(|rest| rest.split(']').next());
         bracketed.or_else(|| self.authority.split(':').next()).unwrap_or_default()
     }

@@ -94,8 +94,8 @@ impl Client {
     /// Sets the client's info, which the server sends to the members of its rooms; `None` removes
     /// the info. This may be called as often as needed: above the server's rate, the client sends
     /// only the newest info, as soon as the server accepts it. The client sends it again in each
-    /// new session. Plain servers ignore it. If the server rejects the info for another reason than
-    /// its rate, the client reports [`Event::Error`].
+    /// new session. Plain servers ignore it. If the server rejects the info for a reason other than
+    /// the rate, the client reports [`Event::Error`].
     pub fn set_info(&mut self, now: Duration, info: Option<Info>) {
         match &mut self.info {
             Some(own) => own.set(info),
@@ -115,11 +115,14 @@ impl Client {
         self.outbox.request(item(&packet, Kind::Info));
     }
 
-    /// Returns true if an error reports a rejected info that the client sends again.
+    /// Schedules the info to be sent again if an error reports that it exceeded the server's rate,
+    /// or may stand for such a rejection. Returns true if the error reports nothing else, so that
+    /// the application need not see it.
     pub(super) fn repeats_info(&mut self, now: Duration, error: &ServerError) -> bool {
         let is_rate = error.event == INFO && error.code == ErrorCode::Busy.as_str();
         let Some(own) = &mut self.info else { return false };
-        // Until it is acknowledged, the info may be one of the packets without errors of their own.
+        // While the info is unacknowledged, it may be one of the rejected packets for which the
+        // server sent no error.
         if error.more > 0 && self.outbox.has_unconfirmed_info() {
             own.maybe_rejected(now);
         }

@@ -47,7 +47,7 @@ impl Client {
         if self.options.retries.is_some_and(|retries| self.failures >= retries) {
             return self.finish(now, Closing::GaveUp(failure));
         }
-        // From the 32nd failure on, the power overflows; `max_delay` applies long before.
+        // The power overflows after 32 failures. The default delays reach `max_delay` long before.
         let doubled = 2u32.checked_pow(self.failures).unwrap_or(u32::MAX);
         let most = self.options.min_delay.saturating_mul(doubled).min(self.options.max_delay);
         // Increment the count after computing the delay so that the first reconnect uses the
@@ -167,8 +167,8 @@ impl Client {
         }
     }
 
-    /// Closes the client immediately and permanently. For a driver that can no longer run. Does
-    /// nothing if the client is closed.
+    /// Closes the client immediately and permanently. A driver calls this when it can no longer run.
+    /// Does nothing if the client is closed.
     pub fn abort(&mut self, now: Duration) {
         if self.state != State::Closed {
             self.finish(now, Closing::Aborted);

@@ -10,7 +10,7 @@ use super::history_cursor::number_of;
 use super::request::{Request, RequestId, ServerError};
 use crate::{ConnId, Packet};
 
-/// Client events, in the order in which they occurred.
+/// An event of a client. Events are returned in the order in which they occurred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -181,7 +181,7 @@ pub enum LostReason {
     /// The message was sent, but before the server confirmed it, the connection broke or the server
     /// removed the client from the room. It may or may not have arrived.
     Unconfirmed,
-    /// The room or the client was closed before the message was sent.
+    /// The client was closed, left the room or was removed from it before the message was sent.
     Unsent,
     /// The message was queued before the server announced its size limit, and exceeds it.
     TooLarge,

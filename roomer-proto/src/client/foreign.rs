@@ -96,7 +96,7 @@ impl Messages<'_> {
 }
 
 impl Sink for Messages<'_> {
-    // Never full: the client's window bounds the amount of unconfirmed data.
+    // The sink is never full, because the client's window bounds the amount of unconfirmed data.
     fn is_full(&self) -> bool {
         false
     }
@@ -105,7 +105,7 @@ impl Sink for Messages<'_> {
         self.pass(Outgoing::Message(bytes));
     }
 
-    // Never called: `transmit_packets` requests a confirmation instead.
+    // This is never called, because `transmit_packets` requests a confirmation instead.
     fn ping(&mut self) {}
 
     fn close(&mut self, code: u16) {

@@ -178,8 +178,8 @@ impl Handshake {
         if accepts.next() != Some(self.accept.as_bytes()) || accepts.next().is_some() {
             return Err(Failure::Handshake("the response has a wrong Sec-WebSocket-Accept"));
         }
-        // RFC 6455 section 4.1: the client fails if the response selects something it did not
-        // offer.
+        // RFC 6455 section 4.1: the client fails the connection if the response selects something
+        // that it did not offer.
         let selects = |name| values(name).any(|value| !value.is_empty());
         let agreed = match self.is_compressed {
             true => compression::agreed(values(EXTENSIONS)),
@@ -194,6 +194,6 @@ impl Handshake {
                 "the response selects a subprotocol that was not offered",
             ));
         }
-        agreed.ok_or(Failure::Handshake("the response selects what was not offered"))
+        agreed.ok_or(Failure::Handshake("the response selects extensions that were not offered"))
     }
 }

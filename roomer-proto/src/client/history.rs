@@ -12,7 +12,7 @@ use crate::ConnId;
 use crate::extended::{self, Position};
 
 impl Client {
-    /// Joins a room with history. Requests the `last` latest messages on the first join, and again
+    /// Joins a room with history. Requests the latest `last` messages on the first join, and again
     /// whenever the server no longer has all the messages that the client missed. They arrive as
     /// messages with a [number](super::Message::number). Only the first call for a room sets
     /// `last`.
@@ -66,7 +66,7 @@ impl Client {
         cursor.seen = Some(match before {
             // The missed messages follow, and must count as new.
             Some(before) if members.recovered => Position { epoch: at.epoch, ..before },
-            // Move back by the number of last messages, which follow, so that they count as new.
+            // The last messages follow. Move back by their number so that they count as new.
             _ => Position { number: at.number.saturating_sub(cursor.last.into()), ..at },
         });
         if before.is_some() && !members.recovered {
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    /// Returns true if a room's join waits.
+    /// Returns true if a room's join is waiting until the server's rate permits it.
     pub(super) fn is_join_waiting(&self, room: &str) -> bool {
         self.recalls.as_ref().is_some_and(|recalls| recalls.waits(room))
     }

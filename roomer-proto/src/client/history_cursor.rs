@@ -56,8 +56,8 @@ impl HistoryCursor {
         if self.own.back() != Some(&id) {
             self.own.push_back(id);
             // Limit the list, since a client may lose many sessions. The messages of the removed
-            // session have usually left the history; if not, the application receives one of its
-            // own messages again.
+            // session have usually left the history; if not, the application receives its own
+            // messages again.
             if self.own.len() > MAX_OWN_IDS {
                 self.own.pop_front();
             }

@@ -38,11 +38,12 @@ impl Item {
     }
 
     pub(super) fn packet(&self) -> PacketRef<'_> {
-        // The bytes are of a packet that `item` has encoded.
+        // Decoding cannot fail, because `item` has encoded these bytes.
         PacketRef::decode(&self.bytes).unwrap_or_default()
     }
 
-    /// Returns true if the packet is queued again when its session is lost before it was written.
+    /// Returns true if the packet is queued again when the session is lost before the packet has
+    /// been written.
     pub(super) fn waits(&self) -> bool {
         matches!(self.kind, Kind::Message | Kind::Request(_))
     }

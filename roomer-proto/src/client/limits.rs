@@ -53,8 +53,8 @@ pub(super) const LARGEST_RESPONSE: usize = 16 * 1024;
 pub(super) const LARGEST_HELLO: usize = 64 * 1024;
 /// The number of bytes after which `transmit` stops and leaves unwritten packets in the queue.
 pub(super) const TRANSMIT_BYTES: usize = 64 * 1024;
-/// The maximum number of unanswered requests of each kind from this client, until the server has
-/// announced its limit.
+/// The maximum number of this client's unanswered requests to the server, and of those to other
+/// clients, until the server has announced its limit.
 pub(super) const MAX_OWN_REQUESTS: usize = 64;
 /// The maximum number of unanswered requests from other clients and the server. Further requests
 /// are answered with `busy`.
@@ -62,8 +62,7 @@ pub(super) const MAX_REQUESTS: usize = 1024;
 /// The burst of changes of the client's info, one less than the server's. In addition, both permit
 /// one change per second.
 pub(super) const MAX_CHANGES: u32 = 15;
-/// The number of joins that may request past messages at once. The server permits one more each
-/// second.
+/// The burst of joins that may request past messages. The server permits one more each second.
 pub(super) const MAX_RECALLS: u32 = 16;
 /// The pause after a change of the info that has exceeded the server's rate. It doubles each time
 /// that the repeated change is rejected too, up to [`LONGEST_PAUSE`].

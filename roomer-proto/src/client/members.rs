@@ -96,7 +96,8 @@ impl Members {
         }
     }
 
-    /// Records whether a member is away. Returns false if this was already recorded.
+    /// Records whether a member is away. Returns false if this was already recorded, or if the
+    /// member is not in the list.
     pub(super) fn set_away(&mut self, id: &ConnId, is_away: bool) -> bool {
         if self.is_away(id) == is_away {
             return false;

@@ -61,7 +61,7 @@ impl OwnInfo {
     /// Handles a rejection because of the rate. The server's rate may be lower than the client's.
     pub(super) fn too_fast(&mut self, now: Duration) {
         self.is_due = true;
-        // Of a burst, only the first rejection counts.
+        // Count only the first rejection in a burst.
         if now < self.paused_until {
             return;
         }

@@ -8,7 +8,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// The time of which each [`INTERVAL`] permits one packet.
+    /// The accumulated time. Each [`INTERVAL`] of it permits one packet.
     credit: Duration,
     most: Duration,
     /// The time at which `credit` was last calculated.
@@ -30,7 +30,7 @@ impl Pace {
         rest.is_some()
     }
 
-    /// Ignores the time until now, which then permits no packets.
+    /// Discards the time that has passed since the last calculation, so that it permits no packets.
     pub(super) fn restart(&mut self, now: Duration) {
         self.at = now;
     }

@@ -1,7 +1,7 @@
 //! Joins that request past messages.
 //!
-//! The server limits the rate of such joins, and above it sends nothing of the past. Joins above the
-//! rate therefore wait. A room that waits counts as being joined, like one without a connection.
+//! The server limits the rate of such joins, and sends no past messages above that rate. Joins above
+//! the rate therefore wait. In the meantime, the client is not in the room, as without a connection.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use core::time::Duration;
@@ -28,7 +28,7 @@ impl Recalls {
     }
 
     /// Returns true if the server has counted all earlier joins. The server may count an unanswered
-    /// one at any time, so the time until its answer permits no further joins.
+    /// join at any time, so the time until its answer must not permit further joins.
     fn is_counted(&self) -> bool {
         self.asking.is_empty()
     }

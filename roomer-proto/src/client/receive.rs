@@ -154,7 +154,7 @@ impl Client {
     fn hello(&mut self, now: Duration, hello: Hello) {
         let is_resumed = hello.is_resumed && self.session.is_some();
         if is_resumed {
-            // The counts disagree, so neither side can tell which packets are missing. Start a new
+            // If the counts disagree, neither side can tell which packets are missing. Start a new
             // session and report the packets as `Lost`.
             if !self.outbox.resume(now, hello.received) {
                 self.end_session(now);
@@ -229,7 +229,7 @@ impl Client {
                 let Some((name, entry)) = self.entry(room) else { return };
                 let Some(id) = id else { return };
                 entry.note_others(now);
-                // Remove the member after the first `saw`: it may be the only other one.
+                // Remove the member only after the call above: it may be the only other member.
                 if event == NEW_MEMBER && entry.members.add(id) {
                     self.events.push_back(Event::MemberJoined { room: name, id });
                 } else if event == MEMBER_LEFT && entry.members.remove(&id) {
@@ -340,8 +340,8 @@ impl Client {
             (None, true) => self.removed(now, name),
             (pending, is_wanted) => {
                 entry.pending = None;
-                // If the probe ahead of the leave request is still unanswered, this `leave_ack` is
-                // a removal.
+                // If the probe ahead of the leave request is still unanswered, this `leave_ack`
+                // reports a removal by the server.
                 if pending == Some(Pending::Leave) && self.session.is_none() {
                     self.give_up(name);
                 }

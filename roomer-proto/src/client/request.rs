@@ -38,8 +38,8 @@ pub(super) struct Requests {
     pub(super) next: u64,
     pub(super) waiting: BTreeMap<u64, Waiting>,
     /// The requests that wait until others have been answered, in order. They are kept apart from
-    /// the messages, which they neither delay nor displace.
-    /// The first queue is for requests to other clients, and the second for those to the server.
+    /// the messages, which they neither delay nor displace. The first queue is for requests to other
+    /// clients, and the second for those to the server.
     held: [VecDeque<Item>; 2],
     /// The `dst` of each answer that this client has not sent yet.
     pub(super) open: BTreeSet<ByteString>,
@@ -54,11 +54,11 @@ pub(super) struct Waiting {
 }
 
 impl Requests {
-    /// Returns the number of unanswered requests of one kind, without those that are held: requests
-    /// to the server, or to other clients.
+    /// Returns the number of unanswered requests to the server, or of those to other clients.
+    /// Excludes requests that are held.
     pub(super) fn open_count(&self, is_to_server: bool) -> usize {
         let all = self.waiting.values().filter(|it| it.to.is_empty() == is_to_server).count();
-        // Cannot underflow: each held request also waits.
+        // This cannot underflow, because each held request is also in `waiting`.
         all - self.held[usize::from(is_to_server)].len()
     }
 
@@ -82,7 +82,8 @@ impl Requests {
         }
     }
 
-    /// Removes and returns the next held request of one kind, if fewer than `most` are open.
+    /// Removes and returns the next held request to the server, or to another client, if fewer than
+    /// `most` such requests are open.
     pub(super) fn release(&mut self, is_to_server: bool, most: usize) -> Option<Item> {
         if self.open_count(is_to_server) >= most {
             return None;
@@ -90,7 +91,7 @@ impl Requests {
         self.held[usize::from(is_to_server)].pop_front()
     }
 
-    /// Removes a request, which has ended.
+    /// Removes a request that has ended.
     pub(super) fn remove(&mut self, number: u64) -> Option<Waiting> {
         self.discard(|item| item.kind == Kind::Request(number));
         self.waiting.remove(&number)

@@ -194,7 +194,8 @@ impl Client {
         count >= self.most_requests()
     }
 
-    /// Returns the maximum number of unanswered requests of each kind.
+    /// Returns the maximum number of unanswered requests to the server, and of those to other
+    /// clients.
     fn most_requests(&self) -> usize {
         self.session.as_ref().map_or(MAX_OWN_REQUESTS, |session| session.max_requests)
     }

@@ -32,7 +32,7 @@ pub(super) struct Room {
     /// applies.
     pub(super) is_doubtful: bool,
     pub(super) members: Members,
-    /// The client's id when it was last in the room, if it is no longer. Boxed, because most rooms
+    /// The id that the client had in the room before its session was lost. Boxed, because most rooms
     /// have none.
     pub(super) previous_id: Option<Box<ConnId>>,
     /// True if the application has not been notified of the membership.
@@ -49,7 +49,7 @@ impl Room {
     /// Returns true if messages may be sent. `is_late` means that the grace period for other
     /// members is over.
     pub(super) fn is_open(&self, is_late: bool) -> bool {
-        // The list includes this client, so more than one entry means company.
+        // The count includes this client.
         let has_company = is_late || !self.is_waiting || self.members.count() > 1;
         self.is_joined() && !self.is_doubtful && has_company
     }
@@ -81,7 +81,7 @@ impl Room {
         }
     }
 
-    /// Resets the room when the session is lost, in which the client had this id.
+    /// Resets the room when a session is lost. `id` is the client's id in that session.
     pub(super) fn suspend(&mut self, now: Duration, id: Option<ConnId>) {
         // Members that left recently count too, since a server that shuts down may close their
         // connections before this one.

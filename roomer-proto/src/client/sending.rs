@@ -77,8 +77,8 @@ impl Client {
         Ok(Sent::Queued)
     }
 
-    /// Returns the maximum message size: the limit that the server has announced, and otherwise the
-    /// largest length that a field can have.
+    /// Returns the maximum message size in bytes: the limit that the server has announced, but at
+    /// most the largest length that a field can have.
     pub(super) fn most_bytes(&self) -> usize {
         let announced = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
         // Apply the protocol's own limit too so that encoding cannot panic.

@@ -22,7 +22,7 @@ pub(super) struct Session {
     pub(super) is_asked: bool,
     /// The maximum size of a message that the server accepts, in bytes.
     pub(super) max_message: usize,
-    /// The maximum number of unanswered requests of each kind.
+    /// The maximum number of unanswered requests to the server, and of those to other clients.
     pub(super) max_requests: usize,
 }
 
@@ -68,7 +68,8 @@ impl Hello {
             // Use at least a second: zero would time out every connection immediately.
             heartbeat: Duration::from_millis(number("heartbeat").unwrap_or(25_000).max(1000)),
             max_message: limit("message").unwrap_or(usize::MAX),
-            // With a limit of zero, no answer would ever end the wait: let the server reject requests.
+            // With a limit of zero, requests would wait forever. Send them, and let the server
+            // reject them.
             max_requests: match limit("requests") {
                 Some(0) => usize::MAX,
                 limit => limit.unwrap_or(MAX_OWN_REQUESTS),

@@ -155,8 +155,8 @@ impl Sink for Frames<'_> {
     }
 }
 
-/// A room that this client cannot join. The server acknowledges the request to leave it like any
-/// other request to leave; see `outbox.rs`.
+/// The room named in probes, which applications are not expected to use. The server acknowledges
+/// the request to leave it like any other request to leave; see `outbox.rs`.
 pub(super) const PROBE: &str = "\0probe";
 
 pub(super) const PROBE_PACKET: PacketRef<'_> =

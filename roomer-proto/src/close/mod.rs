@@ -1,9 +1,9 @@
 //! The table of close codes: for each code and reason, the party at fault, and whether and when a
 //! client reconnects.
 //!
-//! Client faults and application decisions are final. Environmental causes, such as a suspended
-//! client, a stalled network or a restarting server, are not. `close-codes.json`, next to this
-//! crate, contains the same table for other languages.
+//! Most client faults, and all decisions of the application, are final. Environmental causes, such
+//! as a suspended client, a stalled network or a restarting server, are not. `close-codes.json`, in
+//! this crate's folder, contains the same table for other languages.
 //!
 //! ```
 //! use roomer_proto::close::{self, Wait};
@@ -139,7 +139,7 @@ pub const SHUTDOWN: Close = retry(
     Sender::Server,
     Fault::Server,
     Wait::Normal,
-    "the server shuts down or is being drained",
+    "the server is shutting down or being drained",
 )
 .with_reason("server is going away");
 
@@ -161,7 +161,7 @@ pub const INVALID_PAYLOAD: Close = give_up(
     code::INVALID_PAYLOAD,
     Sender::Server,
     Fault::Client,
-    "the client sent a text or a name that is not UTF-8; the reason says where",
+    "the client sent text or a name that is not UTF-8; the reason says where",
 );
 
 /// The client sent or joined faster than message_rate, byte_rate or join_rate allow.
@@ -188,7 +188,7 @@ pub const LOGIN_EXPIRED: Close = give_up(
     code::POLICY,
     Sender::Server,
     Fault::Client,
-    "the login of the client's user has expired (Claims::valid_for); the user has to log in again",
+    "the user's login has expired (Claims::valid_for); the user must log in again",
 )
 .with_reason("login expired")
 .unless_renewed();
@@ -209,7 +209,7 @@ pub const REPLACED: Close = give_up(
     code::POLICY,
     Sender::Server,
     Fault::Client,
-    "a newer connection of the same user replaced this one (max_connections_per_user)",
+    "a newer connection by the same user replaced this one (max_connections_per_user)",
 )
 .with_reason("replaced by a newer connection");
 
@@ -219,7 +219,7 @@ pub const TOO_BIG: Close = retry(
     Sender::Server,
     Fault::Client,
     Wait::Normal,
-    "a message of the client is above max_message, or in too many fragments; that message is lost",
+    "a client message exceeds max_message or has too many fragments; that message is lost",
 );
 
 /// An application handler or rule panicked.
@@ -228,7 +228,7 @@ pub const HANDLER_FAILED: Close = retry(
     Sender::Server,
     Fault::Application,
     Wait::Normal,
-    "a handler or a rule of the application panicked",
+    "an application handler or rule panicked",
 )
 .with_reason("handler failed");
 
@@ -238,7 +238,7 @@ pub const HOOK_FAILED: Close = retry(
     Sender::Server,
     Fault::Application,
     Wait::Normal,
-    "a hook of the application panicked",
+    "an application hook panicked",
 )
 .with_reason("a hook failed");
 
@@ -253,7 +253,7 @@ pub const MESSAGES_LOST: Close = retry(
     Sender::Server,
     Fault::Environment,
     Wait::Normal,
-    "messages of another node of the cluster may be missing (Loss::Close)",
+    "messages from another cluster node may be missing (Loss::Close)",
 )
 .with_reason("messages may be missing");
 
@@ -283,7 +283,7 @@ pub const UNFINISHED: Close = retry(
     Sender::Server,
     Fault::Environment,
     Wait::Normal,
-    "a message of the client stopped arriving, or arrives too slowly (message_timeout)",
+    "a message from the client has stalled, or is arriving too slowly (message_timeout)",
 )
 .with_reason("unfinished message");
 
@@ -302,7 +302,7 @@ pub const OUT_OF_MEMORY: Close = retry(
     Sender::Server,
     Fault::Server,
     Wait::Normal,
-    "all connections together hold more than memory_budget, and this one holds most",
+    "all connections together hold more than memory_budget, and this one holds the most",
 )
 .with_reason("out of memory");
 

@@ -8,7 +8,7 @@ use super::cursor::{Cursor, prefixed_len, put_prefixed};
 /// A command for one connection on another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerCommand<'a> {
-    /// Join the connection to a room.
+    /// Add the connection to a room.
     Join {
         /// The room's name.
         room: &'a str,

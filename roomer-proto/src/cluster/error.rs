@@ -3,8 +3,8 @@
 use super::NodeId;
 use crate::DecodeError;
 
-/// A frame or one of its items cannot be decoded. The frame is dropped: its sender is faulty, or
-/// does not belong to the cluster.
+/// The reason that a frame or one of its items cannot be decoded. The frame is dropped: its sender
+/// is faulty, or does not belong to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {

@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::{FrameError, Item};
 
-/// Iterator over the items of a body, in order. Ends after the first error.
+/// An iterator over the items of a body, in order. It ends after the first error.
 #[derive(Clone, Debug)]
 pub struct Items<'a>(Cursor<'a>);
 

@@ -63,7 +63,7 @@ impl fmt::Debug for NodeTag {
     }
 }
 
-/// The text is not a valid [`NodeId`].
+/// The error for text that is not a valid [`NodeId`].
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a node's id has 16 hexadecimal digits")]
 #[non_exhaustive]
@@ -106,7 +106,7 @@ pub struct Subjects {
     node: NodeId,
 }
 
-/// The prefix cannot begin a subject.
+/// The error for a prefix that cannot begin a subject.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the prefix {prefix:?} cannot begin a subject: write parts of letters, digits, '-' and '_' with \

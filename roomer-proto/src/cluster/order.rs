@@ -48,8 +48,8 @@ pub enum OrderItem<'a> {
         /// The epoch of the term in which the sending node is the room's home.
         epoch: u64,
     },
-    /// The answer to a [`Submit`](OrderItem::Submit) from a node that is not the room's home and
-    /// has not assigned a place.
+    /// The answer to a [`Submit`](OrderItem::Submit) if the answering node is not the room's home
+    /// and has not assigned a place.
     Return {
         /// The room's name.
         room: &'a str,

@@ -67,12 +67,12 @@ pub enum TunnelItem<'a> {
         bytes: u32,
     },
     /// Refuses a tunnel: the session does not continue, so the node that opened the tunnel gives
-    /// its client a new one.
+    /// its client a new session.
     Refuse {
         /// The number of the tunnel, which the receiving node opened.
         number: u64,
     },
-    /// The sender has left the tunnel, after all that it sent.
+    /// The sender has left the tunnel, and sends no further items over it.
     End {
         /// The number of the tunnel.
         number: u64,
@@ -235,7 +235,7 @@ impl<'a> TunnelRequest<'a> {
         }
     }
 
-    /// Returns `None` for a request with a flag that a later release added.
+    /// Decodes a request. Returns `None` if it has a flag that a later release added.
     fn decode(cursor: &mut Cursor<'a>) -> Result<Option<Self>, FrameError> {
         let (id, proof) = (cursor.id("session")?, cursor.array("proof")?);
         let received = cursor.u64("session")?;

@@ -68,7 +68,7 @@ pub struct Failure<'a> {
     /// The rejected packet's room and event; `None` if the error answers a request.
     pub packet: Option<(&'a str, &'a str)>,
     /// The number of other packets rejected since the last error, for which the server sends no
-    /// errors of their own.
+    /// separate errors.
     pub more: u64,
 }
 

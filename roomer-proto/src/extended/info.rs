@@ -9,8 +9,8 @@ use crate::extended::json_text::{is_json, quote};
 /// A member's info, which the other members of its rooms receive along with its id. It is one
 /// JSON value, such as `{"name":"Ann"}`.
 ///
-/// The text is embedded into packets for others, and is therefore validated so that every JSON
-/// parser accepts it: RFC 8259, without lone surrogates, without numbers beyond the range of a
+/// The text is embedded into packets for other clients, and is therefore validated so that every
+/// JSON parser accepts it: RFC 8259, without lone surrogates, without numbers beyond the range of a
 /// double, and nested at most 64 levels deep. Cloning is cheap.
 ///
 /// ```
@@ -26,7 +26,7 @@ use crate::extended::json_text::{is_json, quote};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Info(Arc<str>);
 
-/// The text is not valid info. The caller, or the client that sent it, is at fault.
+/// The error for text that is not valid info. The caller, or the client that sent it, is at fault.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the info is not one JSON value, or is nested more than 64 deep")]
 pub struct InvalidInfo;

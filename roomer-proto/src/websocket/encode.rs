@@ -19,7 +19,7 @@ const CODE_LEN: usize = 2;
 ///
 /// # Errors
 ///
-/// Returns an [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
+/// Returns an [`EncodeError`] if a field is 4 GiB or longer; `out` is then unchanged.
 pub fn packet_frame(packet: &PacketRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     // The header is written first and removed again if encoding fails. Checking the lengths up
     // front would do that work twice for every message.
@@ -35,7 +35,7 @@ pub fn packet_frame(packet: &PacketRef<'_>, out: &mut Vec<u8>) -> Result<(), Enc
 ///
 /// # Errors
 ///
-/// Returns an [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
+/// Returns an [`EncodeError`] if a field is 4 GiB or longer; `out` is then unchanged.
 pub fn packet_frame_head(
     packet: &PacketRef<'_>,
     payload_len: usize,

@@ -72,7 +72,7 @@ impl FrameHead {
         // RFC 6455 section 5.1: clients mask their frames, servers never do.
         if header.mask.is_none() != is_client {
             return Err(Violation::protocol(match is_client {
-                true => "frame of a server is masked",
+                true => "server frame is masked",
                 false => "frame is not masked",
             }));
         }
@@ -120,7 +120,7 @@ pub(super) fn close_code(body: &[u8]) -> Result<Option<u16>, Violation> {
     };
     // The invalid codes include 1005, 1006 and 1015, which must not be sent (section 7.4.1).
     if !valid_close_code(code) {
-        return Err(Violation::protocol("close code is not for the wire"));
+        return Err(Violation::protocol("close code must not be sent"));
     }
     match core::str::from_utf8(reason) {
         Ok(_) => Ok(Some(code)),

@@ -167,7 +167,7 @@ fn check(mut world: World, was_in: bool, steps: &[Step]) {
     assert_eq!(world.is_wanted(), *is_in, "{about}");
     let count = |step: Step| steps.iter().filter(|other| **other == step).count();
     let is_call = |step: &&Step| !matches!(step, Step::Handle | Step::Deliver);
-    // A call has its effect, unless the server has changed the membership again meanwhile.
+    // A call takes effect, unless the server has changed the membership again since then.
     match (steps.iter().rfind(is_call), events.last()) {
         (Some(Step::Join), Some(Event::Removed { .. })) => {}
         (Some(Step::Join), _) => assert!(is_in, "the join has no effect: {about}"),
@@ -185,7 +185,7 @@ fn check(mut world: World, was_in: bool, steps: &[Step]) {
                 (view, removals) = (false, removals + 1);
             }
             Event::Rejoined { .. } => assert!(view, "{about}"),
-            // This server rejects no join.
+            // This server never rejects a join.
             event => panic!("{event:?}: {about}"),
         }
     }

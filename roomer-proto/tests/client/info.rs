@@ -42,7 +42,7 @@ fn receive_error(client: &mut Client, now: Duration, payload: &[u8]) {
     client.receive(now, &mut frame);
 }
 
-/// Returns the infos that the client sends at a time.
+/// Returns each info that the client sends at this time.
 fn infos(client: &mut Client, now: Duration) -> Vec<String> {
     assert_eq!(client.poll(now, 0), None);
     let mut wire = transmit(client);
@@ -71,7 +71,7 @@ fn newest_info_is_sent_once_rate_permits() {
     assert_eq!(infos(&mut client, at - Duration::from_nanos(1)), [""; 0]);
     assert_eq!(infos(&mut client, at), ["99"]);
     assert_eq!(infos(&mut client, at + 100 * SECOND), [""; 0]);
-    // Unused time permits as many changes at once as before.
+    // After an idle period, the full burst is permitted again.
     (0..100).for_each(|info| set(&mut client, at + 100 * SECOND, info));
     assert_eq!(infos(&mut client, at + 100 * SECOND).len(), MAX_CHANGES);
 }

@@ -44,8 +44,8 @@ fn kick_crossing_leave_reports_earlier_messages() {
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
     client.leave(NOW, "lobby");
     assert_eq!(sent(&mut client), ["lobby chat", "\0probe leave", "lobby leave"]);
-    // This acknowledgement is the removal. The server has then dropped the message, and answers the
-    // probe and the leave request next.
+    // This acknowledgement reports the removal. The server has therefore dropped the message, and
+    // answers the probe and the leave request next.
     answer(&mut client, "lobby", LEAVE_ACK);
     let events = events(&mut client);
     let [Event::Lost(lost), Event::Left { .. }] = &*events else { panic!("{events:?}") };

@@ -11,7 +11,8 @@ use super::support::*;
 const OTHER: &str = "08080808-0808-4808-8808-080808080808";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Opens a session with a server that permits three requests of each kind.
+/// Opens a session with a server that permits three unanswered requests to itself, and three to
+/// other clients.
 fn hello(client: &mut Client) {
     let payload = b"{\"session\":\"t\",\"limits\":{\"requests\":3}}";
     receive(client, &PacketRef { room: ROOT, event: HELLO, src: ID, payload, dst: "" });
@@ -57,7 +58,7 @@ fn ended(client: &mut Client) -> Vec<Result<(), RequestError>> {
 fn requests_above_servers_limit_wait_for_answers() {
     let mut client = opened();
     ask_times(&mut client, 5, "a", None);
-    // Requests to clients are of another kind.
+    // Requests to other clients have a separate limit.
     ask_times(&mut client, 5, "b", Some(OTHER));
     assert_eq!(sent(&mut client), ["root a", "root a", "root a", "root b", "root b", "root b"]);
     reply(&mut client, 1);

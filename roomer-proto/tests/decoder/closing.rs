@@ -8,8 +8,8 @@ fn body(code: u16, reason: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes(), reason].concat()
 }
 
-/// The codes from RFC 6455 section 7.4 and PROTOCOL section 3. 1014 is unassigned there, but
-/// accepted.
+/// Returns true for the codes that a close frame may contain, according to RFC 6455 section 7.4 and
+/// the IANA registry.
 fn is_valid_code(code: u16) -> bool {
     (1000..=1003).contains(&code) || (1007..=1014).contains(&code) || (3000..=4999).contains(&code)
 }
@@ -22,7 +22,7 @@ fn each_close_code_is_accepted_or_rejected() {
             allowed += 1;
             Seen::Close(Some(code), String::new())
         } else {
-            Seen::Refused(1002, "close code is not for the wire")
+            Seen::Refused(1002, "close code must not be sent")
         };
         assert_eq!(read(&frame(CLOSE, &body(code, b""))), [expected]);
         assert_eq!(valid_close_code(code), is_valid_code(code), "{code}");

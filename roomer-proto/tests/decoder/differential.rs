@@ -82,7 +82,7 @@ fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, V
 
 /// Returns the events, the final state and the violation of this crate's decoder.
 fn ours(wire: &[u8]) -> (Vec<Seen>, End, Option<&'static str>) {
-    // tungstenite does not limit fragments
+    // tungstenite does not limit the number of fragments.
     let limits = limits(16 << 20, u32::MAX);
     let mut seen = read_chunks(&limits, [wire]);
     match seen.last() {

@@ -1,4 +1,4 @@
-//! The protocol violations in PROTOCOL section 3, each with its close code.
+//! Violations of the WebSocket protocol, each with its close code.
 
 use roomer_proto::websocket::{Decoder, Limits};
 

@@ -64,7 +64,7 @@ fn invalid_deflate_data_is_closed_with_1007() {
         b"\x00\x05\x00\xfb\xff\x48",         // Contradictory lengths.
         b"\x00\x05\x00\xfa\xff\x48\x65",     // A truncated block.
         b"\xf2\x48\xcd\xc9",                 // A truncated message.
-        b"\xf3\x48\xcd\xc9\xc9\x07\x00\xff", // Garbage behind a final block.
+        b"\xf3\x48\xcd\xc9\xc9\x07\x00\xff", // Garbage after a final block.
     ] {
         assert_eq!(inflate(data), Err(1007), "{data:x?}");
     }

@@ -272,7 +272,7 @@ pub fn chat_warnings_name_its_flags() {
     process.signal(Signal::TERM);
     let (_, errors) = process.ended();
     for part in [
-        "warning: rejected a page of http://localhost:5173",
+        "warning: rejected a page from http://localhost:5173",
         "allow_origin(\"http://localhost:5173\")",
         "--allow-origin http://localhost:5173",
         "warning: authorize rejected a client with a token (401)",

@@ -34,7 +34,7 @@ fn refused_connection_error_names_remedy() {
     let (_held, port) = refusing_port();
     let address = format!("redis://u:secret@127.0.0.1:{port}");
     let reason = Runtime::run(async { Node::new(1, &address).expect_down().await });
-    let due = format!("redis://127.0.0.1:{port}: it refuses connections: does it run there?");
+    let due = format!("redis://127.0.0.1:{port}: it refuses connections: is it running?");
     assert_eq!(reason, due);
 }
 

@@ -43,7 +43,8 @@ pub(crate) fn poll<T>(
 /// Runs application code and catches a panic, which then affects only one connection.
 pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, HandlerPanic> {
     // The engine holds no lock here, so a panic can leave only the application's values half
-    // changed. A client's driver holds its lock when it is dropped, but ends in any case then.
+    // changed. The exception is a client's driver, which holds its lock when it is dropped, but
+    // then ends in any case.
     catch_unwind(AssertUnwindSafe(run))
         .map_err(|panic| HandlerPanic { message: panic_message(&*panic) })
 }

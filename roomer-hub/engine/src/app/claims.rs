@@ -81,9 +81,9 @@ impl Claims {
 
     /// Sets the info that extended members of the connection's rooms receive together with the
     /// connection's id, such as a display name: one JSON value of at most
-    /// [`max_info`](crate::Builder::max_info) bytes. Without an info, those members receive only
-    /// the id and the user. [`Conn::set_info`](crate::Conn::set_info) changes the info later. A
-    /// client that resumes its session keeps its current info.
+    /// [`max_info`](crate::Builder::max_info) bytes. Without info, those members receive only the
+    /// id and the user. [`Conn::set_info`](crate::Conn::set_info) changes the info later. A client
+    /// that resumes its session keeps its current info.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -108,8 +108,7 @@ impl Claims {
     }
 
     /// Merges `other` into these claims. If both contain the same name, a value of the same type, a
-    /// user or an info, `other` takes precedence. The login is valid for the shorter of the two
-    /// times.
+    /// user or info, `other` takes precedence. The login is valid for the shorter of the two times.
     pub(crate) fn merge(&mut self, other: Claims) {
         let Claims { names, extensions, user, info, valid_for } = other;
         self.names.extend(names);
@@ -212,5 +211,5 @@ impl Credentials {
     }
 }
 
-/// The login expired before the connection was established.
+/// The error for a login that expired before the connection was established.
 pub(crate) struct Expired;

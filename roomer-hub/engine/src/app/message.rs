@@ -16,7 +16,7 @@ use roomer_hub::ConnId;
 /// ([`on_async`](crate::Builder::on_async)) own it, as an [`OwnedMessage`]: names are
 /// [`ByteString`](https://docs.rs/bytestring) and the payload is [`Bytes`], both of which are cheap
 /// to clone and dereference to the borrowed types. Both kinds of messages have the same fields and
-/// methods, so the body of a handler compiles unchanged as either:
+/// methods, so the same handler body compiles for either kind:
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -78,7 +78,7 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
         std::str::from_utf8(self.payload.as_ref())
     }
 
-    /// Deserializes the payload as JSON, which may borrow from it (feature `json`).
+    /// Deserializes a JSON payload into a value that may borrow from it (feature `json`).
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Reports panics, errors and pending futures in application code to a test.
 //!
 //! In production, a handler that panics or never completes costs one connection and a log line. In
-//! a test, it is a defect to find. Without the `audit` feature the monitor is not compiled.
+//! a test, it is a defect to find. Without the `audit` feature, the monitor is not compiled.
 
 use std::task::{Context, Poll};
 

@@ -42,12 +42,12 @@ impl ReplyError {
         ReplyError { code, message: message.into() }
     }
 
-    /// Creates an error with the code `invalid`: the payload is wrong.
+    /// Creates an error with the code `invalid`, for an invalid payload.
     pub fn invalid(message: impl Into<String>) -> Self {
         ReplyError::new(ErrorCode::Invalid, message)
     }
 
-    /// Creates an error with the code `refused`: the client may not do this.
+    /// Creates an error with the code `refused`, for a request that the client may not make.
     pub fn refused(message: impl Into<String>) -> Self {
         ReplyError::new(ErrorCode::Refused, message)
     }
@@ -62,8 +62,8 @@ impl ReplyError {
 /// [`error_type`](crate::Builder::error_type).
 ///
 /// Payloads are `()`, `String`, `&'static str`, `Vec<u8>`, [`Bytes`], [`ByteString`] and, with the
-/// feature `json`, `Json`. By default `?` converts any error, and the text of a [`ReplyError`] is sent
-/// to the client. After `error_type`, the text is sent only if that type converts to a boxed
+/// feature `json`, `Json`. By default, `?` converts any error, and the text of a [`ReplyError`] is
+/// sent to the client. After `error_type`, the text is sent only if that type converts to a boxed
 /// `ReplyError`. This trait is sealed and cannot be implemented.
 #[diagnostic::on_unimplemented(
     message = "a request handler returns a payload or `Result<payload, {E}>`, not `{Self}`",

@@ -73,7 +73,7 @@ impl<E> Builder<E> {
     ///
     /// Default: only `roomer`, which the Go original does not select. A client offers it together
     /// with its token, written as `token.` followed by the token's UTF-8 in URL-safe Base64 without
-    /// padding, so that the token does not appear in URLs and in the logs of proxies.
+    /// padding, so that the token does not appear in URLs or in the logs of proxies.
     /// [`HandshakeRequest::token`] returns the token. Names that begin with `token.` are never
     /// selected.
     pub fn subprotocol(mut self, name: &str) -> Self {
@@ -106,9 +106,10 @@ impl<E> Builder<E> {
     }
 
     /// Allows pages from another origin, written as `https://example.com`, to connect; `any` allows
-    /// all. Call this once for each origin: `*` in a host is an error. Default: only pages from the host that the request names, since a browser sends the
-    /// user's cookies with the requests of any page. Clients that do not send `Origin` are not
-    /// browsers and may connect.
+    /// all origins. Call this once for each origin. A `*` in the host is an error. Default: only
+    /// pages from the host that the request names, since a browser sends the user's cookies with
+    /// the requests of any page. Clients that do not send `Origin` are not browsers and may
+    /// connect.
     pub fn allow_origin(mut self, origin: &str) -> Self {
         match Origin::parse(origin) {
             _ if origin == "any" => self.options.handshake.origins = Origins::Any,
@@ -140,10 +141,10 @@ impl<E> Builder<E> {
     /// Expects each connection from a [trusted proxy](Self::trust_proxy) to begin with a PROXY
     /// protocol header, version 1 or 2, which contains the client's address. HAProxy sends it with
     /// `send-proxy` or `send-proxy-v2`; so do load balancers that do not parse HTTP. The address is
-    /// used for limits and for [`HandshakeRequest::peer`]; if it belongs to a trusted proxy too,
-    /// that proxy's `X-Forwarded-For` is used. A header from any other peer is answered with 400,
-    /// and so is a trusted proxy's connection without one. Default: no connection begins with a
-    /// header.
+    /// used for limits and for [`HandshakeRequest::peer`]; if that address also belongs to a
+    /// trusted proxy, that proxy's `X-Forwarded-For` is used. A header from any other peer is
+    /// answered with 400, and so is a trusted proxy's connection without one. Default: no
+    /// connection begins with a header.
     ///
     /// The header comes before the TLS handshake, so a listener with roomer's own TLS cannot read it
     /// and returns an error if this option is set: terminate TLS at the proxy.

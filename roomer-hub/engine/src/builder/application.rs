@@ -47,11 +47,11 @@ impl<E> Builder<E> {
     }
 
     /// Like [`on`](Self::on), for a handler that waits for a database or another service. While its
-    /// future is pending, only later messages from the same connection wait, 64 KiB of them in memory
-    /// and the rest in its socket; pings are sent and answered. If the client closes, the messages
-    /// before that are handled for at most [`close_timeout`](Self::close_timeout): then its connection
-    /// ends. The future is dropped when the connection ends, so spawn a task for work that must be
-    /// completed.
+    /// future is pending, only later messages from the same connection wait, 64 KiB of them in
+    /// memory and the rest in the socket; pings are sent and answered. If the client closes the
+    /// connection, its earlier messages are still handled, for at most
+    /// [`close_timeout`](Self::close_timeout); then the connection ends. The future is dropped when
+    /// the connection ends, so spawn a task for work that must be completed.
     ///
     /// The handler is cloned for each message so that an `async move` closure may use a captured
     /// pool or sender without cloning it explicitly. Captured values must be [`Clone`] (wrap others
@@ -141,10 +141,10 @@ impl<E> Builder<E> {
     /// A pending join delays only its own connection. The rule is cloned for each join, as an
     /// [`on_async`](Self::on_async) handler is for each message.
     ///
-    /// [`Server::kick`](crate::Server::kick) cancels a pending join, so an application can withdraw a
-    /// permission and then kick the client, whether it is a member already or not. This also means that
-    /// a rule which kicks its own connection from the room rejects the join. To let only a user's newest
-    /// connection into a room, let it kick the user's [other
+    /// [`Server::kick`](crate::Server::kick) cancels a pending join, so an application can withdraw
+    /// a permission and then kick the client, whether or not the client is already a member. This
+    /// also means that a rule that kicks its own connection from the room rejects the join. To let
+    /// only a user's newest connection into a room, let the rule kick the user's [other
     /// connections](crate::User::conns).
     pub fn may_join_async<F, R>(mut self, rule: F) -> Self
     where
@@ -164,7 +164,7 @@ impl<E> Builder<E> {
 
     /// Sets the rule that decides whether a client may send a message to a room, whether for its
     /// members or for a handler. If the rule returns false, the message is dropped and counted. By
-    /// default the rule is called only for messages from members, since those from other clients
+    /// default, the rule is called only for messages from members, since those from other clients
     /// are dropped anyway. A panic closes that connection with 1011.
     pub fn may_publish<F>(mut self, rule: F) -> Self
     where
@@ -265,8 +265,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Adds state shared by handlers, rules and hooks. [`Conn::state`] returns it by its type. If a
-    /// type is added twice, the first value is used.
+    /// Adds state shared by handlers, rules and hooks. [`Conn::state`] returns a value by its type.
+    /// If two values of the same type are added, the first is used.
     pub fn state<T: Any + Send + Sync>(mut self, state: T) -> Self {
         self.options.state.push(Box::new(state));
         self

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use roomer_hub::{Config, Rate};
 
-use crate::builder::BuildError;
+use crate::builder::{BuildError, Builder};
+use crate::cluster::Cluster;
 use crate::lifecycle::admission::AdmissionLimits;
 use crate::options::Options;
 
@@ -18,6 +19,27 @@ pub(super) fn check(options: &Options, config: &Config) -> Result<(), BuildError
     paths(options)?;
     byte_burst(options, config)?;
     proxy_protocol(options)
+}
+
+/// Rejects room patterns with a `*` before their end, where it would be compared literally.
+pub(super) fn room_patterns<E>(builder: &Builder<E>) -> Result<(), BuildError> {
+    let Builder { options, presences, away_rooms, histories, .. } = builder;
+    let presences = presences.iter().map(|(pattern, _)| ("presence", pattern));
+    let histories = histories.iter().map(|(pattern, _)| ("history", pattern));
+    let away_rooms = away_rooms.iter().map(|pattern| ("announce_away", pattern));
+    let compression = options.handshake.compression.iter().map(|(pattern, _)| ("deflate", pattern));
+    let orders = options.cluster.iter().flat_map(Cluster::order_patterns);
+    let orders = orders.map(|pattern| ("order", pattern));
+    let mut patterns =
+        presences.chain(histories).chain(away_rooms).chain(compression).chain(orders);
+    let invalid =
+        |(_, pattern): &(_, &String)| pattern.strip_suffix('*').unwrap_or(pattern).contains('*');
+    match patterns.find(invalid) {
+        Some((option, pattern)) => {
+            Err(BuildError::RoomPattern { option, pattern: pattern.clone() })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Rejects limits and timeouts of zero, because the server would then reject every client.
@@ -51,10 +73,11 @@ fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// The least value of `max_message`, in bytes. A request to join a room with a short name fits.
+/// The least permitted value of `max_message`, in bytes. It is enough for a request to join a room
+/// with a short name.
 const LEAST_MESSAGE: usize = 64;
 
-/// Checks that packets fit in a message.
+/// Checks that a message can contain a packet with short names.
 fn max_message(options: &Options) -> Result<(), BuildError> {
     let bytes = options.limits.max_message;
     match bytes < LEAST_MESSAGE {
@@ -63,7 +86,7 @@ fn max_message(options: &Options) -> Result<(), BuildError> {
     }
 }
 
-/// Checks that a single connection cannot exceed the memory budget.
+/// Checks that the memory budget is enough for one connection and the room histories.
 fn memory_budget(options: &Options) -> Result<(), BuildError> {
     let least = options.water_marks().max.saturating_add(options.history_budget);
     let budget = options.memory_budget;
@@ -99,7 +122,8 @@ fn paths(options: &Options) -> Result<(), BuildError> {
     let health = options.handshake.health.iter().flat_map(|health| [&health.live, &health.ready]);
     let mut seen = BTreeSet::new();
     for path in options.handshake.pages.keys().chain([&options.handshake.path]).chain(health) {
-        // A request's path ends before either of these, so no request would have this path.
+        // A request's path begins with `/` and ends before `?` or `#`, so no request could have
+        // this path.
         if !path.starts_with('/') || path.contains(['?', '#']) {
             return Err(BuildError::Path(path.clone()));
         }

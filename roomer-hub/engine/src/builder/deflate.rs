@@ -20,7 +20,7 @@ impl<E> Builder<E> {
     ///
     /// A message to a room is compressed once, by the task that writes it, for all members that
     /// have negotiated compression, as browsers do by default. Compressing a kilobyte of JSON takes
-    /// about 20 µs, whatever the number of members. Direct messages, replies, member lists and
+    /// about 20 µs, regardless of the number of members. Direct messages, replies, member lists and
     /// messages above 1 MiB are not compressed. No per-connection memory is allocated for
     /// compression.
     ///

@@ -8,14 +8,15 @@ use roomer_proto::cluster::ParsePrefixError;
 #[cfg(doc)]
 use crate::builder::Builder;
 
-/// Invalid [`Builder`] options. The message says how to correct them.
+/// The error for invalid [`Builder`] options. Its message says how to correct them.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The event cannot have a handler.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// Idle but healthy clients would be closed before they are pinged.
+    /// The ping interval is not shorter than the pong timeout, so idle but healthy clients would be
+    /// closed before they are pinged.
     #[error(
         "ping_interval ({interval:?}) must be shorter than pong_timeout ({timeout:?}): lower the first, \
          or raise the second"
@@ -32,7 +33,7 @@ pub enum BuildError {
         /// The name of the builder method that sets the limit or the timeout.
         option: &'static str,
     },
-    /// No packet fits in a message of this length.
+    /// The maximum length of a message is too small for a packet with short names.
     #[error(
         "max_message ({bytes}) must not be below {least} bytes: a packet has 20 bytes besides its names \
          and payload; raise it"
@@ -43,18 +44,20 @@ pub enum BuildError {
         /// The least permitted value, in bytes.
         least: usize,
     },
-    /// The maximum for a single connection exceeds the memory budget.
+    /// The memory budget is too small for one connection and the room histories.
     #[error(
-        "memory_budget ({budget}) must not be below the limit of one connection ({least}), which \
-         follows from max_backlog and max_message: raise it, or lower these"
+        "memory_budget ({budget}) must not be below {least}, the limit of one connection, which follows \
+         from max_backlog and max_message, plus max_history: raise it, or lower these"
     )]
     MemoryBudget {
         /// [`memory_budget`](Builder::memory_budget), in bytes.
         budget: usize,
-        /// The maximum number of bytes that may be queued for one connection.
+        /// The least permitted value, in bytes: the maximum that may be queued for one connection,
+        /// plus the part for room histories.
         least: usize,
     },
-    /// Messages of up to `max_message` bytes are permitted, but the burst does not admit the longest.
+    /// Messages of up to `max_message` bytes are permitted, but the burst does not admit the
+    /// longest ones.
     #[error(
         "the burst of byte_rate ({burst}) must not be below max_message ({max_message}), or no \
          message of that size is ever accepted; raise one or lower the other"
@@ -65,12 +68,12 @@ pub enum BuildError {
         /// [`max_message`](Builder::max_message), in bytes.
         max_message: usize,
     },
-    /// An origin is not a scheme and a host.
+    /// An origin is not a scheme followed by a host.
     #[error(
         "{0:?} is not an origin; write it as https://example.com or https://example.com:8443, without *"
     )]
     Origin(String),
-    /// A proxy is not an address or a network.
+    /// A proxy is neither an address, nor a network, nor `unix`.
     #[error("{0:?} is not a proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix")]
     Proxy(String),
     /// The PROXY protocol is enabled but no proxy is trusted, so every connection would be rejected.
@@ -78,11 +81,11 @@ pub enum BuildError {
     ProxyProtocol,
     /// A subprotocol is not an HTTP token, or has the prefix reserved for clients' tokens.
     #[error(
-        "{0:?} is not a subprotocol's name; use letters, digits and the like, without spaces, \
-         commas and slashes, and not beginning with \"token.\""
+        "{0:?} is not a subprotocol's name; use letters, digits, '-', '.' and '_', and do not begin \
+         it with \"token.\""
     )]
     Subprotocol(String),
-    /// Two options exclude each other.
+    /// Two options are mutually exclusive.
     #[error("{0} and {1} exclude each other; remove one")]
     Exclusive(&'static str, &'static str),
     /// A limit per address is above the total, so it would never apply.
@@ -110,10 +113,20 @@ pub enum BuildError {
     /// A path has parameters or wildcards, as in the routes of web frameworks. No request would match
     /// them.
     #[error(
-        "the path {0:?} is compared as it is, without parameters or wildcards: write a fixed path, and \
-         read values from the query, as /ws?room=1"
+        "the path {0:?} is compared literally, without parameters or wildcards: write a fixed path, and \
+         read values from the query, as in /ws?room=1"
     )]
     PathPattern(String),
+    /// A room pattern has a `*` before its end, where it would be compared literally.
+    #[error(
+        "{option}: {pattern:?} is not a pattern: write a name, or the beginning of names and * at the end"
+    )]
+    RoomPattern {
+        /// The name of the [`Builder`] or [`Cluster`](crate::Cluster) method.
+        option: &'static str,
+        /// The invalid pattern.
+        pattern: String,
+    },
 }
 
 roomer_proto::debug_as_display!(BuildError);

@@ -40,10 +40,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Limits the total bytes kept for all rooms. Default 64 MiB, or a quarter of the
-    /// [`memory_budget`](Self::memory_budget), which includes them, if that is less. Above the
-    /// limit, histories of rooms without members are dropped, and a room that grows drops its
-    /// oldest messages.
+    /// Limits the total bytes kept for all rooms, which are part of the
+    /// [`memory_budget`](Self::memory_budget). Default 64 MiB, or a quarter of that budget if that
+    /// is less. Above the limit, histories of rooms without members are dropped, and a room that
+    /// grows drops its oldest messages.
     pub fn max_history(mut self, bytes: usize) -> Self {
         self.max_history = Some(bytes);
         self

@@ -38,7 +38,7 @@ impl<E> Builder<E> {
     /// Limits the bytes held in memory for all connections together: queued output and partly
     /// received messages. A buffer shared by many connections counts once. Above the limit,
     /// connections are closed with 1013 in descending order of bytes held, until an eighth of the
-    /// budget is free; a connection whose socket does not accept the close frame either is aborted.
+    /// budget is free; a connection whose socket does not accept even the close frame is aborted.
     ///
     /// Default: a quarter of the memory available to the process, as limited by the machine and the
     /// process's control groups

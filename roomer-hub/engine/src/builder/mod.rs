@@ -127,7 +127,7 @@ impl<E> Builder<E> {
     /// Changes the rules to the Go original's: clients may send to rooms that they are not in, a
     /// repeated join is announced again, text messages are accepted as packets, pages from any
     /// origin may connect unless [`allow_origin`](Self::allow_origin) is also called, and the
-    /// extended protocol is off unless [`extended`](Self::extended) is called. As without this
+    /// extended protocol is off unless [`extended`](Self::extended) is called. Regardless of this
     /// option, the six reserved events are never forwarded, names must be UTF-8, and a malformed
     /// packet is answered with a close frame.
     pub fn compat(mut self) -> Self {
@@ -180,8 +180,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Serves a page over plain HTTP, for servers that deliver their own front end. If `path` ends with
-    /// a slash, requests for the path without the slash are redirected.
+    /// Serves a page over HTTP, for servers that deliver their own front end. If `path` ends with a
+    /// slash, requests for the path without the slash are redirected.
     pub fn page(
         mut self,
         path: impl Into<String>,
@@ -224,7 +224,7 @@ impl<E> Builder<E> {
     }
 
     /// Sets a rule or a hook of the application. Records an error if the other form, synchronous or
-    /// asynchronous, is already set, since one of the two would silently not apply.
+    /// asynchronous, is already set, since one of the two would be silently ignored.
     fn set<T>(
         &mut self,
         slot: impl FnOnce(&mut Options) -> &mut Option<Callback<T>>,
@@ -277,6 +277,7 @@ impl<E> Builder<E> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
+        check::room_patterns(&self)?;
         let env = self.env.take().unwrap_or_else(|| Box::new(SystemEnvironment::new()));
         self.resolve_defaults(&*env);
         let Builder { mut config, mut options, handlers, request_handlers, .. } = self;
@@ -298,8 +299,8 @@ impl<E> Builder<E> {
             config.max_history = options.history_budget;
         }
         let mut hub = Hub::new(config, key);
-        // A message to an ordered room is numbered when it is sent, but its place in the room is
-        // decided later, so it cannot be kept. Add the ordered rooms' patterns before the
+        // A message to an ordered room is numbered when it is sent, but its position in the room's
+        // order is decided later, so it cannot be kept. Add the ordered rooms' patterns before the
         // histories' patterns, since the first pattern that matches a name applies.
         let ordered = options.cluster.iter().flat_map(Cluster::ordered_rooms);
         for pattern in ordered.filter(|_| !histories.is_empty()) {
@@ -333,7 +334,7 @@ impl<E> Builder<E> {
         Ok(Server(Arc::new(Shared::new(hub, cluster, options, callbacks, Arc::from(env)))))
     }
 
-    /// Applies `compat`, `extended` and `echo`, each of which changes several options. Calls of
+    /// Applies `compat`, `extended` and `echo`, each of which changes several options. Calls to
     /// `allow_origin` and `extended` take precedence over `compat`.
     fn apply_modes(&mut self) {
         let options = &mut self.options;

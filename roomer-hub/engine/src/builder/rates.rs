@@ -8,7 +8,7 @@ impl<E> Builder<E> {
     /// Limits the messages that one connection may send: `per_second` on average, in bursts of up
     /// to `burst`. Joins and leaves count too. Default: no limit. A client that exceeds the rate is
     /// closed with 1008 and the reason `rate`. Individual messages are never dropped, since the
-    /// client could not tell which were.
+    /// client could not tell which ones were dropped.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -87,9 +87,9 @@ impl<E> Builder<E> {
 
     /// Limits a connection's unanswered requests, separately for each kind: from its client to
     /// handlers, from its client to other clients, and from the server to its client. A request
-    /// above the limit fails with the code `busy`. Default 64, since each may keep a future or some
-    /// hundred bytes. All other clients together may have 16 times as many unanswered requests to
-    /// one client.
+    /// above the limit fails with the code `busy`. Default 64, since each may keep a future or a
+    /// few hundred bytes. All other clients together may have 16 times as many unanswered requests
+    /// to one client.
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.config.max_requests = requests;
         self

@@ -13,8 +13,8 @@ const RENEWALS: (&str, &str) = ("renew_login", "renew_login_async");
 
 impl<E> Builder<E> {
     /// Sets whether clients that request the extended protocol (`roomer=2` in the URL's query) get
-    /// it. Default true, and false with [`compat`](Self::compat). If disabled, that query parameter
-    /// is ignored, and events that begin with `roomer:` are ordinary ones. If enabled, plain
+    /// it. Default true, or false with [`compat`](Self::compat). If disabled, that query parameter
+    /// is ignored, and events that begin with `roomer:` are ordinary events. If enabled, plain
     /// clients are not affected, except that they may not send such events.
     pub fn extended(mut self, enabled: bool) -> Self {
         self.extended = Some(enabled);
@@ -63,9 +63,9 @@ impl<E> Builder<E> {
 
     /// Sets the time over which extended clients' reconnects are spread after a drain or a
     /// shutdown. Each client is closed with 1012 and the reason `retry=MS`, and reconnects after
-    /// that many milliseconds so that the next process receives connections at a steady rate. The same
-    /// applies to closes with 1013, such as [`Conn::close_with_retry`](crate::Conn::close_with_retry).
-    /// Default 10 s.
+    /// `MS` milliseconds so that the next process receives connections at a steady rate. The same
+    /// applies to closes with 1013, such as
+    /// [`Conn::close_with_retry`](crate::Conn::close_with_retry). Default 10 s.
     pub fn retry_window(mut self, window: Duration) -> Self {
         self.options.retry_window = window;
         self

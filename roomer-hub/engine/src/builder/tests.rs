@@ -228,8 +228,8 @@ fn describe(options: &Options, text: &mut String) {
     .unwrap();
 }
 
-/// Returns true if `a` and `b` are the synchronous and the asynchronous form of one hook, which
-/// exclude each other.
+/// Returns true if `a` and `b` are the synchronous and the asynchronous form of one hook, which are
+/// mutually exclusive.
 fn are_exclusive(a: &str, b: &str) -> bool {
     let with_both =
         ["authorize", "may_join", "may_publish", "may_send", "may_set_info", "renew_login"];

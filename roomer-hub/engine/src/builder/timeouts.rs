@@ -43,10 +43,10 @@ impl<E> Builder<E> {
     }
 
     /// Sets how long a closing connection may accept none of its last bytes, or leave the server's
-    /// close frame unanswered, and how long a client that has closed remains a member while an
-    /// asynchronous handler or rule for one of its earlier messages is pending. Default 5 s. A slow
-    /// client that keeps accepting bytes has twelve times as long, unless the deadline of
-    /// [`drain`](Self::drain) ends it earlier.
+    /// close frame unanswered, and how long a client that has closed the connection remains a
+    /// member while an asynchronous handler or rule for one of its earlier messages is pending.
+    /// Default 5 s. A slow client that keeps accepting bytes has twelve times as long, unless the
+    /// deadline of [`drain`](Self::drain) ends it earlier.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.close_timeout = timeout;
         self

@@ -34,7 +34,7 @@ pub struct Builder<R, E = HandlerError> {
     types: PhantomData<fn() -> (R, E)>,
 }
 
-/// The way to open a connection: over TCP and TLS, or with an application function.
+/// How to open a connection: over TCP and TLS, or with an application function.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) address: Address,
@@ -76,7 +76,8 @@ impl<R: Runtime, E> Builder<R, E> {
     ///
     /// # Panics
     ///
-    /// Panics if this is called outside a runtime that must be entered.
+    /// Panics if the runtime requires its context to be entered, as Tokio does, and this is called
+    /// outside it.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
         let Builder { target, handlers, mut options, has_fresh_tokens, .. } = self;
         // Combine the flags here, since `options` may be called after `token`.
@@ -167,8 +168,8 @@ impl<R: Runtime, E> Builder<R, E> {
         self
     }
 
-    /// Sets a function that opens the stream to the server instead of TCP and TLS, for example over
-    /// a pipe, a Unix socket or a tunnel. The function is called for each attempt. If it
+    /// Sets a function that opens the stream to the server in place of TCP and TLS, for example
+    /// over a pipe, a Unix socket or a tunnel. The function is called for each attempt. If it
     /// returns an error or panics, that attempt fails.
     pub fn stream<F, S>(mut self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
@@ -182,9 +183,8 @@ impl<R: Runtime, E> Builder<R, E> {
         self
     }
 
-    /// Sets the TLS configuration (feature `tls`), for certificate authorities or client
-    /// certificates of your own. By default, the client trusts the system's certificate
-    /// authorities.
+    /// Sets the TLS configuration (feature `tls`), for your own certificate authorities or client
+    /// certificates. By default, the client trusts the system's certificate authorities.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: impl Into<Arc<futures_rustls::rustls::ClientConfig>>) -> Self {
         self.target.tls = Some(config.into());

@@ -45,7 +45,7 @@ pub(super) struct Driver<R> {
     runtime: PhantomData<fn() -> R>,
 }
 
-/// What a client needs only if the platform provides WebSockets, or a signal to wake up.
+/// State that a client needs only if the platform provides WebSockets or a wake-up signal.
 #[derive(Default)]
 struct Platform {
     /// Abandoned WebSockets, kept open while the server may keep the session, since a close frame
@@ -61,8 +61,8 @@ enum Link {
     Messages(Box<Messages>),
 }
 
-/// Completes when the client is closed. Implemented by hand, since an async function's future would
-/// hold the driver twice.
+/// Completes when the client is closed. Implemented manually, since an async function's future
+/// would hold the driver twice.
 impl<R: Runtime> Future for Driver<R> {
     type Output = ();
 
@@ -120,8 +120,8 @@ impl<R: Runtime> Driver<R> {
         Poll::Pending
     }
 
-    /// Advances the machine to the current time and dispatches its events. Returns its deadline if that
-    /// is in the future.
+    /// Advances the machine to the current time and dispatches its events. Returns the machine's
+    /// deadline if that is in the future.
     fn turn(&mut self, cx: &mut Context<'_>) -> Option<Duration> {
         let shared = self.shared.clone();
         let now = shared.now();

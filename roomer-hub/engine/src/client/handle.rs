@@ -21,10 +21,11 @@ use super::streams::Events;
 
 /// A client that stays connected to a room server. Cheap to clone.
 ///
-/// When the last handle to the client or to one of its rooms is dropped, the client's task writes the
-/// queued messages and closes the connection. A program that ends at once ends this task as well, and
-/// the messages may be lost: await [`close`](Self::close) before the end of `main`. The same applies
-/// to a runtime that is shut down: its clients are closed ([`Closing::Aborted`]).
+/// When the last handle to the client or to one of its rooms is dropped, the client's task writes
+/// the queued messages and closes the connection. A program that ends immediately afterwards also
+/// ends this task, and the messages may be lost: await [`close`](Self::close) before the end of
+/// `main`. The same applies to a runtime that is shut down: its clients are closed
+/// ([`Closing::Aborted`]).
 pub struct Client<R> {
     pub(super) open: Arc<Open>,
     pub(super) runtime: PhantomData<fn() -> R>,
@@ -78,7 +79,7 @@ impl<R> Client<R> {
     /// that the client has missed ([`Event::Missed`](super::Event::Missed)). For each room, the
     /// first call to [`join`](Self::join) or to this method determines whether the last messages
     /// are requested. If the client joins more such rooms than the server's rate permits (by
-    /// default, 16 at once), the other joins wait.
+    /// default, 16 in one burst), the other joins wait.
     ///
     /// A stream of [`Client::events`] created before this call receives all of these messages. A
     /// stream of [`Room::messages`] may be created too late, since the client runs in a separate
@@ -174,11 +175,11 @@ impl<R> Client<R> {
         self.open.shared.call(|inner, now| inner.machine.renew(now, token))
     }
 
-    /// Changes the client's info, which members of its rooms receive; `None` removes it. This may be
-    /// called as often as needed: above the server's rate, the client sends only the newest info, as
-    /// soon as the server accepts it. The info is sent again in each new session. Plain servers ignore
-    /// it. If the server does not permit
-    /// the change ([`may_set_info`](crate::Builder::may_set_info)), the client receives
+    /// Changes the client's info, which members of its rooms receive; `None` removes it. This may
+    /// be called as often as needed: above the server's rate, the client sends only the newest
+    /// info, as soon as the server accepts it. The info is sent again in each new session. Plain
+    /// servers ignore it. If the server does not permit the change
+    /// ([`may_set_info`](crate::Builder::may_set_info)), the client receives
     /// [`Event::Error`](super::Event::Error).
     pub fn set_info(&self, info: Option<Info>) {
         self.open.shared.call(|inner, now| inner.machine.set_info(now, info));

@@ -44,7 +44,7 @@ impl Messages {
             Outgoing::Message(message) => self.socket.send(message),
             _ => {}
         });
-        // Never lower the count here: the next call of `progress` counts the bytes accepted since
+        // Never lower the count here: the next call to `progress` counts the bytes accepted since
         // the last turn.
         self.unsent = self.unsent.max(self.socket.unsent());
     }

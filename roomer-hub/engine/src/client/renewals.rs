@@ -10,11 +10,11 @@ use super::builder::TokenSource;
 use super::runtime::Runtime;
 use super::shared::Shared;
 
-/// The minimum time between two calls of the application's function for tokens, however often the
-/// server requests one.
+/// The minimum time between two calls to the application's token function, however often the server
+/// requests a token.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The pace of a client's renewals.
+/// The rate limit for a client's login renewals.
 #[derive(Default)]
 pub(super) struct Renewals {
     /// The earliest time of the next renewal.
@@ -58,7 +58,7 @@ impl Renewals {
     }
 
     /// Returns how long a renewal requested now must wait, or `None` if an earlier renewal of this
-    /// session is still waiting, which serves this request too. `id` is the client's id in the
+    /// session is still waiting and will serve this request too. `id` is the client's id in the
     /// session.
     fn delay(&mut self, now: Duration, id: Option<ConnId>) -> Option<Duration> {
         let mut delay = self.next_at.saturating_sub(now);
@@ -105,7 +105,8 @@ mod tests {
         static IS_AWAKE: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Keeps the tasks for the test, which ends their sleep.
+    /// A runtime that stores the spawned tasks, which the test polls. The test also ends their
+    /// sleep.
     struct Manual;
 
     impl Runtime for Manual {
@@ -161,7 +162,8 @@ mod tests {
             run_tasks();
         }
 
-        /// Returns how often the token has been obtained, and sent.
+        /// Returns how often the token has been obtained, and how often it has been sent, since the
+        /// last call.
         fn counts(&self) -> (usize, usize) {
             let (mut inner, now) = (self.shared.lock(), self.shared.now());
             inner.machine.poll(now, 0);
@@ -226,7 +228,8 @@ mod tests {
         awake();
         assert_eq!(login.counts(), (0, 0));
 
-        // The next session is asked while the previous session's task still waits.
+        // The server requests a token in the next session while the previous session's task still
+        // waits.
         let mut login = Login::new();
         login.open(ANN);
         login.on_token_request();

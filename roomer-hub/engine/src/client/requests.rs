@@ -1,4 +1,4 @@
-//! Requests sent by a client, and its handlers for others' requests.
+//! Requests sent by a client, and its handlers for requests from the server and other clients.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -141,7 +141,7 @@ impl Future for RequestFuture {
         };
         let mut inner = self.shared.lock();
         // If there is no slot, the future has already returned the answer, and a completed future
-        // is not polled again.
+        // must not be polled again.
         let Some(slot) = inner.answers.0.get_mut(&request) else { return Poll::Pending };
         match slot.answer.take() {
             Some(answer) => {

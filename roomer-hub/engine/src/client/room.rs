@@ -153,7 +153,8 @@ impl Room {
         self.open.shared.lock().machine.is_in(&self.name)
     }
 
-    /// Leaves the room, for all its handles. Messages still queued for it are reported as lost.
+    /// Leaves the room; this affects all its handles. Messages still queued for it are reported as
+    /// lost.
     pub fn leave(&self) {
         self.open.shared.call(|inner, now| inner.machine.leave(now, &self.name));
     }

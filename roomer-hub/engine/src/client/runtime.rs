@@ -28,8 +28,8 @@ pub trait Runtime: Send + Sync + 'static {
     const HAS_WEBSOCKETS: bool = false;
 
     /// Opens a platform WebSocket that offers these subprotocols. Called only if
-    /// [`HAS_WEBSOCKETS`](Self::HAS_WEBSOCKETS) is true. One of them may contain a token, which
-    /// must not appear in any error.
+    /// [`HAS_WEBSOCKETS`](Self::HAS_WEBSOCKETS) is true. One of the subprotocols may contain a
+    /// token, which must not appear in any error.
     fn open(url: String, protocols: Vec<String>) -> Opening {
         let _ = (url, protocols);
         Box::pin(ready(Err(io::ErrorKind::Unsupported.into())))

@@ -33,7 +33,7 @@ pub(super) struct Inner {
     subscribers: Vec<Arc<Subscriber>>,
 }
 
-/// Work to do after events were dispatched and the lock is released.
+/// Work to do after events have been dispatched and the lock has been released.
 #[derive(Default)]
 pub(super) struct Dispatched {
     pub(super) woken: Vec<Waker>,
@@ -177,7 +177,7 @@ impl Inner {
 }
 
 impl Subscriber {
-    /// Queues an event for the stream, or ends it. `ended` is the room whose streams end.
+    /// Queues an event for the stream, or ends the stream. `ended` is the room whose streams end.
     fn push(&self, event: Event, ended: Option<&ByteString>, woken: &mut Vec<Waker>) {
         let is_last = matches!(event, Event::Closed(_));
         let (is_for_it, is_end) = match (&self.room, &event) {
@@ -237,6 +237,6 @@ mod tests {
         let second = inner.subscribe(Some("lobby"), 9);
         // Dispatch the events only now, as when the driver runs after the application's calls.
         inner.dispatch(&mut Dispatched::default());
-        assert!(!is_finished(&second), "the event is of the membership before");
+        assert!(!is_finished(&second), "the event belongs to the earlier membership");
     }
 }

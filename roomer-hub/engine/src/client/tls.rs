@@ -21,7 +21,7 @@ pub(super) async fn secure(
 ) -> Result<BoxStream, String> {
     let config = match config {
         Some(config) => config,
-        // Load the authorities for each connection, since those of the system may change and a
+        // Load the authorities for each connection, since the system's authorities may change and a
         // client connects rarely.
         None => Arc::new(system()?),
     };
@@ -35,15 +35,15 @@ pub(super) async fn secure(
 fn explain(error: &io::Error) -> String {
     match error.get_ref().and_then(|error| error.downcast_ref()) {
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-            "the server does not use TLS at this port: write ws://, or the port that has TLS".into()
+            "the server does not use TLS at this port: write ws://, or use the port for TLS".into()
         }
         // The error's type belongs to a crate that rustls does not export, so search for its name
         // in the text.
         Some(Error::InvalidCertificate(CertificateError::Other(other)))
             if format!("{other:?}").contains("CaUsedAsEndEntity") =>
         {
-            "the certificate of the server is that of an authority (CA): make one for the host, with \
-             `openssl req -x509` by `-addext basicConstraints=critical,CA:FALSE`"
+            "the server's certificate is that of an authority (CA): create one for the host; with \
+             `openssl req -x509`, add `-addext basicConstraints=critical,CA:FALSE`"
                 .into()
         }
         _ => error.to_string(),
@@ -56,7 +56,7 @@ fn system() -> Result<ClientConfig, String> {
     let (count, _) =
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if count == 0 {
-        return Err("the system has no certificates of authorities".into());
+        return Err("the system has no CA certificates".into());
     }
     // Do not use `ClientConfig::builder`: it chooses a provider itself, and panics if the
     // application has enabled a second one.

@@ -46,7 +46,7 @@ impl Runtime for Web {
 
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static {
         // Round up, since a timer that fires early costs another turn. A time above setTimeout's
-        // maximum is shortened to it, and the timer then fires early too.
+        // maximum is reduced to that maximum, and the timer then fires early too.
         let millis = i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         SendWrapper::new(TimeoutFuture::new(millis.unsigned_abs()))
     }

@@ -11,7 +11,7 @@ use roomer_proto::cluster::NodeId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerEvent {
-    /// The node's id. Each start of a node draws a new one.
+    /// The node's id. A new id is drawn each time the node starts.
     pub node: NodeId,
     /// The node's name.
     pub name: String,

@@ -15,12 +15,12 @@ pub struct ClusterInfo {
     pub is_up: bool,
     /// The other nodes.
     pub peers: Vec<PeerInfo>,
-    /// Counters since this node's start.
+    /// Counters since this node started.
     pub statistics: Statistics,
 }
 
 impl ClusterInfo {
-    /// Returns the number of peers in a state.
+    /// Returns the number of peers in the given state.
     #[must_use]
     pub fn peers_in(&self, state: PeerState) -> usize {
         self.peers.iter().filter(|peer| peer.state == state).count()

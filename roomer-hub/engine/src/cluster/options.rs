@@ -7,7 +7,7 @@ use roomer_hub::cluster::{Config, Loss};
 use roomer_proto::cluster::{NodeId, ParsePrefixError, Subjects};
 
 /// The options for a cluster node, for [`Builder::cluster`](crate::Builder::cluster). Servers with
-/// the same cluster name at one broker share rooms.
+/// the same cluster name on the same broker share rooms.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -80,8 +80,8 @@ impl Cluster {
     /// Sets a room's message order. `pattern` is a room's name, or a name prefix followed by `*`;
     /// the first matching pattern applies. Default: [`Order::Sender`]. With [`Order::Room`], all
     /// members on all nodes receive the room's messages in one order, so each message is delayed
-    /// until one node has assigned its place. All nodes must have the same patterns. Rooms with
-    /// [`Order::Room`] have no [`history`](crate::Builder::history).
+    /// until one node has assigned its position in the room's order. All nodes must have the same
+    /// patterns. Rooms with [`Order::Room`] have no [`history`](crate::Builder::history).
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -111,18 +111,22 @@ impl Cluster {
         self
     }
 
-    /// Sets whether a client that returns to a node other than its session's continues the session
-    /// there. Default `true`. With `false`, a client that returns to this node gets a new session
-    /// instead of continuing one on another node, and so does a client whose session is on this
-    /// node and that returns to another one. Values of the application's own types in
-    /// [`Claims`](crate::Claims) cannot be sent between nodes, so the session keeps the values that
-    /// it has.
+    /// Sets whether a client that returns to a node other than the one that holds its session
+    /// continues the session there. Default `true`. With `false`, a client that returns to this
+    /// node gets a new session instead of continuing one on another node, and so does a client
+    /// whose session is on this node and that returns to another one. Values of the application's
+    /// own types in [`Claims`](crate::Claims) cannot be sent between nodes, so the session keeps
+    /// the values that it has.
     pub fn hand_over(mut self, allowed: bool) -> Self {
         self.hand_over = allowed;
         self
     }
 
     /// Returns the patterns of rooms with [`Order::Room`].
+    pub(crate) fn order_patterns(&self) -> impl Iterator<Item = &String> {
+        self.config.orders.iter().map(|(pattern, _)| pattern)
+    }
+
     pub(crate) fn ordered_rooms(&self) -> impl Iterator<Item = &str> {
         let orders = self.config.orders.iter().filter(|(_, order)| *order == Order::Room);
         orders.map(|(pattern, _)| pattern.as_str())
@@ -133,7 +137,7 @@ impl Cluster {
     }
 }
 
-/// Returns the host name.
+/// Returns the machine's host name, or `node` if the system does not report one.
 fn host_name() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();

@@ -28,7 +28,7 @@ pub(crate) struct Parts {
     pub(crate) pause: Option<Box<Pause>>,
     /// The pending call of a handler or rule. Later messages wait for it.
     pub(crate) pending: Option<Box<PendingCall>>,
-    /// The end of the client's stream, if it was seen behind messages that wait.
+    /// The end of the client's stream, if it was seen behind waiting messages.
     pub(crate) ended: Option<Ended>,
 }
 
@@ -98,19 +98,20 @@ impl Activity {
         }
     }
 
-    /// Records that the client has closed, while messages before that wait. `is_close` is true if it
-    /// has sent a close frame.
+    /// Records that the client has closed the connection while its earlier messages are waiting.
+    /// `is_close` is true if it has sent a close frame.
     pub(crate) fn end(&mut self, now: Duration, is_close: bool) {
         self.begin().ended.get_or_insert(Ended { at: now.into(), is_close });
     }
 
-    /// Returns the time until which messages before the client's close are handled, if it has closed.
+    /// Returns the time until which messages sent before the client's close are handled, if the
+    /// client has closed the connection.
     pub(crate) fn late_at(&self, close_timeout: Duration) -> Option<Duration> {
         let ended = self.get().and_then(|parts| parts.ended);
         ended.map(|ended| Duration::from(ended.at) + close_timeout)
     }
 
-    /// Returns true if the client's close frame was seen behind messages that wait.
+    /// Returns true if the client's close frame was seen behind waiting messages.
     pub(crate) fn has_close_frame(&self) -> bool {
         self.get().and_then(|parts| parts.ended).is_some_and(|ended| ended.is_close)
     }

@@ -27,7 +27,7 @@ const CLOSE_EXTENSIONS: u32 = 12;
 /// A connection whose last bytes are being written.
 pub(super) struct Closing {
     /// The decoder that finds the peer's close frame. `None` before the upgrade, or if the search
-    /// would need much memory.
+    /// would need a lot of memory.
     decoder: Option<Decoder>,
     /// The maximum time for which the client may accept no bytes.
     wait: Duration,

@@ -27,8 +27,8 @@ impl Connection {
         let window = self.shared.options().resume_window;
         let may_keep = !window.is_zero() && self.shared.lifecycle.is_open();
         let State::Established(open) = &mut self.state else { return false };
-        // The client has ended its session, although messages before that still wait. Its close frame
-        // may have been read together with them, and not been examined yet.
+        // The client has ended its session, although its earlier messages are still waiting. Its
+        // close frame may have been read together with them, and not been examined yet.
         if open.decoder.defer(&[], |_ping| {}) {
             return false;
         }

@@ -159,7 +159,7 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Calls the rule for requests for a room's history. Returns `None` if the rule panicked.
+    /// Calls the rule for history requests. Returns `None` if the rule panicked.
     #[cold]
     fn ask_recall(
         &self,

@@ -120,8 +120,8 @@ impl Established {
         self.report_buffered(writer);
         shared.flush_after_input(now, core, &mut self.flush_at);
         match is_pending {
-            // Do not return `Pending`: the new future has not been polled yet, so it holds no waker
-            // of this task.
+            // Do not return `Pending`: the new future has not been polled yet, so it does not hold
+            // this task's waker.
             true => ResumeResult::Continue,
             false if is_closed => ResumeResult::Ended,
             false => self.handle_buffered(&shared, writer, now),
@@ -173,7 +173,8 @@ impl Established {
         writer: &Arc<SocketWriter>,
         now: Duration,
     ) -> ResumeResult {
-        // The server may not have read, so restart the time limit for a partly received message.
+        // The server may have stopped reading in the meantime, so restart the time limit for a
+        // partly received message.
         self.activity.restart_progress(now);
         match self.on_bytes(shared, writer, &mut [], now) {
             true => ResumeResult::Ended,
@@ -187,8 +188,8 @@ impl Established {
         let waiting = pending.map_or(0, |call| call.message.payload.len());
         let requests = self.session_state.as_ref().map_or(0, |session| session.requests.held());
         let buffered = self.decoder.held() + waiting + requests;
-        // Small changes are not reported, since each report takes the writer's lock, except that an
-        // idle connection must not count as holding anything.
+        // Do not report small changes, since each report takes the writer's lock. Always report
+        // zero, since an idle connection must not count as holding any bytes.
         let reported = self.activity.get().map_or(0, |parts| parts.buffered);
         let is_large = buffered == 0 || buffered.max(reported) > REPORT_THRESHOLD;
         if buffered != reported && is_large {

@@ -20,8 +20,8 @@ use crate::tunnel::pipe::{Answer, TunnelEnd};
 /// waits for the session's task.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The limit on the time to write the last bytes to a client that keeps accepting some, as a
-/// multiple of `close_timeout`.
+/// The multiple of `close_timeout` that limits the time for writing the last bytes to a client that
+/// keeps accepting bytes.
 const CLOSE_EXTENSIONS: u32 = 12;
 
 /// The interval at which a socket without traffic checks whether the server is closing.
@@ -126,7 +126,8 @@ impl Connection {
             Answer::Refused => None,
         };
         let Some(hello) = hello else {
-            // Leave the tunnel first, so that the session's node knows that the client is here.
+            // Leave the tunnel before opening a new session, so that the session's node observes
+            // that the client no longer waits there.
             drop(tunnel);
             self.shared.core().sessions.refused.other_node += 1;
             let resume = Some(ResumeRequest { token: Some(token), received: Some(received) });
@@ -224,8 +225,8 @@ impl Backlog {
     }
 }
 
-/// Inserts the session token, which the payload leaves out, and encodes `hello`. Returns `None` if
-/// the payload has no place for the token.
+/// Inserts the session token, which the payload omits, and encodes `hello`. Returns `None` if the
+/// payload has no place for the token.
 fn complete_hello(payload: &str, token: &SessionToken) -> Option<Vec<u8>> {
     let (before, after) = payload.split_once("\"session\":null")?;
     let payload = format!("{before}\"session\":\"{}\"{after}", token.to_text());

@@ -63,14 +63,14 @@ impl Established {
         bytes: &mut [u8],
         now: Duration,
     ) -> bool {
-        // Reset the timer even if there are no bytes: the server may not have read while a handler was pending,
-        // which must not count as silence.
+        // Reset the timer even if there are no bytes: the server may have stopped reading while a
+        // handler was pending, which must not count as silence.
         self.keep_alive.received(now);
         // Without bytes, this call follows the completion of a handler, which does not show that
         // the client has received its new token.
         let has_received = !bytes.is_empty();
-        // Without a limit, a client that has closed would remain a member until all its messages were
-        // handled, however slowly its rules permit them.
+        // Without a limit, a client that has closed the connection would remain a member until all
+        // its messages were handled, however long the rules for them take.
         let late_at = self.activity.late_at(shared.options().close_timeout);
         let is_late = late_at.is_some_and(|at| now >= at);
         // Hold the lock while the messages from one read are handled so that their broadcasts form
@@ -208,7 +208,7 @@ impl<'s> Inbound<'_, 's> {
                 (core, Some(End::protocol("acknowledged packets that were not sent")))
             }
             SessionPacket::TooMany => {
-                (core, Some(End::protocol("acknowledged nothing new again and again")))
+                (core, Some(End::protocol("repeatedly acknowledged nothing new")))
             }
         }
     }

@@ -28,7 +28,7 @@ impl KeepAlive {
     }
 
     /// Records how many times a full socket has accepted bytes again. A ping queued behind a large
-    /// message is delivered only after it, so accepting bytes counts as a sign of life.
+    /// message is delivered only after it, so accepting bytes counts as activity.
     pub(crate) fn unblocked(&mut self, now: Duration, count: u32) {
         if self.unblock_count != count {
             (self.unblock_count, self.last_received) = (count, now.into());
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn late_ping_leaves_client_time_to_answer() {
         let mut keep_alive = KeepAlive::new(secs(0));
-        // The ping is late, as it is after the server process was suspended for ten minutes.
+        // The ping is late, as when the server process was suspended for ten minutes.
         keep_alive.pinged(secs(600));
         assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(606)));
     }

@@ -367,7 +367,7 @@ impl Connection {
         }
         self.timer.cancel(&self.shared.timers);
         if let State::Established(open) | State::Detached(open) = &mut self.state {
-            // A close frame may have been received behind messages that wait.
+            // A close frame may have been received behind waiting messages.
             let reason =
                 open.skip_to_close().map_or(DisconnectReason::Lost, DisconnectReason::ByPeer);
             let mut core = self.shared.core();

@@ -33,7 +33,8 @@ use crate::server::conn::Conn;
 use crate::tunnel::due::TunnelKey;
 use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
 
-/// The time in which a client rejected before its request was read must receive the response.
+/// The time limit for sending the response to a client that was rejected before its request was
+/// read.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 /// A connection whose handshake was accepted, but which the hub has not opened yet.
@@ -237,7 +238,7 @@ impl Connection {
         self.respond(now, response, is_head)
     }
 
-    /// Sends a response other than an upgrade, and closes.
+    /// Sends a response other than an upgrade, and closes the connection.
     fn respond(&mut self, now: Duration, response: &Response, is_head: bool) -> Step {
         self.writer.finish(response.to_bytes(is_head).into(), false);
         self.close(now, None)

@@ -32,8 +32,8 @@ impl Connection {
             Poll::Ready(Ok((_, Ok(None)))) => Step::Continue,
             Poll::Ready(Ok((_, Ok(Some(source))))) => {
                 self.state = State::Handshake { parser: RequestParser::default(), until };
-                // A header without an address means that the proxy connects for itself, for example
-                // for a health check.
+                // A header without an address means that the proxy connects on its own behalf, for
+                // example for a health check.
                 let client = source.or(self.peer.get());
                 let options = self.shared.options();
                 let (from, to) =

@@ -1,8 +1,9 @@
-//! Reading while a handler or rule is pending, so that the client's pings are answered and its close is
-//! seen.
+//! Reading while a handler or rule is pending, so that the client's pings are answered and its
+//! close is detected.
 //!
-//! Messages wait in the decoder's buffer. Once it is full, nothing more is read, and TCP flow control
-//! stops the client: pings and the close behind more bytes than that wait too.
+//! Messages wait in the decoder's buffer. Once the buffer is full, nothing more is read, and TCP
+//! flow control stops the client. Pings and a close frame that the client sends after that must
+//! wait too.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,12 +17,13 @@ use crate::connection::{Connection, MAX_READS_PER_POLL, State, Step};
 use crate::outbound::socket_writer::{SocketWriter, Status};
 use crate::shared::Shared;
 
-/// The maximum number of bytes buffered behind a pending handler or rule, unless more were in the
-/// same read as its message.
+/// The maximum number of bytes buffered behind a pending handler or rule, unless more arrived in
+/// the same read as its message.
 const READ_AHEAD: usize = 64 * 1024;
 
 impl Connection {
-    /// Reads behind a pending handler or rule, unless the connection may not read now.
+    /// Reads the bytes behind a pending handler or rule, if the connection is currently permitted
+    /// to read.
     pub(super) fn read_ahead(
         &mut self,
         now: Duration,
@@ -50,7 +52,8 @@ impl Connection {
             match read {
                 Poll::Pending => has_more = false,
                 Poll::Ready(Ok((0, _)) | Err(_)) => {
-                    // The messages before it are handled first. The next read returns it again.
+                    // The messages before the end of the stream are handled first. The next read
+                    // returns the end again.
                     open.activity.end(now, false);
                     has_more = false;
                 }
@@ -60,7 +63,7 @@ impl Connection {
         self.check_timeouts(now, status, has_more)
     }
 
-    /// Ends a connection whose client has closed, although messages before that still wait.
+    /// Ends a connection that its client has closed, although earlier messages are still waiting.
     pub(super) fn end_behind(&mut self, now: Duration) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Continue;
@@ -68,12 +71,13 @@ impl Connection {
         if open.activity.has_close_frame() {
             // Drop the call without the lock, since dropping it may call the server.
             drop(open.activity.existing().and_then(|parts| parts.pending.take()));
-            // The messages are too late, so this finds the close frame.
+            // The waiting messages are now too late to be handled, so this call skips them and
+            // finds the close frame.
             if open.on_bytes(&self.shared, &self.writer, &mut [], now) {
                 return self.close_open(now);
             }
         }
-        // A lost session keeps its call.
+        // A session that loses its socket keeps its pending call.
         self.lost(now)
     }
 }
@@ -112,7 +116,8 @@ impl Established {
                     core.sessions.confirm(key);
                 }
             }
-            // Before the lock is released, which closes connections if the memory budget is exceeded.
+            // Report the bytes before the flush, which closes connections if the memory budget is
+            // exceeded.
             self.report_buffered(writer);
             shared.flush_after_input(now, core, &mut self.flush_at);
         }

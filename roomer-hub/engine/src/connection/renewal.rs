@@ -52,7 +52,7 @@ impl Renewal {
     pub(crate) fn schedule(&mut self, now: Duration, expires: Option<Duration>, options: &Options) {
         let expires = expires.filter(|_| options.renew_login.is_some());
         let due_at = |at: Duration| {
-            // Wait for half of the remaining time at least: otherwise, a login shorter than
+            // Wait for at least half of the remaining time: otherwise, a login shorter than
             // `renew_login_before` would be due immediately, and so would each of its renewals.
             let before = options.renew_login_before.min(at.saturating_sub(now) / 2);
             at.saturating_sub(before)

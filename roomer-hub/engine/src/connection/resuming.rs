@@ -65,8 +65,8 @@ impl Connection {
                 }
                 core = self.shared.core();
                 core.sessions.refused.other_node += 1;
-                // Keep the request. Once the client has a new session here, it serves to notify the
-                // other node.
+                // Keep the request, which is used to notify the other node once the client has a
+                // new session here.
                 opening.session.iter_mut().for_each(|session| session.resume = Some(request));
             } else {
                 core.sessions.refused.unknown += 1;
@@ -143,7 +143,7 @@ impl Connection {
         };
         drop(core);
         match opening.response.is_empty() {
-            // There is no response to send, since a framework has sent it.
+            // A framework has already sent the response.
             true => {
                 let (code, reason) = close::OVERLOADED.frame();
                 self.writer.close(Some(code), reason, false);

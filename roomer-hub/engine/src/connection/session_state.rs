@@ -17,8 +17,8 @@ use crate::timer::moment::Moment;
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// The maximum time until an acknowledgement, even if it acknowledges nothing new, after bytes have
-/// arrived that wait for a pending handler. The client may have asked for one, and would otherwise take
-/// the connection for lost.
+/// arrived that must wait for a pending handler. The client may have requested an acknowledgement,
+/// and would otherwise treat the connection as lost.
 const WAITING_ACK: Duration = Duration::from_secs(5);
 
 /// The maximum number of consecutive acknowledgements that acknowledge nothing new, which a client

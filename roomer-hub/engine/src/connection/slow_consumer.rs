@@ -69,8 +69,8 @@ impl SlowConsumer {
         }
         let stalls_now = status.is_above() && now >= self.moved + STALL_AFTER;
         let is_stalled = stalls_now || status.pressure == Pressure::Stalled;
-        // Do not count a large message: on a slow connection it may take long, whatever small
-        // messages are queued behind it.
+        // Do not count a large message: on a slow connection it may take a long time, regardless of
+        // the small messages queued behind it.
         let counted = status.queued.saturating_sub(status.large_message_left);
         if !status.is_above() || counted.saturating_sub(status.newest) <= max_backlog / 2 {
             self.behind_since = None;
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!((verdict.close_at, verdict.poll_at), (ms(1000), ms(60)));
         assert!(!verdict.is_stalled);
         let verdict = slow.poll(ms(60), &full(900, 0, Pressure::Above), LIMITS);
-        assert!(verdict.is_stalled, "senders wait no longer");
+        assert!(verdict.is_stalled, "senders no longer wait");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::outbound::socket_writer::Status;
 /// The kinds of deadlines.
 #[derive(Clone, Copy, Debug)]
 enum Deadline {
-    /// The client has closed, and messages before that still wait.
+    /// The client has closed the connection, and its earlier messages are still waiting.
     Closed,
     /// The client has been silent for too long.
     Silence,

@@ -23,8 +23,8 @@ use crate::outbound::Outbound;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::session::Sessions;
 
-/// The parts of [`Core`] that the hub's actions for one input change, borrowed separately from the
-/// hub, and the input's result.
+/// The parts of [`Core`] that are changed by the hub's actions for one input, borrowed separately
+/// from the hub, and the input's result.
 pub(super) struct Effects<'c> {
     outbound: &'c mut Outbound,
     infos: &'c mut ConnTable,

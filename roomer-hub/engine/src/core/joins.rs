@@ -1,4 +1,4 @@
-//! Joins about which the application has not decided yet.
+//! Joins on which the application has not decided yet.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,8 @@ impl PendingJoins {
         self.0.remove(&conn).is_some_and(|join| join.is_cancelled)
     }
 
-    /// Cancels a connection's join to this room, if it is pending. The connection is removed from the
-    /// room, which has answered its client's join with `leave_ack`.
+    /// Cancels a connection's join to this room, if it is pending. Called when the connection is
+    /// removed from the room: the hub then answers the client's join with `leave_ack`.
     pub(crate) fn cancel(&mut self, conn: ConnKey, room: &str) {
         if let Some(join) = self.0.get_mut(&conn).filter(|join| *join.room == *room) {
             join.is_cancelled = true;

@@ -104,7 +104,8 @@ impl Core {
         }
     }
 
-    /// Closes the oldest connection of the new connection's user if the user has more than `most`.
+    /// Closes the oldest connection of the new connection's user if the user has more than `most`
+    /// connections.
     pub(crate) fn limit_user(&mut self, now: Duration, opening: &ConnInfo, most: usize) {
         let Some(user) = opening.user() else { return };
         let mut conns = self.infos.of(user);

@@ -1,4 +1,5 @@
-//! Load shedding: closes the connections with the most memory when the total exceeds the budget.
+//! Load shedding: closes the connections that hold the most memory when the total exceeds the
+//! budget.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -19,8 +20,8 @@ pub(crate) struct Shed {
 }
 
 impl Core {
-    /// Sums up all connections' memory. If the sum exceeds the budget, closes the connections with
-    /// the most memory until the rest is within the budget.
+    /// Adds up all connections' memory. If the sum exceeds the budget, closes the connections that
+    /// hold the most memory until the sum is at most [`MemoryBudget::target`].
     pub(crate) fn shed(&mut self, now: Duration, budget: &MemoryBudget, window: Duration) -> Shed {
         let mut buffers = BufferSet::new();
         let closing: Vec<_> =

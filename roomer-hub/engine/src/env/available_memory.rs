@@ -4,8 +4,8 @@
 
 use std::fs;
 
-/// The default budget is the available memory divided by `BUDGET_DIVISOR`. The rest is for the connections
-/// themselves, the system's buffers, the application and other processes.
+/// The divisor of the available memory that yields the default budget. The rest is for the
+/// connections themselves, the system's buffers, the application and other processes.
 const BUDGET_DIVISOR: u64 = 4;
 
 /// The upper limit of the default budget.
@@ -21,7 +21,8 @@ pub(crate) fn budget(memory: Option<u64>, smallest: usize) -> usize {
     part.unwrap_or(MAX).max(smallest).min(MAX)
 }
 
-/// Returns the bytes of memory available to the process, or `None` if the system does not report it.
+/// Returns the memory available to the process, in bytes, or `None` if the system does not report
+/// it.
 pub(crate) fn available() -> Option<u64> {
     smallest(|path| fs::read_to_string(path).ok())
 }
@@ -32,7 +33,8 @@ fn smallest(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let groups = read("/proc/self/cgroup").unwrap_or_default();
     let files = groups.lines().filter_map(limit_files).flatten();
     // If there is no limit, the file of version 2 contains the word `max`, which does not parse,
-    // and the file of version 1 a number above any machine's memory, which the minimum ignores.
+    // and the file of version 1 contains a number above any machine's memory, which the minimum
+    // ignores.
     let limits = files.filter_map(|file| read(&file)?.trim().parse().ok());
     limits.chain(machine).min()
 }

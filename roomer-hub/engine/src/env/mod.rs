@@ -20,9 +20,9 @@ pub trait Environment: Send + Sync + 'static {
     /// Returns 16 unpredictable bytes, for a connection's id or a hash key.
     fn random(&self) -> [u8; 16];
 
-    /// Returns the bytes of memory available to the server, or `None` if unknown, which is the default.
-    /// The default of [`memory_budget`](crate::Builder::memory_budget) is derived from it. Called once,
-    /// when the server is built.
+    /// Returns the memory available to the server, in bytes, or `None` if unknown, which is the
+    /// default. The default of [`memory_budget`](crate::Builder::memory_budget) is derived from it.
+    /// Called once, when the server is built.
     fn available_memory(&self) -> Option<u64> {
         None
     }
@@ -35,7 +35,7 @@ pub struct SystemEnvironment {
 }
 
 impl SystemEnvironment {
-    /// Creates an environment whose time starts at zero now.
+    /// Creates an environment whose clock starts at zero.
     #[allow(clippy::disallowed_methods)] // The one place below the adapters that reads the clock.
     #[must_use]
     pub fn new() -> Self {

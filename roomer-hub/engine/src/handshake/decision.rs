@@ -187,9 +187,9 @@ impl ServerHandshake<'_> {
     }
 
     /// Returns the address of the socket that admitting this client would replace: its session's
-    /// socket, if that still looks open. The client can then change its network even if its address
-    /// is at its limit or the server is full. `is_user` is true for the user that the client has
-    /// logged in as; another user's session and its socket are kept.
+    /// socket, if that still appears to be open. The client can then change its network even if its
+    /// address is at its limit or the server is full. `is_user` returns true for the user that the
+    /// client has logged in as; another user's session and its socket are kept.
     fn replaced_by(
         &self,
         request: Option<&SessionRequest>,

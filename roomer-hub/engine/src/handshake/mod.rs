@@ -30,7 +30,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::warning::Warnings;
 use crate::sync::Mutex;
 
-/// The server's parts needed to accept or reject a request.
+/// The parts of the server that are needed to accept or reject a request.
 #[derive(Clone, Copy)]
 pub(crate) struct ServerHandshake<'s> {
     pub(crate) options: &'s HandshakeOptions,

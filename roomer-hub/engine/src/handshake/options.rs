@@ -55,7 +55,7 @@ pub(crate) struct Health {
     pub(crate) ready: String,
 }
 
-/// A page served over plain HTTP.
+/// A page served over HTTP.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) content_type: String,

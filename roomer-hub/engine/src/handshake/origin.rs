@@ -44,8 +44,8 @@ impl Origin {
         let Ok(authority) = host.parse::<Authority>() else {
             return false;
         };
-        // In `example.com@evil.org` the host is `evil.org`, although the text begins with the origin's
-        // host.
+        // In `example.com@evil.org`, the host is `evil.org`, although the text begins with the
+        // origin's host.
         !has_user(&authority)
             && authority.host().eq_ignore_ascii_case(&self.host)
             && port(&authority, &self.scheme) == Some(self.port)

@@ -76,7 +76,7 @@ impl Proxies {
         !self.networks.is_empty()
     }
 
-    /// Returns true if the peer is a trusted proxy, which forwards others' requests.
+    /// Returns true if the peer is a trusted proxy, which forwards other clients' requests.
     pub(crate) fn trusts(&self, peer: Option<SocketAddr>) -> bool {
         match peer {
             Some(peer) => self.networks.iter().any(|network| network.contains(peer.ip())),
@@ -98,8 +98,9 @@ impl Network {
             return None;
         }
         match (address, address.to_canonical()) {
-            // Addresses are compared in their canonical form, so a network of IPv4-mapped addresses is
-            // stored as IPv4. With fewer than 96 bits, `::ffff:10.0.0.0/8` would be all of IPv6.
+            // Addresses are compared in their canonical form, so a network of IPv4-mapped addresses
+            // is stored as IPv4. With fewer than 96 bits, as in `::ffff:10.0.0.0/8`, the network
+            // would also contain other IPv6 addresses.
             (IpAddr::V6(_), address @ IpAddr::V4(_)) => {
                 Some(Network { address, bits: bits.checked_sub(MAPPED_BITS)? })
             }

@@ -26,7 +26,7 @@ const MAX_BLOCK: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct ProxyHeader(Vec<u8>);
 
-/// The received bytes are not a PROXY protocol header.
+/// The error for bytes that are not a PROXY protocol header.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidProxyHeader;
 
@@ -114,8 +114,8 @@ fn parse_block(bytes: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
     // The upper half of the byte is the version, which must be 2, and the lower half is the
     // command.
     match fixed[12] {
-        // The command LOCAL means that the proxy connects for itself, for example for a health
-        // check.
+        // The command LOCAL means that the proxy connects on its own behalf, for example for a
+        // health check.
         0x20 => return Ok(None),
         0x21 => {}
         _ => return Err(InvalidProxyHeader),

@@ -108,8 +108,8 @@ impl Rejection {
         Rejection::new(StatusCode::FORBIDDEN, message)
     }
 
-    /// Creates a rejection with any error status. A status below 400 is not an error and is replaced by
-    /// 403. If `message` is empty, the body is the status's standard text.
+    /// Creates a rejection with any error status. A status below 400 is not an error, and 403
+    /// replaces it. If `message` is empty, the body is the status's standard text.
     #[must_use]
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let is_error = status.is_client_error() || status.is_server_error();

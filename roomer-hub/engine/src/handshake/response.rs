@@ -66,7 +66,7 @@ impl Response {
         Response { status: StatusCode::OK, headers, body: Bytes::new() }
     }
 
-    /// Returns an error with the status's standard text.
+    /// Returns an error response with the status's standard text.
     pub(crate) fn error(status: StatusCode) -> Self {
         Response::rejection(&Rejection::new(status, ""))
     }

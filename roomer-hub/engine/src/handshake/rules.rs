@@ -22,7 +22,7 @@ use crate::outbound::compressed::Compression;
 
 impl ServerHandshake<'_> {
     /// Rejects a request without a client address if an option needs one. A trusted proxy's request
-    /// that does not name a client is accepted, since the proxy may connect for itself.
+    /// that does not name a client is accepted, since the proxy may connect on its own behalf.
     pub(crate) fn check_address(
         &self,
         request: &HandshakeRequest,
@@ -103,12 +103,12 @@ fn check_upgrade_headers(request: &HandshakeRequest) -> Result<(), Rejected> {
     // A proxy that does not support upgrades removes only the hop-by-hop headers, so the key is
     // still present in the request that it forwards.
     if request.headers().contains_key(SEC_WEBSOCKET_KEY) {
-        let rejected = bad_request("a proxy before this server does not pass the upgrade on");
+        let rejected = bad_request("a proxy in front of this server does not forward the upgrade");
         return Err(Rejected { reason: Some(WarningReason::UpgradeRemoved), ..rejected });
     }
     Err(bad_request(match is_old {
-        true => "a WebSocket needs HTTP/1.1",
-        false => "this address speaks WebSocket only",
+        true => "a WebSocket requires HTTP/1.1",
+        false => "this address accepts only WebSocket upgrades",
     }))
 }
 
@@ -123,7 +123,7 @@ fn check_version_and_body(request: &HandshakeRequest) -> Result<(), Rejected> {
     if has_length || headers.contains_key(TRANSFER_ENCODING) {
         // A proxy in front of the server would treat the client's frames as the request's body, and the
         // bytes after them as the next request.
-        return Err(bad_request("a request for an upgrade has no body"));
+        return Err(bad_request("an upgrade request must not have a body"));
     }
     Ok(())
 }
@@ -132,7 +132,7 @@ fn check_origin(request: &HandshakeRequest, options: &HandshakeOptions) -> Resul
     // Reject a second `Host` header: a proxy in front of the server may have checked only one of
     // them.
     if !is_single(request, HOST) {
-        return Err(bad_request("there must be one Host"));
+        return Err(bad_request("there must be only one Host header"));
     }
     let origin = request.headers().get(ORIGIN).map(|origin| origin.as_bytes());
     let host = request.header(HOST.as_str());
@@ -143,7 +143,7 @@ fn check_origin(request: &HandshakeRequest, options: &HandshakeOptions) -> Resul
         origin: shown(origin.unwrap_or_default()),
         host: shown(host.unwrap_or_default().as_bytes()),
     };
-    let rejection = Rejection::forbidden("pages of this origin may not connect");
+    let rejection = Rejection::forbidden("pages from this origin may not connect");
     Err(Rejected { rejection, reason: Some(reason) })
 }
 

@@ -105,8 +105,8 @@ pub(crate) struct SocketCounts {
     rejected: BTreeMap<u16, u64>,
 }
 
-/// The old socket of a session that a new socket resumes, if the old one still looks open. It is
-/// not counted when the limits for the new socket are checked.
+/// The old socket of a session that a new socket resumes, if the old socket still appears to be
+/// open. It is not counted when the limits for the new socket are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Replaced {
     pub(crate) address: Option<Address>,
@@ -250,7 +250,7 @@ impl SocketCounts {
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<(), String> {
         if self.by_address.values().any(|own| *own == PerAddress::default()) {
-            return Err("an address that has nothing is still counted".into());
+            return Err("an address without sockets is still counted".into());
         }
         let sum = |count: fn(&PerAddress) -> u32| {
             self.by_address.values().map(count).sum::<u32>() as usize

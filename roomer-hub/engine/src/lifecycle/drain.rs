@@ -29,7 +29,7 @@ pub(crate) struct DrainPolicy {
 }
 
 impl DrainPolicy {
-    /// Returns how many connections must have been closed after the time `elapsed`.
+    /// Returns how many connections must have been closed once `elapsed` has passed.
     pub(crate) fn due(self, elapsed: Duration) -> u64 {
         // Connections due before the next step are closed in this step, so the first connections
         // are closed immediately.

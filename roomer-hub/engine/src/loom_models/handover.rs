@@ -100,7 +100,7 @@ fn expired_session_has_one_owner() {
             Poll::Ready(session) => session.is_ok(),
             Poll::Pending => place.abandon().is_some(),
         };
-        assert_ne!(task.join().unwrap(), is_new, "both have it, or none");
+        assert_ne!(task.join().unwrap(), is_new, "both have it, or neither");
     });
 }
 
@@ -159,7 +159,7 @@ fn resume_of_ending_session_is_answered() {
         let answer = wait(&place);
         assert!(!matches!(answer, Err(HandoverError::Superseded)));
         end.join().unwrap();
-        assert_ne!(holder.join().unwrap(), answer.is_ok(), "both have it, or none");
+        assert_ne!(holder.join().unwrap(), answer.is_ok(), "both have it, or neither");
         assert!(reconnect(&table).is_none());
     });
 }

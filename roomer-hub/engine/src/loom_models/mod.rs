@@ -108,7 +108,7 @@ fn writer(socket: &Arc<Socket>, high: usize) -> Arc<SocketWriter> {
     SocketWriter::new(Pipe(socket.clone()), Arc::new(budget))
 }
 
-/// Runs the connection's own task, reduced to its calls of the writer, until the last bytes are
+/// Runs the connection's own task, reduced to its calls to the writer, until the last bytes are
 /// written.
 fn run_own_task(writer: &SocketWriter) {
     block_on(poll_fn(|cx| {
@@ -322,7 +322,7 @@ fn each_chunk_is_taken_once_and_job_finished_once() {
         let (taken_here, is_last_here) = work(&job);
         let (taken_there, is_last_there) = other.join().unwrap();
         assert_eq!(taken_here + taken_there, 70);
-        assert!(is_last_here != is_last_there, "finished by both or by none");
+        assert!(is_last_here != is_last_there, "finished by both or by neither");
         assert!(flush_pool.job().is_none());
     });
 }

@@ -29,7 +29,7 @@ impl Flag {
     }
 }
 
-/// Drives the timers until the flag is set. The clock stands still at ten seconds, and sleeps never
+/// Drives the timers until the flag is set. The clock is stopped at ten seconds, and sleeps never
 /// complete.
 fn run_timers(timers: &TimerQueue, flag: &Flag, work: impl Fn() -> bool) {
     let mut driver = pin!(timers.run(|| Duration::from_secs(10), |_| pending::<()>(), work));

@@ -51,7 +51,7 @@ impl Stats {
         let of_sockets = "Open sockets: connections, handshakes and closing connections.";
         let of_rooms = "Rooms of each connection, summed over all connections.";
         page.gauge("connections", "Connections in the hub.", *connections);
-        page.gauge("rooms", "Rooms, root included.", *rooms);
+        page.gauge("rooms", "Rooms, including root.", *rooms);
         page.gauge("memberships", of_rooms, *memberships);
         page.gauge("sockets", of_sockets, *sockets);
         page.gauge("handshakes", "Handshakes in progress.", *handshakes);
@@ -71,7 +71,7 @@ impl Stats {
         page.counter("closed_by_peer", "Connections closed by clients.", *closed_by_peer);
         page.counter("lost", "Connections that ended without a close frame.", *lost);
         page.counter("handler_errors", "Errors returned by handlers.", *handler_errors);
-        page.counter("panics", "Panics of handlers, rules and hooks.", *panics);
+        page.counter("panics", "Panics in handlers, rules and hooks.", *panics);
         page.counter("accept_errors", "Failures to accept a connection.", *accept_errors);
         page.sessions(sessions);
         page.histories(histories);
@@ -94,14 +94,14 @@ impl Page {
         self.gauge("sessions_forwarded", help, *forwarded);
         let help = "Clients that could not return to their sessions.";
         self.counters("sessions_refused", help, "kind", refused.iter());
-        let help = "Reports of other nodes about clients of this node's sessions.";
+        let help = "Reports from other nodes about clients of this node's sessions.";
         self.counters("sessions_released", help, "kind", released.iter());
     }
 
     fn histories(&mut self, stats: &HistoryStats) {
         let HistoryStats { rooms, bytes } = stats;
         self.gauge("history_rooms", "Rooms with a history.", *rooms);
-        self.gauge("history_bytes", "Bytes of room histories.", *bytes);
+        self.gauge("history_bytes", "Total size of the room histories in bytes.", *bytes);
     }
 
     fn cluster(&mut self, stats: &ClusterStats) {
@@ -151,8 +151,8 @@ impl Page {
             let counts = counts.iter().map(|(reason, count)| (reason, *count));
             self.counters(name, help, "why", counts);
         }
-        self.counter("cluster_gaps", "Losses of messages, in one room each.", *gaps);
-        self.counter("cluster_overflows", "Streams given up for a slow broker.", *overflows);
+        self.counter("cluster_gaps", "Possible losses of messages, counted per room.", *gaps);
+        self.counter("cluster_overflows", "Streams dropped because of a slow broker.", *overflows);
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: usize) {

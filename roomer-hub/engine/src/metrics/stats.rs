@@ -71,15 +71,16 @@ pub struct SessionStats {
     /// Sessions that currently have no socket. Included in [`Stats::connections`], but not in
     /// [`Stats::sockets`].
     pub detached: usize,
-    /// Sessions resumed on a new socket, of this node or of another one.
+    /// Sessions resumed on a new socket, on this node or on another one.
     pub resumed: u64,
-    /// Sockets of this node whose sessions are on other nodes of the cluster. They are included in
+    /// Sockets on this node whose sessions are on other nodes of the cluster. They are included in
     /// [`Stats::sockets`], but not in [`Stats::connections`], since the session's node counts the
     /// connection.
     pub forwarded: usize,
     /// Clients' failed attempts to resume a session, by reason.
     pub refused: RefusedSessions,
-    /// Reports from other cluster nodes that a client now has a session on that node, by effect.
+    /// Reports from other cluster nodes that a client now has a session on the reporting node, by
+    /// effect.
     pub released: ReleasedSessions,
 }
 

@@ -57,15 +57,15 @@ events! {
     WARN shed(closed: usize, budget: usize) {
         closed, budget, "out of memory budget"
     }
-    #[doc = "Reports an error of a handler, or a panic of a handler or a rule."]
+    #[doc = "Reports an error returned by a handler, or a panic in a handler or a rule."]
     WARN failed(info: &ConnInfo, event: &str, error: &(dyn Error + 'static)) {
         conn = %info.id, event, error, "handler failed"
     }
-    #[doc = "Reports a panic of a hook."]
+    #[doc = "Reports a panic in a hook."]
     WARN hook_failed(info: &ConnInfo, error: &(dyn Error + 'static)) {
         conn = %info.id, error, "hook failed"
     }
-    #[doc = "Reports a panic of the `authorize` hook."]
+    #[doc = "Reports a panic in the `authorize` hook."]
     WARN authorize_failed(peer: Option<SocketAddr>, error: &(dyn Error + 'static)) {
         peer = peer.map(tracing::field::display), error, "authorize failed"
     }

@@ -21,7 +21,7 @@ const MAX_SHOWN: usize = 128;
 /// A condition that a server's operator should know about. `Display` writes a sentence with the
 /// condition, its location and the remedy. Warnings are passed to
 /// [`Builder::on_warning`](crate::Builder::on_warning) and, with the `tracing` feature, emitted as
-/// events at `WARN`. At most one of each kind is given every ten seconds.
+/// events at `WARN`. At most one of each kind is emitted every ten seconds.
 ///
 /// Values from a client are escaped and truncated to 128 bytes. Tokens and queries are omitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Warning {
 
 impl WarningReason {
     /// Returns the minimum time between two warnings of this kind. A warning about the
-    /// configuration is given only once, since the configuration does not change.
+    /// configuration is emitted only once, since the configuration does not change.
     fn period(&self) -> Duration {
         match self {
             WarningReason::NotApplied { .. }
@@ -118,7 +118,7 @@ impl Warnings {
     }
 
     /// Like [`give`](Self::give), with another `tracing` event, which `trace` emits with the number
-    /// of suppressed ones.
+    /// of suppressed warnings.
     pub(crate) fn give_with(&self, reason: WarningReason, trace: impl FnOnce(u64)) {
         if let Some(warning) = self.warning(reason) {
             trace(warning.suppressed);

@@ -213,18 +213,18 @@ impl fmt::Display for WarningReason {
             WarningReason::Path { path, websocket } => write!(
                 f,
                 "rejected an upgrade at {path} (404): the WebSocket is at {websocket}; connect \
-                 there, or move it by path(\"{path}\")"
+                 there, or move it with path(\"{path}\")"
             ),
             WarningReason::UpgradeRemoved => f.write_str(
-                "rejected a request with a WebSocket's key and without an upgrade (400): a proxy has \
-                 removed it; configure it to use HTTP/1.1 and to forward Upgrade and Connection, with \
-                 nginx by `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+                "rejected a request with a WebSocket key but without an upgrade (400): a proxy has \
+                 removed the upgrade; configure the proxy to use HTTP/1.1 and to forward Upgrade and \
+                 Connection, for nginx with `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
                  proxy_set_header Connection \"upgrade\";`",
             ),
             WarningReason::Subprotocol { offered } => write!(
                 f,
-                "a client offers {offered} subprotocol(s) and this server knows none of them, so \
-                 a browser closes the connection: add one by subprotocol(\"...\"), or offer none"
+                "a client offers {offered} subprotocol(s) and this server supports none of them, \
+                 so a browser closes the connection: add one with subprotocol(\"...\"), or offer none"
             ),
             WarningReason::Unauthorized { status, has_token, message } => {
                 let with = if *has_token { "with" } else { "without" };
@@ -256,30 +256,30 @@ impl fmt::Display for WarningReason {
             // The response body contains this text too.
             WarningReason::NoAddress { option } => write!(
                 f,
-                "refused a request without the client's address (500), which {option} needs. \
-                 axum: serve with `into_make_service_with_connect_info::<SocketAddr>()` and turn \
-                 on the `axum` feature of roomer-tokio; other frameworks: `mount(server)\
-                 .peer_from(..)`; streams: give the peer's address to `connect`; a proxy's Unix \
+                "rejected a request without the client's address (500), which {option} needs. \
+                 axum: serve with `into_make_service_with_connect_info::<SocketAddr>()` and enable \
+                 the `axum` feature of roomer-tokio; other frameworks: `mount(server)\
+                 .peer_from(..)`; streams: pass the peer's address to `connect`; a proxy's Unix \
                  socket: trust_proxy(\"unix\")"
             ),
             WarningReason::NoForwardedFor { option, proxy } => write!(
                 f,
                 "{} sends no X-Forwarded-For, so {option} does not apply to its clients: configure \
-                 it to send one, with nginx by `proxy_set_header X-Forwarded-For \
+                 it to send one, for nginx with `proxy_set_header X-Forwarded-For \
                  $proxy_add_x_forwarded_for;`",
                 TrustedProxy(*proxy)
             ),
             WarningReason::UnnamedClient { option, proxy } => write!(
                 f,
                 "{} names no client in its PROXY header (UNKNOWN or LOCAL), so {option} does not \
-                 apply to it: configure it to forward the addresses of its clients, with HAProxy by \
-                 `send-proxy-v2`",
+                 apply to that connection: configure the proxy to forward its clients' addresses, for \
+                 HAProxy with `send-proxy-v2`",
                 TrustedProxy(*proxy)
             ),
             WarningReason::InvalidProxyHeader { proxy } => write!(
                 f,
-                "rejected a connection of {} that does not begin with a PROXY header (400): \
-                 configure it to send one, with HAProxy by `send-proxy-v2`, or remove \
+                "rejected a connection from {} that does not begin with a PROXY header (400): \
+                 configure it to send one, for HAProxy with `send-proxy-v2`, or remove \
                  proxy_protocol",
                 TrustedProxy(*proxy)
             ),
@@ -295,12 +295,12 @@ impl fmt::Display for WarningReason {
             ),
             WarningReason::MemoryBudget { closed, budget } => write!(
                 f,
-                "closed the {closed} largest connection(s), since all together held more than \
-                 memory_budget({budget}): raise it, or lower max_backlog or max_message"
+                "closed the {closed} largest connection(s), since all connections together held more \
+                 than memory_budget({budget}): raise it, or lower max_backlog or max_message"
             ),
             WarningReason::Descriptors { limit, needed } => write!(
                 f,
-                "this process may open {limit} files, and max_connections needs {needed}, so that \
+                "this process may open {limit} files, but max_connections needs {needed}, so \
                  clients get 503 before max_connections is reached: raise the limit ({RAISE_FILES}) \
                  or lower max_connections"
             ),
@@ -315,8 +315,8 @@ impl fmt::Display for WarningReason {
             ),
             WarningReason::BrokerDown { reason } => write!(
                 f,
-                "the cluster's broker cannot be reached: {reason}; this server serves its own clients \
-                 meanwhile, and connects again by itself"
+                "the cluster's broker cannot be reached: {reason}; meanwhile, this server serves its own \
+                 clients, and it reconnects automatically"
             ),
             WarningReason::BrokerNotice { text } => write!(f, "the cluster's broker: {text}"),
             WarningReason::MessageTooLarge { event, bytes, limit } => write!(
@@ -327,25 +327,25 @@ impl fmt::Display for WarningReason {
             ),
             WarningReason::PeerSettings { peer } => write!(
                 f,
-                "the node {peer} has another max_message, presence, order or compat than this one: give \
+                "the node {peer} differs from this one in max_message, presence, order or compat: give \
                  all nodes the same options"
             ),
             WarningReason::ForeignPeer { node, version } => write!(
                 f,
-                "the node {node} speaks version {version} between nodes, which this release does \
-                 not: their members do not see each other; run releases that are at most one \
-                 version apart"
+                "the node {node} uses version {version} of the protocol between nodes, which this \
+                 release does not support: their members do not see each other; run releases that \
+                 are at most one version apart"
             ),
         }
     }
 }
 
 fn fmt_origin(f: &mut fmt::Formatter<'_>, origin: &str, host: &str) -> fmt::Result {
-    write!(f, "rejected a page of {origin} that connects to {host} (403): ")?;
+    write!(f, "rejected a page from {origin} that connects to {host} (403): ")?;
     match origin {
         "null" => f.write_str(
             "files and sandboxed frames have no origin; serve the page over HTTP, or allow all \
-             pages by allow_origin(\"any\")",
+             pages with allow_origin(\"any\")",
         ),
         _ => write!(
             f,

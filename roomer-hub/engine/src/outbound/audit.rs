@@ -32,7 +32,7 @@ impl Outbound {
             self.writers.values().for_each(|writer| buffers.add(&writer.usage()));
             let (held, limit) = (buffers.sum(), budget);
             if held > limit {
-                return Err(format!("{held} bytes are held, {limit} may be"));
+                return Err(format!("{held} bytes are held, at most {limit} are allowed"));
             }
         }
         self.audit_dirty()?;

@@ -181,7 +181,7 @@ mod tests {
         budget.record_counted(101);
         assert!(budget.may_exceed(), "it is too much already");
         budget.change(141, 99);
-        assert!(!budget.may_exceed(), "they cannot hold more than all of theirs together");
+        assert!(!budget.may_exceed(), "the actual usage cannot exceed the sum");
     }
 
     #[test]

@@ -212,8 +212,7 @@ mod tests {
                 assert_eq!(last, if is_for { number } else { known[at] }, "seed {seed}, {at}");
                 let received = got[at].iter().filter(|byte| **byte == 200).count();
                 assert_eq!(received, messages, "seed {seed}: no message is lost with a number");
-                // Only one count is left between two messages, unless a member received an early
-                // delivery there.
+                // A member never receives an older count after a newer one.
                 let ordered = got[at].iter().filter(|byte| **byte < 200).is_sorted();
                 assert!(ordered, "seed {seed}: {:?}", got[at]);
             }

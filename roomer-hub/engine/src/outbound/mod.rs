@@ -136,7 +136,7 @@ impl Outbound {
         let Some(writer) = writers.get(to) else { return false };
         // An existing member first receives the notices that the snapshot already reflects.
         if let Some(batch) = rejoined.and_then(|room| batches.get_mut(room)) {
-            // If they followed the snapshot, the notices would announce members that its list
+            // If they followed the snapshot, the notices would announce members that the snapshot
             // already contains.
             deliver_to(batch, to, writer, flush_list);
         }

@@ -233,5 +233,5 @@ fn reused_flush_list_keeps_memory_but_not_connections() {
     keep_spare(list(1000));
     let spare = spare_list();
     assert_eq!((spare.as_ptr(), spare.len()), (memory, 0));
-    assert_eq!(spare_list().capacity(), 0, "it has one");
+    assert_eq!(spare_list().capacity(), 0, "there is only one spare list");
 }

@@ -249,11 +249,12 @@ impl Conn {
         self.server.0.command(Command::Close { conn: self.info.key, code, reason });
     }
 
-    /// Closes this connection with 1013, so that its client reconnects later: for example because a
-    /// service that must be asked about a join does not answer. A client with the extended protocol
-    /// receives the reason `retry=MS` instead of this one, and reconnects after that many
-    /// milliseconds. The delays of all clients are spread over the
-    /// [`retry_window`](crate::Builder::retry_window), so that they do not return at once.
+    /// Closes this connection with 1013, so that its client reconnects later, for example because a
+    /// service that must approve a join does not respond. A client with the extended protocol
+    /// receives the reason `retry=MS` instead of this one, and reconnects after `MS` milliseconds.
+    /// The delays of all clients are spread over the
+    /// [`retry_window`](crate::Builder::retry_window), so that they do not all return at the same
+    /// time.
     pub fn close_with_retry(&self, reason: &str) {
         let shared = &self.server.0;
         let (code, window) = (close::OVERLOADED.code, shared.options().retry_window);

@@ -27,8 +27,8 @@ impl Server {
     /// [warning](crate::Builder::on_warning), since other nodes would reject it.
     ///
     /// The event may have any name, but clients do not deliver messages with the protocol's names
-    /// ([`roomer_proto::is_built_in`]), and the JavaScript client none with the names of its local
-    /// events ([`roomer_proto::is_local`]).
+    /// ([`roomer_proto::is_built_in`]), and the JavaScript client does not deliver messages with
+    /// the names of its local events ([`roomer_proto::is_local`]).
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -133,7 +133,8 @@ impl Server {
 
     /// Moves a connection from one room to another atomically: no observer sees the connection in
     /// both rooms or in neither. Returns false, without an effect, if the connection does not exist
-    /// or is not in `from`. Unlike [`kick`](Self::kick), this does not cancel a pending join of `from`.
+    /// or is not in `from`. Unlike [`kick`](Self::kick), this does not cancel a pending join to
+    /// `from`.
     pub fn move_to(
         &self,
         conn: impl AsRef<str>,

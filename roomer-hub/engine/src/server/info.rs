@@ -9,7 +9,7 @@ use crate::server::user::User;
 
 /// The info exceeds [`max_info`](crate::Builder::max_info). The caller is at fault.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an info of {bytes} bytes is above max_info({limit}): shorten it, or raise max_info")]
+#[error("info of {bytes} bytes exceeds max_info({limit}): shorten it, or raise max_info")]
 pub struct InfoTooLong {
     bytes: usize,
     limit: usize,

@@ -24,8 +24,8 @@ impl Server {
     pub fn start_listening(&self, has_addresses: bool, is_tls: bool) -> io::Result<()> {
         let options = self.0.options();
         if is_tls && options.handshake.proxy_protocol {
-            let text = "proxy_protocol cannot be read before TLS: let the proxy end TLS and serve a \
-                        plain listener, or leave proxy_protocol out";
+            let text = "proxy_protocol cannot be read before TLS: terminate TLS at the proxy and use a \
+                        plain listener, or remove proxy_protocol";
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
         if let (false, false, Some(option)) = (
@@ -35,7 +35,7 @@ impl Server {
         ) {
             let text = format!(
                 "{option} needs clients' addresses, which this listener does not have: trust the \
-                 proxy behind it by trust_proxy(\"unix\"), or leave {option} out"
+                 proxy that connects to it with trust_proxy(\"unix\"), or remove {option}"
             );
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
@@ -74,7 +74,7 @@ impl Server {
     }
 }
 
-/// Returns how many sockets fit into a limit on open descriptors. The rest stays free for other
+/// Returns how many sockets fit within a limit on open descriptors. The rest stays free for other
 /// uses, such as a listener for operators, which clients must not be able to block.
 fn limit_sockets(limit: u64) -> DescriptorLimit {
     let reserve = RESERVE.min(limit / 2);

@@ -4,7 +4,7 @@
 //!             socket lost                   timeout, overflow, close
 //!  Established ─────────▶ Detached ─────────────────────────────────▶ gone
 //!       ▲                    │ the client is back on a new socket
-//!       └──── Handover ◀─────┘ (or the old socket only looks open)
+//!       └──── Handover ◀─────┘ (or the old socket only appears open)
 //! ```
 //!
 //! For the hub, a session is a connection, and losing its socket is not an event: memberships are
@@ -55,7 +55,7 @@ pub(crate) struct Sessions {
 struct Session {
     /// The newest secret sent to the client.
     secret: [u8; 16],
-    /// Present while the session has no socket, is changing it, or has just changed it.
+    /// Present while the session has no socket, is changing its socket, or has just changed it.
     change: Option<Box<Change>>,
 }
 
@@ -291,7 +291,7 @@ mod tests {
         sessions.confirm(conn);
         assert!(is_refused(&late) && !sessions.has_successor(conn));
         assert!(sessions.by_key[conn].secrets().eq(&[[4; 16]]));
-        assert!(sessions.by_key[conn].change.is_none(), "it takes nothing more");
+        assert!(sessions.by_key[conn].change.is_none(), "no memory is kept for the change");
     }
 
     #[test]

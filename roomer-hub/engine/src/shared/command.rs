@@ -51,8 +51,8 @@ impl Shared {
             Command::Send { room, event, dst, payload, .. } => (room, event, dst, payload),
             _ => return false,
         };
-        // Apply the limit wherever a room's members are: a message must not begin to fail when a
-        // client connects to another node.
+        // Apply the limit regardless of where a room's members are: a message must not begin to
+        // fail when a client connects to another node.
         let is_far = || {
             let core = self.core();
             let tables = core.hub.tables();

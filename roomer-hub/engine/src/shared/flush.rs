@@ -49,7 +49,8 @@ impl Shared {
         loop {
             let work = core.take(false);
             let has_events = core.hook_queue.try_start();
-            // Hold the lock only for bookkeeping, since system calls and hooks take long.
+            // Hold the lock only for bookkeeping, since system calls and hooks may take a long
+            // time.
             drop(core);
             let has_duty = work.has_more;
             if self.write(work) {
@@ -188,8 +189,8 @@ impl Shared {
             left = left.saturating_sub(chunk.len());
             congested.append(&mut write_to(&job.work.writers[chunk]));
         }
-        // Other tasks may still be writing their chunks. The flush's rooms may be flushed again
-        // nevertheless, since each writer writes newer bytes after older ones.
+        // Other tasks may still be writing their chunks. The flush's rooms may nevertheless be
+        // flushed again, since each writer writes newer bytes after older ones.
         let is_last = job.finish();
         let mut has_more = false;
         if is_last || !congested.is_empty() {

@@ -94,7 +94,7 @@ impl Deadlines {
 }
 
 impl Timer {
-    /// Schedules a call of `waker` at the time `at`. If an earlier time is already set, it is kept:
+    /// Schedules a call to `waker` at the time `at`. If an earlier time is already set, it is kept:
     /// the task is then woken early, checks the clock and sets the timer again.
     pub(crate) fn set(&mut self, timers: &TimerQueue, at: Duration, waker: &Waker) {
         let at = Moment::from(at);

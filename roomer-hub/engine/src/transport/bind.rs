@@ -27,7 +27,7 @@ impl BindError {
 
 fn advice(cause: &io::Error) -> &'static str {
     match cause.kind() {
-        ErrorKind::AddrInUse => "; end the other program, or choose another address",
+        ErrorKind::AddrInUse => "; stop the other program, or choose another address",
         ErrorKind::PermissionDenied => "; ports below 1024 are for root",
         _ => "",
     }

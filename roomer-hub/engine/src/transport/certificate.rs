@@ -75,8 +75,8 @@ pub enum TlsFileError {
     },
     /// The key is encrypted with a password.
     #[error(
-        "the key {} is encrypted: decrypt it by `openssl pkey -in {} -out FILE`, and protect that \
-         file by its permissions",
+        "the key {} is encrypted: decrypt it with `openssl pkey -in {} -out FILE`, and protect that \
+         file with its permissions",
         path.display(),
         path.display()
     )]
@@ -129,7 +129,7 @@ mod tests {
             std::fs::write(path, text).unwrap();
         }
         let error = tls_config(&certificate, &key).unwrap_err().to_string();
-        assert!(error.contains("is encrypted: decrypt it by `openssl pkey"), "{error}");
+        assert!(error.contains("is encrypted: decrypt it with `openssl pkey"), "{error}");
         for path in [certificate, key] {
             std::fs::remove_file(path).unwrap();
         }

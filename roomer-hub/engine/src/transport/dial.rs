@@ -11,9 +11,9 @@ use std::time::Duration;
 /// The time after which the next address is tried as well (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to the first of a host's addresses that answers. Tries them in this order, each as soon as
-/// the previous one has failed, or has not answered for 250 ms: with a broken IPv6 network, for
-/// example, packets to the first address are lost without an error (RFC 8305).
+/// Connects to the first of a host's addresses that answers. Tries them in the given order, each as
+/// soon as the previous one has failed, or has not answered for 250 ms: with a broken IPv6 network,
+/// for example, packets to the first address are lost without an error (RFC 8305).
 ///
 /// `connect` and `sleep` are the runtime's functions.
 ///
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// What an attempt with an address does.
+    /// The outcome of an attempt to connect to an address.
     #[derive(Clone, Copy)]
     enum Peer {
         Silent,
@@ -87,8 +87,9 @@ mod tests {
         After(usize),
     }
 
-    /// Connects to these peers, while the time never passes unless `is_due`. Returns the number of the
-    /// peer that has answered, and how many attempts were made.
+    /// Connects to these peers. The delay between attempts ends immediately if `is_due` is true,
+    /// and never otherwise. Returns the number of the peer that has answered, and how many attempts
+    /// were made.
     fn dial(peers: &[Peer], is_due: bool) -> (Poll<Result<usize, ErrorKind>>, usize) {
         let addresses: Vec<SocketAddr> =
             (0..peers.len()).map(|n| ([127, 0, 0, 1], u16::try_from(n).unwrap()).into()).collect();

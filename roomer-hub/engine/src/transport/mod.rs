@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 
 /// One connection's bidirectional byte stream. Any task may write to it, so sending a message
 /// requires no wake-up of the receiver's task. The engine ensures that only one task writes at a
-/// time. A single value for both directions takes one allocation fewer per connection than two
-/// halves.
+/// time. A single value for both directions needs one allocation fewer per connection than two
+/// halves would.
 pub trait Transport: Send + Sync + 'static {
     /// Reads available bytes into `buf`, which is never empty, and returns their number, or 0 when
     /// the stream has ended. If no bytes are available, registers the task to be woken. Called only

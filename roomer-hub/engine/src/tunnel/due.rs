@@ -45,8 +45,8 @@ impl DueTunnels {
         link.into_iter().for_each(Waker::wake);
     }
 
-    /// Registers the link's task. The task takes the due tunnels only after this, so that it misses
-    /// none.
+    /// Registers the link's task. The task takes the due tunnels only after this, so that it does
+    /// not miss any.
     pub(crate) fn register(&self, link: &Waker) {
         lock(&self.0).link.get_or_insert_with(|| link.clone()).clone_from(link);
     }

@@ -178,7 +178,7 @@ impl Tunnels {
         let Some(pipe) = self.open.get(&key) else { return Ok(false) };
         let TunnelKey { peer, number, is_opener } = key;
         let Some(room) = machine.tunnel_room(peer) else {
-            // There is no stream to the peer. The peer ends the tunnel as lost, too.
+            // There is no stream to the peer. The peer also ends the tunnel as lost.
             self.woken.extend(pipe.lose());
             if pipe.is_dropped() {
                 self.open.remove(&key);

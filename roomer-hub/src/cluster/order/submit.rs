@@ -114,7 +114,7 @@ impl Cluster {
             .collect()
     }
 
-    /// Submits this node's messages to a room that are not held by any node, in order, as far as
+    /// Submits those of this node's messages to a room that no node holds, in order, as far as
     /// currently possible.
     pub(super) fn submit_waiting(&mut self, name: &str) {
         let me = self.me;
@@ -196,8 +196,8 @@ impl Cluster {
                 return;
             };
             let unplaced = room.messages.iter().filter(|(_, message)| !message.is_placed);
-            // Among messages of the same age, take the first from its node, since dropping a
-            // message also drops the ones before it.
+            // Among messages of the same age, take the one with the lowest number, since dropping a
+            // message also drops the earlier ones from its node.
             let oldest =
                 unplaced.max_by_key(|((_, number), message)| (message.age, Reverse(*number)));
             let Some(((node, number), _)) = oldest else { return };

@@ -66,7 +66,7 @@ fn only_reply_errors_are_sent_to_requester() {
     assert_eq!(answers[2], answers[1], "the text is not for clients");
     assert_eq!(answers[3], failed("refused", "ann may not"));
     assert_eq!(ann.answer_of(&more[0]), replied(""));
-    let unknown = failed("unknown", "no handler for requests of this event");
+    let unknown = failed("unknown", "no handler for requests with this event");
     assert_eq!(ann.answer_of(&more[1]), unknown);
     assert_eq!(ann.answer_of(&binary), failed("invalid", "the handler has failed"));
     assert_eq!(world.server().stats().handler_errors, 3, "a ReplyError is an answer");
@@ -221,7 +221,7 @@ fn forged_answers_between_clients_are_dropped() {
     assert_eq!(ann.answer_of(&tag), replied("home"));
     let arrived = ann.messages("root").into_iter().filter(|it| &*it.event == REPLY);
     assert_eq!(arrived.map(|it| it.src.to_string()).collect::<Vec<_>>(), [bob.id()]);
-    assert_eq!(ann.answer_of(&unanswered), failed("plain", "the receiver answers no requests"));
+    assert_eq!(ann.answer_of(&unanswered), failed("plain", "the receiver cannot answer requests"));
     assert!(plain.messages("root").is_empty());
     assert_eq!(world.server().stats().rejected_packets.unasked, 2);
     assert_eq!((eve.errors().len(), bob.errors().len()), (1, 1));
@@ -335,7 +335,7 @@ fn only_extended_clients_get_errors_for_refused_packets() {
     assert_eq!(
         ann.errors(),
         [
-            r#"{"code":"refused","message":"a rule of the application forbids it","room":"staff","event":"join"}"#,
+            r#"{"code":"refused","message":"an application rule forbids it","room":"staff","event":"join"}"#,
             r#"{"code":"refused","message":"not a member of the room","room":"hall","event":"chat"}"#,
             r#"{"code":"refused","message":"the event belongs to the protocol","room":"root","event":"member_left"}"#,
         ]

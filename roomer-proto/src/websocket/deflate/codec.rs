@@ -83,8 +83,8 @@ impl Inflater {
     ///
     /// # Errors
     ///
-    /// A [`Violation`] to close the connection with: 1007 if `data` is not valid compressed
-    /// data, or text is not UTF-8; 1009 if the message is longer than `max_message`.
+    /// Returns a [`Violation`] for the close frame: 1007 if `data` is not valid compressed data, or
+    /// text is not UTF-8; 1009 if the message is longer than `max_message`.
     pub fn inflate(
         &mut self,
         kind: Kind,
@@ -93,8 +93,8 @@ impl Inflater {
     ) -> Result<Vec<u8>, Violation> {
         self.0.reset(false);
         let mut message = Vec::new();
-        // Empty data is an empty message: for one that follows another message, zlib produces no
-        // bytes instead of the single byte of section 7.2.3.6.
+        // Empty data stands for an empty message. If such a message follows another one, zlib
+        // compresses it to no bytes instead of the single byte of section 7.2.3.6.
         if !data.is_empty() && !self.inflate_into(data, max_message, &mut message)? {
             self.inflate_into(&END, max_message, &mut message)?
                 .then_some(())

@@ -26,8 +26,8 @@ pub struct Agreement {
     server_window_bits: Option<u8>,
 }
 
-/// The server accepted an offer in a way that the client does not support. The client fails the
-/// connection (RFC 7692 section 5).
+/// The error for a response that accepts an offer in a way that the client does not support. The
+/// client fails the connection (RFC 7692 section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the response selects extensions that were not offered")]
 pub struct WrongAnswer;

@@ -24,8 +24,9 @@ use thiserror::Error;
 /// must forward what is published on the others.
 ///
 /// With the `tls` feature, `tls://host?ca=/etc/broker/ca.pem` verifies the broker's certificate
-/// against the authorities in that file, instead of the system's. `cert` and `key` name the node's
-/// own certificate files, for a broker that requires one. `rediss://` has the same options.
+/// against the authorities in that file, instead of the system's. `cert` and `key` name the files
+/// with the node's own certificate and key, for a broker that requires them. `rediss://` has the
+/// same options.
 ///
 /// A database number after the host, as in `redis://host/0`, is accepted but has no effect, since
 /// Redis publishes to all databases.
@@ -83,7 +84,9 @@ pub(crate) struct TlsFiles {
 #[non_exhaustive]
 pub enum ParseBrokerAddressError {
     /// An address is empty.
-    #[error("the broker's address is empty: write nats://host, or several of them with commas")]
+    #[error(
+        "the broker's address is empty: write nats://host, or several addresses separated by commas"
+    )]
     Empty,
     /// An address does not begin with a known scheme.
     #[error("the broker's address does not begin with nats://, tls://, redis:// or rediss://")]
@@ -97,15 +100,17 @@ pub enum ParseBrokerAddressError {
         feature: &'static str,
     },
     /// The addresses belong to different kinds of brokers.
-    #[error("the addresses are those of different brokers: write those of NATS or of Redis alone")]
+    #[error(
+        "the addresses belong to different kinds of brokers: write only NATS or only Redis addresses"
+    )]
     Mixed,
     /// The broker's address does not name a host.
     #[error("the broker's address has no host: write nats://host or redis://host")]
     Host,
     /// The host contains an invalid character.
     #[error(
-        "the broker's host is neither a name nor an IP address: write @ and : of a login in percent \
-         encoding (%40, %3A), and an IPv6 address in brackets"
+        "the broker's host is neither a name nor an IP address: percent-encode @ and : in a login \
+         (%40, %3A), and write an IPv6 address in brackets"
     )]
     HostCharacter,
     /// The port is not a number from 1 to 65535.
@@ -114,13 +119,13 @@ pub enum ParseBrokerAddressError {
     /// A part of the login is empty, or is not valid percent-encoded UTF-8.
     #[error(
         "the broker's login is not valid: write user:password@ before the host, token@ for NATS or \
-         :password@ for Redis, with special characters in percent encoding"
+         :password@ for Redis, with special characters percent-encoded"
     )]
     Login,
     /// The host is followed by something other than options.
     #[error(
-        "only options may follow the broker's host: ca, cert and key, with tls:// and rediss:// \
-         alone, and cert and key together"
+        "only options may follow the broker's host: ca, cert and key, only with tls:// and \
+         rediss://, and cert and key only together"
     )]
     Options,
 }

@@ -9,7 +9,8 @@ use super::{BrokerConnection, BrokerEvent};
 use crate::cluster::Subject;
 
 /// Passes the bytes in pieces, and returns all events and all bytes that the connection sends.
-/// Publishes `frames` frames once the connection is up, since the recorded servers answer that many.
+/// Publishes `frames` frames once the connection is up, since each recorded server answers that
+/// number of frames.
 pub(in crate::cluster) fn run<'a>(
     connection: &mut impl BrokerConnection,
     pieces: impl IntoIterator<Item = &'a [u8]>,
@@ -75,8 +76,8 @@ pub(in crate::cluster) fn check_splits<S: BrokerConnection>(
     }
 }
 
-/// Passes variants of each transcript, in which one byte is replaced, removed or repeated.
-/// `special` is a byte with a special meaning in the protocol.
+/// Checks that a connection does not panic on variants of each transcript, in which one byte is
+/// replaced, removed or repeated. `special` is a byte with a special meaning in the protocol.
 pub(in crate::cluster) fn receive_garbage<S: BrokerConnection>(
     transcripts: &[Transcript],
     connection: impl Fn() -> S,

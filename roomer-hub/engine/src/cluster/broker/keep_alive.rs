@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The timeout from the start of the greeting until the subscriptions are confirmed.
 pub(in crate::cluster) const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The time for which the broker may be silent before it is pinged, and then the time that its
-/// answer may take. A link whose other end has vanished is therefore down after 4 s, before the
-/// other nodes count this node as dead.
+/// The time for which the broker may be silent before it is pinged, and also the time limit for its
+/// answer. A link whose other end has vanished is therefore down after 4 s, before the other nodes
+/// count this node as dead.
 pub(in crate::cluster) const PING_AFTER: Duration = Duration::from_secs(2);
 
 /// Tracks how long a connection has been waiting for the broker.

@@ -78,7 +78,7 @@ fn system() -> Result<RootCertStore, String> {
     // Skip system certificates that rustls cannot parse.
     let (count, _) = roots.add_parsable_certificates(found.certs);
     if count == 0 {
-        return Err("the system has no certificates of authorities: write ?ca=FILE".into());
+        return Err("the system has no CA certificates: write ?ca=FILE".into());
     }
     Ok(roots)
 }

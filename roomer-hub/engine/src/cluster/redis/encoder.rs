@@ -37,7 +37,7 @@ fn command(output: &mut Output, words: &[&str]) {
 /// more than encoding the rest of the frame.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    /// The bytes before the digits of the frame's length, for the channel of all nodes.
+    /// The bytes up to the end of the channel's name, for the channel of all nodes.
     all: String,
     /// The bytes before the digits of the node id, for the channel of one node.
     node: String,

@@ -52,7 +52,8 @@ impl Core {
         }
     }
 
-    /// Schedules closing a room's members, or all connections, since they may have missed messages.
+    /// Schedules a room's members, or all connections if `room` is `None`, to be closed, since they
+    /// may have missed messages.
     fn close_later(&mut self, room: Option<&str>) {
         let Core { hub, outbound, cluster, .. } = self;
         let Some(cluster) = cluster else { return };

@@ -30,7 +30,7 @@ impl Core {
             let tables = self.hub.tables();
             let Some(id) = tables.conn_id(conn) else { continue };
             let command = match command {
-                // The hub knows only members, but a kick also cancels a pending join.
+                // The hub tracks only members, but a kick also cancels a pending join.
                 OwnedUserCommand::Leave { room } if self.joins.contains(conn, room) => {
                     Some(Command::Leave { conn, room })
                 }
@@ -42,8 +42,8 @@ impl Core {
         }
     }
 
-    /// Forwards a command for a remote connection to its node. Returns false if the id belongs to
-    /// no live node. True does not mean that the connection exists.
+    /// Forwards a command for a remote connection to its node. Returns false if the id does not
+    /// belong to a live node. True does not mean that the connection exists.
     pub(crate) fn command_peer(
         &mut self,
         now: Duration,

@@ -110,7 +110,7 @@ impl Core {
     }
 
     /// Continues a session over a tunnel. `next` is the session's next token, which the payload
-    /// `hello` leaves out.
+    /// `hello` omits.
     pub(crate) fn accept_tunnel(
         &mut self,
         now: Duration,

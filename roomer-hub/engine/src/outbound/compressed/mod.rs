@@ -11,7 +11,7 @@
 //! | part | operates on | reason |
 //! |---|---|---|
 //! | the exclusion of a sender from its own message | plain ranges | a range of whole frames has a counterpart in the compressed form |
-//! | an outbox's water marks, the memory budget | plain lengths until the write, then compressed ones | a receiver that accepts nothing costs no compression |
+//! | an outbox's water marks, the memory budget | plain lengths until the write, then compressed ones | a receiver that accepts nothing requires no compression |
 //! | a session's log | plain bytes | the client's next connection may not have negotiated compression |
 //! | the hub, rooms with history, other nodes of a cluster | packets | each node compresses for its own members |
 //!
@@ -19,7 +19,7 @@
 //! room has a receiver that accepts compressed messages. Each frame is compressed independently,
 //! since no receiver has all of the sender's earlier frames. Messages to one connection (direct
 //! messages, `join_ack`, replies, and the part of a batch delivered early to a leaving member) stay
-//! plain: compressing them would benefit a single receiver.
+//! plain: compressing them would benefit only one receiver.
 //!
 //! Without the `deflate` feature, [`CompressedBatch`] is uninhabited and costs nothing.
 
@@ -82,8 +82,8 @@ impl Chunk {
         self
     }
 
-    /// Replaces the bytes by their compressed form, if the chunk has one. Returns the number of bytes
-    /// saved.
+    /// Replaces the bytes with their compressed form, if the chunk has one. Returns the number of
+    /// bytes saved.
     #[inline]
     pub(crate) fn compress(&mut self) -> usize {
         match self.compressed.take() {

@@ -161,7 +161,7 @@ impl Log {
     fn append(&mut self, bytes: &[u8]) {
         let spare = self.tail.capacity() - self.tail.len();
         if spare < bytes.len() {
-            // Grow in few steps, since a client usually acknowledges 64 messages at a time.
+            // Grow in only a few steps, since a client usually acknowledges 64 messages at a time.
             let room = (4 * self.tail.capacity()).clamp(MIN_SHARED, MIN_OWN);
             self.tail.reserve_exact(room.max(bytes.len()));
         }

@@ -18,13 +18,16 @@ impl SocketWriter {
             return Err("half a message is queued".into());
         }
         if outbox.counted() > max {
-            return Err(format!("{} bytes are queued, {max} may be", outbox.counted()));
+            return Err(format!(
+                "{} bytes are queued, at most {max} are allowed",
+                outbox.counted()
+            ));
         }
         if !at_rest {
             return Ok(());
         }
         if state.is_writing || state.is_scheduled {
-            return Err("a flush is scheduled or under way, but no task makes it".into());
+            return Err("a flush is scheduled or under way, but no task performs it".into());
         }
         if state.reported != state.holds() {
             return Err(format!("{} bytes are reported to the budget", state.reported));

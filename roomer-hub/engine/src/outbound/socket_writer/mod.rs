@@ -115,7 +115,7 @@ impl SocketWriter {
     }
 
     fn push_locked(&self, state: &mut State, chunk: Chunk) -> bool {
-        // A flush is scheduled even if these bytes overrun the queue: it wakes the connection's
+        // A flush is scheduled even if these bytes overflow the queue: it wakes the connection's
         // task, which closes the connection.
         state.outbox.push(chunk, self.budget.marks.max)
             && !std::mem::replace(&mut state.is_scheduled, true)
@@ -199,7 +199,7 @@ impl SocketWriter {
         } else {
             let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
             let (mut count, mut offered) = (0, 0);
-            // Chunks for which there is no slice are left to the next write.
+            // Chunks for which there is no slice are left for the next write.
             for (slice, chunk) in slices.iter_mut().zip(std::iter::once(front).chain(back.iter())) {
                 *slice = IoSlice::new(chunk.left());
                 count += 1;
@@ -275,8 +275,8 @@ impl SocketWriter {
     /// Returns `Poll::Ready` if the connection is not congested, or has ended. Polled by senders'
     /// tasks.
     pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
-        // Check for congestion under the lock under which the wakers are taken: otherwise, a waker
-        // could be added just after they are taken, and would never be called.
+        // Check for congestion under the lock that protects the wakers: otherwise, a waker could be
+        // added just after they are taken, and would never be called.
         let mut state = lock(&self.state);
         if !self.is_congested() || state.outbox.phase() != OutboxPhase::Open {
             return Poll::Ready(());

@@ -51,7 +51,7 @@ enum Pending {
 }
 
 /// The state behind the waker that the stream stores. The waker wakes the connection's own task, if
-/// that has been polled already.
+/// the task has already been polled.
 #[derive(Default)]
 struct OwnerWaker(Mutex<OwnerState>);
 

@@ -14,7 +14,15 @@ fn token_rights_are_list_or_object() {
     assert!(grants.has("team-1", Right::Whisper) && !grants.has("lobby2", Right::Join));
     let grants = Grants::read(&serde_json::json!({ "news": ["join"], "*": [] })).unwrap();
     assert!(grants.has("news", Right::Join) && !grants.has("news", Right::Publish));
-    for claim in ["\"lobby\"", "[1]", "{\"a\": [\"kick\"]}", "{\"a\": \"join\"}", "null"] {
+    for claim in [
+        "\"lobby\"",
+        "[1]",
+        "{\"a\": [\"kick\"]}",
+        "{\"a\": \"join\"}",
+        "null",
+        "[\"a*b\"]",
+        "{\"*b\": []}",
+    ] {
         let claim = serde_json::from_str(claim).unwrap();
         assert!(Grants::read(&claim).is_none(), "{claim}");
     }

@@ -276,7 +276,8 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
             return Poll::Ready(());
         };
         if ready!(link.poll_write(cx)).is_err() {
-            // Wake the task so that the next `poll_event` hits the error again and reports it.
+            // Wake the task so that the next `poll_event` encounters the error again and reports
+            // it.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(())
@@ -325,7 +326,7 @@ fn secure<S>(_: Broker, _: S) -> Opening<BrokerStream<S>, String> {
 /// Returns an error's text as a clause.
 pub(super) fn describe(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::ConnectionRefused => "it refuses connections: does it run there?".into(),
+        ErrorKind::ConnectionRefused => "it refuses connections: is it running?".into(),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
             "it has cut the connection".into()
         }

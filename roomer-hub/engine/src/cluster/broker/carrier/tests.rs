@@ -216,7 +216,7 @@ fn down(reason: &str) -> CarrierEvent {
     Down(format!("nats://a:4222: {reason}"))
 }
 
-const REFUSED: &str = "it refuses connections: does it run there?";
+const REFUSED: &str = "it refuses connections: is it running?";
 
 #[test]
 fn outage_is_reported_once_and_recovered() {

@@ -180,7 +180,7 @@ impl Connection {
                 (self.state == State::Up).then_some(BrokerEvent::Frame(payload))
             }
             Operation::Message { sid, .. } => {
-                Some(self.down(format!("it sends messages for the subscription {sid}, unasked")))
+                Some(self.down(format!("it sends messages for the unknown subscription {sid}")))
             }
             Operation::Pong | Operation::Ok => None,
         }
@@ -210,7 +210,7 @@ impl Connection {
         // server whose certificate TLS verifies.
         if !self.decoder.is_empty() {
             return Some(
-                self.down("it sends plain text after its greeting, where TLS is due".into()),
+                self.down("it sends plain text after its greeting, where TLS must begin".into()),
             );
         }
         self.state = State::Securing;
@@ -233,7 +233,7 @@ impl Connection {
         BrokerEvent::Down(reason)
     }
 
-    /// Explains the text of -ERR to the operator.
+    /// Returns an explanation of the text of -ERR, for the operator.
     fn explain(&self, text: &str) -> String {
         let is = |prefix: &str| {
             // Use `get`, because indexing would panic if the prefix's length is not a character

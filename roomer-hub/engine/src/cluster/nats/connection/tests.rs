@@ -53,7 +53,7 @@ const TRANSCRIPTS: [Transcript; 12] = transcripts!(
     "2.15.1-unknown"
 );
 
-/// Returns the events that the transcript with this name must cause.
+/// Returns the expected events for the transcript with this name.
 fn due(name: &str) -> Vec<BrokerEvent> {
     let (version, case) = name.split_once('-').unwrap();
     let payload = if case == "payload" { 8 } else { 1_048_576 };
@@ -247,7 +247,7 @@ fn tls_handshake_precedes_output() {
 #[test]
 fn plain_text_during_tls_upgrade_ends_connection() {
     let reason = end(&mut new_connection("nats://t@broker"), &format!("{TLS}PONG\r\n"));
-    assert_eq!(reason, "it sends plain text after its greeting, where TLS is due");
+    assert_eq!(reason, "it sends plain text after its greeting, where TLS must begin");
 }
 
 #[cfg(feature = "tls")]
@@ -307,7 +307,7 @@ fn invalid_bytes_end_connection() {
         ("MSG chat.all 1 -1\r\n", unknown),
         ("MSG chat.all 1 99999999999999999999\r\n", unknown),
         ("HMSG chat.all 1 12 12\r\nNATS/1.0\r\n\r\n", unknown),
-        ("MSG chat.all 3 1\r\nx\r\n", "it sends messages for the subscription 3, unasked"),
+        ("MSG chat.all 3 1\r\nx\r\n", "it sends messages for the unknown subscription 3"),
         ("MSG chat.all 1 1\r\nxy\r\n", "it sends a message that does not end where"),
         ("-ERR\r\n", "it reports: "),
         ("-ERR ' Slow Consumer\r\n", "it reports: ' Slow Consumer"),

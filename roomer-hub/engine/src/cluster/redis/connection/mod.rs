@@ -20,8 +20,8 @@ use crate::cluster::{Subject, Subjects};
 
 /// The [`BrokerConnection`] to a Redis server.
 ///
-/// The connection's memory is bounded: a value of more than 1 MiB and 64 KiB is rejected before memory
-/// is allocated for it, and at most 1 MiB of frames are queued.
+/// The connection's memory is bounded: a value of more than 1 MiB plus 64 KiB is rejected before
+/// memory is allocated for it, and at most 1 MiB of frames are queued.
 pub struct Connection {
     login: Login,
     subjects: Subjects,
@@ -100,7 +100,7 @@ impl Connection {
                 self.unanswered -= 1;
                 None
             }
-            _ => Some(self.down("it sends an answer to which there is no command".into())),
+            _ => Some(self.down("it sends a reply for which there was no command".into())),
         }
     }
 
@@ -123,7 +123,7 @@ impl Connection {
                 Some(BrokerEvent::Up { max_payload: MAX_PAYLOAD })
             }
             (b"message" | b"subscribe", None) => {
-                Some(self.down("it sends messages of another channel, unasked".into()))
+                Some(self.down("it sends messages for an unknown channel".into()))
             }
             // Values of other kinds belong to server features that the connection does not use.
             _ => None,
@@ -136,7 +136,7 @@ impl Connection {
         BrokerEvent::Down(reason)
     }
 
-    /// Explains the text of an error to the operator.
+    /// Returns an explanation of an error's text, for the operator.
     fn explain(&self, text: &str) -> String {
         match text.split(' ').next().unwrap_or_default() {
             "NOAUTH" => {
@@ -160,7 +160,7 @@ impl Connection {
 }
 
 fn too_old() -> String {
-    "it does not know RESP3, which Redis has since version 6".into()
+    "it does not support RESP3, which requires Redis 6 or later".into()
 }
 
 impl BrokerConnection for Connection {

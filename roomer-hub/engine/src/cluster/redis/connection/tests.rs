@@ -54,7 +54,7 @@ const TRANSCRIPTS: [Transcript; 9] = transcripts!(
     "unknown"
 );
 
-/// Returns the events that the transcript with this name must cause.
+/// Returns the expected events for the transcript with this name.
 fn due(name: &str) -> Vec<BrokerEvent> {
     let down = |reason: &str| Down(reason.to_owned());
     let allow = "allow the user the commands hello, subscribe, publish and ping, and the channels \
@@ -153,7 +153,7 @@ fn replies_are_counted() {
     }
     connection.receive(b":0\r\n:1\r\n:2\r\n", Duration::ZERO);
     assert_eq!(connection.next_event(), None);
-    let due = "it sends an answer to which there is no command";
+    let due = "it sends a reply for which there was no command";
     assert_eq!(end(&mut connection, ":1\r\n"), due);
     assert_eq!(end(&mut up(), "+PONG\r\n"), due);
     assert_eq!(end(&mut up(), "*0\r\n"), due);
@@ -267,7 +267,7 @@ fn value_size_and_depth_are_bounded() {
 #[test]
 fn invalid_bytes_end_connection() {
     let unknown = "this is not a Redis server: it sends ";
-    let old = "it does not know RESP3, which Redis has since version 6";
+    let old = "it does not support RESP3, which requires Redis 6 or later";
     for (bytes, reason) in [
         ("HTTP/1.1 400 Bad Request\r\n", unknown),
         ("INFO {}\r\n", unknown),
@@ -285,7 +285,7 @@ fn invalid_bytes_end_connection() {
         let found = end(&mut new_connection("redis://broker"), bytes);
         assert!(found.starts_with(reason), "{bytes:?}: {found}");
     }
-    let channel = "it sends messages of another channel, unasked";
+    let channel = "it sends messages for an unknown channel";
     for (bytes, reason) in [
         ("$\r\n", unknown),
         ("$-1\r\n", unknown),
