@@ -31,8 +31,8 @@ pub const HISTORY_LOST: &str = "history_lost";
 /// Returns true if the JavaScript client emits `event` locally: `open`, `close`, `reopen`,
 /// `member_changed`, `count_changed` or `history_lost`.
 ///
-/// That client drops received messages with these names. A server forwards the last four, so other
-/// clients may use them among themselves, but an application should choose other names.
+/// That client drops received messages with these names, and roomer's clients refuse to send them. A
+/// server forwards the last four if another client sends them.
 ///
 /// ```
 /// assert!(roomer_proto::is_local("member_changed"));

@@ -18,8 +18,9 @@ impl<E> Builder<E> {
     /// The handler returns a payload or a result; see [`IntoReply`]. An error is reported to
     /// [`on_error`](Self::on_error), and the client receives the code `failed` without the error's
     /// text, or `invalid` if reading the payload as text or JSON fails. A
-    /// [`ReplyError`](crate::ReplyError) is not reported: the client receives its code and text. A
-    /// panic closes the connection with 1011.
+    /// [`ReplyError`](crate::ReplyError) is not reported: the client receives its code and text. An
+    /// error that was converted to `anyhow::Error` is always `failed`, because its type is no longer
+    /// known. A panic closes the connection with 1011.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

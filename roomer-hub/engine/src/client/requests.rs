@@ -182,7 +182,8 @@ impl<R: Runtime, E> Builder<R, E> {
     ///
     /// The requester receives a [`ReplyError`]'s code and text. For any other error, and for a
     /// panic, it receives only the code `failed`, or `invalid` if reading the payload as text or JSON
-    /// fails.
+    /// fails. An error that was converted to `anyhow::Error` is always `failed`, because its type is
+    /// no longer known.
     pub fn on_request<F, A>(mut self, event: impl Into<String>, handler: F) -> Self
     where
         F: Fn(Request) -> A + Send + Sync + 'static,
