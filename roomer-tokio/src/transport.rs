@@ -32,6 +32,10 @@ impl Socket {
 const EMPTIES: bool =
     cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple"));
 
+/// True on systems where [`socket::write`] is cheaper than tokio's write, since it does not call the
+/// C library.
+const IS_WRITE_CHEAPER: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 impl Transport for Socket {
     // This does not use tokio's read methods, which need exclusive access to the stream.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -60,8 +64,10 @@ impl Transport for Socket {
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let write = || socket::write(&self.stream, &[IoSlice::new(bytes)]);
         match self.is_last.swap(false, Ordering::Relaxed) {
-            true => socket::write(&self.stream, &[IoSlice::new(bytes)]),
+            true => write(),
+            false if IS_WRITE_CHEAPER => self.stream.try_io(Interest::WRITABLE, write),
             false => self.stream.try_write(bytes),
         }
     }

@@ -103,6 +103,8 @@ impl Outbound {
 }
 
 /// Queues bytes for one connection, and schedules its writer.
+// Without the attribute, it depends on the program whether a call is made for each delivery.
+#[inline(always)]
 pub(super) fn schedule(
     conn: ConnKey,
     writer: &Arc<SocketWriter>,
