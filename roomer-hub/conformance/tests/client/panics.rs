@@ -18,19 +18,29 @@ use super::LIMIT;
 /// A panic in the functions for tokens and streams fails one attempt.
 pub(super) async fn panic_fails_attempt<R: Runtime>(url: &str) {
     let calls = AtomicUsize::new(0);
+    // The first attempt fails only after the subscription, so that no event is missed.
+    let is_subscribed = Arc::new(Notify::new());
+    let subscribed = is_subscribed.clone();
     let builder = Client::<R>::builder(url).unwrap().delays(Duration::ZERO, Duration::ZERO);
     let client = builder
         .token(move || {
             let call = calls.fetch_add(1, Ordering::Relaxed);
-            assert!(call > 0, "as intended, in the function");
+            assert!(call != 1, "as intended, in the function");
+            let subscribed = subscribed.clone();
             async move {
-                assert!(call > 1, "as intended, in the future");
-                Ok::<_, io::Error>(String::new())
+                if call == 0 {
+                    subscribed.notified().await;
+                    return Err(io::Error::other("no token yet"));
+                }
+                assert!(call > 2, "as intended, in the future");
+                Ok(String::new())
             }
         })
         .connect()
         .unwrap();
     let mut events = client.events();
+    is_subscribed.notify_one();
+    let Some(Event::Suspended(_)) = events.next().await else { panic!() };
     for place in ["function", "future"] {
         let Some(Event::Suspended(Failure::Connect(why))) = events.next().await else { panic!() };
         assert_eq!(why, format!("a function panicked: as intended, in the {place}"));
