@@ -105,7 +105,7 @@ export function createConnection(core, url, options) {
         if (core.clock.now() - openedAt >= minUptime) {
             failures = 0;
         }
-        socket = openedAt = undefined;
+        socket = openedAt = isProbing = undefined;
         core.clock.clearTimeout(timer);
         if (old) {
             // Some WebSocket classes throw if there is no error listener.
