@@ -35,7 +35,7 @@ impl Pace {
         self.at = now;
     }
 
-    /// Permits another packet instead of one that the server has not counted.
+    /// Returns the credit for a packet that the server did not count.
     pub(super) fn give_back(&mut self) {
         self.credit = self.most.min(self.credit + INTERVAL);
     }

@@ -109,7 +109,7 @@ impl Client {
                 Kind::Probe => self.outbox.probe(now, item),
                 _ => self.outbox.commit(now, item),
             };
-            // Record the number to check later whether a probe was committed after this request.
+            // Record the packet's number, to check later whether a probe was committed after it.
             if matches!(kind, Kind::Join | Kind::Leave)
                 && let Some(item) = self.outbox.last()
                 && let Some(entry) = self.rooms.get_mut(item.room())

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const KEY: &str = "the-key-of-an-example";
 
-/// Runs an example.
+/// Returns a command that runs an example in `program` with these arguments.
 fn example(program: &str, file: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     let path = format!("{}/examples/{file}", env!("CARGO_MANIFEST_DIR"));

@@ -70,7 +70,7 @@ impl User {
     /// Returns an [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
     pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<usize, InfoTooLong> {
         let info = InfoTooLong::check(info.into(), self.server.0.options())?;
-        // Other nodes interpret an empty text as a removal of the info.
+        // Other nodes treat an empty text as a request to remove the info.
         let at_peers = info.as_ref().map_or("", Info::as_str);
         self.at_peers(UserCommand::SetInfo { info: at_peers });
         Ok(self.for_each(|_| true, |conn| Command::SetInfo { conn, info: info.as_ref() }))

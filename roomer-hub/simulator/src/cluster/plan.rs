@@ -157,7 +157,7 @@ pub enum Op {
     Suspend {
         node: u8,
     },
-    /// A node resumes.
+    /// A suspended node continues to run.
     Resume {
         node: u8,
     },

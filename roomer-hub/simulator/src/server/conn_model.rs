@@ -240,8 +240,8 @@ impl ConnModel {
         self.pending_auth.is_some_and(|pending_auth| self.read - pending_auth.at >= MAX_HEAD)
     }
 
-    /// Returns true if the server may act on the end of the stream, which it does only after the
-    /// messages before it.
+    /// Returns true if the server may act on the end of the stream, which it does only after it has
+    /// handled all messages before the end.
     pub fn is_end_visible(&self) -> bool {
         self.waiting.is_none() && self.is_fully_read()
     }

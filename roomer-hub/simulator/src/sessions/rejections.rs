@@ -15,8 +15,8 @@ const ERRORS: RateSpec = (16, 16);
 #[derive(Debug, Default)]
 pub struct Rejections {
     bucket: Option<Bucket>,
-    /// The packets rejected without an error since the last error: the payload of an error about
-    /// the first of them, without its end, and their number.
+    /// The packets that were rejected since the last error without an error of their own: the
+    /// unfinished payload of an error about the first one, and the number of packets.
     unreported: Option<(String, u64)>,
     /// For each rejected packet, the number of packets handled up to it, and the number of the
     /// error that reports it.

@@ -75,7 +75,7 @@ fn heard(net: &mut Net, number: usize, text: &str) {
 #[test]
 fn each_room_gets_history_in_each_session() {
     for seed in 0..9 {
-        // A rule does not change the rate.
+        // Rules must not affect the rate of joins, so run without and with both kinds of rules.
         let builder = match seed % 3 {
             0 => remembering(),
             1 => remembering().may_join(|_, _| true),

@@ -24,8 +24,8 @@ use crate::serve::systemd::{self, State};
 use crate::serve::tls::Certificate;
 use crate::serve::webhooks::Webhooks;
 
-/// The sources of the configuration, the addresses that a supervisor has chosen, and the level of
-/// the log, which starts before the server.
+/// The sources of the configuration, the addresses that a supervisor has chosen, and the log level,
+/// which is part of this because the log starts before the server.
 pub(crate) struct Source {
     pub(crate) file: Option<PathBuf>,
     pub(crate) flags: Flags,
