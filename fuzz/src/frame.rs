@@ -65,7 +65,7 @@ fn items(body: &[u8]) {
 /// The stream from a peer to the node.
 #[derive(Default)]
 struct Stream {
-    /// The number of the stream that the node has requested last.
+    /// The number of the stream that the node last requested.
     wanted: u32,
     /// The number of the stream that is currently being sent.
     stream: u32,

@@ -122,7 +122,7 @@ pub struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// Creates a snapshot from a complete text.
+    /// Creates a snapshot from its complete text.
     pub(crate) fn plain(text: &'a [u8]) -> Self {
         Snapshot { full: &[], tail: text, rest: None, end: b"" }
     }

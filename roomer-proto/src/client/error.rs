@@ -102,7 +102,7 @@ pub enum SendError {
     Closed,
 }
 
-/// A join was not accepted.
+/// The reason that a join was not accepted.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {

@@ -129,7 +129,7 @@ impl Outbox {
     }
 
     fn fits(&self, limits: Limits) -> bool {
-        // Leave out the next packet so that a packet longer than the limit can still be sent.
+        // Do not count the next packet, so that a packet longer than the limit can still be sent.
         self.sent_bytes <= limits.bytes && self.window.is_none_or(|window| self.sent.len() < window)
     }
 

@@ -105,7 +105,7 @@ pub enum Item<'a> {
         /// The packet, with its sender in `src`.
         packet: PacketRef<'a>,
     },
-    /// The sending node leaves the cluster with all its connections. The last item of a stream.
+    /// The end of a stream: the sending node leaves the cluster with all its connections.
     Bye,
     /// An application command for one connection on the receiving node.
     Command {

@@ -288,7 +288,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
                 let skip = code.map_or(0, |_| 2);
                 Ok(Some((FrameKind::Close(code), location.without(skip))))
             }
-            // An unfragmented message: `admit` rejects it within a fragmented one.
+            // This is an unfragmented message, which `admit` rejects inside a fragmented one.
             OpCode::Data(Data::Text) if header.is_final => {
                 // Compressed text is validated after inflating.
                 if !self.decoder.is_compressed

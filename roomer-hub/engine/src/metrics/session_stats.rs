@@ -35,10 +35,10 @@ impl RefusedSessions {
 pub struct ReleasedSessions {
     /// Sessions without a socket that ended because of a report.
     pub detached: u64,
-    /// Sessions that ended because of a report, either while their old socket still looked open or
-    /// when it was lost.
+    /// Sessions that ended because of a report, either while their old socket still appeared to be
+    /// open or when it was lost.
     pub attached: u64,
-    /// Reports without an effect: the session had ended or belongs to another user, or the proof is
+    /// Reports without an effect: the session has ended or belongs to another user, or the proof is
     /// wrong.
     pub unknown: u64,
 }

@@ -81,7 +81,8 @@ impl Grants {
         // restricted.
         let grants: Option<Vec<_>> = match claim {
             Value::Array(patterns) => {
-                let grant = |pattern: &Value| Some((Pattern::new(pattern.as_str()?), ALL.into()));
+                let grant =
+                    |pattern: &Value| Some((Pattern::parse(pattern.as_str()?).ok()?, ALL.into()));
                 patterns.iter().map(grant).collect()
             }
             Value::Object(rooms) => Self::of(rooms),
@@ -100,7 +101,9 @@ impl Grants {
         };
         let rights =
             |names: &Value| names.as_array()?.iter().map(right).collect::<Option<Vec<_>>>();
-        rooms.iter().map(|(pattern, names)| Some((Pattern::new(pattern), rights(names)?))).collect()
+        let grant =
+            |(pattern, names): (&String, _)| Some((Pattern::parse(pattern).ok()?, rights(names)?));
+        rooms.iter().map(grant).collect()
     }
 
     fn has(&self, room: &str, right: Right) -> bool {
