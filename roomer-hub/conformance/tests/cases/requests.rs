@@ -93,7 +93,7 @@ fn packets_denied_by_rules_are_reported_with_reason() {
     });
     let mut ann = Session::new(&test).client;
     let id = ann.id.clone();
-    let reason = r#"{"code":"refused","message":"a rule of the application forbids it""#;
+    let reason = r#"{"code":"refused","message":"an application rule forbids it""#;
     let error = |room: &str, event: &str| {
         format!(r#"{reason},"room":"{room}","event":"{event}"}}"#).into_bytes()
     };
