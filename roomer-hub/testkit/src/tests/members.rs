@@ -99,7 +99,7 @@ fn oversized_info_is_refused_or_dropped_at_login() {
     assert_eq!(ann.member_info(ROOT, &ann.id()), None);
     assert_eq!(ann.member_user(ROOT, &ann.id()).as_deref(), Some("ann"));
     let error = world.server().set_info(ann.id(), info(&long)).unwrap_err();
-    assert!(error.to_string().contains("1025 bytes is above max_info(1024)"), "{error}");
+    assert!(error.to_string().contains("1025 bytes exceeds max_info(1024)"), "{error}");
     let longest = info(&format!("\"{}\"", "x".repeat(1022)));
     assert_eq!(world.server().user("ann").set_info(longest), Ok(1));
 }
