@@ -10,10 +10,10 @@ use std::process::Stdio;
 use roomer_proto::{JOIN_ACK, NEW_MEMBER, PacketRef};
 
 use crate::support::socket::Socket;
-use crate::support::{Running, Serving, Tail, TempFile, roomer, run, succeeds};
+use crate::support::{Running, Serving, Tail, TempFile, roomer, run, run_with, succeeds};
 
 #[test]
-fn messages_above_rate_are_delayed_without_loss() {
+fn messages_above_rate_are_delayed_in_order() {
     let rule = "[[room]]\npattern = \"slow-*\"\nrate = \"2 burst 10\"\n";
     let file = TempFile::new("rates.toml", rule);
     let serving = Serving::start(&[file.path()]);
@@ -44,7 +44,7 @@ fn messages_above_rate_are_delayed_without_loss() {
 }
 
 #[test]
-fn joins_above_rate_are_delayed_without_loss() {
+fn joins_above_rate_are_delayed_in_order() {
     let rule = "[[room]]\npattern = \"door-*\"\njoin_rate = \"2 burst 3\"\n";
     let file = TempFile::new("rates.toml", rule);
     let serving = Serving::start(&[file.path()]);
@@ -65,4 +65,23 @@ fn joins_above_rate_are_delayed_without_loss() {
     }
     let next = rest.next().expect("a join after that of the second client");
     assert_eq!(first.answer_to_join(next), JOIN_ACK);
+}
+
+/// Unlike the tests above, waits for all delayed messages and joins, at a rate that makes this short.
+#[test]
+fn delayed_messages_and_joins_are_not_lost() {
+    let rule = "[[room]]\npattern = \"*\"\nrate = \"100 burst 10\"\njoin_rate = \"100 burst 3\"\n";
+    let file = TempFile::new("rates.toml", rule);
+    let serving = Serving::start(&[file.path()]);
+    let lines: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+    let mut tail = Tail::start(&serving, "slow-room", &[]);
+    tail.id();
+    let send = ["send", &serving.url, "slow-room", "chat", "--lines"];
+    succeeds(&run_with(&send, format!("{}\n", lines.join("\n")).as_bytes()));
+    lines.iter().for_each(|line| assert_eq!(tail.message()["text"], **line));
+
+    let mut client = Socket::open(&serving);
+    let doors: Vec<_> = (0..100).map(|door| format!("door-{door}")).collect();
+    doors.iter().for_each(|door| client.join(door));
+    doors.iter().for_each(|door| assert_eq!(client.answer_to_join(door), JOIN_ACK));
 }
