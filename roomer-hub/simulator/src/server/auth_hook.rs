@@ -258,7 +258,7 @@ impl Harness<'_> {
     fn mark_full(&mut self, status: u16) {
         let is_ending = self.is_stopping || self.drain.is_some();
         self.marks.mark(is_ending, Mark::Unavailable);
-        self.marks.mark(!is_ending && status == 503, Mark::ServerPlans);
+        self.marks.mark(!is_ending && status == 503, Mark::ServerFull);
         self.marks.mark(status == 429, Mark::FullForAddress);
         self.was_full |= !is_ending;
     }

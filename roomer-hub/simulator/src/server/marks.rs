@@ -9,7 +9,7 @@ crate::coverage::marks! {
     HandshakeRejected = "a handshake rejected",
     HandshakeTimeout = "a handshake timed out",
     Unavailable = "a handshake rejected by a server that is stopping",
-    ServerPlans = "a handshake rejected by a full server",
+    ServerFull = "a handshake rejected by a full server",
     FullForAddress = "a handshake rejected for the limit of its address",
     FullAfterWait = "a handshake rejected by a server that became full during authorize",
     Unauthorized = "a handshake that the application rejects",
