@@ -24,7 +24,8 @@ pub struct Config {
     /// The time to wait for the peers' first heartbeats before the node is
     /// [formed](super::Cluster::is_formed). Default 2 s, two heartbeats.
     pub formation_timeout: Duration,
-    /// The time for which a missing frame may delay later ones. Default 500 ms.
+    /// The time for which a missing frame may delay later ones, not counting outages of the link.
+    /// Default 500 ms.
     pub repair_timeout: Duration,
     /// The signal to clients that a peer's messages may be lost. Default [`Loss::Rejoin`].
     pub loss: Loss,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roomer_proto::cluster::{Beat, FrameRange, StreamPosition};
 
+use super::gap::{Gap, MAX_REQUESTS, RETRY_INTERVAL};
 use super::profiles::GuestProfiles;
 use super::transfer::Transfer;
 
@@ -16,12 +17,6 @@ const RETRIES: [Duration; 4] = [
     Duration::from_millis(400),
     Duration::from_secs(1),
 ];
-
-/// The interval between requests for the same missing frames.
-const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-
-/// The maximum number of requests for the same missing frames.
-const MAX_REQUESTS: u32 = 3;
 
 /// The number of applied bytes after which an acknowledgement is sent, in addition to heartbeats.
 const REPORT_BYTES: usize = 256 * 1024;
@@ -46,6 +41,9 @@ pub(super) struct Incoming {
     held: BTreeMap<u64, Bytes>,
     held_bytes: usize,
     gap: Option<Gap>,
+    /// True from the loss of the link to the broker until the peer's next frame. Until then, the
+    /// peer cannot answer, so nothing counts as lost.
+    is_paused: bool,
     /// The members at the start of the stream, until the list is complete.
     pub(super) transfer: Option<Transfer>,
     /// The time at which the transfer last made progress.
@@ -70,36 +68,6 @@ pub(super) struct Incoming {
 struct Retry {
     at: Duration,
     tries: usize,
-}
-
-#[derive(Debug)]
-struct Gap {
-    since: Duration,
-    /// The time of the last request for the missing frames.
-    requested_at: Duration,
-    /// The number of requests for the missing frames.
-    requests: u32,
-    /// The number of the last requested frame.
-    requested_up_to: u64,
-    /// True if another gap was closed just before, so losses are scattered.
-    is_scattered: bool,
-}
-
-impl Gap {
-    /// Returns the time at which the frames count as lost; `None` until they have been requested as
-    /// often as `repair_timeout` allows, since a suspension may have left them in the socket buffer.
-    fn lost_at(&self, repair_timeout: Duration) -> Option<Duration> {
-        // Subtract two intervals: the first request may be sent one interval late, and one interval
-        // must remain for the answer to the last request.
-        let intervals = repair_timeout.as_millis() / RETRY_INTERVAL.as_millis();
-        let max_requests = intervals.saturating_sub(2).min(MAX_REQUESTS.into());
-        let end = self.since + repair_timeout;
-        match max_requests {
-            0 => Some(end),
-            _ if u128::from(self.requests) < max_requests => None,
-            _ => Some(end.max(self.requested_at + RETRY_INTERVAL)),
-        }
-    }
 }
 
 /// The treatment of a received frame.
@@ -287,7 +255,7 @@ impl Incoming {
         if let Some(retry) = &self.retry {
             return if retry.at <= now { NextRequest::RequestStream } else { NextRequest::Nothing };
         }
-        if self.stream == 0 {
+        if self.stream == 0 || self.is_paused {
             return NextRequest::Nothing;
         }
         if self.next > self.known {
@@ -326,11 +294,28 @@ impl Incoming {
         if let Some(retry) = &self.retry {
             return Some(retry.at);
         }
+        if self.is_paused {
+            return None;
+        }
         if let Some(gap) = &self.gap {
             let again = (gap.requests < MAX_REQUESTS).then_some(gap.requested_at + RETRY_INTERVAL);
             return again.into_iter().chain(gap.lost_at(repair_timeout)).min();
         }
         (self.stream != 0 && !self.is_live).then_some(self.progress_at + TRANSFER_WAIT)
+    }
+
+    /// Stops the timeouts until the peer's next frame, since the link is down.
+    pub(super) fn pause(&mut self) {
+        self.is_paused = true;
+    }
+
+    /// Restarts the timeouts when a frame from the peer shows that it can answer.
+    pub(super) fn resume(&mut self, now: Duration) {
+        if std::mem::take(&mut self.is_paused) {
+            // The previous requests may have been lost with the link, so do not count them.
+            self.gap = None;
+            self.progress_at = now;
+        }
     }
 
     /// Makes a pending request due now, because it may have been lost while the link was down.

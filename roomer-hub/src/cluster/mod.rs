@@ -38,6 +38,7 @@ mod command;
 mod config;
 mod digest;
 mod effect;
+mod gap;
 mod incoming;
 mod order;
 mod origins;
@@ -50,6 +51,7 @@ mod publish;
 mod reasons;
 mod receive;
 mod report;
+mod retransmission;
 mod slice;
 mod statistics;
 mod stream;
@@ -185,7 +187,7 @@ impl Cluster {
         if !self.is_stopped {
             match input {
                 Input::Up { max_payload } => self.up(max_payload),
-                Input::Down => self.is_up = false,
+                Input::Down => self.down(),
                 Input::Frame(frame) => self.frame(tables, frame),
                 Input::Tick => self.tick(tables),
                 Input::Stop => self.stop(),
@@ -244,6 +246,13 @@ impl Cluster {
         }
         self.is_dirty = true;
         self.send_beat_if_due();
+    }
+
+    fn down(&mut self) {
+        self.is_up = false;
+        for peer in self.peers.values_mut() {
+            peer.incoming.pause();
+        }
     }
 
     fn report(&mut self, event: Event) {

@@ -11,6 +11,7 @@ use roomer_proto::cluster::{
 
 use super::config::Config;
 use super::origins::Origins;
+use super::retransmission::{Retransmission, WINDOW};
 
 /// The maximum size of a frame in bytes. Larger frames would delay others at the broker, and
 /// smaller ones would cost more per message.
@@ -64,8 +65,7 @@ pub(super) struct Outgoing {
     unapplied: usize,
     /// The part of `unapplied` that consists of tunnel items.
     unapplied_tunnels: usize,
-    /// The range of frames to retransmit.
-    again: Option<(u64, u64)>,
+    retransmission: Option<Retransmission>,
 }
 
 #[derive(Debug)]
@@ -96,8 +96,13 @@ impl Outgoing {
             applied: 0,
             unapplied: 0,
             unapplied_tunnels: 0,
-            again: None,
+            retransmission: None,
         }
+    }
+
+    /// Returns true if frames are being retransmitted.
+    pub(super) fn is_retransmitting(&self) -> bool {
+        self.retransmission.is_some()
     }
 
     /// Returns the last sealed frame's number.
@@ -213,11 +218,11 @@ impl Outgoing {
 
     /// Returns the next frame to publish.
     pub(super) fn next_frame(&mut self, sealing: &Sealing) -> Option<Bytes> {
-        if let Some((first, _)) = self.again {
+        if let Some(retransmission) = &self.retransmission {
             // Retransmissions go first, because the peer holds all later frames.
-            match self.index(first) {
+            match self.index(retransmission.next()?) {
                 Some(index) => return Some(self.journal[index].frame.clone()),
-                None => self.again = None,
+                None => self.retransmission = None,
             }
         }
         if self.published == self.sealed {
@@ -230,8 +235,10 @@ impl Outgoing {
 
     /// Records that the frame returned by [`next_frame`](Self::next_frame) was published.
     pub(super) fn frame_published(&mut self, len: usize) {
-        if let Some((first, last)) = self.again {
-            self.again = (first < last).then_some((first + 1, last));
+        if let Some(retransmission) = &mut self.retransmission {
+            if !retransmission.advance() {
+                self.retransmission = None;
+            }
             return;
         }
         self.published += 1;
@@ -249,12 +256,12 @@ impl Outgoing {
         if self.index(demand.first).is_none() {
             return false;
         }
-        // Extend the pending range to cover both requests. Peers ignore duplicate frames.
-        let (first, last) = match self.again {
-            Some((first, end)) => (first.min(demand.first), end.max(last)),
-            None => (demand.first, last),
-        };
-        self.again = Some((first, last));
+        // The peer has applied all frames before the first missing one.
+        self.applied(StreamPosition { stream: demand.stream, number: demand.first - 1 });
+        // Extend a pending range to cover both requests. Peers ignore duplicate frames.
+        let last = self.retransmission.as_ref().map_or(last, |pending| pending.last().max(last));
+        let window_end = self.window_end(demand.first);
+        self.retransmission = Some(Retransmission::new(demand.first, last, window_end));
         true
     }
 
@@ -271,6 +278,23 @@ impl Outgoing {
             }
             self.applied = number;
         }
+        if let Some(mut retransmission) = self.retransmission.take() {
+            retransmission.set_window(self.window_end(self.applied + 1));
+            self.retransmission = Some(retransmission);
+        }
+    }
+
+    /// Returns the number of the last frame of a retransmission window that starts with frame
+    /// `first`.
+    fn window_end(&self, first: u64) -> u64 {
+        let Some(index) = self.index(first) else { return self.sealed };
+        let mut bytes = 0;
+        let frames = self.journal.range(index..).take_while(|entry| {
+            bytes += entry.frame.len();
+            bytes <= WINDOW
+        });
+        // Frames are smaller than the window, so there is at least one.
+        first + frames.count() as u64 - 1
     }
 
     /// Removes from the journal the frames that are applied, too old, or above the limit. Returns

@@ -45,6 +45,7 @@ impl Cluster {
         if let Some(peer) = self.peers.get_mut(&head.from) {
             // Any frame shows that the peer is alive, even a frame that is rejected below.
             peer.silence = Duration::ZERO;
+            peer.incoming.resume(self.now);
         }
         match head.kind {
             FrameKind::Control => {
@@ -126,6 +127,8 @@ impl Cluster {
         if is_in_order {
             outgoing.confirm();
         }
+        // More frames can be retransmitted.
+        self.is_dirty |= outgoing.is_retransmitting();
         if !was_confirmed && outgoing.is_confirmed() {
             self.orders.wake();
         }

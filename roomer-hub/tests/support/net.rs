@@ -258,17 +258,40 @@ impl Net {
         }
     }
 
+    /// Cuts or restores a node's link to the broker. Frames in flight are lost.
+    pub(crate) fn set_link(&mut self, node: usize, is_up: bool) {
+        let now = self.now;
+        self.wire.retain(|(to, _)| *to != node);
+        self.nodes[node].is_up = is_up;
+        let input = if is_up { Input::Up { max_payload: 1 << 20 } } else { Input::Down };
+        self.nodes[node].handle(now, input);
+    }
+
+    /// Delivers the frames in flight.
+    pub(crate) fn deliver(&mut self) {
+        for (to, frame) in std::mem::take(&mut self.wire) {
+            if self.nodes[to].is_up {
+                let now = self.now;
+                self.nodes[to].handle(now, Input::Frame(frame));
+            }
+        }
+    }
+
+    /// Advances the time by `ms` milliseconds without delivering frames.
+    pub(crate) fn tick(&mut self, ms: u32) {
+        self.now += MS * ms;
+        let now = self.now;
+        for node in self.nodes.iter_mut().filter(|node| node.cluster.wake_at() <= now) {
+            node.handle(now, Input::Tick);
+        }
+    }
+
     /// Advances the time by `ms` milliseconds, and delivers frames at each step.
     pub(crate) fn run(&mut self, ms: u32) {
         let end = self.now + MS * ms;
         loop {
             self.publish();
-            for (to, frame) in std::mem::take(&mut self.wire) {
-                if self.nodes[to].is_up {
-                    let now = self.now;
-                    self.nodes[to].handle(now, Input::Frame(frame));
-                }
-            }
+            self.deliver();
             if self.nodes.iter().any(|node| node.cluster.wants_to_publish() && node.is_up) {
                 continue;
             }
