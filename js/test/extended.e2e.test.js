@@ -151,20 +151,22 @@ for (const runtime of RUNTIMES) {
 
         test("a login is renewed each time it expires", async (t) => {
             let calls = 0;
-            // The server requests a renewal of a short login after half of its time, and then every two seconds at most.
-            const ann = enter(t, () => (calls++ < 3 ? "ann@4000" : "ann"));
+            // The server requests a renewal of a short login after half of its time, and then every two seconds at most. The
+            // rest of the time allows for a server or client that a busy machine does not run for a while.
+            const ann = enter(t, () => (calls++ < 3 ? "ann@8000" : "ann"));
             const states = record(ann, "state");
+            // Another user's token does not renew the login, so the login ends, and the client reconnects with its next token.
+            // The login is valid long enough for the server to request another token first, but not long enough for a third one.
+            const tokens = ["bob@3500", "eve", "bob"];
+            const bob = enter(t, () => tokens.shift());
+            const ofBob = record(bob, "state");
             await eventually("it was renewed", () => calls > 3);
             await ann.root.request("echo", 1);
             assert.deepEqual(states.map(([, state]) => state), ["open"]);
-            // Another user's token does not renew the login, so the login ends, and the client reconnects with its next token.
-            // The login is valid long enough for the server to request another token first.
-            const tokens = ["bob@2000", "eve", "bob"];
-            const bob = enter(t, () => tokens.shift());
             // The server does not request a token from a plain client, so this login ends, and the client has no other token.
             const plain = core.connect(server.url, { token: "bob@100", reconnect: EAGER });
             t.after(() => plain.close());
-            for (const [client, log, last] of [[bob, record(bob, "state"), "open"], [plain, record(plain, "state"), "closed"]]) {
+            for (const [client, log, last] of [[bob, ofBob, "open"], [plain, record(plain, "state"), "closed"]]) {
                 await eventually("it has ended", () => log.some(([, , error]) => error?.reason === "login expired"));
                 await eventually(`it is ${last}`, () => client.state === last);
             }
