@@ -76,6 +76,63 @@ describe("the server of the test kit", () => {
         assert.equal((await back(server, third, 2)).hello.resumed, true);
     });
 
+    test("sends a final close to a returning client until the client has answered it", async () => {
+        const server = createServer();
+        server.allow({ connect: (url) => ({ user: new URL(url).searchParams.get("user") ?? "ann" }) });
+        const ann = await enter(server);
+        server.cut();
+        server.connections()[0].close(4001, "banned");
+        const eve = await enter(server, `roomer=2&user=eve&session=${ann.hello.session}&received=1`);
+        assert.deepEqual([eve.hello.resumed, eve.ends], [false, []]);
+        // The client gives up this socket before the close frame arrives.
+        const lost = new server.options.WebSocket(`ws://test/ws?roomer=2&session=${ann.hello.session}&received=1`);
+        lost.onopen = () => lost.close();
+        await server.advance();
+        const again = await back(server, ann, 1);
+        assert.deepEqual([again.ends, again.packets], [[4001], []]);
+        assert.equal((await back(server, ann, 1)).hello.resumed, false);
+    });
+
+    test("sends a final close to a client whose socket only looks open", async () => {
+        const server = createServer();
+        const ann = await enter(server);
+        const [conn] = server.connections();
+        conn.hang();
+        conn.close(1008, "banned");
+        assert.deepEqual([(await back(server, ann, 1)).ends, ann.ends], [[1008], []]);
+    });
+
+    test("opens a new session after another close, after an answer, and after the window", async () => {
+        for (const [code, reason, isAway, wait] of [[1013, "", true, 0], [1008, "rate", true, 0], [4000, "", false, 0], [4000, "", true, 1_000]]) {
+            const server = createServer({ resumeWindow: 1_000 });
+            const ann = await enter(server);
+            isAway && server.cut();
+            server.connections()[0].close(code, reason);
+            await server.advance(wait);
+            const again = await back(server, ann, 1);
+            assert.deepEqual([again.ends, again.hello.resumed], [[], false], `${code} ${reason}`);
+        }
+    });
+
+    test("does not count a requested token towards the rates", async () => {
+        const server = createServer({ messageRate: { perSecond: 0.001, burst: 1 } });
+        const ann = await enter(server);
+        const [conn] = server.connections();
+        for (const token of ["one", "two", "three"]) {
+            conn.expiring(60_000);
+            ann.send("roomer:token", token);
+            await server.advance();
+            assert.deepEqual([ann.ends, conn.token], [[], token]);
+        }
+        // One that was not requested is a packet like any other.
+        ann.send("roomer:token", "four");
+        await server.advance();
+        assert.deepEqual([ann.ends, conn.token, server.rejected().length], [[], "three", 1]);
+        ann.send("roomer:token", "five");
+        await server.advance();
+        assert.deepEqual(ann.ends, [1008]);
+    });
+
     test("drops a half-open old socket", async () => {
         const server = createServer();
         const ann = await enter(server);

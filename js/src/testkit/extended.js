@@ -95,17 +95,14 @@ export function createExtended({ clock, conns, rooms, presenceOf, announcesAway,
         conn.deliver(encode(ROOT, EXPIRING, "", "", toBytes(JSON.stringify({ in: milliseconds }))));
     }
 
+    /** Handles a token that the server has requested. */
     function receiveToken(conn, payload) {
         const token = toText(payload);
-        if (!conn.isAsked) {
-            return ["refused", "the event belongs to the protocol", true];
-        }
         conn.isAsked = false;
         if (application.permits(conn, "renew", token)) {
             conn.token = token;
             clock.clearTimeout(conn.loginTimer);
         }
-        return undefined;
     }
 
     /** Sends an extended client the reason why its packet was rejected. */

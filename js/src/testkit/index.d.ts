@@ -61,7 +61,10 @@ export interface TestConnection {
     kick(room: string): void;
     /** Removes the client from one room and puts it into another. */
     move(from: string, to: string): void;
-    /** Closes the connection with a close code. */
+    /**
+     * Closes the connection with a close code. As on a real server, a client that does not receive a final close (1000, 1003, 1008,
+     * 3000 to 4999) because it has lost its connection is closed with the same code and reason when it returns within `resumeWindow`.
+     */
     close(code?: number, reason?: string): void;
     /**
      * Breaks the connection without a close code, as a broken network does. Data in flight is lost. The client's session is kept,

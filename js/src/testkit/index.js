@@ -18,6 +18,7 @@
 import { ERROR, INFO, MEMBERS, NUMBER, REPLY, TOKEN } from "../limits.js";
 import { decode, encode, toBytes } from "../packet.js";
 import { createApplication } from "./application.js";
+import { createCloses } from "./closes.js";
 import { Connection } from "./connection.js";
 import { createExtended, toEntry } from "./extended.js";
 import { createHistories } from "./history.js";
@@ -47,6 +48,7 @@ export function createServer(settings = {}) {
     const names = createNames(maxName);
     const requests = createRequests({ clock, conns, isMember, most: maxRequests, report: application.report });
     const histories = createHistories(historyOf);
+    const closes = createCloses(clock.now, resumeWindow);
     let lastId = 0;
     let lastHint = 0;
     const { away, announceChange, setInfo, receiveInfo, askForToken, receiveToken, explain, report } = createExtended({ clock, conns, rooms, presenceOf, announcesAway, names, application });
@@ -165,9 +167,6 @@ export function createServer(settings = {}) {
         if (conn.session && event === INFO) {
             return receiveInfo(conn, payload);
         }
-        if (conn.session && event === TOKEN) {
-            return receiveToken(conn, payload);
-        }
         // The receiver would mistake a reserved event for one sent by the server.
         if (RESERVED.includes(event) || (!plain && event.startsWith("roomer:"))) {
             return ["refused", "the event belongs to the protocol", true];
@@ -204,6 +203,10 @@ export function createServer(settings = {}) {
         if (conn.session?.receive(packet, buffer.byteLength)) {
             return;
         }
+        // As on a real server, a token that the server has requested does not count towards the rates.
+        if (conn.isAsked && event === TOKEN) {
+            return receiveToken(conn, payload);
+        }
         if (!conn.takes.message() || !conn.takes.bytes(buffer.byteLength) || (event === "join" && !conn.takes.join())) {
             explain(conn, packet, ["busy", "too many packets"]);
             return conn.api.close(1008, "rate");
@@ -232,7 +235,10 @@ export function createServer(settings = {}) {
         const { info = null, user } = claims;
         const query = new URL(url).searchParams;
         const isExtended = !plain && query.get("roomer") === "2";
-        const ended = (conn) => (isClosed) => conn.socket() === socket && (isClosed ? conn.gone() : conn.lost());
+        const ended = (conn) => (code) => {
+            closes.answered(conn.id, code);
+            conn.socket() === socket && (code === undefined ? conn.lost() : conn.gone());
+        };
         const received = (conn) => (buffer) => {
             if (conns.has(conn.id) && conn.socket() === socket) {
                 handle(conn, buffer);
@@ -245,6 +251,10 @@ export function createServer(settings = {}) {
             Object.assign(before, { url, token });
             wasAway && announceChange(before, "back");
             return { opened: before.session.resumed, received: received(before), ended: ended(before) };
+        }
+        const closed = isExtended && closes.find(query.get("session"), user);
+        if (closed) {
+            return { opened: () => socket.close(closed.code, closed.reason), received() {}, ended: (code) => closes.answered(closed.id, code) };
         }
         const id = `00000000-0000-4000-8000-${String(++lastId).padStart(12, "0")}`;
         const takes = createTakes({ message: messageRate, bytes: byteRate, join: joinRate, violation: violationRate }, clock.now);
@@ -303,6 +313,7 @@ export function createServer(settings = {}) {
                 checkCloseCode(code);
                 const last = conn.socket();
                 report(conn);
+                conns.has(id) && closes.keep(conn, code, reason);
                 conn.gone();
                 last?.close(code, reason);
             },

@@ -93,6 +93,8 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
 
     return {
         socket: () => socket,
+        /** Returns the tokens that the client may present. */
+        tokens: () => [...tokens],
         begin(first) {
             socket = first;
             tokens = [createToken()];

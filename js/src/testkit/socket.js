@@ -50,7 +50,7 @@ class MemorySocket {
         if (this.readyState < 2) {
             this.readyState = 2;
             this.#pass(() => {
-                this.#hangUp(true);
+                this.#hangUp(code);
                 this.#end(code, reason);
             });
         }
@@ -87,17 +87,17 @@ class MemorySocket {
         this.#network.later(() => this.#isHung || action());
     }
 
-    /** Notifies the server's end that the connection has ended, at most once. */
-    #hangUp(isClosed) {
+    /** Notifies the server's end that the connection has ended, at most once, and with which close frame, if any. */
+    #hangUp(code) {
         const peer = this.#peer;
         this.#peer = undefined;
-        peer?.ended(isClosed);
+        peer?.ended(code);
     }
 
     #end(code, reason) {
         if (this.readyState !== 3) {
             this.readyState = 3;
-            this.#hangUp();
+            this.#hangUp(code === 1006 ? undefined : code);
             this.onclose?.({ code, reason, wasClean: code !== 1006 });
         }
     }
@@ -122,7 +122,7 @@ export function readToken(url, protocols) {
  * calls
  * @param {(link: object, url: string, protocols: string[]) => object | undefined} network.accept returns the server's end of a
  * new connection, or undefined to reject the connection. The server's end has the methods opened(), received(buffer) and
- * ended(isClosed); `isClosed` is true after a close frame
+ * ended(code); `code` is that of the client's close frame, which may answer the server's, or undefined without one
  */
 export function createSocketClass(network) {
     const Socket = new Proxy(MemorySocket, {
