@@ -12,6 +12,7 @@ const withCount = (packet, count) => ({ ...packet, payload: `${count}` });
 /** The client's id, as sent by the server. */
 let id;
 let firstToken;
+let presented;
 let held;
 
 /**
@@ -35,6 +36,15 @@ export const BUGS = {
             const before = held;
             held = undefined;
             return before ? [packet, before] : [packet];
+        }
+    },
+    "presents a token only once": {
+        fails: "return: the application has closed the session, and the next socket is lost before the close frame",
+        connect(url) {
+            const token = /&session=[^&]*/.exec(url)?.[0];
+            const isRepeated = token && token === presented;
+            presented = token;
+            return isRepeated ? url.replace(/&session=.*/, "") : url;
         }
     },
     "has no way back": { fails: "return: the session continues", connect: (url) => url.replace(/&session=.*/, "") },
