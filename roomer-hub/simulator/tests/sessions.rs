@@ -209,6 +209,34 @@ fn session_closed_during_handover_is_closed_at_return() {
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
 
+/// A client that loses its socket before it receives the application's close receives it at a later
+/// return, also if the server is full.
+#[test]
+fn unanswered_close_is_repeated() {
+    for max_connections in [1, 200] {
+        let mut steps = Vec::from(connect(0));
+        steps.extend([Step::RunUntilIdle, Step::Client(0, ClientAction::Break(Break::Reset))]);
+        steps.extend([Step::RunUntilIdle, Step::Client(0, ClientAction::App(AppAction::Close))]);
+        steps.extend(connect(1));
+        steps.push(Step::RunUntilIdle);
+        for _ in 0..3 {
+            steps.push(Step::Resume { slot: 0, resume_kind: ResumeKind::Honest });
+            steps.extend(
+                [ClientAction::Read(false), ClientAction::Deliver(ALL)]
+                    .map(|action| Step::Client(0, action)),
+            );
+            steps.extend([Step::RunUntilIdle, Step::Client(0, ClientAction::Break(Break::Reset))]);
+            steps.push(Step::RunUntilIdle);
+        }
+        for _ in 0..2 {
+            steps.extend(reconnect(0, ResumeKind::Honest));
+            steps.push(Step::RunUntilIdle);
+        }
+        let setup = Setup { max_connections, ..SETUP };
+        roomer_simulator::sessions::must_hold(&Plan { setup, steps });
+    }
+}
+
 /// Seed 6989: while a reconnection waits, its session ends. It must then not count as a connection
 /// in addition to its old socket, which is still closing.
 #[test]

@@ -3,7 +3,8 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::websocket::Decoder;
+use roomer_hub::ConnId;
+use roomer_proto::websocket::{Decoder, Event};
 
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::{Connection, State, Step};
@@ -29,6 +30,8 @@ pub(super) struct Closing {
     /// The decoder that finds the peer's close frame. `None` before the upgrade, or if the search
     /// would need a lot of memory.
     decoder: Option<Decoder>,
+    /// The session whose kept close is dropped once the client has answered the close frame.
+    session: Option<ConnId>,
     /// The maximum time for which the client may accept no bytes.
     wait: Duration,
     /// The deadline at which the connection is dropped. Postponed while the client accepts bytes, but
@@ -61,6 +64,7 @@ impl Connection {
         let unblock_count = self.writer.unblock_count();
         self.state = State::Closing(Box::new(Closing {
             decoder,
+            session: None,
             wait,
             until: now + wait,
             latest: now + wait * CLOSE_EXTENSIONS,
@@ -69,6 +73,21 @@ impl Connection {
             left: MAX_DISCARD,
         }));
         Step::Continue
+    }
+
+    /// Starts the close of a connection whose close frame is queued. If the application has closed
+    /// its session, that close is kept until the client has answered the close frame.
+    pub(super) fn close_session(
+        &mut self,
+        now: Duration,
+        decoder: Decoder,
+        session: Option<ConnId>,
+    ) -> Step {
+        let step = self.close(now, Some(decoder));
+        if let State::Closing(closing) = &mut self.state {
+            closing.session = session;
+        }
+        step
     }
 
     /// Performs one closing step.
@@ -115,6 +134,7 @@ impl Connection {
             return Step::Wait(closing.until);
         }
         let limits = &self.shared.options().limits;
+        let mut answer = None;
         let read = with_buffer(|buffer| {
             let max = closing.left.min(buffer.len());
             self.writer.poll_read(cx, &mut buffer[..max]).map_ok(|size| {
@@ -122,12 +142,19 @@ impl Connection {
                 closing.left -= size;
                 if let Some(decoder) = &mut closing.decoder {
                     let mut feed = decoder.feed(limits, &mut buffer[..size]);
-                    while feed.next().is_some() {}
+                    while let Some(event) = feed.next() {
+                        if let Ok(Event::Close { code, .. }) = event {
+                            answer = code;
+                        }
+                    }
                 }
                 closing.decoder.take_if(|decoder| decoder.held() > CLOSE_SCAN_LIMIT);
                 size
             })
         });
+        if let (Some(id), Some(code)) = (closing.session, answer) {
+            self.shared.core().sessions.close_answered(id, code);
+        }
         match read {
             // The client has shut down its direction, but the transport still has buffered bytes to
             // write.

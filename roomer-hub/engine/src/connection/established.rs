@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_hub::Input;
+use roomer_hub::{ConnId, Input};
 use roomer_proto::websocket::{Decoder, Event};
 
 use crate::app::message::OwnedMessage;
@@ -59,6 +59,11 @@ impl Established {
             flush_at: None,
             session_state: None,
         }
+    }
+
+    /// Returns the session's id, or `None` for a plain client.
+    pub(crate) fn session_id(&self) -> Option<ConnId> {
+        self.session_state.as_ref().map(|_| self.conn.info.id)
     }
 
     /// Resets the per-socket state for the session's next socket, on which the client retransmits

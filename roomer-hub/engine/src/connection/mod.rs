@@ -296,8 +296,8 @@ impl Connection {
             self.shared.timers.wake_drivers();
         }
         open.skip_to_close();
-        let decoder = std::mem::take(&mut open.decoder);
-        self.close(now, Some(decoder))
+        let (session, decoder) = (open.session_id(), std::mem::take(&mut open.decoder));
+        self.close_session(now, decoder, session)
     }
 }
 

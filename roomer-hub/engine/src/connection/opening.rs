@@ -196,34 +196,47 @@ impl Connection {
         decided: Result<Accepted, Rejected>,
         leftover: Vec<u8>,
     ) -> Step {
-        let (handshake, options) = (self.shared.handshake(), self.shared.options());
-        let promote = |accepted: Accepted| {
-            let (from, to) = (
-                options.handshake.address(self.peer.get()),
-                options.handshake.address(accepted.peer),
-            );
-            // Check the limits again, since other clients may have connected while the hook was
-            // pending.
-            let replaced = handshake.replaced(&accepted);
-            match handshake.lifecycle.promote(from, to, &options.handshake.admission, replaced) {
-                Ok(()) => Ok(accepted),
-                Err(status) => Err(handshake.full(status, accepted.untrusted_proxy)),
-            }
+        let accepted = match decided {
+            Ok(accepted) => accepted,
+            Err(rejected) => return self.reject_with(now, rejected),
         };
-        match decided.and_then(promote) {
-            Ok(accepted) => {
-                self.place = SocketKind::Connection;
-                self.peer = accepted.peer.into();
-                let Accepted { response, compression, credentials, session, .. } = accepted;
-                let response = response.to_bytes(false);
-                let opening =
-                    Opening { response, compression, credentials, leftover, session, tunnel: None };
+        let (handshake, options) = (self.shared.handshake(), self.shared.options());
+        let (from, to) =
+            (options.handshake.address(self.peer.get()), options.handshake.address(accepted.peer));
+        // Check the limits again, since other clients may have connected while the hook was
+        // pending.
+        let replaced = handshake.replaced(&accepted);
+        let promoted =
+            handshake.lifecycle.promote(from, to, &options.handshake.admission, replaced);
+        let closed = promoted.err().map(|status| {
+            let user = accepted.credentials.as_ref().and_then(|credentials| credentials.user());
+            let session = accepted.session.as_ref();
+            handshake
+                .kept_close(session, |of_session| of_session == user)
+                .ok_or_else(|| handshake.full(status, accepted.untrusted_proxy))
+        });
+        let Accepted { response, compression, credentials, peer, session, .. } = accepted;
+        let response = response.to_bytes(false);
+        let opening =
+            Opening { response, compression, credentials, leftover, session, tunnel: None };
+        match closed {
+            None => {
+                (self.place, self.peer) = (SocketKind::Connection, peer.into());
                 self.open(now, opening)
             }
-            Err(Rejected { rejection, reason }) => {
-                self.reject(now, &Response::rejection(&rejection), reason, false)
+            // The socket remains counted as a handshake.
+            Some(Ok(closed)) => {
+                self.shared.core().sessions.refused.closed += 1;
+                self.close_returned(now, opening, closed)
             }
+            Some(Err(rejected)) => self.reject_with(now, rejected),
         }
+    }
+
+    /// Rejects the request, and gives the operator a warning.
+    fn reject_with(&mut self, now: Duration, rejected: Rejected) -> Step {
+        let Rejected { rejection, reason } = rejected;
+        self.reject(now, &Response::rejection(&rejection), reason, false)
     }
 
     /// Rejects the request with a response, which has no body for HEAD, and counts the rejection.

@@ -20,6 +20,7 @@ use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
 use crate::options::Options;
 use crate::outbound::{Chunk, encode};
+use crate::session::closes::KeptClose;
 use crate::session::handover::{HandedOver, Handover, HandoverError};
 use crate::tunnel::due::TunnelKey;
 
@@ -53,10 +54,10 @@ impl Connection {
         };
         let Some((conn, token, received)) = found else {
             let closed =
-                request.token.and_then(|token| take_close(&mut core, now, &opening, &token));
+                request.token.and_then(|token| kept_close(&mut core, now, &opening, &token));
             if let Some(closed) = closed {
                 drop(core);
-                return self.close_returned(now, opening, &closed);
+                return self.close_returned(now, opening, closed);
             }
             if request.token.is_some_and(|token| core.is_of_peer(&token)) {
                 drop(core);
@@ -130,9 +131,9 @@ impl Connection {
         let own = Some(Replaced { address });
         let checked = lifecycle.check(address, &options.handshake.admission, own);
         let mut core = self.shared.core();
-        if let Some(closed) = take_close(&mut core, now, &opening, token) {
+        if let Some(closed) = kept_close(&mut core, now, &opening, token) {
             drop(core);
-            let step = self.close_returned(now, opening, &closed);
+            let step = self.close_returned(now, opening, closed);
             // Above the limit, skip the closing handshake, during which the socket would be counted.
             return if checked.is_ok() { step } else { Step::Done };
         }
@@ -160,16 +161,16 @@ impl Connection {
 
     /// Closes the new socket of a client whose session the application has closed while the client
     /// could not receive the close frame.
-    fn close_returned(
+    pub(super) fn close_returned(
         &mut self,
         now: Duration,
         opening: Opening,
-        closed: &(u16, Box<str>),
+        closed: KeptClose,
     ) -> Step {
-        let (code, reason) = closed;
+        let KeptClose { id, code, reason } = closed;
         self.writer.push(Chunk::complete(opening.response));
-        self.writer.close(Some(*code), reason, false);
-        self.close(now, Some(Decoder::new()))
+        self.writer.close(Some(code), &reason, false);
+        self.close_session(now, Decoder::new(), Some(id))
     }
 
     /// Continues a session on this connection's socket: sends `hello`, then the packets that the
@@ -194,7 +195,7 @@ impl Connection {
         let replay = acknowledged.and_then(|_| detached.take_replay(received));
         let (Ok(replay), Some(state)) = (replay, open.session_state.as_mut()) else {
             // The application may have closed the session after the handover.
-            let closed = take_close(&mut core, now, &opening, &presented);
+            let closed = kept_close(&mut core, now, &opening, &presented);
             core.sessions.refused.incomplete += u64::from(closed.is_none());
             core.gone(now, key, DisconnectReason::Lost);
             shared.flush_after_input(now, core, &mut open.flush_at);
@@ -204,7 +205,7 @@ impl Connection {
             }
             detached.discard();
             return match closed {
-                Some(closed) => self.close_returned(now, opening, &closed),
+                Some(closed) => self.close_returned(now, opening, closed),
                 None => self.establish(now, opening),
             };
         };
@@ -280,19 +281,19 @@ impl Connection {
     }
 }
 
-/// Removes and returns the code and reason with which the application closed the session of a
-/// returning client. A client on another node gets a new session there instead.
-fn take_close(
+/// Returns the close with which the application ended the session of a returning client. A client
+/// on another node gets a new session there instead.
+fn kept_close(
     core: &mut Core,
     now: Duration,
     opening: &Opening,
     token: &SessionToken,
-) -> Option<(u16, Box<str>)> {
+) -> Option<KeptClose> {
     if opening.tunnel.is_some() {
         return None;
     }
     let user = opening.credentials.as_ref().and_then(|credentials| credentials.user());
-    let closed = core.sessions.take_close(now, token, user)?;
+    let closed = core.sessions.kept_close(now, token, |of_session| of_session == user)?;
     core.sessions.refused.closed += 1;
     Some(closed)
 }

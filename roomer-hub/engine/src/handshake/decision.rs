@@ -23,6 +23,7 @@ use crate::handshake::session_request::SessionRequest;
 use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
 use crate::outbound::compressed::Compression;
+use crate::session::closes::KeptClose;
 use crate::sync::lock;
 
 /// An accepted request: the response, and the connection's initial state.
@@ -141,7 +142,13 @@ impl ServerHandshake<'_> {
         let replaced = self.replaced_by(session.as_ref(), |_| true);
         let address = options.address(request.peer);
         let allowed = self.lifecycle.check(address, &options.admission, replaced);
-        allowed.map_err(|status| self.full(status, untrusted_proxy))?;
+        // The close of a client's session needs no connection. A framework's response cannot be
+        // followed by a close frame unless the connection is counted.
+        if let Err(status) = allowed
+            && (is_mounted || self.kept_close(session.as_ref(), |_| true).is_none())
+        {
+            return Err(self.full(status, untrusted_proxy));
+        }
         let (claims, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
         // Only warnings about `authorize` mention the token, so do not search for it without a
         // hook.
@@ -184,6 +191,18 @@ impl ServerHandshake<'_> {
     pub(crate) fn replaced(&self, accepted: &Accepted) -> Option<Replaced> {
         let user = accepted.credentials.as_ref().and_then(|credentials| credentials.user());
         self.replaced_by(accepted.session.as_ref(), |of_session| of_session == user)
+    }
+
+    /// Returns the close with which the application ended this client's session, if the client has
+    /// not received it. `is_user` returns true for the user that the client has logged in as.
+    pub(crate) fn kept_close(
+        &self,
+        request: Option<&SessionRequest>,
+        is_user: impl FnOnce(Option<&Arc<str>>) -> bool,
+    ) -> Option<KeptClose> {
+        // A server that shuts down rejects all clients.
+        let token = request?.resume.as_ref()?.token.filter(|_| self.lifecycle.is_open())?;
+        lock(self.core).sessions.kept_close(self.env.now(), &token, is_user)
     }
 
     /// Returns the address of the socket that admitting this client would replace: its session's

@@ -27,7 +27,9 @@ impl Harness<'_> {
         let is_due = match status {
             401 => socket.request.is_denied,
             // The time limit may have expired while `authorize` was pending.
-            503 => self.is_closing || is_late || self.is_full_for(at, before),
+            503 if self.is_closing || is_late => true,
+            // A full server still closes clients whose sessions the application has closed.
+            503 => self.is_full_for(at, before) && !self.is_close_due(at),
             408 => is_late,
             _ => false,
         };
@@ -47,8 +49,8 @@ impl Harness<'_> {
         before.sockets - before.handshakes >= most + usize::from(replaced.is_some())
     }
 
-    /// Records a final close by the application. If the client does not receive it, it gets it when
-    /// it returns within the window.
+    /// Records a final close by the application. Until the client answers it, the client gets it
+    /// whenever it returns within the window.
     pub fn keep_close(&mut self, number: usize, code: u16) {
         let until = self.now() + millis(self.plan.setup.window);
         let session = &mut self.sessions[number];
@@ -58,8 +60,7 @@ impl Harness<'_> {
     }
 
     /// Returns the session of a returning client that the application has closed, if the client has
-    /// not received the close at an earlier return, and whether the client's token certainly belongs
-    /// to it.
+    /// not answered the close, and whether the client's token certainly belongs to it.
     fn kept_close(&self, at: usize) -> Option<(usize, bool)> {
         let ClientRequest { user, ref token, .. } = self.sockets[at].request;
         let (token, _) = token.as_ref()?;
@@ -72,22 +73,43 @@ impl Harness<'_> {
     }
 
     /// Checks that a returning client, which was closed in this poll, was allowed to be.
-    pub fn check_closed_at_return(&mut self, at: usize) -> Result<(), Fault> {
+    pub fn check_closed_at_return(&mut self, at: usize, before: &Stats) -> Result<(), Fault> {
         let kept = self.kept_close(at).filter(|_| self.sockets[at].phase == Phase::Handshake);
         let (number, _) =
             kept.ok_or_else(|| Fault::new(format!("{at} is closed at its return")))?;
         self.marks.mark(true, Mark::ClosedAtReturn);
-        let code = self.sessions[number].kept_close.take().map(|(code, _)| (code, "bye"));
+        self.marks.mark(self.is_full_for(at, before), Mark::ClosedByFull);
+        let is_again = self.sockets.iter().any(|socket| socket.closed_session == Some(number));
+        self.marks.mark(is_again, Mark::ClosedAgain);
+        let code = self.sessions[number].kept_close.map(|(code, _)| (code, "bye"));
         let socket = &mut self.sockets[at];
         (socket.close, socket.phase) = (code, Phase::Ended);
+        socket.closed_session = Some(number);
         Ok(())
+    }
+
+    /// Records that the server has read a client's answer to the application's close.
+    pub fn on_close_answered(&mut self, at: usize) {
+        let socket = &self.sockets[at];
+        let session = socket.closed_session.or(socket.session);
+        let code = socket.close.filter(|(_, reason)| *reason == "bye").map(|(code, _)| code);
+        if let Some(number) = session.filter(|_| code.is_some() && socket.close_read() == code) {
+            self.marks.mark(self.sessions[number].kept_close.is_some(), Mark::CloseAnswered);
+            self.sessions[number].kept_close = None;
+        }
     }
 
     /// Checks that a client which has a new session must not be closed instead.
     pub fn check_no_close_is_due(&self, at: usize) -> Result<(), Fault> {
-        let due = self.kept_close(at).filter(|&(_, is_certain)| is_certain);
-        ensure!(due.is_none(), "{at} gets a new session instead of the application's close");
+        let is_due = self.is_close_due(at);
+        ensure!(!is_due, "{at} gets a new session instead of the application's close");
         Ok(())
+    }
+
+    /// Returns true if a returning client must be closed, since the application has closed its
+    /// session.
+    fn is_close_due(&self, at: usize) -> bool {
+        self.kept_close(at).is_some_and(|(_, is_certain)| is_certain)
     }
 
     /// Checks that the handshake was allowed to end without a response.

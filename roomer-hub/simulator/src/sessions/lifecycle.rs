@@ -180,8 +180,9 @@ impl Harness<'_> {
         };
         match closed {
             0 => self.check_refused(at, refused)?,
-            _ => self.check_closed_at_return(at)?,
+            _ => self.check_closed_at_return(at, before)?,
         }
+        self.on_close_answered(at);
         for number in std::mem::take(&mut self.dropped) {
             ensure!(!self.sessions[number].is_open(), "a handler of session {number} is dropped");
         }

@@ -111,7 +111,8 @@ pub struct Session {
     /// True if the client has requested the session on another socket since it was last resumed.
     pub was_wanted: bool,
     pub rejections: Rejections,
-    /// The application's final close, which the client receives if it returns before this time.
+    /// The application's final close, which the client receives if it returns before this time and
+    /// has not answered the close frame.
     pub kept_close: Option<(u16, Duration)>,
 }
 

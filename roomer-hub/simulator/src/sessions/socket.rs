@@ -86,6 +86,8 @@ pub struct Socket {
     /// The payload that `hello` must have.
     pub hello: Option<String>,
     pub token: Option<String>,
+    /// The session whose final close the client receives on this socket instead of a session.
+    pub closed_session: Option<usize>,
     /// If the session was resumed on this socket: the number of the client's packets that the
     /// server had handled by then.
     pub resumed_with: Option<usize>,
@@ -152,6 +154,7 @@ impl Socket {
             has_hello: false,
             hello: None,
             token: None,
+            closed_session: None,
             resumed_with: None,
             rejection: None,
             is_judged: false,

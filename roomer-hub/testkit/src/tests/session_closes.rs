@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_engine::{Claims, Server};
+use roomer_engine::{Claims, HandshakeRequest, Server};
 
 use crate::{Client, Handshake, World};
 
@@ -22,7 +22,7 @@ fn closed(client: &Client) -> (Option<u16>, String) {
 }
 
 #[test]
-fn returning_client_gets_final_close_once() {
+fn returning_client_gets_final_close_until_it_has_answered() {
     let (mut world, ann) = start();
     ann.reset();
     world.settle();
@@ -32,6 +32,13 @@ fn returning_client_gets_final_close_once() {
     let eve = world.reconnect_with(&ann, Handshake::new().query("user", "eve"));
     world.settle();
     assert!(eve.is_open() && !eve.is_resumed());
+    // The client does not read the close frame, and its socket is lost.
+    let lost = world.reconnect(&ann);
+    lost.stall(0);
+    world.settle();
+    lost.reset();
+    world.settle();
+    assert_eq!(closed(&lost).0, None);
     let again = world.reconnect(&ann);
     world.settle();
     assert_eq!(closed(&again), (Some(4000), "enough".into()));
@@ -39,8 +46,53 @@ fn returning_client_gets_final_close_once() {
     world.settle();
     assert!(last.is_open() && !last.is_resumed());
     let stats = world.server().stats();
-    assert_eq!((stats.sessions.refused.closed, stats.sessions.refused.unknown), (1, 2));
+    assert_eq!((stats.sessions.refused.closed, stats.sessions.refused.unknown), (2, 2));
     assert_eq!((stats.connections, stats.sockets), (2, 2));
+}
+
+#[test]
+fn client_with_socket_that_has_answered_gets_new_session() {
+    let (mut world, ann) = start();
+    world.server().disconnect(ann.id(), 4000, "enough");
+    world.settle();
+    assert_eq!(closed(&ann), (Some(4000), "enough".into()));
+    let again = world.reconnect(&ann);
+    world.settle();
+    assert!(again.is_open() && !again.is_resumed());
+    assert_eq!(world.server().stats().sessions.refused.closed, 0);
+}
+
+#[test]
+fn returning_client_gets_final_close_from_full_server() {
+    for asynchronous in [false, true] {
+        let claims = |request: &HandshakeRequest| {
+            Ok(Claims::default().user(request.query("user").unwrap_or_default()))
+        };
+        let builder = Server::builder().max_connections(1);
+        let builder = match asynchronous {
+            false => builder.authorize(claims),
+            true => builder.authorize_async(move |request| async move { claims(&request) }),
+        };
+        let mut world = World::new(1, builder);
+        let as_user = |user| Handshake::new().query("user", user);
+        let ann = world.connect_extended(as_user("ann"));
+        world.settle();
+        ann.reset();
+        world.settle();
+        world.server().disconnect(ann.id(), 4000, "enough");
+        let bob = world.connect_extended(as_user("bob"));
+        world.settle();
+        let eve = world.reconnect_with(&ann, as_user("eve"));
+        let again = world.reconnect(&ann);
+        world.settle();
+        assert_eq!((eve.status(), bob.is_open()), (Some(503), true));
+        assert_eq!(closed(&again), (Some(4000), "enough".into()));
+        let late = world.reconnect(&ann);
+        world.settle();
+        assert_eq!(late.status(), Some(503));
+        let stats = world.server().stats();
+        assert_eq!((stats.sessions.refused.closed, stats.sockets, stats.handshakes), (1, 1, 0));
+    }
 }
 
 #[test]
