@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::http::{HttpRequest, HttpResponse, dial};
+use crate::http::{HttpRequest, HttpResponse, dial, uninterrupted};
 use crate::wire::{self, Frame, Packet, PacketView};
 
 /// The time for which a test waits for an event that must happen.
@@ -308,7 +308,7 @@ impl Client {
             return false;
         }
         self.stream.set_read_timeout(Some(time)).unwrap();
-        let result = self.stream.peek(&mut [0]);
+        let result = uninterrupted(|| self.stream.peek(&mut [0]));
         self.stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         matches!(result, Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
@@ -341,7 +341,8 @@ impl Client {
     pub fn read_some(&mut self, most: usize) -> usize {
         let size = self.inbox.len();
         self.inbox.resize(size + most, 0);
-        let read = self.stream.read(&mut self.inbox[size..]).expect("the connection is open");
+        let read = uninterrupted(|| self.stream.read(&mut self.inbox[size..]));
+        let read = read.expect("the connection is open");
         assert_ne!(read, 0, "the connection was closed");
         self.inbox.truncate(size + read);
         read
@@ -351,20 +352,17 @@ impl Client {
     fn read(&mut self) -> bool {
         self.inbox.drain(..std::mem::take(&mut self.at));
         let mut chunk = [0; 16 * 1024];
-        loop {
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return false,
-                Ok(size) => {
-                    self.inbox.extend_from_slice(&chunk[..size]);
-                    return true;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                    self.is_reset = true;
-                    return false;
-                }
-                Err(error) => panic!("nothing arrives: {error}"),
+        match uninterrupted(|| self.stream.read(&mut chunk)) {
+            Ok(0) => false,
+            Ok(size) => {
+                self.inbox.extend_from_slice(&chunk[..size]);
+                true
             }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                self.is_reset = true;
+                false
+            }
+            Err(error) => panic!("nothing arrives: {error}"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP for the test client: writes requests, and reads responses.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
@@ -100,6 +100,17 @@ pub fn dial(addr: SocketAddr) -> TcpStream {
     stream
 }
 
+/// Repeats an operation while it is interrupted. On a socket with a timeout, a read is interrupted
+/// when the process is suspended and resumed.
+pub fn uninterrupted<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match operation() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Connects from this loopback address, by which the connection can be recognized in the server's
 /// logs.
 pub fn dial_from(from: Ipv4Addr, addr: SocketAddr) -> TcpStream {
@@ -137,11 +148,7 @@ impl HttpResponse {
                 break end;
             }
             let mut chunk = [0; 4096];
-            let size = match stream.read(&mut chunk) {
-                // The process was suspended and resumed.
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                read => read.expect("a response in time"),
-            };
+            let size = uninterrupted(|| stream.read(&mut chunk)).expect("a response in time");
             assert_ne!(size, 0, "ended within the response: {}", bytes.escape_ascii());
             bytes.extend_from_slice(&chunk[..size]);
         };

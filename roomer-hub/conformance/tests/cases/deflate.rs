@@ -9,7 +9,7 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use roomer_engine::{Builder, close};
 
 use super::test_server::TestServer;
-use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
+use roomer_conformance::http::{HttpRequest, HttpResponse, dial, uninterrupted};
 use roomer_conformance::wire::{
     self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, Packet, PacketView, TEXT,
 };
@@ -74,7 +74,7 @@ impl Peer {
         let take = |peer: &mut Peer, count: usize| {
             while peer.inbox.len() < count {
                 let mut chunk = [0; 4096];
-                let read = peer.stream.read(&mut chunk).unwrap();
+                let read = uninterrupted(|| peer.stream.read(&mut chunk)).unwrap();
                 assert_ne!(read, 0, "the stream has ended");
                 peer.inbox.extend_from_slice(&chunk[..read]);
             }
@@ -107,7 +107,7 @@ impl Peer {
         let (first, data) = self.frame();
         assert_eq!((first, &data[..2]), (FIN | CLOSE, &code.to_be_bytes()[..]));
         assert!(data.len() > 2, "a reason");
-        assert_eq!(self.stream.read(&mut [0]).unwrap(), 0);
+        assert_eq!(uninterrupted(|| self.stream.read(&mut [0])).unwrap(), 0);
     }
 
     fn close(mut self) {
