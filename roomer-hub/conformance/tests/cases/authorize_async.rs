@@ -10,6 +10,7 @@ use super::rules_async::Gate;
 use super::test_server::TestServer;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
+use roomer_conformance::programs::until;
 use roomer_conformance::wire;
 
 /// A guard that sends a notification when it is dropped.
@@ -111,8 +112,7 @@ fn hook_runs_before_other_checks() {
 fn hook_is_bounded_by_handshake_timeout() {
     let (sender, dropped) = mpsc::channel();
     let test = TestServer::with(|builder| {
-        // If the request arrives after this timeout, the response is 408.
-        builder.handshake_timeout(Duration::from_secs(3)).authorize_async(move |_| {
+        builder.handshake_timeout(Duration::from_secs(2)).authorize_async(move |_| {
             let last = Last(sender.clone());
             async move {
                 let _last = last;
@@ -120,7 +120,12 @@ fn hook_is_bounded_by_handshake_timeout() {
             }
         })
     });
-    assert_eq!(HttpRequest::upgrade(test.addr).rejected(test.addr).status, 503);
+    let status = until("no request arrives in time", || {
+        let status = HttpRequest::upgrade(test.addr).rejected(test.addr).status;
+        // A request that arrives after the timeout, as on a busy machine, gets 408.
+        (status != 408).then_some(status)
+    });
+    assert_eq!(status, 503);
     dropped.recv_timeout(TIMEOUT).unwrap();
     test.wait_for_drain();
 }

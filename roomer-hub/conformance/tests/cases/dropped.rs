@@ -14,7 +14,8 @@ use roomer_engine::Server;
 pub(crate) fn connections_keep_timers<D: FnOnce()>(serve: impl FnOnce(Server) -> (SocketAddr, D)) {
     let server = Server::builder()
         .ping_interval(Duration::from_millis(500))
-        .pong_timeout(Duration::from_secs(2))
+        // On a busy machine, it may take a while until both clients are connected.
+        .pong_timeout(Duration::from_secs(5))
         .handshake_timeout(Duration::from_secs(5));
     let server = server.build().unwrap();
     let (addr, end) = serve(server.clone());
