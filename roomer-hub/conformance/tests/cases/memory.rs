@@ -6,6 +6,7 @@ use roomer_engine::ConnId;
 
 use super::test_server::{TestServer, join_all};
 use roomer_conformance::client::{Client, Received, TIMEOUT};
+use roomer_conformance::programs::until_within;
 use roomer_conformance::wire;
 
 pub(crate) const BUDGET: usize = 1024 * 1024;
@@ -103,6 +104,9 @@ fn client_that_cannot_receive_close_frame_is_aborted() {
     test.server.send(id(&stuck), "huge", wire::filler(16 * 1024 * 1024));
     other.expect_member_left("lobby", &stuck.id);
     witness.expect_nothing();
-    assert_eq!(test.server.stats().held_bytes, 0);
+    // What the other clients have received may still be counted, but not for long.
+    until_within(TIMEOUT / 3, "memory is held", || {
+        (test.server.stats().held_bytes == 0).then_some(())
+    });
     test.wait_for_sockets(2, || witness.expect_nothing());
 }
