@@ -1,27 +1,58 @@
 //! Ports for servers that tests stop and start again at the same address.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The first port of the range. The range lies below the ports that the kernel assigns to sockets
 /// bound to port 0, which other tests use constantly.
-const FIRST: usize = 10_000;
-/// The size of the port range.
-const COUNT: usize = 22_000;
+const FIRST: u16 = 10_000;
 
-/// The number of ports per process. Test processes that run at the same time start at different
-/// offsets.
-const OWN: usize = 64;
+/// The number of blocks of ports, and of ports in each. A block belongs to one process. The tests
+/// of the JavaScript client divide the range in the same way (`js/test/support/port.js`).
+const BLOCKS: u32 = 340;
+const SIZE: u16 = 64;
+
+/// The blocks of this process.
+struct Blocks {
+    /// For each block, a UDP socket that is bound to the number of its first port.
+    locks: Vec<UdpSocket>,
+    /// The next port of the last block, and the number of ports after it.
+    next: (u16, u16),
+}
 
 /// Returns a loopback port that is not in use, and that stays free while the test's server is down.
+///
+/// A check for listening sockets would not be enough: while a test's server is down, another
+/// process could start a server at its port. So the process keeps a UDP socket bound to the first
+/// number of each of its blocks until it ends. Servers use TCP, whose port numbers are separate.
 pub fn own_port() -> u16 {
-    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    static OWN: Mutex<Blocks> = Mutex::new(Blocks { locks: Vec::new(), next: (0, 0) });
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        let number = process::id() as usize * OWN + TAKEN.fetch_add(1, Ordering::Relaxed);
-        let port = (FIRST + number % COUNT) as u16;
+        if own.next.1 == 0 {
+            let (first, lock) = reserve_block();
+            own.locks.push(lock);
+            own.next = (first, SIZE);
+        }
+        let (port, left) = own.next;
+        own.next = (port + 1, left - 1);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
         }
     }
+}
+
+/// Reserves a block that no other process has. Returns its first port, and the socket that keeps
+/// the block reserved.
+fn reserve_block() -> (u16, UdpSocket) {
+    let starts = (0..BLOCKS).map(|n| {
+        let block = (process::id() + n) % BLOCKS;
+        FIRST + block as u16 * SIZE
+    });
+    let lock = |first| UdpSocket::bind((Ipv4Addr::LOCALHOST, first)).ok();
+    starts
+        .filter_map(|first| Some((first, lock(first)?)))
+        .next()
+        .expect("other processes have reserved all ports")
 }
