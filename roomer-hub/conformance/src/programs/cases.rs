@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::PROGRAM;
 use super::process::{Process, command, output, until};
+use super::{PROGRAM, folder};
 use crate::client::{Client, Received};
 use crate::http::{HttpRequest, HttpResponse, dial};
 
@@ -112,8 +112,7 @@ fn has_tls(example: &str) -> bool {
 }
 
 fn certificate(name: &str) -> [PathBuf; 2] {
-    let folder = std::env::temp_dir();
-    let paths = ["cert", "key"].map(|kind| folder.join(format!("programs-{name}-{kind}.pem")));
+    let paths = ["cert", "key"].map(|kind| folder().join(format!("{name}-{kind}.pem")));
     let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
     fs::write(&paths[0], made.cert.pem()).unwrap();
     fs::write(&paths[1], made.signing_key.serialize_pem()).unwrap();
@@ -123,7 +122,7 @@ fn certificate(name: &str) -> [PathBuf; 2] {
 pub fn tls_files_are_checked_before_listening(example: &str) {
     let [cert, key] = certificate("good").map(|path| path.to_str().unwrap().to_owned());
     let [_, other] = certificate("other").map(|path| path.to_str().unwrap().to_owned());
-    let empty = std::env::temp_dir().join("roomer-programs-empty.pem").display().to_string();
+    let empty = folder().join("empty.pem").display().to_string();
     fs::write(&empty, "nothing\n").unwrap();
     for (cert, key, named) in [
         ("missing.pem", &*key, "missing.pem"),
@@ -140,7 +139,7 @@ pub fn tls_files_are_checked_before_listening(example: &str) {
 
 /// Checks that the application does not report that it listens before its database is open.
 pub fn database_is_checked_before_listening(example: &str) {
-    let folder = std::env::temp_dir().join("roomer-programs-database");
+    let folder = folder().join("database");
     // A folder cannot be opened as a database.
     fs::create_dir_all(folder.join("permissions.sqlite")).unwrap();
     let files = files(example);

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::PROGRAM;
 use super::process::{Process, command, output, until};
+use super::{PROGRAM, folder};
 use crate::broker::nats_servers;
 use crate::client::{Client, Received};
 use crate::http::{dial, refusing_port};
@@ -157,9 +157,7 @@ fn script_command(script: &str) -> Command {
 
 /// Writes a program to a file. Returns its path.
 fn program(name: &str, text: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("roomer-programs-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(name);
+    let path = folder().join(name);
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o755).open(&path).unwrap();
     file.write_all(text.as_bytes()).unwrap();

@@ -11,9 +11,10 @@ mod process;
 
 pub use process::{until, until_within};
 
-use std::env;
 use std::panic::catch_unwind;
+use std::path::PathBuf;
 use std::process::{ExitCode, Termination};
+use std::{env, fs};
 
 /// The environment variable with the name of the example to run.
 pub const PROGRAM: &str = "ROOMER_TEST_PROGRAM";
@@ -43,5 +44,14 @@ pub fn run(examples: &[Example], cases: &[Case]) -> ExitCode {
         println!("test {name} ... {}", if is_ok { "ok" } else { "FAILED" });
         failed += usize::from(!is_ok);
     }
+    let _ = fs::remove_dir_all(folder());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Returns the folder for the files of the tests and examples. Each test process has its own, so
+/// that two of them can run at the same time.
+fn folder() -> PathBuf {
+    let folder = env::temp_dir().join(format!("roomer-programs-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder for temporary files");
+    folder
 }

@@ -1,7 +1,6 @@
 //! Starts an example as a process, and waits for its output or exit.
 
 use std::env;
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::PROGRAM;
+use super::{PROGRAM, folder};
 use crate::client::TIMEOUT;
 
 /// Returns the command that runs an example. It contains the secrets that some examples need, and
@@ -19,9 +18,7 @@ pub fn command(example: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().expect("the path of this executable"));
     command.env(PROGRAM, example).args(args);
     command.env("ADMIN_TOKEN", "secret").env("JWT_SECRET", "a secret of at least 32 bytes ---");
-    let folder = env::temp_dir().join("roomer-programs");
-    fs::create_dir_all(&folder).expect("a folder for temporary files");
-    command.current_dir(folder).stdin(Stdio::null());
+    command.current_dir(folder()).stdin(Stdio::null());
     command
 }
 
