@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::{fmt, thread};
+use std::{env, fmt, fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -115,6 +116,8 @@ pub struct Nats {
     pub port: u16,
     child: Child,
     log: Log,
+    /// The configuration file, which is removed together with the server.
+    file: Option<PathBuf>,
 }
 
 impl Nats {
@@ -123,7 +126,21 @@ impl Nats {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let log = Log::default();
         let (child, port) = run(program, &args, own_port(), &log);
-        Nats { program: program.to_owned(), args, port, child, log }
+        Nats { program: program.to_owned(), args, port, child, log, file: None }
+    }
+
+    /// Like [`start`](Self::start), but with this configuration, which is written to a file that no
+    /// other process uses.
+    pub fn configured(program: &Path, config: &str) -> Nats {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("roomer-nats-{}-{number}.conf", process::id());
+        let file = env::temp_dir().join(name);
+        fs::write(&file, config).expect("a folder for temporary files");
+        let own = ["-c", file.to_str().expect("a name in UTF-8")];
+        let mut server = Nats::start(program, &own);
+        server.file = Some(file);
+        server
     }
 }
 
@@ -158,6 +175,7 @@ impl Drop for Nats {
     fn drop(&mut self) {
         _ = self.child.kill();
         _ = self.child.wait();
+        _ = self.file.as_ref().map(fs::remove_file);
     }
 }
 

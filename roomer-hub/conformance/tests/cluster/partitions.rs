@@ -1,8 +1,6 @@
 //! Tests partitions of the network, and nodes that leave the cluster and rejoin it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -89,17 +87,11 @@ fn partitioned_rooms_merge_after_broker_heals() {
 /// Starts one server of a NATS cluster. It must not advertise its address, because clients would
 /// then bypass the proxy.
 fn half(program: &Path, route: &str) -> Nats {
-    static STARTED: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("half-{}-{}.conf", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let routes = if route.is_empty() { String::new() } else { format!("routes: [\"{route}\"]") };
     let text = format!(
         "cluster {{ name: halves, listen: \"127.0.0.1:-1\", advertise: \"127.0.0.1:1\", {routes} }}"
     );
-    fs::write(&file, text).unwrap();
-    let server = Nats::start(program, &["-c", file.to_str().unwrap()]);
-    fs::remove_file(file).unwrap();
-    server
+    Nats::configured(program, &text)
 }
 
 fn cut_and_heal(proxy: &Proxy, [one, other]: [&mut [Client]; 2]) {

@@ -1,7 +1,6 @@
 //! Tests nodes that do not read what the broker sends them.
 
-use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use roomer_conformance::broker::{Broker, BrokerKind, Nats};
@@ -70,12 +69,8 @@ pub(crate) fn slow_node_costs_bounded_journal_without_delaying_others(nodes: &mu
 fn impatient(kind: &BrokerKind) -> Box<dyn Broker> {
     match kind {
         BrokerKind::Nats(program) => {
-            static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-                let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("impatient.conf");
-                std::fs::write(&file, "max_pending: 1048576\nwrite_deadline: \"2s\"\n").unwrap();
-                file
-            });
-            Box::new(Nats::start(program, &["-c", FILE.to_str().unwrap()]))
+            let config = "max_pending: 1048576\nwrite_deadline: \"2s\"\n";
+            Box::new(Nats::configured(program, config))
         }
         BrokerKind::Redis => {
             let limit = ["--client-output-buffer-limit", "pubsub 1mb 0 0"];

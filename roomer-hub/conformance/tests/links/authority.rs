@@ -7,10 +7,17 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
 };
 
-/// A folder with certificates. The names of the files are derived from the subjects.
+/// A folder with certificates, which is removed when this is dropped. The names of the files are
+/// derived from the subjects.
 pub(crate) struct Authority {
     folder: String,
     issuer: Issuer<'static, KeyPair>,
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.folder);
+    }
 }
 
 impl Authority {
@@ -18,7 +25,7 @@ impl Authority {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let (folder, name) = (env!("CARGO_TARGET_TMPDIR"), env!("CARGO_CRATE_NAME"));
-        let folder = format!("{folder}/{name}-{number}");
+        let folder = format!("{folder}/{name}-{}-{number}", std::process::id());
         fs::create_dir_all(&folder).unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,7 +1,5 @@
 //! Tests NATS users, tokens and permissions.
 
-use std::fs;
-
 use super::*;
 
 const PERMISSIONS: &str = r#"
@@ -16,7 +14,7 @@ authorization {
 
 /// Returns the reason for which a link with this login goes down, without the address in it.
 async fn reason(server: &Nats, login: &str) -> String {
-    let reason = Node::new(1, &server.address(login)).expect_down().await;
+    let reason = refusal(&server.address(login)).await;
     reason.strip_prefix(&format!("{}: ", server.address(""))).unwrap().to_owned()
 }
 
@@ -44,10 +42,8 @@ fn tokens_are_checked() {
 
 #[test]
 fn missing_permissions_error_names_remedy() {
-    let file = format!("{}/{}.conf", env!("CARGO_TARGET_TMPDIR"), env!("CARGO_CRATE_NAME"));
-    fs::write(&file, PERMISSIONS).unwrap();
     each_server(async |program| {
-        let server = Nats::start(program, &["-c", &file]);
+        let server = Nats::configured(program, PERMISSIONS);
         let mut node = Node::up(1, &server.address("all:p@")).await;
         let due = "allow the user to publish and to subscribe to chat.>";
         let found = reason(&server, "speaker:p@").await;
