@@ -167,7 +167,7 @@ pub(crate) fn session_has_claims_of_last_login(nodes: &mut Nodes) {
             let role = request.query("role").unwrap_or_default().into_owned();
             let mut claims = Claims::new().user("ann").with(Role(role.clone()));
             claims.insert("role".into(), role.clone());
-            Ok(if role == "guest" { claims.valid_for(Duration::from_secs(3)) } else { claims })
+            Ok(if role == "guest" { claims.valid_for(Duration::from_secs(8)) } else { claims })
         });
         builder.on("who", |conn, _| {
             let role = conn.claims().unwrap()["role"].clone();
@@ -259,7 +259,7 @@ pub(crate) fn stopping_node_closes_only_own_sessions(nodes: &mut Nodes) {
 
 pub(crate) fn isolated_node_loses_sessions_at_other_nodes(nodes: &mut Nodes) {
     let cluster =
-        || Cluster::named("chat").beat(Duration::from_millis(200), Duration::from_millis(1000));
+        || Cluster::named("chat").beat(Duration::from_millis(200), Duration::from_secs(5));
     let proxy = nodes.add_behind_proxy(with_users, cluster());
     let address = nodes.broker.address("");
     nodes.add_with(&with_users, cluster(), &address);
