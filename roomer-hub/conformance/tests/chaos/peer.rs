@@ -59,7 +59,7 @@ pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> TcpStream
 const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 impl Peer {
-    /// Starts to connect, and queues the upgrade request.
+    /// Starts to connect, and sends the upgrade request as soon as possible.
     pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> Peer {
         Peer::dial_at(addr, receive_buffer, "/ws")
     }
@@ -68,7 +68,12 @@ impl Peer {
     pub(super) fn dial_at(addr: SocketAddr, receive_buffer: ReceiveBuffer, target: &str) -> Peer {
         let stream = dial(addr, receive_buffer);
         let outbox = HttpRequest::upgrade(addr).target(target).bytes();
-        Peer { stream, inbox: Vec::new(), at: 0, outbox, is_upgraded: false, end: None }
+        let mut peer =
+            Peer { stream, inbox: Vec::new(), at: 0, outbox, is_upgraded: false, end: None };
+        // On loopback, the socket is usually connected already. On a busy machine, the next turn may
+        // come later than the timeout of the handshake.
+        peer.flush();
+        peer
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) {

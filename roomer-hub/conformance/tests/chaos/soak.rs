@@ -193,10 +193,10 @@ impl Soak {
         self.log.check_suspected_loss();
     }
 
-    /// Runs turns until a condition holds, for [`TIMEOUT`] at most.
+    /// Runs turns until a condition holds. A busy machine may need a while to handle all packets.
     #[track_caller]
     fn until(&mut self, what: &str, is_so: impl Fn(&mut Soak) -> bool) {
-        let deadline = Instant::now() + TIMEOUT;
+        let deadline = Instant::now() + 4 * TIMEOUT;
         while !is_so(self) {
             assert!(Instant::now() < deadline, "not reached: {what}; {:?}", self.process.numbers());
             self.turn();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::super::process::Process;
 use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::{Client, TIMEOUT};
+use roomer_conformance::programs::until;
 
 /// The limit on the descriptors of the process, and how many of them the application uses itself.
 /// The server would serve more sockets than are left.
@@ -25,7 +26,9 @@ const BUSY: usize = 10;
 
 #[test]
 fn descriptor_exhaustion_spares_open_clients() {
-    let mut process = Process::start(&format!("quiet=1 descriptors={LIMIT} files={FILES}"));
+    // The handshakes time out only after the test.
+    let options = format!("quiet=1 descriptors={LIMIT} files={FILES} handshake=600000");
+    let mut process = Process::start(&options);
     let before = process.level();
     let [mut a, mut b] = [(); 2].map(|()| process.client());
     a.join("lobby");
@@ -42,8 +45,8 @@ fn descriptor_exhaustion_spares_open_clients() {
         thread::sleep(Duration::from_millis(20));
         process.is_runnable()
     };
-    let busy = (0..LOOKS).filter(look).count();
-    assert!(busy < BUSY, "the process spins: runnable at {busy} of {LOOKS} checks");
+    // On a busy machine, a process that has woken up stays runnable for a while, so try again.
+    until("the process spins", || ((0..LOOKS).filter(look).count() < BUSY).then_some(()));
     for _ in 0..50 {
         talk(&mut a, &mut b);
     }

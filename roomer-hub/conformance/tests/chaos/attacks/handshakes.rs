@@ -56,7 +56,8 @@ fn endless_handshakes_time_out() {
     let waiting: Vec<_> = (0..WAITING)
         .map(|n| {
             let mut stream = dial(process.addr);
-            stream.write_all(&request[..n % request.len()]).unwrap();
+            // On a busy machine, the server may have closed the connection already.
+            let _ = stream.write_all(&request[..n % request.len()]);
             stream
         })
         .collect();

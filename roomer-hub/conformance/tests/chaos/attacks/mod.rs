@@ -81,11 +81,15 @@ impl Crowd {
         found
     }
 
-    /// Reads and writes for all clients until `look` returns true for a packet.
+    /// Reads and writes for all clients until `look` returns true for a packet. Fails if no packets
+    /// arrive for [`TIMEOUT`].
     #[track_caller]
     fn until(&mut self, mut look: impl FnMut(usize, &mut Vec<u8>, PacketView<'_>) -> bool) {
-        let deadline = Instant::now() + TIMEOUT;
+        let (mut heard, mut deadline) = (self.heard, Instant::now() + TIMEOUT);
         while !self.turn(&mut look) {
+            if self.heard > heard {
+                (heard, deadline) = (self.heard, Instant::now() + TIMEOUT);
+            }
             assert!(Instant::now() < deadline, "the expected packet does not arrive");
         }
     }

@@ -8,11 +8,11 @@ use super::super::process::Process;
 use super::Crowd;
 use roomer_conformance::wire;
 
-/// Short timeouts. They are long enough for a client that a busy machine does not run for a second.
-const OPTIONS: &str = "quiet=1 ping=500 pong=2500";
+/// Short timeouts. They are long enough for clients that a busy machine does not run for a while.
+const OPTIONS: &str = "quiet=1 ping=500 pong=5000";
 
 /// The time for which the process is suspended: longer than its timeouts.
-const STOP: Duration = Duration::from_secs(4);
+const STOP: Duration = Duration::from_secs(6);
 
 #[test]
 fn stopped_process_does_not_time_out_clients() {

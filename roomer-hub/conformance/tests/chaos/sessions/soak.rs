@@ -152,10 +152,10 @@ impl Soak {
         }
     }
 
-    /// Runs turns until a condition holds, for [`TIMEOUT`] at most.
+    /// Runs turns until a condition holds. A busy machine may need a while to handle all packets.
     #[track_caller]
     fn until(&mut self, what: &str, is_so: impl Fn(&mut Soak) -> bool) {
-        let deadline = Instant::now() + TIMEOUT;
+        let deadline = Instant::now() + 4 * TIMEOUT;
         while !is_so(self) {
             if Instant::now() >= deadline {
                 let states = self.clients.iter().map(Client::state);
