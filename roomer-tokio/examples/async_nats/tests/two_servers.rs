@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::thread;
+use std::time::Duration;
 
 use roomer_async_nats::NatsCarrier;
 use roomer_conformance::broker::{Broker, Nats, nats_servers};
@@ -20,7 +21,10 @@ struct Node {
 }
 
 fn start(name: &str, address: String) -> Node {
-    let server = Server::builder().cluster(Cluster::named("chat").node(name)).build().unwrap();
+    // A busy machine may not run the broker or a node for a while, and starts the broker slowly.
+    let cluster = Cluster::named("chat").beat(Duration::from_secs(1), Duration::from_secs(120));
+    let cluster = cluster.repair_timeout(Duration::from_secs(10)).node(name);
+    let server = Server::builder().cluster(cluster).build().unwrap();
     let subjects = server.cluster_subjects().unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
     let (stop, stopped) = oneshot::channel();
