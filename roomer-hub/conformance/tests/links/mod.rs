@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
+use roomer_conformance::wire;
 use roomer_engine::Bytes;
 use roomer_engine::cluster::{BrokerAddress, Carrier, CarrierEvent, NodeId, Subject, Subjects};
 
@@ -129,8 +130,9 @@ pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
     reason.strip_prefix(&format!("{address}: ")).unwrap().to_owned()
 }
 
-/// Returns bytes whose values depend on their position, so that shifted or swapped bytes are
-/// detected.
+/// Returns bytes whose values depend on their position and on the length, so that shifted or swapped
+/// bytes and frames are detected.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at * 7 + at / 251 + length) as u8).collect()
+    let skipped = length % 251;
+    wire::filler(skipped + length).split_off(skipped)
 }

@@ -36,7 +36,7 @@ fn completely_and_in_order(
             let payload = [&n.to_be_bytes()[..], &vec![7; size]].concat();
             wire::to_room("lobby", "n", &payload)
         };
-        let burst: Vec<u8> = (0..count).flat_map(message).collect();
+        let burst = (0..count).map(message).collect::<Vec<_>>().concat();
         let mut writer = sender.stream.try_clone().unwrap();
         thread::scope(|scope| {
             scope.spawn(move || writer.write_all(&burst).unwrap());
