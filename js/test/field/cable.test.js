@@ -22,7 +22,8 @@ for (const runtime of RUNTIMES) {
             const flags = ["--pong-wait", "1s", "--ping-period", "300ms", "--write-wait", "1s", "--resume-window", window];
             const server = await startServerIn(there, runtime, ...flags, "--listen", `${there.address}:0`);
             t.after(() => server.kill());
-            const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], wrapper: here.wrapper, options, extended }).opened();
+            const join = (isExtended) => startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], wrapper: here.wrapper, options, extended: isExtended }).opened();
+            const far = await join(extended);
             // With a session, the local client receives every member_left, even if a busy machine does not run this client for
             // a while, and the server drops its socket.
             const local = await startFar(t, { url: server.url, rooms: ["lobby"], wrapper: there.wrapper, extended: true }).opened();
@@ -35,7 +36,22 @@ for (const runtime of RUNTIMES) {
                 silent.signal("SIGSTOP");
                 await givenUp(id);
             };
-            return { there, here, far, local, givenUp, silentOneGivenUp };
+            /** Starts another remote client, with a session. Waits until the local client sees it. */
+            const joinWithSession = async () => {
+                const kept = await join(true);
+                await local.until("the client with a session", ([what, room, member]) => what === "new_member" && room === "lobby" && member === kept.id);
+                return { kept, keptBefore: kept.opening(), seen: local.log.length };
+            };
+            return { there, here, far, local, givenUp, silentOneGivenUp, joinWithSession };
+        }
+
+        /** Checks that a client has returned to its session, and that no message was lost or duplicated in either direction. */
+        async function checkKept({ kept, keptBefore, seen }, local) {
+            await kept.cameBack(keptBefore.from);
+            await eventually("both messages arrive", () => [kept, local].every((each) => heardBy(each).length));
+            assert.deepEqual([kept, local].map((each) => [heardBy(each), toldTo(each)]), [[["to the client"], []], [["from the client"], []]]);
+            assert.equal(kept.id, keptBefore.id);
+            assert.equal(local.log.slice(seen).some(([what, , member]) => what === "member_left" && member === kept.id), false);
         }
 
         for (const [name, options] of Object.entries({ impatient: IMPATIENT, trusting: TRUSTING })) {
@@ -90,23 +106,33 @@ for (const runtime of RUNTIMES) {
         }
 
         // Without its own probes a client cannot detect this: TCP only retransmits the oldest unacknowledged segment.
-        test("the client receives but cannot send", async (t) => {
-            const { here, far, givenUp } = await setUp(t, IMPATIENT);
+        test("clients with and without a session receive but cannot send", async (t) => {
+            const { here, far, local, givenUp, joinWithSession } = await setUp(t, IMPATIENT, { window: "600s" });
+            const session = await joinWithSession();
+            const { kept, keptBefore } = session;
             const { id, from } = far.opening();
             here.mute();
+            kept.say("lobby", "from the client");
+            local.say("lobby", "to the client");
             await givenUp(id);
-            await far.until("suspended", suspended, from);
+            await Promise.all([far.until("suspended", suspended, from), kept.until("suspended", suspended, keptBefore.from)]);
             here.unmute();
             await far.cameBack(from);
+            await checkKept(session, local);
         });
 
-        test("the client sends but cannot receive", async (t) => {
-            const { there, far } = await setUp(t, IMPATIENT);
+        test("clients with and without a session send but cannot receive", async (t) => {
+            const { there, far, local, joinWithSession } = await setUp(t, IMPATIENT, { window: "600s" });
+            const session = await joinWithSession();
+            const { kept, keptBefore } = session;
             const { from } = far.opening();
             there.mute();
-            await far.until("suspended", suspended, from);
+            kept.say("lobby", "from the client");
+            local.say("lobby", "to the client");
+            await Promise.all([far.until("suspended", suspended, from), kept.until("suspended", suspended, keptBefore.from)]);
             there.unmute();
             await far.cameBack(from);
+            await checkKept(session, local);
         });
 
         test("the client's address changes", async (t) => {
