@@ -1,7 +1,7 @@
-/**
- * Simulates a network cable for a page: a WebSocket class, and a plug that can be pulled. While the plug is pulled, open sockets
- * transfer no data in either direction and report no error, as when a phone leaves its network, and new sockets do not open. Pass
- * the class to `connect()` as the option `WebSocket`.
+/** Simulates a network cable for a page: a WebSocket class, and a plug that can be pulled.
+ *
+ * While the plug is pulled, open sockets transfer no data in either direction and report no error, as when a phone leaves its
+ * network, and new sockets do not open. Pass the class to `connect()` as the option `WebSocket`.
  *
  * @module cable
  */

@@ -38,7 +38,7 @@
  */
 
 export { connect } from "./client.js";
-export { toProtocol } from "./protocol.js";
+export { toProtocol } from "./subprotocol.js";
 export { RoomerError } from "./error.js";
 export { bytes, json, text } from "./codec.js";
 export { directs } from "./directs.js";

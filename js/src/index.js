@@ -22,7 +22,7 @@ import { receipts } from "./receipts.js";
 import { rejections } from "./rejections.js";
 import { renewal } from "./renewal.js";
 import { requests } from "./requests.js";
-import { toProtocol } from "./protocol.js";
+import { toProtocol } from "./subprotocol.js";
 import { sessions } from "./session.js";
 import { streams } from "./stream.js";
 import { tracing } from "./tracing.js";

@@ -1,5 +1,4 @@
-/**
- * Tests of acknowledgements that the client has not requested, mixed with those that it has: each order in which a client's
+/** Tests of acknowledgements that the client has not requested, mixed with those that it has: each order in which a client's
  * requests about one room and the server's moves of the client can happen. After all answers, client and server must agree.
  */
 

@@ -1,6 +1,4 @@
-/**
- * Tests of the original client with the real server.
- */
+/** Tests of the original client with the real server. */
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

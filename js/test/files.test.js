@@ -1,6 +1,4 @@
-/**
- * Tests that files stay short enough to read.
- */
+/** Tests that files stay short enough to read. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

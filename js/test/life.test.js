@@ -1,6 +1,4 @@
-/**
- * Tests of a connection's lifecycle in virtual time: states, attempts, delays, keep-alive and close.
- */
+/** Tests of a connection's lifecycle in virtual time: states, attempts, delays, keep-alive and close. */
 
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";

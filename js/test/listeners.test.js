@@ -1,6 +1,4 @@
-/**
- * Tests of the listeners of connect(), and of messages() for `for await`, with the test kit's server.
- */
+/** Tests of the listeners of connect(), and of messages() for `for await`, with the test kit's server. */
 
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";

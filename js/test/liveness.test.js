@@ -1,6 +1,6 @@
-/**
- * Tests of when a silent connection counts as lost. Bytes in transit are a sign of life, and data that has arrived is read before
- * the timeout is checked.
+/** Tests of when a silent connection counts as lost.
+ *
+ * Bytes in transit are a sign of life, and data that has arrived is read before the timeout is checked.
  */
 
 import assert from "node:assert/strict";

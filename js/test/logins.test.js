@@ -1,6 +1,4 @@
-/**
- * Tests of expiring logins, and of packets that the server rejects.
- */
+/** Tests of expiring logins, and of packets that the server rejects. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

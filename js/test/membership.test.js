@@ -1,6 +1,4 @@
-/**
- * Tests of joining, rejoining and leaving rooms with connect(), and of members, with the test kit's server.
- */
+/** Tests of joining, rejoining and leaving rooms with connect(), and of members, with the test kit's server. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

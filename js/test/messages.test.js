@@ -1,6 +1,4 @@
-/**
- * Tests of messages between clients of the test kit's server: sending, the queue, and codecs.
- */
+/** Tests of messages between clients of the test kit's server: sending, the queue, and codecs. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

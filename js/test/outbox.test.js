@@ -1,5 +1,4 @@
-/**
- * Tests of sending with the test kit's server: the client sends no packet to a room that is not open, does not exceed the
+/** Tests of sending with the test kit's server: the client sends no packet to a room that is not open, does not exceed the
  * server's rates, and the result of send() is either right or corrected by an event.
  */
 

@@ -129,7 +129,7 @@ describe("the README", () => {
         const codes = [.../export type ErrorCode =(.*?);/s.exec(types)[1].matchAll(/"(\w+)"/g)].map((match) => match[1]);
         assert.ok(codes.length >= 13);
         assert.deepEqual(codes.filter((each) => !readme.includes(`| \`${each}\` |`)), []);
-        const sources = ["client", "connection", "room", "codec", "error", "address", "events", "outbox", "session", "stream", "requests", "history", "own-info", "rejections", "renewal", "receipts", "directs", "protocol", "tracing", "feature", "options"].map((name) => readFileSync(path(`src/${name}.js`), "utf8")).join();
+        const sources = ["client", "connection", "room", "codec", "error", "address", "events", "outbox", "session", "stream", "requests", "history", "own-info", "rejections", "renewal", "receipts", "directs", "subprotocol", "tracing", "feature", "options"].map((name) => readFileSync(path(`src/${name}.js`), "utf8")).join();
         const made = [...sources.matchAll(/(?:new RoomerError|wrap|fail|failAll)\(([^,)]*)[,)]/g)].flatMap(([, first]) => [...first.replace(/=== "\w+"/, "").matchAll(/"(\w+)"/g)].map((match) => match[1]));
         assert.deepEqual([...new Set(made)].sort(), codes.sort());
     });

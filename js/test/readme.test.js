@@ -1,6 +1,4 @@
-/**
- * Tests of the READMEs: each code block compiles under `strict`, and the tables match the client.
- */
+/** Tests of the READMEs: each code block compiles under `strict`, and the tables match the client. */
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";

@@ -1,6 +1,4 @@
-/**
- * Tests that the chat servers serve every module of the client unchanged, since their pages import them.
- */
+/** Tests that the chat servers serve every module of the client unchanged, since their pages import them. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,6 +1,5 @@
-/**
- * Tests of a client's start: addresses, tokens, options, environments in which it cannot connect, and the records for the `debug`
- * option.
+/** Tests of a client's start: addresses, tokens, options, environments in which it cannot connect, and the records for the
+ * `debug` option.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,4 @@
-/**
- * Tests that the test kit's server speaks the extended protocol as described in roomer-proto/EXTENDED.md, and as a real server
+/** Tests that the test kit's server speaks the extended protocol as described in roomer-proto/EXTENDED.md, and as a real server
  * does.
  */
 

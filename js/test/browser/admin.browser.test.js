@@ -1,5 +1,4 @@
-/**
- * Tests of the operators' page of `roomer serve`: its contents, its security, and its accessibility.
+/** Tests of the operators' page of `roomer serve`: its contents, its security, and its accessibility.
  *
  * With ADMIN_PICTURES=FOLDER, saves screenshots of the page in that folder.
  */

@@ -1,5 +1,5 @@
-/**
- * Tests of the chat page's accessibility (contrast, keyboard, no scripts, reduced motion), and of links, whose text is untrusted.
+/** Tests of the chat page's accessibility (contrast, keyboard, no scripts, reduced motion), and of links, whose text is
+ * untrusted.
  */
 
 import assert from "node:assert/strict";

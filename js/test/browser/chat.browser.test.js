@@ -1,5 +1,4 @@
-/**
- * Tests of the chat page in a real browser with the real server.
+/** Tests of the chat page in a real browser with the real server.
  *
  * With UPDATE_SCREENSHOTS=1, also takes the screenshots for the README.
  */

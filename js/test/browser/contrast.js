@@ -1,6 +1,4 @@
-/**
- * Checks the contrast of all text on a page, as defined by WCAG 2.
- */
+/** Checks the contrast of all text on a page, as defined by WCAG 2. */
 
 /** Runs in the page. Returns the texts whose contrast with their background is below `least`, with their contrast ratios. */
 function findFaint(least) {

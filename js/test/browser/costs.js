@@ -1,6 +1,4 @@
-/**
- * Measures the costs of a page with the browser's own counters.
- */
+/** Measures the costs of a page with the browser's own counters. */
 
 import assert from "node:assert/strict";
 

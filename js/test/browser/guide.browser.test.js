@@ -1,5 +1,4 @@
-/**
- * Follows the guide for a chat service without Rust in an empty folder: runs its commands, checks their output, and opens its
+/** Follows the guide for a chat service without Rust in an empty folder: runs its commands, checks their output, and opens its
  * page in browsers.
  */
 

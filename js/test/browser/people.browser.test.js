@@ -1,5 +1,4 @@
-/**
- * Tests of the chat page and the counter with sessions: names stored as info, typing indicators, receipts, a room's history, and
+/** Tests of the chat page and the counter with sessions: names stored as info, typing indicators, receipts, a room's history, and
  * an unplugged network cable.
  */
 

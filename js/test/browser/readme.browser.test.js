@@ -1,5 +1,5 @@
-/**
- * Builds the README's two clients, in plain JavaScript and in React, with Vite, and tests them in a browser with the real server.
+/** Builds the README's two clients, in plain JavaScript and in React, with Vite, and tests them in a browser with the real
+ * server.
  */
 
 import assert from "node:assert/strict";

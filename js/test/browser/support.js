@@ -1,6 +1,4 @@
-/**
- * Starts Chromium and drives the chat page, for browser tests.
- */
+/** Starts Chromium and drives the chat page, for browser tests. */
 
 import { execFileSync } from "node:child_process";
 

@@ -1,5 +1,6 @@
-/**
- * Suspends Chromium, or some of its processes. Afterwards, clients in pages, workers and frames must be in all their rooms again.
+/** Suspends Chromium, or some of its processes.
+ *
+ * Afterwards, clients in pages, workers and frames must be in all their rooms again.
  */
 
 import assert from "node:assert/strict";

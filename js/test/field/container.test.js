@@ -1,5 +1,4 @@
-/**
- * Tests of servers that run as PID 1 in a container: a signal terminates PID 1 only if the process handles it, and container
+/** Tests of servers that run as PID 1 in a container: a signal terminates PID 1 only if the process handles it, and container
  * runtimes send SIGTERM rather than SIGINT.
  */
 

@@ -1,5 +1,4 @@
-/**
- * Tests that send() returns the right result, or that the client reports the loss, whatever happens to the server and the
+/** Tests that send() returns the right result, or that the client reports the loss, whatever happens to the server and the
  * network.
  */
 

@@ -1,5 +1,4 @@
-/**
- * Tests of a server with a low limit on open files: it reports the limit at startup, raises it if possible, and keeps working
+/** Tests of a server with a low limit on open files: it reports the limit at startup, raises it if possible, and keeps working
  * when no descriptors are left.
  */
 

@@ -1,5 +1,4 @@
-/**
- * Tests with real reverse proxies: whatever a proxy does to connections, the client reconnects as soon as the proxy permits it.
+/** Tests with real reverse proxies: whatever a proxy does to connections, the client reconnects as soon as the proxy permits it.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,4 @@
-/**
- * Tests of a client whose messages are delayed by a room's rate, on `roomer serve`.
- */
+/** Tests of a client whose messages are delayed by a room's rate, on `roomer serve`. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

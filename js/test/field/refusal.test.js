@@ -1,5 +1,4 @@
-/**
- * Tests with a real proxy that rejects every request with 403 during an outage: the chat page must reconnect afterwards, while a
+/** Tests with a real proxy that rejects every request with 403 during an outage: the chat page must reconnect afterwards, while a
  * rejection by the server itself is final.
  */
 

@@ -1,5 +1,4 @@
-/**
- * Tests of a client that is suspended for longer than the server's timeout: it has not violated a rule, and resumes its session
+/** Tests of a client that is suspended for longer than the server's timeout: it has not violated a rule, and resumes its session
  * or reconnects automatically.
  */
 

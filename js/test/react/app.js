@@ -1,6 +1,4 @@
-/**
- * A small app that uses the hooks.
- */
+/** A small app that uses the hooks. */
 
 import { createElement as h } from "react";
 

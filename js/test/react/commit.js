@@ -1,5 +1,4 @@
-/**
- * Tests of messages that arrive after a commit and before its passive effects, when effects of the last render have not ended.
+/** Tests of messages that arrive after a commit and before its passive effects, when effects of the last render have not ended.
  */
 
 import assert from "node:assert/strict";

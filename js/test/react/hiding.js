@@ -1,6 +1,4 @@
-/**
- * Tests of components that are hidden for a while: by Suspense because a sibling loads, and by Activity.
- */
+/** Tests of components that are hidden for a while: by Suspense because a sibling loads, and by Activity. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,6 +1,4 @@
-/**
- * Checks that a Cargo command on a page is valid.
- */
+/** Checks that a Cargo command on a page is valid. */
 
 import { PACKAGES, checkArguments, exists } from "./programs.js";
 import { listFiles, read } from "./pages.js";

@@ -1,6 +1,6 @@
-/**
- * For each command on the pages, the test that runs it, or the reason why none can. A test may run the command with a debug build,
- * with fewer seeds or for a shorter time.
+/** For each command on the pages, the test that runs it, or the reason why none can.
+ *
+ * A test may run the command with a debug build, with fewer seeds or for a shorter time.
  */
 
 const CI = ".ci/test";

@@ -1,5 +1,4 @@
-/**
- * Checks the commands in a code block: their programs, packages, scripts, tests, examples, flags and files must exist, or an
+/** Checks the commands in a code block: their programs, packages, scripts, tests, examples, flags and files must exist, or an
  * earlier command must create them. `roomer` commands are parsed by a test in `roomer-tokio/cli/src/tests.rs`.
  */
 

@@ -1,6 +1,6 @@
-/**
- * Client bugs that the conformance kit must detect. Each bug changes the bytes that a WebSocket sends or receives. The
- * environment variable `ROOMER_BUG` selects one.
+/** Client bugs that the conformance kit must detect.
+ *
+ * Each bug changes the bytes that a WebSocket sends or receives. The environment variable `ROOMER_BUG` selects one.
  */
 
 import { decodePacket, encodePacket } from "./packets.js";

@@ -1,6 +1,6 @@
-/**
- * The program that far.js starts: a client of connect() in a separate process. It reads commands and writes events, each as a
- * line of JSON.
+/** The program that far.js starts: a client of connect() in a separate process.
+ *
+ * It reads commands and writes events, each as a line of JSON.
  */
 
 import { createInterface } from "node:readline";

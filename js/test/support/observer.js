@@ -1,6 +1,4 @@
-/**
- * A client that stays connected and records which other clients leave, and a client that the server drops.
- */
+/** A client that stays connected and records which other clients leave, and a client that the server drops. */
 
 import { once } from "node:events";
 

@@ -1,5 +1,4 @@
-/**
- * A second implementation of the packet format, written independently of the client's, so that tests do not check the client
+/** A second implementation of the packet format, written independently of the client's, so that tests do not check the client
  * against itself.
  */
 

@@ -1,6 +1,4 @@
-/**
- * Clients in pages, workers and frames of a real browser, and the web server that serves the pages.
- */
+/** Clients in pages, workers and frames of a real browser, and the web server that serves the pages. */
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,6 +1,6 @@
-/**
- * Plans: sequences of actions by an application, a server and a network on one client, in virtual time. Since plans are data, a
- * failing one can be shrunk and printed as a test.
+/** Plans: sequences of actions by an application, a server and a network on one client, in virtual time.
+ *
+ * Since plans are data, a failing one can be shrunk and printed as a test.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,4 @@
-/**
- * A TCP proxy between client and server, which simulates network faults.
- */
+/** A TCP proxy between client and server, which simulates network faults. */
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";

@@ -1,6 +1,4 @@
-/**
- * Starts `roomer serve` for tests.
- */
+/** Starts `roomer serve` for tests. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

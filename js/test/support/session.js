@@ -1,6 +1,4 @@
-/**
- * Clients with sessions, for unit tests.
- */
+/** Clients with sessions, for unit tests. */
 
 import { decode, toText } from "../../src/packet.js";
 import { setUp } from "./kit.js";

@@ -55,7 +55,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/own-info.js"),
     file!(JS, "src/pace.js"),
     file!(JS, "src/packet.js"),
-    file!(JS, "src/protocol.js"),
+    file!(JS, "src/subprotocol.js"),
     file!(JS, "src/receipts.js"),
     file!(JS, "src/rejections.js"),
     file!(JS, "src/renewal.js"),

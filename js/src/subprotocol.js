@@ -1,6 +1,6 @@
 /** Tokens in the handshake's subprotocols, which proxies do not log.
  *
- * @module protocol
+ * @module subprotocol
  */
 
 import { toBytes } from "./packet.js";
