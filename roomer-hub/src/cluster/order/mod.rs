@@ -48,7 +48,8 @@
 //! one. While messages of one term wait for an answer, it submits no new message in another term.
 //!
 //! A place reaches a node only within a stream whose start that node has acknowledged. Therefore, a
-//! home assigns a place only once all receivers have acknowledged their streams.
+//! home assigns a place only once all receivers have acknowledged their streams. A submission does not
+//! name receivers that have announced their stop, since a later home may never have known them.
 //!
 //! # Losses
 //!

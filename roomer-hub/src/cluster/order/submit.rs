@@ -153,16 +153,19 @@ impl Cluster {
             if pending.iter().any(|before| *before != submitted || successor.is_some()) {
                 return;
             }
+            // A receiver that has stopped needs no place. The home may not know of it, and would
+            // then wait for it.
+            let to = own_message.to.iter().copied();
+            let to: Vec<NodeId> = to.filter(|node| !self.ended.contains_key(node)).collect();
             let is_ready = match target == me {
                 // Until it is formed, this node may not have found the home yet, and could
                 // contradict it.
-                true => self.is_formed(self.now) && self.reaches(&own_message.to, age),
+                true => self.is_formed(self.now) && self.reaches(&to, age),
                 false => !self.is_quiet(target) && self.has_confirmed(target),
             };
             if !is_ready {
                 return;
             }
-            let to = own_message.to.clone();
             if let Some(successor) = successor {
                 self.yield_to(name, successor, Term::default());
             }
