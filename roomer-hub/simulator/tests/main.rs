@@ -3,6 +3,7 @@
 
 mod client;
 mod cluster;
+mod cluster_finish;
 mod cluster_homes;
 mod cluster_order;
 mod guests;

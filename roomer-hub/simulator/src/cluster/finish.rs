@@ -20,6 +20,9 @@ const AGREED: Duration = Duration::from_secs(4);
 /// for a node that has died often.
 const AGREED_AFTER_DEATH: Duration = Duration::from_secs(45);
 
+/// The number of times that the wait for agreement is repeated because of a recent loss.
+const LOSSES: u32 = 3;
+
 /// The maximum duration of the delivery of a message.
 const DELIVERED: Duration = Duration::from_secs(2);
 
@@ -42,6 +45,7 @@ impl World {
         // When a node gives up on a message, it may close the receivers. These must have left
         // before views are compared.
         self.settle_orders()?;
+        self.settle_losses()?;
         // Agreement may take longer only after a death, because a node that has died often is
         // readmitted late.
         if let Err(fault) = self.agree() {
@@ -60,6 +64,20 @@ impl World {
         self.check_received()?;
         self.check_order()?;
         self.mark();
+        Ok(())
+    }
+
+    /// If the nodes do not agree because messages were lost just now, waits until streams have
+    /// restarted and closed members have left. Each restart may cause another loss.
+    fn settle_losses(&mut self) -> Result<(), Fault> {
+        for _ in 0..LOSSES {
+            let is_recent = self.now.saturating_sub(self.lossy_at) < DELIVERED;
+            if !is_recent || self.agree().is_ok() {
+                break;
+            }
+            self.run(AGREED)?;
+            self.check()?;
+        }
         Ok(())
     }
 

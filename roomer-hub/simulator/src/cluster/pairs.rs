@@ -119,6 +119,9 @@ impl World {
     /// disturbance justifies it.
     pub fn check_event(&mut self, index: usize, event: &Event) -> Result<(), Fault> {
         let (now, setup) = (self.now, self.setup);
+        if matches!(event, Event::Reset { .. } | Event::Gap { .. }) {
+            self.lossy_at = now;
+        }
         match event {
             Event::PeerGone { node, reason, .. } if *reason != GoneReason::Bye => {
                 // A restarted node has a new number. Events about its previous number need no

@@ -44,6 +44,8 @@ pub struct World {
     /// checked for these clients.
     pub crashed: Vec<(Duration, Vec<ConnId>, Vec<usize>)>,
     pub pairs: Pairs,
+    /// The last time at which a node restarted a stream or reported a loss.
+    pub lossy_at: Duration,
     /// The nodes that have shut down while their messages were waiting for a place.
     pub left_waiting: BTreeSet<NodeId>,
     /// Commands that must take effect on clients of another node.
@@ -85,6 +87,7 @@ impl World {
             order: BTreeMap::new(),
             crashed: Vec::new(),
             pairs: Pairs::default(),
+            lossy_at: Duration::ZERO,
             left_waiting: BTreeSet::new(),
             commands: Vec::new(),
             // Like large messages, large info may be sent in parts.
