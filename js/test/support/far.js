@@ -44,8 +44,11 @@ export function lastOpening(lines) {
     return { id: lines[at]?.[2] ?? "", from: at + 1 };
 }
 
+/** Returns the messages in these lines. */
+export const heardIn = (lines) => lines.filter(([what]) => what === "chat").map(([, , payload]) => payload);
+
 /** Returns the messages that a client has received. */
-export const heardBy = ({ log }) => log.filter(([what]) => what === "chat").map(([, , payload]) => payload);
+export const heardBy = ({ log }) => heardIn(log);
 
 /** Returns the messages that a client has reported as lost. */
 export const toldTo = ({ log }) => log.filter(([what]) => what === "lost").map(([, { payload }]) => payload);

@@ -12,20 +12,23 @@ import { eventually } from "./wait.js";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** Connects, and reports all events to `tell`, as far-client.js does. */
+/** Connects, and reports all events to `tell`, as far-client.js does. With `extended`, the client has a session. */
 const CLIENT = `
     import { connect } from ${JSON.stringify(path("../../src/index.js"))};
-    export function start(url, rooms, options, tell) {
-        // Use the plain protocol, since a session would hide the events that these tests check.
+    export function start({ url, rooms, options, extended }, tell) {
+        // Unless a test requests a session, use the plain protocol, since a session would hide the events that most tests check.
         class PlainSocket extends WebSocket {
             constructor(address, protocols = []) {
                 super(address.replace("roomer=2", "other=2"), protocols);
             }
         }
-        const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay: 200 }, ...options, WebSocket: PlainSocket });
+        const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay: 200 }, ...options, WebSocket: extended ? WebSocket : PlainSocket });
         client.on("state", (state, error) => tell(["state", state, error?.code, error?.closeCode, error?.reason]));
+        client.on("resumed", () => rooms.forEach((name) => tell(["reopen", name, client.id])));
+        client.on("lost", ({ room, event, payload, reason }) => tell(["lost", { room, event, payload, reason }]));
         for (const name of rooms) {
             const room = client.join(name);
+            room.on("chat", (payload) => tell(["chat", name, payload]));
             room.on("open", () => tell(["open", name, client.id]));
             room.on("reopen", () => tell(["reopen", name, client.id]));
             room.on("close", (error) => tell(["close", name, error?.code]));
@@ -33,7 +36,7 @@ const CLIENT = `
     }
 `;
 
-const RUN = `const { url, rooms, options } = JSON.parse(decodeURIComponent(location.hash.slice(1)));`;
+const RUN = `const about = JSON.parse(decodeURIComponent(location.hash.slice(1)));`;
 
 /** The files that the web server serves, by path. A page stores its client's events in \`log\`. */
 const FILES = {
@@ -41,14 +44,14 @@ const FILES = {
         import { start } from "/client.js"; ${RUN}
         const { log } = window.parent === window ? Object.assign(window, { log: [] }) : window.parent;
         addEventListener("pageshow", ({ persisted }) => persisted && log.push(["persisted"]));
-        start(url, rooms, options, (line) => log.push(line));
+        start(about, (line) => log.push(line));
     </script>`,
     "/worker": `<!DOCTYPE html><title>worker</title><script type="module">
         window.log = [];
         const worker = new Worker("/worker.js" + location.hash, { type: "module" });
         worker.onmessage = ({ data }) => log.push(data);
     </script>`,
-    "/worker.js": `import { start } from "/client.js"; ${RUN} start(url, rooms, options, (line) => postMessage(line));`,
+    "/worker.js": `import { start } from "/client.js"; ${RUN} start(about, (line) => postMessage(line));`,
     "/frame": `<!DOCTYPE html><title>frame</title><script>
         window.log = [];
         document.write('<iframe src="/page' + location.hash + '"></iframe>');
@@ -77,9 +80,9 @@ export async function servePages() {
 }
 
 /** Opens a page whose client joins these rooms. `place` is "page", "worker" or "frame". */
-export async function openClient(browser, origin, place, { url, rooms, options = {} }) {
+export async function openClient(browser, origin, place, { url, rooms, options = {}, extended = false }) {
     const page = await browser.newPage();
-    await page.goto(`${origin}/${place}#${encodeURIComponent(JSON.stringify({ url, rooms, options }))}`);
+    await page.goto(`${origin}/${place}#${encodeURIComponent(JSON.stringify({ url, rooms, options, extended }))}`);
     // While the page navigates, it cannot be queried.
     const changing = (error) => assert.match(error.message, /context was destroyed|navigat/);
     const log = () => eventually("the page answers", () => page.evaluate(() => window.log ?? []).catch(changing));
