@@ -5,23 +5,7 @@ use roomer_hub::cluster::Loss;
 use roomer_simulator::cluster::must_hold;
 use roomer_simulator::cluster::plan::{Op, Plan, Setup};
 
-const SETUP: Setup = Setup {
-    seed: 1,
-    nodes: 3,
-    max_delay: 10,
-    repeated: 0,
-    late_interest: 0,
-    journal_bytes: 1 << 20,
-    journal_ms: 10_000,
-    backlog_bytes: 4 << 20,
-    held_bytes: 1 << 20,
-    max_payload: 1 << 20,
-    has_order: true,
-    has_info: false,
-    has_away: false,
-    shares_tag: false,
-    loss: Loss::Rejoin,
-};
+use crate::ORDERED as SETUP;
 
 /// A message waited for its place for as long as the checker waits for agreement. When it was given up,
 /// its receivers were closed, and the other nodes still showed them.

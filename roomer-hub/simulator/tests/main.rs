@@ -13,3 +13,25 @@ mod regressions;
 mod requests;
 mod scripted;
 mod sessions;
+
+use roomer_hub::cluster::Loss;
+use roomer_simulator::cluster::plan::Setup;
+
+/// The usual setup of a cluster whose rooms have one order.
+const ORDERED: Setup = Setup {
+    seed: 1,
+    nodes: 3,
+    max_delay: 10,
+    repeated: 0,
+    late_interest: 0,
+    journal_bytes: 1 << 20,
+    journal_ms: 10_000,
+    backlog_bytes: 4 << 20,
+    held_bytes: 1 << 20,
+    max_payload: 1 << 20,
+    has_order: true,
+    has_info: false,
+    has_away: false,
+    shares_tag: false,
+    loss: Loss::Rejoin,
+};
