@@ -7,6 +7,7 @@ import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 
+import { createCloses } from "../src/testkit/closes.js";
 import { setUp } from "./support/kit.js";
 
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
@@ -70,6 +71,16 @@ describe("close codes: the table that servers use, the README's, and the client 
         const names = (cell) => cell.includes("–") ? code >= Number(cell.slice(0, 4)) && code <= Number(cell.slice(5)) : cell.split(/[ ,]+/).includes(String(code));
         const fits = rows.filter(([cell]) => names(cell));
         return fits.find(([cell]) => cell.endsWith(`\`${reason}\``)) ?? fits.find(([cell]) => !cell.includes("`"));
+    }
+
+    for (const { code, last = code, reason = "", final, sender } of entries) {
+        test(`${code} ${reason}: the test kit repeats an application's final close, as servers do`, () => {
+            for (const each of [code, last]) {
+                const closes = createCloses(() => 0, 30_000);
+                closes.keep({ id: "id", session: { tokens: () => ["id.secret"] } }, each, reason);
+                assert.equal(closes.find("id.secret")?.code, final && sender === "application" ? each : undefined);
+            }
+        });
     }
 
     for (const { code, last = code, reason = "", final, wait, relogin = false } of entries) {

@@ -5,10 +5,10 @@
  */
 
 /** Reasons with which the server itself closes a connection. Such a close is not kept, and some are not final. */
-const OWN_REASONS = ["rate", "too many violations", "login expired", "no sign of life", "replaced by a newer connection"];
+const OWN_REASONS = ["rate", "too many violations", "login expired", "no sign of life", "replaced by a newer connection", "text is not served here; send binary"];
 
 /** Returns true if this is a close by an application after which clients do not reconnect. */
-const isFinal = (code, reason) => code === 1000 || code === 1003 || (code === 1008 && !OWN_REASONS.includes(reason)) || code >= 3000;
+const isFinal = (code, reason) => [1000, 1003, 1008].includes(code) && !OWN_REASONS.includes(reason) || code >= 3000;
 
 /**
  * @param {() => number} now
