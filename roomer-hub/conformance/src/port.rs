@@ -1,8 +1,11 @@
 //! Ports for servers that tests stop and start again at the same address.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process;
 use std::sync::{Mutex, PoisonError};
+
+use socket2::{Domain, Socket, Type};
 
 /// The first port of the range. The range lies below the ports that the kernel assigns to sockets
 /// bound to port 0, which other tests use constantly.
@@ -37,10 +40,24 @@ pub fn own_port() -> u16 {
         }
         let (port, left) = own.next;
         own.next = (port + 1, left - 1);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if bind(port).is_ok() {
             return port;
         }
     }
+}
+
+/// Binds a socket to a loopback port, which fails if another program uses the port.
+///
+/// The socket does not listen, so that a server can start while the socket still exists. A child
+/// process that another thread of this process starts has a copy of the socket until it executes
+/// its program, which can take long on a busy machine. With a copy of a listening socket, the port
+/// would be in use until then.
+fn bind(port: u16) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    // Servers set this option as well, so their listeners do not conflict with this socket.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    Ok(socket)
 }
 
 /// Reserves a block that no other process has. Returns its first port, and the socket that keeps
@@ -55,4 +72,25 @@ fn reserve_block() -> (u16, UdpSocket) {
         .filter_map(|first| Some((first, lock(first)?)))
         .next()
         .expect("other processes have reserved all ports")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn server_can_start_while_check_of_its_port_exists() {
+        let port = own_port();
+        let _copy = bind(port).unwrap();
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    }
+
+    #[test]
+    fn port_with_server_is_in_use() {
+        let port = own_port();
+        let _server = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        bind(port).unwrap_err();
+    }
 }
