@@ -52,7 +52,7 @@ pub fn own_port() -> u16 {
 /// process that another thread of this process starts has a copy of the socket until it executes
 /// its program, which can take long on a busy machine. With a copy of a listening socket, the port
 /// would be in use until then.
-fn bind(port: u16) -> io::Result<Socket> {
+pub fn bind(port: u16) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     // Servers set this option as well, so their listeners do not conflict with this socket.
     socket.set_reuse_address(true)?;
@@ -72,25 +72,4 @@ fn reserve_block() -> (u16, UdpSocket) {
         .filter_map(|first| Some((first, lock(first)?)))
         .next()
         .expect("other processes have reserved all ports")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-
-    #[test]
-    fn server_can_start_while_check_of_its_port_exists() {
-        let port = own_port();
-        let _copy = bind(port).unwrap();
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-    }
-
-    #[test]
-    fn port_with_server_is_in_use() {
-        let port = own_port();
-        let _server = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-        bind(port).unwrap_err();
-    }
 }

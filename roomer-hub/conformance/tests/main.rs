@@ -6,3 +6,4 @@ mod cluster;
 mod cluster_cases;
 mod cluster_losses;
 mod kit;
+mod port;
