@@ -1,4 +1,5 @@
-//! Runs a test in a separate process, in order to measure how much memory that process allocates.
+//! Runs a test in a separate process, for example in order to measure how much memory that process
+//! allocates.
 
 use std::alloc::System;
 use std::env;
@@ -19,8 +20,8 @@ pub(crate) fn allocated() -> usize {
     ALLOCATOR.allocated()
 }
 
-/// Runs `body` in a separate process, in which no other test allocates memory. `name` is the name
-/// of the test.
+/// Runs `body` in a separate process, in which no other test allocates memory or starts processes.
+/// `name` is the name of the test.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {
         return body();
