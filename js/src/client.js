@@ -100,7 +100,8 @@ export function connect(url, options) {
                 core.end(error, state);
                 state === "closed" && rooms.forEach((room) => close(room, error ?? createClosedError()));
             }
-            emit("state", state, error);
+            // A listener called above may have closed the client.
+            core.state === state && emit("state", state, error);
         },
         /** Starts using a new connection. */
         begin() {
@@ -110,7 +111,7 @@ export function connect(url, options) {
             graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - core.lostAt));
             // The server puts every client into `root` without a request.
             rooms.forEach((room, name) => name === ROOT || enter(room));
-            rooms.has(ROOT) || join(ROOT).leave();
+            rooms.has(ROOT) || create(ROOT).api.leave();
         },
         /** Called when the server may have dropped the state that it kept for this client. */
         end(error) {
@@ -127,8 +128,8 @@ export function connect(url, options) {
         leave(room) {
             // Skip a room that has been joined again, or that has closed.
             if (rooms.get(room.name) === room && room.api.state === "leaving") {
-                remove(room);
-                core.request(room, "leave") || room.close();
+                // Send the request before messages are reported as lost: a listener may join the room again.
+                core.request(room, "leave") ? remove(room) : close(room);
             }
         }
     };

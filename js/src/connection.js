@@ -91,8 +91,7 @@ export function createConnection(core, url, options) {
     };
 
     const setState = (state, error) => {
-        core.state = state;
-        core.changed(state, error);
+        core.changed((core.state = state), error);
     };
 
     /** Ends the connection or the attempt, and schedules the next one unless the end is final. */
@@ -130,7 +129,7 @@ export function createConnection(core, url, options) {
     const attempt = async () => {
         const mine = (socket = {});
         expectAnswer();
-        core.state === "connecting" || setState("connecting");
+        core.state !== "connecting" && setState("connecting");
         try {
             const [address, pass] = await Promise.all([url, token].map(resolve));
             if (mine === socket) {

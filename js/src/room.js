@@ -147,9 +147,9 @@ export function createRoom(core, name, codec) {
          * that lists kept by the application stay correct.
          */
         joined(ownId, payload) {
+            const wasOpen = isIn;
             const before = members;
             const previousId = id;
-            const wasOpen = isIn;
             let list;
             try {
                 list = JSON.parse(toText(payload));
@@ -171,7 +171,7 @@ export function createRoom(core, name, codec) {
             }
             // Do not report this client itself as a member that has left or joined.
             before.delete(previousId);
-            before.set(id, members.get(id));
+            before.set(ownId, members.get(ownId));
             new Map([...before, ...members]).forEach((_, each) => compare(each, before.get(each), members.get(each)));
             wasOpen || emit("reopen", previousId);
         },
