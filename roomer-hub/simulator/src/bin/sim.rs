@@ -25,6 +25,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use rustix::time::{ClockId, clock_gettime};
+
 use roomer_simulator::client::ClientPlans;
 use roomer_simulator::cluster::ClusterPlans;
 use roomer_simulator::hub::guests::report::GuestPlans;
@@ -46,9 +49,9 @@ const EXPLAINED: usize = 2;
 /// A run with at least this many seeds must reach all marks.
 const LARGE: u64 = 10_000;
 
-/// A seed takes milliseconds, so a run that completes none for this long must be in an endless
-/// loop.
-const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// A seed takes milliseconds, so a run that completes none in this CPU time per thread must be in an
+/// endless loop. On a busy machine, any duration may pass meanwhile.
+const STALL_LIMIT: Duration = Duration::from_secs(20);
 
 /// The number of completed seeds, and the number of failures already explained.
 static DONE: AtomicU64 = AtomicU64::new(0);
@@ -137,7 +140,8 @@ fn run<S: Simulation>(options: &Options) -> ExitCode {
     let Options { seeds, start, threads, .. } = *options;
     let is_terminal = std::io::stderr().is_terminal();
     let begin = Instant::now();
-    thread::spawn(move || end_if_stuck(seeds));
+    #[cfg(unix)]
+    thread::spawn(move || end_if_stuck(seeds, STALL_LIMIT * threads as u32));
     let progress = |done: u64, failures: u64| {
         DONE.store(done, Ordering::Relaxed);
         if is_terminal && (done % 1024 < 64 || done == seeds) {
@@ -170,17 +174,20 @@ fn run<S: Simulation>(options: &Options) -> ExitCode {
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Exits with a failure if no seed completes for [`STALL_TIMEOUT`].
-fn end_if_stuck(seeds: u64) {
-    let mut before = 0;
+/// Exits with a failure if no seed completes while the process uses this CPU time.
+#[cfg(unix)]
+fn end_if_stuck(seeds: u64, limit: Duration) {
+    let cpu_time = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
+    let mut before = (0, cpu_time());
     loop {
-        thread::sleep(STALL_TIMEOUT);
-        let done = DONE.load(Ordering::Relaxed);
-        if done == before {
-            println!("no progress after {done} seeds: a seed or its shrinking does not end");
+        thread::sleep(Duration::from_secs(1));
+        let now = (DONE.load(Ordering::Relaxed), cpu_time());
+        if now.0 != before.0 {
+            before = now;
+        } else if now.1 > before.1 + limit {
+            println!("no progress after {} seeds: a seed or its shrinking does not end", now.0);
             println!("{seeds} seeds, 0 steps, 0 steps/s, 1 failures");
             exit(1);
         }
-        before = done;
     }
 }
