@@ -237,6 +237,25 @@ fn unanswered_close_is_repeated() {
     }
 }
 
+/// Seed 30039175: the first packet after a resume calls a handler, which closes the session. The
+/// packet has confirmed the newest token, so a client that returns with an older one gets a new
+/// session.
+#[test]
+fn packet_that_leads_to_close_confirms_token() {
+    let [bye, slow_bye] = [3, 6];
+    for handler in [bye, slow_bye] {
+        let mut steps = Vec::from(connect(0));
+        steps.push(Step::RunUntilIdle);
+        steps.extend(reconnect(0, ResumeKind::Honest));
+        steps.push(Step::RunUntilIdle);
+        steps.push(Step::Client(0, ClientAction::Send(ClientPacket::Call(handler))));
+        steps.extend([Step::Client(0, ClientAction::Deliver(ALL)), Step::RunUntilIdle]);
+        steps.extend(reconnect(0, ResumeKind::UsedToken));
+        let setup = Setup { handler_wait: 0, ..SETUP };
+        roomer_simulator::sessions::must_hold(&Plan { setup, steps });
+    }
+}
+
 /// Seed 6989: while a reconnection waits, its session ends. It must then not count as a connection
 /// in addition to its old socket, which is still closing.
 #[test]

@@ -66,9 +66,6 @@ impl Established {
         // Reset the timer even if there are no bytes: the server may have stopped reading while a
         // handler was pending, which must not count as silence.
         self.keep_alive.received(now);
-        // Without bytes, this call follows the completion of a handler, which does not show that
-        // the client has received its new token.
-        let has_received = !bytes.is_empty();
         // Without a limit, a client that has closed the connection would remain a member until all
         // its messages were handled, however long the rules for them take.
         let late_at = self.activity.late_at(shared.options().close_timeout);
@@ -78,6 +75,11 @@ impl Established {
         let mut core = shared.core();
         core.counts.bytes_in += bytes.len() as u64;
         let (decoder, mut inbound) = self.inbound(shared, writer, bytes.len(), now);
+        // Without bytes, this call follows the completion of a handler, which does not show that
+        // the client has received its new token.
+        if !bytes.is_empty() {
+            inbound.confirm_token(&mut core);
+        }
         let mut feed = decoder.feed(&shared.options().limits, bytes);
         let (mut end, mut has_message) = (None, false);
         while end.is_none()
@@ -93,7 +95,7 @@ impl Established {
         }
         // Move the rest of the chunk into the decoder's buffer, which is measured below.
         drop(feed);
-        inbound.acknowledge(&mut core, has_received);
+        inbound.acknowledge(&mut core);
         let has_ended = end.is_some();
         inbound.end(&mut core, end);
         let unfinished = self.decoder.unfinished();
@@ -263,14 +265,18 @@ impl<'s> Inbound<'_, 's> {
         }
     }
 
-    /// Records that the client has received its new token, and acknowledges its packets if an
-    /// acknowledgement is due.
-    fn acknowledge(&mut self, core: &mut Core, has_received: bool) {
+    /// Records that the client has received its new token. Must be called before its packets are
+    /// handled, so that a handler which ends the session finds only tokens that are still valid.
+    fn confirm_token(&mut self, core: &mut Core) {
+        if self.session_state.as_mut().is_some_and(|session| session.confirms()) {
+            core.sessions.confirm(self.conn.info.key);
+        }
+    }
+
+    /// Acknowledges the client's packets if an acknowledgement is due.
+    fn acknowledge(&mut self, core: &mut Core) {
         let Some(session) = &mut self.session_state else { return };
         let key = self.conn.info.key;
-        if has_received && session.confirms() {
-            core.sessions.confirm(key);
-        }
         if session.received.due_at().is_some_and(|at| self.now >= at) {
             core.before_ack(self.now, key);
             core.outbound.send_ack(key, session.acknowledge(self.now));

@@ -177,7 +177,8 @@ fn run<S: Simulation>(options: &Options) -> ExitCode {
 /// Exits with a failure if no seed completes while the process uses this CPU time.
 #[cfg(unix)]
 fn end_if_stuck(seeds: u64, limit: Duration) {
-    let cpu_time = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
+    let cpu_time =
+        || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
     let mut before = (0, cpu_time());
     loop {
         thread::sleep(Duration::from_secs(1));

@@ -49,10 +49,24 @@ impl Harness<'_> {
         before.sockets - before.handshakes >= most + usize::from(replaced.is_some())
     }
 
+    /// Records that the client of a session has its newest token, if the server has read bytes after
+    /// the request of the session's socket, which prove it.
+    pub fn confirm_read(&mut self, number: usize) {
+        let session = &mut self.sessions[number];
+        let Some(socket) = session.socket().map(|at| &self.sockets[at]) else { return };
+        if socket.read.0 > socket.request_len {
+            self.marks.mark(session.is_unconfirmed, Mark::Confirmed);
+            session.confirm();
+        }
+    }
+
     /// Records a final close by the application. Until the client answers it, the client gets it
     /// whenever it returns within the window.
     pub fn keep_close(&mut self, number: usize, code: u16) {
         let until = self.now() + millis(self.plan.setup.window);
+        // The handler that closes the session may have been called for the first bytes since a
+        // resume, after which older tokens are no longer valid.
+        self.confirm_read(number);
         let session = &mut self.sessions[number];
         if session.is_open() && session.is_extended {
             session.kept_close = Some((code, until));

@@ -186,13 +186,8 @@ impl Harness<'_> {
         for number in std::mem::take(&mut self.dropped) {
             ensure!(!self.sessions[number].is_open(), "a handler of session {number} is dropped");
         }
-        // If bytes follow the request, the server takes them as proof that the client has received
-        // the new token.
-        if let Some(number) = self.session_on(at)
-            && self.sockets[at].read.0 > self.sockets[at].request_len
-        {
-            self.marks.mark(self.sessions[number].is_unconfirmed, Mark::Confirmed);
-            self.sessions[number].confirm();
+        if let Some(number) = self.session_on(at) {
+            self.confirm_read(number);
         }
         self.check_detached(at)?;
         let mut shown = self.sessions.iter().filter(|session| session.is_shown_away);
