@@ -156,9 +156,11 @@ for (const runtime of RUNTIMES) {
             const ann = enter(t, () => (calls++ < 3 ? "ann@8000" : "ann"));
             const states = record(ann, "state");
             // Another user's token does not renew the login, so the login ends, and the client reconnects with its next token.
-            // The login is valid long enough for the server to request another token first, but not long enough for a third one.
-            const tokens = ["bob@3500", "eve", "bob"];
-            const bob = enter(t, () => tokens.shift());
+            const tokens = [];
+            const bob = enter(t, () => {
+                tokens.push(!tokens.length ? "bob@8000" : bob.state === "open" ? "eve" : "bob");
+                return tokens.at(-1);
+            });
             const ofBob = record(bob, "state");
             await eventually("it was renewed", () => calls > 3);
             await ann.root.request("echo", 1);
@@ -170,7 +172,7 @@ for (const runtime of RUNTIMES) {
                 await eventually("it has ended", () => log.some(([, , error]) => error?.reason === "login expired"));
                 await eventually(`it is ${last}`, () => client.state === last);
             }
-            assert.deepEqual(tokens, []);
+            assert.deepEqual([...new Set(tokens)], ["bob@8000", "eve", "bob"]);
         });
     });
 

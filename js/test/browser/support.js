@@ -19,7 +19,8 @@ export function launch(options) {
             throw new Error("there is no chromium in the PATH: install it, or set CHROMIUM to the program");
         }
     }
-    return chromium.launch({ executablePath, args: ARGS, ...options });
+    // By default, the browser has 30 seconds to start, which several browsers on a busy machine may exceed.
+    return chromium.launch({ executablePath, args: ARGS, timeout: 120_000, ...options });
 }
 
 /** A user with a separate browser context, who uses the chat page like any user. */
