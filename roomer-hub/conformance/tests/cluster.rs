@@ -1,6 +1,7 @@
 //! Tests rooms whose members are on several nodes: real servers on each runtime, and on both, over
 //! each real broker.
 
+mod closes;
 mod commands;
 #[allow(dead_code, reason = "the tests of clients need more of it")]
 #[path = "client/cuts.rs"]
@@ -61,6 +62,10 @@ on_all_nodes! {
     handover::isolated_node_loses_sessions_at_other_nodes,
     handover::stalled_remote_client_loses_session_without_delaying_others,
     returns::user_is_reachable_on_all_nodes,
+    closes::final_close_reaches_client_at_another_node_until_answered,
+    closes::final_close_requires_token_and_user_at_another_node,
+    closes::final_close_over_tunnel_is_kept_until_answered,
+    closes::full_node_closes_client_at_another_node,
     faults::frames_of_other_clusters_are_ignored,
     faults::node_without_broker_shows_own_members,
     faults::health_can_depend_on_broker_but_stop_does_not,

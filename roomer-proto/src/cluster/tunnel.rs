@@ -38,14 +38,16 @@ pub enum TunnelItem<'a> {
         /// The session that the client requests, and its login.
         request: TunnelRequest<'a>,
     },
-    /// Accepts a tunnel: the session continues over it.
+    /// Accepts a tunnel: the session continues over it, or is closed over it.
     Accept {
         /// The number of the tunnel, which the receiving node opened.
         number: u64,
         /// The secret of the session's next token, combined with a hash that only the two nodes can
         /// compute.
         secret: [u8; 16],
-        /// The payload of `hello` for the client, without the token.
+        /// The payload of `hello` for the client, without the token. Empty if the application has
+        /// closed the session: the tunnel then carries only the close frame and the client's answer.
+        /// Earlier releases treat an empty payload like a refusal.
         hello: &'a str,
     },
     /// Bytes from or to the client.

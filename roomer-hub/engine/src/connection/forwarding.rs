@@ -119,6 +119,8 @@ impl Connection {
         };
         let Requesting { tunnel, mut opening, token, received, .. } = *requesting;
         let hello = match answer {
+            // The application has closed the session, and the close frame follows.
+            Answer::Accepted { hello, .. } if hello.is_empty() => Some(Vec::new()),
             Answer::Accepted { secret, hello } => {
                 let next = self.shared.core().unmask(&token, tunnel.key(), secret);
                 complete_hello(&hello, &next)

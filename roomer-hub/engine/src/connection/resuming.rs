@@ -123,7 +123,11 @@ impl Connection {
     /// socket was admitted in place of the session's old socket, which may still be open.
     fn open_new_session(&mut self, now: Duration, opening: Opening, token: &SessionToken) -> Step {
         if let Some(tunnel) = opening.tunnel {
-            return self.refuse_tunnel(tunnel);
+            let closed = kept_close(&mut self.shared.core(), now, &opening, token);
+            return match closed {
+                Some(closed) => self.close_returned(now, opening, closed),
+                None => self.refuse_tunnel(tunnel),
+            };
         }
         let (lifecycle, options) = (&self.shared.lifecycle, self.shared.options());
         let address = options.handshake.address(self.peer.get());
@@ -168,6 +172,9 @@ impl Connection {
         closed: KeptClose,
     ) -> Step {
         let KeptClose { id, code, reason } = closed;
+        if let Some(tunnel) = opening.tunnel {
+            self.shared.core().accept_tunnel_to_close(now, tunnel);
+        }
         self.writer.push(Chunk::complete(opening.response));
         self.writer.close(Some(code), &reason, false);
         self.close_session(now, Decoder::new(), Some(id))
@@ -281,17 +288,13 @@ impl Connection {
     }
 }
 
-/// Returns the close with which the application ended the session of a returning client. A client
-/// on another node gets a new session there instead.
+/// Returns the close with which the application ended the session of a returning client.
 fn kept_close(
     core: &mut Core,
     now: Duration,
     opening: &Opening,
     token: &SessionToken,
 ) -> Option<KeptClose> {
-    if opening.tunnel.is_some() {
-        return None;
-    }
     let user = opening.credentials.as_ref().and_then(|credentials| credentials.user());
     let closed = core.sessions.kept_close(now, token, |of_session| of_session == user)?;
     core.sessions.refused.closed += 1;

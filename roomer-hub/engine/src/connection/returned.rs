@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use roomer_proto::cluster::TunnelItem;
 
-use crate::connection::{Connection, Opening};
+use crate::connection::{Connection, Opening, State};
+use crate::core::cluster::returns::ProvenClient;
 use crate::handshake::session_request::{ResumeRequest, SessionRequest};
-use crate::lifecycle::admission::Replaced;
+use crate::lifecycle::admission::{Replaced, SocketKind};
 use crate::outbound::compressed::Compression;
 use crate::shared::Shared;
 use crate::tunnel::Arrival;
@@ -14,7 +15,8 @@ use crate::tunnel::Arrival;
 impl Connection {
     /// Verifies another node's request for a session. If the limits permit it, returns a connection
     /// for the client, and counts it like a local one. Otherwise the client gets a new session on
-    /// the other node.
+    /// the other node. A connection that only closes the client is not counted, since the number of
+    /// tunnels is limited anyway.
     pub(crate) fn returned(shared: &Arc<Shared>, arrival: Arrival) -> Option<Connection> {
         let Arrival { end, item } = arrival;
         let Ok(Some(TunnelItem::Open { request, .. })) = TunnelItem::decode(&item) else {
@@ -27,17 +29,18 @@ impl Connection {
         }
         let (options, key, now) = (shared.options(), end.key(), shared.now());
         let mut core = shared.core();
-        let session = core.requested_session(now, key.peer, &request);
-        let admitted = session.and_then(|(conn, token, credentials)| {
-            let attached = core.sessions.find_attached(core.hub.tables(), &token);
+        let client = core.requested_session(now, key.peer, &request);
+        let admitted = client.and_then(|client| {
+            let Some(conn) = client.conn else { return Some((client, SocketKind::Outside)) };
+            let attached = core.sessions.find_attached(core.hub.tables(), &client.token);
             let old = attached.and(core.infos.get(conn)).map(|info| info.peer.get());
             let replaced = old.map(|old| Replaced { address: options.handshake.address(old) });
             let address = options.handshake.address(request.address);
             let admission = &options.handshake.admission;
             shared.lifecycle.reserve(address, admission, replaced).ok()?;
-            Some((token, credentials))
+            Some((client, SocketKind::Connection))
         });
-        let Some((token, credentials)) = admitted else {
+        let Some((ProvenClient { token, credentials, .. }, place)) = admitted else {
             core.refuse_tunnel(key);
             return None;
         };
@@ -56,6 +59,7 @@ impl Connection {
             session: Some(SessionRequest { resume: Some(resume) }),
             tunnel: Some(key),
         };
-        Some(Connection::upgraded(shared.clone(), end, request.address, opening))
+        let state = State::Upgraded(Box::new(opening));
+        Some(Connection::begin(shared.clone(), end, request.address, (place, state)))
     }
 }

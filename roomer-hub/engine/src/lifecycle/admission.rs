@@ -55,8 +55,8 @@ pub(crate) enum SocketKind {
     Lingering,
     /// A session without a socket, which does not count towards the socket limits.
     Detached,
-    /// A socket rejected while too many sockets are lingering. Not counted, and closed at its first
-    /// poll.
+    /// A socket rejected while too many sockets are lingering, which is closed at its first poll, or
+    /// a tunnel that only carries a close. Not counted.
     Outside,
 }
 

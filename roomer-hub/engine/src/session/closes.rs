@@ -79,13 +79,36 @@ impl Sessions {
         token: &SessionToken,
         is_user: impl FnOnce(Option<&Arc<str>>) -> bool,
     ) -> Option<KeptClose> {
+        let is_presented = |secret: &[u8; 16]| token.has_secret(secret);
+        let (kept, _) = self.find_close(now, &token.id(), is_presented)?;
+        is_user(kept.user.as_ref()).then(|| kept.close.clone())
+    }
+
+    /// Returns the secret that the client of a kept close has presented on another node, and the
+    /// user of the client's session.
+    pub(crate) fn presented_after_close(
+        &mut self,
+        now: Duration,
+        id: &ConnId,
+        is_proven: impl Fn(&[u8; 16]) -> bool,
+    ) -> Option<([u8; 16], Option<&Arc<str>>)> {
+        let (kept, secret) = self.find_close(now, id, is_proven)?;
+        Some((secret, kept.user.as_ref()))
+    }
+
+    fn find_close(
+        &mut self,
+        now: Duration,
+        id: &ConnId,
+        is_presented: impl Fn(&[u8; 16]) -> bool,
+    ) -> Option<(&FinalClose, [u8; 16])> {
         self.drop_expired_closes(now);
         let FinalCloses { detached, attached } = &self.closes;
-        let kept = detached.iter().chain(attached).find(|kept| {
-            kept.close.id == token.id()
-                && kept.secrets.iter().any(|secret| token.has_secret(secret))
-        })?;
-        is_user(kept.user.as_ref()).then(|| kept.close.clone())
+        let mut of_session = detached.iter().chain(attached).filter(|kept| kept.close.id == *id);
+        of_session.find_map(|kept| {
+            let secret = kept.secrets.iter().find(|secret| is_presented(secret))?;
+            Some((kept, *secret))
+        })
     }
 
     /// Drops the close of a session whose client has answered a close frame with this code.

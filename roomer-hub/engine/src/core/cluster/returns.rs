@@ -20,6 +20,16 @@ use crate::tunnel::pipe::TunnelEnd;
 /// gets a new session.
 const MAX_LOGIN: usize = 16 * 1024;
 
+/// A client that has returned to another node, which has proved that the client has its token.
+pub(crate) struct ProvenClient {
+    /// The connection of the client's session. `None` if the application has closed the session, and
+    /// the close is kept for the client.
+    pub(crate) conn: Option<ConnKey>,
+    /// The token that the client has presented to the other node.
+    pub(crate) token: SessionToken,
+    pub(crate) credentials: Option<Arc<Credentials>>,
+}
+
 /// The login and the socket of a client that has returned to this node.
 pub(crate) struct ReturnedClient<'a> {
     pub(crate) token: SessionToken,
@@ -70,26 +80,33 @@ impl Core {
         Some(end)
     }
 
-    /// Returns the session that another node requests for its client, the token that the client has
-    /// presented to that node, and the client's login. Returns `None` if the request does not prove
-    /// the token, or if the login's user is not the session's user.
+    /// Verifies another node's request for the session of its client. Returns `None` if the request
+    /// does not prove the session's token, or if the login's user is not the session's user.
     pub(crate) fn requested_session(
         &mut self,
         now: Duration,
         from: NodeId,
         request: &TunnelRequest<'_>,
-    ) -> Option<(ConnKey, SessionToken, Option<Arc<Credentials>>)> {
+    ) -> Option<ProvenClient> {
         let TunnelRequest { id, proof, valid_ms, user, claims, .. } = *request;
         let conn = self.hub.tables().find_conn(id.as_str());
         let is_proven =
             |secret: &[u8; 16]| SessionProof::new(secret, &id, from, user) == SessionProof(proof);
         let found = conn.and_then(|conn| Some((conn, self.sessions.presented(conn, is_proven)?)));
-        let Some((conn, secret)) = found else {
-            self.sessions.refused.unknown += 1;
-            return None;
+        let (info, secret, of_session) = match found {
+            Some((conn, secret)) => {
+                let info = self.infos.get(conn)?;
+                (Some(info), secret, info.user())
+            }
+            None => match self.sessions.presented_after_close(now, &id, is_proven) {
+                Some((secret, user)) => (None, secret, user),
+                None => {
+                    self.sessions.refused.unknown += 1;
+                    return None;
+                }
+            },
         };
-        let info = self.infos.get(conn)?;
-        if info.user().map(|user| &**user) != user {
+        if of_session.map(|user| &**user) != user {
             self.sessions.refused.other_user += 1;
             return None;
         }
@@ -104,9 +121,10 @@ impl Core {
         });
         // Values of the application's own types cannot be sent to another node, so the session
         // keeps those that it has.
-        let own = info.credentials.as_ref().map(|own| own.extensions.clone());
+        let own = info.and_then(|info| info.credentials.as_ref()).map(|own| own.extensions.clone());
         let credentials = Credentials::new(claims, own.unwrap_or_default(), now).ok()?;
-        Some((conn, SessionToken::new(id, secret), credentials))
+        let conn = info.map(|info| info.key);
+        Some(ProvenClient { conn, token: SessionToken::new(id, secret), credentials })
     }
 
     /// Continues a session over a tunnel. `next` is the session's next token, which the payload
@@ -124,6 +142,19 @@ impl Core {
         let secret =
             SessionProof::mask(next.secret(), &presented.secret(), &presented.id(), (peer, number));
         let item = TunnelItem::Accept { number, secret, hello };
+        state.machine.record(now, hub.tables(), Change::Tunnel { to: peer, item });
+        state.tunnels.due.wake();
+    }
+
+    /// Accepts a tunnel that only carries the close frame of a session that the application has
+    /// closed, and the client's answer. The close itself stays on this node, since only the answer
+    /// shows that the client has received it: the other node may lose the tunnel or stop before that,
+    /// and the client may return to any node.
+    pub(crate) fn accept_tunnel_to_close(&mut self, now: Duration, key: TunnelKey) {
+        let Core { hub, cluster, .. } = self;
+        let Some(state) = cluster else { return };
+        let TunnelKey { peer, number, .. } = key;
+        let item = TunnelItem::Accept { number, secret: [0; 16], hello: "" };
         state.machine.record(now, hub.tables(), Change::Tunnel { to: peer, item });
         state.tunnels.due.wake();
     }

@@ -41,8 +41,6 @@ struct State {
     outbound: BytesMut,
     /// The number of bytes that this end may still accept from its owner.
     credit: usize,
-    /// True once the owner has shut down its write direction.
-    is_shut: bool,
     /// True once the other end has stopped sending, or the tunnel is lost.
     is_ended: bool,
     /// True if the tunnel is lost, so bytes may be missing.
@@ -62,7 +60,7 @@ pub(crate) enum Answer {
     Accepted {
         /// The secret of the session's next token, masked.
         secret: [u8; 16],
-        /// The payload of `hello`, without a token.
+        /// The payload of `hello`, without a token. Empty if only a close frame follows.
         hello: Box<str>,
     },
     Refused,
@@ -84,7 +82,6 @@ impl Pipe {
             read: 0,
             outbound: BytesMut::new(),
             credit: TUNNEL_WINDOW,
-            is_shut: false,
             is_ended: false,
             is_lost: false,
             is_cut: false,
@@ -167,7 +164,7 @@ impl Pipe {
                 _ => Ok(Some(Next::Data(state.outbound.split_to(most).freeze()))),
             };
         }
-        let ends = state.is_shut && !std::mem::replace(&mut state.is_done, true);
+        let ends = state.is_dropped && !std::mem::replace(&mut state.is_done, true);
         Ok(ends.then_some(Next::End))
     }
 }
@@ -266,7 +263,7 @@ impl Transport for TunnelEnd {
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = lock(&self.pipe.0);
-        if state.is_ended || state.is_shut {
+        if state.is_ended {
             return Err(ErrorKind::BrokenPipe.into());
         }
         let size = state.credit.min(bytes.len());
@@ -306,16 +303,15 @@ impl Transport for TunnelEnd {
         }
     }
 
-    fn shutdown(&self) {
-        lock(&self.pipe.0).is_shut = true;
-        self.due.add(self.key);
-    }
+    /// Does nothing. The end of the tunnel also ends the opposite direction, from which the session's
+    /// node still has to read the client's answer to a close frame.
+    fn shutdown(&self) {}
 }
 
 impl Drop for TunnelEnd {
     fn drop(&mut self) {
         let mut state = lock(&self.pipe.0);
-        (state.is_shut, state.is_dropped) = (true, true);
+        state.is_dropped = true;
         state.inbound = BytesMut::new();
         drop(state);
         self.due.add(self.key);
