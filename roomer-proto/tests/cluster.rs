@@ -120,6 +120,7 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
         TunnelItem::Open { number: u64::MAX, request: valid },
         TunnelItem::Open { number: 2, request: full },
         TunnelItem::Accept { number: 2, secret: [3; 16], hello: "{}" },
+        TunnelItem::Accept { number: 2, secret: [0; 16], hello: "" },
         TunnelItem::Data { number: 2, is_opener: false, bytes: b"bytes" },
         TunnelItem::Data { number: 2, is_opener: true, bytes: &[7; TUNNEL_DATA] },
         TunnelItem::Credit { number: 3, is_opener: true, bytes: 1 << 20 },

@@ -15,7 +15,8 @@ pub struct RefusedSessions {
     /// client claims to have received.
     pub incomplete: u64,
     /// The application has closed the session with a final code, while the client could not receive
-    /// it. The client was closed with the same code and reason, which counts each time.
+    /// it. The client was closed with the same code and reason, which counts each time, on the
+    /// session's node.
     pub closed: u64,
 }
 
