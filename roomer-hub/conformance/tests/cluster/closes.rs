@@ -57,7 +57,10 @@ pub(crate) fn final_close_reaches_client_at_another_node_until_answered(nodes: &
     answer(ann.is_closed(nodes, 1, close), 4001);
     let _new = ann.starts_over(nodes, 2, "&user=ann");
     assert_eq!((nodes.sessions(0).refused.closed, nodes.sessions(0).refused.unknown), (6, 1));
-    assert_eq!((nodes.sessions(1).refused.other_node, nodes.sessions(2).refused.other_node), (0, 1));
+    assert_eq!(
+        (nodes.sessions(1).refused.other_node, nodes.sessions(2).refused.other_node),
+        (0, 1)
+    );
     has_forwarded(nodes, 1, 0);
     has_forwarded(nodes, 2, 0);
     assert_eq!(nodes.server(0).stats().connections, 0);
