@@ -14,6 +14,7 @@ mod deploy;
 mod descriptors;
 mod effects;
 mod examples;
+mod large_bodies;
 mod lines;
 mod log;
 mod rates;

@@ -8,6 +8,7 @@
 //! | `admin` | the operators' page, on the same listener |
 //! | `api` | the HTTP API, on the same listener |
 //! | `operator_listener` | the connections to that listener, and their limits |
+//! | `unread` | the parts of requests to that listener that no route reads |
 //! | `login` | logins with JSON Web Tokens |
 //! | `reload` | on SIGHUP, reloads the configuration, certificates and keys |
 //! | `replaceable` | values that a reload replaces, all at the same instant |
@@ -33,6 +34,7 @@ mod replaceable;
 mod rights;
 mod systemd;
 mod tls;
+mod unread;
 mod webhooks;
 
 use std::net::SocketAddr;

@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::serve::unread::read_rest;
+
 /// The maximum number of open connections. Further connections wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 256;
 
@@ -83,7 +85,7 @@ async fn connection(stream: TcpStream, routes: Router) {
 /// If a request takes too long, for example because its body does not arrive, responds with an
 /// error.
 async fn limit(request: Request, next: Next) -> Response {
-    match timeout(REQUEST, next.run(request)).await {
+    match timeout(REQUEST, next.run(read_rest(request))).await {
         Ok(response) => response,
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request takes too long\n").into_response(),
     }

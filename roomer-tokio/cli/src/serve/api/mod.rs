@@ -37,8 +37,10 @@ use crate::serve::replaceable::{Replaceable, Replacement};
 /// The description of the routes in the OpenAPI format.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// The number of bytes that a request's body may have in addition to the encoded payload, for names
-/// and JSON syntax.
+/// The maximum number of bytes of JSON for one byte of text, as in `\u0001`.
+const ESCAPED: usize = 6;
+
+/// The number of bytes that a request's body may have in addition to the payload and names.
 const JSON_ALLOWANCE: usize = 64 << 10;
 
 /// The state that all routes share.
@@ -84,15 +86,18 @@ impl Api {
 }
 
 /// Returns the routes by path. A test compares them with the OpenAPI description.
-fn table() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
-    [send::routes(), manage::routes(), read::routes()].into_iter().flatten().collect()
+fn table(longest_json: usize) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+    [send::routes(longest_json), manage::routes(), read::routes()].into_iter().flatten().collect()
 }
 
 pub(crate) fn routes(api: Arc<Api>) -> Router {
-    // A payload becomes longer if it is escaped in JSON, or encoded in Base64.
-    let longest = api.max_message.saturating_mul(2).saturating_add(JSON_ALLOWANCE);
+    // Read somewhat more than the limit, so that the error can contain the length of most bodies.
+    let longest = api.max_message.saturating_add(JSON_ALLOWANCE);
+    let names = api.max_name.saturating_mul(send::MAX_ROOMS + 1);
+    let longest_json = api.max_message.saturating_add(names).saturating_mul(ESCAPED);
+    let longest_json = longest_json.saturating_add(JSON_ALLOWANCE);
     let add = |router: Router<Arc<Api>>, (path, route)| router.route(path, route);
-    let closed = table().into_iter().fold(Router::new(), add);
+    let closed = table(longest_json).into_iter().fold(Router::new(), add);
     closed
         .fallback(async || Error::new(404, "no_route", "there is no such route"))
         .method_not_allowed_fallback(async || {
@@ -144,7 +149,7 @@ mod tests {
         let described: Value = serde_json::from_str(OPENAPI).unwrap();
         let described: Vec<_> =
             described["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-        let mut paths: Vec<_> = table().iter().map(|(path, _)| *path).collect();
+        let mut paths: Vec<_> = table(0).iter().map(|(path, _)| *path).collect();
         paths.push("/v1/openapi.json");
         paths.sort_unstable();
         assert_eq!(described, paths);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
 use axum::http::HeaderMap;
 use axum::routing::{MethodRouter, post};
 use roomer_proto::PacketRef;
@@ -19,15 +19,15 @@ use super::{Answer, Api, Shared};
 use crate::serve::config::rooms::ApiRight;
 
 /// The maximum number of rooms to which one request sends.
-const MAX_ROOMS: usize = 100;
+pub(super) const MAX_ROOMS: usize = 100;
 
 /// The room in which messages to individual connections are sent.
 const ROOT: &str = "root";
 
-pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+pub(super) fn routes(longest_json: usize) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
     vec![
         ("/v1/rooms/{room}/messages/{event}", post(publish)),
-        ("/v1/broadcast", post(broadcast)),
+        ("/v1/broadcast", post(broadcast).layer(DefaultBodyLimit::max(longest_json))),
         ("/v1/connections/{id}/messages/{event}", post(to_connection)),
         ("/v1/users/{user}/messages/{event}", post(to_user)),
     ]
