@@ -154,7 +154,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use roomer_engine::client::{
     Address, ByteStream, Closing, Event, Events, Failure, InvalidAddress, JoinError, LostReason,
     Members, Message, Messages, Options, Request, RequestError, RequestFuture, Room, SendError,
-    Sent, ServerError, State, Undelivered,
+    SendStatus, ServerError, State, Undelivered,
 };
 
 use crate::HandlerError;

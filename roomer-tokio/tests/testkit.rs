@@ -128,7 +128,7 @@ async fn world_uses_tokio_time() {
     assert_eq!((world.now(), start.elapsed()), (5 * SECOND, 5 * SECOND));
 
     // In the meantime, pings are answered, and a client that has vanished is detected.
-    bob.vanish();
+    bob.unplug();
     ann.send("root", "timer", "dong");
     world.advance(300 * SECOND).await;
     assert_eq!(ann.members("root").unwrap(), [ann.id()]);

@@ -172,7 +172,7 @@ fn unlimited_times_do_not_overflow() {
         .resume_window(forever)
         .retry_window(forever)
         .coalesce(forever)
-        .renew_login_before(forever)
+        .renew_login_before_expiry(forever)
         .drain(forever, 1000)
         .authorize(|_| Ok(Claims::new().valid_for(Duration::MAX)));
     let mut world = World::new(1, builder);

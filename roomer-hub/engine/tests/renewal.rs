@@ -216,7 +216,7 @@ fn hook_panic_closes_connection() {
 fn renewal_request_lost_with_socket_is_repeated() {
     let mut world = World::new(1, builder().renew_login(|_, token| log_in(token)));
     let ann = connect(&mut world, "ann:guest:60");
-    ann.vanish();
+    ann.unplug();
     world.advance(31 * SECOND);
     assert!(renewal_requests(&ann).is_empty());
     let again = world.reconnect_with(&ann, Handshake::new().query("token", "ann:guest:600"));

@@ -207,13 +207,13 @@ impl Client {
     /// Loses the connection with an error that the server notices immediately. Bytes in flight are
     /// lost.
     pub fn reset(&self) {
-        self.vanish();
+        self.unplug();
         self.notify();
     }
 
     /// Loses the connection silently, as when a cable is unplugged: the client no longer reads, and
     /// no more bytes arrive at the server.
-    pub fn vanish(&self) {
+    pub fn unplug(&self) {
         let mut state = self.state_mut();
         state.is_lost = true;
         state.is_reading = false;

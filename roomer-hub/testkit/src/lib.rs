@@ -28,7 +28,7 @@
 //! assert_eq!(bob.texts("lobby", "added"), ["milk"]);
 //!
 //! // Bob's machine loses its network. The server notices when a ping is not answered.
-//! bob.vanish();
+//! bob.unplug();
 //! world.advance(Duration::from_secs(50));
 //! assert_eq!(ann.members("lobby").unwrap().len(), 2);
 //! world.advance(Duration::from_secs(60));
@@ -192,7 +192,7 @@
 //! # Network faults
 //!
 //! A test proves more if it passes under every fault, and not only on a perfect network. Run a
-//! scenario under [`Faults::harsh`] for a while, then [`calm`](World::calm) the world and assert on
+//! scenario under [`Faults::harsh`] for a while, then [`heal`](World::heal) the world and assert on
 //! the resulting state. [`Faults::subset`] enables different faults for each seed. Over many seeds,
 //! this finds more bugs than enabling all faults at the same time.
 //!
@@ -211,7 +211,7 @@
 //!         client.send("lobby", "chat", "hello");
 //!     }
 //!     world.advance(Duration::from_secs(30));
-//!     world.calm();
+//!     world.heal();
 //!
 //!     // Each open client's list contains exactly the open clients.
 //!     let open: Vec<_> = world.clients().iter().filter(|client| client.is_open()).collect();

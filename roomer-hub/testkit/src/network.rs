@@ -99,7 +99,7 @@ impl World {
             }
             1 if faults.half_closes => client.half_close(),
             2 if faults.resets => {
-                client.vanish();
+                client.unplug();
                 match self.rng.below(3) {
                     0 => client.notify(),
                     1 => self.scheduled.push((self.clock.now() + late, number, Scheduled::Notify)),

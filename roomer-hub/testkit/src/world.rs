@@ -308,7 +308,7 @@ impl World {
     /// # Panics
     ///
     /// Panics as [`settle`](Self::settle) does.
-    pub fn calm(&mut self) {
+    pub fn heal(&mut self) {
         self.faults = Faults::none();
         // Discard scheduled changes, since the loop below ends these faults now.
         self.scheduled.clear();

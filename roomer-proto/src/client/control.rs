@@ -64,7 +64,7 @@ impl Client {
 
     /// Returns true if the client is in a room on the current connection.
     #[must_use]
-    pub fn is_in(&self, room: &str) -> bool {
+    pub fn is_joined(&self, room: &str) -> bool {
         self.state == State::Open && self.rooms.get(room).is_some_and(|room| room.is_joined())
     }
 

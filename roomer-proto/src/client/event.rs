@@ -190,7 +190,7 @@ pub enum LostReason {
 /// The state of a message after a successful send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Sent {
+pub enum SendStatus {
     /// The message was passed to the network.
     Sent,
     /// The message is queued: the client is not connected, has not joined the room, or is waiting for

@@ -34,7 +34,7 @@ impl Client {
     /// [`transmit_messages`](Self::transmit_messages) instead of [`connected`](Self::connected),
     /// [`receive`](Self::receive) and [`transmit`](Self::transmit).
     ///
-    /// After a [`Need::Disconnect`](super::Need::Disconnect) that no [`Outgoing::Close`] preceded,
+    /// After an [`Action::Disconnect`](super::Action::Disconnect) that no [`Outgoing::Close`] preceded,
     /// the driver must not send a close frame until the next connection is open or the client is
     /// closed: a close frame would end the session, which the client intends to resume.
     pub fn upgraded(&mut self) {

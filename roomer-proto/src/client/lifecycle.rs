@@ -46,7 +46,7 @@ pub enum State {
 /// An action that the client requests from its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Need {
+pub enum Action {
     /// Open a connection, then call [`Client::connected`] or [`Client::failed`].
     Connect,
     /// Drop the connection or abort the attempt. Before that, write the bytes that
@@ -167,12 +167,12 @@ impl Client {
     /// Handles expired timers and returns what the driver must do. Call this after every other call
     /// until it returns `None`, and at the [deadline](Self::deadline). `random` sets the jitter of
     /// the delay before the next attempt.
-    pub fn poll(&mut self, now: Duration, random: u64) -> Option<Need> {
+    pub fn poll(&mut self, now: Duration, random: u64) -> Option<Action> {
         // Check this first so that the driver drops the lost connection before it opens the next
         // one.
         if self.must_disconnect {
             self.must_disconnect = false;
-            return Some(Need::Disconnect);
+            return Some(Action::Disconnect);
         }
         // Check requests in every state: their timeouts also run without a connection.
         self.expire_requests(now);
@@ -184,7 +184,7 @@ impl Client {
                 }
                 self.state = State::Connecting;
                 self.socket = Some(Box::new(Socket::new(now + self.options.connect_timeout)));
-                Some(Need::Connect)
+                Some(Action::Connect)
             }
             State::Closed => None,
             State::Connecting | State::Open | State::Closing => {
@@ -196,7 +196,7 @@ impl Client {
                     self.send_waiting_joins(now);
                     self.pump(now);
                 }
-                core::mem::take(&mut self.must_disconnect).then_some(Need::Disconnect)
+                core::mem::take(&mut self.must_disconnect).then_some(Action::Disconnect)
             }
         }
     }

@@ -9,9 +9,9 @@
 //! arguments; bytes to write, [events](Event) and the next [deadline](Client::deadline) are return
 //! values. The driver does the rest:
 //!
-//! 1. It calls [`Client::poll`] after every other call, and at the deadline. On [`Need::Connect`]
+//! 1. It calls [`Client::poll`] after every other call, and at the deadline. On [`Action::Connect`]
 //!    it opens a connection and calls [`Client::connected`] or [`Client::failed`]; on
-//!    [`Need::Disconnect`] it drops the connection.
+//!    [`Action::Disconnect`] it drops the connection.
 //! 2. It passes received bytes to [`Client::receive`], and reports the end of the stream to
 //!    [`Client::disconnected`].
 //! 3. Whenever its buffer has been written, it calls [`Client::transmit`] to append more bytes to
@@ -20,16 +20,16 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use roomer_proto::client::{Address, Client, Need, Options, Sent};
+//! use roomer_proto::client::{Address, Client, Action, Options, SendStatus};
 //!
 //! let now = Duration::ZERO;
 //! let mut client = Client::new(Options::default());
 //! client.join(now, "lobby").unwrap();
 //! // Without a connection, messages are queued.
-//! assert_eq!(client.send(now, "lobby", "chat", None, b"hello"), Ok(Sent::Queued));
+//! assert_eq!(client.send(now, "lobby", "chat", None, b"hello"), Ok(SendStatus::Queued));
 //!
 //! // The client needs a connection. Its driver opens one, and writes the request.
-//! assert_eq!(client.poll(now, 7), Some(Need::Connect));
+//! assert_eq!(client.poll(now, 7), Some(Action::Connect));
 //! let address: Address = "ws://example.org/ws".parse().unwrap();
 //! assert_eq!((address.host(), address.port(), address.is_tls()), ("example.org", 80, false));
 //! client.connected(&address, [1; 16]);
@@ -76,9 +76,9 @@ mod transmit;
 
 pub use address::{Address, InvalidAddress};
 pub use error::{Closing, Failure, JoinError, RequestError, SendError};
-pub use event::{Event, LostReason, Message, Sent, Undelivered};
+pub use event::{Event, LostReason, Message, SendStatus, Undelivered};
 pub use foreign::Outgoing;
-pub use lifecycle::{Client, Need, State};
+pub use lifecycle::{Client, Action, State};
 pub use members::Members;
 pub use options::Options;
 pub use request::{Request, RequestId, ServerError};

@@ -7,7 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::error::{RequestError, SendError};
-use super::event::{Event, LostReason, Sent};
+use super::event::{Event, LostReason, SendStatus};
 use super::item::{Item, Kind, item};
 use super::lifecycle::{Client, State};
 use super::limits::{MAX_OWN_REQUESTS, MAX_REQUESTS};
@@ -179,11 +179,11 @@ impl Client {
     }
 
     /// Holds a request until others have been answered.
-    pub(super) fn hold_request(&mut self, item: Item, dst: &str) -> Result<Sent, SendError> {
+    pub(super) fn hold_request(&mut self, item: Item, dst: &str) -> Result<SendStatus, SendError> {
         let limits = self.limits();
         let is_to_server = dst.starts_with(':');
         let is_held = self.requests.get_or_insert_default().hold(item, is_to_server, limits);
-        if is_held { Ok(Sent::Queued) } else { Err(SendError::Full) }
+        if is_held { Ok(SendStatus::Queued) } else { Err(SendError::Full) }
     }
 
     /// Returns true if the server permits no further requests like this one until others have been

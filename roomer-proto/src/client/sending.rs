@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::error::SendError;
-use super::event::Sent;
+use super::event::SendStatus;
 use super::item::{Item, Kind, item};
 use super::lifecycle::{Client, State};
 use crate::extended::{is_extended, split_tag};
@@ -24,7 +24,7 @@ impl Client {
         event: &str,
         to: Option<&str>,
         payload: &[u8],
-    ) -> Result<Sent, SendError> {
+    ) -> Result<SendStatus, SendError> {
         let packet = PacketRef { room, event, dst: to.unwrap_or_default(), src: "", payload };
         // An empty receiver would make a direct message public, and a tag would make it a request.
         if to.is_some_and(|to| to.is_empty() || split_tag(to).is_some()) {
@@ -39,7 +39,7 @@ impl Client {
         now: Duration,
         packet: &PacketRef<'_>,
         kind: Kind,
-    ) -> Result<Sent, SendError> {
+    ) -> Result<SendStatus, SendError> {
         if matches!(self.state, State::Closing | State::Closed) {
             return Err(SendError::Closed);
         }
@@ -66,7 +66,7 @@ impl Client {
         if is_open && self.outbox.is_free(limits) {
             let item = item(packet, kind);
             self.outbox.commit(now, item);
-            return Ok(Sent::Sent);
+            return Ok(SendStatus::Sent);
         }
         if !self.outbox.accepts(length, limits) {
             return Err(SendError::Full);
@@ -74,7 +74,7 @@ impl Client {
         self.outbox.queue(item(packet, kind));
         // The message may already be sendable if it was queued only to keep the order.
         self.pump(now);
-        Ok(Sent::Queued)
+        Ok(SendStatus::Queued)
     }
 
     /// Returns the maximum message size in bytes: the limit that the server has announced, but at

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_proto::client::{Client, Event, Failure, Need, Options, RequestError};
+use roomer_proto::client::{Action, Client, Event, Failure, Options, RequestError};
 use roomer_proto::extended::{ACK, ACK_NOW, HELLO};
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, PacketRef, ROOT, websocket};
 
@@ -49,11 +49,11 @@ fn server_close_ends_session() {
             let mut frame = Vec::new();
             websocket::close_frame(Some(1012), "", &mut frame);
             client.receive(NOW, &mut frame);
-            assert_eq!(client.poll(NOW, 0), Some(Need::Disconnect));
+            assert_eq!(client.poll(NOW, 0), Some(Action::Disconnect));
         } else {
             client.disconnected(NOW);
         }
-        assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+        assert_eq!(client.poll(NOW, 0), Some(Action::Connect));
         client.connected(&"ws://h/ws".parse().unwrap(), KEY);
         let request = String::from_utf8_lossy(&transmit(&mut client)).into_owned();
         let target = request.rsplit("GET ").next().unwrap().split(' ').next().unwrap().to_owned();
@@ -64,7 +64,7 @@ fn server_close_ends_session() {
 
 /// Reconnects after a loss, and returns what the client writes once it is in `root`.
 fn reconnect(client: &mut Client, first: &PacketRef<'_>) -> Vec<u8> {
-    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+    assert_eq!(client.poll(NOW, 0), Some(Action::Connect));
     client.connected(&"ws://h/ws".parse().unwrap(), KEY);
     transmit(client);
     client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
@@ -141,7 +141,7 @@ fn unlimited_times_do_not_overflow() {
     client.progressed(NOW);
     assert_eq!(client.poll(2 * NOW, 0), None);
     client.disconnected(NOW);
-    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+    assert_eq!(client.poll(NOW, 0), Some(Action::Connect));
     client.failed(NOW, "refused");
     client.wake(NOW);
     assert_eq!(client.poll(2 * NOW, u64::MAX), None);

@@ -163,7 +163,7 @@ fn check(mut world: World, was_in: bool, steps: &[Step]) {
     world.settle();
     let World { client, is_extended, is_in, events, .. } = &world;
     let about = format!("extended: {is_extended}, in: {was_in}, {steps:?}: {events:?}");
-    assert_eq!(client.is_in(LOBBY), *is_in, "{about}");
+    assert_eq!(client.is_joined(LOBBY), *is_in, "{about}");
     assert_eq!(world.is_wanted(), *is_in, "{about}");
     let count = |step: Step| steps.iter().filter(|other| **other == step).count();
     let is_call = |step: &&Step| !matches!(step, Step::Handle | Step::Deliver);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_proto::client::{Client, Closing, Event, Failure, Need, Options, Outgoing, State};
+use roomer_proto::client::{Client, Closing, Event, Failure, Action, Options, Outgoing, State};
 use roomer_proto::extended::{ACK, ACK_NOW, HELLO};
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, PacketRef, ROOT};
 
@@ -16,7 +16,7 @@ const ROOT_OF_SERVER: PacketRef<'_> =
 /// Returns a client whose WebSocket is open and whose server has sent its first packet.
 fn open(first: &PacketRef<'_>) -> Client {
     let mut client = Client::new(Options::default());
-    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+    assert_eq!(client.poll(NOW, 0), Some(Action::Connect));
     client.upgraded();
     assert!(!client.transmit_messages(NOW, &mut |_| {}), "the server speaks first");
     receive(&mut client, first);
@@ -72,7 +72,7 @@ fn reconnect_url_contains_session_token() {
     client.disconnected(NOW);
     let url = client.next_address(address).to_url();
     assert_eq!(url, "wss://h:1/ws?a=1&roomer=2&session=t&received=1");
-    assert_eq!(client.poll(NOW, 0), Some(Need::Connect), "there is nothing to disconnect");
+    assert_eq!(client.poll(NOW, 0), Some(Action::Connect), "there is nothing to disconnect");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn unresponsive_server_is_dropped_without_close_frame() {
     for _ in 0..2 {
         // Poll twice, because a suspension of the machine may explain the first timeout.
         now = client.deadline(now).unwrap() + Duration::from_secs(60);
-        if client.poll(now, 0) == Some(Need::Disconnect) {
+        if client.poll(now, 0) == Some(Action::Disconnect) {
             break;
         }
     }
@@ -110,7 +110,7 @@ fn unresponsive_server_is_dropped_without_close_frame() {
 fn oversized_message_ends_connection() {
     let mut client = open(&HELLO_OF_SERVER);
     client.receive_message(NOW, &vec![0; Options::default().max_message + 1]);
-    assert_eq!(client.poll(NOW, 0), Some(Need::Disconnect));
+    assert_eq!(client.poll(NOW, 0), Some(Action::Disconnect));
     assert_eq!(transmit(&mut client), (vec![], Some(1009)));
 }
 

@@ -77,7 +77,7 @@ fn drive(client: &mut Client, now: Duration) {
     for _ in 0..20 {
         match client.poll(now, now.as_nanos() as u64) {
             None => break,
-            Some(roomer_proto::client::Need::Connect) => {
+            Some(roomer_proto::client::Action::Connect) => {
                 client.connected(&"ws://h/ws".parse().unwrap(), KEY);
                 client.transmit(now, &mut Vec::new(), &mut || [9; 4]);
                 client.receive(now, &mut RESPONSE.as_bytes().to_vec());

@@ -1,6 +1,6 @@
 //! A client's handshakes, with valid and invalid responses.
 
-use roomer_proto::client::{Address, Client, Event, Failure, Need, Options, State};
+use roomer_proto::client::{Action, Address, Client, Event, Failure, Options, State};
 use roomer_proto::extended::HELLO;
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
@@ -24,7 +24,7 @@ fn token_is_offered_as_second_subprotocol() {
     assert!(!format!("{address:?} {}", address.to_url()).contains("c8O8"), "no log shows it");
     let select = |lines: &str| {
         let mut client = Client::new(Options::default());
-        assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+        assert_eq!(client.poll(NOW, 0), Some(Action::Connect));
         client.connected(&address, KEY);
         let bytes = format!("{:?}", b"token.");
         assert!(!format!("{client:?}").contains(bytes.trim_matches(['[', ']'])), "nor this");
@@ -134,7 +134,7 @@ fn rejection_by_proxy_after_first_connection_is_not_final() {
         for _ in 0..3 {
             assert_eq!(client.state(), State::Waiting, "{status} {header}");
             let at = client.poll(NOW, 0).map_or_else(|| client.deadline(NOW).unwrap(), |_| NOW);
-            assert!(at == NOW || client.poll(at, 0) == Some(Need::Connect));
+            assert!(at == NOW || client.poll(at, 0) == Some(Action::Connect));
             client.connected(&"ws://h/ws".parse().unwrap(), KEY);
             let mut response = format!("HTTP/1.1 {status} no\r\n{header}\r\nwhy").into_bytes();
             client.receive(at, &mut response);
@@ -142,7 +142,7 @@ fn rejection_by_proxy_after_first_connection_is_not_final() {
             if state == State::Closed {
                 break;
             }
-            assert_eq!(client.poll(at, 0), Some(Need::Disconnect));
+            assert_eq!(client.poll(at, 0), Some(Action::Disconnect));
         }
     }
 }

@@ -29,12 +29,12 @@ fn message_waits_until_room_is_rejoined() {
     // If the message were sent now, it would reach the server after the leave request and be
     // dropped.
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
-    assert!(!client.is_in("lobby"));
+    assert!(!client.is_joined("lobby"));
     assert_eq!(sent(&mut client), [""; 0]);
     answer(&mut client, "lobby", LEAVE_ACK);
     assert_eq!(sent(&mut client), [format!("lobby {JOIN}")]);
     answer(&mut client, "lobby", JOIN_ACK);
-    assert!(client.is_in("lobby"));
+    assert!(client.is_joined("lobby"));
     assert_eq!(sent(&mut client), ["lobby chat"]);
 }
 
@@ -130,7 +130,7 @@ fn answer_to_leave_keeps_room_that_server_reopened() {
     assert_eq!(sent(&mut client), ["lobby chat"]);
     answer(&mut client, "\0probe", LEAVE_ACK);
     assert_eq!(events(&mut client), []);
-    assert!(client.is_in("lobby"));
+    assert!(client.is_joined("lobby"));
     // The answer to the probe has confirmed the join, so this can only be a removal.
     answer(&mut client, "lobby", LEAVE_ACK);
     let events = events(&mut client);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_proto::client::{Client, Event, RequestError, RequestId, SendError, Sent};
+use roomer_proto::client::{Client, Event, RequestError, RequestId, SendError, SendStatus};
 use roomer_proto::extended::{HELLO, REPLY};
 use roomer_proto::{PacketRef, ROOT};
 
@@ -79,7 +79,7 @@ fn queued_requests_neither_delay_nor_displace_messages() {
     }
     assert_eq!(accepted, 3 + 1000);
     assert_eq!(ask(&mut client, "a", None), Err(SendError::Full));
-    assert_eq!(client.send(NOW, ROOT, "m", None, b""), Ok(Sent::Sent));
+    assert_eq!(client.send(NOW, ROOT, "m", None, b""), Ok(SendStatus::Sent));
     assert_eq!(sent(&mut client), ["root a", "root a", "root a", "root m"]);
     assert!(client.held() > 1000);
 }

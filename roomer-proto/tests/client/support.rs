@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_proto::client::{Client, Event, Need, Options};
+use roomer_proto::client::{Action, Client, Event, Options};
 use roomer_proto::websocket::{self, Decoder, Limits, packet_frame};
 use roomer_proto::{Packet, PacketRef};
 
@@ -17,7 +17,7 @@ pub(crate) const RESPONSE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: 
 /// Returns a client that has sent its request.
 pub(crate) fn connecting(options: Options) -> (Client, Vec<u8>) {
     let mut client = Client::new(options);
-    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+    assert_eq!(client.poll(NOW, 0), Some(Action::Connect));
     client.connected(&"ws://h/ws".parse().unwrap(), KEY);
     let request = transmit(&mut client);
     (client, request)
@@ -33,7 +33,7 @@ pub(crate) fn upgraded() -> Client {
 /// Breaks the connection of a client and completes the handshake of the next one.
 pub(crate) fn reconnect(client: &mut Client) {
     client.disconnected(NOW);
-    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+    assert_eq!(client.poll(NOW, 0), Some(Action::Connect));
     client.connected(&"ws://h/ws".parse().unwrap(), KEY);
     transmit(client);
     client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());

@@ -1,6 +1,6 @@
 //! Messages that wait for a room's other members after a reconnect.
 
-use roomer_proto::client::{Need, Options, Sent};
+use roomer_proto::client::{Action, Options, SendStatus};
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
 use super::support::{ID, KEY, NOW, RESPONSE, connecting, events, receive, sent};
@@ -23,14 +23,14 @@ fn direct_message_does_not_wait() {
         answer(&mut client, "lobby", members);
         if members.len() > 1 {
             client.disconnected(NOW);
-            assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+            assert_eq!(client.poll(NOW, 0), Some(Action::Connect));
             client.connected(&"ws://h/ws".parse().unwrap(), KEY);
             super::support::transmit(&mut client);
         }
     }
     events(&mut client);
-    assert_eq!(client.send(NOW, "lobby", "chat", None, b"to all"), Ok(Sent::Queued));
+    assert_eq!(client.send(NOW, "lobby", "chat", None, b"to all"), Ok(SendStatus::Queued));
     client.send(NOW, "lobby", "whisper", Some(OTHER), b"to one").unwrap();
     assert_eq!(sent(&mut client), ["lobby whisper"]);
-    assert!(client.is_in("lobby"));
+    assert!(client.is_joined("lobby"));
 }

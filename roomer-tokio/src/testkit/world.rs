@@ -181,13 +181,13 @@ impl TokioWorld {
         }
     }
 
-    /// Calms the network and settles the world, like [`World::calm`].
+    /// Ends all faults and settles the world, like [`World::heal`].
     ///
     /// # Panics
     ///
     /// Panics in the same cases as [`World::settle`].
-    pub async fn calm(&mut self) {
-        without_budget(|| self.world.calm()).await;
+    pub async fn heal(&mut self) {
+        without_budget(|| self.world.heal()).await;
         self.settle().await;
     }
 

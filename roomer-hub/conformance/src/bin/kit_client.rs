@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use roomer_proto::PacketRef;
 use roomer_proto::client::{
-    Address, Client, Event, Message, Need, Options, Request, RequestError, RequestId,
+    Action, Address, Client, Event, Message, Options, Request, RequestError, RequestId,
 };
 use roomer_proto::extended::Info;
 use serde_json::{Value, json};
@@ -193,8 +193,8 @@ impl Program {
                 }
             }
             match client.poll(now, u64::MAX / 2) {
-                Some(Need::Connect) => self.connect(&mut client),
-                Some(Need::Disconnect) => {
+                Some(Action::Connect) => self.connect(&mut client),
+                Some(Action::Disconnect) => {
                     self.write(&mut client);
                     self.end();
                 }

@@ -56,7 +56,7 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
         "quiet" => builder.presence("root", Presence::Off).presence("crowd", Presence::Off),
         "window" => builder.resume_window(time),
         "keep" => builder.resume_buffer(number as usize),
-        "detached" => builder.max_detached(number as usize),
+        "detached" => builder.max_detached_sessions(number as usize),
         "requests" => with_requests(builder),
         "backlog" => builder.max_backlog(number as usize),
         "budget" => builder.memory_budget(number as usize),

@@ -357,7 +357,7 @@ async fn new_token_is_sent_before_login_expires<R: Runtime>(
                 "ann" => Ok(Claims::new().user("ann").valid_for(2 * LIMIT).with(Renewed)),
                 _ => Err(Rejection::unauthorized("a new token, please")),
             })
-            .renew_login_before(LIMIT)
+            .renew_login_before_expiry(LIMIT)
             .on_request("is renewed", |conn, _| {
                 Ok(conn.extension::<Renewed>().is_some().to_string())
             })

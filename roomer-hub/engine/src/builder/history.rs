@@ -60,11 +60,11 @@ impl<E> Builder<E> {
     ///
     /// let server = Server::builder()
     ///     .history("*", History::last(100))
-    ///     .may_recall(|conn, room| !room.starts_with("team/") || conn.user().is_some())
+    ///     .may_read_history(|conn, room| !room.starts_with("team/") || conn.user().is_some())
     ///     .build()?;
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
-    pub fn may_recall<F>(mut self, rule: F) -> Self
+    pub fn may_read_history<F>(mut self, rule: F) -> Self
     where
         F: Fn(&Conn, &str) -> bool + Send + Sync + 'static,
     {

@@ -56,8 +56,8 @@ impl<E> Builder<E> {
     /// Limits the number of sessions without a socket. Above the limit, a lost socket ends the session
     /// immediately. Default 20,000: each keeps a task and its memberships for the whole
     /// [`resume_window`](Self::resume_window), whether or not its client returns.
-    pub fn max_detached(mut self, sessions: usize) -> Self {
-        self.options.max_detached = sessions;
+    pub fn max_detached_sessions(mut self, sessions: usize) -> Self {
+        self.options.max_detached_sessions = sessions;
         self
     }
 
@@ -136,8 +136,8 @@ impl<E> Builder<E> {
     /// Sets how long before its login expires a client is asked for a new token. Default 60 s, and at
     /// most half of the time for which the login is still valid. After a renewal, the client is not
     /// asked again for two seconds, even if the new token expires at the same time as the old one.
-    pub fn renew_login_before(mut self, time: Duration) -> Self {
-        self.options.renew_login_before = time;
+    pub fn renew_login_before_expiry(mut self, time: Duration) -> Self {
+        self.options.renew_login_before_expiry = time;
         self
     }
 

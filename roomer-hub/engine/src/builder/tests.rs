@@ -46,7 +46,7 @@ const METHODS: &[Method] = &[
     ("max_connections", |builder| builder.max_connections(5)),
     ("max_connections_per_address", |builder| builder.max_connections_per_address(4)),
     ("max_connections_per_user", |builder| builder.max_connections_per_user(1)),
-    ("max_detached", |builder| builder.max_detached(1)),
+    ("max_detached_sessions", |builder| builder.max_detached_sessions(1)),
     ("max_fragments", |builder| builder.max_fragments(1, 1)),
     ("max_handshakes", |builder| builder.max_handshakes(5)),
     ("max_handshakes_per_address", |builder| builder.max_handshakes_per_address(4)),
@@ -60,7 +60,7 @@ const METHODS: &[Method] = &[
     ("may_join_async", |builder| builder.may_join_async(async |_, _| true)),
     ("may_publish", |builder| builder.may_publish(|_, _| true)),
     ("may_publish_async", |builder| builder.may_publish_async(async |_, _| true)),
-    ("may_recall", |builder| builder.may_recall(|_, _| true)),
+    ("may_read_history", |builder| builder.may_read_history(|_, _| true)),
     ("may_send", |builder| builder.may_send(|_, _| true)),
     ("may_send_async", |builder| builder.may_send_async(async |_, _| true)),
     ("may_set_info", |builder| builder.may_set_info(|_, _| true)),
@@ -88,7 +88,7 @@ const METHODS: &[Method] = &[
     ("proxy_protocol", |builder| builder.proxy_protocol()),
     ("renew_login", |builder| builder.renew_login(|_, _| Ok(Claims::new()))),
     ("renew_login_async", |builder| builder.renew_login_async(async |_, _| Ok(Claims::new()))),
-    ("renew_login_before", |builder| builder.renew_login_before(SECOND)),
+    ("renew_login_before_expiry", |builder| builder.renew_login_before_expiry(SECOND)),
     ("resume_buffer", |builder| builder.resume_buffer(1)),
     ("resume_window", |builder| builder.resume_window(SECOND)),
     ("retry_window", |builder| builder.retry_window(SECOND)),
@@ -181,10 +181,10 @@ fn describe(options: &Options, text: &mut String) {
         hub_limits,
         resume_window,
         resume_buffer,
-        max_detached,
+        max_detached_sessions,
         retry_window,
         renew_login,
-        renew_login_before,
+        renew_login_before_expiry,
         close_timeout,
         coalesce,
         cluster,
@@ -221,8 +221,8 @@ fn describe(options: &Options, text: &mut String) {
          {max_connections_per_user} {drain_policy:?} {reports:?} {state} {rules:?} {hooks:?} \
          {limits:?} {accept_text} {max_backlog} {memory_budget} {history_budget} {ping_interval:?} \
          {pong_timeout:?} {write_timeout:?} {handshake_timeout:?} {message_timeout:?} {extended} \
-         {hub_limits:?} {resume_window:?} {resume_buffer} {max_detached} {retry_window:?} \
-         {renew_login} {renew_login_before:?} {close_timeout:?} {coalesce:?} {cluster:?} {flush:?} \
+         {hub_limits:?} {resume_window:?} {resume_buffer} {max_detached_sessions} {retry_window:?} \
+         {renew_login} {renew_login_before_expiry:?} {close_timeout:?} {coalesce:?} {cluster:?} {flush:?} \
          {echo} {monitor:?}"
     )
     .unwrap();

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use roomer_proto::client::{Need, State};
+use roomer_proto::client::{Action, State};
 
 use super::builder::{BoxStream, Target};
 use super::dialing::{Dialed, Dialing, dialing};
@@ -135,7 +135,7 @@ impl<R: Runtime> Driver<R> {
             let random = if is_waiting { random_u64(&shared) } else { 0 };
             let Some(need) = inner.machine.poll(now, random) else { break };
             match need {
-                Need::Connect => {
+                Action::Connect => {
                     let full = inner.machine.next_address(self.target.address.clone());
                     self.link = Link::Dialing(dialing::<R>(self.target.clone(), full));
                 }

@@ -27,7 +27,7 @@ pub use requests::RequestFuture;
 pub use room::Room;
 pub use roomer_proto::client::{
     Address, Closing, Event, Failure, InvalidAddress, JoinError, LostReason, Members, Message,
-    Options, Request, RequestError, SendError, Sent, ServerError, State, Undelivered,
+    Options, Request, RequestError, SendError, SendStatus, ServerError, State, Undelivered,
 };
 pub use runtime::{ByteStream, Incoming, MessageSocket, Opening, Runtime};
 pub use streams::{Events, Messages};

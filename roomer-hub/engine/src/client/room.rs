@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use bytestring::ByteString;
 use roomer_proto::ConnId;
-use roomer_proto::client::{JoinError, Members, SendError, Sent};
+use roomer_proto::client::{JoinError, Members, SendError, SendStatus};
 
 use super::handle::Open;
 use super::shared::Shared;
@@ -76,7 +76,7 @@ impl Room {
     ///
     /// Returns a [`SendError`] if the message is not accepted. An accepted message is either
     /// delivered, or reported in [`Event::Lost`](super::Event::Lost).
-    pub fn send(&self, event: &str, payload: impl AsRef<[u8]>) -> Result<Sent, SendError> {
+    pub fn send(&self, event: &str, payload: impl AsRef<[u8]>) -> Result<SendStatus, SendError> {
         self.send_packet(event, None, payload.as_ref())
     }
 
@@ -90,7 +90,7 @@ impl Room {
         id: impl AsRef<str>,
         event: &str,
         payload: impl AsRef<[u8]>,
-    ) -> Result<Sent, SendError> {
+    ) -> Result<SendStatus, SendError> {
         self.send_packet(event, Some(id.as_ref()), payload.as_ref())
     }
 
@@ -99,7 +99,7 @@ impl Room {
         event: &str,
         to: Option<&str>,
         payload: &[u8],
-    ) -> Result<Sent, SendError> {
+    ) -> Result<SendStatus, SendError> {
         let name = &self.name;
         self.open.shared.call(|inner, now| inner.machine.send(now, name, event, to, payload))
     }
@@ -150,7 +150,7 @@ impl Room {
     /// Returns true if the client is in the room on its current connection.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.open.shared.lock().machine.is_in(&self.name)
+        self.open.shared.lock().machine.is_joined(&self.name)
     }
 
     /// Leaves the room; this affects all its handles. Messages still queued for it are reported as
@@ -168,7 +168,7 @@ impl Room {
     ///
     /// Returns [`SendError::NotJson`] if the value cannot be serialized as JSON, and otherwise the
     /// same errors as [`send`](Self::send).
-    pub fn send_json<T>(&self, event: &str, value: &T) -> Result<Sent, SendError>
+    pub fn send_json<T>(&self, event: &str, value: &T) -> Result<SendStatus, SendError>
     where
         T: serde::Serialize + ?Sized,
     {
@@ -185,7 +185,7 @@ impl Room {
         id: impl AsRef<str>,
         event: &str,
         value: &T,
-    ) -> Result<Sent, SendError>
+    ) -> Result<SendStatus, SendError>
     where
         T: serde::Serialize + ?Sized,
     {

@@ -37,7 +37,7 @@ impl Connection {
         let mut core = self.shared.core();
         // A client that has already returned may take over its session, however many sessions are
         // detached.
-        let is_full = core.sessions.detached >= self.shared.options().max_detached;
+        let is_full = core.sessions.detached >= self.shared.options().max_detached_sessions;
         let is_superseded = self.writer.is_superseded();
         let is_kept = is_superseded || !(is_full || core.sessions.has_to_end(key));
         if !is_kept {

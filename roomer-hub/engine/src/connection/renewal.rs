@@ -53,8 +53,9 @@ impl Renewal {
         let expires = expires.filter(|_| options.renew_login.is_some());
         let due_at = |at: Duration| {
             // Wait for at least half of the remaining time: otherwise, a login shorter than
-            // `renew_login_before` would be due immediately, and so would each of its renewals.
-            let before = options.renew_login_before.min(at.saturating_sub(now) / 2);
+            // `renew_login_before_expiry` would be due immediately, and so would each of its
+            // renewals.
+            let before = options.renew_login_before_expiry.min(at.saturating_sub(now) / 2);
             at.saturating_sub(before)
         };
         self.due_at = expires.map(|at| due_at(at).into());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use roomer_engine::Builder;
 use roomer_proto::ConnId;
-use roomer_proto::client::{Address, Client, Event, Message, Need, Options, Sent, State};
+use roomer_proto::client::{Action, Address, Client, Event, Message, Options, SendStatus, State};
 use roomer_testkit::socket::Peer;
 use roomer_testkit::{Rng, World, socket};
 
@@ -66,7 +66,7 @@ impl Net {
         self.ends[number].client.leave(now, room);
     }
 
-    pub fn send(&mut self, number: usize, room: &str, text: &str) -> Sent {
+    pub fn send(&mut self, number: usize, room: &str, text: &str) -> SendStatus {
         let now = self.world.now();
         self.ends[number].client.send(now, room, "chat", None, text.as_bytes()).unwrap()
     }
@@ -114,8 +114,8 @@ impl Net {
         } {
             has_moved = true;
             match need {
-                Need::Connect => self.connect(number),
-                Need::Disconnect => self.drop_connection(number),
+                Action::Connect => self.connect(number),
+                Action::Disconnect => self.drop_connection(number),
                 _ => unreachable!(),
             }
         }

@@ -143,7 +143,7 @@ impl Run<'_> {
                 let mut members = self.net.world.server().members(room);
                 members.sort_unstable();
                 let is_in = members.contains(&self.net.id(number));
-                let believes = self.net.ends[number].client.is_in(room);
+                let believes = self.net.ends[number].client.is_joined(room);
                 let wishes = room == LOBBY || self.wished.contains(&(number, room));
                 // The server puts each connection into `root`, whether or not the application wants
                 // it.

@@ -134,7 +134,8 @@ impl Application {
         let is_open = state == State::Open;
         for room in ROOMS {
             let view = self.rooms.get(room).copied().unwrap_or_default();
-            let (is_in, is_wished) = (client.is_in(room), client.rooms().any(|name| name == room));
+            let (is_in, is_wished) =
+                (client.is_joined(room), client.rooms().any(|name| name == room));
             let expected = is_open && is_wished && view == View::In;
             let is_open_question = self.left.contains(room);
             ensure!(

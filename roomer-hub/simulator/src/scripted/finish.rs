@@ -102,7 +102,7 @@ impl Run<'_> {
         for (session, room, text) in sent {
             let is_received = self.received.iter().any(|(_, other)| other == text);
             // The client drops messages in a room that it is leaving.
-            let is_left = !self.client.is_in(room);
+            let is_left = !self.client.is_joined(room);
             ensure!(
                 !is_whole || *session != sessions || is_received || is_left,
                 "{text} in {room} is missing"

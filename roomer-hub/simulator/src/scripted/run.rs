@@ -10,7 +10,7 @@ use std::mem::take;
 use std::time::Duration;
 
 use roomer_proto::client::{
-    Address, Client, Closing, Event, Failure, LostReason, Need, Options, Request, RequestId,
+    Action, Address, Client, Closing, Event, Failure, LostReason, Options, Request, RequestId,
     SendError, State,
 };
 use roomer_proto::extended::Info;
@@ -250,7 +250,7 @@ impl Run<'_> {
         } {
             has_moved = true;
             match need {
-                Need::Connect if self.is_up => {
+                Action::Connect if self.is_up => {
                     ensure!(!self.is_connected, "a second connection");
                     let address: Address = "ws://test/ws".parse().unwrap();
                     self.client.connected(&address, [7; 16]);
@@ -258,8 +258,8 @@ impl Run<'_> {
                     self.is_connected = true;
                     self.in_flight.clear();
                 }
-                Need::Connect => self.client.failed(self.now, "it is down"),
-                Need::Disconnect => {
+                Action::Connect => self.client.failed(self.now, "it is down"),
+                Action::Disconnect => {
                     self.transmit();
                     self.server.receive(&mut take(&mut self.in_flight))?;
                     self.drop_connection();

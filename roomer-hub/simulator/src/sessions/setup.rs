@@ -23,7 +23,7 @@ impl Setup {
             .max_backlog(self.max_backlog as usize)
             .resume_window(millis(self.window))
             .resume_buffer(self.buffer as usize)
-            .max_detached(self.max_detached.into())
+            .max_detached_sessions(self.max_detached.into())
             .max_connections(self.max_connections.into())
             .pong_timeout(millis(self.pong))
             .write_timeout(millis(self.write))

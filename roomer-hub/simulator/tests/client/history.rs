@@ -162,7 +162,7 @@ fn rule_can_deny_history() {
     for seed in 0..8 {
         let rule =
             |conn: &roomer_engine::Conn, room: &str| conn.user().is_some() || room != "lobby";
-        let builder = remembering(100).history("hall", History::last(100)).may_recall(rule);
+        let builder = remembering(100).history("hall", History::last(100)).may_read_history(rule);
         let mut net = Net::new(seed, builder);
         let ann = net.add(Options::default());
         net.join(ann, "lobby");

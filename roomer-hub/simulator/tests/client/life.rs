@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomer_engine::{Rejection, Server};
-use roomer_proto::client::{Closing, Event, Failure, Options, Sent, State};
+use roomer_proto::client::{Closing, Event, Failure, Options, SendStatus, State};
 use roomer_simulator::client::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -284,7 +284,7 @@ fn close_flushes_queue_and_waits_for_close_frame() {
         net.join(ann, "lobby");
         net.join(bob, "lobby");
         net.settle();
-        assert_eq!(net.send(ann, "lobby", "last words"), Sent::Sent);
+        assert_eq!(net.send(ann, "lobby", "last words"), SendStatus::Sent);
         let now = net.world.now();
         net.ends[ann].client.close(now);
         assert_eq!(net.state(ann), State::Closing);

@@ -58,7 +58,7 @@ fn enter(net: &mut Net, number: usize, room: usize) {
 
 /// Returns the rooms that the client is in.
 fn open(net: &Net, number: usize) -> Vec<usize> {
-    (0..ROOMS).filter(|room| net.ends[number].client.is_in(&name(*room))).collect()
+    (0..ROOMS).filter(|room| net.ends[number].client.is_joined(&name(*room))).collect()
 }
 
 /// Checks that a client has received exactly this text in each room since the last call.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use roomer_engine::{Presence, Server};
 use roomer_proto::client::{
-    Event, JoinError, LostReason, Options, RequestError, SendError, Sent, State,
+    Event, JoinError, LostReason, Options, RequestError, SendError, SendStatus, State,
 };
 use roomer_simulator::client::net::*;
 
@@ -34,7 +34,7 @@ fn client_joins_sends_receives_and_leaves() {
         let mut net = Net::new(seed, Server::builder());
         let ann = net.add(options.clone());
         net.join(ann, "lobby");
-        assert_eq!(net.send(ann, "lobby", "early"), Sent::Queued);
+        assert_eq!(net.send(ann, "lobby", "early"), SendStatus::Queued);
         net.settle();
         assert_eq!(net.ends[ann].client.is_extended(), options.extended);
         let id = net.id(ann);
@@ -56,10 +56,10 @@ fn client_joins_sends_receives_and_leaves() {
             (both.into(), both.into())
         );
 
-        assert_eq!(net.send(bob, "lobby", "hello"), Sent::Sent);
+        assert_eq!(net.send(bob, "lobby", "hello"), SendStatus::Sent);
         let now = net.world.now();
         let sent = net.ends[bob].client.send(now, "lobby", "chat", Some(id.as_str()), b"psst");
-        assert_eq!(sent, Ok(Sent::Sent));
+        assert_eq!(sent, Ok(SendStatus::Sent));
         net.settle();
         let received: Vec<_> =
             net.messages(ann).iter().map(|m| (m.text().unwrap(), m.is_direct)).collect();
@@ -84,7 +84,7 @@ fn rejected_joins_and_kicks_are_events() {
         let mut net = Net::new(seed, Server::builder().may_join(|_, room| room != "staff"));
         two(&mut net, &options);
         net.join(0, "staff");
-        assert_eq!(net.send(0, "staff", "in vain"), Sent::Queued);
+        assert_eq!(net.send(0, "staff", "in vain"), SendStatus::Queued);
         net.settle();
         assert_eq!(net.lost(0), ["in vain"]);
         let events = net.take_events(0);
@@ -134,7 +134,7 @@ fn last_of_rapid_joins_and_leaves_wins() {
                 net.settle();
                 net.advance(MINUTE / 60);
                 let is_in = net.world.server().members("lobby").contains(&net.id(0));
-                let thinks = net.ends[0].client.is_in("lobby");
+                let thinks = net.ends[0].client.is_joined("lobby");
                 assert_eq!(thinks, is_in, "seed {seed}, round {round}");
                 // If a removal was in flight when the client joined, it may take effect after the
                 // join.
@@ -167,7 +167,7 @@ fn kick_crossing_leave_is_not_rejected_join() {
         net.leave(0, "lobby");
         net.join(0, "lobby");
         net.settle();
-        assert!(net.ends[0].client.is_in("lobby"));
+        assert!(net.ends[0].client.is_joined("lobby"));
         let events = net.take_events(0);
         assert!(!events.contains(&Event::Refused { room: "lobby".into() }), "{events:?}");
     });
@@ -218,10 +218,10 @@ fn unsendable_messages_are_rejected_immediately() {
     }
     assert_eq!(client.send(now, "lobby", "chat", Some(""), b""), Err(SendError::Reserved));
     assert_eq!(client.send(now, "other", "chat", None, b""), Err(SendError::NotJoined));
-    assert_eq!(client.send(now, "lobby", "chat", None, &[0; 1900]), Ok(Sent::Queued));
+    assert_eq!(client.send(now, "lobby", "chat", None, &[0; 1900]), Ok(SendStatus::Queued));
     assert_eq!(client.send(now, "lobby", "chat", None, &[0; 200]), Err(SendError::Full));
-    assert_eq!(client.send(now, "lobby", "chat", None, b""), Ok(Sent::Queued));
-    assert_eq!(client.send(now, "lobby", "chat", None, b""), Ok(Sent::Queued));
+    assert_eq!(client.send(now, "lobby", "chat", None, b""), Ok(SendStatus::Queued));
+    assert_eq!(client.send(now, "lobby", "chat", None, b""), Ok(SendStatus::Queued));
     assert_eq!(client.send(now, "lobby", "chat", None, b""), Err(SendError::Full));
     client.leave(now, "lobby");
     net.settle();
@@ -253,11 +253,11 @@ fn empty_queue_accepts_one_oversized_message() {
             net.ends[ann].client.send(now, "lobby", "chat", None, text.as_bytes())
         };
         net.join(ann, "lobby");
-        assert_eq!(send(&mut net, &large), Ok(Sent::Queued));
+        assert_eq!(send(&mut net, &large), Ok(SendStatus::Queued));
         assert_eq!(send(&mut net, "small"), Err(SendError::Full));
         net.advance(Duration::from_secs(10));
         let sent = [&large, &large, "small"].map(|text| send(&mut net, text));
-        assert_eq!(sent, [Ok(Sent::Sent), Ok(Sent::Queued), Err(SendError::Full)]);
+        assert_eq!(sent, [Ok(SendStatus::Sent), Ok(SendStatus::Queued), Err(SendError::Full)]);
         net.advance(Duration::from_secs(10));
         assert_eq!(net.texts(bob, "lobby"), [&*large, &*large, &*large]);
         assert!(net.lost(ann).is_empty());
@@ -269,8 +269,8 @@ fn queued_message_above_server_limit_is_reported() {
     let mut net = Net::new(1, Server::builder().max_message(1000));
     let ann = net.add(Options::default());
     net.join(ann, "lobby");
-    assert_eq!(net.send(ann, "lobby", &"x".repeat(1000)), Sent::Queued);
-    assert_eq!(net.send(ann, "lobby", "small"), Sent::Queued);
+    assert_eq!(net.send(ann, "lobby", &"x".repeat(1000)), SendStatus::Queued);
+    assert_eq!(net.send(ann, "lobby", "small"), SendStatus::Queued);
     net.settle();
     let lost = net.ends[ann].events.iter().filter_map(|event| match event {
         Event::Lost(lost) => Some((lost.packet.payload.len(), lost.reason)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomer_engine::Server;
-use roomer_proto::client::{Event, Failure, Options, Sent, State};
+use roomer_proto::client::{Event, Failure, Options, SendStatus, State};
 use roomer_simulator::client::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -72,7 +72,7 @@ fn lost_session_rejoins_rooms_and_reports_losses() {
         net.is_up = false;
         net.send(0, "lobby", "uncertain");
         net.cut(0);
-        assert_eq!(net.send(0, "lobby", "later"), Sent::Queued);
+        assert_eq!(net.send(0, "lobby", "later"), SendStatus::Queued);
         net.advance(20 * SECOND);
         net.is_up = true;
         net.advance(MINUTE);
@@ -166,7 +166,7 @@ fn messages_wait_for_other_disconnected_members() {
     net.is_up = true;
     net.advance(MINUTE);
     let now = net.world.now();
-    assert_eq!(net.ends[0].client.send(now, "lobby", "chat", None, b""), Ok(Sent::Sent));
+    assert_eq!(net.ends[0].client.send(now, "lobby", "chat", None, b""), Ok(SendStatus::Sent));
 }
 
 #[test]

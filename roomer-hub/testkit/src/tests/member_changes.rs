@@ -61,7 +61,7 @@ fn member_views_match_server_and_changes_are_ordered() {
                 8 if who < 3 => {
                     match world.rng().below(2) {
                         0 => client.reset(),
-                        _ => client.vanish(),
+                        _ => client.unplug(),
                     }
                     let next = world.reconnect(&client);
                     client.stall(usize::MAX);
@@ -72,7 +72,7 @@ fn member_views_match_server_and_changes_are_ordered() {
                 _ => (0..world.rng().below(20)).for_each(|_| _ = world.step()),
             }
         }
-        world.calm();
+        world.heal();
         world.advance(Duration::from_secs(6));
         let truth: BTreeMap<String, Option<String>> = world
             .server()

@@ -151,7 +151,7 @@ fn vanished_client_times_out_and_reset_client_leaves_immediately() {
     let mut world = World::new(6, Server::builder());
     let (ann, bob, eve) = (world.connect(), world.connect(), world.connect());
     world.settle();
-    bob.vanish();
+    bob.unplug();
     eve.reset();
     world.settle();
     assert_eq!(ann.members("root").unwrap().len(), 2);
@@ -211,7 +211,7 @@ fn harsh_faults_close_connections_until_calm() {
     run(0..100, |seed| {
         let mut world = chat(seed, Faults::harsh().subset(seed));
         world.advance(2 * MINUTE);
-        world.calm();
+        world.heal();
         let open: Vec<_> = world.clients().iter().filter(|client| client.is_open()).collect();
         for client in &open {
             assert_eq!(client.members("root").unwrap().len(), open.len());

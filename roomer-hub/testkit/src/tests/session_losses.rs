@@ -47,7 +47,7 @@ fn only_one_of_two_resumes_gets_session() {
         let mut world = World::new(seed, Server::builder());
         let ann = world.connect_extended(Handshake::new());
         world.settle();
-        ann.vanish();
+        ann.unplug();
         let attempts = [world.reconnect(&ann), world.reconnect(&ann)];
         world.settle();
         world.advance(Duration::from_secs(6));
@@ -66,7 +66,7 @@ fn session_resumes_on_full_server_with_old_socket_open() {
         let ann = world.connect_extended(Handshake::new());
         let bob = world.connect_extended(Handshake::new());
         world.settle();
-        ann.vanish();
+        ann.unplug();
         let again = world.reconnect(&ann);
         let stranger = world.connect_extended(Handshake::new());
         world.settle();
@@ -172,7 +172,7 @@ fn random_socket_losses_neither_lose_nor_duplicate() {
                     // The client abandons one connection attempt before it starts another.
                     let is_connected = clients[from].0.is_connected();
                     match world.rng().below(4) {
-                        0 => clients[from].0.vanish(),
+                        0 => clients[from].0.unplug(),
                         1 if is_connected => clients[from].0.half_close(),
                         // The client reconnects while the old socket still works.
                         2 if is_connected => {}
@@ -191,7 +191,7 @@ fn random_socket_losses_neither_lose_nor_duplicate() {
                 _ => world.advance(Duration::from_millis(100)),
             }
         }
-        world.calm();
+        world.heal();
         world.advance(Duration::from_secs(6));
         for (index, (client, received)) in clients.iter_mut().enumerate() {
             received.extend(log(client));
@@ -226,14 +226,14 @@ fn late_request_does_not_end_session() {
     let mut world = World::with_faults(1, Faults::none(), Server::builder());
     let (ann, bob) = (world.connect_extended(Handshake::new()), world.connect());
     world.settle();
-    ann.vanish();
+    ann.unplug();
     let second = world.reconnect(&ann);
     world.settle();
     (0..3).for_each(|_| bob.send("root", "chat", "hello"));
     world.settle();
     assert_eq!(second.texts("root", "chat").len(), 3);
     // The third socket presents the token that the second one received.
-    second.vanish();
+    second.unplug();
     let third = world.reconnect(&second);
     world.settle();
     // This request presents the same token and count as the second socket's, but arrives late.

@@ -65,7 +65,7 @@ fn session_resumes_before_old_socket_is_lost() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) = two(&mut world);
     // As with a phone that switches networks, the stream neither ends nor is reset.
-    ann.vanish();
+    ann.unplug();
     bob.send("lobby", "chat", "0");
     world.settle();
     let again = world.reconnect(&ann);
@@ -157,7 +157,7 @@ fn shutdown_ends_sessions_without_socket() {
 
 #[test]
 fn sessions_without_socket_are_bounded() {
-    let mut world = World::new(1, Server::builder().max_detached(2));
+    let mut world = World::new(1, Server::builder().max_detached_sessions(2));
     let (_, bob) = two(&mut world);
     for _ in 0..4 {
         let client = world.connect_extended(Handshake::new());

@@ -143,7 +143,7 @@ fn limits(mut builder: Builder, options: &Options) -> Builder {
         .max_connections(options.max_connections)
         .max_handshakes(options.max_handshakes)
         .max_requests(options.max_requests)
-        .max_detached(options.max_detached)
+        .max_detached_sessions(options.max_detached)
         .resume_buffer(options.resume_buffer.0)
         .info_rate(options.info_rate.per_second, options.info_rate.burst)
         .violation_rate(options.violation_rate.per_second, options.violation_rate.burst);

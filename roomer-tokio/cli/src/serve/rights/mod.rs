@@ -228,8 +228,8 @@ impl Rules {
         }
         if denies.history {
             let rules = self.clone();
-            builder =
-                builder.may_recall(move |conn, room| rules.permit(conn, room, Right::History));
+            builder = builder
+                .may_read_history(move |conn, room| rules.permit(conn, room, Right::History));
         }
         // Rules that wait cost an allocation for each message, so add them only if there are rates.
         if denies.rate {
