@@ -4,11 +4,11 @@ use roomer_proto::extended::ErrorCode;
 use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
+use crate::member_list::Snapshot;
 use crate::permission::Permission;
 use crate::record::{Context, Output, RareRecord, Record};
 use crate::room::{Audience, Members};
 use crate::room_guests::Peers;
-use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 
 /// One action for the driver. The driver must carry out an input's actions in the order returned.

@@ -61,11 +61,10 @@ mod action;
 mod audit;
 mod away;
 pub mod cluster;
-mod command;
 mod config;
-mod entries;
 mod errors;
 mod exchange;
+mod execute_command;
 mod guest_tables;
 mod guests;
 // The scenarios on this page need the complete server, so roomer-conformance runs them.
@@ -78,7 +77,9 @@ mod input;
 mod key_map;
 mod keys;
 mod limits;
+mod member_entries;
 mod member_info;
+mod member_list;
 mod membership;
 mod ordered;
 mod packet;
@@ -90,7 +91,6 @@ mod room;
 mod room_guests;
 mod seats;
 mod slots;
-mod snapshot;
 mod tables;
 
 pub use action::{Action, Actions};
@@ -101,13 +101,13 @@ pub use input::{Answer, Command, Input};
 pub use key_map::KeyMap;
 pub use keys::{ConnKey, HandlerKey, PeerKey, RoomKey, TableKey};
 pub use limits::{RejectedPackets, RejectedPeerInputs};
+pub use member_list::{Run, Snapshot};
 pub use permission::Permission;
 pub use rate::Rate;
 pub use room::{Audience, Members, MembersIter};
 pub use room_guests::Peers;
 pub use roomer_proto::extended::{Info, InvalidInfo, Profile};
 pub use roomer_proto::{ConnId, ParseConnIdError};
-pub use snapshot::{Run, Snapshot};
 pub use tables::Tables;
 
 #[cfg(doctest)]

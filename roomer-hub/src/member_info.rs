@@ -12,15 +12,15 @@ use roomer_proto::{ConnId, PacketRef};
 use crate::action::{Action, Actions};
 use crate::away::end_joined;
 use crate::config::Presence;
-use crate::entries::EntryChunks;
 use crate::hub::Hub;
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::limits::RejectReason;
+use crate::member_entries::EntryChunks;
+use crate::member_list::{MemberList, Snapshot};
 use crate::permission::{Authorization, Permission};
 use crate::record::{NoticeKind, RareRecord, Record};
 use crate::room::Room;
 use crate::room_guests::{Peers, RoomGuests};
-use crate::snapshot::{MemberList, Snapshot};
 use crate::tables::Tables;
 
 impl Hub {

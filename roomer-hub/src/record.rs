@@ -8,9 +8,9 @@ use roomer_proto::{ConnId, PacketRef, ROOT};
 use crate::config::Presence;
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
 use crate::limits::CloseReason;
+use crate::member_list::MemberList;
 use crate::permission::Permission;
 use crate::room::Room;
-use crate::snapshot::MemberList;
 
 /// An action in compact form, which is resolved against the tables when the driver takes it. Even a
 /// message to a room with thousands of members takes only two words, without an allocation.

@@ -6,10 +6,10 @@
 use roomer_proto::ConnId;
 
 use crate::config::Presence;
-use crate::entries::EntryChunks;
 use crate::keys::{ConnKey, PeerKey};
+use crate::member_entries::EntryChunks;
+use crate::member_list::{MemberList, Snapshot};
 use crate::room_guests::{Peers, RoomGuests};
-use crate::snapshot::{MemberList, Snapshot};
 
 /// An entry in a room's list of members.
 #[derive(Clone, Copy, Debug)]

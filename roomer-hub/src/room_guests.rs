@@ -5,9 +5,9 @@
 
 use roomer_proto::ConnId;
 
-use crate::entries::EntryChunks;
 use crate::keys::{GuestKey, PeerKey};
-use crate::snapshot::MemberList;
+use crate::member_entries::EntryChunks;
+use crate::member_list::MemberList;
 
 /// An entry in a room's list of guests.
 #[derive(Clone, Copy, Debug)]

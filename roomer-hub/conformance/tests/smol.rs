@@ -8,8 +8,8 @@ mod client;
 mod conformance;
 mod smol_brokers;
 mod smol_tls;
-#[path = "cases/sockets.rs"]
-mod sockets;
+#[path = "cases/socket_only.rs"]
+mod socket_only;
 
 use std::io;
 use std::net::SocketAddr;
@@ -94,7 +94,7 @@ fn smol_clients_pass_all_cases() {
 
 #[test]
 fn failing_listener_is_traced_and_retried() {
-    sockets::traces::failing_listener_is_traced_and_retried(|server| {
+    socket_only::traces::failing_listener_is_traced_and_retried(|server| {
         let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();
         Adapter::serve(listener, server)
@@ -103,7 +103,7 @@ fn failing_listener_is_traced_and_retried() {
 
 #[test]
 fn connections_of_dropped_serve_keep_timers() {
-    sockets::dropped::connections_keep_timers(|server| {
+    socket_only::dropped::connections_keep_timers(|server| {
         let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = smol::spawn(roomer_smol::serve(listener, server));

@@ -6,8 +6,8 @@
 mod client;
 #[path = "cases/mod.rs"]
 mod conformance;
-#[path = "cases/sockets.rs"]
-mod sockets;
+#[path = "cases/socket_only.rs"]
+mod socket_only;
 mod tokio_brokers;
 mod tokio_hyper;
 mod tokio_login;
@@ -125,7 +125,7 @@ fn client_of_ended_runtime_is_closed_for_both_sides() {
 
 #[test]
 fn failing_listener_is_traced_and_retried() {
-    sockets::traces::failing_listener_is_traced_and_retried(|server| {
+    socket_only::traces::failing_listener_is_traced_and_retried(|server| {
         let runtime = runtime();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();
@@ -136,7 +136,7 @@ fn failing_listener_is_traced_and_retried() {
 #[test]
 fn connections_of_dropped_serve_keep_timers() {
     let runtime = runtime();
-    sockets::dropped::connections_keep_timers(|server| {
+    socket_only::dropped::connections_keep_timers(|server| {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = runtime.spawn(roomer_tokio::serve(listener, server));

@@ -85,7 +85,7 @@ pub use crate::app::monitor::{HandlerFailure, HandlerMonitor, PendingHandler};
 #[cfg(feature = "json")]
 pub use crate::app::reply::Json;
 pub use crate::app::reply::{ErrorCode, IntoReply, ReplyError};
-pub use crate::app::request::RequestError;
+pub use crate::app::request_error::RequestError;
 pub use crate::builder::{BuildError, Builder};
 pub use crate::cluster::{Cluster, ClusterInfo};
 pub use crate::connection::Connection;

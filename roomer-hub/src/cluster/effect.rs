@@ -9,10 +9,10 @@ use roomer_proto::cluster::{NodeId, NodeTag, PeerCommand, TunnelItem};
 use roomer_proto::extended::Profile;
 use roomer_proto::{ConnId, PacketRef};
 
-use super::command::OwnedPeerCommand;
+use super::owned_peer_command::OwnedPeerCommand;
+use super::owned_user_command::OwnedUserCommand;
 use super::proof::SessionProof;
 use super::reasons::{GoneReason, RefusedReason, ResetReason};
-use super::user::OwnedUserCommand;
 use crate::keys::PeerKey;
 use crate::room_guests::Peers;
 

@@ -34,7 +34,6 @@
 //! always produce the same effects and frames.
 
 mod beat;
-mod command;
 mod config;
 mod digest;
 mod effect;
@@ -43,6 +42,8 @@ mod incoming;
 mod order;
 mod origins;
 mod outgoing;
+mod owned_peer_command;
+mod owned_user_command;
 mod peer;
 mod profile_items;
 mod profiles;
@@ -58,7 +59,6 @@ mod stream;
 mod tick;
 mod transfer;
 mod tunnels;
-mod user;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -69,15 +69,15 @@ use bytes::Bytes;
 use roomer_proto::cluster::Item;
 use roomer_proto::cluster::{NodeId, Subject};
 
-pub use self::command::OwnedPeerCommand;
 pub use self::config::{Config, Loss};
 pub use self::digest::settings_hash;
 pub use self::effect::{Change, Effect, Event, Input};
+pub use self::owned_peer_command::OwnedPeerCommand;
+pub use self::owned_user_command::OwnedUserCommand;
 pub use self::peer::{PeerInfo, PeerState};
 pub use self::proof::SessionProof;
 pub use self::reasons::{GoneReason, RefusedReason, ResetReason};
 pub use self::statistics::Statistics;
-pub use self::user::OwnedUserCommand;
 
 use self::digest::Digest;
 use self::order::Orders;

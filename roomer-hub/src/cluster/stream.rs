@@ -5,14 +5,14 @@ use roomer_proto::cluster::{
     FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand, UserCommand,
 };
 
-use super::command::OwnedPeerCommand;
 use super::effect::{Effect, Event};
+use super::owned_peer_command::OwnedPeerCommand;
+use super::owned_user_command::OwnedUserCommand;
 use super::peer::Peer;
 use super::proof::SessionProof;
 use super::reasons::{GoneReason, RefusedReason, ResetReason};
 use super::slice::{last_packet, name};
 use super::transfer::Transfer;
-use super::user::OwnedUserCommand;
 use super::{Cluster, Config, Loss};
 use crate::keys::PeerKey;
 use crate::tables::Tables;

@@ -12,8 +12,9 @@ use crate::websocket;
 pub(super) struct Socket {
     /// True once the handshake response is complete.
     pub(super) is_upgraded: bool,
-    /// True if another implementation does the handshake and the framing; see `foreign.rs`.
-    pub(super) is_foreign: bool,
+    /// True if another implementation does the handshake and the framing; see
+    /// `external_websocket.rs`.
+    pub(super) is_external: bool,
     /// Present while the handshake is in progress.
     pub(super) handshake: Option<Box<Handshake>>,
     pub(super) frames: websocket::Decoder<true>,
@@ -42,7 +43,7 @@ impl Socket {
     pub(super) fn new(due: Duration) -> Self {
         Socket {
             is_upgraded: false,
-            is_foreign: false,
+            is_external: false,
             handshake: None,
             frames: websocket::Decoder::client(),
             compression: None,

@@ -54,10 +54,10 @@ impl Client {
     }
 
     pub(super) fn transmit_packets(&mut self, now: Duration, sink: &mut impl Sink) {
-        // A foreign WebSocket may not be able to send pings, so the client requests a confirmation
-        // instead, whose answer also shows that the server is alive.
+        // An external WebSocket may not be able to send pings, so the client requests a
+        // confirmation instead, whose answer also shows that the server is alive.
         let mut must_confirm = false;
-        if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_foreign) {
+        if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_external) {
             must_confirm = core::mem::take(&mut socket.must_ping);
         }
         let is_due = must_confirm || self.ask_at().is_some_and(|at| now >= at);

@@ -18,7 +18,6 @@
 //! are skipped, so later versions can add kinds.
 
 mod beat;
-mod command;
 mod cursor;
 mod ends;
 mod error;
@@ -28,12 +27,12 @@ mod items;
 mod list;
 mod node;
 mod order;
+mod peer_command;
 mod position;
 mod tunnel;
-mod user;
+mod user_command;
 
 pub use beat::Beat;
-pub use command::PeerCommand;
 pub use ends::{StreamEnd, StreamEnds};
 pub use error::FrameError;
 pub use head::{FrameKind, HEAD_MAX, Head, VERSION};
@@ -42,6 +41,7 @@ pub use items::Items;
 pub use list::{Ids, Names};
 pub use node::{NodeId, NodeTag, ParseNodeIdError, ParsePrefixError, Subject, Subjects};
 pub use order::{Nodes, OrderItem};
+pub use peer_command::PeerCommand;
 pub use position::{FrameRange, Lost, StreamPosition};
 pub use tunnel::{TUNNEL_DATA, TUNNEL_WINDOW, TunnelItem, TunnelRequest};
-pub use user::UserCommand;
+pub use user_command::UserCommand;

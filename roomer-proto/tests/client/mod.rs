@@ -5,7 +5,7 @@ mod closing;
 #[cfg(feature = "deflate")]
 mod compression;
 mod crossings;
-mod foreign;
+mod external_websocket;
 mod garbage;
 mod handshake;
 mod info;

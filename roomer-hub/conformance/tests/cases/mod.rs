@@ -3,10 +3,10 @@
 //!
 //! `tests/tokio.rs`, `tests/smol.rs` and their variants for streams include this file as a module
 //! and implement [`Harness`], so that every test runs on every adapter and transport. Cases that do
-//! not depend on the transport are in `sockets.rs`, and do not run over streams. The client side is
-//! in the library: it shares no code with the server under test, and can violate any rule. To show
-//! that a packet does *not* arrive, a test sends another packet after it, which must be received
-//! next.
+//! not depend on the transport are in `socket_only.rs`, and do not run over streams. The client
+//! side is in the library: it shares no code with the server under test, and can violate any rule.
+//! To show that a packet does *not* arrive, a test sends another packet after it, which must be
+//! received next.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,

@@ -9,4 +9,4 @@ pub(crate) mod handler_result;
 pub(crate) mod message;
 pub(crate) mod monitor;
 pub(crate) mod reply;
-pub(crate) mod request;
+pub(crate) mod request_error;

@@ -13,7 +13,7 @@ pub(super) type Dialing = BoxFuture<Result<Dialed, String>>;
 /// A newly opened connection.
 pub(super) enum Dialed {
     Bytes(Address, BoxStream),
-    Messages(Box<dyn MessageSocket>),
+    Platform(Box<dyn MessageSocket>),
 }
 
 /// Opens a connection. `full` is the target's URL with the query that the machine adds.
@@ -38,7 +38,7 @@ pub(super) fn dialing<R: Runtime>(target: Target, full: Address) -> Dialing {
             let full = with_token(full);
             let protocols = full.protocols().map(str::to_owned).collect();
             let opening = R::open(full.to_url(), protocols);
-            return Ok(Dialed::Messages(opening.await.map_err(failed)?));
+            return Ok(Dialed::Platform(opening.await.map_err(failed)?));
         }
         let (host, port) = (address.host().to_owned(), address.port());
         let stream = R::connect(host, port).await.map_err(failed)?;

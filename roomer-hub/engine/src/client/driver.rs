@@ -13,7 +13,7 @@ use roomer_proto::client::{Action, State};
 
 use super::builder::{BoxStream, Target};
 use super::dialing::{Dialed, Dialing, dialing};
-use super::messages::Messages;
+use super::platform_socket::PlatformSocket;
 use super::renewals::Renewals;
 use super::requests::{self, Handlers};
 use super::runtime::{Incoming, MessageSocket, Runtime};
@@ -58,7 +58,7 @@ enum Link {
     None,
     Dialing(Dialing),
     Open(BoxStream),
-    Messages(Box<Messages>),
+    Platform(Box<PlatformSocket>),
 }
 
 /// Completes when the client is closed. Implemented manually, since an async function's future
@@ -110,7 +110,7 @@ impl<R: Runtime> Driver<R> {
                 // Use `|` instead of `||`: both must be polled so that both register this task's
                 // waker.
                 Link::Open(_) => self.write(cx) | self.read(cx),
-                Link::Messages(_) => self.receive_messages(cx),
+                Link::Platform(_) => self.receive_messages(cx),
             };
             if !has_moved && self.wait(cx, deadline).is_pending() {
                 return Poll::Pending;
@@ -126,8 +126,8 @@ impl<R: Runtime> Driver<R> {
         let shared = self.shared.clone();
         let now = shared.now();
         let mut inner = shared.lock();
-        if let Link::Messages(messages) = &mut self.link {
-            messages.progress(&mut inner.machine, now);
+        if let Link::Platform(socket) = &mut self.link {
+            socket.progress(&mut inner.machine, now);
         }
         loop {
             // The machine uses random bytes only for the delay before an attempt.
@@ -149,7 +149,7 @@ impl<R: Runtime> Driver<R> {
                 let mut keys = Keys::new(&shared);
                 inner.machine.transmit(now, &mut self.out, &mut || keys.next());
             }
-            Link::Messages(messages) => messages.transmit(&mut inner.machine, now),
+            Link::Platform(socket) => socket.transmit(&mut inner.machine, now),
             _ => {}
         }
         if matches!(inner.machine.state(), State::Open | State::Closed) {
@@ -187,10 +187,10 @@ impl<R: Runtime> Driver<R> {
                 drop(inner);
                 self.link = Link::Open(stream);
             }
-            Ok(Dialed::Messages(socket)) => {
+            Ok(Dialed::Platform(socket)) => {
                 inner.machine.upgraded();
                 drop(inner);
-                self.link = Link::Messages(Box::new(Messages::new(socket)));
+                self.link = Link::Platform(Box::new(PlatformSocket::new(socket)));
             }
             Err(reason) => {
                 inner.machine.failed(now, reason);
@@ -252,8 +252,8 @@ impl<R: Runtime> Driver<R> {
 
     /// Processes messages received by the platform WebSocket. Returns true if there were any.
     fn receive_messages(&mut self, cx: &mut Context<'_>) -> bool {
-        let Link::Messages(messages) = &mut self.link else { return false };
-        let Poll::Ready(incoming) = messages.poll_next(cx) else { return false };
+        let Link::Platform(socket) = &mut self.link else { return false };
+        let Poll::Ready(incoming) = socket.poll_next(cx) else { return false };
         let now = self.shared.now();
         let machine = &mut self.shared.lock().machine;
         match incoming {
@@ -299,11 +299,11 @@ impl<R: Runtime> Driver<R> {
 impl<R> Driver<R> {
     /// Drops the connection, after writing as many of its last bytes as the socket accepts.
     fn hang_up(&mut self, inner: &mut Inner, now: Duration, cx: &mut Context<'_>) {
-        if let Link::Messages(messages) = &mut self.link {
-            messages.transmit(&mut inner.machine, now);
-            if let Link::Messages(messages) = std::mem::replace(&mut self.link, Link::None) {
+        if let Link::Platform(socket) = &mut self.link {
+            socket.transmit(&mut inner.machine, now);
+            if let Link::Platform(socket) = std::mem::replace(&mut self.link, Link::None) {
                 let platform = self.platform.get_or_insert_default();
-                platform.abandoned.extend(messages.abandon());
+                platform.abandoned.extend(socket.abandon());
             }
             return;
         }

@@ -9,7 +9,7 @@ mod builder;
 mod dialing;
 mod driver;
 mod handle;
-mod messages;
+mod platform_socket;
 mod renewals;
 mod requests;
 mod room;

@@ -9,7 +9,7 @@ use roomer_proto::PacketRef;
 use roomer_proto::extended::{ErrorCode, read_failure};
 
 use crate::app::message::{Message, OwnedMessage};
-use crate::app::request::RequestError;
+use crate::app::request_error::RequestError;
 use crate::sync::{Mutex, lock};
 
 pub(crate) type Outcome = Result<OwnedMessage, RequestError>;

@@ -11,7 +11,7 @@ use roomer_hub::{Command, ConnKey, Input};
 use roomer_proto::ROOT;
 
 use crate::app::message::OwnedMessage;
-use crate::app::request::RequestError;
+use crate::app::request_error::RequestError;
 use crate::core::requests::{Outcome, Slot};
 use crate::server::conn::Conn;
 use crate::shared::Shared;

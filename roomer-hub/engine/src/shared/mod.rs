@@ -3,8 +3,8 @@
 //! After a task has changed this state, [`flush`] writes the queued output, and
 //! [`run_hooks`](Shared::run_hooks) calls the application.
 
-mod command;
 pub(crate) mod flush;
+mod submit_command;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,8 @@
-//! The cases that do not depend on the transport: the effects of packets, handlers and rules. They
-//! run only over sockets. The cases in `mod.rs`, which also run over streams, test timers, the end
-//! of connections, and how bytes are read, written, queued and limited.
+//! The cases that run only over sockets, because they do not depend on the transport.
+//!
+//! They test the effects of packets, handlers and rules. The cases in `mod.rs`, which also run over
+//! streams, test timers, the end of connections, and how bytes are read, written, queued and
+//! limited.
 
 use crate::conformance::{Harness, members, memory, rules_async, slow, test_server};
 

@@ -8,7 +8,7 @@ use roomer_proto::client::{Client as Machine, Outgoing};
 use super::runtime::{Incoming, MessageSocket};
 
 /// An open WebSocket provided by the platform.
-pub(super) struct Messages {
+pub(super) struct PlatformSocket {
     socket: Box<dyn MessageSocket>,
     /// True once the closing handshake has begun.
     is_closing: bool,
@@ -16,9 +16,9 @@ pub(super) struct Messages {
     unsent: usize,
 }
 
-impl Messages {
+impl PlatformSocket {
     pub(super) fn new(socket: Box<dyn MessageSocket>) -> Self {
-        Messages { socket, is_closing: false, unsent: 0 }
+        PlatformSocket { socket, is_closing: false, unsent: 0 }
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {

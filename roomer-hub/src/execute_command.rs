@@ -1,4 +1,4 @@
-//! Executing commands from handlers and from the application.
+//! Executes commands from handlers and from the application.
 
 use roomer_proto::PacketRef;
 use roomer_proto::extended::Info;

@@ -1,4 +1,4 @@
-//! Executes the application's commands, which come from its own threads or from handlers.
+//! Passes commands from handlers and from the application to the hub, or to another node.
 
 use std::sync::Arc;
 

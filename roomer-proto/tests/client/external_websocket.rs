@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_proto::client::{Client, Closing, Event, Failure, Action, Options, Outgoing, State};
+use roomer_proto::client::{Action, Client, Closing, Event, Failure, Options, Outgoing, State};
 use roomer_proto::extended::{ACK, ACK_NOW, HELLO};
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, PacketRef, ROOT};
 
@@ -77,7 +77,7 @@ fn reconnect_url_contains_session_token() {
 
 #[test]
 fn sends_probe_instead_of_ping() {
-    // A foreign WebSocket has no pings, but the server also answers acknowledgement requests and
+    // An external WebSocket has no pings, but the server also answers acknowledgement requests and
     // probes.
     let mut extended = open(&HELLO_OF_SERVER);
     extended.wake(NOW);

@@ -4,7 +4,7 @@
 //! [`MemberList`]. Its full chunks are built when a `join_ack` needs them, shared by all receivers,
 //! and kept until one of their entries changes. A room without extended members has no chunks.
 //!
-//! [`MemberList`]: crate::snapshot::MemberList
+//! [`MemberList`]: crate::member_list::MemberList
 
 use bytes::Bytes;
 

@@ -1,5 +1,5 @@
-//! Running the client over an existing WebSocket implementation, such as a browser's or a
-//! framework's, which does the handshake and the framing.
+//! Runs the client over an external WebSocket implementation, such as a browser's or a framework's,
+//! which does the handshake and the framing.
 
 use core::time::Duration;
 
@@ -34,12 +34,12 @@ impl Client {
     /// [`transmit_messages`](Self::transmit_messages) instead of [`connected`](Self::connected),
     /// [`receive`](Self::receive) and [`transmit`](Self::transmit).
     ///
-    /// After an [`Action::Disconnect`](super::Action::Disconnect) that no [`Outgoing::Close`] preceded,
-    /// the driver must not send a close frame until the next connection is open or the client is
-    /// closed: a close frame would end the session, which the client intends to resume.
+    /// After an [`Action::Disconnect`](super::Action::Disconnect) that no [`Outgoing::Close`]
+    /// preceded, the driver must not send a close frame until the next connection is open or the
+    /// client is closed: a close frame would end the session, which the client intends to resume.
     pub fn upgraded(&mut self) {
         if let Some(socket) = self.socket.as_mut().filter(|_| self.state == State::Connecting) {
-            (socket.is_upgraded, socket.is_foreign) = (true, true);
+            (socket.is_upgraded, socket.is_external) = (true, true);
         }
     }
 
