@@ -1,6 +1,7 @@
 //! Tests of the command line, in one program, so that only one must be compiled and linked.
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "test helpers")]
 
+mod addresses;
 mod admin;
 mod api;
 mod cgroup;

@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use crate::app::claims::Claims;
 use crate::handshake::options::HandshakeOptions;
 use crate::handshake::subprotocol;
+use crate::transport::peer::canonical;
 
 /// An upgrade request, as passed to the [`authorize`](crate::Builder::authorize) hook.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl HandshakeRequest {
         peer: Option<SocketAddr>,
         options: &HandshakeOptions,
     ) -> Self {
-        let peer = options.proxies.client(peer, head.headers());
+        let peer = options.proxies.client(peer, head.headers()).map(canonical);
         HandshakeRequest { head, peer }
     }
 
@@ -36,7 +37,8 @@ impl HandshakeRequest {
     /// Returns the client's address, if the transport has addresses. Behind a
     /// [trusted](crate::Builder::trust_proxy) proxy, this is the address that the proxy reports,
     /// with port 0 if the proxy reports no port. Behind any other proxy, it is the proxy's own
-    /// address.
+    /// address. A client that connects by IPv4 has an IPv4 address, also if the listener is for IPv6
+    /// and IPv4.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer

@@ -94,7 +94,11 @@ impl Serving {
 
     /// Starts a command that runs `roomer serve`, and waits until the server listens.
     pub fn start_with(command: &mut Command) -> Serving {
-        let ports = ["--listen", "127.0.0.1:0", "--operator-listen", "127.0.0.1:0"];
+        Serving::start_at("127.0.0.1:0", command)
+    }
+
+    pub fn start_at(listen: &str, command: &mut Command) -> Serving {
+        let ports = ["--listen", listen, "--operator-listen", "127.0.0.1:0"];
         command.args(ports).args(["--log-format", "json"]).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
