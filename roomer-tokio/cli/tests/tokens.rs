@@ -285,6 +285,30 @@ fn jwks_is_refetched_for_unknown_key() {
     }
     serving.logged("cannot read the keys of tokens");
     assert_eq!(with_token(&serving, &token).0, 101);
+    // Another key may be valid. Clients would treat 401 as final.
+    assert_eq!(with_token(&serving, &first.token_of("4", &claims)).0, 503);
+}
+
+#[test]
+fn jwks_is_refetched_for_unknown_key_despite_key_from_file() {
+    let (own, first, second) = (Signer::p256(), Signer::p256(), Signer::p256());
+    let set = Arc::new(Mutex::new(Some(json!({ "keys": [first.jwk("1")] }))));
+    let address = keys(set.clone(), Arc::default());
+    let file = own.public();
+    let mut serving = Serving::start(&["--jwt-jwks", &address, "--jwt-keys", file.path()]);
+    serving.logged("keys of tokens read");
+    let claims = json!({ "exp": now(600) });
+    for (signer, id, status) in [(&own, "own", 101), (&first, "1", 101), (&second, "1", 401)] {
+        assert_eq!(with_token(&serving, &signer.token_of(id, &claims)).0, status, "{id}");
+    }
+    *set.lock().unwrap() = Some(json!({ "keys": [second.jwk("2")] }));
+    loop {
+        let (status, text) = with_token(&serving, &second.token_of("2", &claims));
+        if status == 101 {
+            break;
+        }
+        assert_eq!(text, "the key of the token is unknown");
+    }
 }
 
 #[test]

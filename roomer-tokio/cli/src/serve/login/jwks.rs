@@ -26,8 +26,8 @@ pub(crate) struct Refresher {
     fetcher: Fetcher,
     /// Notified when a client presents an unknown key, in order to request a fetch.
     wanted: Notify,
-    /// The number of fetches that have completed.
-    readings: watch::Sender<u64>,
+    /// Whether the last fetch has succeeded. Changes with each completed fetch.
+    readings: watch::Sender<bool>,
     last: Mutex<Option<Instant>>,
 }
 
@@ -43,7 +43,7 @@ impl Refresher {
             every: every.max(MIN_PAUSE),
             fetcher: Fetcher::new()?,
             wanted: Notify::new(),
-            readings: watch::Sender::new(0),
+            readings: watch::Sender::new(false),
             last: Mutex::new(None),
         })
     }
@@ -63,9 +63,9 @@ impl Refresher {
                 }
             };
             *self.last.lock().await = Some(Instant::now());
-            // Increment this after the keys are stored: it wakes waiting clients, whose tokens are
-            // then checked with the new keys.
-            self.readings.send_modify(|readings| *readings += 1);
+            // Set this after the keys are stored: it wakes waiting clients, whose tokens are then
+            // checked with the new keys.
+            self.readings.send_replace(is_read);
             sleep(MIN_PAUSE).await;
             // `every` is at least as long as the pause. If a fetch is requested during the pause,
             // the notification is stored, and ends the wait below immediately.
@@ -77,16 +77,18 @@ impl Refresher {
         }
     }
 
-    /// Requests a fetch, and waits for it. Does nothing if the last fetch was too recent.
-    pub(super) async fn read_again(&self) {
+    /// Requests a fetch, and waits for it, unless the last one is too recent. Returns false if the last
+    /// fetch has failed, so that a new key may be missing.
+    pub(super) async fn read_again(&self) -> bool {
         let is_recent = self.last.lock().await.is_some_and(|last| last.elapsed() < MIN_PAUSE);
-        if is_recent {
-            return;
+        if !is_recent {
+            // Subscribe before the request, so that the end of the fetch cannot be missed.
+            let mut readings = self.readings.subscribe();
+            self.wanted.notify_one();
+            if timeout(PATIENCE, readings.changed()).await.is_err() {
+                return false;
+            }
         }
-        // Subscribe before the request, so that the end of the fetch cannot be missed.
-        let mut readings = self.readings.subscribe();
-        self.wanted.notify_one();
-        // If the fetch fails, the token is rejected as it was before.
-        let _ = timeout(PATIENCE, readings.changed()).await;
+        *self.readings.borrow()
     }
 }

@@ -141,8 +141,12 @@ impl Login {
     async fn check_again(&self, token: &str) -> AuthResult {
         match (self.check(token), &self.refresher) {
             (Err(Refused::UnknownKey), Some(refresher)) => {
-                refresher.read_again().await;
-                self.check(token).map_err(Refused::into_rejection)
+                let is_current = refresher.read_again().await;
+                match self.check(token) {
+                    Err(Refused::UnknownKey) if !is_current => Err(Refused::NoKeys),
+                    checked => checked,
+                }
+                .map_err(Refused::into_rejection)
             }
             (checked, _) => checked.map_err(Refused::into_rejection),
         }
@@ -171,12 +175,17 @@ impl Login {
             key.algorithm == header.alg && key.id.as_ref().is_none_or(is_named)
         };
         let mut refused = Refused::UnknownKey;
+        let mut has_named = false;
         for key in keys.filter(is_candidate) {
+            has_named |= key.id.is_some();
             match decode::<Map<String, Value>>(token, &key.key, &self.validation(header.alg)) {
                 Ok(token) => return self.read(&token.claims),
                 // The token may be signed with another key, so try the next one.
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
-                    refused = Refused::Invalid("the signature of the token is wrong");
+                    // If the token names another key than those without an id, the URL may have it.
+                    if has_named || header.kid.is_none() || self.refresher.is_none() {
+                        refused = Refused::Invalid("the signature of the token is wrong");
+                    }
                 }
                 // The signature is valid, so no other key can change the result.
                 Err(error) => return Err(Refused::of(&error)),
@@ -285,7 +294,7 @@ impl Refused {
             Refused::UnknownKey => Rejection::unauthorized("the key of the token is unknown"),
             // Do not respond with 401: the token may be valid, but clients treat this status as
             // final.
-            Refused::NoKeys => Rejection::new(unavailable, "the keys of tokens are not loaded yet"),
+            Refused::NoKeys => Rejection::new(unavailable, "the keys of tokens cannot be read now"),
         }
     }
 }
