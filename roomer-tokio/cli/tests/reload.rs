@@ -55,6 +55,24 @@ fn reloaded_room_rates_apply_immediately() {
 }
 
 #[test]
+fn reload_reports_only_rules_that_need_restart() {
+    const ALL: &str = "join = \"none\"\npublish = \"none\"\nwhisper = \"none\"\n";
+    for (key, keys) in [
+        ("rate", "[[room]] join, [[room]] whisper"),
+        ("join_rate", "[[room]] publish, [[room]] whisper"),
+    ] {
+        let rule = format!("[[room]]\npattern = \"lobby\"\n{key} = \"9 burst 9\"\n");
+        let file = TempFile::new("restart.toml", &rule);
+        let mut serving = Serving::start_with(&mut roomer(&["serve", file.path()]));
+        assert!(sends(&serving, "lobby"));
+        reload(&mut serving, &file, &(rule + ALL));
+        assert_eq!(serving.logged("some changes need a restart")["keys"], keys);
+        // The client may not join the room, or may not send to it.
+        assert!(!run(&["send", &serving.url, "lobby", "chat", "x"]).status.success(), "{key}");
+    }
+}
+
+#[test]
 fn reload_applies_log_and_api_keys_only() {
     let key = |name: &str| {
         let key = format!("a-key-of-the-api-with-the-name-{name}");

@@ -39,7 +39,8 @@ pub(crate) struct Reloads {
     source: Source,
     /// The configuration with which the server was started. It still applies to all other parts.
     started: Arc<Config>,
-    denies: Denies,
+    /// The actions for which the server checks the room rules.
+    enforced: Denies,
     has_login: bool,
     rules: Rules,
     tls: Option<Arc<Certificate>>,
@@ -57,7 +58,7 @@ impl Reloads {
         Reloads {
             source,
             started: config.clone(),
-            denies: plan.rules.denies(plan.has_login(), plan.webhooks.may_join.is_some()),
+            enforced: plan.rules.enforced(plan.has_login(), &plan.webhooks),
             has_login: plan.has_login(),
             rules: plan.rules.clone(),
             tls: plan.tls.clone(),
@@ -141,7 +142,7 @@ impl Reloads {
         }
         // If the server had no rules of a kind at the start, it cannot get any while it runs.
         let denies = self.rules.denies(self.has_login, self.webhooks.may_join.is_some());
-        waiting.extend(denies.beyond(self.denies));
+        waiting.extend(denies.beyond(self.enforced));
         // The routes are fixed when the server starts.
         if self.api.is_none() && !config.lists.api_keys.is_empty() {
             waiting.push("[[api_key]]");

@@ -192,6 +192,20 @@ impl Rules {
         }
     }
 
+    /// Returns the actions that rules may deny while a server runs to which [`add`](Self::add) has added
+    /// these rules: some actions are checked for another reason, and then new rules apply to them too.
+    pub(crate) fn enforced(&self, has_login: bool, webhooks: &Webhooks) -> Denies {
+        let has_webhook = webhooks.may_join.is_some();
+        let has_messages = webhooks.events.as_ref().is_some_and(|events| events.has_messages());
+        let denies = self.denies(has_login, has_webhook);
+        Denies {
+            join: denies.join || denies.join_rate,
+            publish: denies.publish || denies.rate || has_messages,
+            join_rate: denies.join_rate || (has_webhook && self.has_rates),
+            ..denies
+        }
+    }
+
     /// Adds the rules to a server. A rule that can never deny anything is not added, since the
     /// server calls each rule for every message. If `has_login` is true, logins may restrict
     /// clients too. The webhook for joins is called for joins that all rules permit, and
