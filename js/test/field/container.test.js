@@ -66,10 +66,12 @@ describe("as process 1", { concurrency: 4, timeout: 300_000, skip: noNamespaces(
                 const server = await startContainer(t, findBinary(runtime), { args: ["--quiet", "--drain", "3600"] });
                 const { url, wrapper } = server;
                 const far = await startFar(t, { url, wrapper, rooms: ["lobby"] }).opened();
+                // This client runs before the signal, since on a busy machine it may take long to start.
+                const late = startFar(t, { url, wrapper, rooms: [], options: { reconnect: { minDelay: 10, maxDelay: 20, retries: 3 } } });
+                await late.until("open", ([what, state]) => what === "state" && state === "open");
                 // A client that does not answer the close frame keeps its connection open for a while.
                 far.signal("SIGSTOP");
                 server.signal(signal);
-                const late = startFar(t, { url, wrapper, rooms: [], options: { reconnect: false } });
                 await late.until("no one is let in any more", ([what, state]) => what === "state" && state === "closed");
                 assert.ok(server.alive());
                 server.signal(signal);
