@@ -195,16 +195,19 @@ impl Pauses {
     }
 }
 
-/// Runs a trial with an [`impatient`] server. On a busy machine, the thread of the client may not
-/// run for so long that the server is right to close it. The trial is then repeated.
-fn unless_paused(trial: impl Fn(&mut Pauses)) {
-    loop {
+/// The maximum number of trials of one test.
+const MAX_TRIALS: usize = 50;
+
+/// Runs a trial. On a busy machine, the thread of the client may not run for so long, at least for
+/// `limit`, that the server is right to close it. The trial is then repeated.
+fn unless_paused(limit: Duration, trial: impl Fn(&mut Pauses)) {
+    for number in 1.. {
         let mut pauses = Pauses { last: Instant::now(), longest: Duration::ZERO };
         let result = panic::catch_unwind(AssertUnwindSafe(|| trial(&mut pauses)));
         pauses.record();
         match result {
             Ok(()) => return,
-            Err(failure) if pauses.longest < Duration::from_secs(1) => {
+            Err(failure) if pauses.longest < limit || number == MAX_TRIALS => {
                 panic::resume_unwind(failure)
             }
             Err(_) => eprintln!("repeated, since the client paused for {:?}", pauses.longest),
@@ -216,7 +219,7 @@ fn unless_paused(trial: impl Fn(&mut Pauses)) {
 /// life is that its socket accepts bytes.
 #[test]
 fn large_message_over_slow_link_survives_pong_timeout() {
-    unless_paused(large_message_survives);
+    unless_paused(Duration::from_secs(1), large_message_survives);
 }
 
 fn large_message_survives(pauses: &mut Pauses) {
@@ -253,7 +256,7 @@ fn large_message_survives(pauses: &mut Pauses) {
 /// The client's pongs wait behind the large message that it sends.
 #[test]
 fn slow_incoming_message_prevents_pong_timeout() {
-    unless_paused(incoming_message_survives);
+    unless_paused(Duration::from_secs(1), incoming_message_survives);
 }
 
 fn incoming_message_survives(pauses: &mut Pauses) {
@@ -281,8 +284,20 @@ fn incoming_message_survives(pauses: &mut Pauses) {
 }
 
 /// If the server did not pause reading from the sender, the queue would exceed the backlog.
+///
+/// The sender is not paused for a reader whose socket has accepted nothing for 50 ms, which is then
+/// closed. A full socket accepts bytes again when a third of its buffer is free, so the reader must
+/// read that many bytes in this time.
 #[test]
 fn reader_with_full_socket_receives_all_messages() {
+    unless_paused(Duration::from_millis(10), all_messages_are_received);
+}
+
+/// The number of messages after which the time for reading them is checked: a fifth of those that
+/// must be read within 50 ms.
+const CHECKED: u32 = 80;
+
+fn all_messages_are_received(pauses: &mut Pauses) {
     let test = TestServer::with(|builder| builder.max_message(4096));
     let mut members = [test.roomless_client(), narrow(&test)];
     join_all("lobby", &mut members);
@@ -291,11 +306,16 @@ fn reader_with_full_socket_receives_all_messages() {
     thread::scope(|scope| {
         scope.spawn(move || {
             for n in 0..5000 {
-                writer.write_all(&wire::to_room("lobby", "flood", &numbered(n))).unwrap();
+                // If the reader was closed, the test has failed already.
+                _ = writer.write_all(&wire::to_room("lobby", "flood", &numbered(n)));
             }
         });
+        pauses.last = Instant::now();
         for n in 0..5000 {
             assert!(is_numbered(reader.expect_view().payload, n), "not {n}");
+            if n % CHECKED == 0 {
+                pauses.record();
+            }
         }
     });
     reader.expect_nothing();
