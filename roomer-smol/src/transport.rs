@@ -29,8 +29,9 @@ pub(crate) struct Socket {
     /// True if bytes were read since the last wait. The reactor may still report the event for
     /// these bytes, and reading again because of this event would cost a system call per message.
     has_read: AtomicBool,
-    /// Present while the socket is full.
-    wait: Mutex<Option<Wait>>,
+    /// Present while the socket is full. Boxed once more to halve its size, since each connection
+    /// has this field.
+    wait: Mutex<Option<Box<Wait>>>,
 }
 
 impl Socket {
@@ -84,8 +85,9 @@ impl Transport for Socket {
         // Poll the same wait until it completes, since it stores the reactor's tick in which it
         // began.
         let mut slot = self.wait.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = slot.get_or_insert_with(|| Box::pin(self.stream.clone().writable_owned()));
-        let result = wait.as_mut().poll(cx);
+        let wait =
+            slot.get_or_insert_with(|| Box::new(Box::pin(self.stream.clone().writable_owned())));
+        let result = (**wait).as_mut().poll(cx);
         if result.is_ready() {
             *slot = None;
         }

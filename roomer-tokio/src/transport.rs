@@ -3,7 +3,6 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use roomer_engine::{Transport, socket, stream};
@@ -12,17 +11,12 @@ use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 
 /// A TCP socket. Any task can write to it without a lock.
-pub(crate) struct Socket {
-    stream: TcpStream,
-    /// True if the next write must bypass tokio's cached readiness: the socket's send limit has
-    /// just been raised, but tokio still considers the socket full.
-    is_last: AtomicBool,
-}
+pub(crate) struct Socket(TcpStream);
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream) -> Socket {
         socket::prepare(&stream);
-        Socket { stream, is_last: AtomicBool::new(false) }
+        Socket(stream)
     }
 }
 
@@ -40,10 +34,10 @@ impl Transport for Socket {
     // This does not use tokio's read methods, which need exclusive access to the stream.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_read_ready(cx))?;
+            ready!(self.0.poll_read_ready(cx))?;
             let mut partial = None;
-            let result = self.stream.try_io(Interest::READABLE, || {
-                let size = socket::read(&self.stream, buf)?;
+            let result = self.0.try_io(Interest::READABLE, || {
+                let size = socket::read(&self.0, buf)?;
                 if EMPTIES && 0 < size && size < buf.len() {
                     partial = Some(size);
                     // This error makes `try_io` clear tokio's cached readiness.
@@ -64,33 +58,33 @@ impl Transport for Socket {
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let write = || socket::write(&self.stream, &[IoSlice::new(bytes)]);
-        match self.is_last.swap(false, Ordering::Relaxed) {
-            true => write(),
-            false if IS_WRITE_CHEAPER => self.stream.try_io(Interest::WRITABLE, write),
-            false => self.stream.try_write(bytes),
+        let write = || socket::write(&self.0, &[IoSlice::new(bytes)]);
+        match IS_WRITE_CHEAPER {
+            true => self.0.try_io(Interest::WRITABLE, write),
+            false => self.0.try_write(bytes),
         }
     }
 
     fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.is_last.swap(false, Ordering::Relaxed) {
-            true => socket::write(&self.stream, pieces),
-            false => self.stream.try_write_vectored(pieces),
-        }
+        self.0.try_write_vectored(pieces)
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_write_ready(cx)
+        self.0.poll_write_ready(cx)
     }
 
     fn shutdown(&self) {
-        socket::shutdown(&self.stream);
+        socket::shutdown(&self.0);
     }
 
     fn prepare_final_write(&self) {
-        socket::prepare_final_write(&self.stream);
-        // Relaxed suffices: the engine locks the writer between this store and the next write.
-        self.is_last.store(true, Ordering::Relaxed);
+        socket::prepare_final_write(&self.0);
+    }
+
+    fn try_final_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        // Bypass tokio's cached readiness: the socket's send limit has just been raised, but tokio
+        // still considers the socket full.
+        socket::write(&self.0, pieces)
     }
 }
 

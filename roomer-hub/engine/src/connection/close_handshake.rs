@@ -39,7 +39,7 @@ pub(super) struct Closing {
     until: Duration,
     latest: Duration,
     /// The value of the writer's `unblock_count` counter at the last step.
-    unblock_count: u32,
+    unblock_count: u8,
     /// True once the write direction is shut down.
     is_shut: bool,
     /// The number of bytes that may still be read and discarded.

@@ -10,7 +10,7 @@ pub(crate) struct KeepAlive {
     /// The last time at which bytes were received, or a full socket accepted some.
     last_received: Moment,
     /// The last observed value of the writer's `unblock_count` counter.
-    unblock_count: u32,
+    unblock_count: u8,
     last_ping: Moment,
     /// The time at which the first unanswered ping was sent.
     unanswered_since: Option<Moment>,
@@ -29,7 +29,7 @@ impl KeepAlive {
 
     /// Records how many times a full socket has accepted bytes again. A ping queued behind a large
     /// message is delivered only after it, so accepting bytes counts as activity.
-    pub(crate) fn unblocked(&mut self, now: Duration, count: u32) {
+    pub(crate) fn unblocked(&mut self, now: Duration, count: u8) {
         if self.unblock_count != count {
             (self.unblock_count, self.last_received) = (count, now.into());
         }

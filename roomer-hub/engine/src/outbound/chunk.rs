@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use crate::outbound::compressed::CompressedBatch;
 
 /// Bytes to write, with information about the frames in them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
     /// The number of bytes already written. The chunk keeps these bytes, since the end of a frame
@@ -24,6 +24,17 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
+    pub(crate) const fn empty() -> Self {
+        Chunk {
+            bytes: Bytes::new(),
+            taken: 0,
+            continues: false,
+            more_follows: false,
+            frames: 0,
+            compressed: None,
+        }
+    }
+
     /// Creates a chunk that ends at a frame boundary.
     pub(crate) fn complete(bytes: impl Into<Bytes>) -> Self {
         Chunk { bytes: bytes.into(), ..Chunk::default() }
@@ -118,6 +129,10 @@ pub(crate) struct ChunkQueue(Option<Box<Chunks>>);
 struct Chunks(VecDeque<Chunk>);
 
 impl ChunkQueue {
+    pub(crate) const fn new() -> Self {
+        ChunkQueue(None)
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()

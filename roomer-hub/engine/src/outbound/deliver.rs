@@ -159,9 +159,13 @@ pub(super) fn deliver(
         }
     } else {
         for conn in members {
-            if let Some(writer) = writers.get(conn) {
+            let Some(writer) = writers.get(conn) else { continue };
+            let is_extended = writer.is_extended();
+            if is_extended || !sealed.is_whole_for(conn) {
                 let push = |chunk| schedule(conn, writer, chunk, flush_list);
-                sealed.chunks(conn, writer.is_extended(), push);
+                sealed.chunks(conn, is_extended, push);
+            } else if writer.push_batch(sealed.queue()) {
+                flush_list.push((conn, writer.clone()));
             }
         }
     }

@@ -26,6 +26,7 @@ pub(crate) mod flush_pool;
 mod mixed;
 pub(crate) mod outbox;
 pub(crate) mod replay;
+mod sealed;
 pub(crate) mod socket_writer;
 
 use std::sync::Arc;

@@ -73,4 +73,15 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Prepares for the last write. A transport that limits its write buffer may lift the limit.
     fn prepare_final_write(&self) {}
+
+    /// Writes like [`try_write_vectored`](Self::try_write_vectored). Called for the first write after
+    /// [`prepare_final_write`](Self::prepare_final_write): the write must not rely on a cached
+    /// observation that the stream was full.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`try_write`](Self::try_write).
+    fn try_final_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write_vectored(bufs)
+    }
 }

@@ -11,7 +11,7 @@ impl SocketWriter {
         let state = lock(&self.state);
         let outbox = &state.outbox;
         let waiting: usize = outbox.chunks().map(Chunk::len).sum();
-        if !state.is_writing && waiting != outbox.queued() {
+        if !outbox.is_writing && waiting != outbox.queued() {
             return Err(format!("{waiting} bytes wait, {} are counted", outbox.queued()));
         }
         if outbox.is_partial() {
@@ -26,16 +26,16 @@ impl SocketWriter {
         if !at_rest {
             return Ok(());
         }
-        if state.is_writing || state.is_scheduled {
+        if outbox.is_writing || outbox.is_scheduled {
             return Err("a flush is scheduled or under way, but no task performs it".into());
         }
-        if state.reported != state.holds() {
-            return Err(format!("{} bytes are reported to the budget", state.reported));
+        if outbox.queue().reported != state.holds() {
+            return Err(format!("{} bytes are reported to the budget", outbox.queue().reported));
         }
         if outbox.is_writable() && outbox.phase() == OutboxPhase::Open {
             return Err(format!("{} bytes wait though the socket has room", outbox.queued()));
         }
-        if !state.paused_senders.is_empty() && !self.is_congested() {
+        if !outbox.queue().paused_senders.is_empty() && !self.is_congested() {
             return Err("a sender is paused although no receiver is congested".into());
         }
         match outbox.phase() {

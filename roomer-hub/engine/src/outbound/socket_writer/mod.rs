@@ -8,7 +8,6 @@
 
 #[cfg(feature = "audit")]
 mod audit;
-mod paused;
 mod session;
 mod socket;
 mod usage;
@@ -25,9 +24,7 @@ use roomer_proto::websocket;
 
 use crate::outbound::budget::MemoryBudget;
 use crate::outbound::chunk::Chunk;
-use crate::outbound::outbox::{InFlight, Outbox, OutboxPhase, Written};
-use crate::outbound::replay::Replay;
-use crate::outbound::socket_writer::paused::PausedSenders;
+use crate::outbound::outbox::{InFlight, Outbox, OutboxPhase, Queue, Written};
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use crate::transport::Transport;
 
@@ -48,6 +45,8 @@ pub(crate) struct SocketWriter<T: ?Sized = dyn Transport> {
     is_extended: AtomicBool,
     /// True if the client accepts compressed messages.
     accepts_compressed: AtomicBool,
+    /// True if the next write is the first one after [`Transport::prepare_final_write`].
+    is_final: AtomicBool,
     budget: Arc<MemoryBudget>,
     socket: T,
 }
@@ -55,22 +54,8 @@ pub(crate) struct SocketWriter<T: ?Sized = dyn Transport> {
 #[derive(Default)]
 struct State {
     outbox: Outbox,
-    /// The number of received bytes that the connection buffers.
-    buffered: usize,
-    /// The number of bytes last reported to the memory budget.
-    reported: usize,
-    /// The number of written bytes already added to the server's statistics.
-    counted: u64,
-    /// True while a task writes.
-    is_writing: bool,
-    /// True while the connection is on a list of connections to flush.
-    is_scheduled: bool,
     /// The waker of the connection's own task.
     task: Option<Waker>,
-    /// Wakers of senders waiting until the connection is no longer congested.
-    paused_senders: PausedSenders,
-    /// The packets that a session's client has not acknowledged.
-    replay: Option<Box<Replay>>,
 }
 
 /// The fill level of a connection's queue, relative to the high-water mark.
@@ -94,6 +79,7 @@ impl SocketWriter {
             is_superseded: AtomicBool::new(false),
             is_extended: AtomicBool::new(false),
             accepts_compressed: AtomicBool::new(false),
+            is_final: AtomicBool::new(false),
             budget,
             socket,
         })
@@ -103,10 +89,17 @@ impl SocketWriter {
     /// a flush is already scheduled, or if the connection accepts no more output.
     pub(crate) fn push(&self, chunk: Chunk) -> bool {
         let mut state = lock(&self.state);
-        if state.replay.is_some() {
+        if state.outbox.queue().replay.is_some() {
             return self.push_logged(state, chunk);
         }
         self.push_locked(&mut state, chunk)
+    }
+
+    /// Queues a whole batch for a client without a session; see [`push`](Self::push).
+    pub(crate) fn push_batch(&self, batch: &Arc<Queue>) -> bool {
+        let outbox = &mut lock(&self.state).outbox;
+        outbox.push_batch(batch, self.budget.marks.max)
+            && !std::mem::replace(&mut outbox.is_scheduled, true)
     }
 
     /// Queues bytes that do not count as a session packet; see [`push`](Self::push).
@@ -118,7 +111,7 @@ impl SocketWriter {
         // A flush is scheduled even if these bytes overflow the queue: it wakes the connection's
         // task, which closes the connection.
         state.outbox.push(chunk, self.budget.marks.max)
-            && !std::mem::replace(&mut state.is_scheduled, true)
+            && !std::mem::replace(&mut state.outbox.is_scheduled, true)
     }
 
     /// Queues the last bytes, after which no output is accepted. The caller must flush. With
@@ -127,7 +120,8 @@ impl SocketWriter {
         let mut state = lock(&self.state);
         if state.outbox.finish(last, drop_unsent) {
             // A session cannot be resumed after a close frame.
-            (state.buffered, state.replay) = (0, None);
+            let own = state.outbox.own();
+            (own.buffered, own.replay) = (0, None);
         }
     }
 
@@ -143,10 +137,10 @@ impl SocketWriter {
     pub(crate) fn flush(&self) -> bool {
         let mut state = lock(&self.state);
         // Clear the flag before the write so that bytes pushed from now on schedule another flush.
-        state.is_scheduled = false;
+        state.outbox.is_scheduled = false;
         // Do not write while another task does, since the bytes of both could interleave. The other
         // task finds the new bytes when it takes the lock again.
-        if !state.is_writing && !state.outbox.is_blocked() {
+        if !state.outbox.is_writing && !state.outbox.is_blocked() {
             state = self.write_all(state);
         }
         // Wake the connection's task only if the connection must end or the socket is full, since
@@ -165,7 +159,7 @@ impl SocketWriter {
     }
 
     fn write_all<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        state.is_writing = true;
+        state.outbox.is_writing = true;
         while state.outbox.is_writable() {
             let mut in_flight = state.outbox.take();
             // Make the system call without the lock so that other tasks can queue bytes in the
@@ -185,16 +179,18 @@ impl SocketWriter {
             state.outbox.put_back(in_flight, result);
             // If the socket has failed, keep the log, since a session outlives its socket.
             if state.outbox.phase() == OutboxPhase::Dead {
-                state.buffered = 0;
+                state.outbox.set_buffered(0);
             }
         }
-        state.is_writing = false;
+        state.outbox.is_writing = false;
         state
     }
 
     fn write(&self, in_flight: &InFlight) -> Written {
         let InFlight { front, back, .. } = in_flight;
-        let (offered, result) = if back.is_empty() {
+        // Relaxed suffices: the writer's lock is taken between the store and this write.
+        let is_final = self.is_final.load(Ordering::Relaxed);
+        let (offered, result) = if back.is_empty() && !is_final {
             (front.len(), self.socket.try_write(front.left()))
         } else {
             let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
@@ -205,7 +201,13 @@ impl SocketWriter {
                 count += 1;
                 offered += chunk.len();
             }
-            (offered, self.socket.try_write_vectored(&slices[..count]))
+            let slices = &slices[..count];
+            if is_final {
+                self.is_final.store(false, Ordering::Relaxed);
+                (offered, self.socket.try_final_write(slices))
+            } else {
+                (offered, self.socket.try_write_vectored(slices))
+            }
         };
         match result {
             Ok(accepted) if accepted > 0 => Written::Some { accepted, offered },
@@ -220,16 +222,20 @@ impl SocketWriter {
     /// writes do not toggle it. Returns true if the queue has just exceeded the mark, and the wakers to
     /// call if pressure has ended.
     fn update_pressure(&self, state: &mut State) -> (bool, Vec<Waker>) {
-        self.report_usage(state);
         // The flag changes only under the lock, which the caller holds.
         let was_above = self.is_above.load(Ordering::Relaxed);
+        if !was_above && state.outbox.is_idle() {
+            return (false, Vec::new());
+        }
+        self.report_usage(state);
         let mark = if was_above { self.budget.marks.high / 2 } else { self.budget.marks.high };
         let outbox = &state.outbox;
         let is_above = outbox.phase() == OutboxPhase::Open && outbox.counted() > mark;
         if is_above != was_above {
             self.is_above.store(is_above, Ordering::Release);
         }
-        let resumed = if is_above { Vec::new() } else { state.paused_senders.take() };
+        let resumed = if is_above { Vec::new() } else { state.take_paused() };
+        state.outbox.settle();
         (is_above && !was_above, resumed)
     }
 
@@ -240,7 +246,7 @@ impl SocketWriter {
     }
 
     /// Returns how many times a full socket has accepted bytes again.
-    pub(crate) fn unblock_count(&self) -> u32 {
+    pub(crate) fn unblock_count(&self) -> u8 {
         lock(&self.state).outbox.unblock_count()
     }
 
@@ -267,7 +273,7 @@ impl SocketWriter {
         if !self.is_stalled.swap(true, Ordering::AcqRel) {
             // Take the senders after setting the flag: a sender that checks the flag under the lock
             // either observes it or is in the list.
-            let resumed = lock(&self.state).paused_senders.take();
+            let resumed = lock(&self.state).take_paused();
             resumed.into_iter().for_each(Waker::wake);
         }
     }
@@ -281,7 +287,7 @@ impl SocketWriter {
         if !self.is_congested() || state.outbox.phase() != OutboxPhase::Open {
             return Poll::Ready(());
         }
-        state.paused_senders.add(cx.waker());
+        state.outbox.own().paused_senders.add(cx.waker());
         Poll::Pending
     }
 
@@ -306,14 +312,22 @@ impl SocketWriter {
 impl State {
     fn kill(&mut self) {
         self.outbox.kill();
-        (self.buffered, self.replay) = (0, None);
+        self.outbox.set_buffered(0);
+        self.take_replay();
+    }
+
+    fn take_paused(&mut self) -> Vec<Waker> {
+        match self.outbox.queue().paused_senders.is_empty() {
+            true => Vec::new(),
+            false => self.outbox.own().paused_senders.take(),
+        }
     }
 
     fn is_open(&self) -> bool {
         match self.outbox.phase() {
             OutboxPhase::Open | OutboxPhase::Detached => true,
             // The socket has failed, but the session's task has not observed this yet.
-            OutboxPhase::Dead => self.replay.is_some(),
+            OutboxPhase::Dead => self.outbox.queue().replay.is_some(),
             OutboxPhase::Overrun | OutboxPhase::Closing => false,
         }
     }

@@ -17,7 +17,7 @@ use crate::transport::Transport;
 impl SocketWriter {
     /// Starts a session: packets queued from now on are kept until the client acknowledges them.
     pub(crate) fn begin_session(&self) {
-        lock(&self.state).replay = Some(Box::default());
+        lock(&self.state).outbox.own().replay = Some(Box::default());
         self.is_extended.store(true, Ordering::Relaxed);
     }
 
@@ -41,7 +41,7 @@ impl SocketWriter {
 
     pub(super) fn push_logged(&self, mut state: MutexGuard<'_, State>, chunk: Chunk) -> bool {
         let is_open = state.is_open();
-        let is_kept = match &mut state.replay {
+        let is_kept = match &mut state.outbox.own().replay {
             Some(replay) if is_open => replay.push(&chunk, self.budget.marks.kept),
             _ => return false,
         };
@@ -62,14 +62,18 @@ impl SocketWriter {
             state.outbox.overrun();
         }
         // The scheduled flush also reports the kept bytes to the memory budget.
-        !std::mem::replace(&mut state.is_scheduled, true)
+        !std::mem::replace(&mut state.outbox.is_scheduled, true)
     }
 
     /// Drops the packets that the client has received: the session's first `count` packets. Returns
     /// true if any were dropped.
     pub(crate) fn acknowledge(&self, count: u64) -> Result<bool, WrongCount> {
         let mut state = lock(&self.state);
-        let result = state.replay.as_mut().map_or(Ok(false), |replay| replay.acknowledge(count));
+        if state.outbox.queue().replay.is_none() {
+            return Ok(false);
+        }
+        let replay = state.outbox.own().replay.as_mut();
+        let result = replay.map_or(Ok(false), |replay| replay.acknowledge(count));
         self.report_usage(&mut state);
         result
     }
@@ -81,10 +85,10 @@ impl SocketWriter {
         detached.is_extended.store(true, Ordering::Relaxed);
         // Take the log in a separate statement, so that the locks of two writers are never held at
         // the same time.
-        let replay = lock(&self.state).replay.take();
+        let replay = lock(&self.state).take_replay();
         let mut state = lock(&detached.state);
         state.outbox.detach();
-        state.replay = replay;
+        state.outbox.own().replay = replay;
         detached.report_usage(&mut state);
         drop(state);
         // The client may have returned before the server observed that the old socket was lost.
@@ -101,7 +105,7 @@ impl SocketWriter {
         if state.outbox.phase() != OutboxPhase::Detached {
             return Err(WrongCount);
         }
-        let mut replay = state.replay.take().ok_or(WrongCount)?;
+        let mut replay = state.take_replay().ok_or(WrongCount)?;
         self.report_usage(&mut state);
         Ok((replay.resume(received)?, replay))
     }
@@ -113,7 +117,7 @@ impl SocketWriter {
         let mut state = lock(&self.state);
         // Queue the packets before the log is restored, since the log already contains them.
         self.push_locked(&mut state, Chunk::complete(again));
-        state.replay = Some(replay);
+        state.outbox.own().replay = Some(replay);
     }
 
     /// Drops all queued bytes, and the packets of the session, which has ended. The caller flushes,
@@ -140,6 +144,15 @@ impl SocketWriter {
     /// Returns true if the session's client has returned on another socket.
     pub(crate) fn is_superseded(&self) -> bool {
         self.is_superseded.load(Ordering::Acquire)
+    }
+}
+
+impl State {
+    pub(super) fn take_replay(&mut self) -> Option<Box<Replay>> {
+        match self.outbox.queue().replay {
+            None => None,
+            Some(_) => self.outbox.own().replay.take(),
+        }
     }
 }
 

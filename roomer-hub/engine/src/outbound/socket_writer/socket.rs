@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use super::{Pressure, SocketWriter};
 use crate::outbound::outbox::OutboxPhase;
-use crate::sync::lock;
+use crate::sync::{Ordering, lock};
 use crate::transport::Transport;
 
 /// The state of a connection's sending side, for its own task.
@@ -24,7 +24,7 @@ pub(crate) struct Status {
     /// The total number of bytes accepted by the socket.
     pub(crate) written: u64,
     /// The number of times that the socket has accepted bytes again after being full.
-    pub(crate) unblock_count: u32,
+    pub(crate) unblock_count: u8,
     pub(crate) pressure: Pressure,
 }
 
@@ -67,7 +67,7 @@ impl SocketWriter {
         if result.is_err() {
             // If there is a session, it survives the lost socket.
             state.outbox.kill();
-            state.buffered = 0;
+            state.outbox.set_buffered(0);
         }
         Poll::Ready(())
     }
@@ -95,6 +95,7 @@ impl SocketWriter {
     /// Lets the socket accept more bytes, and flushes. Called once the last bytes are queued.
     pub(crate) fn prepare_final_write(&self) {
         self.socket.prepare_final_write();
+        self.is_final.store(true, Ordering::Relaxed);
         // Unblock explicitly, since the runtime does not report that the socket now accepts more
         // bytes.
         lock(&self.state).outbox.unblock();

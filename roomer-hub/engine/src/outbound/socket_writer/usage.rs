@@ -9,8 +9,9 @@ impl SocketWriter {
     /// Reports the bytes held by the connection to the memory budget.
     pub(super) fn report_usage(&self, state: &mut State) {
         let holds = state.holds();
-        if holds != state.reported {
-            self.budget.change(std::mem::replace(&mut state.reported, holds), holds);
+        if holds != state.outbox.queue().reported {
+            let reported = &mut state.outbox.own().reported;
+            self.budget.change(std::mem::replace(reported, holds), holds);
         }
     }
 
@@ -20,8 +21,9 @@ impl SocketWriter {
         // A connection that has ended has dropped its buffers, so a late report must not count them
         // again.
         if state.outbox.phase() == OutboxPhase::Open {
-            state.buffered = bytes;
+            state.outbox.set_buffered(bytes);
             self.report_usage(&mut state);
+            state.outbox.settle();
         }
     }
 
@@ -40,8 +42,8 @@ impl SocketWriter {
         // A batch keeps its compressed form for the connections that have not written it yet.
         let pending = state.outbox.chunks().filter_map(|chunk| chunk.compressed.as_ref()?.made());
         buffers.extend(pending.map(|form| (form.as_ptr_range().end.addr(), form.len())));
-        let mut own = state.buffered;
-        if let Some(replay) = &state.replay {
+        let mut own = state.outbox.queue().buffered;
+        if let Some(replay) = &state.outbox.queue().replay {
             own += replay.own();
             // Each buffer counts as a whole: acknowledged frames stay in memory as long as a later
             // frame in the same buffer is kept.
@@ -57,21 +59,26 @@ impl SocketWriter {
     /// [`count_written`](Self::count_written).
     pub(crate) fn backlog(&self) -> (usize, u64) {
         let state = lock(&self.state);
-        (state.outbox.queued(), state.outbox.written() - state.counted)
+        (state.outbox.queued(), state.outbox.written() - state.outbox.queue().counted)
     }
 
     /// Returns the number of bytes written since the last call.
     pub(crate) fn count_written(&self) -> u64 {
         let mut state = lock(&self.state);
         let written = state.outbox.written();
-        written - std::mem::replace(&mut state.counted, written)
+        let counted = state.outbox.queue().counted;
+        if counted != written {
+            state.outbox.own().counted = written;
+        }
+        written - counted
     }
 }
 
 impl State {
     /// Returns the number of bytes held by the connection.
     pub(super) fn holds(&self) -> usize {
-        let kept = self.replay.as_ref().map_or(0, |replay| replay.held());
-        self.outbox.queued() + self.buffered + kept
+        let queue = self.outbox.queue();
+        let kept = queue.replay.as_ref().map_or(0, |replay| replay.held());
+        self.outbox.queued() + queue.buffered + kept
     }
 }

@@ -4,18 +4,21 @@ use std::task::Waker;
 
 /// The wakers of waiting senders. Boxed, since few connections have any.
 #[derive(Default)]
-pub(super) struct PausedSenders(Option<Box<Senders>>);
+pub(crate) struct PausedSenders(Option<Box<Senders>>);
 
 #[derive(Default)]
 struct Senders(Vec<Waker>);
 
 impl PausedSenders {
-    #[cfg(feature = "audit")]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) const fn new() -> Self {
+        PausedSenders(None)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    pub(super) fn add(&mut self, task: &Waker) {
+    pub(crate) fn add(&mut self, task: &Waker) {
         let Senders(tasks) = &mut **self.0.get_or_insert_default();
         // A sender's task may be polled for other reasons while it waits, so add its waker only
         // once.
@@ -24,7 +27,7 @@ impl PausedSenders {
         }
     }
 
-    pub(super) fn take(&mut self) -> Vec<Waker> {
+    pub(crate) fn take(&mut self) -> Vec<Waker> {
         self.0.take().map_or_else(Vec::new, |senders| senders.0)
     }
 }
