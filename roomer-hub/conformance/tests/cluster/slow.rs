@@ -17,9 +17,9 @@ use super::nodes::{self, Nodes, Runtime};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Sets a backlog that can hold all messages that arrive after a stall, however slowly the test
-/// client reads.
+/// client reads. Disables pings, which clients that wait for messages do not expect.
 fn patient(builder: Builder) -> Builder {
-    builder.max_backlog(64 << 20)
+    builder.max_backlog(64 << 20).pong_timeout(PATIENCE * 10)
 }
 
 fn numbered(number: u32, size: usize) -> Vec<u8> {
@@ -38,7 +38,7 @@ pub(crate) fn slow_node_costs_bounded_journal_without_delaying_others(nodes: &mu
         cluster.journal(JOURNAL, PATIENCE)
     };
     let address = nodes.broker.address("");
-    nodes.add_with(&|builder| builder, options(), &address);
+    nodes.add_with(&patient, options(), &address);
     let proxy = nodes.add_behind_proxy(patient, options());
     nodes.formed();
     let [mut a, mut c, mut b] = nodes.clients([0, 0, 1]);
@@ -121,7 +121,7 @@ fn cut_off_while_others_speak(
         cluster.journal(journal, PATIENCE)
     };
     let address = nodes.broker.address("");
-    nodes.add_with(&|builder| builder, options(), &address);
+    nodes.add_with(&patient, options(), &address);
     let warnings = Arc::new(Mutex::new(String::new()));
     let kept = warnings.clone();
     let warned = move |builder: Builder| {
