@@ -9,6 +9,7 @@ mod cluster_policies;
 mod cluster_tunnels;
 mod cluster_users;
 mod cluster_versions;
+mod cluster_windows;
 mod crowd;
 mod guests;
 mod history;

@@ -56,6 +56,10 @@ pub(super) struct Outgoing {
     published: u64,
     /// The last frame number of the stream's member list.
     state_end: u64,
+    /// The number of the last frame of the member list that may be published now.
+    state_window_end: u64,
+    /// The total size of the member list's unpublished frames, in bytes.
+    unpublished_state: usize,
     is_confirmed: bool,
     /// The total size of unpublished frames after the member list, in bytes.
     backlog: usize,
@@ -91,6 +95,8 @@ impl Outgoing {
             sealed: 0,
             published: 0,
             state_end: 0,
+            state_window_end: 0,
+            unpublished_state: 0,
             is_confirmed: false,
             backlog: 0,
             applied: 0,
@@ -100,9 +106,14 @@ impl Outgoing {
         }
     }
 
-    /// Returns true if frames are being retransmitted.
-    pub(super) fn is_retransmitting(&self) -> bool {
-        self.retransmission.is_some()
+    /// Returns true if frames may wait for an acknowledgement.
+    pub(super) fn waits_for_peer(&self) -> bool {
+        self.retransmission.is_some() || self.is_sending_state()
+    }
+
+    /// Returns true if the member list is not completely published.
+    fn is_sending_state(&self) -> bool {
+        self.published < self.state_end
     }
 
     /// Returns the last sealed frame's number.
@@ -175,6 +186,8 @@ impl Outgoing {
         self.push(&Item::End, sealing);
         self.seal(sealing);
         self.state_end = self.sealed;
+        self.state_window_end = self.window_end(1);
+        self.unpublished_state = self.journal_bytes;
         // The member list does not count towards the backlog; otherwise, a node with many members
         // could never start a stream.
         self.backlog = 0;
@@ -229,12 +242,16 @@ impl Outgoing {
             // Seal as late as possible so that a slow broker receives fewer but larger frames.
             self.seal(sealing);
         }
-        let index = self.index(self.published + 1)?;
+        let number = self.published + 1;
+        if self.is_sending_state() && number > self.state_window_end {
+            return None; // The peer must acknowledge earlier frames first.
+        }
+        let index = self.index(number)?;
         Some(self.journal[index].frame.clone())
     }
 
     /// Records that the frame returned by [`next_frame`](Self::next_frame) was published.
-    pub(super) fn frame_published(&mut self, len: usize) {
+    pub(super) fn frame_published(&mut self, now: Duration, len: usize) {
         if let Some(retransmission) = &mut self.retransmission {
             if !retransmission.advance() {
                 self.retransmission = None;
@@ -244,24 +261,33 @@ impl Outgoing {
         self.published += 1;
         if self.published > self.state_end {
             self.backlog = self.backlog.saturating_sub(len);
+            return;
+        }
+        // The member list may have waited for acknowledgements of its first frames.
+        self.unpublished_state = self.unpublished_state.saturating_sub(len);
+        if let Some(index) = self.index(self.published) {
+            self.journal[index].at = now;
         }
     }
 
     /// Schedules the retransmission of frames. Returns false if they are no longer in the journal.
     pub(super) fn resend(&mut self, demand: FrameRange) -> bool {
         let last = demand.last.min(self.published);
-        if demand.first > last {
-            return true; // The frames are about to be published for the first time.
+        // A request may arrive after the peer has received some of the frames.
+        let first = demand.first.max(self.applied + 1);
+        if first > last {
+            // The frames are about to be published for the first time, or the peer has them all.
+            return true;
         }
-        if self.index(demand.first).is_none() {
+        if self.index(first).is_none() {
             return false;
         }
         // The peer has applied all frames before the first missing one.
         self.applied(StreamPosition { stream: demand.stream, number: demand.first - 1 });
         // Extend a pending range to cover both requests. Peers ignore duplicate frames.
         let last = self.retransmission.as_ref().map_or(last, |pending| pending.last().max(last));
-        let window_end = self.window_end(demand.first);
-        self.retransmission = Some(Retransmission::new(demand.first, last, window_end));
+        let window_end = self.window_end(first);
+        self.retransmission = Some(Retransmission::new(first, last, window_end));
         true
     }
 
@@ -278,16 +304,21 @@ impl Outgoing {
             }
             self.applied = number;
         }
-        if let Some(mut retransmission) = self.retransmission.take() {
-            retransmission.set_window(self.window_end(self.applied + 1));
-            self.retransmission = Some(retransmission);
+        if !self.waits_for_peer() {
+            return;
+        }
+        let window_end = self.window_end(self.applied + 1);
+        self.retransmission =
+            self.retransmission.take().and_then(|pending| pending.after(self.applied, window_end));
+        if self.is_sending_state() {
+            self.state_window_end = self.state_window_end.max(window_end);
         }
     }
 
-    /// Returns the number of the last frame of a retransmission window that starts with frame
-    /// `first`.
+    /// Returns the number of the last frame of a window that starts with frame `first`. If that frame
+    /// is no longer in the journal, the window is empty.
     fn window_end(&self, first: u64) -> u64 {
-        let Some(index) = self.index(first) else { return self.sealed };
+        let Some(index) = self.index(first) else { return first.saturating_sub(1) };
         let mut bytes = 0;
         let frames = self.journal.range(index..).take_while(|entry| {
             bytes += entry.frame.len();
@@ -306,8 +337,9 @@ impl Outgoing {
         while let Some(entry) = self.journal.front() {
             let number = self.sealed + 1 - self.journal.len() as u64;
             let is_old = now.saturating_sub(entry.at) > config.journal_time;
+            let published_bytes = self.journal_bytes - self.unpublished_state;
             let is_needed =
-                number > self.applied && !is_old && self.journal_bytes <= config.journal_bytes;
+                number > self.applied && !is_old && published_bytes <= config.journal_bytes;
             // Keep an unpublished frame, however old it is, because the peer cannot have received
             // it.
             if number > self.published || is_needed {

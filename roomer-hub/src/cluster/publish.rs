@@ -62,7 +62,7 @@ impl Cluster {
                     self.turn = node;
                     return;
                 }
-                outgoing.frame_published(frame.len());
+                outgoing.frame_published(now, frame.len());
                 has_sent = true;
             }
             if !has_sent {

@@ -127,8 +127,8 @@ impl Cluster {
         if is_in_order {
             outgoing.confirm();
         }
-        // More frames can be retransmitted.
-        self.is_dirty |= outgoing.is_retransmitting();
+        // More frames can be published.
+        self.is_dirty |= outgoing.waits_for_peer();
         if !was_confirmed && outgoing.is_confirmed() {
             self.orders.wake();
         }

@@ -1,8 +1,9 @@
 //! The frames to send again to a peer that has missed them.
 
-/// The maximum number of retransmitted bytes that the peer has not applied. A broker disconnects a
-/// slow reader when too many bytes are waiting for it. A peer acknowledges every 256 KiB, so the
-/// next frames can be sent before the last ones are applied.
+/// The maximum number of bytes that the peer has not applied, of retransmitted frames, and of the
+/// member list at the start of a stream. A broker disconnects a slow reader when too many bytes are
+/// waiting for it. A peer acknowledges every 256 KiB, so the next frames can be sent before the last
+/// ones are applied.
 pub(super) const WINDOW: usize = 512 * 1024;
 
 /// A range of frames to retransmit, and the part of it that may be sent now.
@@ -35,8 +36,10 @@ impl Retransmission {
         self.next <= self.last
     }
 
-    /// Moves the window, since the peer has applied frames.
-    pub(super) fn set_window(&mut self, end: u64) {
-        self.window_end = end;
+    /// Skips the frames up to `applied`, and moves the window. Returns `None` if the peer has applied
+    /// all frames of the range.
+    pub(super) fn after(self, applied: u64, window_end: u64) -> Option<Self> {
+        let next = self.next.max(applied + 1);
+        (next <= self.last).then_some(Retransmission { next, window_end, ..self })
     }
 }

@@ -1,0 +1,137 @@
+//! Frames for which a node waits until its peer has acknowledged earlier ones, and requests for frames
+//! that the peer has acknowledged.
+
+use bytes::Bytes;
+use roomer_hub::cluster::{Input, Loss};
+use roomer_proto::cluster::{FrameKind, FrameRange, Head, Item, Items, StreamPosition};
+
+use crate::support::net::{Net, Node};
+
+/// The maximum number of unacknowledged bytes, and one frame.
+const MAX_IN_FLIGHT: usize = 600 * 1024;
+
+const ROOMS: usize = 250;
+
+/// Returns the stream and number of a stream frame.
+fn position(frame: &Bytes) -> Option<(u32, u64)> {
+    match Head::decode(frame).expect("a frame").0.kind {
+        FrameKind::Stream { stream, number, .. } => Some((stream, number)),
+        FrameKind::Control => None,
+    }
+}
+
+/// Returns the size of the frames in flight to a node, in bytes.
+fn in_flight(net: &Net, node: usize) -> usize {
+    net.wire.iter().filter(|(to, _)| *to == node).map(|(_, frame)| frame.len()).sum()
+}
+
+/// Starts a second node, which requests the member list of the first, of a million bytes.
+fn join_large_node(journal_bytes: usize) -> Net {
+    let mut net = Net::configured(1, |config| config.journal_bytes = journal_bytes);
+    net.open(0, 1);
+    for room in 0..ROOMS {
+        net.say(0, 1, &format!("{room:04000}"), "join", "");
+    }
+    let now = net.now;
+    net.nodes.push(Node::new(2, now, Loss::Rejoin));
+    net.nodes[1].handle(now, Input::Up { max_payload: 1 << 20 });
+    net
+}
+
+/// Delivers frames until the second node shows all members. Returns the largest number of bytes in
+/// flight to that node.
+fn deliver_members(net: &mut Net) -> usize {
+    let (mut most, mut turns) = (0, 0);
+    while net.nodes[1].hub.tables().room_count() <= ROOMS {
+        // Changes during the transfer follow it.
+        net.say(0, 1, "lobby", "join", "");
+        net.say(0, 1, "lobby", "leave", "");
+        net.publish();
+        let bytes = in_flight(net, 1);
+        most = most.max(bytes);
+        turns += 1;
+        assert!(turns < 1000, "the member list is not sent");
+        net.deliver();
+        net.tick(1);
+    }
+    most
+}
+
+#[test]
+fn member_list_is_sent_a_window_at_a_time() {
+    let mut net = join_large_node(4 << 20);
+    let most = deliver_members(&mut net);
+    assert!((MAX_IN_FLIGHT / 2..MAX_IN_FLIGHT).contains(&most), "{most} bytes in flight");
+    net.open(1, 2);
+    net.run(1500);
+    net.say(0, 1, "root", "chat", "after");
+    net.run(10);
+    assert!(net.received(1, 2).contains(&"chat root after".into()));
+    assert!(net.nodes[1].cluster.statistics().resets.is_empty());
+}
+
+#[test]
+fn member_list_larger_than_journal_survives_lost_window() {
+    let mut net = join_large_node(600 * 1024);
+    let mut lost = 0;
+    net.lose = Box::new(move |from, to, frame| {
+        let is_lost = from == 0
+            && to == 1
+            && position(&Bytes::copy_from_slice(frame)).is_some_and(|(_, number)| number > 8)
+            && lost < 4;
+        lost += u64::from(is_lost);
+        is_lost
+    });
+    deliver_members(&mut net);
+    let statistics = net.nodes[1].cluster.statistics();
+    assert_eq!((statistics.repaired, statistics.resets.len()), (1, 0));
+}
+
+#[test]
+fn acknowledged_frames_are_not_sent_again() {
+    let mut net = Net::new(2);
+    net.open(0, 1);
+    net.open(1, 2);
+    net.run(1500);
+    // The node acknowledges 256 KiB, and some frames are sent after that.
+    let text = "x".repeat(40_000);
+    let (mut sent, mut applied) = (Vec::new(), StreamPosition::default());
+    for _ in 0..10 {
+        net.say(0, 1, "root", "chat", &text);
+        net.publish();
+        sent.extend(net.wire.iter().filter(|(to, _)| *to == 1).filter_map(|(_, f)| position(f)));
+        net.deliver();
+        net.publish();
+        for (_, frame) in &net.wire {
+            for item in Items::new(Head::decode(frame).expect("a frame").1) {
+                if let Ok(Item::Applied(position)) = item {
+                    applied = position;
+                }
+            }
+        }
+        net.deliver();
+    }
+    let [(stream, first), .., (_, last)] = sent[..] else { panic!("{sent:?}") };
+    assert!(applied.number > first && applied.number < last, "{applied:?} of {sent:?}");
+    // A request that was sent when all these frames were missing arrives late, twice.
+    let mut request = Vec::new();
+    let peer = net.nodes[1].cluster.node();
+    let (head, _) = Head::decode(net.own_frame(1)).expect("a frame");
+    Head { from: peer, kind: FrameKind::Control, ..head }.encode(&mut request);
+    Item::Resend(FrameRange { stream, first, last }).encode(&mut request);
+    for _ in 0..2 {
+        let now = net.now;
+        net.nodes[0].handle(now, Input::Frame(request.clone().into()));
+        net.publish();
+        let again: Vec<u64> =
+            net.wire.iter().filter_map(|(_, f)| position(f)).map(|(_, number)| number).collect();
+        assert_eq!(again, (applied.number + 1..=last).collect::<Vec<_>>());
+        net.wire.clear();
+    }
+    // Once everything is acknowledged, nothing is sent.
+    net.run(1500);
+    let now = net.now;
+    net.nodes[0].handle(now, Input::Frame(request.into()));
+    net.publish();
+    assert_eq!(in_flight(&net, 1), 0);
+}
