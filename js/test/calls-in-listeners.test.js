@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { setUp } from "./support/kit.js";
+import { record, setUp } from "./support/kit.js";
 
 describe("a listener that closes the client when a message is lost", () => {
     for (const plain of [false, true]) {
@@ -34,6 +34,16 @@ describe("a listener that closes the client when a message is lost", () => {
         assert.deepEqual(kit.server.connections(), []);
         assert.deepEqual(client.rooms(), []);
     });
+});
+
+test("a listener that closes the client when its session has resumed is notified of nothing afterwards", async () => {
+    const kit = setUp({ plain: false });
+    const [{ client }] = await kit.inRoom("lobby");
+    const log = record(client, "state", "resumed");
+    client.on("state", (state) => state === "open" && client.close());
+    kit.server.cut();
+    await kit.server.advance(60_000);
+    assert.deepEqual(log.map(([event, state]) => (event === "state" ? state : event)), ["suspended", "connecting", "open", "closed"]);
 });
 
 test("a listener may join a room again whose messages were dropped by leave()", async () => {
