@@ -229,6 +229,18 @@ fn rules_and_rights_both_apply_per_room() {
     refused(&whisper("lobby"), "forbids it");
 }
 
+/// Presents a token until the response is not 503. Until a pause has passed, the server does not fetch
+/// the keys again, and cannot reject unknown keys.
+fn final_status(serving: &Serving, token: &str) -> u16 {
+    loop {
+        let (status, _) = with_token(serving, token);
+        if status != 503 {
+            return status;
+        }
+        thread::yield_now();
+    }
+}
+
 /// Starts a server that publishes a set of keys, and counts the requests for it. If there is no
 /// set, it responds with 500.
 fn keys(set: Arc<Mutex<Option<Value>>>, asked: Arc<AtomicU32>) -> String {
@@ -267,26 +279,23 @@ fn jwks_is_refetched_for_unknown_key() {
     serving.logged("keys of tokens read");
     assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 101);
     // A key is tried only if its id is the one in the token.
-    assert_eq!(with_token(&serving, &first.token_of("x", &claims)).0, 401);
+    assert_eq!(final_status(&serving, &first.token_of("x", &claims)), 401);
     // Replace the keys one by one. Keys of unknown kinds are ignored.
     let unknown = json!({ "kty": "new", "kid": "3" });
     *set.lock().unwrap() = Some(json!({ "keys": [unknown, second.jwk("2")] }));
     let token = second.token_of("2", &claims);
-    // The server does not fetch the keys again before a pause has passed.
-    while with_token(&serving, &token).0 != 101 {
-        thread::yield_now();
-    }
-    assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 401);
+    // The server has just fetched the keys for another token. It must not reject this one.
+    assert_eq!(final_status(&serving, &token), 101);
+    assert_eq!(final_status(&serving, &first.token_of("1", &claims)), 401);
     // If a fetch fails, the previous keys stay valid.
     *set.lock().unwrap() = None;
     let before = asked.load(Ordering::Relaxed);
     while asked.load(Ordering::Relaxed) == before {
-        with_token(&serving, &first.token_of("4", &claims));
+        // The key may be valid. Clients would treat 401 as final.
+        assert_eq!(with_token(&serving, &first.token_of("4", &claims)).0, 503);
     }
     serving.logged("cannot read the keys of tokens");
     assert_eq!(with_token(&serving, &token).0, 101);
-    // Another key may be valid. Clients would treat 401 as final.
-    assert_eq!(with_token(&serving, &first.token_of("4", &claims)).0, 503);
 }
 
 #[test]
@@ -302,13 +311,25 @@ fn jwks_is_refetched_for_unknown_key_despite_key_from_file() {
         assert_eq!(with_token(&serving, &signer.token_of(id, &claims)).0, status, "{id}");
     }
     *set.lock().unwrap() = Some(json!({ "keys": [second.jwk("2")] }));
-    loop {
-        let (status, text) = with_token(&serving, &second.token_of("2", &claims));
-        if status == 101 {
-            break;
-        }
-        assert_eq!(text, "the key of the token is unknown");
-    }
+    assert_eq!(final_status(&serving, &second.token_of("2", &claims)), 101);
+}
+
+#[test]
+fn token_without_key_id_is_not_rejected_before_first_fetch() {
+    let (own, fetched) = (Signer::p256(), Signer::p256());
+    let set = Arc::new(Mutex::new(None));
+    let address = keys(set.clone(), Arc::default());
+    let file = own.public();
+    let mut serving = Serving::start(&["--jwt-jwks", &address, "--jwt-keys", file.path()]);
+    serving.logged("cannot read the keys of tokens");
+    let claims = json!({ "exp": now(600) });
+    let token = fetched.token(&claims);
+    // The URL may have its key.
+    assert_eq!(with_token(&serving, &token).0, 503);
+    assert_eq!(with_token(&serving, &own.token(&claims)).0, 101);
+    *set.lock().unwrap() = Some(json!({ "keys": [fetched.jwk("1")] }));
+    assert_eq!(final_status(&serving, &token), 101);
+    assert_eq!(with_token(&serving, &Signer::p256().token(&claims)).0, 401);
 }
 
 #[test]

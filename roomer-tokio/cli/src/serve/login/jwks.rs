@@ -77,18 +77,18 @@ impl Refresher {
         }
     }
 
-    /// Requests a fetch, and waits for it, unless the last one is too recent. Returns false if the last
-    /// fetch has failed, so that a new key may be missing.
+    /// Requests a fetch, and waits for it, unless the last one is too recent. Returns false if no fetch
+    /// has succeeded in the meantime, so that a new key may be missing.
     pub(super) async fn read_again(&self) -> bool {
         let is_recent = self.last.lock().await.is_some_and(|last| last.elapsed() < MIN_PAUSE);
-        if !is_recent {
-            // Subscribe before the request, so that the end of the fetch cannot be missed.
-            let mut readings = self.readings.subscribe();
-            self.wanted.notify_one();
-            if timeout(PATIENCE, readings.changed()).await.is_err() {
-                return false;
-            }
+        // The result of a recent fetch does not count: other clients with unknown keys may cause one
+        // every few seconds, and the key may be newer.
+        if is_recent {
+            return false;
         }
-        *self.readings.borrow()
+        // Subscribe before the request, so that the end of the fetch cannot be missed.
+        let mut readings = self.readings.subscribe();
+        self.wanted.notify_one();
+        timeout(PATIENCE, readings.changed()).await.is_ok() && *self.readings.borrow()
     }
 }

@@ -182,8 +182,10 @@ impl Login {
                 Ok(token) => return self.read(&token.claims),
                 // The token may be signed with another key, so try the next one.
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
-                    // If the token names another key than those without an id, the URL may have it.
-                    if has_named || header.kid.is_none() || self.refresher.is_none() {
+                    // If the token names another key than those without an id, the URL may have it. If
+                    // the token names none, its key may be among those not yet fetched.
+                    let is_elsewhere = header.kid.is_some() || fetched.is_none();
+                    if has_named || !is_elsewhere || self.refresher.is_none() {
                         refused = Refused::Invalid("the signature of the token is wrong");
                     }
                 }
@@ -294,7 +296,9 @@ impl Refused {
             Refused::UnknownKey => Rejection::unauthorized("the key of the token is unknown"),
             // Do not respond with 401: the token may be valid, but clients treat this status as
             // final.
-            Refused::NoKeys => Rejection::new(unavailable, "the keys of tokens cannot be read now"),
+            Refused::NoKeys => {
+                Rejection::new(unavailable, "the key of the token cannot be read now")
+            }
         }
     }
 }
