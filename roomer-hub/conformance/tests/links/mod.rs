@@ -97,15 +97,19 @@ impl Node {
     }
 }
 
+/// The maximum number of attempts to connect on a busy machine.
+const MAX_ATTEMPTS: usize = 20;
+
 /// Connects to a server until the attempt fails for another reason than the speed of the machine.
 /// Returns that reason.
 pub(crate) async fn refusal(address: &str) -> String {
-    loop {
+    for _ in 0..MAX_ATTEMPTS {
         let reason = Node::new(1, address).expect_down().await;
         if !is_late(&reason) {
             return reason;
         }
     }
+    panic!("{address} does not answer");
 }
 
 /// Returns true if a busy machine has not run the node or the server for so long that the attempt
@@ -117,7 +121,7 @@ fn is_late(reason: &str) -> bool {
 /// Returns the reason for which a link goes down if the server sends these bytes, and then only
 /// reads.
 pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
-    loop {
+    for _ in 0..MAX_ATTEMPTS {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("{scheme}://{}", listener.local_addr().unwrap());
         // The thread ends when the node has dropped the connection.
@@ -134,6 +138,7 @@ pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
             return reason.strip_prefix(&format!("{address}: ")).unwrap().to_owned();
         }
     }
+    panic!("the node does not react to {}", bytes.escape_ascii());
 }
 
 /// Returns bytes whose values depend on their position and on the length, so that shifted or swapped
