@@ -173,6 +173,8 @@ for (const runtime of RUNTIMES) {
                 await eventually(`it is ${last}`, () => client.state === last);
             }
             assert.deepEqual([...new Set(tokens)], ["bob@8000", "eve", "bob"]);
+            // In the four seconds before the login ends, there is a request every two seconds at most.
+            assert.ok(tokens.length < 8, `${tokens}`);
         });
     });
 
