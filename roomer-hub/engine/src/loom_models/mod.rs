@@ -3,6 +3,7 @@
 
 mod handover;
 mod lifecycle;
+mod shared_queues;
 mod timers;
 
 use std::future::poll_fn;
@@ -130,40 +131,25 @@ fn run_own_task(writer: &SocketWriter) {
 /// A stand-in for the engine's lock, which records the order in which bytes were queued under it.
 type Order = Mutex<Vec<u8>>;
 
+/// Queues a message; see [`SocketWriter::push`].
+type Push = fn(&SocketWriter, &'static [u8]) -> bool;
+
 fn send(order: &Order, writer: &SocketWriter, bytes: &'static [u8]) {
+    send_by(push_own, order, writer, bytes);
+}
+
+fn push_own(writer: &SocketWriter, bytes: &'static [u8]) -> bool {
+    writer.push(Chunk::complete(bytes))
+}
+
+fn send_by(push: Push, order: &Order, writer: &SocketWriter, bytes: &'static [u8]) {
     let mut order = lock(order);
     order.extend_from_slice(bytes);
-    let is_due = writer.push(Chunk::complete(bytes));
+    let is_due = push(writer, bytes);
     drop(order);
     if is_due {
         writer.flush();
     }
-}
-
-#[test]
-fn concurrent_messages_are_written_whole_in_lock_order() {
-    model(|| {
-        let socket = Socket::with_room(1);
-        let writer = writer(&socket, 100);
-        let order = Arc::new(Order::default());
-        let other = {
-            let (order, writer) = (order.clone(), writer.clone());
-            thread::spawn(move || send(&order, &writer, b"ab"))
-        };
-        let own_task = {
-            let writer = writer.clone();
-            thread::spawn(move || run_own_task(&writer))
-        };
-        send(&order, &writer, b"cd");
-        socket.give(2);
-        other.join().unwrap();
-        writer.finish(b"!"[..].into(), false);
-        writer.flush();
-        socket.give(2);
-        own_task.join().unwrap();
-        let due = [&lock(&order)[..], b"!"].concat();
-        assert_eq!(socket.taken(), due);
-    });
 }
 
 #[test]
@@ -254,50 +240,6 @@ fn paused_sender_resumes_when_receiver_stalls_or_closes() {
             other.join().unwrap();
         });
     }
-}
-
-#[test]
-fn dead_outbox_stays_empty() {
-    model(|| {
-        let socket = Socket::with_room(3);
-        let writer = writer(&socket, 100);
-        let other = {
-            let writer = writer.clone();
-            thread::spawn(move || {
-                if writer.push(Chunk::complete(&b"abcd"[..])) {
-                    writer.flush();
-                }
-            })
-        };
-        writer.discard();
-        other.join().unwrap();
-        run_own_task(&writer);
-        let status = block_on(poll_fn(|cx| Poll::Ready(writer.poll_status(cx))));
-        assert_eq!((status.phase, status.queued), (OutboxPhase::Dead, 0));
-    });
-}
-
-#[test]
-fn budget_matches_held_bytes_and_aborted_connection_is_woken() {
-    model(|| {
-        let socket = Socket::with_room(2);
-        let budget = Arc::new(MemoryBudget::new(1, WaterMarks { kept: 100, high: 100, max: 200 }));
-        let writer = SocketWriter::new(Pipe(socket.clone()), budget.clone());
-        let own_task = {
-            let writer = writer.clone();
-            thread::spawn(move || {
-                writer.set_buffered(7);
-                run_own_task(&writer);
-            })
-        };
-        if writer.push(Chunk::complete(&b"abcd"[..])) {
-            writer.flush();
-        }
-        assert!(budget.held() >= 2 && budget.may_exceed());
-        writer.abort();
-        own_task.join().unwrap();
-        assert_eq!(budget.held(), 0);
-    });
 }
 
 #[test]

@@ -76,7 +76,8 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Writes like [`try_write_vectored`](Self::try_write_vectored). Called for the first write after
     /// [`prepare_final_write`](Self::prepare_final_write): the write must not rely on a cached
-    /// observation that the stream was full.
+    /// observation that the stream was full. A wrapper that forwards `prepare_final_write` must forward
+    /// this method too.
     ///
     /// # Errors
     ///

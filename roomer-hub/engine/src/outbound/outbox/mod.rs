@@ -61,8 +61,8 @@ pub(crate) struct Outbox {
     phase: OutboxPhase,
     /// The number of times that a full socket has accepted bytes again. Only the peer's reading
     /// increases it, whereas a socket with free space accepts bytes whether or not the peer is
-    /// alive. The count wraps around, since only changes matter, and the connection's own task, which
-    /// compares it, is polled for each of them.
+    /// alive. The count may wrap around: it is compared at each check of the connection's timeouts, and
+    /// a multiple of 256 changes between two checks would merely be noticed at a later one.
     unblock_count: u8,
     /// True while a task writes.
     pub(crate) is_writing: bool,
@@ -254,12 +254,15 @@ impl Outbox {
         }
     }
 
-    /// Takes all chunks for a write. The caller passes the result to [`put_back`](Self::put_back).
+    /// Takes all chunks for a write. The caller passes the result to [`put_back`](Self::put_back), and sets
+    /// `is_writing` from before this call until after that one: a shared queue keeps the chunk being
+    /// written, and only this flag shows that the chunk is no longer to be written.
     pub(crate) fn take(&mut self) -> InFlight {
         let saved = Saved::default();
         match &self.queue {
             // Leave it in place, since it has the size of the chunk being written.
             Some(queue) if queue.is_shared => {
+                debug_assert!(self.is_writing, "the chunk would be written twice");
                 InFlight { front: queue.front.clone(), back: ChunkQueue::default(), saved }
             }
             _ => {

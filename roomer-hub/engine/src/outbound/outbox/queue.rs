@@ -162,6 +162,7 @@ impl fmt::Debug for Queue {
 /// Copies a shared queue, for an outbox that changes it. Own queues are never copied.
 impl Clone for Queue {
     fn clone(&self) -> Self {
+        debug_assert!(self.is_shared);
         let Queue { queued, newest, is_shared, .. } = *self;
         Queue { front: self.front.clone(), queued, newest, is_shared, ..Queue::default() }
     }

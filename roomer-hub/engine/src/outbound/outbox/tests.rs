@@ -140,8 +140,8 @@ fn bytes_queued_during_write_of_shared_batch_follow_it() {
     for (accepted, left) in [(5, vec![&b"newer"[..]]), (2, vec![b"tch", b"newer"])] {
         let mut outbox = Outbox::default();
         outbox.push_batch(&batch, MAX);
-        let in_flight = outbox.take();
         outbox.is_writing = true;
+        let in_flight = outbox.take();
         assert_eq!((outbox.queued(), texts(&outbox).len()), (5, 0), "being written");
         outbox.push(Chunk::complete(&b"newer"[..]), MAX);
         assert_eq!((outbox.queued(), texts(&outbox)), (10, vec![&b"newer"[..]]));
@@ -151,6 +151,7 @@ fn bytes_queued_during_write_of_shared_batch_follow_it() {
     }
     let mut killed = Outbox::default();
     killed.push_batch(&batch, MAX);
+    killed.is_writing = true;
     let in_flight = killed.take();
     killed.kill();
     killed.put_back(in_flight, Written::Some { accepted: 5, offered: 5 });

@@ -188,7 +188,9 @@ impl SocketWriter {
 
     fn write(&self, in_flight: &InFlight) -> Written {
         let InFlight { front, back, .. } = in_flight;
-        // Relaxed suffices: the writer's lock is taken between the store and this write.
+        // Relaxed suffices: the writer's lock is taken between the store and each write that begins
+        // later. A write already in progress may miss the store, and find the socket full. This does no
+        // harm, since Linux reports the socket as writable once the limit (NOTSENT_LOWAT) is lifted.
         let is_final = self.is_final.load(Ordering::Relaxed);
         let (offered, result) = if back.is_empty() && !is_final {
             (front.len(), self.socket.try_write(front.left()))
