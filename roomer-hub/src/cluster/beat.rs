@@ -28,12 +28,9 @@ impl Cluster {
         let sealing = self.sealing();
         let mut ends = Vec::with_capacity(self.peers.len());
         for (node, peer) in &mut self.peers {
-            // The digest covers all recorded changes, so the frame being collected must be
-            // sealed before its number is reported.
-            let outgoing = peer.outgoing.as_mut().map(|outgoing| {
-                outgoing.seal(&sealing);
-                (outgoing.stream, outgoing.last())
-            });
+            // The digest covers all recorded changes, so their last frame is reported.
+            let outgoing = peer.outgoing.as_mut();
+            let outgoing = outgoing.map(|outgoing| (outgoing.stream, outgoing.report(&sealing)));
             let (stream, last) = outgoing.unwrap_or_default();
             ends.push(StreamEnd { to: *node, stream, last, applied: peer.incoming.applied() });
         }

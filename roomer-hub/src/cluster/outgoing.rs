@@ -116,8 +116,16 @@ impl Outgoing {
         self.published < self.state_end
     }
 
-    /// Returns the last sealed frame's number.
-    pub(super) fn last(&self) -> u64 {
+    /// Returns the last frame's number for a heartbeat: all recorded changes are in the frames up to
+    /// this number, unless the member list is still being sent.
+    pub(super) fn report(&mut self, sealing: &Sealing) -> u64 {
+        if self.is_sending_state() {
+            // Unpublished frames of the member list wait for the peer, which would otherwise request
+            // them as missing. It compares digests only after the list.
+            return self.published;
+        }
+        // The frame being collected is published right after the heartbeat.
+        self.seal(sealing);
         self.sealed
     }
 
@@ -259,12 +267,12 @@ impl Outgoing {
             return;
         }
         self.published += 1;
-        if self.published > self.state_end {
-            self.backlog = self.backlog.saturating_sub(len);
-            return;
-        }
-        // The member list may have waited for acknowledgements of its first frames.
-        self.unpublished_state = self.unpublished_state.saturating_sub(len);
+        let unpublished = match self.published > self.state_end {
+            true => &mut self.backlog,
+            false => &mut self.unpublished_state,
+        };
+        *unpublished = unpublished.saturating_sub(len);
+        // The frame may have waited for acknowledgements of the member list's first frames.
         if let Some(index) = self.index(self.published) {
             self.journal[index].at = now;
         }
@@ -272,6 +280,12 @@ impl Outgoing {
 
     /// Schedules the retransmission of frames. Returns false if they are no longer in the journal.
     pub(super) fn resend(&mut self, demand: FrameRange) -> bool {
+        // The peer has applied all frames before the first missing one. This may permit more of the
+        // member list, even if no published frame is missing.
+        self.applied(StreamPosition {
+            stream: demand.stream,
+            number: demand.first.saturating_sub(1),
+        });
         let last = demand.last.min(self.published);
         // A request may arrive after the peer has received some of the frames.
         let first = demand.first.max(self.applied + 1);
@@ -282,8 +296,6 @@ impl Outgoing {
         if self.index(first).is_none() {
             return false;
         }
-        // The peer has applied all frames before the first missing one.
-        self.applied(StreamPosition { stream: demand.stream, number: demand.first - 1 });
         // Extend a pending range to cover both requests. Peers ignore duplicate frames.
         let last = self.retransmission.as_ref().map_or(last, |pending| pending.last().max(last));
         let window_end = self.window_end(first);
