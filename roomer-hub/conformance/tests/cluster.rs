@@ -65,6 +65,7 @@ on_all_nodes! {
     closes::final_close_reaches_client_at_another_node_until_answered,
     closes::final_close_requires_token_and_user_at_another_node,
     closes::final_close_over_tunnel_is_kept_until_answered,
+    closes::further_return_ends_earlier_tunnel_with_final_close,
     closes::full_node_closes_client_at_another_node,
     faults::frames_of_other_clusters_are_ignored,
     faults::node_without_broker_shows_own_members,

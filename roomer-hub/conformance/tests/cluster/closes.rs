@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use roomer_conformance::client::{Client, Received};
+use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 use roomer_engine::ConnId;
@@ -110,6 +110,20 @@ pub(crate) fn final_close_over_tunnel_is_kept_until_answered(nodes: &mut Nodes) 
         }
         has_forwarded(nodes, 1, 0);
     }
+}
+
+pub(crate) fn further_return_ends_earlier_tunnel_with_final_close(nodes: &mut Nodes) {
+    start(nodes, 2, |builder| with_users(builder).close_timeout(TIMEOUT * 10));
+    let ann = Device::connect(nodes, 0, "&user=ann");
+    ann.client.shutdown_write();
+    nodes.has_detached(0, 1);
+    assert!(nodes.server(0).disconnect(ann.conn_id(), 4001, "banned"));
+    let close = (4001, "banned");
+    // None of the sockets answers the close frame, except the last.
+    let sockets: Vec<_> = (0..4).map(|_| ann.is_closed(nodes, 1, close)).collect();
+    has_forwarded(nodes, 1, 1);
+    answer(sockets.into_iter().last().unwrap(), 4001);
+    has_forwarded(nodes, 1, 0);
 }
 
 pub(crate) fn full_node_closes_client_at_another_node(nodes: &mut Nodes) {

@@ -173,7 +173,7 @@ impl Connection {
     ) -> Step {
         let KeptClose { id, code, reason } = closed;
         if let Some(tunnel) = opening.tunnel {
-            self.shared.core().accept_tunnel_to_close(now, tunnel);
+            self.shared.core().accept_tunnel_to_close(now, id, tunnel);
         }
         self.writer.push(Chunk::complete(opening.response));
         self.writer.close(Some(code), &reason, false);

@@ -15,8 +15,8 @@ use crate::tunnel::Arrival;
 impl Connection {
     /// Verifies another node's request for a session. If the limits permit it, returns a connection
     /// for the client, and counts it like a local one. Otherwise the client gets a new session on
-    /// the other node. A connection that only closes the client is not counted, since the number of
-    /// tunnels is limited anyway.
+    /// the other node. A connection that only closes the client is not counted: the client has at
+    /// most one such tunnel.
     pub(crate) fn returned(shared: &Arc<Shared>, arrival: Arrival) -> Option<Connection> {
         let Arrival { end, item } = arrival;
         let Ok(Some(TunnelItem::Open { request, .. })) = TunnelItem::decode(&item) else {

@@ -16,6 +16,7 @@ use roomer_proto::extended::SessionToken;
 
 use super::Sessions;
 use crate::app::conn_info::ConnInfo;
+use crate::tunnel::due::TunnelKey;
 
 /// The maximum number of closes that are kept for clients without a socket, and for clients whose
 /// socket looked open. Beyond it, the oldest is dropped, and its client gets a new session.
@@ -40,6 +41,8 @@ struct FinalClose {
     secrets: Box<[[u8; 16]]>,
     user: Option<Arc<str>>,
     at: Duration,
+    /// The last tunnel over which the close was sent to another node. It may have ended since.
+    tunnel: Option<TunnelKey>,
 }
 
 /// The application's close of a session.
@@ -67,7 +70,7 @@ impl Sessions {
         }
         let user = info.user().cloned();
         let close = KeptClose { id: info.id, code, reason };
-        closes.push_back(FinalClose { close, secrets, user, at: now });
+        closes.push_back(FinalClose { close, secrets, user, at: now, tunnel: None });
     }
 
     /// Returns the close with which the application ended the session of a token, if its client may
@@ -94,6 +97,14 @@ impl Sessions {
     ) -> Option<([u8; 16], Option<&Arc<str>>)> {
         let (kept, secret) = self.find_close(now, id, is_proven)?;
         Some((secret, kept.user.as_ref()))
+    }
+
+    /// Records the tunnel over which a kept close is sent. Returns the previous one, which may have
+    /// ended since.
+    pub(crate) fn close_sent_over(&mut self, id: ConnId, tunnel: TunnelKey) -> Option<TunnelKey> {
+        let FinalCloses { detached, attached } = &mut self.closes;
+        let kept = detached.iter_mut().chain(attached).find(|kept| kept.close.id == id)?;
+        kept.tunnel.replace(tunnel)
     }
 
     fn find_close(

@@ -145,6 +145,11 @@ impl Tunnels {
         self.woken.extend(lost.filter_map(|(_, pipe)| pipe.lose()));
     }
 
+    /// Ends a tunnel, if it still exists. Its last bytes may not reach the peer.
+    pub(crate) fn abandon(&mut self, key: TunnelKey) {
+        self.woken.extend(self.open.get(&key).and_then(|pipe| pipe.lose()));
+    }
+
     /// Asks up to `most` sockets to leave their tunnels. Returns the wakers of their tasks.
     pub(crate) fn cut(&self, most: usize) -> Vec<Waker> {
         let mut wakers = Vec::new();

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomer_hub::ConnKey;
 use roomer_hub::cluster::{Change, SessionProof};
+use roomer_hub::{ConnId, ConnKey};
 use roomer_proto::cluster::{Names, NodeId, TunnelItem, TunnelRequest};
 use roomer_proto::extended::SessionToken;
 
@@ -150,12 +150,17 @@ impl Core {
     /// closed, and the client's answer. The close itself stays on this node, since only the answer
     /// shows that the client has received it: the other node may lose the tunnel or stop before that,
     /// and the client may return to any node.
-    pub(crate) fn accept_tunnel_to_close(&mut self, now: Duration, key: TunnelKey) {
-        let Core { hub, cluster, .. } = self;
+    pub(crate) fn accept_tunnel_to_close(&mut self, now: Duration, id: ConnId, key: TunnelKey) {
+        let Core { hub, cluster, sessions, .. } = self;
         let Some(state) = cluster else { return };
         let TunnelKey { peer, number, .. } = key;
         let item = TunnelItem::Accept { number, secret: [0; 16], hello: "" };
         state.machine.record(now, hub.tables(), Change::Tunnel { to: peer, item });
+        // The client is not counted as a connection. Its earlier sockets must not use up the tunnels
+        // of other clients until their closes time out.
+        if let Some(earlier) = sessions.close_sent_over(id, key) {
+            state.tunnels.abandon(earlier);
+        }
         state.tunnels.due.wake();
     }
 
