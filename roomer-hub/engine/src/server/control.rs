@@ -161,11 +161,11 @@ impl Server {
     /// session ends. If the code is final (1000, 1003, 1008, 3000 to 4999), the client is closed with
     /// the same code and reason whenever it returns within that time, until it has answered the close
     /// frame. This includes a return to another node that
-    /// [continues sessions](crate::cluster::Cluster::hand_over) of this one. If the server is full, this does not apply to a server in a framework
-    /// (`mount`), which rejects the client's request. The last 1,024 closes of clients without a socket
-    /// are kept, and the last 1,024 unanswered closes of other clients. With any other code, the client
-    /// gets a new session. To keep a client away, also reject its login in
-    /// [`authorize`](crate::Builder::authorize).
+    /// [continues sessions](crate::cluster::Cluster::hand_over) of this one. If the server is full, this
+    /// does not apply to a server in a framework (`mount`), which rejects the client's request. The
+    /// last 1,024 closes of clients without a socket are kept, and the last 1,024 unanswered closes of
+    /// other clients. With any other code, the client gets a new session. To keep a client away, also
+    /// reject its login in [`authorize`](crate::Builder::authorize).
     #[doc(alias = "close")]
     pub fn disconnect(&self, conn: impl AsRef<str>, code: u16, reason: &str) -> bool {
         let close = |conn| Command::Close { conn, code, reason };
