@@ -148,7 +148,7 @@ impl Client {
         let cursor = room.cursor.as_ref().filter(|_| request == Pending::Join);
         // Plain servers ignore the payload of a join.
         let payload = cursor.map(|cursor| cursor.join_payload()).unwrap_or_default();
-        if !payload.is_empty() && !self.may_recall(now, name) {
+        if !payload.is_empty() && !self.may_request_history(now, name) {
             return;
         }
         // The server's answer to the leave request looks like a removal by the server, after which

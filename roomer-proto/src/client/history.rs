@@ -85,7 +85,7 @@ impl Client {
 
     /// Returns true if a join that requests past messages may be sent now. Otherwise, the join is
     /// sent later.
-    pub(super) fn may_recall(&mut self, now: Duration, room: &str) -> bool {
+    pub(super) fn may_request_history(&mut self, now: Duration, room: &str) -> bool {
         // A plain server sends no past messages and has no such limit.
         if self.session.is_none() {
             return true;

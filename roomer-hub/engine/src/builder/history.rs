@@ -69,7 +69,7 @@ impl<E> Builder<E> {
         F: Fn(&Conn, &str) -> bool + Send + Sync + 'static,
     {
         let rule = move |conn: &Conn, message: &Message<'_>| rule(conn, message.room);
-        self.options.rules.recall = Some(Callback::Sync(Box::new(rule)));
+        self.options.rules.read_history = Some(Callback::Sync(Box::new(rule)));
         self
     }
 

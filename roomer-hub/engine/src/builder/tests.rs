@@ -207,8 +207,8 @@ fn describe(options: &Options, text: &mut String) {
         max_headers,
         compression,
     } = handshake;
-    let Rules { join, recall, publish, direct, info } = rules;
-    let rules = [join, recall, publish, direct, info].map(|rule| kind(rule.as_ref()));
+    let Rules { join, read_history, publish, direct, info } = rules;
+    let rules = [join, read_history, publish, direct, info].map(|rule| kind(rule.as_ref()));
     let Hooks { connect, join, leave, disconnect } = hooks;
     let hooks = [connect.is_some(), join.is_some(), leave.is_some(), disconnect.is_some()];
     let reports = [on_warning.is_some(), on_peer.is_some(), on_gap.is_some(), on_error.is_some()];

@@ -55,7 +55,7 @@ pub(crate) struct Rules {
     pub(crate) join: Option<Rule>,
     /// The rule for history requests. The engine calls it directly instead of in response to a hub
     /// action, since the engine itself removes a denied request from the join.
-    pub(crate) recall: Option<Rule>,
+    pub(crate) read_history: Option<Rule>,
     pub(crate) publish: Option<Rule>,
     pub(crate) direct: Option<Rule>,
     pub(crate) info: Option<Rule>,

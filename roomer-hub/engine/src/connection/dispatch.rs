@@ -101,14 +101,14 @@ impl<'s> Dispatcher<'_, 's> {
         let (mut input, mut packet): (Input<'_>, PacketRef<'_>) = (input, packet);
         // Call the rule for room histories only once, when the packet arrives. If the rule denies
         // the request, the request is removed from the join below.
-        if let Some(rule) = shared.options().rules.recall.as_ref()
+        if let Some(rule) = shared.options().rules.read_history.as_ref()
             && packet.event == JOIN
             && !packet.payload.is_empty()
             && matches!(input, Input::Packet { .. })
         {
-            let may_recall;
-            (core, may_recall) = self.ask_recall(core, rule, packet);
-            match may_recall {
+            let may_read_history;
+            (core, may_read_history) = self.ask_read_history(core, rule, packet);
+            match may_read_history {
                 Some(true) => {}
                 Some(false) => {
                     packet.payload = b"";
@@ -161,7 +161,7 @@ impl<'s> Dispatcher<'_, 's> {
 
     /// Calls the rule for history requests. Returns `None` if the rule panicked.
     #[cold]
-    fn ask_recall(
+    fn ask_read_history(
         &self,
         core: MutexGuard<'s, Core>,
         rule: &Rule,
@@ -169,13 +169,13 @@ impl<'s> Dispatcher<'_, 's> {
     ) -> (MutexGuard<'s, Core>, Option<bool>) {
         let message = Message::new(&self.sent(packet), self.conn.info.id);
         let (core, answer) = self.ask(core, rule, &message);
-        let may_recall = match answer {
+        let may_read_history = match answer {
             RuleAnswer::Allowed => Some(true),
             RuleAnswer::Panicked => None,
             // `Pending` is unreachable, since this rule is never asynchronous.
             RuleAnswer::Denied | RuleAnswer::Pending(_) => Some(false),
         };
-        (core, may_recall)
+        (core, may_read_history)
     }
 
     /// Returns the packet with the sender's id as `src`.
