@@ -72,13 +72,7 @@ pub(crate) fn final_close_requires_token_and_user_at_another_node(nodes: &mut No
     ann.client.shutdown_write();
     nodes.has_detached(0, 1);
     assert!(nodes.server(0).disconnect(ann.conn_id(), 4001, "banned"));
-    let right = ann.token.clone();
-    let last = if right.ends_with('0') { '1' } else { '0' };
-    ann.token = format!("{}{last}", &right[..right.len() - 1]);
-    let _forged = ann.starts_over(nodes, 1, "&user=ann");
-    ann.token = right;
-    let _bob = ann.starts_over(nodes, 1, "&user=bob");
-    let _without = ann.starts_over(nodes, 1, "");
+    let _new = ann.starts_over_with_wrong_proofs(nodes, 1);
     let refused = nodes.sessions(0).refused;
     assert_eq!((refused.unknown, refused.other_user, refused.closed), (1, 2, 0));
     answer(ann.is_closed(nodes, 1, (4001, "banned")), 4001);

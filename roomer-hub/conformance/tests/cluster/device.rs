@@ -49,6 +49,22 @@ impl Device {
         client
     }
 
+    /// Connects to a node three times, with a forged token, as another user, and without a user. Each
+    /// time a new session must start.
+    pub(super) fn starts_over_with_wrong_proofs(
+        &mut self,
+        nodes: &Nodes,
+        index: usize,
+    ) -> [RawClient; 3] {
+        let right = self.token.clone();
+        let last = if right.ends_with('0') { '1' } else { '0' };
+        self.token = format!("{}{last}", &right[..right.len() - 1]);
+        let forged = self.starts_over(nodes, index, "&user=ann");
+        self.token = right;
+        let other_user = self.starts_over(nodes, index, "&user=bob");
+        [forged, other_user, self.starts_over(nodes, index, "")]
+    }
+
     /// Returns the next packet that counts in the session.
     pub(super) fn packet(&mut self) -> Packet {
         loop {

@@ -202,13 +202,7 @@ pub(crate) fn session_requires_its_token_and_user(nodes: &mut Nodes) {
     let mut ann = Device::connect(nodes, 0, "&user=ann");
     ann.client.shutdown_write();
     nodes.has_detached(0, 1);
-    let right = ann.token.clone();
-    let last = if right.ends_with('0') { '1' } else { '0' };
-    ann.token = format!("{}{last}", &right[..right.len() - 1]);
-    let _forged = ann.starts_over(nodes, 1, "&user=ann");
-    ann.token = right;
-    let _bob = ann.starts_over(nodes, 1, "&user=bob");
-    let _without = ann.starts_over(nodes, 1, "");
+    let _new = ann.starts_over_with_wrong_proofs(nodes, 1);
     let refused = nodes.sessions(0).refused;
     assert_eq!((refused.unknown, refused.other_user), (1, 2));
     assert_eq!(nodes.sessions(1).refused.other_node, 3);
