@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::support::hook::{Asked, Hook, Reply};
@@ -175,7 +176,8 @@ fn undecided_webhook_rejects_client_and_logs_no_secrets() {
     let count = failures.len() as u64;
     for (index, reply) in failures.into_iter().enumerate() {
         let reply = Mutex::new(Some(reply));
-        hook.decides(move |_| reply.lock().unwrap().take().unwrap());
+        // If the service closes the connection, the request is repeated.
+        hook.decides(move |_| reply.lock().unwrap().take().unwrap_or(Reply::Close));
         let answer = handshake(&serving, "?token=token-of-a-client", "");
         assert_eq!(answer, (503, "the login cannot be checked now".into()), "{index}");
     }
@@ -190,6 +192,22 @@ fn undecided_webhook_rejects_client_and_logs_no_secrets() {
     for word in ["token-of-a-client", SECRET, "secret-text", "roomer-signature"] {
         assert!(!log.contains(word), "{log}");
     }
+}
+
+/// A service may close an idle connection at the moment when the next request is sent on it.
+#[test]
+fn request_on_closed_connection_is_repeated() {
+    let (secret, is_kept) = (secret_file(), AtomicBool::new(false));
+    let hook = Hook::start(move |_| match is_kept.fetch_not(Ordering::Relaxed) {
+        true => Reply::Close,
+        false => Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".into()),
+    });
+    let serving = start(&secret, &["--webhooks-authorize", &hook.address]);
+    for requests in [1, 2, 2] {
+        assert_eq!(handshake(&serving, "", ""), (101, String::new()));
+        assert_eq!(hook.arrived().len(), requests);
+    }
+    assert_eq!(self::requests(&serving, "authorize", "failed"), 0);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! HTTP requests to other services. Every wait and every size is limited.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -15,14 +17,20 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The time for which an idle connection is kept for further requests. Servers close idle
-/// connections after a few seconds, and a request that is sent at that moment would fail.
+/// connections after a few seconds, and a request that is sent at that moment must be repeated.
 const IDLE: Duration = Duration::from_secs(2);
 
 /// The size of the buffer for the head of a response, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
 /// An HTTP client with a connection pool.
-pub(crate) struct Fetcher(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Fetcher {
+    pooled: HttpClient,
+    /// Opens a new connection for each request.
+    unpooled: HttpClient,
+}
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Checks the URL of a service. The documents from it are trusted, so they must be protected in
 /// transit.
@@ -69,7 +77,8 @@ impl Fetcher {
             .build();
         let mut client = Client::builder(TokioExecutor::new());
         client.pool_idle_timeout(IDLE).http1_max_buf_size(MAX_HEAD);
-        Ok(Fetcher(client.build(connector)))
+        let pooled = client.build(connector.clone());
+        Ok(Fetcher { pooled, unpooled: client.pool_max_idle_per_host(0).build(connector) })
     }
 
     /// Requests a document. A redirect is an error, because [`check_address`] has not checked its
@@ -89,12 +98,40 @@ impl Fetcher {
 
     /// Sends a request. Returns the response, whatever its status is. The caller must limit the
     /// time.
+    ///
+    /// If the server closes the connection without a response, the request is repeated once, on a new
+    /// connection: the server may have closed an idle connection when the request was on its way.
+    /// All requests can be repeated, since they are questions, or events that have numbers (RFC 9110,
+    /// section 9.2.2).
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, String> {
-        self.0.request(request).await.map_err(|error| describe(&error))
+        let response = match self.pooled.request(request.clone()).await {
+            Err(error) if is_closed(&error) => self.unpooled.request(request).await,
+            response => response,
+        };
+        response.map_err(|error| describe(&error))
     }
+}
+
+/// Returns true if a request failed because the server closed the connection.
+fn is_closed(error: &hyper_util::client::legacy::Error) -> bool {
+    // If the connection could not be opened, another one cannot either.
+    !error.is_connect()
+        && causes(error).any(|cause| match cause.downcast_ref::<hyper::Error>() {
+            Some(cause) => cause.is_incomplete_message() || cause.is_closed(),
+            None => cause.downcast_ref::<io::Error>().is_some_and(|cause| {
+                // TLS reports the last kind if the server did not announce the end.
+                matches!(
+                    cause.kind(),
+                    ErrorKind::ConnectionReset
+                        | ErrorKind::ConnectionAborted
+                        | ErrorKind::BrokenPipe
+                        | ErrorKind::UnexpectedEof
+                )
+            }),
+        })
 }
 
 /// Reads the body of a response, which may have at most `max` bytes.
@@ -105,14 +142,13 @@ pub(crate) async fn read(response: Response<Incoming>, max: usize) -> Result<Byt
 
 /// Returns the texts of an error and of its causes, since the text of the error itself contains no
 /// details.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+fn describe(error: &hyper_util::client::legacy::Error) -> String {
+    causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Returns the cause of an error, the cause of that cause, and so on.
+fn causes<'a>(error: &'a dyn Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Asked {
 /// The service's reaction to a request.
 pub enum Reply {
     Json(u16, Value),
-    /// Sends these bytes, which include the head, and keeps the connection open.
+    /// Sends these bytes, which include the head, and keeps the connection open for further requests.
     Raw(Vec<u8>),
     /// Sends nothing, and waits until the client closes the connection.
     Hang,
@@ -79,11 +79,14 @@ impl Hook {
                 thread::spawn(move || {
                     let Some(stream) = wrap(stream.unwrap()) else { return };
                     let mut stream = BufReader::new(stream);
-                    let Some(asked) = receive(&mut stream) else { return };
-                    // The send fails if the test has ended.
-                    let _ = sender.send(asked.clone());
-                    let decide = deciding.lock().unwrap().clone();
-                    answer(&mut stream, decide(&asked));
+                    while let Some(asked) = receive(&mut stream) {
+                        // The send fails if the test has ended.
+                        let _ = sender.send(asked.clone());
+                        let decide = deciding.lock().unwrap().clone();
+                        if answer(stream.get_mut(), decide(&asked)).is_none() {
+                            return;
+                        }
+                    }
                 });
             }
         });
@@ -120,20 +123,19 @@ fn receive(stream: &mut impl BufRead) -> Option<Asked> {
     Some(Asked { body, ..asked })
 }
 
-fn answer<S: Read + Write>(stream: &mut BufReader<S>, reply: Reply) {
-    let bytes = match reply {
+/// Sends a reply. Returns `None` if the connection must be closed.
+fn answer(stream: &mut impl Write, reply: Reply) -> Option<()> {
+    let (bytes, is_kept) = match reply {
         Reply::Json(status, value) => {
             let body = value.to_string();
             let length = body.len();
             let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n");
-            format!("{head}Connection: close\r\n\r\n{body}").into_bytes()
+            (format!("{head}Connection: close\r\n\r\n{body}").into_bytes(), false)
         }
-        Reply::Raw(bytes) => bytes,
-        Reply::Hang => Vec::new(),
-        Reply::Close => return,
+        Reply::Raw(bytes) => (bytes, true),
+        Reply::Hang => (Vec::new(), true),
+        Reply::Close => return None,
     };
-    let _ = stream.get_mut().write_all(&bytes).and_then(|()| stream.get_mut().flush());
-    if !bytes.ends_with(b"}") {
-        let _ = stream.read_to_end(&mut Vec::new());
-    }
+    stream.write_all(&bytes).and_then(|()| stream.flush()).ok()?;
+    is_kept.then_some(())
 }
