@@ -47,7 +47,8 @@ impl<E> Builder<E> {
     /// [`Server::memory_budget`](crate::Server::memory_budget) returns the value in use.
     ///
     /// The operating system's socket buffers are not included, nor are the bytes that a task queues
-    /// in one poll before it writes them.
+    /// in one poll before it writes them. Bytes that another thread is writing at this moment count
+    /// only at the next flush.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = Some(bytes);
         self
