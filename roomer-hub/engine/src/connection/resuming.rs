@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_hub::Input;
+use roomer_hub::{ConnKey, Input};
 use roomer_proto::close;
 use roomer_proto::extended::{HELLO, Hello, Limits, Profile, SessionToken};
 use roomer_proto::websocket::Decoder;
@@ -30,6 +30,7 @@ const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The state of a new connection that waits for its client's session.
 pub(super) struct Resuming {
+    conn: ConnKey,
     handover: Arc<Handover>,
     opening: Opening,
     token: SessionToken,
@@ -92,7 +93,7 @@ impl Connection {
         }
         let until = now + HANDOVER_TIMEOUT;
         self.state =
-            State::Resuming(Box::new(Resuming { handover, opening, token, received, until }));
+            State::Resuming(Box::new(Resuming { conn, handover, opening, token, received, until }));
         Step::Continue
     }
 
@@ -106,7 +107,10 @@ impl Connection {
             Poll::Ready(session) => session,
             // The session may have been handed over since the poll. Take it, since it would be lost
             // otherwise.
-            Poll::Pending if is_finished => resuming.handover.abandon().ok_or(HandoverError::Ended),
+            Poll::Pending if is_finished => {
+                self.shared.core().sessions.stop_waiting(resuming.conn, &resuming.handover);
+                resuming.handover.abandon().ok_or(HandoverError::Ended)
+            }
             Poll::Pending => return Step::Wait(resuming.until),
         };
         let opening = std::mem::take(&mut resuming.opening);
@@ -277,6 +281,7 @@ impl Connection {
     /// Stops waiting for a session. If the session has already been handed over, it ends.
     pub(super) fn abandon_handover(&mut self) {
         let State::Resuming(resuming) = &mut self.state else { return };
+        self.shared.core().sessions.stop_waiting(resuming.conn, &resuming.handover);
         let Some(HandedOver { mut open, writer }) = resuming.handover.abandon() else { return };
         let (mut core, now) = (self.shared.core(), self.shared.now());
         core.gone(now, open.conn.info.key, DisconnectReason::Lost);

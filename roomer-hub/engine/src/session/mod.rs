@@ -210,6 +210,16 @@ impl Sessions {
         }
     }
 
+    /// Records that a task no longer waits for a session, unless another task has replaced it.
+    /// Otherwise, a task that gets the session later would pass it on to the task that has stopped
+    /// waiting, and its client would lose its socket.
+    pub(crate) fn stop_waiting(&mut self, conn: ConnKey, handover: &Arc<Handover>) {
+        let session = self.by_key.get_mut(conn);
+        if let Some(change) = session.and_then(|session| session.change.as_deref_mut()) {
+            change.successor.take_if(|waiting| Arc::ptr_eq(&waiting.handover, handover));
+        }
+    }
+
     /// Returns true if a task is waiting for the session.
     pub(crate) fn has_successor(&self, conn: ConnKey) -> bool {
         let change = self.by_key.get(conn).and_then(|session| session.change.as_ref());
