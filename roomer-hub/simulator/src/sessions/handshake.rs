@@ -65,8 +65,17 @@ impl Harness<'_> {
     pub fn keep_close(&mut self, number: usize, code: u16) {
         let until = self.now() + millis(self.plan.setup.window);
         // The handler that closes the session may have been called for the first bytes since a
-        // resume, after which older tokens are no longer valid.
-        self.confirm_read(number);
+        // resume, after which older tokens are no longer valid. But if the handler has waited since
+        // an earlier poll, it has closed the session before this poll has read anything.
+        let session = &self.sessions[number];
+        let has_waited = session.pending.is_some() && self.called != Some(number);
+        let has_read = session.socket().is_some_and(|at| {
+            let socket = &self.sockets[at];
+            !has_waited || socket.read_before > socket.request_len
+        });
+        if has_read {
+            self.confirm_read(number);
+        }
         let session = &mut self.sessions[number];
         if session.is_open() && session.is_extended {
             session.kept_close = Some((code, until));

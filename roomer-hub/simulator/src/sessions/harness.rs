@@ -65,10 +65,14 @@ pub struct Harness<'p> {
     /// The session that a reconnection has ended in this poll, since packets that the client needs
     /// had been discarded.
     pub incomplete: Option<usize>,
+    /// The session whose slow handler was called in this poll.
+    pub called: Option<usize>,
     /// The session whose slow handler has completed in this poll.
     pub completed: Option<usize>,
     /// The sessions whose handlers were dropped in this poll.
     pub dropped: Vec<usize>,
+    /// The sessions that have ended in this poll.
+    pub ended: Vec<usize>,
     pub steps: u64,
     pub marks: Marks,
     pub trace: Trace,
@@ -111,8 +115,10 @@ impl<'p> Harness<'p> {
             closed_by_server: 0,
             messages_in: 0,
             incomplete: None,
+            called: None,
             completed: None,
             dropped: Vec::new(),
+            ended: Vec::new(),
             steps: 0,
             marks: Marks::default(),
             trace: Trace::new(),
@@ -269,7 +275,7 @@ impl<'p> Harness<'p> {
             history.push(format!("    poll of {polled:?}: {log:?}"));
         }
         let before = std::mem::replace(&mut self.stats, self.server.stats());
-        (self.incomplete, self.completed) = (None, None);
+        (self.incomplete, self.called, self.completed) = (None, None, None);
         // A login is valid from the time at which the hook decides, not from the end of the
         // handshake.
         if std::mem::take(&mut self.application.state().authorized) > 0
@@ -281,6 +287,10 @@ impl<'p> Harness<'p> {
         self.check_resumed(&before, polled)?;
         self.check_log(&log, polled)?;
         self.after_poll(&before, polled)?;
+        self.ended.clear();
+        if let Some(at) = polled {
+            self.sockets[at].read_before = self.sockets[at].read.0;
+        }
         for at in 0..self.sockets.len() {
             let socket = &mut self.sockets[at];
             socket.on_written(now);

@@ -18,7 +18,7 @@ use crate::fault::{Fault, ensure};
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The server's `message_timeout`: if a message stalls for longer, its socket counts as lost.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Harness<'_> {
     /// Checks that a session was allowed to end without being closed by the server.
@@ -30,10 +30,17 @@ impl Harness<'_> {
             self.incomplete = Some(number);
             return Ok(());
         }
+        let before = self.sessions[number].acks();
         if let Some(code) = self.settle_close(number, at)? {
             self.sockets[at].close = Some((code, ""));
             self.closed_by_peer += 1;
             return self.end(number);
+        }
+        // If the socket was lost in the poll in which the handler completed, the frames after the
+        // handler's packet may have been lost with it, and the handler may have sent more than the
+        // buffer can keep without these acknowledgements.
+        if self.completed == Some(number) {
+            self.sessions[number].doubt_acks(before);
         }
         let session = &self.sessions[number];
         self.lost += 1;
@@ -133,37 +140,6 @@ impl Harness<'_> {
         self.close(number, code, resume_kind)
     }
 
-    /// Returns true if the server may consider the socket of a session as lost.
-    pub fn may_lose(&self, number: usize, at: usize) -> bool {
-        let (now, setup, socket) = (self.now(), &self.plan.setup, &self.sockets[at]);
-        let is_silent = now >= socket.read.1 + millis(setup.pong);
-        let outstanding = self.outstanding(number, at);
-        // If the client has a long queue, its socket may accept nothing for a shorter time.
-        let write = match outstanding > u64::from(setup.max_backlog) / 2 {
-            true => Duration::from_millis(50),
-            false => millis(setup.write),
-        };
-        let is_stuck = socket.full_since.is_some_and(|since| now >= since + write);
-        let has_stopped = socket.is_mid_message() && now >= socket.read.1 + MESSAGE_TIMEOUT / 2;
-        socket.is_broken
-            || is_silent
-            || is_stuck
-            || has_stopped
-            || self.sessions[number].was_wanted
-            || self.is_superseded(number, at)
-    }
-
-    /// Returns true if the server may keep a session whose socket is lost.
-    fn may_detach(&self, number: usize, at: usize) -> bool {
-        let away = self.sessions.iter().filter(|session| session.is_away()).count();
-        // If the client is already waiting for the session, it resumes immediately, so the session
-        // does not count.
-        let fits = away < self.plan.setup.max_detached.into()
-            || self.sessions[number].was_wanted
-            || self.is_superseded(number, at);
-        self.sessions[number].is_extended && self.plan.setup.window > 0 && !self.is_shut && fits
-    }
-
     /// Checks the effects of a poll that are not inputs to the hub.
     pub fn after_poll(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         self.check_rejected(before, polled)?;
@@ -231,6 +207,9 @@ impl Harness<'_> {
         let is_new = has_opened && !socket.is_judged;
         let target = self.target(at).filter(|_| count.is_some());
         let open = target.filter(|&number| self.sessions[number].is_open());
+        // The new session's first packets may exceed the memory budget, and thereby close the session
+        // that was refused.
+        let was_open = target.filter(|number| open.is_some() || self.ended.contains(number));
         let is_user = |number: usize| self.sessions[number].user == socket.request.user;
         let is_late = socket.waits_since.is_some_and(|since| now >= since + HANDOVER_TIMEOUT);
         let is_over = socket.waits_since.is_some() && (is_late || open.is_none());
@@ -239,7 +218,7 @@ impl Harness<'_> {
         let unsure = open.is_some_and(|number| self.sessions[number].accepts(&text).is_none());
         let may_be = [
             open.is_none() || is_over || unsure || self.is_closing,
-            open.is_some_and(|number| !is_user(number)),
+            was_open.is_some_and(|number| !is_user(number)),
             self.incomplete.is_some(),
         ];
         for (reason, (count, may_be)) in refused.into_iter().zip(may_be).enumerate() {
@@ -331,50 +310,6 @@ impl Harness<'_> {
         (socket.token, socket.resumed_with) = (Some(new), Some(session.handled));
         (socket.session, socket.phase, socket.is_counted) = (Some(number), Phase::Open, true);
         socket.read.1 = now;
-    }
-
-    /// Checks whether the session of the polled task has lost its socket in this poll.
-    fn check_detached(&mut self, at: usize) -> Result<(), Fault> {
-        let away = self.sessions.iter().filter(|session| session.is_away()).count();
-        let found = self.stats.sessions.detached;
-        if found == away {
-            return Ok(());
-        }
-        let session = self.session_on(at).filter(|_| found == away + 1);
-        let Some(number) = session else {
-            return Err(Fault::new(format!("{found} sessions are detached instead of {away}")));
-        };
-        ensure!(self.may_lose(number, at), "session {number} has lost its socket");
-        ensure!(self.may_detach(number, at), "session {number} is kept");
-        let is_closed = self.closed_behind(number, at).is_some();
-        ensure!(!is_closed, "session {number} is kept, which its client has closed");
-        let now = self.now();
-        if self.sessions[number].pending.is_none() {
-            let before = self.sessions[number].acks();
-            self.settle(at);
-            // If the socket is abandoned in the same poll in which the handler completes, the
-            // frames after the handler's packet are lost with the socket. The server may or may not
-            // have handled them.
-            if self.completed == Some(number) {
-                self.sessions[number].doubt_acks(before);
-            }
-        }
-        let socket = &mut self.sockets[at];
-        let session = &mut self.sessions[number];
-        self.marks.mark(session.pending.is_some(), Mark::LostPending);
-        self.marks.mark(!socket.is_broken && socket.full_since.is_some(), Mark::LostStuck);
-        self.marks.mark(!socket.is_broken && !socket.is_abandoned, Mark::LostSilent);
-        self.marks.mark(socket.is_mid_message(), Mark::LostMidMessage);
-        self.marks.mark(!socket.has_hello, Mark::LostBeforeHello);
-        self.marks.mark(!socket.incoming.is_empty(), Mark::LostMidFrame);
-        (socket.phase, socket.is_counted) = (Phase::Ended, false);
-        socket.outgoing.clear();
-        // A message that was sent to a large room at this time may not have been written yet.
-        let is_unwritten = session.items.iter().any(|item| item.at == now);
-        session.may_have_overflown = session.may_lack && is_unwritten;
-        let until = now + millis(self.plan.setup.window);
-        session.place = Place::Away { until };
-        Ok(())
     }
 
     /// Checks that the server has handled all frames that it has read from a socket.

@@ -61,6 +61,7 @@ impl Harness<'_> {
                 if script.is_slow() {
                     let session = self.by_id(by)?;
                     self.sessions[session].pending = Some(None);
+                    self.called = Some(session);
                 }
             }
             Event::Waits { by, until } => {
@@ -375,6 +376,7 @@ impl Harness<'_> {
             self.closed_by_server += 1;
         }
         session.place = Place::Ended;
+        self.ended.push(number);
         self.give(Op::Close { client, code, reason: "" })
     }
 
@@ -383,6 +385,7 @@ impl Harness<'_> {
         let session = &mut self.sessions[number];
         let client = session.client;
         session.place = Place::Ended;
+        self.ended.push(number);
         self.give(Op::Gone { client })
     }
 }

@@ -28,6 +28,7 @@ mod idle;
 mod item;
 mod lifecycle;
 mod log;
+mod losses;
 mod marks;
 pub mod plan;
 mod receive;

@@ -108,6 +108,8 @@ pub struct Socket {
     pub is_overtaken: bool,
     /// The number of bytes that the server has read, and the time at which it last changed.
     pub read: (u64, Duration),
+    /// The number of bytes that the server had read before the poll that is being checked.
+    pub read_before: u64,
     /// The number of bytes that the server has written, and the time at which it last changed.
     pub written: (u64, Duration),
     /// The end time of the last handler call during which the server did not read.
@@ -165,6 +167,7 @@ impl Socket {
             waits_for: None,
             is_overtaken: false,
             read: (0, now),
+            read_before: 0,
             written: (0, now),
             waited: now,
             full_since: None,
