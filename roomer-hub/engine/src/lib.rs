@@ -8,8 +8,8 @@
 //!
 //! An adapter accepts sockets, implements [`Transport`] for them, and spawns the [`Connection`] that
 //! [`Server::connect`] returns. It spawns [`Server::run_timers`] once per server and, on a
-//! multi-threaded runtime, [`Server::run_flush_worker`] once per thread. It contains no code about
-//! rooms, frames or limits.
+//! multi-threaded runtime, [`Server::run_flush_worker`] once per thread. An adapter contains no
+//! code about rooms, frames or limits.
 //!
 //! A message is processed in three steps:
 //!
@@ -23,8 +23,8 @@
 //! With batching, many messages to a busy room cost one write per member. The lock is never held across
 //! a system call, a wake-up or a handler.
 //!
-//! `server/` and the handles in `app/` are the public API. Behind them, `shared/` contains the
-//! state shared by the tasks of one server.
+//! `server/` contains the public handles, and `app/` the values that they exchange with the
+//! application. Behind them, `shared/` contains the state shared by the tasks of one server.
 //!
 //! A connection that reads more slowly than messages arrive accumulates a backlog. Up to
 //! [`max_backlog`](Builder::max_backlog) this has no effect. Above it, the server briefly pauses

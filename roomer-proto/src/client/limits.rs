@@ -33,7 +33,7 @@ pub(super) const FIRST_PACE: Duration = Duration::from_millis(125);
 pub(super) const SLOWEST_PACE: Duration = Duration::from_secs(2);
 /// The time for which the client sends at one pace before the interval between packets is halved.
 pub(super) const RELAX_TIME: Duration = Duration::from_secs(60);
-/// The additional delay before the next attempt after a close with `rate`.
+/// The additional delay before the next attempt after a close for exceeding a rate.
 pub(super) const RATE_DELAY: Duration = Duration::from_secs(1);
 
 /// The maximum that the answer timeout can grow to, unless four times the option is longer.

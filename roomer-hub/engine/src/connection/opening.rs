@@ -275,7 +275,7 @@ impl Connection {
             drop(core);
             return self.refuse_at_shutdown(now, response.is_empty());
         }
-        // Queue the response before the hub opens the connection so that it precedes `join_ack`.
+        // Queue the response before the hub opens the connection, since it must precede `join_ack`.
         self.writer.push(Chunk::complete(response));
         // `hello` also precedes `join_ack`. Only the bytes after `hello` belong to the session.
         if compression.is_shared {

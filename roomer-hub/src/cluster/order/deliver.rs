@@ -93,7 +93,8 @@ impl Cluster {
             // The members of the stopped node have left, which already shows the loss.
             Loss::Rejoin if has_ended => {}
             Loss::Rejoin => {
-                // A message without a sender is from the server, so no member can show its loss.
+                // A message without a sender is from the server. No member can leave and rejoin to
+                // signal its loss.
                 let src = ConnId::parse(decode(&message.packet).src);
                 let room = || name.into();
                 self.effects.extend(src.map(|id| Effect::Renewed { id, room: room() }));

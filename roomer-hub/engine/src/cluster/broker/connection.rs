@@ -39,7 +39,7 @@ pub trait BrokerConnection: Send {
     /// Fills `slices` with the first bytes to write. Returns the number of slices.
     fn output<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize;
 
-    /// Removes written bytes.
+    /// Removes the first `count` bytes of the output, which have been written.
     fn written(&mut self, count: usize);
 }
 
