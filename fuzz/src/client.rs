@@ -1,5 +1,4 @@
-//! Fuzzes the client: the simulator generates a plan for the client and its scripted server from
-//! the bytes.
+//! Fuzzes the client: the simulator generates a plan for it and its scripted server from the bytes.
 
 use roomer_simulator::random::ByteSource;
 use roomer_simulator::scripted::{must_hold, plan};

@@ -1,5 +1,6 @@
-//! A second implementation of the server's side of RFC 6455. It is slow and simple, and reads only
-//! complete streams.
+//! A second implementation of the server's side of RFC 6455.
+//!
+//! It is slow and simple, and reads only complete streams.
 
 use roomer_proto::websocket::{Event, Kind, Limits, Violation};
 

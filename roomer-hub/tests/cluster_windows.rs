@@ -1,5 +1,4 @@
-//! Frames for which a node waits until its peer has acknowledged earlier ones, and requests for frames
-//! that the peer has acknowledged.
+//! Frames that wait until a peer acknowledges earlier ones, and requests for acknowledged frames.
 
 use std::collections::VecDeque;
 use std::time::Duration;

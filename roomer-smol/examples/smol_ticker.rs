@@ -1,5 +1,6 @@
-//! A game server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. It is the same
-//! game as in the example `ticker`, with another timer.
+//! A game server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`.
+//!
+//! It is the same game as in the example `ticker`, with another timer.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;

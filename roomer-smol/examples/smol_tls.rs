@@ -1,5 +1,6 @@
-//! A server on smol that uses TLS with a certificate from PEM files: run `cargo run -p
-//! roomer-smol-examples --example smol_tls -- cert.pem key.pem`, then connect to
+//! A server on smol that uses TLS with a certificate from PEM files.
+//!
+//! Run `cargo run -p roomer-smol-examples --example smol_tls -- cert.pem key.pem`, then connect to
 //! `wss://127.0.0.1:8443/ws`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 

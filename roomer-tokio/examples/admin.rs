@@ -1,5 +1,7 @@
-//! A page for room administrators: run `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples
-//! --example admin`, then open the URL that it prints. Clients connect to `ws://127.0.0.1:8080/ws`.
+//! A page for room administrators.
+//!
+//! Run `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples --example admin`, then open the URL
+//! that it prints. Clients connect to `ws://127.0.0.1:8080/ws`.
 //!
 //! The page itself is public, but its requests need the token. The token is in the fragment of the
 //! URL, which browsers do not send; the page sends it in a header.

@@ -1,7 +1,8 @@
-//! Rooms in an axum application, which share its state and its middleware: run `ADMIN_TOKEN=secret
-//! cargo run -p roomer-tokio-examples --example axum`, then connect to `ws://127.0.0.1:8080/ws`
-//! with or without a header `X-Name`. `http://127.0.0.1:8080/stats` shows statistics. To remove a
-//! client from a room, run `curl -X POST -H 'Authorization: Bearer secret'
+//! Rooms in an axum application, which share its state and its middleware.
+//!
+//! Run `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples --example axum`, then connect to
+//! `ws://127.0.0.1:8080/ws` with or without a header `X-Name`. `http://127.0.0.1:8080/stats` shows
+//! statistics. To remove a client from a room, run `curl -X POST -H 'Authorization: Bearer secret'
 //! http://127.0.0.1:8080/rooms/lobby/kick/ID`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 

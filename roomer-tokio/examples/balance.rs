@@ -1,7 +1,9 @@
-//! A TCP load balancer: `cargo run -p roomer-tokio-examples --example balance -- HOST:PORT
-//! HOST:PORT` forwards connections to these backends in turn. A WebSocket is a single connection,
-//! so it stays with its backend until one of the two sides closes it. `cluster/run` starts the
-//! balancer in front of two chat servers.
+//! A TCP load balancer, which forwards connections to its backends in turn.
+//!
+//! Run `cargo run -p roomer-tokio-examples --example balance -- HOST:PORT HOST:PORT` with the
+//! addresses of the backends. A WebSocket is a single connection, so it stays with its backend
+//! until one of the two sides closes it. `cluster/run` starts the balancer in front of two chat
+//! servers.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::Path;

@@ -1,6 +1,7 @@
-//! A chat bot: start `cargo run -p roomer-tokio --example chat`, and then `cargo run -p
-//! roomer-tokio-examples --example bot -- ws://127.0.0.1:8080/ws lobby`. It answers members that
-//! write `!who`, `!count` or `!help`. When the server restarts, the bot reconnects.
+//! A chat bot that answers members that write `!who`, `!count` or `!help`.
+//!
+//! Start `cargo run -p roomer-tokio --example chat`, and then `cargo run -p roomer-tokio-examples
+//! --example bot -- ws://127.0.0.1:8080/ws lobby`. When the server restarts, the bot reconnects.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;

@@ -1,5 +1,7 @@
-//! A chat server that also serves its page: run `cargo run --release -p roomer-tokio --example
-//! chat`, then open the URL that it prints in two windows.
+//! A chat server that also serves its page.
+//!
+//! Run `cargo run --release -p roomer-tokio --example chat`, then open the URL that it prints in
+//! two windows.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;

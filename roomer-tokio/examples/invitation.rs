@@ -1,4 +1,6 @@
-//! Private rooms: run `cargo run -p roomer-tokio-examples --example invitation`, then connect to
+//! Private rooms, which only their owners and the clients that they invite can join.
+//!
+//! Run `cargo run -p roomer-tokio-examples --example invitation`, then connect to
 //! `ws://127.0.0.1:8080/ws`.
 //!
 //! The first client that joins a room whose name begins with `private:` becomes the owner of the

@@ -1,7 +1,8 @@
-//! A server that accepts only clients with a valid JSON Web Token: `JWT_SECRET=$(openssl rand
-//! -hex 32) cargo run -p roomer-tokio-examples --example jwt`. It prints a URL with a token that is
-//! valid for an hour. Programs send a token as `Authorization: Bearer …`. Browsers cannot set
-//! headers; they send it as a subprotocol or as `?token=…`.
+//! A server that accepts only clients with a valid JSON Web Token.
+//!
+//! Run `JWT_SECRET=$(openssl rand -hex 32) cargo run -p roomer-tokio-examples --example jwt`. It
+//! prints a URL with a token that is valid for an hour. Programs send a token as `Authorization:
+//! Bearer …`. Browsers cannot set headers; they send it as a subprotocol or as `?token=…`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;

@@ -1,7 +1,9 @@
-//! A game server: run `cargo run -p roomer-tokio-examples --example ticker`, then connect to
+//! A game server that sends the state of its world to all players 30 times a second.
+//!
+//! Run `cargo run -p roomer-tokio-examples --example ticker`, then connect to
 //! `ws://127.0.0.1:8080/ws`, join `arena`, send it `move` with payloads like `[1, 0]`, and receive
-//! `tick` 30 times a second: `{"tick": 7, "players": {"…id…": [1, 0]}}`. The game itself is in
-//! `support/game.rs`, and is the same for smol.
+//! `tick`: `{"tick": 7, "players": {"…id…": [1, 0]}}`. The game itself is in `support/game.rs`, and
+//! is the same for smol.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;

@@ -1,5 +1,7 @@
-//! A server that uses TLS with a certificate from PEM files: run `cargo run -p roomer-tokio-examples
-//! --example tls -- cert.pem key.pem`, then connect to `wss://127.0.0.1:8443/ws`.
+//! A server that uses TLS with a certificate from PEM files.
+//!
+//! Run `cargo run -p roomer-tokio-examples --example tls -- cert.pem key.pem`, then connect to
+//! `wss://127.0.0.1:8443/ws`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;

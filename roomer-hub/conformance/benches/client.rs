@@ -1,5 +1,6 @@
-//! Compares a client with a bare WebSocket client in the same run: `cargo bench -p
-//! roomer-conformance --bench client`. Linux only.
+//! Compares a client with a bare WebSocket client in the same run.
+//!
+//! Run `cargo bench -p roomer-conformance --bench client`. Linux only.
 //!
 //! The server runs in its own process. Each figure is the median of several rounds, in which the
 //! two clients take turns. CPU time is that of the thread that drives the client; memory is that of

@@ -1,6 +1,8 @@
-//! A blocking WebSocket client for tests. A test states which event must be received next, and
-//! fails on any other event. Each received frame is checked against the rules for frames from
-//! servers ([`wire::incoming`]), and each message must be binary.
+//! A blocking WebSocket client for tests.
+//!
+//! A test states which event must be received next, and fails on any other event. Each received
+//! frame is checked against the rules for frames from servers ([`wire::incoming`]), and each
+//! message must be binary.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,5 +1,7 @@
-//! The client side of the tests over real sockets. It shares no code with the server under test,
-//! and assembles the bytes itself, so it can violate any rule of the protocol.
+//! The client side of the tests over real sockets.
+//!
+//! It shares no code with the server under test, and assembles the bytes itself, so it can violate
+//! any rule of the protocol.
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -1,5 +1,6 @@
-//! Tests rooms whose members are on several nodes: real servers on each runtime, and on both, over
-//! each real broker.
+//! Tests rooms whose members are on several nodes.
+//!
+//! The nodes are real servers, on each runtime and on both, over each real broker.
 
 mod closes;
 mod commands;

@@ -1,5 +1,6 @@
-//! A soak test of a cluster whose nodes are processes. The nodes and the broker are killed,
-//! suspended and restarted.
+//! A soak test of a cluster whose nodes are processes.
+//!
+//! The nodes and the broker are killed, suspended and restarted.
 //!
 //! Every client checks what it receives: joins and leaves alternate, messages from the same sender
 //! are in order, and if a message is missing, its sender has left and rejoined. At the end, all

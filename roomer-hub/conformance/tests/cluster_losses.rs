@@ -1,5 +1,6 @@
-//! Tests messages that are lost on the way to a node and cannot be repaired, with an in-memory
-//! carrier that drops frames.
+//! Tests messages that are lost on the way to a node and cannot be repaired.
+//!
+//! An in-memory carrier drops their frames.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

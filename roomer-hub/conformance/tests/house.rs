@@ -1,6 +1,7 @@
-//! Checks the rules in CONTRIBUTING.md that concern the repository itself: the length of files, the
-//! language of comments and pages, imports between modules, the map of folders, and the contents of
-//! published packages.
+//! Checks the rules in CONTRIBUTING.md that concern the repository itself.
+//!
+//! They concern the length of files, the language of comments and pages, imports between modules,
+//! the map of folders, and the contents of published packages.
 #![allow(clippy::unwrap_used, reason = "a file that cannot be read must fail its test")]
 
 use std::collections::BTreeSet;
@@ -43,6 +44,22 @@ fn no_source_file_has_more_than_400_lines() {
         }
     }
     assert!(long.is_empty(), "split these files: {long:#?}");
+}
+
+/// A newcomer may read only the tree and the first line of each file, so that line must not break off
+/// in mid-sentence.
+#[test]
+fn first_line_of_each_file_is_complete() {
+    let mut broken = Vec::new();
+    for path in files(&["rs"]) {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        let mut lines = text.lines().skip_while(|line| line.starts_with("#!") || line.is_empty());
+        let first = lines.next().and_then(|line| line.strip_prefix("//! "));
+        if !first.is_some_and(|first| first.ends_with('.')) {
+            broken.push(format!("{path}: {}", first.unwrap_or("no documentation")));
+        }
+    }
+    assert!(broken.is_empty(), "begin these files with a short sentence: {broken:#?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Runs the protocol's conformance kit with the Rust client. The kit tests a client from outside,
-//! case by case.
+//! Runs the protocol's conformance kit with the Rust client.
+//!
+//! The kit tests a client from outside, case by case.
 
 use std::process::Command;
 

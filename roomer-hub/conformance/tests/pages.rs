@@ -1,5 +1,6 @@
-//! Checks that the tests, options and dependencies named on pages exist. Otherwise a page could
-//! promise something that no test checks.
+//! Checks that the tests, options and dependencies named on pages exist.
+//!
+//! Otherwise a page could promise something that no test checks.
 #![allow(clippy::unwrap_used)] // a page that cannot be read has to fail its test
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
-//! The conformance suite on smol. Its tests are in `cases`. The adapter's other tests are in the
-//! same program, except for those that need their own process.
+//! The conformance suite on smol.
+//!
+//! Its tests are in `cases`. The adapter's other tests are in the same program, except for those
+//! that need their own process.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "client/mod.rs"]

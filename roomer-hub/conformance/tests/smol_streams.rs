@@ -1,5 +1,6 @@
-//! Runs, over streams, the cases of the conformance suite that depend on the transport: `connect`
-//! serves any stream in the same way as a socket.
+//! Runs, over streams on smol, the cases of the conformance suite that depend on the transport.
+//!
+//! `connect` serves any stream in the same way as a socket.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 #[path = "cases/mod.rs"]

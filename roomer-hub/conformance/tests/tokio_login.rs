@@ -1,5 +1,4 @@
-//! Tests the user of a connection, which is set by middleware or by the server's hook, over real
-//! sockets.
+//! Tests the user of a connection, as set by middleware or by the server's hook, over real sockets.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

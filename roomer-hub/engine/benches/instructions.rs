@@ -1,5 +1,7 @@
-//! Benchmarks whose instructions `.ci/instructions` counts with valgrind. This makes regressions
-//! visible even on a noisy machine: `cargo bench -p roomer-engine --bench instructions [NAME]`.
+//! Benchmarks whose instructions `.ci/instructions` counts with valgrind.
+//!
+//! This makes regressions visible even on a noisy machine: `cargo bench -p roomer-engine --bench
+//! instructions [NAME]`.
 //!
 //! Valgrind counts the instructions within the function `bench_NAME`. The counts are reproducible,
 //! since the benchmarks use no random seed, thread or clock. These functions contain no closures:

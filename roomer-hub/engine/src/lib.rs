@@ -1,5 +1,6 @@
-//! The engine shared by both adapters: everything that a server does between a socket and the hub,
-//! independent of the async runtime.
+//! The engine shared by both adapters: what a server does between a socket and the hub.
+//!
+//! It is independent of the async runtime.
 //!
 //! ```text
 //!  transport ──▶ connection/ ──▶ core/ (one lock) ──▶ outbound/ ──▶ transports

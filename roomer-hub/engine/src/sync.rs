@@ -1,5 +1,6 @@
-//! The engine's locks and atomics: the standard library's or, with `--cfg roomer_loom`, those from
-//! loom, which explores every interleaving.
+//! The engine's locks and atomics, from the standard library or from loom.
+//!
+//! `--cfg roomer_loom` selects loom's, which explores every interleaving.
 
 #[cfg(all(test, roomer_loom))]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize};

@@ -1,5 +1,6 @@
-//! Tests of a server's drain: its rate, its deadline, and the counts in its result. They run in
-//! virtual time, with an audit whenever the server is idle.
+//! Tests of a server's drain: its rate, its deadline, and the counts in its result.
+//!
+//! They run in virtual time, with an audit whenever the server is idle.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,6 +1,7 @@
-//! Tests of all forms of handlers: closures and functions, synchronous and asynchronous, with and
-//! without results and captures. Most of these forms are tested by the fact that this file
-//! compiles.
+//! Tests of all forms of handlers.
+//!
+//! The forms are closures and functions, synchronous and asynchronous, with and without results and
+//! captures. Most of these forms are tested by the fact that this file compiles.
 
 use std::future::ready;
 use std::io;

@@ -1,6 +1,7 @@
-//! Tests of rooms with more connections than one poll writes to. Their flushes are divided among
-//! polls and workers. The virtual time does not advance here, so all output must be written without
-//! a timer.
+//! Tests of rooms with more connections than one poll writes to.
+//!
+//! Their flushes are divided among polls and workers. The virtual time does not advance here, so
+//! all output must be written without a timer.
 
 use roomer_engine::Server;
 use roomer_hub::{ConnId, Presence};

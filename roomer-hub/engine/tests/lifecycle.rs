@@ -1,5 +1,6 @@
-//! Tests of the start and the end of connections: sockets, transports, upgrades and timers. They
-//! run in virtual time, with an audit whenever the server is idle.
+//! Tests of the start and the end of connections: sockets, transports, upgrades and timers.
+//!
+//! They run in virtual time, with an audit whenever the server is idle.
 
 use std::cell::Cell;
 use std::io;

@@ -1,5 +1,4 @@
-//! Tests of a connection's claims (user, extensions and expiry), and of handles to all of a user's
-//! connections.
+//! Tests of claims (user, extensions, expiry), and of handles to all of a user's connections.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};

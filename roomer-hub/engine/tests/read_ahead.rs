@@ -1,5 +1,6 @@
-//! Tests of clients whose messages wait for a rule, for example one that limits their rate. Their
-//! pings are still answered, and their close is still detected.
+//! Tests of clients whose messages wait for a rule, for example one that limits their rate.
+//!
+//! Their pings are still answered, and their close is still detected.
 
 use std::cell::RefCell;
 use std::future::poll_fn;

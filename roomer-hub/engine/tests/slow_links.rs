@@ -1,5 +1,7 @@
-//! Tests of large messages over slow connections: progress in either direction counts as activity,
-//! and only a stall causes a timeout. They run in virtual time.
+//! Tests of large messages over slow connections.
+//!
+//! Progress in either direction counts as activity, and only a stall causes a timeout. The tests
+//! run in virtual time.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,6 @@
-//! Tests of slow readers: which senders are paused for them, for how long, and when they are
-//! closed. They run in virtual time, with an audit whenever the server is idle.
+//! Tests of slow readers: which senders are paused for them, how long, and when they are closed.
+//!
+//! They run in virtual time, with an audit whenever the server is idle.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

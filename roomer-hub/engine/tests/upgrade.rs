@@ -1,5 +1,6 @@
-//! Tests of upgrade requests parsed by a framework: the same rules apply as on the server's own
-//! port, and responses are returned as values.
+//! Tests of upgrade requests that a framework has parsed.
+//!
+//! The same rules apply as on the server's own port, and responses are returned as values.
 #![allow(clippy::unwrap_used, clippy::result_large_err, reason = "test helpers")]
 
 use std::future::Future;

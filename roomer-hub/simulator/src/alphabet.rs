@@ -1,5 +1,6 @@
-//! The strings that plans use: rooms, events, ids and payloads. All are `'static`, so a step
-//! contains only pointers to them.
+//! The strings that plans use: rooms, events, ids and payloads.
+//!
+//! All are `'static`, so a step contains only pointers to them.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,6 @@
-//! Coverage marks: named situations that a large run must reach. If no run sets a mark, its
-//! situation is not tested.
+//! Coverage marks: named situations that a large run must reach.
+//!
+//! If no run sets a mark, its situation is not tested.
 
 /// Declares an enum `Mark` of situations, the list `MARKS` of their names in the same order, and
 /// the set `Marks` of those that a run has reached.

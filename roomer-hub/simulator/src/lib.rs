@@ -1,5 +1,4 @@
-//! The simulator: plans generated from seeds drive the real hub or the whole server, and checks run
-//! after every step.
+//! The simulator: plans from seeds drive the real hub or server, with checks after every step.
 //!
 //! A plan is plain data, and its run uses no randomness. A plan that fails can therefore be shrunk
 //! and kept as a test. README.md describes the checks.

@@ -1,5 +1,7 @@
-//! A hash of all output of a run. Unlike the standard library's hashers, it must never change,
-//! since expected hashes are committed.
+//! A hash of all output of a run.
+//!
+//! Unlike the standard library's hashers, it must never change, since expected hashes are
+//! committed.
 
 /// A running 64-bit hash of bytes and numbers, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
-//! Plans that once failed at their end: the checker compared the nodes while the effects of a last
-//! loss were still in flight.
+//! Plans that once failed at their end.
+//!
+//! The checker compared the nodes while the effects of a last loss were still in flight.
 
 use roomer_hub::cluster::Loss;
 use roomer_simulator::cluster::must_hold;

@@ -1,5 +1,6 @@
-//! Plans that once failed, named after the seeds that generated them. The simulator prints a
-//! failing plan as such a test.
+//! Plans that once failed, named after the seeds that generated them.
+//!
+//! The simulator prints a failing plan as such a test.
 
 use roomer_hub::Presence;
 use roomer_simulator::hub::plan::ClientRef::*;

@@ -1,5 +1,7 @@
-//! Runs the plans with a scripted server. `sim --scripted` runs many. `SIM_SEEDS=1000000 cargo test --release -p
-//! roomer-simulator scripted::` runs more plans.
+//! Runs the plans with a scripted server.
+//!
+//! `sim --scripted` runs many. `SIM_SEEDS=1000000 cargo test --release -p roomer-simulator
+//! scripted::` runs more plans.
 
 use roomer_simulator::runner;
 use roomer_simulator::scripted::ScriptedPlans;

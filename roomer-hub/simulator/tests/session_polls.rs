@@ -1,5 +1,6 @@
-//! Plans in which several things happen to a session in the same poll, or in the wrong order because
-//! the server was delayed.
+//! Plans in which one poll handles several events of a session.
+//!
+//! Events may also be handled in the wrong order because the server was delayed.
 
 use roomer_simulator::sessions::must_hold;
 use roomer_simulator::sessions::plan::AppAction::ToRoom as AppToRoom;

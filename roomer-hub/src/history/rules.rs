@@ -1,5 +1,4 @@
-//! Rules for rooms with history: numbering messages, and replaying missed ones to clients that
-//! join.
+//! Rules for rooms with history: numbers messages, and replays missed ones to joining clients.
 
 use roomer_proto::{ConnId, PacketRef};
 

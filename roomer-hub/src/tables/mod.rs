@@ -1,5 +1,6 @@
-//! Tables of connections and rooms, and the membership between them. Guests and requests, which
-//! most hubs do not have, are in separate modules.
+//! Tables of connections and rooms, and the membership between them.
+//!
+//! Guests and requests, which most hubs do not have, are in separate modules.
 
 mod exchanges;
 mod guests;

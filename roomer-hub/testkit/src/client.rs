@@ -1,5 +1,4 @@
-//! A scripted client: sends packets, records what it receives, and can stall or lose its
-//! connection.
+//! A scripted client that sends packets, records what it receives, and can stall or disconnect.
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::VecDeque;

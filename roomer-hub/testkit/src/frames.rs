@@ -1,5 +1,6 @@
-//! A second implementation of client-side WebSocket framing (RFC 6455). It shares no code with the
-//! server, so an error in either implementation shows as a difference.
+//! A second implementation of client-side WebSocket framing (RFC 6455).
+//!
+//! It shares no code with the server, so an error in either implementation shows as a difference.
 
 /// The first bytes of frames, which consist of the FIN bit and the opcode.
 pub mod first_byte {

@@ -1,5 +1,6 @@
-//! Deterministic tests for *your* handlers: the real server, scripted clients and a faulty network,
-//! in virtual time on one thread, without sockets and without sleeps.
+//! Deterministic tests for *your* handlers: the real server, scripted clients, a faulty network.
+//!
+//! They run in virtual time on one thread, without sockets and without sleeps.
 //!
 //! A [`World`] contains a [`Server`](roomer_engine::Server), built by the same
 //! [`Builder`](roomer_engine::Builder) as in production, with the same handlers and hooks. Its

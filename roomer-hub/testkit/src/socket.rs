@@ -1,5 +1,7 @@
-//! An in-memory socket. The engine holds one end. A test holds the other, which also controls short
-//! reads, short writes and errors.
+//! An in-memory socket.
+//!
+//! The engine holds one end. A test holds the other, which also controls short reads, short writes
+//! and errors.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,5 +1,4 @@
-//! The client's use of compression: offering it, enabling it once accepted, and handling
-//! compressed messages.
+//! The client's use of compression: the offer, its acceptance, and compressed messages.
 
 use core::time::Duration;
 

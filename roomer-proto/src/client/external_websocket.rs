@@ -1,5 +1,6 @@
-//! Runs the client over an external WebSocket implementation, such as a browser's or a framework's,
-//! which does the handshake and the framing.
+//! Runs the client over an external WebSocket, which does the handshake and the framing.
+//!
+//! Such implementations are a browser's or a framework's.
 
 use core::time::Duration;
 

@@ -1,5 +1,6 @@
-//! The table of close codes: for each code and reason, the party at fault, and whether and when a
-//! client reconnects.
+//! The table of close codes: the party at fault, and whether and when a client reconnects.
+//!
+//! A code whose reasons differ has one row for each of them.
 //!
 //! Most client faults, and all decisions of the application, are final. Environmental causes, such
 //! as a suspended client, a stalled network or a restarting server, are not. `close-codes.json`, in

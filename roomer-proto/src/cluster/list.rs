@@ -1,5 +1,6 @@
-//! Lists of ids and of names inside items. A list is validated as a whole when its item is decoded,
-//! so iterating over it cannot fail.
+//! Lists of ids and of names inside items.
+//!
+//! A list is validated as a whole when its item is decoded, so iterating over it cannot fail.
 
 use alloc::vec::Vec;
 

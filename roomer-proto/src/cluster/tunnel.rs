@@ -1,5 +1,6 @@
-//! Tunnel items. A tunnel carries a client's bytes between the node that has its socket and the
-//! node that has its session.
+//! Tunnel items, which carry a client's bytes from one node to another.
+//!
+//! One of the nodes has the client's socket, the other has its session.
 
 use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr};

@@ -1,5 +1,7 @@
-//! Frame encoding. A server's frames are unmasked and never fragmented (RFC 6455 section 5.1), so
-//! one encoding serves all receivers. A client's frames are masked individually.
+//! Frame encoding.
+//!
+//! A server's frames are unmasked and never fragmented (RFC 6455 section 5.1), so one encoding
+//! serves all receivers. A client's frames are masked individually.
 
 use alloc::vec::Vec;
 

@@ -1,6 +1,7 @@
-//! Every order in which the application's joins and leaves of a room, the server's own changes, and
-//! the packets about both can occur. Acknowledgements do not name the request that they answer, so
-//! the client has to find out which of them are answers.
+//! Tests every order in which joins and leaves of both sides, and their packets, can cross.
+//!
+//! The joins and leaves are the application's own, and the server's changes. Acknowledgements do
+//! not name the request that they answer, so the client has to find out which of them are answers.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,6 @@
-//! Servers that send arbitrary data: the client must not panic, and its memory must be bounded
-//! by the received bytes.
+//! Servers that send arbitrary data.
+//!
+//! The client must not panic, and its memory must be bounded by the received bytes.
 
 use std::time::Duration;
 

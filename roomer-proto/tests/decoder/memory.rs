@@ -1,5 +1,6 @@
-//! A decoder's memory: it follows the received bytes, not the announced length, and an idle
-//! decoder owns none.
+//! Tests that a decoder's memory follows the received bytes, not the announced length.
+//!
+//! An idle decoder owns none.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::{Decoder, Limits};

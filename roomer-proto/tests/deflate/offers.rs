@@ -1,5 +1,6 @@
-//! Compression offers that a server accepts or declines (RFC 7692 sections 5.1 and 7.1), and its
-//! responses.
+//! Compression offers that a server accepts or declines, and its responses.
+//!
+//! RFC 7692 sections 5.1 and 7.1 define them.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::deflate::{Agreement, OFFER};

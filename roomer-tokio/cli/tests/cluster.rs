@@ -1,5 +1,6 @@
-//! Tests two `roomer serve` processes that share their rooms: the HTTP API and the webhooks of one
-//! node, with connections to the other.
+//! Tests two `roomer serve` processes that share their rooms.
+//!
+//! The HTTP API and the webhooks of one node are tested with connections to the other.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,6 @@
-//! Tests `roomer serve` under a supervisor such as systemd, which passes sockets and receives
-//! notifications. Also tests the files in `deploy`.
+//! Tests `roomer serve` under a supervisor such as systemd, and the files in `deploy`.
+//!
+//! The supervisor passes sockets and receives notifications.
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader, Write};

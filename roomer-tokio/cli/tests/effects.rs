@@ -1,5 +1,6 @@
-//! Tests that each option of `roomer serve` has an effect, or is rejected with an error that says
-//! what it needs.
+//! Tests that each option of `roomer serve` has an effect, or is rejected with a helpful error.
+//!
+//! The error must say what the option needs.
 
 use crate::support::{TempFile, certificate, run, succeeds};
 

@@ -1,5 +1,4 @@
-//! Tests a `roomer tail` that is suspended until the server closes its connection for reading too
-//! slowly.
+//! Tests a `roomer tail` that is suspended until the server closes its slow connection.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

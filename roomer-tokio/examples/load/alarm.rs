@@ -1,5 +1,4 @@
-//! A timer that wakes the poll loop more precisely than its timeout, which is in whole
-//! milliseconds.
+//! A timer that wakes the poll loop more precisely than its timeout in whole milliseconds.
 
 use std::io;
 use std::time::Duration;

@@ -1,5 +1,7 @@
-//! The scenarios with many connections in `root`. They measure what an idle connection costs, and
-//! check whether member lists converge while connections join as fast as they can.
+//! The scenarios with many connections in `root`.
+//!
+//! They measure what an idle connection costs, and check whether member lists converge while
+//! connections join as fast as they can.
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! The scenario `direct`: pairs of connections that send each other direct messages, and answer
-//! immediately.
+//! The scenario `direct`: pairs of connections exchange direct messages without a delay.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
-//! A load generator for servers that implement roomer's protocol. It has one thread with a poll
-//! loop.
+//! A load generator for servers that implement roomer's protocol.
+//!
+//! It has one thread with a poll loop.
 //!
 //! `cargo run --release -p roomer-load -- --url ws://127.0.0.1:8080/ws --pid PID
 //! fanout --members 100 --window 16`

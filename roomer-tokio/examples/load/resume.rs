@@ -1,5 +1,6 @@
-//! The scenario `resume`: all clients lose their sockets at the same time, as when a load balancer
-//! restarts, and then resume their sessions.
+//! The scenario `resume`: all clients lose their sockets at once, and then resume their sessions.
+//!
+//! This happens, for example, when a load balancer restarts.
 //!
 //! The clients are in small rooms. In each room there are also two observers, which keep their
 //! sockets: one uses the plain protocol, the other the extended protocol. The observers send to the

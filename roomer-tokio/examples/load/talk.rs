@@ -1,5 +1,7 @@
-//! The scenarios `fanout`, `rooms` and `slow`: members send to one room, to many small rooms, or to
-//! a room in which some members have stopped reading.
+//! The scenarios `fanout`, `rooms` and `slow`, in which members send to rooms.
+//!
+//! They send to one room, to many small rooms, or to a room in which some members have stopped
+//! reading.
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! Encodes the frames of a client, parses the headers of frames that it receives, and encodes the
-//! stamp at the start of each payload.
+//! A client's frames, the headers of received frames, and the stamp at the start of each payload.
 
 use roomer_proto::PacketRef;
 use roomer_testkit::frames::{write, write_head};

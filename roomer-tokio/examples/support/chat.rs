@@ -1,5 +1,4 @@
-//! The part of the chat server that is the same on both runtimes: its flags, its page and its
-//! handlers.
+//! The part of the chat server shared by both runtimes: its flags, its page and its handlers.
 
 use lexopt::prelude::*;
 use roomer_engine::cluster::BrokerAddress;

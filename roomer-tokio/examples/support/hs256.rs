@@ -1,5 +1,7 @@
-//! HS256 for `jsonwebtoken`, with ring, which TLS needs anyway. In your own program, omit this file,
-//! and enable the feature `aws_lc_rs` or `rust_crypto` of the crate.
+//! HS256 for `jsonwebtoken`, with ring, which TLS needs anyway.
+//!
+//! In your own program, omit this file, and enable the feature `aws_lc_rs` or `rust_crypto` of the
+//! crate.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};

@@ -1,5 +1,6 @@
-//! A test kit that runs your handlers in the real server, with scripted clients and injected
-//! network faults, but without sockets.
+//! A test kit that runs your handlers in the real server, with scripted clients.
+//!
+//! It injects network faults, but uses no sockets.
 //!
 //! Enable the `testkit` feature in `[dev-dependencies]`; `#[tokio::test(start_paused = true)]` needs
 //! tokio's feature `test-util`.

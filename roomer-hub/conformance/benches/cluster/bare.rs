@@ -1,5 +1,6 @@
-//! The bare loop of the benchmark: it writes bytes prepared in advance, and skips each message that
-//! it receives by its length.
+//! The bare loop that the benchmark compares a node with.
+//!
+//! It writes bytes prepared in advance, and skips each message that it receives by its length.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

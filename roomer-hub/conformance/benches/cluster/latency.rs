@@ -1,5 +1,6 @@
-//! Measures the latency of a message to a member on the same node and to one on another node, and
-//! compares it with the latency of the broker alone.
+//! Measures the latency of messages to members on the same node and on another one.
+//!
+//! The latency of the broker alone is measured for comparison.
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
-//! Compares the cost of messages between nodes with a bare loop over the same broker, in the same
-//! run: `cargo bench -p roomer-conformance --bench cluster`. Linux only.
+//! Compares the cost of messages between nodes with a bare loop over the same broker.
+//!
+//! Both run in the same process: `cargo bench -p roomer-conformance --bench cluster`. Linux only.
 //!
 //! Each end of a measurement is a thread, and a figure is the CPU time of that thread. The bare
 //! loop writes bytes prepared in advance, and skips the payloads that it reads. The sending node

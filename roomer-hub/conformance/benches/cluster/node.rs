@@ -1,5 +1,4 @@
-//! A node as one end of the benchmark: the hub, the cluster state machine and the carrier, but no
-//! client sockets.
+//! A node as one end of the benchmark: hub, cluster state machine and carrier, without clients.
 
 use std::future::poll_fn;
 use std::hint::black_box;

@@ -1,5 +1,6 @@
-//! Connects the client of `roomer-proto` to the protocol's conformance kit (`roomer-proto/kit`):
-//! reads commands and writes events, each as a line of JSON. The client's clock advances only by
+//! Connects the client of `roomer-proto` to the protocol's conformance kit (`roomer-proto/kit`).
+//!
+//! Reads commands and writes events, each as a line of JSON. The client's clock advances only by
 //! commands.
 #![allow(
     clippy::print_stdout,

@@ -1,5 +1,4 @@
-//! Runs the examples as real processes on each runtime, and tests their output and their exit
-//! codes.
+//! Runs the examples as real processes on each runtime, and tests their output and exit codes.
 //!
 //! The test executable starts itself again: if [`PROGRAM`] is in its environment, it runs that
 //! example with the given command line. It therefore cannot use the test harness, and calls its

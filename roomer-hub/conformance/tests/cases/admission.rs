@@ -1,5 +1,6 @@
-//! Tests the limits on connections and handshakes, in total and per address, and how a client that
-//! exceeds one is rejected.
+//! Tests the limits on connections and handshakes, and how clients that exceed one are rejected.
+//!
+//! The limits apply in total and per address.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,5 +1,4 @@
-//! Runs a test in a separate process, for example in order to measure how much memory that process
-//! allocates.
+//! Runs a test in a separate process, for example to measure how much memory it allocates.
 
 use std::alloc::System;
 use std::env;

@@ -1,5 +1,7 @@
-//! Tests permessage-deflate over sockets: the negotiation, which messages are compressed, and
-//! violations. The client and the server use different compression libraries.
+//! Tests permessage-deflate over sockets.
+//!
+//! The tests cover the negotiation, the choice of messages that are compressed, and violations. The
+//! client and the server use different compression libraries.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,6 @@
-//! Tests that an adapter keeps serving during a drain, and ends after it. The rate of a drain is
-//! tested in virtual time.
+//! Tests that an adapter keeps serving during a drain, and ends after it.
+//!
+//! The rate of a drain is tested in virtual time.
 
 use std::io::{Read, Write};
 use std::thread;

@@ -1,5 +1,4 @@
-//! Tests JSON payloads (feature `json`), read and written by synchronous and asynchronous
-//! handlers.
+//! Tests JSON payloads (feature `json`), read and written by synchronous and asynchronous handlers.
 
 use std::sync::{Arc, Mutex};
 

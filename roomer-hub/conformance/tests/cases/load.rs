@@ -1,5 +1,6 @@
-//! Tests with a thousand connections (fewer over streams): no message is lost or duplicated, and no
-//! memory is leaked.
+//! Tests with a thousand connections: no message is lost or duplicated, and no memory is leaked.
+//!
+//! The tests over streams use fewer connections.
 
 use std::sync::Barrier;
 use std::time::Duration;

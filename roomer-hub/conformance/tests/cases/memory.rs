@@ -1,5 +1,4 @@
-//! Tests the memory budget (`memory_budget`): when it is exceeded, only the connections that hold
-//! the most memory are closed.
+//! Tests that only the connections that hold the most memory are closed at the memory budget.
 
 use roomer_engine::Builder;
 use roomer_engine::ConnId;

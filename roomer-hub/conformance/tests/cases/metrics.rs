@@ -1,5 +1,6 @@
-//! Tests the page for Prometheus (feature `prometheus`): it conforms to the text format, and
-//! contains every number in the statistics.
+//! Tests the page for Prometheus (feature `prometheus`): its format, and that no number is missing.
+//!
+//! It must conform to the text format, and contain every number in the statistics.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
-//! The conformance suite, which every adapter must pass over real sockets: the rules of the wire
-//! protocol, and the guarantees in the documentation.
+//! The conformance suite, which every adapter must pass over real sockets.
+//!
+//! It tests the rules of the wire protocol and the guarantees in the documentation.
 //!
 //! `tests/tokio.rs`, `tests/smol.rs` and their variants for streams include this file as a module
 //! and implement [`Harness`], so that every test runs on every adapter and transport. Cases that do

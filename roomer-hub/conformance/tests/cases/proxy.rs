@@ -1,5 +1,6 @@
-//! Tests how a server determines the address of a client behind a proxy: by `X-Forwarded-For` or
-//! the PROXY protocol.
+//! Tests how a server determines a client's address behind a proxy.
+//!
+//! The proxy sends it as `X-Forwarded-For` or in the PROXY protocol.
 
 use std::io::Write;
 

@@ -1,5 +1,6 @@
-//! Tests the rate limits of a client (messages, bytes, joins, violations), and how the server
-//! closes a client that exceeds one.
+//! Tests the rate limits of a client, and how the server closes a client that exceeds one.
+//!
+//! There are limits on messages, bytes, joins and violations.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! Tests clients that read slowly or not at all: they are closed, and other clients are not
-//! affected.
+//! Tests that clients that read slowly or not at all are closed, without effects on other clients.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -1,5 +1,7 @@
-//! Tests TLS over real sockets. `tests/tokio_tls.rs` and `tests/smol_tls.rs` include this file, and
-//! provide functions that start and stop the server.
+//! Tests TLS over real sockets.
+//!
+//! `tests/tokio_tls.rs` and `tests/smol_tls.rs` include this file, and provide functions that start
+//! and stop the server.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};

@@ -1,5 +1,6 @@
-//! Tests the warnings about rejected handshakes. Each is one line with the reason and the remedy;
-//! its rate is limited, and it contains no tokens.
+//! Tests the warnings about rejected handshakes.
+//!
+//! Each is one line with the reason and the remedy; its rate is limited, and it contains no tokens.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};

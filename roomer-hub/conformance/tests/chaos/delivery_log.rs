@@ -1,5 +1,4 @@
-//! A record that all honest clients share: the messages that were sent, and the order in which they
-//! were received.
+//! A record, shared by all honest clients, of the messages sent and the order of their arrival.
 //!
 //! The reference client never sends, and is a member of every watched room during the whole test.
 //! The packets that it receives in a room are the log of that room. What another client receives

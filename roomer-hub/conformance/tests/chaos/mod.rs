@@ -1,5 +1,6 @@
-//! Tests of a server in a separate process: a soak test with attackers, a soak test with sessions,
-//! and individual attacks.
+//! Tests of a server in a separate process, under attack and with broken connections.
+//!
+//! They are a soak test with attackers, a soak test with sessions, and individual attacks.
 //!
 //! `tests/tokio_chaos.rs` and `tests/smol_chaos.rs` include this folder as a module and implement
 //! [`Adapter`]. The test executable starts itself again as the server ([`process`], [`serve`]), so

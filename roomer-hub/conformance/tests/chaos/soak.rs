@@ -1,5 +1,6 @@
-//! A soak test with attackers. These run next to honest clients on the same server, and all actions
-//! are generated from a seed.
+//! A soak test with attackers.
+//!
+//! These run next to honest clients on the same server, and all actions are generated from a seed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::env;

@@ -1,5 +1,4 @@
-//! Tests final closes of sessions whose clients return to another node before they have received the
-//! close frame.
+//! Tests final closes of sessions whose clients return to another node before the close arrives.
 
 use std::io::Write;
 

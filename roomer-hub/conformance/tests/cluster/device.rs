@@ -1,5 +1,4 @@
-//! A client that keeps its session over several sockets, and functions that wait for the nodes'
-//! handovers.
+//! A client that keeps its session over several sockets, and functions that wait for handovers.
 
 use roomer_conformance::client::{Client as RawClient, Received};
 use roomer_conformance::programs::until;

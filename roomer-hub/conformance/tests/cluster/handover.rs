@@ -1,5 +1,6 @@
-//! Tests sessions that continue on a socket to another node, which forwards the bytes to the
-//! session's own node.
+//! Tests sessions that continue on a socket to another node.
+//!
+//! That node forwards the bytes to the session's own node.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,5 +1,7 @@
-//! A client that checks another client's numbered messages. Each message must arrive once and in
-//! order. Messages may be missing only if the sender has left and rejoined.
+//! A client that checks another client's numbered messages.
+//!
+//! Each message must arrive once and in order. Messages may be missing only if the sender has left
+//! and rejoined.
 
 use std::collections::BTreeSet;
 

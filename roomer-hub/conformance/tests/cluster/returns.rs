@@ -1,5 +1,4 @@
-//! Tests clients that reconnect to a node other than that of their session, and users who have
-//! connections to several nodes.
+//! Tests clients that reconnect to another node, and users with connections to several nodes.
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -1,5 +1,4 @@
-//! A tap on the link between a node and a real broker, through which a test can observe and change
-//! the frames.
+//! A tap on the link between a node and a real broker, which observes and changes the frames.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -1,5 +1,4 @@
-//! Two nodes that take the place of a single server, with the same interface as
-//! `cases/test_server.rs`.
+//! Two nodes that replace a single server, with the same interface as `cases/test_server.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

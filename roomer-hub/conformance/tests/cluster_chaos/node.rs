@@ -1,5 +1,4 @@
-//! Runs a node as a process, for which the test executable starts itself again with an environment
-//! variable.
+//! Runs a node as a separate process: the test executable, started with an environment variable.
 
 use std::alloc::System;
 use std::io::{BufRead, BufReader};

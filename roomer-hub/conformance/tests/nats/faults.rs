@@ -1,5 +1,4 @@
-//! Tests links to NATS servers that disappear or refuse connections, and to servers that use
-//! another protocol.
+//! Tests links to NATS servers that disappear, refuse connections or use another protocol.
 
 use roomer_conformance::http::refusing_port;
 

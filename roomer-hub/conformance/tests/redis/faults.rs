@@ -1,5 +1,4 @@
-//! Tests links to Redis servers that disappear or refuse connections, and to servers of other
-//! kinds.
+//! Tests links to Redis servers that disappear or refuse connections, and to other servers.
 
 use roomer_conformance::http::refusing_port;
 

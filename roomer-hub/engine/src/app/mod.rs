@@ -1,5 +1,6 @@
-//! Values exchanged between application and server: messages, claims and errors. None of these
-//! modules depends on the handles.
+//! Values exchanged between application and server: messages, claims and errors.
+//!
+//! None of these modules depends on the handles.
 
 pub(crate) mod call;
 pub(crate) mod claims;

@@ -1,5 +1,4 @@
-//! Tests that the result does not depend on the order in which two of the builder's methods are
-//! called.
+//! Tests that the order in which two of the builder's methods are called does not matter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,5 +1,6 @@
-//! The application's functions: handlers, rules and hooks. They take a [`Conn`](crate::Conn), which
-//! includes a handle to the calling server.
+//! The application's functions: handlers, rules and hooks.
+//!
+//! They take a [`Conn`](crate::Conn), which includes a handle to the calling server.
 
 pub(crate) mod handler;
 pub(crate) mod hooks;

@@ -1,5 +1,4 @@
-//! A client's task: transfers bytes between the client's state machine and its connection, and runs
-//! the client's timer.
+//! A client's task, which connects its state machine with its socket and runs its timer.
 
 use std::future::Future;
 use std::marker::PhantomData;

@@ -1,5 +1,6 @@
-//! Sockets whose sessions are on other nodes: the request for the session, and the copying of bytes
-//! between the socket and the session's node. [`crate::tunnel`] describes the other end.
+//! Sockets whose sessions are on other nodes: requests the session and copies bytes to its node.
+//!
+//! [`crate::tunnel`] describes the other end.
 
 use std::task::{Context, Poll};
 use std::time::Duration;

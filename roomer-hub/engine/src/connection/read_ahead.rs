@@ -1,5 +1,4 @@
-//! Reading while a handler or rule is pending, so that the client's pings are answered and its
-//! close is detected.
+//! Reading while a handler or rule is pending, to answer the client's pings and detect its close.
 //!
 //! Messages wait in the decoder's buffer. Once the buffer is full, nothing more is read, and TCP
 //! flow control stops the client. Pings and a close frame that the client sends after that must

@@ -1,5 +1,6 @@
-//! Detection of slow consumers, and the deadlines for closing them. The time and the outbox's status
-//! are arguments.
+//! Detection of slow consumers, and the deadlines for closing them.
+//!
+//! The time and the outbox's status are arguments.
 //!
 //! A socket may be full for a moment. Its connection is closed if the socket accepts nothing for
 //! `write_timeout`. The connection is closed sooner if more than the high-water mark is queued,

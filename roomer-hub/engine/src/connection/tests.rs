@@ -1,5 +1,6 @@
-//! Tests of this crate's memory per idle connection. The rest is in the hub's tables and in the
-//! runtime; `BENCHMARKS.md` lists the total.
+//! Tests of this crate's memory per idle connection.
+//!
+//! The rest is in the hub's tables and in the runtime; `BENCHMARKS.md` lists the total.
 
 use std::mem::size_of;
 

@@ -1,5 +1,4 @@
-//! Reasons for backpressure on a sender: a receiver above its high-water mark, or the link to the
-//! broker.
+//! Backpressure on senders, due to a receiver above its high-water mark or to the broker's link.
 
 use std::sync::Arc;
 

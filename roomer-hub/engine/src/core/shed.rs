@@ -1,5 +1,4 @@
-//! Load shedding: closes the connections that hold the most memory when the total exceeds the
-//! budget.
+//! Load shedding: above the memory budget, closes the connections that hold the most memory.
 
 use std::cmp::Reverse;
 use std::time::Duration;

@@ -1,6 +1,7 @@
-//! The memory available to the process: the machine's memory, or the limit of the process's control
-//! groups. In a container, `/proc` shows the machine's memory; the container's limit is in the
-//! control group's files.
+//! The memory available to the process: the machine's, or the limit of its control groups.
+//!
+//! In a container, `/proc` shows the machine's memory; the container's limit is in the control
+//! group's files.
 
 use std::fs;
 

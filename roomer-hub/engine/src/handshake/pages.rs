@@ -1,5 +1,4 @@
-//! Responses to plain HTTP requests at paths other than the WebSocket's: pages, health checks,
-//! redirects.
+//! Responses to plain HTTP requests at other paths: pages, health checks, redirects.
 
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};

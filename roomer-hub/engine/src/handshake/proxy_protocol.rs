@@ -1,5 +1,6 @@
-//! A parser for the PROXY protocol, versions 1 and 2: a line of text or a binary block with the
-//! client's address, sent by a proxy before the client's own bytes.
+//! A parser for the PROXY protocol, versions 1 and 2, by which a proxy sends a client's address.
+//!
+//! The address precedes the client's own bytes, as a line of text or a binary block.
 //!
 //! The parser does no I/O. It requests exactly the header's bytes, since the bytes after the header
 //! belong to the client.

@@ -1,5 +1,4 @@
-//! Parses the query parameters with which a client requests the extended protocol and resumes a
-//! session.
+//! Parses the query parameters that request the extended protocol and resume a session.
 
 use roomer_proto::extended::{SessionToken, VERSION, parse_count};
 

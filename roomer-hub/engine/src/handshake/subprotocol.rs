@@ -1,5 +1,6 @@
-//! Subprotocols (RFC 6455 section 1.9): the one that the server selects, and the token that a
-//! client may include among those that it offers.
+//! Subprotocols (RFC 6455 section 1.9): the server's choice, and the client's token.
+//!
+//! A client may include a token among the subprotocols that it offers.
 
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_PROTOCOL;

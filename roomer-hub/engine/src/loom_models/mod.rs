@@ -1,5 +1,6 @@
-//! Loom models of the engine's locks, atomics and wakers, run in every interleaving (see
-//! CONTRIBUTING for the command). A lost wake-up becomes a deadlock, which loom reports.
+//! Loom models of the engine's locks, atomics and wakers, run in every interleaving.
+//!
+//! CONTRIBUTING contains the command. A lost wake-up becomes a deadlock, which loom reports.
 
 mod handover;
 mod lifecycle;

@@ -1,5 +1,4 @@
-//! Models of a writer's queue, both if it is the connection's own and if the receivers of a batch share
-//! it.
+//! Models of a writer's queue: the connection's own one, and one shared by a batch's receivers.
 
 use bytes::Bytes;
 

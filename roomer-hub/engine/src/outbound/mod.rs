@@ -1,5 +1,4 @@
-//! Outbound queues: messages to a room are queued in the room's batch, and all others in the
-//! receiver's outbox.
+//! Outbound queues: the room's batch for messages to a room, the receiver's outbox for others.
 //!
 //! ```text
 //!  hub's action ──▶ RoomBatch ──▶ Outbox ──▶ socket

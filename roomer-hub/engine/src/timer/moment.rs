@@ -1,5 +1,6 @@
-//! A compact time on the server's clock: eight bytes, half the size of a [`Duration`]. Each connection
-//! stores several.
+//! A compact time on the server's clock: eight bytes, half the size of a [`Duration`].
+//!
+//! Each connection stores several.
 
 use std::cmp::Ordering;
 use std::num::NonZeroU64;

@@ -1,5 +1,4 @@
-//! The set of tunnels that have something to send, and the waker of the broker link's task, which
-//! sends it.
+//! The tunnels that have something to send, and the waker of the broker link's task that sends it.
 
 use std::collections::BTreeSet;
 use std::task::Waker;

@@ -1,5 +1,4 @@
-//! Connects clients of `roomer_proto::client` to the real server, in the virtual time of the test
-//! kit's world.
+//! Connects clients of `roomer_proto::client` to the real server, in the test kit's virtual time.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a simulation is reported as a fault")]
 

@@ -1,5 +1,4 @@
-//! A client plan as data: the actions of the clients' applications, and the faults of their
-//! connections.
+//! A client plan as data: the actions of the applications, and the faults of the connections.
 
 use std::time::Duration;
 

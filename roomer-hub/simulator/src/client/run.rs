@@ -1,6 +1,7 @@
-//! Runs a plan, and checks the events that clients report to their applications: whatever happens
-//! to connections, each message arrives at most once and in order, and each lost message is
-//! reported.
+//! Runs a plan, and checks the events that clients report to their applications.
+//!
+//! Whatever happens to connections, each message arrives at most once and in order, and each lost
+//! message is reported.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,7 @@
-//! A model of a broker. It preserves the order of frames from one publisher to one subscriber on
-//! one subject, and guarantees nothing else.
+//! A model of a broker.
+//!
+//! It preserves the order of frames from one publisher to one subscriber on one subject, and
+//! guarantees nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

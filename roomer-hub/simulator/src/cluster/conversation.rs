@@ -1,5 +1,7 @@
-//! Plans with constant traffic from several nodes in ordered rooms. In the meantime, the rooms'
-//! homes move, because nodes start, stop or crash, or the network is partitioned.
+//! Plans with constant traffic from several nodes in ordered rooms.
+//!
+//! In the meantime, the rooms' homes move, because nodes start, stop or crash, or the network is
+//! partitioned.
 
 use super::plan::{Op, Setup};
 use crate::random::{Random, Source};

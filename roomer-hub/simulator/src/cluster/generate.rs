@@ -1,5 +1,6 @@
-//! Generates the plan for a seed. Each seed has its own mix of steps, so that rare combinations of
-//! faults occur.
+//! Generates the plan for a seed.
+//!
+//! Each seed has its own mix of steps, so that rare combinations of faults occur.
 
 use roomer_hub::cluster::Loss;
 

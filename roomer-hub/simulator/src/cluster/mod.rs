@@ -1,5 +1,6 @@
-//! Plans for clusters: real hubs and cluster state machines, connected by a model of a broker, in
-//! virtual time.
+//! Plans for clusters: real hubs and cluster state machines over a model of a broker.
+//!
+//! They run in virtual time.
 //!
 //! | module | contents |
 //! |---|---|

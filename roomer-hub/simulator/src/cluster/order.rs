@@ -1,5 +1,4 @@
-//! Checks ordered rooms: if two members receive the same two messages, they must receive them in
-//! the same order.
+//! Checks that any two members of an ordered room receive the same messages in the same order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

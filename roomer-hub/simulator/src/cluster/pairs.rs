@@ -1,5 +1,6 @@
-//! Records disturbances between pairs of nodes. If one node declares the other dead or loses its
-//! messages without a disturbance, that is a bug.
+//! Records disturbances between pairs of nodes.
+//!
+//! If one node declares the other dead or loses its messages without a disturbance, that is a bug.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! Passes packets to the clients that receive them, and encodes and decodes the numbers in
-//! messages.
+//! Passes packets to the clients that receive them, and encodes the numbers in messages.
 
 use roomer_hub::ConnId;
 use roomer_proto::extended::{ERROR, MEMBERS};

@@ -1,5 +1,6 @@
-//! Passes inputs to the real hub. Compares the hub's actions with those that the model expects, and
-//! with the clients' views.
+//! Passes inputs to the real hub.
+//!
+//! Compares the hub's actions with those that the model expects, and with the clients' views.
 
 use std::time::Duration;
 

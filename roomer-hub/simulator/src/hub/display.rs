@@ -1,5 +1,6 @@
-//! Formats the hub's actions and the model's effects for reports. An action and its effect have the
-//! same format.
+//! Formats the hub's actions and the model's effects for reports.
+//!
+//! An action and its effect have the same format.
 
 use std::fmt;
 

@@ -1,5 +1,6 @@
-//! Explores all orders of steps by a few clients in a few rooms, breadth first. Each state of the
-//! hub is visited once, and each transition is checked like any other input.
+//! Explores all orders of steps by a few clients in a few rooms, breadth first.
+//!
+//! Each state of the hub is visited once, and each transition is checked like any other input.
 
 use std::collections::BTreeSet;
 

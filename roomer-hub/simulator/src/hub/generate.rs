@@ -1,6 +1,8 @@
-//! Generates plans by swarm testing: each plan has its own weights for the kinds of steps, so some
-//! kinds are frequent, some rare and some absent, and it uses only a few names and slots. Plans
-//! therefore differ from each other, and each explores one corner of the state space in depth.
+//! Generates plans by swarm testing: each plan has its own weights for the kinds of steps.
+//!
+//! Some kinds are therefore frequent, some rare and some absent, and each plan uses only a few
+//! names and slots. Plans differ from each other, and each explores one corner of the state space
+//! in depth.
 
 use roomer_hub::Presence;
 

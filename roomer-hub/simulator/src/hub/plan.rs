@@ -1,5 +1,6 @@
-//! A plan for the hub: a configuration and a list of steps, as plain data. Its run uses no
-//! randomness, it can be shrunk step by step, and its `Debug` form is valid Rust.
+//! A plan for the hub: a configuration and a list of steps, as plain data.
+//!
+//! Its run uses no randomness, it can be shrunk step by step, and its `Debug` form is valid Rust.
 //!
 //! Steps refer to clients by slot, so a plan stays meaningful when steps are removed.
 

@@ -1,5 +1,4 @@
-//! Runs a plan: resolves each step to an input for the hub and its checker, and checks the final
-//! state.
+//! Runs a plan: passes each step to the hub and its checker, and checks the final state.
 
 use std::time::Duration;
 

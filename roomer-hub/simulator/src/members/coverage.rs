@@ -1,5 +1,4 @@
-//! Coverage of the plans with info: each mark is set when a run reaches the situation that it
-//! names.
+//! Coverage of the plans with info: marks for the situations that runs must reach.
 
 use roomer_hub::Presence;
 

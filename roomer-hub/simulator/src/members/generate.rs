@@ -1,5 +1,4 @@
-//! Generates plans with info by swarm testing: each plan has its own weights, and few rooms and
-//! clients.
+//! Generates plans with info by swarm testing: each has its own weights, and few rooms and clients.
 
 use roomer_hub::Presence;
 

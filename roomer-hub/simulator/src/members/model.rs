@@ -1,5 +1,6 @@
-//! The naive model of members with info. It consists of lists and linear search, and was written
-//! from the protocol's text.
+//! The naive model of members with info.
+//!
+//! It consists of lists and linear search, and was written from the protocol's text.
 
 use roomer_hub::Presence;
 

@@ -1,5 +1,4 @@
-//! The part of the model that concerns requests between clients, requests by the server, and
-//! answers.
+//! The model's requests between clients, requests by the server, and answers.
 
 use super::marks::Mark;
 use super::model::{

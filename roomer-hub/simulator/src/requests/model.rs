@@ -1,5 +1,6 @@
-//! The naive model of requests: flat lists that are searched from the start, and the output lines
-//! that each step must produce.
+//! The naive model of requests: flat lists that are searched from the start.
+//!
+//! It returns the output lines that each step must produce.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! Checks the events that a client reports to its application against rules that hold for any
-//! server.
+//! Checks the events that a client reports against rules that hold for any server.
 
 use std::collections::{BTreeMap, BTreeSet};
 

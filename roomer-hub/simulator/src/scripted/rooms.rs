@@ -1,5 +1,4 @@
-//! The rooms of the scripted server: their members, including simulated other clients, and their
-//! messages.
+//! The rooms of the scripted server: their members, including simulated ones, and their messages.
 
 use roomer_proto::extended::MEMBERS;
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};

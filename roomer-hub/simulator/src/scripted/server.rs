@@ -1,5 +1,7 @@
-//! A minimal server for both protocols. The plan determines when it handles packets, rejects joins,
-//! kicks or moves the client, and closes the connection.
+//! A minimal server for both protocols.
+//!
+//! The plan determines when it handles packets, rejects joins, kicks or moves the client, and
+//! closes the connection.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem::take;

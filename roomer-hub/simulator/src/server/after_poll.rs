@@ -1,5 +1,4 @@
-//! After a connection's task has been polled, checks the connection's state, given its input and
-//! the time.
+//! Checks a connection's state after its task was polled, given its input and the time.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! The application under test: handlers that perform the plan's actions. Each action is recorded
-//! before it takes effect.
+//! The application under test: handlers that perform the plan's actions.
+//!
+//! Each action is recorded before it takes effect.
 
 use std::future::poll_fn;
 use std::panic::resume_unwind;

@@ -1,5 +1,6 @@
-//! Compares the actions of handlers, rules and code that holds a connection's handle with the
-//! inputs to the hub.
+//! Compares the actions of handlers, rules and code outside them with the inputs to the hub.
+//!
+//! Code outside handlers and rules holds a connection's handle.
 
 use roomer_engine::RecordedInput;
 use roomer_hub::Permission;

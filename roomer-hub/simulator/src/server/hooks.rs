@@ -1,5 +1,6 @@
-//! The hooks of the application. Each event must be reported to its hook once and in order. A hook
-//! may in turn call the server.
+//! The hooks of the application.
+//!
+//! Each event must be reported to its hook once and in order. A hook may in turn call the server.
 
 use roomer_engine::{Builder, Conn, DisconnectReason, RecordedInput};
 

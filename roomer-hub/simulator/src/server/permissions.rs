@@ -1,5 +1,6 @@
-//! The permission rules of the application. They answer as the plan specifies, immediately or after
-//! a delay.
+//! The permission rules of the application.
+//!
+//! They answer as the plan specifies, immediately or after a delay.
 
 use roomer_engine::{Builder, Conn};
 use roomer_hub::Permission;

@@ -1,6 +1,6 @@
-//! A plan for the whole server, as plain data: the frames that clients send, the order of
-//! deliveries and polls, and the faults. Its run uses no randomness, and it can be shrunk step by
-//! step.
+//! A plan for the whole server, as plain data: frames, deliveries, polls and faults.
+//!
+//! Its run uses no randomness, and it can be shrunk step by step.
 //!
 //! Steps refer to connections by slot, so a plan stays meaningful when steps are removed.
 

@@ -1,5 +1,7 @@
-//! The application under test: handlers, hooks and `authorize`. Their actions are recorded in one
-//! log, together with the inputs to the hub, in the order in which they occur.
+//! The application under test: handlers, hooks and `authorize`.
+//!
+//! Their actions are recorded in one log, together with the inputs to the hub, in the order in
+//! which they occur.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! Checks handshakes that end without a session, because the server rejects them or the client
-//! abandons them.
+//! Checks handshakes that end without a session: the server rejects or the client abandons them.
 
 use roomer_engine::Stats;
 

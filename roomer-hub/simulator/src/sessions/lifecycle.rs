@@ -1,5 +1,4 @@
-//! Checks that the server detaches, resumes, rejects and ends sessions when it must, and not when
-//! it must not.
+//! Checks that the server detaches, resumes, rejects and ends sessions exactly when it must.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! Plans for sessions of the extended protocol: the real server, clients that lose their sockets
-//! and reconnect, and a naive model of the packets that each client must receive.
+//! Plans for sessions of the extended protocol: clients lose their sockets and reconnect.
+//!
+//! They run with the real server, and a naive model of the packets that each client must receive.
 //!
 //! | module | contents |
 //! |---|---|

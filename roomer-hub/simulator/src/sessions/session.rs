@@ -1,5 +1,7 @@
-//! A naive model of a session, written from the protocol's text: the packets that its client must
-//! receive and that the server must keep, and the tokens that resume it.
+//! A naive model of a session, written from the protocol's text.
+//!
+//! It stores the packets that its client must receive and that the server must keep, and the tokens
+//! that resume it.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! Tests clients in rooms with a message history: clients that join late, and clients whose
-//! sessions ended.
+//! Tests clients in rooms with a message history: late joiners, and clients whose sessions ended.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

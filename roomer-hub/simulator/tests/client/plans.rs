@@ -1,6 +1,8 @@
-//! Runs random plans: whatever happens to connections, no message may arrive twice, and each lost
-//! message must be reported. `SIM_SEEDS=100000 cargo test --release -p roomer-simulator
-//! client::plans` runs more plans.
+//! Runs random plans for clients.
+//!
+//! Whatever happens to connections, no message may arrive twice, and each lost message must be
+//! reported. `SIM_SEEDS=100000 cargo test --release -p roomer-simulator client::plans` runs more
+//! plans.
 
 use roomer_simulator::client::ClientPlans;
 use roomer_simulator::runner;

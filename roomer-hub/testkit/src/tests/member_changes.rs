@@ -1,5 +1,6 @@
-//! Tests of random joins, leaves, info changes and lost sockets, with plain and extended members in
-//! one room.
+//! Tests of random joins, leaves, info changes and lost sockets.
+//!
+//! Plain and extended members are in one room.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

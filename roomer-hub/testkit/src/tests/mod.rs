@@ -1,5 +1,4 @@
-//! Tests of the test kit and the engine together: each runs whole servers and clients in virtual
-//! time.
+//! Tests of the test kit and the engine together, as whole servers and clients in virtual time.
 
 mod away;
 mod handshakes;

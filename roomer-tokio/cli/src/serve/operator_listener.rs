@@ -1,5 +1,7 @@
-//! Accepts and serves connections to the operators' listener. Every wait is limited: a client that
-//! sends or reads slowly can occupy one of a limited number of connections, for a limited time.
+//! Accepts and serves connections to the operators' listener.
+//!
+//! Every wait is limited: a client that sends or reads slowly can occupy one of a limited number of
+//! connections, for a limited time.
 
 use std::sync::Arc;
 use std::time::Duration;

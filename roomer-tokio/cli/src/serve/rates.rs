@@ -1,5 +1,4 @@
-//! Limits the rates at which a client sends messages to, and joins, the rooms that match a
-//! `[[room]]` pattern.
+//! Limits the rates of a client's messages and joins in the rooms that match a `[[room]]` pattern.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! Reloads the configuration on SIGHUP, together with the certificates and keys in the files that
-//! it names.
+//! Reloads the configuration on SIGHUP, and the files with certificates and keys that it names.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! Sockets from systemd or a similar supervisor, and notifications to it. Without a supervisor, the
-//! functions have no effect.
+//! Sockets from systemd or a similar supervisor, and notifications to it.
+//!
+//! Without a supervisor, the functions have no effect.
 
 use std::net::{SocketAddr, TcpListener};
 

@@ -1,6 +1,7 @@
-//! The parts of request bodies that a response does not depend on, such as the rest of a body that is too
-//! long. If the server closed the connection instead of reading them, most HTTP clients would fail while
-//! they send, and never show the response.
+//! Reads the parts of request bodies that a response does not depend on.
+//!
+//! An example is the rest of a body that is too long. If the server closed the connection instead
+//! of reading it, most HTTP clients would fail while they send, and never show the response.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,5 +1,7 @@
-//! A complete application as an example: rooms in axum with JSON Web Tokens, permissions in SQLite,
-//! routes for administrators, metrics for Prometheus, a log, TLS, and a graceful shutdown.
+//! A complete application as an example, built on axum.
+//!
+//! It has JSON Web Tokens, permissions in SQLite, routes for administrators, metrics for
+//! Prometheus, a log, TLS, and a graceful shutdown.
 //!
 //! `JWT_SECRET=$(openssl rand -hex 32) cargo run -p roomer-application -- cert.pem key.pem` prints a
 //! token for an administrator, `root`. Then, with `-k` if the certificate is self-signed:

@@ -1,4 +1,4 @@
-//! A carrier over the official NATS client. It is an example for clients of other brokers:
+//! A carrier over the official NATS client. It is an example for other brokers.
 //!
 //! ```no_run
 //! use roomer_async_nats::NatsCarrier;

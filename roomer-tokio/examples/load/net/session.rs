@@ -1,5 +1,4 @@
-//! The client's side of the extended protocol: `hello`, acknowledgements, lost sockets and
-//! resumption.
+//! The client's side of the extended protocol: acknowledgements, lost sockets and resumption.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,5 +1,7 @@
-//! Tests the generator with few connections, and a server in this process. With the extended
-//! protocol, each scenario must end without a violation. Violations must be detected.
+//! Tests the generator with few connections, and a server in this process.
+//!
+//! With the extended protocol, each scenario must end without a violation. Violations must be
+//! detected.
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::process::{Command, Output};

@@ -1,5 +1,4 @@
-//! Tests that many clients together stay within the memory budget, although each holds as much
-//! memory as a single client may.
+//! Tests that many clients that each hold as much memory as allowed stay within the memory budget.
 
 use std::io::Write;
 

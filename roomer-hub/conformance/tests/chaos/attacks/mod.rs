@@ -1,5 +1,6 @@
-//! Tests individual attacks on a server process. The limits on memory, descriptors and CPU time are
-//! measured from outside the process.
+//! Tests individual attacks on a server process.
+//!
+//! The limits on memory, descriptors and CPU time are measured from outside the process.
 //!
 //! The limits on memory are valid for any allocator: each is far above what the server needs and an
 //! allocator keeps, and far below what the attack would cost without the limit under test.

@@ -1,5 +1,7 @@
-//! An honest client with a session. Its packets are converted to the plain protocol, so that they
-//! can be checked by the same rules as a plain client's.
+//! An honest client with a session.
+//!
+//! Its packets are converted to the plain protocol, so that they can be checked by the same rules
+//! as a plain client's.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
-//! A TCP proxy that breaks connections at random: it resets, cuts, half-closes, stalls and
-//! throttles them. A fault may occur at any byte.
+//! A TCP proxy that resets, cuts, half-closes, stalls and throttles connections at random.
+//!
+//! A fault may occur at any byte.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

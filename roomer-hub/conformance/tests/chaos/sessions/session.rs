@@ -1,5 +1,6 @@
-//! The client's side of a session over successive sockets: the packets that it has received, and
-//! those that it must retransmit.
+//! The client's side of a session over successive sockets.
+//!
+//! It stores the packets that the client has received, and those that it must retransmit.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

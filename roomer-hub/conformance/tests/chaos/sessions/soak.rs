@@ -1,5 +1,7 @@
-//! The test of clients with sessions: generates all of their actions and the proxy's faults from a
-//! seed, and checks their views at the end.
+//! The soak test of clients with sessions.
+//!
+//! A seed generates all of the clients' actions and the proxy's faults. The clients' views are
+//! checked at the end.
 
 use std::collections::{BTreeSet, HashMap};
 use std::env;

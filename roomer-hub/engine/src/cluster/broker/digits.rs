@@ -1,5 +1,6 @@
-//! Formats numbers as text. Formatting with `fmt` would cost more than encoding the rest of a small
-//! frame.
+//! Formats numbers as text.
+//!
+//! Formatting with `fmt` would cost more than encoding the rest of a small frame.
 
 use std::array;
 

@@ -1,5 +1,6 @@
-//! Clients that get a new session because their old session's node does not hand it over
-//! ([`super::returns`]).
+//! Clients that get a new session because the node of their old one does not hand it over.
+//!
+//! [`super::returns`] describes the handover.
 //!
 //! A token begins with its session's connection id, whose first digits identify the node. A node
 //! that starts a new session notifies the old session's node, with a proof that the client has the

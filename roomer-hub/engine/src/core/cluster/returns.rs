@@ -1,5 +1,6 @@
-//! Clients that return to a node other than their session's: the steps by which the two nodes
-//! continue the session over a tunnel.
+//! Clients that return to a node other than their session's.
+//!
+//! The two nodes continue the session over a tunnel. This module contains the steps.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! Room messages in two encodings, plain and compressed. Chunks without a compressed form are written
-//! unchanged.
+//! Room messages in two encodings, plain and compressed.
+//!
+//! Chunks without a compressed form are written unchanged.
 //!
 //! A room's batch is encoded once, as plain frames. Exclusions, the receivers' water marks and the
 //! sessions' logs all refer to the plain frames. A receiver that has negotiated compression gets

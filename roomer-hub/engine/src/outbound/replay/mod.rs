@@ -1,5 +1,4 @@
-//! A session's replay log: messages that its client has not acknowledged, to be retransmitted on
-//! the next socket.
+//! A session's replay log: unacknowledged messages, to be retransmitted on the next socket.
 //!
 //! The log contains encoded frames. The frames of a batch are counted once for all receivers. The
 //! headers of other frames are parsed when an acknowledgement covers them. For a member with a

@@ -1,5 +1,4 @@
-//! The part of a session that survives a lost socket: the packets that the client has not
-//! acknowledged.
+//! The part of a session that survives a lost socket: its unacknowledged packets.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;

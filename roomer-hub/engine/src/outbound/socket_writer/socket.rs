@@ -1,5 +1,4 @@
-//! Operations reserved for the connection's own task: reading, waiting until the socket is
-//! writable, shutting down.
+//! Operations reserved for the connection's own task: reading, shutting down, and waiting to write.
 
 use std::io;
 use std::task::{Context, Poll};

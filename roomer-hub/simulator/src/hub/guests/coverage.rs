@@ -1,5 +1,4 @@
-//! Coverage of the plans with peers: each mark is set when a run reaches the situation that it
-//! names.
+//! Coverage of the plans with peers: marks for the situations that runs must reach.
 
 use roomer_hub::Presence;
 use roomer_proto::PacketRef;

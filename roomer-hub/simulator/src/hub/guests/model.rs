@@ -1,5 +1,7 @@
-//! The part of the naive model that concerns peers and guests. For each room, it stores a list of
-//! guests and the counts that peers have reported, and nothing derived from them.
+//! The part of the naive model that concerns peers and guests.
+//!
+//! For each room, it stores a list of guests and the counts that peers have reported, and nothing
+//! derived from them.
 
 use roomer_hub::{Permission, Presence, RejectedPeerInputs};
 use roomer_proto::PacketRef;

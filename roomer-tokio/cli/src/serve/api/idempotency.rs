@@ -1,5 +1,6 @@
-//! Idempotent requests: a program that does not know whether its request has arrived may send it
-//! again, and receives the answer to the first one.
+//! Idempotent requests: a repeated request receives the answer to the first one.
+//!
+//! A program that does not know whether its request has arrived may therefore send it again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

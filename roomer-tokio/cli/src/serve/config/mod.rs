@@ -1,5 +1,4 @@
-//! The configuration: a file, the environment and flags, all of whose options are defined by one
-//! table.
+//! The configuration: a file, the environment and flags, with one table of all options.
 //!
 //! | file | contents |
 //! |---|---|

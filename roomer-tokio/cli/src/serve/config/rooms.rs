@@ -1,5 +1,6 @@
-//! The lists in the file: `[[room]]`, with rules for the rooms that match a pattern, and
-//! `[[api_key]]`, with keys for the API.
+//! The lists in the file: `[[room]]` with rules for rooms, and `[[api_key]]` with the API's keys.
+//!
+//! The rules of a `[[room]]` apply to the rooms that match its pattern.
 
 use std::path::PathBuf;
 

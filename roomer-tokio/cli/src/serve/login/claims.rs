@@ -1,5 +1,6 @@
-//! Converts the login in a token or in a webhook's answer to claims: user, info, rooms and
-//! validity.
+//! Converts the login in a token or in a webhook's answer to claims.
+//!
+//! They consist of the user, info, rooms and validity.
 
 use std::time::Duration;
 

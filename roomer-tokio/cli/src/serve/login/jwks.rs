@@ -1,5 +1,6 @@
-//! A set of keys that is fetched from a URL. It is fetched periodically, because its owner
-//! replaces keys.
+//! A set of keys that is fetched from a URL.
+//!
+//! It is fetched periodically, because its owner replaces keys.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! The rights of clients in rooms, which follow from the rules in the file and the rights in the
-//! clients' tokens.
+//! The rights of clients in rooms, from the rules in the file and the rights in clients' tokens.
 
 use std::sync::{Arc, RwLockReadGuard};
 

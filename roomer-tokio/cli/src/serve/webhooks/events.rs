@@ -1,5 +1,6 @@
-//! Sends events about connections and members to a webhook: a bounded queue, and one task that
-//! delivers the events in order.
+//! Sends events about connections and members to a webhook.
+//!
+//! They are stored in a bounded queue, and one task delivers them in order.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,4 @@
-//! One connection to a NATS server, without I/O: it takes bytes and times, and returns bytes and
-//! events.
+//! One connection to a NATS server, without I/O: takes bytes and times, returns bytes and events.
 
 #[cfg(test)]
 mod tests;

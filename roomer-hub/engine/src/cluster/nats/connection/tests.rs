@@ -1,5 +1,6 @@
-//! Tests of NATS connections in memory. `transcripts/` contains bytes recorded from two server
-//! versions.
+//! Tests of NATS connections in memory.
+//!
+//! `transcripts/` contains bytes recorded from two server versions.
 
 use super::*;
 use crate::cluster::NodeId;
