@@ -107,7 +107,9 @@ impl Connection {
             Deadline::Acknowledgement => {
                 if let Some(session) = &mut open.session_state {
                     self.shared.core().before_ack(now, key);
-                    self.shared.send_control(key, session.acknowledge(now));
+                    // Not `send_control`, which would drop it above the high-water mark although the
+                    // session then counts its packets as acknowledged.
+                    self.shared.send_ack(key, session.acknowledge(now));
                 }
             }
             Deadline::Renewal => {

@@ -259,9 +259,9 @@ impl Outbound {
         }
     }
 
-    /// Queues an acknowledgement of packets just read, even above the high-water mark, since a long
-    /// member list queued earlier must not suppress it. Above the mark, no further packets are
-    /// read, so few acknowledgements are queued.
+    /// Queues an acknowledgement, even above the high-water mark, since a long member list queued
+    /// earlier must not suppress it. Above the mark, no further packets are read, so few
+    /// acknowledgements are queued.
     pub(crate) fn send_ack(&mut self, conn: ConnKey, frame: Vec<u8>) {
         if let Some(writer) = self.writers.get(conn)
             && writer.push_unlogged(Chunk::complete(frame))

@@ -128,6 +128,13 @@ impl Shared {
         self.flush_unless_in_callback();
     }
 
+    /// Queues an acknowledgement, and flushes; see
+    /// [`Outbound::send_ack`](crate::outbound::Outbound::send_ack).
+    pub(crate) fn send_ack(self: &Arc<Self>, conn: ConnKey, frame: Vec<u8>) {
+        self.core().outbound.send_ack(conn, frame);
+        self.flush_unless_in_callback();
+    }
+
     /// Runs a flush worker; see [`Server::run_flush_worker`](crate::Server::run_flush_worker).
     pub(crate) async fn run_flush_worker(self: &Arc<Self>) {
         let mut has_more = false;
