@@ -12,6 +12,7 @@ mod program;
 mod regressions;
 mod requests;
 mod scripted;
+mod session_deadlines;
 mod session_polls;
 mod sessions;
 

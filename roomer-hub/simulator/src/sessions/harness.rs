@@ -265,6 +265,9 @@ impl<'p> Harness<'p> {
             if read > socket.read.0 {
                 socket.read = (read, now);
             }
+            if socket.is_broken {
+                socket.ended_at.get_or_insert(now);
+            }
             // In a poll, the server writes to a socket that was full before it decides anything
             // else.
             if socket.is_filled && socket.peer.bytes_written() > socket.written.0 {

@@ -119,18 +119,23 @@ impl Harness<'_> {
                 let at = session.keeper;
                 let outstanding = session.bytes_after(session.acked.min(session.got.len()));
                 let is_slow = outstanding > self.plan.setup.max_backlog.into();
-                let is_kept = self.may_detach(number, at) && !self.is_closing;
+                // A session whose client has closed it is not kept.
+                let is_kept = self.may_detach(number, at)
+                    && !self.is_closing
+                    && self.closed_behind(number, at).is_none();
                 let is_lost = self.may_lose(number, at) && !is_kept;
                 // A message is arriving without pauses, but takes too long.
-                let is_trickle = self.sockets[at].is_mid_message()
-                    && now < self.sockets[at].alive_at() + MESSAGE_TIMEOUT / 2
-                    && now >= self.sockets[at].opened_at + MESSAGE_TIMEOUT;
+                let socket = &self.sockets[at];
+                let is_trickle = (socket.is_mid_message() || socket.was_mid_message())
+                    && now < socket.alive_at() + MESSAGE_TIMEOUT / 2
+                    && now >= socket.opened_at + MESSAGE_TIMEOUT;
                 ensure!(is_slow || is_lost || is_trickle, "{number} is closed with 1013");
                 ""
             }
             1002 if is_own && session.socket() == polled => {
                 let at = session.keeper;
-                ensure!(self.settle(at), "{number} is closed with 1002");
+                let is_violation = self.settle(at) || self.may_skip_to_violation(at);
+                ensure!(is_violation, "{number} is closed with 1002");
                 self.sockets[at].outgoing.clear();
                 ""
             }

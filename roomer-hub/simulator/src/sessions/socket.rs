@@ -75,6 +75,9 @@ pub struct Socket {
     pub is_ending: bool,
     /// True once the server is able to notice that the socket has failed.
     pub is_broken: bool,
+    /// The time of the first poll after the end of the stream, in which the server may have noticed
+    /// it.
+    pub ended_at: Option<Duration>,
     pub is_aborted: bool,
     pub in_flight: VecDeque<u8>,
     /// The number of bytes that the client has sent.
@@ -147,6 +150,7 @@ impl Socket {
             is_lost: false,
             is_ending: false,
             is_broken: false,
+            ended_at: None,
             is_aborted: false,
             sent_bytes: head.len() as u64,
             in_flight: head.into(),
@@ -283,6 +287,13 @@ impl Socket {
         let read = self.peer.bytes_read();
         let next = self.outgoing.iter().find(|sent| sent.end > read);
         next.is_some_and(|sent| sent.end - sent.len < read)
+    }
+
+    /// Returns true if the server had read part of a message before this poll. It may have closed the
+    /// session for that, and then have read the rest while closing.
+    pub fn was_mid_message(&self) -> bool {
+        let next = self.outgoing.iter().find(|sent| sent.end > self.read_before);
+        next.is_some_and(|sent| sent.end - sent.len < self.read_before)
     }
 
     /// Returns true if the server has read the whole upgrade request.
