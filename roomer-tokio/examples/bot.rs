@@ -14,7 +14,8 @@ use roomer_tokio::shutdown_signal;
 
 const NAME: &str = "bot";
 
-const HELP: &str = "!who: how many are here. !count: how many messages I have heard.";
+const HELP: &str =
+    "!who: the number of members. !count: the number of messages that I have received.";
 
 #[tokio::main]
 pub async fn main() -> ExitCode {
@@ -35,7 +36,7 @@ pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
     let mut events = client.events();
     let room = client.join(room);
     let mut stop = pin!(stop);
-    let mut heard = 0;
+    let mut received = 0;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
@@ -55,10 +56,10 @@ pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
             Some(Event::Message(message))
                 if message.room == *room.name() && message.event == *"chat" =>
             {
-                heard += 1;
+                received += 1;
                 // Other clients may send any bytes.
                 let asked = message.text().unwrap_or_default();
-                if let Some(answer) = answer(asked, &room, heard) {
+                if let Some(answer) = answer(asked, &room, received) {
                     room.send("chat", answer)?;
                 }
             }
@@ -75,11 +76,11 @@ pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
     Ok(())
 }
 
-fn answer(asked: &str, room: &Room, heard: u32) -> Option<String> {
+fn answer(asked: &str, room: &Room, received: u32) -> Option<String> {
     match asked.trim() {
         "!help" => Some(HELP.into()),
         "!who" => Some(format!("{} of us, me included", room.count())),
-        "!count" => Some(format!("{heard} messages")),
+        "!count" => Some(format!("{received} messages")),
         _ => None,
     }
 }

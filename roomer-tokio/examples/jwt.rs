@@ -68,7 +68,9 @@ pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Out
                     let rest = rest.saturating_sub(jsonwebtoken::get_current_timestamp());
                     Ok(Claims::new().user(token.claims.sub).valid_for(Duration::from_secs(rest)))
                 }
-                Err(error) => Err(Rejection::unauthorized(format!("not this token: {error}"))),
+                Err(error) => {
+                    Err(Rejection::unauthorized(format!("the token is not valid: {error}")))
+                }
             }
         })
         .on("whoami", |conn, message| {

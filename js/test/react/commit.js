@@ -30,7 +30,7 @@ export function commits() {
                 useEvent(room, event, (number) => heard.push(`${mark}: ${number}`));
                 return null;
             }
-            /** Renders a component, and sends these messages right after the commit. Returns what was heard. */
+            /** Renders a component, and sends these messages right after the commit. Returns what the component received. */
             const show = async (props, ...messages) => {
                 const send = () => {
                     messages.forEach((message) => page.server.broadcast(...message));

@@ -74,8 +74,8 @@ fn extensions_set_by_middleware_are_found_by_type() {
     let test = TestServer::start(
         |builder| {
             builder.on("who", |conn, message| {
-                let name = conn.extension::<Account>().map_or("nobody", |account| &account.name);
-                let user = conn.user().unwrap_or("nobody");
+                let name = conn.extension::<Account>().map_or("none", |account| &account.name);
+                let user = conn.user().unwrap_or("none");
                 conn.reply(message, "you", format!("{name}, {user}, {:?}", conn.claims()));
             })
         },
@@ -87,7 +87,7 @@ fn extensions_set_by_middleware_are_found_by_type() {
         },
     );
     let plain = HttpRequest::upgrade(test.addr);
-    assert_eq!(test.ask(&plain), "nobody, nobody, None");
+    assert_eq!(test.ask(&plain), "none, none, None");
     assert_eq!(test.ask(&plain.add("X-Name", "ann")), "ann, ann, Some({})");
 }
 

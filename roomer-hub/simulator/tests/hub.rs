@@ -36,7 +36,7 @@ fn seeds_pass_and_reach_all_marks() {
     if let Some((seed, fault)) = once.examples.first() {
         panic!("seed {seed}: {fault}\n{}", HubPlans::explain(*seed));
     }
-    assert_eq!(once.missing::<HubPlans>(), [""; 0], "never came up");
+    assert_eq!(once.missing::<HubPlans>(), [""; 0], "these marks were not set");
     assert_eq!(sum(count, 2), once, "the same seeds once more, on two threads");
 }
 

@@ -19,7 +19,7 @@ fn seeds_pass_and_reach_all_marks() {
     if let Some((seed, fault)) = once.examples.first() {
         panic!("seed {seed}: {fault}\n{}", MemberPlans::explain(*seed));
     }
-    assert_eq!(once.missing::<MemberPlans>(), [""; 0], "never came up");
+    assert_eq!(once.missing::<MemberPlans>(), [""; 0], "these marks were not set");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn seeds_pass_and_reach_all_marks() {
     if let Some((seed, fault)) = summary.examples.first() {
         panic!("seed {seed}: {fault}\n{}", RequestPlans::explain(*seed));
     }
-    assert_eq!(summary.missing::<RequestPlans>(), [""; 0], "never came up");
+    assert_eq!(summary.missing::<RequestPlans>(), [""; 0], "these marks were not set");
 }
 
 #[test]

@@ -101,8 +101,8 @@ impl World {
         {
             self.fail(&format!(
                 "{} waits for something outside this world: another thread has woken it. \
-                 roomer_tokio::testkit::TokioWorld waits for such things; World::allow_waiting lets \
-                 them be",
+                 roomer_tokio::testkit::TokioWorld waits for such things; World::allow_waiting \
+                 permits them",
                 self.describe(part, *conn)
             ));
         }
@@ -123,7 +123,7 @@ impl World {
         if let Some(stalled) = self.waiting().iter().find(|waiting| !waiting.can_wake) {
             self.fail(&format!(
                 "{} waits for something outside this world, or for nothing: nothing is left that \
-                 could wake it. If that is meant, call World::allow_waiting",
+                 could wake it. If this is intended, call World::allow_waiting",
                 self.describe(&stalled.part, stalled.conn)
             ));
         }

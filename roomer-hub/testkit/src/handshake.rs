@@ -32,7 +32,7 @@ use roomer_engine::{Server, Transport, http};
 /// assert!(first.is_open() != second.is_open());
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "it asks for nothing unless a world connects with it"]
+#[must_use = "a handshake has no effect unless a world connects with it"]
 pub struct Handshake {
     path: String,
     query: String,

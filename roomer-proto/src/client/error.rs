@@ -128,7 +128,7 @@ pub enum RequestError {
     #[error("no answer in time")]
     TimedOut,
     /// The server uses the plain protocol, which has no requests.
-    #[error("the server speaks the plain protocol, which has no requests")]
+    #[error("the server uses the plain protocol, which has no requests")]
     Plain,
     /// The session was lost; the request may or may not have been handled.
     #[error("the session was lost before the answer: the request may or may not have been handled")]

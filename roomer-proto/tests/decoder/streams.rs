@@ -47,7 +47,7 @@ impl Stream {
         let (mut opcode, payload) = match content {
             Seen::Text(text) => (TEXT, text.as_bytes()),
             Seen::Binary(data) => (BINARY, &data[..]),
-            other => panic!("{other:?} is no message"),
+            other => panic!("{other:?} is not a message"),
         };
         let mut from = 0;
         for cut in cuts {

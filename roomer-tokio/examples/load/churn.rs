@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> Outcome {
         net.turn(Duration::from_millis(20), &mut churn)?;
     }
     let unanswered = churn.unanswered as u64;
-    churn.faults.add_many(unanswered, || format!("{unanswered} acknowledgements never came"));
+    churn.faults.add_many(unanswered, || format!("{unanswered} acknowledgements are missing"));
     net.tell_closed(&mut report, &mut churn.faults);
     Ok((report, churn.faults))
 }
@@ -78,7 +78,7 @@ impl Churn {
         while start.elapsed() < time {
             net.turn(Duration::from_millis(20), self)?;
             if net.quiet_for() > self.patience {
-                self.faults.add(|| "acknowledgements were lost: nothing comes any more".into());
+                self.faults.add(|| "acknowledgements were lost: nothing more arrives".into());
                 break;
             }
             progress.show(|| {
@@ -123,9 +123,9 @@ impl Listener for Churn {
                     true => self.unanswered -= 1,
                 }
             }
-            _ => self
-                .faults
-                .add(|| format!("connection {conn}, room {room}: odd packet {}", show(packet))),
+            _ => self.faults.add(|| {
+                format!("connection {conn}, room {room}: unexpected packet {}", show(packet))
+            }),
         }
     }
 }

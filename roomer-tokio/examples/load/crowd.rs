@@ -69,7 +69,9 @@ impl Listener for Lists {
     fn packet(&mut self, _: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) {
         let Lists { lists, notices, faults } = self;
         if !is_notice(packet) {
-            faults.add(|| format!("connection {conn} got an odd packet: {}", show(packet)));
+            faults.add(|| {
+                format!("connection {conn} received an unexpected packet: {}", show(packet))
+            });
         }
         changes(packet, |change, id| match change {
             Change::Joined => lists[conn].add(id),
@@ -161,7 +163,9 @@ impl Listener for Woken {
         }
         self.got += 1;
         if packet.event != "m" || packet.src != out.ids[(conn + 1) % out.ids.len()] {
-            self.faults.add(|| format!("connection {conn} got an odd packet: {}", show(packet)));
+            self.faults.add(|| {
+                format!("connection {conn} received an unexpected packet: {}", show(packet))
+            });
         }
     }
 }
@@ -205,12 +209,12 @@ pub fn idle(options: &Options) -> Outcome {
             out.send(sent, &PacketRef { room: ROOT, event: "m", dst, src: "", payload });
             sent += 1;
         }
-        progress.show(|| format!("{} of {conns} have heard something", woken.got));
+        progress.show(|| format!("{} of {conns} have received data", woken.got));
         net.turn(Duration::from_millis(100), &mut woken)?;
     }
     drop(progress);
     let missing = (conns - woken.got) as u64;
-    woken.faults.add_many(missing, || format!("{missing} direct messages never came"));
+    woken.faults.add_many(missing, || format!("{missing} direct messages are missing"));
     net.settle(Duration::from_millis(500), Duration::from_secs(10), &mut woken)?;
     report.put("rss_per_active_conn_bytes", each(server.rss()));
 

@@ -70,7 +70,7 @@ pub fn run(options: &Options) -> Outcome {
         net.turn(Duration::from_millis(20), &mut pairs)?;
     }
     let missing = pairs.missing();
-    pairs.faults.add_many(missing, || format!("{missing} messages never came"));
+    pairs.faults.add_many(missing, || format!("{missing} messages are missing"));
     report.put("lost_copies", pairs.ledger.lost + missing);
     net.tell_closed(&mut report, &mut pairs.faults);
     Ok((report, pairs.faults))
@@ -96,7 +96,7 @@ impl Pairs {
         while start.elapsed() < time {
             net.turn(Duration::from_millis(20), self)?;
             if net.quiet_for() > self.patience {
-                self.faults.add(|| "all messages were lost: nothing comes any more".into());
+                self.faults.add(|| "all messages were lost: nothing more arrives".into());
                 break;
             }
             progress.show(|| {
@@ -120,7 +120,7 @@ impl Listener for Pairs {
         });
         let Some(stamp) = stamp else {
             return self.faults.add(|| {
-                format!("connection {conn} got what its mate did not send: {}", show(packet))
+                format!("connection {conn} received what its peer did not send: {}", show(packet))
             });
         };
         if !self.ledger.record(conn, 0, stamp.number, &mut self.faults) {

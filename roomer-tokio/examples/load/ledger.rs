@@ -41,7 +41,7 @@ impl Ledger {
         self.lost += number - due;
         *next = number + 1;
         faults.add_many(number - due, || {
-            format!("listener {listener}: message {number} of sender {sender} came before {due}")
+            format!("listener {listener}: message {number} of sender {sender} arrived before {due}")
         });
         true
     }

@@ -92,7 +92,7 @@ pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpSt
 pub fn explain(error: io::Error, target: &Target) -> io::Error {
     let words = match error.kind() {
         io::ErrorKind::ConnectionRefused => format!(
-            "nothing listens at {}: start a server there, or say where it is with --url",
+            "no server listens at {}: start one there, or set its address with --url",
             target.addr
         ),
         _ => format!("connecting to {}: {error}", target.addr),

@@ -176,7 +176,7 @@ impl Options {
         if options.targets.is_empty() {
             options.targets.push(Target::parse("ws://127.0.0.1:8080/ws")?);
         }
-        options.scenario = scenario.ok_or("which scenario? --help lists them")?;
+        options.scenario = scenario.ok_or("the scenario is missing; --help lists them")?;
         options.fill_in()?;
         Ok(Some(options))
     }
@@ -276,7 +276,7 @@ impl Scenario {
 impl Target {
     fn parse(url: &str) -> Result<Target, Box<dyn Error>> {
         let rest = url.strip_prefix("ws://").ok_or_else(|| {
-            format!("{url:?} is no address; write ws://HOST:PORT/PATH (wss is not spoken here)")
+            format!("{url:?} is not an address: write ws://HOST:PORT/PATH (wss is not supported)")
         })?;
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };

@@ -233,7 +233,7 @@ impl Returns {
             net.turn(Duration::from_millis(20), self)?;
         }
         let missing = all.saturating_sub(self.marks) as u64;
-        self.faults.add_many(missing, || format!("{missing} messages of root never came"));
+        self.faults.add_many(missing, || format!("{missing} messages of root are missing"));
         Ok(())
     }
 
@@ -265,11 +265,13 @@ impl Returns {
                 missing += self.ledger.missing(place, 0, self.sent);
             }
         }
-        self.faults.add_many(missing, || format!("{missing} messages never came"));
+        self.faults.add_many(missing, || format!("{missing} messages are missing"));
         self.faults.add_many(net.sessions.refused, || "sessions were not continued".into());
         let [plain, extended, clients] = self.notices;
         self.faults.add_many(plain + extended + clients, || {
-            format!("{plain} plain and {extended} extended notices came, {clients} to the clients")
+            format!(
+                "{plain} plain and {extended} extended notices arrived, {clients} at the clients"
+            )
         });
         report.put("plain_notices", plain);
         report.put("extended_notices", extended);
@@ -304,9 +306,9 @@ impl Listener for Returns {
             JOIN_ACK if packet.room != ROOT => self.joined += 1,
             MARK if packet.room == ROOT => self.marks += 1,
             EVENT if self.record(out, conn, packet).is_some() => {}
-            _ => {
-                self.faults.add(|| format!("connection {conn} got an odd packet: {}", show(packet)))
-            }
+            _ => self.faults.add(|| {
+                format!("connection {conn} received an unexpected packet: {}", show(packet))
+            }),
         }
     }
 

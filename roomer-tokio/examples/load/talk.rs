@@ -256,8 +256,7 @@ impl Talk {
                 return Err(io::Error::other("the server cannot keep up with this rate"));
             }
             if under_way > 0 && net.quiet_for() > self.patience {
-                self.faults
-                    .add(|| format!("{under_way} messages were lost: nothing comes any more"));
+                self.faults.add(|| format!("{under_way} messages were lost: nothing more arrives"));
                 return Ok(());
             }
             progress.show(|| {
@@ -295,7 +294,7 @@ impl Talk {
                 }
             }
         }
-        self.faults.add_many(missing, || format!("{missing} copies never came"));
+        self.faults.add_many(missing, || format!("{missing} copies are missing"));
         self.ledger.lost + missing
     }
 
@@ -375,11 +374,11 @@ impl Listener for Talk {
             JOIN_ACK if packet.room != ROOT => self.joined += 1,
             NEW_MEMBER | MEMBER_LEFT | MEMBERS => {}
             LEAVE_ACK => {
-                self.faults.add(|| format!("connection {conn} was put out of {:?}", packet.room))
+                self.faults.add(|| format!("connection {conn} was removed from {:?}", packet.room))
             }
-            _ => {
-                self.faults.add(|| format!("connection {conn} got an odd packet: {}", show(packet)))
-            }
+            _ => self.faults.add(|| {
+                format!("connection {conn} received an unexpected packet: {}", show(packet))
+            }),
         }
     }
 }

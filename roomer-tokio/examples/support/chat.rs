@@ -97,7 +97,10 @@ impl Chat {
                 Long("auth-token") => {
                     let token = text(&mut args, "auth-token")?;
                     if token.is_empty() {
-                        return Err("--auth-token: without a text, anyone could show it".into());
+                        return Err(
+                            "--auth-token: the token is empty, so any client could present it"
+                                .into(),
+                        );
                     }
                     builder = builder.authorize(move |request| match request.token() {
                         Some(given) if *given == *token => Ok(Claims::new()),
@@ -234,7 +237,7 @@ impl Chat {
                 };
                 match conn.send_raw(pong.to_bytes()) {
                     true => Ok(()),
-                    false => Err("the pong was not taken".into()),
+                    false => Err("the pong was not queued".into()),
                 }
             });
         Ok(Some(Chat { server: pages::add(builder).build()?, listen, threads, quiet, broker }))

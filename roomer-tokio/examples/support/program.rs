@@ -71,7 +71,7 @@ impl Program {
         }
         match self.files.get(args.files.len()) {
             Some(file) => {
-                Err(format!("the argument {file} is missing; --help says what to give").into())
+                Err(format!("the argument {file} is missing; --help describes it").into())
             }
             None => Ok(Some(args)),
         }

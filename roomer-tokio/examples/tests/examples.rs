@@ -166,7 +166,7 @@ fn jwt_example_accepts_only_valid_tokens() {
     let none = format!("eyJhbGciOiJub25lIn0.{body}.");
     for (what, token) in [
         ("expired", jwt::issue(secret, "ann", now - 3600).unwrap()),
-        ("signed by somebody else", jwt::issue(b"another secret", "ann", now + 3600).unwrap()),
+        ("signed with another secret", jwt::issue(b"another secret", "ann", now + 3600).unwrap()),
         ("of another's claims", format!("{head}.{others_body}.{signature}")),
         ("unsigned", none),
         ("cut", format!("{head}.{body}")),

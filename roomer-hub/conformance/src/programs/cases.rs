@@ -243,7 +243,7 @@ pub fn chat_names_wrong_option() {
         (&["--max-message", "0"], &["max_message must not be zero"]),
         (&["--ping-period", "soon"], &["--ping-period", "\"soon\""]),
         (&["--pong-wait", "0"], &["pong_timeout must not be zero"]),
-        (&["--auth-token", ""], &["--auth-token", "anyone"]),
+        (&["--auth-token", ""], &["--auth-token", "empty"]),
         (&["--node", "a"], &["--node", "--cluster"]),
         (&["--allow-origin", "localhost"], &["\"localhost\"", "https://example.com"]),
         (&["--max-connections", "1", "--max-connections-per-address", "2"], &["max_connections"]),

@@ -111,7 +111,7 @@ fn all_members_receive_same_messages<const N: usize>(count: u32, large: usize) {
     let all = &received[N - 1];
     for (index, received) in received.iter().enumerate() {
         let others: Vec<_> = all.iter().filter(|(src, _)| *src != ids[index]).collect();
-        assert!(received.iter().eq(others), "member {index} has heard another order");
+        assert!(received.iter().eq(others), "member {index} received another order");
     }
     for id in &ids[..speakers] {
         let own = all.iter().filter(|(src, _)| src == id).map(|(_, n)| *n);

@@ -67,7 +67,7 @@ fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
     witness.expect_new_member("lobby", &id);
     flood(&mut flooder, &wire::to_room("lobby", event, b"payload"));
     assert_eq!(until_closed(&mut flooder).1, "rate");
-    let mut heard = 0;
+    let mut received = 0;
     loop {
         let packet = witness.expect_packet();
         if packet.event == "member_left" {
@@ -75,9 +75,12 @@ fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
             break;
         }
         assert_eq!((&*packet.event, &*packet.src), (event, &*id));
-        heard += 1;
+        received += 1;
     }
-    assert!((burst..FLOOD).contains(&heard), "{heard} passed, of a burst of {burst}");
+    assert!(
+        (burst..FLOOD).contains(&received),
+        "{received} messages passed, of a burst of {burst}"
+    );
     witness.expect_nothing();
     let stats = test.server.stats();
     assert_eq!((stats.rejected_packets.rate, stats.closes.get(&1008)), (1, Some(&1)));

@@ -221,18 +221,18 @@ fn leave_ack_follows_all_earlier_messages() {
     for others in [0, 20] {
         let (_site, mut puppeteer, speaker, others) = puppets(others);
         let talk = [
-            wire::to_room("lobby", "pull", b"heard"),
+            wire::to_room("lobby", "pull", b"in lobby"),
             wire::to_room("lobby", "leave", b""),
-            wire::to_room("strings", "pull", b"not heard"),
+            wire::to_room("strings", "pull", b"in strings"),
         ];
         puppeteer.send(&talk.concat());
-        puppeteer.expect("lobby", "said", "", &speaker.id, b"heard");
+        puppeteer.expect("lobby", "said", "", &speaker.id, b"in lobby");
         puppeteer.expect_left("lobby");
         puppeteer.expect_nothing();
         for mut other in others {
-            other.expect("lobby", "said", "", &speaker.id, b"heard");
+            other.expect("lobby", "said", "", &speaker.id, b"in lobby");
             other.expect_member_left("lobby", &puppeteer.id);
-            other.expect("lobby", "said", "", &speaker.id, b"not heard");
+            other.expect("lobby", "said", "", &speaker.id, b"in strings");
         }
     }
 }
@@ -244,20 +244,20 @@ fn joining_client_receives_no_earlier_messages() {
         puppeteer.leave("lobby");
         speaker.expect_member_left("lobby", &puppeteer.id);
         let talk = [
-            wire::to_room("strings", "pull", b"not heard"),
+            wire::to_room("strings", "pull", b"in strings"),
             wire::to_room("lobby", "join", b""),
-            wire::to_room("lobby", "pull", b"heard"),
+            wire::to_room("lobby", "pull", b"in lobby"),
         ];
         puppeteer.send(&talk.concat());
         let ack = puppeteer.expect_packet();
         assert_eq!(puppeteer.snapshot("lobby", ack).len(), others.len() + 2);
-        puppeteer.expect("lobby", "said", "", &speaker.id, b"heard");
+        puppeteer.expect("lobby", "said", "", &speaker.id, b"in lobby");
         puppeteer.expect_nothing();
         for mut other in others {
             other.expect_member_left("lobby", &puppeteer.id);
-            other.expect("lobby", "said", "", &speaker.id, b"not heard");
+            other.expect("lobby", "said", "", &speaker.id, b"in strings");
             other.expect_new_member("lobby", &puppeteer.id);
-            other.expect("lobby", "said", "", &speaker.id, b"heard");
+            other.expect("lobby", "said", "", &speaker.id, b"in lobby");
         }
     }
 }

@@ -113,7 +113,7 @@ fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
 fn stalled_reader_is_closed_with_1013() {
     let test = TestServer::with(|builder| builder.close_timeout(TIMEOUT));
     let got = flood(&test, 2, 3000);
-    assert!(got < 3000, "it was owed more than it may be");
+    assert!(got < 3000, "more was queued for it than permitted");
 }
 
 #[test]

@@ -119,7 +119,7 @@ impl EventReceiver {
     #[track_caller]
     fn wait(&self, field: &str, value: &str) -> TraceEvent {
         loop {
-            let event = self.0.recv_timeout(TIMEOUT).expect("it is told in time");
+            let event = self.0.recv_timeout(TIMEOUT).expect("the event is reported in time");
             if event.field(field) == value {
                 return event;
             }
@@ -226,7 +226,7 @@ fn rejected_handshake_is_traced() {
         }
         assert_ne!(event.field("status"), "200");
     }
-    panic!("nothing is told of the connection");
+    panic!("no event about the connection was reported");
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn memory_budget_closes_are_traced() {
     let is_own = |event: &TraceEvent| hoarders.iter().any(|one| one.id == event.field("conn"));
     let (mut shed, mut closed) = (None, None);
     while shed.is_none() || closed.is_none() {
-        let event = events.0.recv_timeout(TIMEOUT).expect("it is told in time");
+        let event = events.0.recv_timeout(TIMEOUT).expect("the event is reported in time");
         if event.message == "out of memory budget" {
             shed = Some(event);
         } else if event.field("reason") == "out of memory" && is_own(&event) {

@@ -188,7 +188,7 @@ fn errors_and_panics_of_async_handlers_are_reported() {
     let next = || receiver.recv_timeout(roomer_conformance::client::TIMEOUT).unwrap();
     let entry = |text: &str| (a.id.clone(), "fail".to_owned(), text.to_owned());
     assert_eq!(next(), (entry("no"), false));
-    assert!(!next().1, "text that is no text");
+    assert!(!next().1, "a text message that is not UTF-8");
     assert_eq!(next(), (entry("the handler panicked: as planned"), true));
     let stats = test.server.stats();
     assert_eq!((stats.handler_errors, stats.panics), (2, 1));

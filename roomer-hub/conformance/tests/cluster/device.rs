@@ -90,12 +90,12 @@ impl Device {
 
 pub(super) fn start(nodes: &mut Nodes, count: usize, options: impl Fn(Builder) -> Builder) {
     nodes.start_with(count, options);
-    have_heard(nodes);
+    wait_for_heartbeats(nodes);
 }
 
 /// Waits until each node has received a heartbeat from every other node, which says that the node
 /// accepts tunnels.
-pub(super) fn have_heard(nodes: &Nodes) {
+pub(super) fn wait_for_heartbeats(nodes: &Nodes) {
     for node in nodes.nodes.iter().flatten() {
         until("a node sends no heartbeats", || {
             let peers = node.server.cluster()?.peers;

@@ -14,7 +14,7 @@ use roomer_engine::{Builder, Claims};
 use roomer_smol::client::Smol;
 
 use super::cuts::Cuts;
-use super::device::{Device, expect_end, has_forwarded, have_heard, start};
+use super::device::{Device, expect_end, has_forwarded, start, wait_for_heartbeats};
 use super::nodes::Nodes;
 use super::returns::with_users;
 
@@ -259,7 +259,7 @@ pub(crate) fn isolated_node_loses_sessions_at_other_nodes(nodes: &mut Nodes) {
     let address = nodes.broker.address("");
     nodes.add_with(&with_users, cluster(), &address);
     nodes.formed();
-    have_heard(nodes);
+    wait_for_heartbeats(nodes);
     let mut ann = Device::connect(nodes, 0, "&user=ann");
     ann.client.shutdown_write();
     nodes.has_detached(0, 1);

@@ -63,5 +63,5 @@ fn unknown_host_error_names_remedy() {
 fn non_nats_server_error_names_remedy() {
     let found = reason_of("nats", b"HTTP/1.1 400 Bad Request\r\n\r\n");
     assert_eq!(found, "this is not a NATS server: it sends \"HTTP/1.1 400 Bad Request\"");
-    assert_eq!(reason_of("nats", b""), "it does not greet within 2 s: is this NATS?");
+    assert_eq!(reason_of("nats", b""), "it has sent no greeting within 2 s: is this NATS?");
 }

@@ -11,7 +11,7 @@ pub enum RequestError {
     #[error("the connection has ended")]
     Gone,
     /// The client uses the plain protocol, which has no requests.
-    #[error("the client speaks the plain protocol, which has no requests")]
+    #[error("the client uses the plain protocol, which has no requests")]
     Plain,
     /// The connection already has [`max_requests`](crate::Builder::max_requests) unanswered requests.
     #[error(

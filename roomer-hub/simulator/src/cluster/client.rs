@@ -189,7 +189,7 @@ impl Client {
         };
         let is_shown = self.views[&room].contains(&src);
         let may_speak = is_shown || self.may_receive_from_former;
-        ensure!(may_speak || room >= FULL, "{src} speaks in {name} and is not a member");
+        ensure!(may_speak || room >= FULL, "{src} sends to {name} and is not a member");
         self.in_order(src, Some(room), numbers)
     }
 

@@ -138,7 +138,10 @@ impl Expected {
                 .filter(|number| !(number.may_be_lost && hides_loss(*from, *room, number.by_death)))
                 .map(|number| number.number);
             let missing: Vec<u32> = missing.collect();
-            ensure!(missing.is_empty(), "messages {missing:?} of {from:?} in {room:?} never came");
+            ensure!(
+                missing.is_empty(),
+                "messages {missing:?} of {from:?} in {room:?} did not arrive"
+            );
         }
         Ok(())
     }

@@ -136,7 +136,7 @@ impl World {
                 let was_silent = is_recent(pair.silent.get(&index).copied().unwrap_or_default());
                 ensure!(
                     *reason != GoneReason::Silent || was_silent || is_recent(pair.lossy),
-                    "node {index} was asleep and takes node {peer} for silent"
+                    "node {index} was suspended and declares node {peer} silent"
                 );
                 pair.deaths.push((index, now));
                 let is_justified = is_recent(pair.trouble)
@@ -144,7 +144,7 @@ impl World {
                     || is_recent(awake)
                     || has_died
                     || overflows > 0;
-                ensure!(is_justified, "node {index} takes node {peer} for dead: {reason:?}");
+                ensure!(is_justified, "node {index} declares node {peer} dead: {reason:?}");
             }
             Event::Reset { node, reason } => {
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };

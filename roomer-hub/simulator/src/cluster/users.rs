@@ -172,7 +172,7 @@ impl Node {
             self.reports.1 += 1;
             return Ok(());
         }
-        ensure!(client.has_returned, "{id} is taken to have returned, which it has not");
+        ensure!(client.has_returned, "{id} counts as returned, but has not returned");
         self.reports.0 += 1;
         client.is_open = false;
         client.views.clear();

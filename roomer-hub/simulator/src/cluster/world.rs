@@ -244,7 +244,7 @@ impl World {
         });
         for (subject, frame) in frames {
             self.marks.mark(frame.len() > 60_000, Mark::LargeFrame);
-            ensure!(subject != Subject::Node(STRANGER), "node {index} talks to a stranger");
+            ensure!(subject != Subject::Node(STRANGER), "node {index} sends to an unknown node");
             for to in 0..self.nodes.len() {
                 let is_for_all = subject == Subject::All;
                 // Some brokers send a node's messages back to the node. The node must ignore them.

@@ -1,6 +1,7 @@
 //! A naive model of the rules for rooms: vectors and linear search, without derived state.
 //!
-//! It was written from the protocol's text, not from the hub's code. Connections are numbered in the order of opening, rooms in the order of creation.
+//! It was written from the protocol's text, not from the hub's code. Connections are numbered in
+//! the order of opening, rooms in the order of creation.
 
 use std::time::Duration;
 

@@ -15,5 +15,5 @@ fn seeds_pass_and_reach_all_marks() {
     if let Some((seed, fault)) = summary.examples.first() {
         panic!("seed {seed}: {fault}\n{}", ClientPlans::explain(*seed));
     }
-    assert_eq!(summary.missing::<ClientPlans>(), [""; 0], "never came up");
+    assert_eq!(summary.missing::<ClientPlans>(), [""; 0], "these marks were not set");
 }

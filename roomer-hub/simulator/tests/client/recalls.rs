@@ -62,13 +62,13 @@ fn open(net: &Net, number: usize) -> Vec<usize> {
 }
 
 /// Checks that a client has received exactly this text in each room since the last call.
-fn heard(net: &mut Net, number: usize, text: &str) {
+fn expect_texts(net: &mut Net, number: usize, text: &str) {
     let messages = net.messages(number).into_iter();
-    let mut heard: Vec<_> =
+    let mut received: Vec<_> =
         messages.map(|message| (message.room.to_string(), message.text().unwrap())).collect();
-    heard.sort_unstable();
+    received.sort_unstable();
     let expected: Vec<_> = (0..ROOMS).map(|room| (name(room), text)).collect();
-    assert_eq!(heard, expected);
+    assert_eq!(received, expected);
     net.ends[number].events.clear();
 }
 
@@ -88,11 +88,11 @@ fn each_room_gets_history_in_each_session() {
         net.settle();
         assert_eq!(open(&net, bob).len(), BURST, "seed {seed}");
         net.advance(20 * SECOND);
-        heard(&mut net, bob, "old");
+        expect_texts(&mut net, bob, "old");
         // The next session has a new rate.
         miss(&mut net, bob);
         assert!(!net.ends[bob].events.iter().any(|event| matches!(event, Event::Missed { .. })));
-        heard(&mut net, bob, "missed");
+        expect_texts(&mut net, bob, "missed");
         assert_eq!(open(&net, bob).len(), ROOMS);
     }
 }
@@ -106,7 +106,7 @@ fn each_room_recovers_missed_messages() {
     net.settle();
     assert_eq!(open(&net, bob).len(), ROOMS, "joins without a request do not wait");
     miss(&mut net, bob);
-    heard(&mut net, bob, "missed");
+    expect_texts(&mut net, bob, "missed");
 }
 
 #[test]

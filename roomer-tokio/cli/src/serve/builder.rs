@@ -26,10 +26,10 @@ pub(crate) fn server(
 ) -> Result<Server, Problem> {
     let options = &config.options;
     if options.threads == 0 {
-        return Err(config.problem("threads", "no thread would serve: write 1 or more"));
+        return Err(config.problem("threads", "at least one thread is needed: write 1 or more"));
     }
     if options.threads > MAX_THREADS {
-        let why = format!("more than a machine has use for: write at most {MAX_THREADS}");
+        let why = format!("more than any machine can use: write at most {MAX_THREADS}");
         return Err(config.problem("threads", why));
     }
     if options.path.contains(char::is_whitespace) {

@@ -78,7 +78,7 @@ pub async fn check(
     let token = match jsonwebtoken::decode::<Token>(token, &logins.key, &logins.rules) {
         Ok(token) => token.claims,
         Err(error) => {
-            return (StatusCode::UNAUTHORIZED, format!("not this token: {error}\n"))
+            return (StatusCode::UNAUTHORIZED, format!("the token is not valid: {error}\n"))
                 .into_response();
         }
     };

@@ -155,7 +155,7 @@ impl Net {
 
     fn ended(&mut self, conn: usize, how: &str) -> io::Result<()> {
         if self.conns[conn].phase != Phase::Open {
-            let words = format!("connection {conn} ended while it came up: {how}");
+            let words = format!("connection {conn} ended before it was ready: {how}");
             return Err(io::Error::other(words));
         }
         self.disconnect(conn);

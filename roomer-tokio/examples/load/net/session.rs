@@ -190,7 +190,7 @@ impl Net {
         let was_open = !self.ids[conn].is_empty();
         let hello = state.session.as_mut().and_then(|session| session.handle_hello(packet.payload));
         let Some(hello) = hello else {
-            return Err(io::Error::other(format!("connection {conn} got a wrong hello")));
+            return Err(io::Error::other(format!("connection {conn} received a wrong hello")));
         };
         self.sessions.resumed += u64::from(hello.resumed);
         self.sessions.refused += u64::from(was_open && !hello.resumed);

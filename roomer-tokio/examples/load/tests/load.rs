@@ -51,7 +51,7 @@ fn errors_are_reported_in_one_line() {
         ("fanout --members", "--members"),
         ("fanout --members many", "--members: cannot read \"many\""),
         ("nonsense", "no scenario \"nonsense\"; --help"),
-        ("--members 10", "which scenario? --help"),
+        ("--members 10", "the scenario is missing; --help"),
         ("fanout --url http://127.0.0.1/ws", "write ws://"),
         ("fanout --url ws://127.0.0.1:9/ws", "127.0.0.1:9"),
     ] {

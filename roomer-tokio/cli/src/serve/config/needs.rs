@@ -192,7 +192,7 @@ fn missing(key: &str, config: &Config) -> Option<&'static str> {
         ),
         "cluster.name" | "cluster.node" => (
             options.cluster_url.is_some(),
-            "this server is in no cluster: write the broker in cluster.url as well",
+            "this server is not part of a cluster: write the broker in cluster.url as well",
         ),
         "limits.max_history" => (
             remembering(config).is_some(),

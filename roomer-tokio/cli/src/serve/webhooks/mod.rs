@@ -121,7 +121,7 @@ impl Webhooks {
 fn check_address(address: &str, permits_plain: bool) -> Result<Uri, String> {
     if address.contains('@') {
         // The URL may contain a password, so the error must not repeat it.
-        return Err("has a login, which is not sent: the signature shows who asks".into());
+        return Err("has a login, which is not sent: the signature identifies this server".into());
     }
     match parse_address(address)? {
         (uri, is_protected) if is_protected || permits_plain => Ok(uri),

@@ -175,7 +175,7 @@ impl<D: Dial> BrokerCarrier<D> {
                     }
                 }
             },
-            State::Moving => Step::Failed("the link is in no state".into()),
+            State::Moving => Step::Failed("the link has no state".into()),
         };
         Poll::Ready(step)
     }

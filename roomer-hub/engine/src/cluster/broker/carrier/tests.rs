@@ -295,7 +295,7 @@ fn connect_and_write_waits_time_out() {
     let mut node = Node::new("nats://a");
     node.world.accept(b"");
     assert_eq!(node.run_ms(1990), []);
-    assert_eq!(node.run_ms(10), [down("it does not greet within 2 s: is this NATS?")]);
+    assert_eq!(node.run_ms(10), [down("it has sent no greeting within 2 s: is this NATS?")]);
 
     let mut node = Node::new("nats://a");
     let pipe = node.world.accept(GREETING);

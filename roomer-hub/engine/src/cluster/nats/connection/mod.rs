@@ -119,7 +119,7 @@ impl BrokerConnection for Connection {
             Due::Ping => encoder::ping(&mut self.output),
             Due::NoGreeting => {
                 let wait = HELLO_TIMEOUT.as_secs();
-                let reason = format!("it does not greet within {wait} s: is this NATS?");
+                let reason = format!("it has sent no greeting within {wait} s: is this NATS?");
                 self.next = Some(self.down(reason));
             }
             Due::NoAnswer => {
@@ -160,7 +160,7 @@ impl Connection {
             Operation::Error(text) => Some(self.down(self.explain(&text))),
             // INFO must come first. A server that sends an error instead explains the reason.
             _ if self.state == State::Greeting => {
-                Some(self.down("this is not a NATS server: it does not greet".into()))
+                Some(self.down("this is not a NATS server: it sends no greeting".into()))
             }
             Operation::Ping => {
                 // Do not queue further answers for a server that does not read.

@@ -289,7 +289,7 @@ fn invalid_bytes_end_connection() {
         ("\r\n", unknown),
         ("info {}\r\n", unknown),
         ("INFO {}\n", unknown),
-        ("PONG\r\n", "this is not a NATS server: it does not greet"),
+        ("PONG\r\n", "this is not a NATS server: it sends no greeting"),
         ("INFO {}\r\n", "its greeting is not that of a NATS server"),
         ("INFO [\r\n", "its greeting is not that of a NATS server"),
         ("-ERR 'maximum connections exceeded'\r\n", "it reports: maximum connections exceeded"),

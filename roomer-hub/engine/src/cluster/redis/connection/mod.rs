@@ -91,7 +91,7 @@ impl Connection {
                 None
             }
             (_, State::Greeting) => {
-                Some(self.down("this is not a Redis server: it does not greet".into()))
+                Some(self.down("this is not a Redis server: it sends no greeting".into()))
             }
             (b'>', _) => self.push(value),
             // The server answers PUBLISH with the number of receivers, and PING with a line.
