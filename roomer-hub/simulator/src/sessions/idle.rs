@@ -84,7 +84,7 @@ impl Harness<'_> {
         let at = match session.place {
             Place::Away { until } => {
                 ensure!(now < until, "it is kept until {until:?}");
-                ensure!(!session.has_overflown, "it keeps more than it may");
+                ensure!(!session.has_overflowed, "it keeps more than it may");
                 return Ok(());
             }
             Place::Socket(at) => at,

@@ -56,7 +56,7 @@ impl Harness<'_> {
             // Either the waiting task was aborted, or the session had discarded packets that its
             // client needs.
             let can = count.is_some_and(|count| session.can_resume(count, self.plan.setup.buffer))
-                && !session.may_have_overflown;
+                && !session.may_have_overflowed;
             ensure!(session.is_away() && (!can || socket.is_aborted), "{number} could continue");
             self.incomplete = (!socket.is_aborted).then_some(number);
             self.marks.mark(!can, Mark::Incomplete);
@@ -66,8 +66,8 @@ impl Harness<'_> {
             Place::Away { until } => {
                 self.marks.mark(now >= until, Mark::Expired);
                 self.marks.mark(now >= until && session.pending.is_some(), Mark::ExpiredPending);
-                self.marks.mark(session.has_overflown, Mark::Overflown);
-                now >= until || session.may_have_overflown || socket.is_aborted || self.is_closing
+                self.marks.mark(session.has_overflowed, Mark::Overflowed);
+                now >= until || session.may_have_overflowed || socket.is_aborted || self.is_closing
             }
             Place::Socket(_) => {
                 let is_kept = self.may_detach(number, at) && !self.is_closing;
@@ -289,7 +289,7 @@ impl Harness<'_> {
         let now = self.now();
         let session = &mut self.sessions[number];
         // The bytes that would have exceeded the buffer had not been written yet.
-        (session.may_have_overflown, session.has_overflown) = (false, false);
+        (session.may_have_overflowed, session.has_overflowed) = (false, false);
         self.marks.mark(true, Mark::Resumed);
         self.marks.mark(session.pending.is_some(), Mark::ResumedPending);
         self.marks.mark(session.total() > count, Mark::Replayed);

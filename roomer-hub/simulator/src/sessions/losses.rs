@@ -80,7 +80,7 @@ impl Harness<'_> {
         socket.outgoing.clear();
         // A message that was sent to a large room at this time may not have been written yet.
         let is_unwritten = session.items.iter().any(|item| item.at == now);
-        session.may_have_overflown = session.may_lack && is_unwritten;
+        session.may_have_overflowed = session.may_lack && is_unwritten;
         let until = now + millis(self.plan.setup.window);
         session.place = Place::Away { until };
         Ok(())

@@ -35,7 +35,7 @@ marks! {
     ReportedAtResume = "rejected packets reported when their session continues",
     Expired = "a session whose window has passed",
     ExpiredPending = "a session that ends with a pending handler",
-    Overflown = "a session that missed more than its buffer",
+    Overflowed = "a session that missed more than its buffer",
     NotKept = "a lost socket whose session is not kept",
     Incomplete = "a return to a session that lacks packets",
     OtherUser = "a return of another user",

@@ -86,9 +86,9 @@ pub struct Session {
     /// have been acknowledged.
     pub may_lack: bool,
     /// True if the packets sent while the client was away may exceed the buffer.
-    pub may_have_overflown: bool,
+    pub may_have_overflowed: bool,
     /// True if the packets sent while the client was away certainly exceed the buffer.
-    pub has_overflown: bool,
+    pub has_overflowed: bool,
     /// All packets that the client has to send in this session, in order.
     pub sent: Vec<Packet>,
     /// The number of the packets in `sent` that the server has handled.
@@ -147,8 +147,8 @@ impl Session {
             log_begin: 0,
             idle_acks: (0, Duration::ZERO),
             may_lack: false,
-            may_have_overflown: false,
-            has_overflown: false,
+            may_have_overflowed: false,
+            has_overflowed: false,
             sent: Vec::new(),
             handled: 0,
             confirmed: 0,
@@ -229,9 +229,9 @@ impl Session {
         if self.is_extended && self.bytes_after(self.surely_acked) > buffer.into() {
             // If the log overflows while the session has a socket, it drops frames. The sizes of
             // these frames determine when it overflows again.
-            self.may_have_overflown |= self.is_away();
+            self.may_have_overflowed |= self.is_away();
             let is_certain = !self.may_lack && self.bytes_after(self.acked) > buffer.into();
-            self.has_overflown |= self.is_away() && is_certain;
+            self.has_overflowed |= self.is_away() && is_certain;
             self.may_lack = true;
         }
     }
