@@ -5,7 +5,7 @@
  */
 
 /** The time to wait for the answer to a request, in milliseconds: an hour, since the receiver may be looking at another tab. */
-const PATIENCE = 3_600_000;
+const RECEIPT_TIMEOUT = 3_600_000;
 
 /** The maximum number of other members in a room for which receipts are requested. */
 const MOST_ASKED = 3;
@@ -73,7 +73,7 @@ export function createReceipts(changed) {
         const line = sent.get(id);
         asked.add(id);
         try {
-            await room.request("seen", undefined, { to: id, timeout: PATIENCE });
+            await room.request("seen", undefined, { to: id, timeout: RECEIPT_TIMEOUT });
             move(id, line);
         } catch {
             // The receiver has left or uses another page, so there is no receipt.

@@ -34,13 +34,13 @@ const WITNESSES = {
     'roomer-proto/EXTENDED.md: {"away":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "payloads_on_page_are_parsed" },
     'roomer-proto/EXTENDED.md: {"back":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "payloads_on_page_are_parsed" },
     'roomer-proto/EXTENDED.md: {"count":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "payloads_on_page_are_parsed" },
-    'roomer-proto/EXTENDED.md: {"code":"refused"': { file: "roomer-hub/testkit/src/tests/requests.rs", name: "only_extended_clients_get_errors_for_refused_packets" },
+    'roomer-proto/EXTENDED.md: {"code":"refused"': { file: "roomer-hub/testkit/src/tests/requests.rs", name: "only_extended_clients_get_errors_for_rejected_packets" },
     'roomer-proto/kit/README.md: {"on":"ready"': { file: "js/test/support/conformance-client.js", name: 'tell("ready"' },
     "js/RECIPES.md: <!-- Lobby.vue -->": { file: "js/test/recipes.test.js", name: "joins, shows members and messages" },
     "js/RECIPES.md: <!-- Lobby.svelte -->": { file: "js/test/recipes.test.js", name: "joins, shows members and messages" },
     "js/README.md: <!DOCTYPE html>": { file: "js/test/browser/tutorial.browser.test.js" },
     "roomer-tokio/cli/SERVER.md: roomer: roomer.toml:7": { file: "roomer-tokio/cli/tests/configuration.rs", name: "documented_file_and_mistake_are_accurate" },
-    'roomer-tokio/cli/SERVER.md: expected = "v1="': { file: "roomer-tokio/cli/tests/examples.rs", name: "webhook_receiver_decides_and_refuses_forged_requests" },
+    'roomer-tokio/cli/SERVER.md: expected = "v1="': { file: "roomer-tokio/cli/tests/examples.rs", name: "webhook_receiver_decides_and_rejects_forged_requests" },
     "roomer-tokio/guide/tuning.md: ulimit ": { why: "three settings of three systems, each of which needs another machine" },
     "roomer-tokio/guide/tuning.md: location /ws {": { file: "js/test/field/proxy.test.js", name: "the settings of the guide" }
 };

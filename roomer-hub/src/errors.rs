@@ -17,7 +17,7 @@ impl Hub {
     /// the next error.
     #[cold]
     #[inline(never)]
-    pub(crate) fn report_refused(
+    pub(crate) fn report_rejected(
         &mut self,
         now: Duration,
         conn: ConnKey,
@@ -31,7 +31,7 @@ impl Hub {
     }
 
     /// Reports a failure to an extended connection, with the same limits as
-    /// [`report_refused`](Self::report_refused).
+    /// [`report_rejected`](Self::report_rejected).
     #[cold]
     pub(crate) fn report_failure(
         &mut self,

@@ -128,7 +128,7 @@ impl Hub {
     ) {
         self.rejected.count(reason);
         // Report the rejection before the close below so that the client receives the reason first.
-        self.report_refused(now, conn, packet, reason);
+        self.report_rejected(now, conn, packet, reason);
         let Some(rate) = self.config.violation_rate.filter(|_| reason.is_violation()) else {
             return;
         };

@@ -113,7 +113,7 @@ fn user_command_is_expanded_per_connection() {
 }
 
 #[test]
-fn items_refused_by_peers_are_not_sent() {
+fn items_rejected_by_peers_are_not_sent() {
     let mut net = net();
     let long = "x".repeat(4097);
     let payload = vec![0; 1 << 20];

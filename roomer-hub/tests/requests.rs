@@ -34,7 +34,7 @@ fn request_to_server_is_answered_once() {
 }
 
 #[test]
-fn refused_request_is_answered_with_reason() {
+fn rejected_request_is_answered_with_reason() {
     let (mut it, ann, _) = pair();
     let refused = |code: &str| [format!("@a: root roomer:error dst=:7 src= \"{code}\"")];
     assert_eq!(it.send(ann, "mul", ":7"), refused("unknown"));
@@ -240,7 +240,7 @@ fn receiver_protocol_is_hidden_without_shared_room() {
 }
 
 #[test]
-fn refusal_errors_are_limited_to_16_per_second() {
+fn rejection_errors_are_limited_to_16_per_second() {
     let (mut it, ann, _) = pair();
     let about = |room: &str, event: &str, code: &str| {
         [format!(
@@ -297,7 +297,7 @@ fn unreported_rejections_are_counted_in_next_error() {
 }
 
 #[test]
-fn refused_join_error_precedes_leave_ack() {
+fn rejected_join_error_precedes_leave_ack() {
     let mut config = Config::default();
     config.max_rooms = 2;
     let mut it = Exchanges::new(config);

@@ -31,7 +31,7 @@ pub const HISTORY_LOST: &str = "history_lost";
 /// Returns true if the JavaScript client emits `event` locally: `open`, `close`, `reopen`,
 /// `member_changed`, `count_changed` or `history_lost`.
 ///
-/// That client drops received messages with these names, and roomer's clients refuse to send them. A
+/// That client drops received messages with these names, and roomer's clients do not send them. A
 /// server forwards the last four if another client sends them.
 ///
 /// ```

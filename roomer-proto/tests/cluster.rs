@@ -283,7 +283,7 @@ fn node_id_text_is_unique() {
 }
 
 #[test]
-fn prefix_with_broker_wildcards_is_refused() {
+fn prefix_with_broker_wildcards_is_rejected() {
     let node = NodeId(1);
     for prefix in ["roomer", "roomer.main", "a-b_c.D9"] {
         let subjects = Subjects::new(prefix, node).expect(prefix);

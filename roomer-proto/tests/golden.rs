@@ -90,7 +90,7 @@ fn large_packets_match_by_length_and_digest() {
 }
 
 #[test]
-fn non_utf8_names_are_refused_by_field() {
+fn non_utf8_names_are_rejected_by_field() {
     for entry in section("non_utf8", 6) {
         let name = text(&entry, "name");
         let guilty = name.split(':').next().and_then(field).unwrap();

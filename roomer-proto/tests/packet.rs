@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn packet_truncated_at_any_byte_is_refused_by_field(packet in packet()) {
+    fn packet_truncated_at_any_byte_is_rejected_by_field(packet in packet()) {
         let bytes = packet.borrowed().to_bytes();
         for cut in 0..bytes.len() {
             let expected = error_of_cut(&packet.borrowed(), cut);
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn trailing_bytes_are_refused(packet in packet(), more in vec(any::<u8>(), 1..40)) {
+    fn trailing_bytes_are_rejected(packet in packet(), more in vec(any::<u8>(), 1..40)) {
         let mut bytes = packet.borrowed().to_bytes().to_vec();
         let whole = bytes.len();
         bytes.extend(more);

@@ -64,7 +64,7 @@ pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
                 }
             }
             Some(Event::Refused { room }) => {
-                return Err(format!("the server refuses the room {room:?}").into());
+                return Err(format!("the server rejects the join of the room {room:?}").into());
             }
             Some(Event::Closed(closing)) => return Err(format!("closed: {closing:?}").into()),
             None => break,

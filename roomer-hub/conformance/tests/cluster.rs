@@ -48,7 +48,7 @@ on_all_nodes! {
     commands::application_commands_remote_connections,
     commands::kick_cancels_pending_joins_on_all_nodes,
     commands::unknown_id_is_reported,
-    commands::oversized_application_message_is_refused_with_warning,
+    commands::oversized_application_message_is_rejected_with_warning,
     commands::health_waits_for_other_nodes,
     order::ordered_room_has_same_order_on_all_nodes,
     returns::reconnect_to_another_node_leaves_no_ghost,

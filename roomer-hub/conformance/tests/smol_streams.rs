@@ -173,7 +173,7 @@ fn stream_without_address_is_rejected_if_limit_needs_one() {
             .header("Sec-WebSocket-Version", "13")
             .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
         let upgraded = server.upgrade(upgrade.body(()).unwrap(), None);
-        let status = upgraded.map_or_else(|refused| refused.status().as_u16(), |_| 101);
+        let status = upgraded.map_or_else(|rejected| rejected.status().as_u16(), |_| 101);
         assert_eq!(status, if is_chosen { 500 } else { 101 });
     }
 }

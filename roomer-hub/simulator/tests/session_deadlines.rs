@@ -1,5 +1,7 @@
-//! Plans in which a session's deadline passes while frames wait: acknowledgements of a full socket,
-//! frames before a close or the end of a stream, and messages that arrive in small parts.
+//! Plans in which a session's deadline passes while frames wait.
+//!
+//! The frames are acknowledgements for a full socket, frames before a close or the end of a stream,
+//! and messages that arrive in small parts.
 
 use roomer_simulator::sessions::must_hold;
 use roomer_simulator::sessions::plan::AckKind::{Back, Flood};

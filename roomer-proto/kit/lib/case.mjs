@@ -9,7 +9,7 @@ import { createLink } from "./link.mjs";
 import { payloadOf, show } from "./packet.mjs";
 
 /** The timeout, in milliseconds, for everything for which the protocol sets no time. Long, for busy machines. */
-const PATIENCE = 15_000;
+const TIMEOUT = 15_000;
 /**
  * How far the clock of a client with its own clock advances at a time, while the case waits for a connection, in milliseconds.
  */
@@ -28,9 +28,9 @@ function eventsOf(steps) {
  *
  * @param {{steps: object[], values?: object, ignore?: string[]}} test `ignore` lists events that the client may report
  * @param {ReturnType<typeof import("./program.mjs").start>} program
- * @param {number} [patience]
+ * @param {number} [timeout]
  */
-export async function runCase({ steps, values = {}, ignore = [] }, program, patience = PATIENCE) {
+export async function runCase({ steps, values = {}, ignore = [] }, program, timeout = TIMEOUT) {
     const variables = new Map(Object.entries(values));
     const events = [];
     /** Functions that check whether they can continue. */
@@ -64,7 +64,7 @@ export async function runCase({ steps, values = {}, ignore = [] }, program, pati
     }
 
     /** Waits until `look` returns a value. */
-    const until = (look, what, limit = patience) => new Promise((resolve, reject) => {
+    const until = (look, what, limit = timeout) => new Promise((resolve, reject) => {
         const timer = setTimeout(() => end(() => reject(new Error(`${typeof what === "function" ? what() : what} within ${limit} ms`))), limit);
         const end = (action) => {
             clearTimeout(timer);
@@ -119,7 +119,7 @@ export async function runCase({ steps, values = {}, ignore = [] }, program, pati
         if (clock && !isConnecting && !link.requests.length) {
             return undefined;
         }
-        const found = await until(() => link.requests.length, "no connection", clock ? patience : within).catch((cause) => {
+        const found = await until(() => link.requests.length, "no connection", clock ? timeout : within).catch((cause) => {
             if (error || clock) {
                 throw cause;
             }
@@ -248,10 +248,10 @@ export async function runCase({ steps, values = {}, ignore = [] }, program, pati
         asked: async () => {
             const { sent } = link.session;
             link.ask();
-            await until(() => link.session.acknowledged === sent && !link.session.asked, () => `the client has acknowledged ${link.session.acknowledged} of ${sent} packets, and not answered,`, clock ? patience : 3_000);
+            await until(() => link.session.acknowledged === sent && !link.session.asked, () => `the client has acknowledged ${link.session.acknowledged} of ${sent} packets, and not answered,`, clock ? timeout : 3_000);
         },
         acknowledged: async () => {
-            await until(() => link.session.acknowledged === link.session.sent, () => `the client has acknowledged ${link.session.acknowledged} of ${link.session.sent} packets`, clock ? patience : 3_000);
+            await until(() => link.session.acknowledged === link.session.sent, () => `the client has acknowledged ${link.session.acknowledged} of ${link.session.sent} packets`, clock ? timeout : 3_000);
         },
         nothing: async () => {
             await settle();

@@ -50,10 +50,10 @@ export function codecCases() {
 }
 
 /** Runs codec cases in a program; `report` is called with each case, and with the reason if it fails. */
-export async function runCodec(cases, program, report, patience = 15_000) {
+export async function runCodec(cases, program, report, timeout = 15_000) {
     for (const each of cases) {
         const why = await new Promise((resolve) => {
-            const timer = setTimeout(resolve, patience, `no answer within ${patience} ms`);
+            const timer = setTimeout(resolve, timeout, `no answer within ${timeout} ms`);
             const end = (why) => {
                 clearTimeout(timer);
                 resolve(why);

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_port_is_refused() {
+    fn invalid_port_is_rejected() {
         let port = |text: &str| text.parse().map(|address: Address| address.port());
         assert_eq!(port("ws://a.example"), Ok(80));
         assert_eq!(port("wss://[::1]:/ws"), Ok(443));

@@ -22,7 +22,7 @@ fn each_close_code_is_accepted_or_rejected() {
             allowed += 1;
             Seen::Close(Some(code), String::new())
         } else {
-            Seen::Refused(1002, "close code must not be sent")
+            Seen::Rejected(1002, "close code must not be sent")
         };
         assert_eq!(read(&frame(CLOSE, &body(code, b""))), [expected]);
         assert_eq!(valid_close_code(code), is_valid_code(code), "{code}");
@@ -57,7 +57,7 @@ fn truncated_close_code() {
     for byte in [0, 3, 0xff] {
         assert_eq!(
             read(&frame(CLOSE, &[byte])),
-            [Seen::Refused(1002, "close frame with half a code")]
+            [Seen::Rejected(1002, "close frame with half a code")]
         );
     }
 }
@@ -83,7 +83,7 @@ fn reason_that_is_not_utf8() {
     for reason in [&b"\xff"[..], b"bye \xf0\x9f\x8f", b"\xed\xa0\x80"] {
         assert_eq!(
             read(&frame(CLOSE, &body(1000, reason))),
-            [Seen::Refused(1007, "close reason is not UTF-8")]
+            [Seen::Rejected(1007, "close reason is not UTF-8")]
         );
     }
 }

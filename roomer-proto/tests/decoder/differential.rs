@@ -42,7 +42,7 @@ enum End {
     /// The stream ended without a close frame.
     Stream,
     Close,
-    Refused,
+    Rejected,
 }
 
 /// Returns the events that tungstenite reads, how it stops, and the bytes that it writes.
@@ -63,7 +63,7 @@ fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, V
             Ok(Message::Close(frame)) => {
                 // tungstenite replaces an invalid code with 1002 and its own reason.
                 if frame.as_ref().is_some_and(|f| f.reason == "Protocol violation") {
-                    return (seen, End::Refused, socket.written);
+                    return (seen, End::Rejected, socket.written);
                 }
                 seen.push(match frame {
                     Some(frame) => Seen::Close(Some(frame.code.into()), frame.reason.to_string()),
@@ -75,7 +75,7 @@ fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, V
             Err(Error::Protocol(
                 tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
             )) => return (seen, End::Stream, socket.written),
-            Err(_) => return (seen, End::Refused, socket.written),
+            Err(_) => return (seen, End::Rejected, socket.written),
         }
     }
 }
@@ -86,10 +86,10 @@ fn ours(wire: &[u8]) -> (Vec<Seen>, End, Option<&'static str>) {
     let limits = limits(16 << 20, u32::MAX);
     let mut seen = read_chunks(&limits, [wire]);
     match seen.last() {
-        Some(Seen::Refused(_, reason)) => {
+        Some(Seen::Rejected(_, reason)) => {
             let reason = *reason;
             seen.pop();
-            (seen, End::Refused, Some(reason))
+            (seen, End::Rejected, Some(reason))
         }
         Some(Seen::Close(..)) => (seen, End::Close, None),
         _ => (seen, End::Stream, None),
@@ -128,7 +128,7 @@ proptest! {
         let (theirs, their_end, _) = tungstenite(std::iter::once(&wire[..]));
         let (ours, our_end, reason) = ours(&wire);
         match our_end {
-            End::Refused => {
+            End::Rejected => {
                 prop_assert!(theirs.starts_with(&ours));
                 // This crate needs only the header, but tungstenite waits for the payload,
                 // which may never arrive. tungstenite also accepts control frames whose short

@@ -4,8 +4,8 @@ use roomer_proto::websocket::{Decoder, Limits};
 
 use super::wire::*;
 
-const TOO_BIG: Seen = Seen::Refused(1009, "message is above the limit");
-const TOO_MANY: Seen = Seen::Refused(1009, "message has too many fragments");
+const TOO_BIG: Seen = Seen::Rejected(1009, "message is above the limit");
+const TOO_MANY: Seen = Seen::Rejected(1009, "message has too many fragments");
 
 /// Encodes a message in fragments of the given lengths.
 fn fragmented(payload: &[u8], sizes: &[usize]) -> Vec<u8> {

@@ -26,7 +26,7 @@ fn unmasked_rfc_examples_are_rejected() {
         b"\x82\x7f\0\0\0\0\0\x01\0\0",
     ];
     for example in examples {
-        assert_eq!(read(example), [Seen::Refused(1002, "frame is not masked")], "{example:?}");
+        assert_eq!(read(example), [Seen::Rejected(1002, "frame is not masked")], "{example:?}");
     }
 }
 

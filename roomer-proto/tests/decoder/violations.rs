@@ -6,9 +6,9 @@ use super::wire::*;
 
 /// Checks that the stream causes this violation after the events in `before`, and that later
 /// bytes are ignored, in the same chunk and in later ones.
-fn refused_after(before: &[Seen], wire: &[u8], code: u16, reason: &'static str) {
+fn rejected_after(before: &[Seen], wire: &[u8], code: u16, reason: &'static str) {
     let mut expected = before.to_vec();
-    expected.push(Seen::Refused(code, reason));
+    expected.push(Seen::Rejected(code, reason));
     let behind = frame(FIN | BINARY, b"behind");
     let (limits, mut decoder) = (Limits::default(), Decoder::new());
 
@@ -19,15 +19,15 @@ fn refused_after(before: &[Seen], wire: &[u8], code: u16, reason: &'static str) 
     assert_eq!(decoder.held(), 0);
 }
 
-fn refused(wire: &[u8], code: u16, reason: &'static str) {
-    refused_after(&[], wire, code, reason);
+fn rejected(wire: &[u8], code: u16, reason: &'static str) {
+    rejected_after(&[], wire, code, reason);
 }
 
 #[test]
 fn unmasked_frames() {
     for first in [FIN | TEXT, FIN | BINARY, BINARY, CLOSE, PING, PONG] {
-        refused(&[first, 0], 1002, "frame is not masked");
-        refused(&[first, 2, b'h', b'i'], 1002, "frame is not masked");
+        rejected(&[first, 0], 1002, "frame is not masked");
+        rejected(&[first, 2, b'h', b'i'], 1002, "frame is not masked");
     }
 }
 
@@ -35,10 +35,10 @@ fn unmasked_frames() {
 fn each_reserved_bit() {
     for bit in [0x40, 0x20, 0x10] {
         for first in [FIN | TEXT, FIN | BINARY, BINARY, CLOSE, PING, PONG] {
-            refused(&frame(bit | first, b""), 1002, "reserved bits are set");
+            rejected(&frame(bit | first, b""), 1002, "reserved bits are set");
         }
         let wire = [frame(BINARY, b"a"), frame(bit | FIN | CONTINUE, b"b")].concat();
-        refused(&wire, 1002, "reserved bits are set");
+        rejected(&wire, 1002, "reserved bits are set");
     }
 }
 
@@ -46,8 +46,8 @@ fn each_reserved_bit() {
 fn each_unknown_opcode() {
     for opcode in (3..=7).chain(11..=15) {
         for first in [opcode, FIN | opcode] {
-            refused(&frame(first, b""), 1002, "unknown opcode");
-            refused(&frame(first, b"data"), 1002, "unknown opcode");
+            rejected(&frame(first, b""), 1002, "unknown opcode");
+            rejected(&frame(first, b"data"), 1002, "unknown opcode");
         }
     }
 }
@@ -57,7 +57,7 @@ fn control_frames_above_125_bytes() {
     for first in [CLOSE, PING, PONG] {
         for length in [126, 127, 65_535, 65_536, u64::MAX >> 1] {
             let header = header(first, length, KEY);
-            refused(&header, 1002, "control frame is above 125 bytes");
+            rejected(&header, 1002, "control frame is above 125 bytes");
         }
     }
 }
@@ -68,8 +68,8 @@ fn control_frames_with_non_minimal_length() {
     for first in [CLOSE, PING, PONG] {
         let medium = [&[first, 0xfe, 0, 2], &KEY[..]].concat();
         let long = [&[first, 0xff, 0, 0, 0, 0, 0, 0, 0, 2], &KEY[..]].concat();
-        refused(&medium, 1002, "control frame is above 125 bytes");
-        refused(&long, 1002, "control frame is above 125 bytes");
+        rejected(&medium, 1002, "control frame is above 125 bytes");
+        rejected(&long, 1002, "control frame is above 125 bytes");
     }
 }
 
@@ -77,19 +77,19 @@ fn control_frames_with_non_minimal_length() {
 fn fragmented_control_frames() {
     for first in [CLOSE, PING, PONG] {
         let wire = frame(first & !FIN, b"");
-        refused(&wire, 1002, "control frame is fragmented");
+        rejected(&wire, 1002, "control frame is fragmented");
     }
 }
 
 #[test]
 fn continuation_without_start() {
     for first in [CONTINUE, FIN | CONTINUE] {
-        refused(&frame(first, b"x"), 1002, "continuation without a start");
+        rejected(&frame(first, b"x"), 1002, "continuation without a start");
         let after_message = [frame(FIN | BINARY, b"m"), frame(first, b"x")].concat();
-        refused_after(&[binary(b"m")], &after_message, 1002, "continuation without a start");
+        rejected_after(&[binary(b"m")], &after_message, 1002, "continuation without a start");
         let after_fragments =
             [frame(BINARY, b"m"), frame(FIN | CONTINUE, b"n"), frame(first, b"x")].concat();
-        refused_after(&[binary(b"mn")], &after_fragments, 1002, "continuation without a start");
+        rejected_after(&[binary(b"mn")], &after_fragments, 1002, "continuation without a start");
     }
 }
 
@@ -98,7 +98,7 @@ fn new_message_inside_fragmented_one() {
     for first in [TEXT, BINARY, FIN | TEXT, FIN | BINARY] {
         for start in [TEXT, BINARY] {
             let wire = [frame(start, b"a"), frame(PING, b"p"), frame(first, b"b")].concat();
-            refused_after(
+            rejected_after(
                 &[Seen::Ping(b"p".to_vec())],
                 &wire,
                 1002,
@@ -112,7 +112,7 @@ fn new_message_inside_fragmented_one() {
 fn length_with_its_top_bit_set() {
     for length in [1 << 63, u64::MAX, (1 << 63) + 5] {
         let header = header(FIN | BINARY, length, KEY);
-        refused(&header, 1002, "frame length has its top bit set");
+        rejected(&header, 1002, "frame length has its top bit set");
     }
 }
 
@@ -130,9 +130,9 @@ fn text_that_is_not_utf8() {
         b"\xff",
     ];
     for text in broken {
-        refused(&frame(FIN | TEXT, text), 1007, "text is not UTF-8");
+        rejected(&frame(FIN | TEXT, text), 1007, "text is not UTF-8");
         let fragments = [frame(TEXT, text), frame(FIN | CONTINUE, b"")].concat();
-        refused(&fragments, 1007, "text is not UTF-8");
+        rejected(&fragments, 1007, "text is not UTF-8");
         let binary_frame = frame(FIN | BINARY, text);
         assert_eq!(read(&binary_frame), [binary(text)], "binary may be anything");
     }
@@ -143,8 +143,8 @@ fn invalid_fragmented_text_is_rejected_at_its_fragment() {
     // Send two bytes of a character, then one that cannot follow. The last fragment is never
     // sent.
     let wire = [frame(TEXT, b"ok \xe2\x82"), frame(CONTINUE, b"(")].concat();
-    refused(&wire, 1007, "text is not UTF-8");
-    refused(&frame(TEXT, b"\xf4\x90"), 1007, "text is not UTF-8");
+    rejected(&wire, 1007, "text is not UTF-8");
+    rejected(&frame(TEXT, b"\xf4\x90"), 1007, "text is not UTF-8");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn header_alone_is_rejected() {
     for header in headers {
         let chunks: Vec<&[u8]> = header.chunks(1).collect();
         for seen in [read(&header), read_chunks(&Limits::default(), chunks)] {
-            assert!(matches!(seen[..], [Seen::Refused(1002 | 1009, _)]), "{header:x?}: {seen:?}");
+            assert!(matches!(seen[..], [Seen::Rejected(1002 | 1009, _)]), "{header:x?}: {seen:?}");
         }
     }
 }

@@ -58,7 +58,7 @@ pub(crate) enum Seen {
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
-    Refused(u16, &'static str),
+    Rejected(u16, &'static str),
 }
 
 /// Shows only the length of long payloads.
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Seen {
             Seen::Ping(data) => ("Ping", &data[..]),
             Seen::Pong(data) => ("Pong", &data[..]),
             Seen::Close(code, reason) => return write!(f, "Close({code:?}, {reason:?})"),
-            Seen::Refused(code, reason) => return write!(f, "Refused({code}, {reason:?})"),
+            Seen::Rejected(code, reason) => return write!(f, "Rejected({code}, {reason:?})"),
         };
         let start = data[..data.len().min(16)].escape_ascii();
         write!(f, "{name}({} bytes, {start})", data.len())
@@ -104,7 +104,7 @@ pub(crate) fn binary(data: &[u8]) -> Seen {
 pub(crate) fn draw(feed: &mut roomer_proto::websocket::Feed<'_>) -> Option<Seen> {
     Some(match feed.next()? {
         Ok(event) => event.into(),
-        Err(violation) => Seen::Refused(violation.code, violation.reason),
+        Err(violation) => Seen::Rejected(violation.code, violation.reason),
     })
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn feed(decoder: &mut Decoder, limits: &Limits, chunk: &[u8]) -> Vec<
     let mut feed = decoder.feed(limits, &mut chunk);
     let mut seen = Vec::new();
     while let Some(event) = draw(&mut feed) {
-        let over = matches!(seen.last(), Some(Seen::Close(..) | Seen::Refused(..)));
+        let over = matches!(seen.last(), Some(Seen::Close(..) | Seen::Rejected(..)));
         assert!(!over, "an event after the end: {event:?}");
         seen.push(event);
     }

@@ -31,7 +31,7 @@ pub(crate) enum Failure {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the server refused it or removed the client from the room, the request failed, a message may
+  1  the server rejected it or removed the client from the room, the request failed, a message may
      be lost, or the output cannot be written
   2  wrong arguments or input
   3  no connection to the server, or the server closed it for good

@@ -168,7 +168,7 @@ impl Sender<'_> {
                     _ => "",
                 };
                 let (code, message) = (&error.code, &error.message);
-                Err(Failure::Refused(format!("the server refuses it: {code}: {message}{hint}")))
+                Err(Failure::Refused(format!("the server rejects it: {code}: {message}{hint}")))
             }
             Event::Lost(lost) if lost.reason == LostReason::Unsent => {
                 Err(Failure::Refused("the connection ended before the message was sent".into()))

@@ -31,7 +31,9 @@ pub(crate) async fn run(args: &Tail, output: &Output) -> Result<(), Failure> {
                 left -= 1;
             }
             Event::Refused { room } => {
-                return Err(Failure::Refused(format!("the server refuses the room {room:?}")));
+                return Err(Failure::Refused(format!(
+                    "the server rejects the join of the room {room:?}"
+                )));
             }
             Event::Removed { room } if args.rooms.iter().any(|known| **known == **room) => {
                 return Err(Failure::removed(room));

@@ -292,7 +292,7 @@ impl Talker<'_> {
                 // Other errors are not about messages. For example, the server does not permit the
                 // name.
                 if here(&error.room) && [&*self.event, WHISPER].contains(&&*error.event) {
-                    self.fail(format!("the server refuses it: {text}"));
+                    self.fail(format!("the server rejects it: {text}"));
                 }
                 self.status(text)
             }

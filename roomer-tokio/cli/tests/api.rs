@@ -230,7 +230,7 @@ fn api_keys_match_fully_and_grant_only_their_rights() {
 }
 
 #[test]
-fn invalid_bodies_and_names_are_refused_with_reason() {
+fn invalid_bodies_and_names_are_rejected_with_reason() {
     let (serving, _file) = start();
     let post = |path: &str, body: &[u8]| call(&serving, "POST", path, body);
     let chat = "/v1/rooms/a/messages/chat";

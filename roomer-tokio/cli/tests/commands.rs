@@ -221,7 +221,7 @@ fn each_failure_has_exit_code_and_remedy() {
         1,
         r#"room "secret": the server rejected the join"#,
     );
-    fails(&run(&["tail", url, "secret"]), 1, r#"the server refuses the room "secret""#);
+    fails(&run(&["tail", url, "secret"]), 1, r#"the server rejects the join of the room "secret""#);
     fails(&run(&["members", url, "secret"]), 1, "rejected the join");
     fails(&run(&["send", url, "lobby", "join", "x"]), 2, "belongs to the protocol");
     fails(

@@ -324,7 +324,7 @@ fn empty_login_variable_does_not_open_server() {
 }
 
 #[test]
-fn variables_of_services_are_ignored_and_misspelled_ones_refused() {
+fn variables_of_services_are_ignored_and_misspelled_ones_rejected() {
     // Kubernetes sets these for a service `roomer-operator`.
     let mut check = roomer(&["check"]);
     check.env("ROOMER_OPERATOR_SERVICE_HOST", "10.0.0.1");

@@ -111,7 +111,7 @@ fn public_socket_requires_login() {
 }
 
 #[test]
-fn descriptor_that_is_not_listener_is_refused() {
+fn descriptor_that_is_not_listener_is_rejected() {
     let mut command = activated(&TcpListener::bind("127.0.0.1:0").unwrap(), None);
     let done = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
     let error = String::from_utf8(done.stderr).unwrap();

@@ -215,7 +215,7 @@ fn each_option_has_effect_or_names_its_requirement() {
 }
 
 #[test]
-fn extended_options_are_refused_with_plain_protocol() {
+fn extended_options_are_rejected_with_plain_protocol() {
     let files = Files::new();
     let alone = ALWAYS.iter().map(|(key, value)| (*key, *value, ""));
     let beside = DEPENDENT.iter().map(|option| (option.key, option.value, option.beside));
@@ -237,7 +237,7 @@ fn extended_options_are_refused_with_plain_protocol() {
 }
 
 #[test]
-fn settings_without_effect_are_refused() {
+fn settings_without_effect_are_rejected() {
     let files = Files::new();
     for (file, key, value, words) in [
         ("[timeouts]\nresume = 0", "limits.max_detached", "1", "timeouts.resume = 0"),

@@ -61,7 +61,7 @@ fn scripts_sign_tokens_and_publish() {
 }
 
 #[test]
-fn webhook_receiver_decides_and_refuses_forged_requests() {
+fn webhook_receiver_decides_and_rejects_forged_requests() {
     let secret = TempFile::new("secret", SECRET);
     let mut receiver = example("python3", "webhook.py", &[secret.path(), "0"])
         .stdout(Stdio::piped())

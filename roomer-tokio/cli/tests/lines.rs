@@ -69,14 +69,14 @@ fn lines_before_invalid_line_are_sent() {
 }
 
 #[test]
-fn refusal_ends_lines_with_open_input() {
+fn rejection_ends_lines_with_open_input() {
     with_server(|url| {
         let mut send = spawn(&["send", url, "full", "line", "--lines"]);
         let mut input = send.stdin.take().unwrap();
         input.write_all(b"a\n").unwrap();
         // The command must end although its input is still open.
         let error = BufReader::new(send.stderr.take().unwrap()).lines().next().unwrap().unwrap();
-        assert!(error.contains("the server refuses it"), "{error}");
+        assert!(error.contains("the server rejects it"), "{error}");
         assert_eq!(send.wait().unwrap().code(), Some(1));
         drop(input);
     });

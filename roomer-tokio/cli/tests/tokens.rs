@@ -20,7 +20,7 @@ fn secret_file() -> TempFile {
 }
 
 #[track_caller]
-fn refused(done: &Output, words: &str) {
+fn rejected(done: &Output, words: &str) {
     let error = String::from_utf8_lossy(&done.stderr);
     assert!(!done.status.success() && error.contains(words), "{error}");
 }
@@ -39,7 +39,7 @@ fn token_is_read_from_query_header_and_subprotocol() {
 }
 
 #[test]
-fn invalid_token_is_refused_with_reason_and_not_logged() {
+fn invalid_token_is_rejected_with_reason_and_not_logged() {
     let secret = secret_file();
     let rsa = TempFile::new("rsa.pem", include_bytes!("support/keys/rsa.pem"));
     let args = ["--jwt-secret", secret.path(), "--jwt-keys", rsa.path(), "--log-level", "debug"];
@@ -66,7 +66,7 @@ fn invalid_token_is_refused_with_reason_and_not_logged() {
     forged[dot + 1] = if forged[dot + 1] == b'A' { b'B' } else { b'A' };
     // A token that is signed with HMAC, with the public key as the secret, must be rejected.
     let confused = Signer::Secret(include_bytes!("support/keys/rsa.pem").to_vec());
-    let refused: Vec<(String, &str)> = vec![
+    let rejected: Vec<(String, &str)> = vec![
         (String::from_utf8(forged).unwrap(), wrong),
         (Signer::Secret(vec![b'x'; 32]).token(&good()), wrong),
         (confused.token(&good()), wrong),
@@ -94,7 +94,7 @@ fn invalid_token_is_refused_with_reason_and_not_logged() {
         ("..".into(), "not a JSON Web Token"),
         (String::new(), "not a JSON Web Token"),
     ];
-    for (token, words) in &refused {
+    for (token, words) in &rejected {
         let (status, body) = with_token(&serving, token);
         assert!(status == 401 && body.contains(words), "{words}: {status} {body}");
     }
@@ -103,11 +103,11 @@ fn invalid_token_is_refused_with_reason_and_not_logged() {
     // The body of the response is hidden by browsers, so the reason must be in the log.
     let is_warned = |line: &&str| line.contains("\"WARN\"") && line.contains(wrong);
     assert_eq!(log.lines().filter(is_warned).count(), 1, "one warning in ten seconds, {log}");
-    for (_, words) in &refused {
+    for (_, words) in &rejected {
         let is_it = |line: &str| line.contains("handshake rejected") && line.contains(words);
         assert!(log.lines().any(is_it), "{words}: {log}");
     }
-    for (token, _) in refused.iter().filter(|(token, _)| token.len() > 9) {
+    for (token, _) in rejected.iter().filter(|(token, _)| token.len() > 9) {
         assert!(!log.contains(token), "{log}");
     }
 }
@@ -128,11 +128,11 @@ fn pem_keys_of_each_kind_are_read() {
 }
 
 #[test]
-fn unusable_keys_are_refused_at_start() {
+fn unusable_keys_are_rejected_at_start() {
     let short = TempFile::new("short", "secret");
-    refused(&run(&["check", "--jwt-secret", short.path()]), "HS256 needs 32 or more");
-    refused(&run(&["check", "--jwt-secret", "/nowhere"]), "No such file");
-    refused(&run(&["check", "--jwt-keys", short.path()]), "no public key in PEM");
+    rejected(&run(&["check", "--jwt-secret", short.path()]), "HS256 needs 32 or more");
+    rejected(&run(&["check", "--jwt-secret", "/nowhere"]), "No such file");
+    rejected(&run(&["check", "--jwt-keys", short.path()]), "no public key in PEM");
     // Publish a key of a kind that is not supported, keys that are cut off, and one that has
     // trailing bytes.
     let Signer::Ed25519(key) = Signer::ed25519() else { panic!() };
@@ -144,14 +144,14 @@ fn unusable_keys_are_refused_at_start() {
     let cuts = (0..whole.len()).map(|end| whole[..end].to_vec());
     for bytes in cuts.chain([other, longer, b"\x30\x81".into(), b"\x30\x82\x00".into()]) {
         let file = TempFile::new("key.pem", pem(&bytes));
-        refused(&run(&["check", "--jwt-keys", file.path()]), "--jwt-keys: jwt.keys: ");
+        rejected(&run(&["check", "--jwt-keys", file.path()]), "--jwt-keys: jwt.keys: ");
     }
-    refused(&run(&["check", "--jwt-jwks", "/nowhere"]), "No such file");
+    rejected(&run(&["check", "--jwt-jwks", "/nowhere"]), "No such file");
     let set = TempFile::new("set.json", json!({ "keys": [Signer::secret().jwk("a")] }).to_string());
-    refused(&run(&["check", "--jwt-jwks", set.path()]), "no key for RS256");
-    refused(&run(&["check", "--jwt-jwks", short.path()]), "not a set of JSON Web Keys");
-    refused(&run(&["check", "--jwt-jwks", "http://keys.example/"]), "write https://");
-    refused(&run(&["check", "--jwt-jwks", "ftp://keys.example/"]), "write https://HOST/PATH");
+    rejected(&run(&["check", "--jwt-jwks", set.path()]), "no key for RS256");
+    rejected(&run(&["check", "--jwt-jwks", short.path()]), "not a set of JSON Web Keys");
+    rejected(&run(&["check", "--jwt-jwks", "http://keys.example/"]), "write https://");
+    rejected(&run(&["check", "--jwt-jwks", "ftp://keys.example/"]), "write https://HOST/PATH");
 }
 
 #[test]
@@ -213,20 +213,20 @@ fn rules_and_rights_both_apply_per_room() {
     succeeds(&send("lobby", None));
     succeeds(&send("lobby", Some(&plain)));
     succeeds(&send("lobby", Some(&limited)));
-    refused(&send("users", None), "rejected the join");
+    rejected(&send("users", None), "rejected the join");
     succeeds(&send("users", Some(&plain)));
-    refused(&send("users", Some(&limited)), "rejected the join");
-    refused(&send("vip-a", Some(&plain)), "rejected the join");
-    refused(&send("vip-b", Some(&limited)), "rejected the join");
+    rejected(&send("users", Some(&limited)), "rejected the join");
+    rejected(&send("vip-a", Some(&plain)), "rejected the join");
+    rejected(&send("vip-b", Some(&limited)), "rejected the join");
     // The client is permitted to join, but not to send.
-    refused(&send("vip-a", Some(&limited)), "forbids it");
-    refused(&send("news", Some(&plain)), "forbids it");
+    rejected(&send("vip-a", Some(&limited)), "forbids it");
+    rejected(&send("news", Some(&plain)), "forbids it");
     let tail = support::Tail::start(&serving, "quiet", &["--token", &plain]);
     let id = tail.id();
     let whisper = |room: &str| run(&["send", url, room, "chat", "x", "--to", &id]);
-    refused(&whisper("quiet"), "forbids it");
+    rejected(&whisper("quiet"), "forbids it");
     // The sender may name a room that permits the message, but the receiver is not in it.
-    refused(&whisper("lobby"), "forbids it");
+    rejected(&whisper("lobby"), "forbids it");
 }
 
 /// Presents a token until the response is not 503. Until a pause has passed, the server does not fetch

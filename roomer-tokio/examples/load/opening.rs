@@ -127,7 +127,7 @@ pub fn response(data: &[u8], target: &Target) -> io::Result<Option<usize>> {
     });
     if !status.starts_with("HTTP/1.1 101") {
         return Err(io::Error::other(format!(
-            "the server refused a WebSocket at {}: {status}",
+            "the server rejected a WebSocket at {}: {status}",
             target.path
         )));
     }

@@ -35,7 +35,7 @@ const CASES: &[Case] = &[
     ("tls_files_are_checked_before_listening", || {
         cases::tls_files_are_checked_before_listening("tls");
     }),
-    ("short_secret_is_refused", || cases::short_secret_is_refused("jwt")),
+    ("short_secret_is_rejected", || cases::short_secret_is_rejected("jwt")),
     ("signal_drains_server", || cases::signal_drains_server(SERVERS)),
     ("second_signal_ends_process_immediately", cases::second_signal_ends_process_immediately),
     ("process_1_ends_on_sigterm", cases::process_1_ends_on_sigterm),

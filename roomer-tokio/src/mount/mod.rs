@@ -135,7 +135,7 @@ impl<B> Service<http::Request<B>> for Mount {
                     tokio::spawn(take_over(upgrade, stream));
                     response
                 }
-                Ok(Err(refused)) => refused,
+                Ok(Err(rejected)) => rejected,
                 Err(_) => server.authorize_timed_out(peer),
             })
         })

@@ -229,8 +229,8 @@ pub fn process_1_ends_on_sigterm() {
     assert_eq!((status.code(), status.signal()), (Some(0), None), "{errors}");
 }
 
-/// Checks that a secret is refused if it is so short that tokens could be forged.
-pub fn short_secret_is_refused(example: &str) {
+/// Checks that a secret is rejected if it is so short that tokens could be forged.
+pub fn short_secret_is_rejected(example: &str) {
     let mut command = command(example, &ANYWHERE);
     command.args(files(example)).env("JWT_SECRET", "a secret of 31 bytes, or fewer.");
     assert!(error_of(command).contains("openssl rand -hex 32"));

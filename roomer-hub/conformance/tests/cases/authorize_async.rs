@@ -80,8 +80,8 @@ fn rejection_is_403_and_panic_is_500() {
     assert_eq!((answer.status, &*answer.body), (403, &b"not you\n"[..]));
     assert_eq!(ask(&test, "bug").rejected(test.addr).status, 500);
     assert_eq!(ask(&test, "ann").head(test.addr).status, 101);
-    let refused = test.server.stats().rejected_requests;
-    assert_eq!(refused.into_iter().collect::<Vec<_>>(), [(403, 1), (500, 1)]);
+    let rejected = test.server.stats().rejected_requests;
+    assert_eq!(rejected.into_iter().collect::<Vec<_>>(), [(403, 1), (500, 1)]);
 }
 
 #[test]

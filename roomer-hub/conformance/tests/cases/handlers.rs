@@ -208,16 +208,19 @@ fn handler_can_close_its_caller() {
 #[test]
 fn unreachable_handlers_are_rejected_by_build() {
     let on = |event: &str| Server::builder().on(event, |_, _| Ok(()));
-    let refused = |builder: Builder| match builder.build() {
+    let rejected = |builder: Builder| match builder.build() {
         Err(BuildError::Register(error)) => error.to_string(),
         other => panic!("{other:?}"),
     };
-    assert!(refused(on("")).contains("name"), "an event without a name");
-    assert!(refused(on("chat").on("chat", |_, _| Ok(()))).contains("chat"), "the same event twice");
+    assert!(rejected(on("")).contains("name"), "an event without a name");
+    assert!(
+        rejected(on("chat").on("chat", |_, _| Ok(()))).contains("chat"),
+        "the same event twice"
+    );
     let ours =
         ["join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open", "close"];
     for event in ours {
-        assert!(refused(on(event)).contains(event), "{event} belongs to the protocol");
+        assert!(rejected(on(event)).contains(event), "{event} belongs to the protocol");
     }
     assert!(on("Join").on("chat", |_, _| Ok(())).on("Chat", |_, _| Ok(())).build().is_ok());
 }

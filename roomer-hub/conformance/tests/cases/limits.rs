@@ -115,7 +115,7 @@ fn joins_above_room_limit_get_leave_ack() {
     client.join("b");
     client.send_to_room("c", "join", b"");
     client.expect_left("c");
-    assert_eq!(test.server.stats().rooms, 3, "the refused room was not made");
+    assert_eq!(test.server.stats().rooms, 3, "the rejected room was not created");
     // Joining the same room again does not count towards the limit. Leaving a room makes room for
     // another.
     client.join("b");

@@ -17,11 +17,11 @@ const fn ms(millis: u64) -> Duration {
 }
 
 /// A pong timeout for clients that answer, even if a busy machine does not run them for a while.
-const PATIENCE: Duration = ms(5000);
+const PONG_TIMEOUT: Duration = ms(5000);
 
 /// Starts a server that pings often.
 fn lively() -> TestServer {
-    TestServer::with(|builder| builder.ping_interval(ms(100)).pong_timeout(PATIENCE))
+    TestServer::with(|builder| builder.ping_interval(ms(100)).pong_timeout(PONG_TIMEOUT))
 }
 
 #[test]

@@ -213,8 +213,8 @@ fn rejected_handshake_is_traced() {
         let mut stream = dial_from(Ipv4Addr::new(127, 0, 77, 1), test.addr);
         stream.write_all(request.as_bytes()).unwrap();
         let from = stream.local_addr().unwrap().to_string();
-        let refused = events.wait("peer", &from);
-        assert_event(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
+        let rejected = events.wait("peer", &from);
+        assert_event(&rejected, "DEBUG", "handshake rejected", [&format!("status={status}")]);
     }
     // A request for a page is not a rejection, so the next event about this socket concerns its
     // connection.
@@ -252,8 +252,8 @@ fn rejected_framework_request_is_traced() {
     let peer = SocketAddr::from(([192, 0, 2, 1], 4321));
     for status in ["400", "503"] {
         assert!(server.upgrade(Request::get("/").body(()).unwrap(), Some(peer)).is_err());
-        let refused = events.wait("peer", "192.0.2.1:4321");
-        assert_event(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
+        let rejected = events.wait("peer", "192.0.2.1:4321");
+        assert_event(&rejected, "DEBUG", "handshake rejected", [&format!("status={status}")]);
         server.shutdown();
     }
 }

@@ -66,8 +66,8 @@ async fn token_is_sent_as_subprotocol<R: Runtime>(
     let ann = builder().fixed_token("s3cret ÿ~?>").connect().unwrap();
     let mut events = ann.events();
     while !matches!(events.next().await.expect("it lives"), Event::Opened { .. }) {}
-    let refused = builder().fixed_token("wrong").connect().unwrap();
-    let mut events = refused.events();
+    let rejected = builder().fixed_token("wrong").connect().unwrap();
+    let mut events = rejected.events();
     loop {
         match events.next().await {
             Some(Event::Closed(Closing::Final(Failure::Rejected { status: 401 }))) => break,

@@ -110,7 +110,7 @@ pub(crate) fn health_waits_for_other_nodes(nodes: &mut Nodes) {
     }
 }
 
-pub(crate) fn oversized_application_message_is_refused_with_warning(nodes: &mut Nodes) {
+pub(crate) fn oversized_application_message_is_rejected_with_warning(nodes: &mut Nodes) {
     let warnings = Arc::new(Mutex::new(Vec::new()));
     let kept = warnings.clone();
     nodes.start_with(2, move |builder| {

@@ -14,12 +14,12 @@ use super::listener::Listener;
 use super::nodes::{self, Nodes, Runtime};
 
 /// A silence timeout longer than any of these tests, so that a slow node is never declared dead.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PEER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Sets a backlog that can hold all messages that arrive after a stall, however slowly the test
 /// client reads. Disables pings, which clients that wait for messages do not expect.
 fn patient(builder: Builder) -> Builder {
-    builder.max_backlog(64 << 20).pong_timeout(PATIENCE * 10)
+    builder.max_backlog(64 << 20).pong_timeout(PEER_TIMEOUT * 10)
 }
 
 fn numbered(number: u32, size: usize) -> Vec<u8> {
@@ -34,8 +34,8 @@ pub(crate) fn slow_node_costs_bounded_journal_without_delaying_others(nodes: &mu
     // These messages are several times as large as the journal.
     const COUNT: u32 = 1024;
     let options = || {
-        let cluster = Cluster::named("chat").beat(Duration::from_secs(1), PATIENCE);
-        cluster.journal(JOURNAL, PATIENCE)
+        let cluster = Cluster::named("chat").beat(Duration::from_secs(1), PEER_TIMEOUT);
+        cluster.journal(JOURNAL, PEER_TIMEOUT)
     };
     let address = nodes.broker.address("");
     nodes.add_with(&patient, options(), &address);
@@ -117,8 +117,8 @@ fn cut_off_while_others_speak(
     const MAX_FRAMES: u32 = 512;
     let mut nodes = Nodes::with(impatient(kind), runtimes);
     let options = || {
-        let cluster = Cluster::named("chat").beat(Duration::from_secs(1), PATIENCE);
-        cluster.journal(journal, PATIENCE)
+        let cluster = Cluster::named("chat").beat(Duration::from_secs(1), PEER_TIMEOUT);
+        cluster.journal(journal, PEER_TIMEOUT)
     };
     let address = nodes.broker.address("");
     nodes.add_with(&patient, options(), &address);

@@ -102,7 +102,7 @@ const MAX_ATTEMPTS: usize = 20;
 
 /// Connects to a server until the attempt fails for another reason than the speed of the machine.
 /// Returns that reason.
-pub(crate) async fn refusal(address: &str) -> String {
+pub(crate) async fn rejection(address: &str) -> String {
     for _ in 0..MAX_ATTEMPTS {
         let reason = Node::new(1, address).expect_down().await;
         if !is_late(&reason) {

@@ -14,7 +14,7 @@ authorization {
 
 /// Returns the reason for which a link with this login goes down, without the address in it.
 async fn reason(server: &Nats, login: &str) -> String {
-    let reason = refusal(&server.address(login)).await;
+    let reason = rejection(&server.address(login)).await;
     reason.strip_prefix(&format!("{}: ", server.address(""))).unwrap().to_owned()
 }
 

@@ -13,7 +13,7 @@ use roomer_engine::Bytes;
 use roomer_engine::cluster::{CarrierEvent, Subject};
 
 use super::Runtime;
-use super::links::{Harness, Node, pattern, reason_of, refusal};
+use super::links::{Harness, Node, pattern, reason_of, rejection};
 
 /// Runs a test with each server that is installed. If it fails, the path of the server is printed.
 #[allow(clippy::print_stdout, reason = "test helpers")]

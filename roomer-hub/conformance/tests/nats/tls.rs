@@ -45,25 +45,25 @@ fn rejected_certificate_error_names_remedy() {
         authority.certify("other", "broker.example", 2999);
 
         let server = serve(&authority, program, "server", [""; 2]);
-        let found = refusal(&address(&stranger, &server)).await;
+        let found = rejection(&address(&stranger, &server)).await;
         assert!(found.contains(": TLS fails: ") && found.contains("UnknownIssuer"), "{found}");
         let missing = format!("tls://127.0.0.1:{}?ca=missing.pem", server.port);
-        let found = refusal(&missing).await;
+        let found = rejection(&missing).await;
         assert!(found.contains("the certificate missing.pem: "), "{found}");
         let key = format!("tls://127.0.0.1:{}?ca={}", server.port, authority.file("server-key"));
-        let found = refusal(&key).await;
+        let found = rejection(&key).await;
         assert!(found.contains("has no certificate in PEM"), "{found}");
         // If the server requires TLS, `nats://` uses it too, but the system does not trust this
         // authority.
-        let found = refusal(&server.address("")).await;
+        let found = rejection(&server.address("")).await;
         assert!(found.contains("TLS fails: ") || found.contains("write ?ca=FILE"), "{found}");
 
         let server = serve(&authority, program, "expired", [""; 2]);
-        let found = refusal(&address(&authority, &server)).await;
+        let found = rejection(&address(&authority, &server)).await;
         assert!(found.contains(": TLS fails: ") && found.contains("xpired"), "{found}");
 
         let server = serve(&authority, program, "other", [""; 2]);
-        let found = refusal(&address(&authority, &server)).await;
+        let found = rejection(&address(&authority, &server)).await;
         assert!(found.contains(": TLS fails: ") && found.contains("valid for"), "{found}");
     });
 }
@@ -72,7 +72,7 @@ fn rejected_certificate_error_names_remedy() {
 fn login_for_tls_is_not_sent_in_plain_text() {
     each_server(async |program| {
         let server = Nats::start(program, &[]);
-        let found = refusal(&address(&Authority::new(), &server)).await;
+        let found = rejection(&address(&Authority::new(), &server)).await;
         assert!(found.contains("it does not offer TLS"), "{found}");
     });
 }
@@ -89,7 +89,7 @@ fn client_certificate_is_presented() {
         let (cert, key) = (authority.file("node"), authority.file("node-key"));
         let mut a = Node::up(1, &format!("{address}&cert={cert}&key={key}")).await;
         assert!(a.carrier.publish(Subject::All, "".into()));
-        let found = refusal(&address).await;
+        let found = rejection(&address).await;
         assert!(found.contains("ertificate") || found.contains("the connection"), "{found}");
     });
 }

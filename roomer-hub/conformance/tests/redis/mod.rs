@@ -14,10 +14,10 @@ use roomer_conformance::redis::Redis;
 use roomer_engine::cluster::Subject;
 
 use super::Runtime;
-use super::links::{Harness, Node, pattern, reason_of, refusal};
+use super::links::{Harness, Node, pattern, reason_of, rejection};
 
 /// Returns the reason for which a link to this address goes down, without the address in it.
 async fn reason(address: &str) -> String {
-    let reason = refusal(address).await;
+    let reason = rejection(address).await;
     reason.split_once(": ").unwrap().1.to_owned()
 }

@@ -105,7 +105,7 @@ impl Room {
     }
 
     /// Subscribes to the room's messages after this call, with a buffer of 256 messages. The stream
-    /// ends immediately if the client has left the room, or if the server has refused the join.
+    /// ends immediately if the client has left the room, or if the server has rejected the join.
     ///
     /// Each call returns a new stream, which contains only messages that arrive after the call.
     /// Therefore call this once, before the loop:

@@ -55,8 +55,8 @@ impl Connection {
         self.writer.discard();
         self.writer = detached;
         let address = self.shared.options().handshake.address(self.peer.get());
-        self.shared.lifecycle.detach(self.place, address);
-        self.place = SocketKind::Detached;
+        self.shared.lifecycle.detach(self.kind, address);
+        self.kind = SocketKind::Detached;
         self.state = match std::mem::replace(&mut self.state, State::Done) {
             State::Established(open) => State::Detached(open),
             other => other,

@@ -78,7 +78,7 @@ pub struct Connection {
     /// The client's address: the socket's, or the one reported by a proxy.
     peer: PeerAddress,
     timer: Timer,
-    place: SocketKind,
+    kind: SocketKind,
     state: State,
     span: trace::Span,
 }
@@ -135,7 +135,7 @@ impl Connection {
     ) -> Self {
         let (options, until) =
             (shared.options(), shared.now() + shared.options().handshake_timeout);
-        let (place, allowed) =
+        let (kind, allowed) =
             shared.lifecycle.enter(options.handshake.address(peer), &options.handshake.admission);
         let state = match allowed {
             Ok(()) if options.handshake.expects_proxy_header(peer) => {
@@ -144,7 +144,7 @@ impl Connection {
             Ok(()) => State::Handshake { parser: RequestParser::default(), until },
             Err(rejection) => State::RejectedEarly(rejection),
         };
-        Connection::begin(shared, socket, peer, (place, state))
+        Connection::begin(shared, socket, peer, (kind, state))
     }
 
     /// Creates a connection whose handshake was performed by a framework, and which the caller has
@@ -163,11 +163,11 @@ impl Connection {
         shared: Arc<Shared>,
         socket: impl Transport,
         peer: Option<SocketAddr>,
-        (place, state): (SocketKind, State),
+        (kind, state): (SocketKind, State),
     ) -> Self {
         let writer = SocketWriter::new(socket, shared.budget.clone());
         let (peer, timer, span) = (peer.into(), Timer::default(), trace::Span::default());
-        Connection { shared, writer, peer, timer, place, state, span }
+        Connection { shared, writer, peer, timer, kind, state, span }
     }
 
     /// Performs one step in the current state.
@@ -383,7 +383,7 @@ impl Connection {
         // may exit.
         self.shared
             .lifecycle
-            .leave(self.place, self.shared.options().handshake.address(self.peer.get()));
+            .leave(self.kind, self.shared.options().handshake.address(self.peer.get()));
     }
 }
 

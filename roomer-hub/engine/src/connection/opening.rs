@@ -77,7 +77,7 @@ impl Connection {
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
         // The number of lingering sockets is also limited. Above that limit, only as much of the
         // response is sent as fits into the socket now.
-        if self.place == SocketKind::Outside {
+        if self.kind == SocketKind::Outside {
             self.writer.prepare_final_write();
             return Step::Done;
         }
@@ -221,7 +221,7 @@ impl Connection {
             Opening { response, compression, credentials, leftover, session, tunnel: None };
         match closed {
             None => {
-                (self.place, self.peer) = (SocketKind::Connection, peer.into());
+                (self.kind, self.peer) = (SocketKind::Connection, peer.into());
                 self.open(now, opening)
             }
             // The socket remains counted as a handshake.
@@ -273,7 +273,7 @@ impl Connection {
         // observed here.
         if shared.is_closing() {
             drop(core);
-            return self.refuse_at_shutdown(now, response.is_empty());
+            return self.reject_at_shutdown(now, response.is_empty());
         }
         // Queue the response before the hub opens the connection, since it must precede `join_ack`.
         self.writer.push(Chunk::complete(response));
@@ -339,7 +339,7 @@ impl Connection {
 
     /// Rejects a client whose request was accepted before the shutdown began. `is_upgraded` is true if
     /// a framework has sent the response.
-    fn refuse_at_shutdown(&mut self, now: Duration, is_upgraded: bool) -> Step {
+    fn reject_at_shutdown(&mut self, now: Duration, is_upgraded: bool) -> Step {
         if is_upgraded {
             let (code, reason) = close::SHUTDOWN.frame();
             self.writer.close(Some(code), reason, false);

@@ -40,7 +40,7 @@ impl Connection {
             shared.lifecycle.reserve(address, admission, replaced).ok()?;
             Some((client, SocketKind::Connection))
         });
-        let Some((ProvenClient { token, credentials, .. }, place)) = admitted else {
+        let Some((ProvenClient { token, credentials, .. }, kind)) = admitted else {
             core.refuse_tunnel(key);
             return None;
         };
@@ -60,6 +60,6 @@ impl Connection {
             tunnel: Some(key),
         };
         let state = State::Upgraded(Box::new(opening));
-        Some(Connection::begin(shared.clone(), end, request.address, (place, state)))
+        Some(Connection::begin(shared.clone(), end, request.address, (kind, state)))
     }
 }

@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(budget(Some(65_536 * MIB), 1), mib(1024));
         assert_eq!(budget(None, 1), mib(1024));
         assert_eq!(budget(Some(64 * MIB), mib(17)), mib(17), "room for one");
-        assert_eq!(budget(Some(64 * MIB), mib(2000)), mib(1024), "which the builder refuses");
+        assert_eq!(budget(Some(64 * MIB), mib(2000)), mib(1024), "which the builder rejects");
     }
 
     #[test]

@@ -98,15 +98,15 @@ mod tests {
 
     #[test]
     fn message_with_token_is_not_in_warning() {
-        let refused = |message: &str, token| {
+        let rejected = |message: &str, token| {
             let rejected = Rejected::unauthorized(Rejection::unauthorized(message), token);
             (rejected.rejection.message().to_owned(), rejected.reason.unwrap().to_string())
         };
-        let (body, text) = refused("no such login: s3cret", Some("s3cret"));
+        let (body, text) = rejected("no such login: s3cret", Some("s3cret"));
         assert_eq!(body, "no such login: s3cret");
         assert_eq!(text, "authorize rejected a client with a token (401)");
         for token in ["s3cret", ""] {
-            let (_, text) = refused("no such login", Some(token));
+            let (_, text) = rejected("no such login", Some(token));
             assert_eq!(text, "authorize rejected a client with a token (401): no such login");
         }
     }

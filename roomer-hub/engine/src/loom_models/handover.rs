@@ -126,7 +126,7 @@ fn second_resume_gets_session_from_any_state() {
                     let writer = resume(&table);
                     assert!(hand_over(&table, &writer, Box::new(session)).is_ok());
                 }
-                Err(refusal) => assert_eq!(refusal, HandoverError::Superseded),
+                Err(error) => assert_eq!(error, HandoverError::Superseded),
             })
         };
         let second = reconnect(&table).unwrap();

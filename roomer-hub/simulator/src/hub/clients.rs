@@ -57,12 +57,12 @@ impl Clients {
         self.all[usize::from(client)].id
     }
 
-    /// Checks a packet to one client. For a `join_ack`, `shows` is the room's presence mode.
+    /// Checks a packet to one client. For a `join_ack`, `presence` is the room's presence mode.
     pub fn direct(
         &mut self,
         to: u16,
         packet: &PacketRef<'_>,
-        shows: Presence,
+        presence: Presence,
     ) -> Result<(), Fault> {
         let (client, shown) = (&mut self.all[usize::from(to)], PacketText(packet));
         ensure!(client.is_connected, "{shown} for a closed client");
@@ -73,7 +73,7 @@ impl Clients {
                     packet.src == own && packet.dst.is_empty(),
                     "a malformed join_ack: {shown}"
                 );
-                let members = match shows {
+                let members = match presence {
                     Presence::Full => read_snapshot(packet.payload)?,
                     _ => IdSet::from_iter([client.id]),
                 };
@@ -116,7 +116,7 @@ impl Clients {
         to: impl Iterator<Item = u16>,
         packet: &PacketRef<'_>,
         is_command: bool,
-        shows: Presence,
+        presence: Presence,
         abroad: IdSet,
     ) -> Result<(), Fault> {
         let (room, shown) = (number(packet.room)?, PacketText(packet));
@@ -127,7 +127,7 @@ impl Clients {
         };
         let src = id_number(packet.src.as_bytes());
         ensure!(src.is_some() || packet.src.is_empty(), "a message from {}", packet.src);
-        let is_full = shows == Presence::Full;
+        let is_full = presence == Presence::Full;
         ensure!(
             is_full || notice.is_none(),
             "{shown}, although the room does not announce members"

@@ -119,12 +119,18 @@ impl Checker {
         match (*action, *effect) {
             (
                 Action::JoinAck { to, id, room, snapshot },
-                Effect::JoinAck { to: client, room: name, shows, members, count },
+                Effect::JoinAck { to: client, room: name, presence, members, count },
             ) => {
                 let own = &*identity(self.clients.id(client)).text;
                 let fits = to == self.key(client) && id == own && room == name;
                 Ok(fits
-                    && self.join_ack(tables, client, name, &snapshot, (shows, members, count))?)
+                    && self.join_ack(
+                        tables,
+                        client,
+                        name,
+                        &snapshot,
+                        (presence, members, count),
+                    )?)
             }
             (Action::Send { to, packet }, Effect::Send { to: client, packet: expected }) => {
                 let fits = to == self.key(client) && packet == expected;
@@ -205,10 +211,10 @@ impl Checker {
         }
         if !self.imitates_built_in {
             let receivers = self.receivers.iter().copied();
-            let shows = self.model.presence(packet.room);
+            let presence = self.model.presence(packet.room);
             let room = self.model.room(packet.room);
             let abroad = room.map_or(self.leaving, |room| room.abroad.ids().union(self.leaving));
-            self.clients.broadcast(receivers, packet, self.is_command, shows, abroad)?;
+            self.clients.broadcast(receivers, packet, self.is_command, presence, abroad)?;
         }
         Ok(true)
     }
@@ -238,7 +244,7 @@ impl Checker {
         client: u16,
         room: &str,
         snapshot: &Snapshot<'_>,
-        (shows, expected, count): (Presence, IdSet, u64),
+        (presence, expected, count): (Presence, IdSet, u64),
     ) -> Result<bool, Fault> {
         // Keep the buffer between inputs, because each join needs it.
         let mut text = std::mem::take(&mut self.text);
@@ -249,7 +255,7 @@ impl Checker {
         }
         ensure!(snapshot.len() == text.len(), "a snapshot of {} bytes", snapshot.len());
         let own = &*identity(self.clients.id(client)).text;
-        let fixed_text = match shows {
+        let fixed_text = match presence {
             Presence::Full => None,
             Presence::Off => Some(format!("[\"{own}\"]")),
             _ => Some(count.to_string()),
@@ -266,7 +272,7 @@ impl Checker {
         };
         let packet = PacketRef { room, event: JOIN_ACK, dst: "", src: own, payload: &text };
         self.encode(client.into(), &packet)?;
-        self.clients.direct(client, &packet, shows)?;
+        self.clients.direct(client, &packet, presence)?;
         self.text = text;
         Ok(is_equal)
     }

@@ -152,10 +152,10 @@ impl Coverage {
                     closes = true;
                     self.just_closed |= 1 << self.names[room as usize];
                 }
-                Effect::JoinAck { shows, members, .. } => {
-                    self.marks.mark(shows == Presence::Off, Mark::SelfOnly);
-                    self.marks.mark(shows == Presence::Count, Mark::Counted);
-                    if shows == Presence::Full {
+                Effect::JoinAck { presence, members, .. } => {
+                    self.marks.mark(presence == Presence::Off, Mark::SelfOnly);
+                    self.marks.mark(presence == Presence::Count, Mark::Counted);
+                    if presence == Presence::Full {
                         self.snapshot(members.len());
                     }
                 }

@@ -38,8 +38,8 @@ pub fn action(action: &Action<'_>) -> String {
 
 pub fn effect(effect: &Effect) -> String {
     match effect {
-        Effect::JoinAck { to, room, shows, members, count } => {
-            format!("JoinAck to client {to} of {room:?}: {members:?}, {count}, shown {shows:?}")
+        Effect::JoinAck { to, room, presence, members, count } => {
+            format!("JoinAck to client {to} of {room:?}: {members:?}, {count}, shown {presence:?}")
         }
         Effect::Send { to, packet } => format!("Send to client {to}: {}", PacketText(packet)),
         Effect::Broadcast { to, packet, peers, except_guest, .. } => {

@@ -337,14 +337,14 @@ impl Model {
             let room = room.number;
             self.effects.push(Effect::Joined { client, room, name });
         }
-        let shows = self.presence(name);
+        let presence = self.presence(name);
         let (mut members, mut count) = (IdSet::default(), 0);
         if let Some(room) = self.room(name) {
             let own = room.members.iter().map(|&client| self.clients[usize::from(client)].id);
             members = own.chain(room.abroad.guests.iter().map(|guest| guest.1)).collect();
             count = room.members.len() as u64 + room.abroad.len();
         }
-        self.effects.push(Effect::JoinAck { to: client, room: name, shows, members, count });
+        self.effects.push(Effect::JoinAck { to: client, room: name, presence, members, count });
         if !was_in || self.config.announce_rejoin {
             self.notice(client, name, "new_member");
         }

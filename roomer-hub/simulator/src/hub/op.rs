@@ -90,7 +90,7 @@ pub enum Effect {
     JoinAck {
         to: u16,
         room: &'static str,
-        shows: Presence,
+        presence: Presence,
         members: IdSet,
         count: u64,
     },

@@ -32,7 +32,7 @@ impl Run<'_> {
         let Run { hub, keys, seats, authorizations, marks, model, .. } = self;
         let mut got: Vec<(usize, Got)> = Vec::new();
         let mut audiences = (false, false);
-        let has_refused = std::mem::take(&mut model.has_refused);
+        let has_rejected = std::mem::take(&mut model.has_rejected);
         let mut errors = 0;
         let actions = hub.handle(now, input);
         let tables = actions.tables();
@@ -68,7 +68,7 @@ impl Run<'_> {
                 Action::Send { to, packet } if packet.event == ERROR => {
                     let to = number(keys, to)?;
                     ensure!(
-                        has_refused && model.clients[to].extended,
+                        has_rejected && model.clients[to].extended,
                         "{packet:?} without a cause"
                     );
                     errors += 1;

@@ -71,7 +71,7 @@ pub struct Model {
     /// payload.
     pub questions: Vec<(usize, &'static [u8])>,
     /// True if the last input was rejected. In that case its client may receive an error.
-    pub has_refused: bool,
+    pub has_rejected: bool,
     pub rejected_info: u64,
     pub rejected_reserved: u64,
     pub rejected_not_member: u64,
@@ -111,7 +111,7 @@ impl Model {
             now: 0,
             expected: Vec::new(),
             questions: Vec::new(),
-            has_refused: false,
+            has_rejected: false,
             rejected_info: 0,
             rejected_reserved: 0,
             rejected_not_member: 0,
@@ -261,7 +261,7 @@ impl Model {
     pub fn message(&mut self, client: usize, name: &'static str) {
         if !self.is_in(client, name) {
             self.rejected_not_member += 1;
-            self.has_refused = true;
+            self.has_rejected = true;
             return;
         }
         let id = self.clients[client].id.clone();
@@ -293,14 +293,14 @@ impl Model {
         let Plan { authorize, max_info, rate, .. } = self.plan;
         if !self.clients[client].extended {
             self.rejected_reserved += 1;
-            self.has_refused = true;
+            self.has_rejected = true;
         } else if !authorize
             || payload.len() > max_info
             || INVALID.contains(&payload)
             || !self.take(client, rate)
         {
             self.rejected_info += 1;
-            self.has_refused = true;
+            self.has_rejected = true;
         } else {
             self.questions.push((client, payload));
         }
@@ -334,7 +334,7 @@ impl Model {
         }
         if !is_allowed {
             self.denied += 1;
-            self.has_refused = true;
+            self.has_rejected = true;
             return;
         }
         let given = INFOS.iter().find(|(given, _)| given.as_bytes() == payload);

@@ -40,8 +40,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     }
     if source.one_in(24) {
         let dst = Dst::Nothing;
-        let refused = Step::Packet { slot: 1, room: "cellar", event: "chat", dst };
-        plan.steps.extend([refused; 20]);
+        let rejected = Step::Packet { slot: 1, room: "cellar", event: "chat", dst };
+        plan.steps.extend([rejected; 20]);
         plan.steps.extend(source.one_in(2).then_some(Step::Acknowledge { slot: 1 }));
     }
     for _ in 0..20 + source.below(100) {

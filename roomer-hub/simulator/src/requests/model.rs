@@ -162,10 +162,10 @@ impl Model {
             return self.close(client, "1008 rate");
         }
         let Err(reason) = self.rules(client, message, is_allowed) else { return };
-        self.refuse(client, message, reason);
+        self.reject(client, message, reason);
     }
 
-    fn refuse(&mut self, client: usize, message: &Message, reason: Reason) {
+    fn reject(&mut self, client: usize, message: &Message, reason: Reason) {
         let Reason(counter, code, is_violation) = reason;
         self.count(counter);
         if is_violation || !message.event.starts_with("roomer:") {
@@ -196,9 +196,9 @@ impl Model {
         let mut text = format!("{code} {} {}", cut(room), cut(event));
         if !self.take(client, 2, Some(ERRORS)) {
             self.clients[client].unreported.get_or_insert((text, 0)).1 += 1;
-            return self.mark(Mark::Untold);
+            return self.mark(Mark::Unreported);
         }
-        self.mark(Mark::RefusalError);
+        self.mark(Mark::RejectionError);
         if let Some((_, count)) = self.clients[client].unreported.take() {
             self.mark(Mark::CountedError);
             text += &format!(" and {count}");
@@ -206,7 +206,7 @@ impl Model {
         // If a join is rejected, the error must precede the `leave_ack`, so that the client knows
         // the reason when it leaves.
         let leave_ack = self.lines.pop_if(|line| line.contains("leave_ack"));
-        self.marks.mark(leave_ack.is_some(), Mark::ToldJoin);
+        self.marks.mark(leave_ack.is_some(), Mark::JoinError);
         self.send(client, ["root", "roomer:error", "", "", &text]);
         self.lines.extend(leave_ack);
     }

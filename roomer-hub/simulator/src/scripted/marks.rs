@@ -21,7 +21,7 @@ crate::coverage::marks! {
     Missed = "a gap in the history of a room",
     Expiring = "a login that expires",
     Raw = "a message that is not a packet",
-    Error = "a packet that the server refuses",
+    Error = "a packet that the server rejects",
     Closed = "a client that its application closes",
     Slow = "a client that sends more slowly after it exceeded a rate",
 }

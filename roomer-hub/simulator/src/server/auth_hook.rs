@@ -245,7 +245,7 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         // Rejections before the handshake are not counted as rejected requests.
         if conn.rejected_early.is_none() {
-            self.counts.refused(status);
+            self.counts.rejected(status);
         }
         conn.pending_auth = None;
         conn.expected.push(now, Order::Direct, Output::Response(status), false);

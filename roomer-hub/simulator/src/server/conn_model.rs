@@ -294,13 +294,13 @@ pub struct View {
 impl View {
     pub fn receive(&mut self, id: u16, item: &ExpectedItem, compat: bool) -> Result<(), Fault> {
         match item.output {
-            Output::JoinAck { room, members, shows, .. } => {
+            Output::JoinAck { room, members, presence, .. } => {
                 self.is_in = true;
                 ensure!(members.contains(id), "a snapshot without the receiver");
                 let room = room_number(room).unwrap_or(u8::MAX);
                 // Without presence, a view contains only the client itself.
                 let own = IdSet::from_iter([id]);
-                let members = if shows == Presence::Full { members } else { own };
+                let members = if presence == Presence::Full { members } else { own };
                 match self.rooms.iter().find(|(known, _)| *known == room) {
                     Some((_, seen)) => {
                         ensure!(*seen == members, "a snapshot of {members:?}, seen {seen:?}");

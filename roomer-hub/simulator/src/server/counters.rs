@@ -16,12 +16,12 @@ pub(super) struct Counts {
     pub(super) closed_by_peer: u64,
     pub(super) lost: u64,
     /// The number of rejected handshakes, by status.
-    pub(super) refused: BTreeMap<u16, u64>,
+    pub(super) rejected: BTreeMap<u16, u64>,
 }
 
 impl Counts {
-    pub(super) fn refused(&mut self, status: u16) {
-        *self.refused.entry(status).or_default() += 1;
+    pub(super) fn rejected(&mut self, status: u16) {
+        *self.rejected.entry(status).or_default() += 1;
     }
 }
 
@@ -52,7 +52,7 @@ impl Harness<'_> {
             closes: stats.closes,
             closed_by_peer: stats.closed_by_peer,
             lost: stats.lost,
-            refused: stats.rejected_requests,
+            rejected: stats.rejected_requests,
         };
         ensure!(found == self.counts, "counters are {found:?}, expected {:?}", self.counts);
         // The output of handshakes and closing connections is added to the statistics only when

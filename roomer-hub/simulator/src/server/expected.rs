@@ -78,7 +78,7 @@ pub enum Output {
         room: &'static str,
         id: &'static str,
         members: IdSet,
-        shows: Presence,
+        presence: Presence,
     },
     Raw(&'static [u8]),
     Pong(&'static [u8]),
@@ -300,8 +300,8 @@ impl Output {
             // connection.
             Output::Response(_) => 0,
             Output::Packet(packet) => framed(packet.encoded_len()),
-            Output::JoinAck { room, id, members, shows } => {
-                let snapshot = match shows {
+            Output::JoinAck { room, id, members, presence } => {
+                let snapshot = match presence {
                     Presence::Count => members.len().to_string().len(),
                     Presence::Off => 40,
                     _ => 39 * members.len() as usize + 1,
@@ -318,11 +318,11 @@ impl Output {
     pub fn is(&self, frame: &Frame<'_>) -> bool {
         match (*self, *frame) {
             (Output::Packet(packet), Frame::Binary(data)) => is_packet(&packet, data),
-            (Output::JoinAck { room, id, members, shows }, Frame::Binary(data)) => {
+            (Output::JoinAck { room, id, members, presence }, Frame::Binary(data)) => {
                 let Ok(packet) = PacketRef::decode(data) else { return false };
                 let expected = PacketRef { room, event: "join_ack", dst: "", src: id, ..packet };
                 let payload = packet.payload;
-                let is_right = match shows {
+                let is_right = match presence {
                     Presence::Count => payload == members.len().to_string().as_bytes(),
                     Presence::Off => {
                         let own = id_number(id.as_bytes()).map(|id| IdSet::from_iter([id]));

@@ -216,7 +216,7 @@ impl<'p> Harness<'p> {
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
         let mut conn = ConnModel::new(peer, task, slot, is_mute, self.now());
         conn.rejected_early = rejected_early;
-        rejected_early.into_iter().for_each(|status| self.counts.refused(status));
+        rejected_early.into_iter().for_each(|status| self.counts.rejected(status));
         conn.expected.hard_limit = self.plan.setup.hard_limit() as u64;
         conn.expected.coalesces = self.plan.setup.coalesce > 0;
         conn.traffic.request(request, slot, self.plan.setup.mode);

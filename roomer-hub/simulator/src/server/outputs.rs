@@ -41,8 +41,8 @@ impl Harness<'_> {
                 Effect::Joined { client, name, .. } => {
                     self.expect_hook(client, HookEvent::Joined(name))
                 }
-                Effect::JoinAck { to, room, members, shows, .. } => {
-                    self.expect_join_ack(to, room, (members, shows));
+                Effect::JoinAck { to, room, members, presence, .. } => {
+                    self.expect_join_ack(to, room, (members, presence));
                 }
                 Effect::Send { to, packet } => self.expect_packet(to, packet, left),
                 Effect::Broadcast { room, to, packet, .. } => {
@@ -66,15 +66,15 @@ impl Harness<'_> {
         &mut self,
         to: u16,
         room: &'static str,
-        (members, shows): (IdSet, Presence),
+        (members, presence): (IdSet, Presence),
     ) {
         let at = self.conn_of_client[usize::from(to)];
         let id = &*identity(self.conns[at].id).text;
         let number = self.model.room(room).map_or(u32::MAX, |room| room.number);
-        self.marks.mark(shows == Presence::Count, Mark::CountShown);
-        self.marks.mark(shows == Presence::Off, Mark::SelfOnlyShown);
+        self.marks.mark(presence == Presence::Count, Mark::CountShown);
+        self.marks.mark(presence == Presence::Off, Mark::SelfOnlyShown);
         self.counts.messages_out += 1;
-        let output = Output::JoinAck { room, id, members, shows };
+        let output = Output::JoinAck { room, id, members, presence };
         self.expect(self.now(), at, Order::After(number), output);
     }
 

@@ -270,10 +270,10 @@ impl Harness<'_> {
         for effect in &effects {
             match *effect {
                 Effect::Left { room, .. } => left = Some(room),
-                Effect::JoinAck { to, room, members, shows, .. } => {
+                Effect::JoinAck { to, room, members, presence, .. } => {
                     let id = text(self.model.clients[usize::from(to)].id);
                     let number = self.model.room(room).map_or(u32::MAX, |room| room.number);
-                    let output = Output::JoinAck { room, id, members, shows };
+                    let output = Output::JoinAck { room, id, members, presence };
                     let what = match self.is_extended(to) {
                         false => What::Plain(output),
                         true => {

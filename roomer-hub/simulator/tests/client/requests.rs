@@ -206,7 +206,7 @@ fn plain_server_gets_no_requests() {
 }
 
 #[test]
-fn refused_packet_is_event() {
+fn rejected_packet_is_event() {
     let builder = Server::builder().may_publish(|_, message| message.event != "secret");
     let mut net = net(1, builder, 1, &Options::default());
     let now = net.world.now();

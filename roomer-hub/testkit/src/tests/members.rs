@@ -90,7 +90,7 @@ fn info_change_is_sent_to_all_extended_members() {
 }
 
 #[test]
-fn oversized_info_is_refused_or_dropped_at_login() {
+fn oversized_info_is_rejected_or_dropped_at_login() {
     let long = format!("\"{}\"", "x".repeat(1023));
     let mut world = World::new(1, named());
     let ann = world.connect_extended(as_user("ann", &long));
@@ -134,7 +134,7 @@ fn client_sets_info_only_if_rule_permits() {
         bob.member_info(ROOT, &ann.id())
     };
     assert_eq!(seen(&mut world, "\"hello\"").as_deref(), Some("\"hello\""));
-    assert_eq!(seen(&mut world, "\"root\"").as_deref(), Some("\"hello\""), "the rule refuses it");
+    assert_eq!(seen(&mut world, "\"root\"").as_deref(), Some("\"hello\""), "the rule rejects it");
     for invalid in ["\"hello?\"\"", "\"hello!!\"", "[1", "1],[", "\u{fe}"] {
         assert_eq!(seen(&mut world, invalid).as_deref(), Some("\"hello\""), "{invalid}");
     }

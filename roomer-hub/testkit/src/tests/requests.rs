@@ -323,7 +323,7 @@ fn requests_in_both_directions_survive_lost_socket() {
 }
 
 #[test]
-fn only_extended_clients_get_errors_for_refused_packets() {
+fn only_extended_clients_get_errors_for_rejected_packets() {
     let mut world = World::new(1, Server::builder().may_join(|_, room| room != "staff"));
     let (ann, bob) = (world.connect_extended(Handshake::new()), world.connect());
     for client in [&ann, &bob] {

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
 /// The time limit for a request, including the whole response.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time for which an idle connection is kept for further requests. Servers close idle
 /// connections after a few seconds, and a request that is sent at that moment must be repeated.
@@ -93,7 +93,7 @@ impl Fetcher {
             }
             read(response, max).await
         };
-        timeout(PATIENCE, read).await.map_err(|_| "no response in time".to_owned())?
+        timeout(TIMEOUT, read).await.map_err(|_| "no response in time".to_owned())?
     }
 
     /// Sends a request. Returns the response, whatever its status is. The caller must limit the

@@ -22,7 +22,7 @@ const CASES: &[Case] = &[
     ("database_is_checked_before_listening", || {
         cases::database_is_checked_before_listening(NAMES[0]);
     }),
-    ("short_secret_is_refused", || cases::short_secret_is_refused(NAMES[0])),
+    ("short_secret_is_rejected", || cases::short_secret_is_rejected(NAMES[0])),
     ("signal_drains_server", || cases::signal_drains_server(NAMES)),
 ];
 

@@ -152,15 +152,15 @@ impl GuestCoverage {
                 };
                 self.marks.mark(true, by);
             }
-            Effect::JoinAck { room, shows, members, count, .. } => {
+            Effect::JoinAck { room, presence, members, count, .. } => {
                 let Some(entry) = model.room(room).filter(|room| !room.abroad.is_empty()) else {
                     return;
                 };
                 let guests = entry.abroad.guests.len();
-                let is_full = shows == Presence::Full;
-                self.set(shows == Presence::Count, Mark::Counted);
-                self.set(shows == Presence::Count && guests > 0, Mark::CountedGuests);
-                self.set(shows == Presence::Off, Mark::ShownAlone);
+                let is_full = presence == Presence::Full;
+                self.set(presence == Presence::Count, Mark::Counted);
+                self.set(presence == Presence::Count && guests > 0, Mark::CountedGuests);
+                self.set(presence == Presence::Off, Mark::ShownAlone);
                 self.set(is_full && guests > 0 && members.len() as u64 <= count, Mark::TwoRuns);
                 self.set(is_full && guests == CHUNK_MEMBERS, Mark::PageFull);
                 self.set(is_full && guests == CHUNK_MEMBERS + 1, Mark::PageNew);

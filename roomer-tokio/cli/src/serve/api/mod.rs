@@ -105,7 +105,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         })
         // The layer that is added last runs first, so without a key not even the body is read.
         .layer(DefaultBodyLimit::max(longest))
-        .layer(from_fn(refuse_encoded))
+        .layer(from_fn(reject_encoded))
         .layer(from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
         // Add this route after the layers, since it must not require a key.
@@ -129,7 +129,7 @@ async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> R
 }
 
 /// Rejects compressed bodies, since they would be published without being decompressed.
-async fn refuse_encoded(request: Request, next: Next) -> Response {
+async fn reject_encoded(request: Request, next: Next) -> Response {
     let mut encodings = request.headers().get_all(header::CONTENT_ENCODING).iter();
     match encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         true => next.run(request).await,

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn misspelled_variables_are_refused_with_nearest_name() {
+    fn misspelled_variables_are_rejected_with_nearest_name() {
         for (name, nearest) in [
             ("ROOMER_ORIGIN", "ROOMER_ORIGINS"),
             ("ROOMER_TRUST_PROXIES", "ROOMER_TRUST_PROXY"),

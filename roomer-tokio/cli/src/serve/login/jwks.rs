@@ -15,7 +15,7 @@ use crate::serve::fetch::{Fetcher, check_address};
 const MIN_PAUSE: Duration = Duration::from_secs(3);
 
 /// The maximum time for which a client with an unknown key waits for a fetch.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The maximum size of a set of keys, in bytes.
 const MAX_SET: usize = 1 << 20;
@@ -90,6 +90,6 @@ impl Refresher {
         // Subscribe before the request, so that the end of the fetch cannot be missed.
         let mut readings = self.readings.subscribe();
         self.wanted.notify_one();
-        timeout(PATIENCE, readings.changed()).await.is_ok() && *self.readings.borrow()
+        timeout(REFRESH_TIMEOUT, readings.changed()).await.is_ok() && *self.readings.borrow()
     }
 }

@@ -140,25 +140,25 @@ impl Login {
     /// Checks a token. If the token's key is unknown, fetches the keys, and checks the token again.
     async fn check_again(&self, token: &str) -> AuthResult {
         match (self.check(token), &self.refresher) {
-            (Err(Refused::UnknownKey), Some(refresher)) => {
+            (Err(TokenError::UnknownKey), Some(refresher)) => {
                 let is_current = refresher.read_again().await;
                 match self.check(token) {
-                    Err(Refused::UnknownKey) if !is_current => Err(Refused::NoKeys),
+                    Err(TokenError::UnknownKey) if !is_current => Err(TokenError::NoKeys),
                     checked => checked,
                 }
-                .map_err(Refused::into_rejection)
+                .map_err(TokenError::into_rejection)
             }
-            (checked, _) => checked.map_err(Refused::into_rejection),
+            (checked, _) => checked.map_err(TokenError::into_rejection),
         }
     }
 
-    fn check(&self, token: &str) -> Result<Claims, Refused> {
+    fn check(&self, token: &str) -> Result<Claims, TokenError> {
         if token.len() > MAX_TOKEN {
-            return Err(Refused::Invalid("the token is too long"));
+            return Err(TokenError::Invalid("the token is too long"));
         }
-        let header = decode_header(token).map_err(|error| Refused::of(&error))?;
+        let header = decode_header(token).map_err(|error| TokenError::of(&error))?;
         if has_critical(token) {
-            return Err(Refused::Invalid(
+            return Err(TokenError::Invalid(
                 "the token has extensions that the server does not know (crit)",
             ));
         }
@@ -166,7 +166,7 @@ impl Login {
         let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone();
         let own = self.own();
         if self.refresher.is_some() && fetched.is_none() && own.is_empty() {
-            return Err(Refused::NoKeys);
+            return Err(TokenError::NoKeys);
         }
         let keys = own.iter().chain(fetched.iter().flat_map(|keys| keys.iter()));
         let is_candidate = |key: &&Key| {
@@ -174,7 +174,7 @@ impl Login {
             let is_named = |id: &String| header.kid.as_ref().is_none_or(|kid| kid == id);
             key.algorithm == header.alg && key.id.as_ref().is_none_or(is_named)
         };
-        let mut refused = Refused::UnknownKey;
+        let mut last_error = TokenError::UnknownKey;
         let mut has_named = false;
         for key in keys.filter(is_candidate) {
             has_named |= key.id.is_some();
@@ -186,14 +186,14 @@ impl Login {
                     // the token names none, its key may be among those not yet fetched.
                     let is_elsewhere = header.kid.is_some() || fetched.is_none();
                     if has_named || !is_elsewhere || self.refresher.is_none() {
-                        refused = Refused::Invalid("the signature of the token is wrong");
+                        last_error = TokenError::Invalid("the signature of the token is wrong");
                     }
                 }
                 // The signature is valid, so no other key can change the result.
-                Err(error) => return Err(Refused::of(&error)),
+                Err(error) => return Err(TokenError::of(&error)),
             }
         }
-        Err(refused)
+        Err(last_error)
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -217,7 +217,7 @@ impl Login {
         validation
     }
 
-    fn read(&self, token: &Map<String, Value>) -> Result<Claims, Refused> {
+    fn read(&self, token: &Map<String, Value>) -> Result<Claims, TokenError> {
         // The claim is present, since `decode` requires it.
         let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
         // As in `decode`, the login ends when the leeway after `exp` has passed.
@@ -226,9 +226,9 @@ impl Login {
             user: token.get(&self.user_claim),
             info: token.get(&self.info_claim),
             rooms: token.get(&self.rooms_claim),
-            rest: Some(until(expires, now).map_err(Refused::Invalid)?),
+            rest: Some(until(expires, now).map_err(TokenError::Invalid)?),
         };
-        self.reader.read(&fields).map_err(Refused::Invalid)
+        self.reader.read(&fields).map_err(TokenError::Invalid)
     }
 }
 
@@ -261,42 +261,42 @@ fn read_files(config: &Config) -> Result<Vec<Key>, Problem> {
 
 /// The reason why a token is rejected. The text is sent to the client, so it contains no part
 /// of the token.
-enum Refused {
+enum TokenError {
     Invalid(&'static str),
     Expired,
     UnknownKey,
     NoKeys,
 }
 
-impl Refused {
-    fn of(error: &Error) -> Refused {
+impl TokenError {
+    fn of(error: &Error) -> TokenError {
         match error.kind() {
-            ErrorKind::ExpiredSignature => Refused::Expired,
-            ErrorKind::ImmatureSignature => Refused::Invalid("the token is not valid yet"),
-            ErrorKind::InvalidIssuer => Refused::Invalid("the token is from another issuer"),
-            ErrorKind::InvalidAudience => Refused::Invalid("the token is for another audience"),
+            ErrorKind::ExpiredSignature => TokenError::Expired,
+            ErrorKind::ImmatureSignature => TokenError::Invalid("the token is not valid yet"),
+            ErrorKind::InvalidIssuer => TokenError::Invalid("the token is from another issuer"),
+            ErrorKind::InvalidAudience => TokenError::Invalid("the token is for another audience"),
             ErrorKind::MissingRequiredClaim(name) if name == "exp" => {
-                Refused::Invalid("the token has no time at which it expires")
+                TokenError::Invalid("the token has no time at which it expires")
             }
             ErrorKind::MissingRequiredClaim(_) => {
-                Refused::Invalid("the token lacks its issuer or its audience")
+                TokenError::Invalid("the token lacks its issuer or its audience")
             }
             ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm => {
-                Refused::Invalid("the algorithm of the token is not accepted")
+                TokenError::Invalid("the algorithm of the token is not accepted")
             }
-            _ => Refused::Invalid("the token is not a JSON Web Token"),
+            _ => TokenError::Invalid("the token is not a JSON Web Token"),
         }
     }
 
     fn into_rejection(self) -> Rejection {
         let unavailable = StatusCode::SERVICE_UNAVAILABLE;
         match self {
-            Refused::Invalid(text) => Rejection::unauthorized(text),
-            Refused::Expired => Rejection::unauthorized("the token has expired"),
-            Refused::UnknownKey => Rejection::unauthorized("the key of the token is unknown"),
+            TokenError::Invalid(text) => Rejection::unauthorized(text),
+            TokenError::Expired => Rejection::unauthorized("the token has expired"),
+            TokenError::UnknownKey => Rejection::unauthorized("the key of the token is unknown"),
             // Do not respond with 401: the token may be valid, but clients treat this status as
             // final.
-            Refused::NoKeys => {
+            TokenError::NoKeys => {
                 Rejection::new(unavailable, "the key of the token cannot be read now")
             }
         }

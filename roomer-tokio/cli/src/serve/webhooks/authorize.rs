@@ -31,7 +31,7 @@ pub(crate) struct Authorize {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Question<'a> {
+enum RequestBody<'a> {
     Authorize {
         address: Option<IpAddr>,
         path: &'a str,
@@ -63,7 +63,7 @@ struct Accepted {
 
 /// The answer for a client that may not connect.
 #[derive(Default, Deserialize)]
-struct Refused {
+struct ErrorBody {
     message: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl Authorize {
         }
         let headers = self.headers.iter().map(HeaderName::as_str);
         let token = request.token();
-        self.decide(&Question::Authorize {
+        self.decide(&RequestBody::Authorize {
             address: request.peer().map(|peer| peer.ip()),
             path: request.path(),
             query: parameters,
@@ -106,17 +106,17 @@ impl Authorize {
 
     async fn renew(&self, conn: &Conn, token: &str) -> AuthResult {
         let id = conn.id().to_string();
-        self.decide(&Question::Renew { id, user: conn.user(), token }).await
+        self.decide(&RequestBody::Renew { id, user: conn.user(), token }).await
     }
 
     /// Calls the webhook. If the call fails, whatever the reason, the client is rejected.
-    async fn decide(&self, question: &Question<'_>) -> AuthResult {
-        let decided = match self.call.request(question, |_| ()).await {
+    async fn decide(&self, body: &RequestBody<'_>) -> AuthResult {
+        let decided = match self.call.request(body, |_| ()).await {
             Ok(answer) => match answer.status {
                 StatusCode::OK => self.read(&answer.body).map(Ok),
                 StatusCode::UNAUTHORIZED
                 | StatusCode::FORBIDDEN
-                | StatusCode::TOO_MANY_REQUESTS => Ok(Err(refusal(&answer))),
+                | StatusCode::TOO_MANY_REQUESTS => Ok(Err(rejection(&answer))),
                 // With any other status, the webhook has failed and has not decided.
                 status => Err(format!("the answer is {status}, not 200, 401, 403 or 429")),
             },
@@ -159,9 +159,9 @@ impl Authorize {
     }
 }
 
-fn refusal(answer: &Answer) -> Rejection {
-    let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let message = refused.message.unwrap_or_default();
+fn rejection(answer: &Answer) -> Rejection {
+    let body: ErrorBody = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let message = body.message.unwrap_or_default();
     // The text is sent in a response, and may be printed in logs and terminals, so remove control
     // characters.
     let is_shown = |c: &char| !c.is_control();

@@ -47,7 +47,7 @@ pub(crate) struct Events {
     batch: usize,
     retries: usize,
     retry_after: Duration,
-    patience: Duration,
+    timeout: Duration,
     pub(super) counts: EventCounts,
     /// The number of dropped events that have not been logged yet.
     unlogged: AtomicU64,
@@ -166,7 +166,7 @@ impl Events {
             batch: options.webhooks_batch,
             retries: options.webhooks_retries,
             retry_after: options.webhooks_retry_after,
-            patience: options.webhooks_timeout,
+            timeout: options.webhooks_timeout,
             counts: EventCounts::default(),
             unlogged: AtomicU64::new(0),
         })
@@ -346,7 +346,7 @@ impl Delivery {
     pub(crate) async fn finish(mut self) {
         // If the task is not waiting at this moment, the notification is stored.
         self.events.end.notify_one();
-        if timeout(self.events.patience, &mut self.task).await.is_err() {
+        if timeout(self.events.timeout, &mut self.task).await.is_err() {
             self.task.abort();
             let dropped = self.events.counts.waiting.load(Ordering::Relaxed);
             tracing::warn!(dropped, "events dropped, since the server ended");

@@ -21,9 +21,10 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(4),
 ];
 
-/// How long a join may wait for its decision, unless a single request may take longer. The client's
-/// later messages wait too, and a client that receives nothing for 20 s considers its connection lost.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The maximum time for which a join waits for its decision, unless a single request may take
+/// longer. The client's later messages wait too, and a client that receives nothing for 20 s
+/// considers its connection lost.
+const DECISION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The reason in the close frame if the webhook does not decide.
 const UNDECIDED: &str = "a join could not be checked";
@@ -38,7 +39,7 @@ pub(crate) struct MayJoin {
 }
 
 #[derive(Serialize)]
-struct Question<'a> {
+struct RequestBody<'a> {
     r#type: &'static str,
     id: &'a str,
     user: Option<&'a str>,
@@ -65,8 +66,8 @@ impl MayJoin {
             return true;
         }
         let id = conn.id();
-        let question = Question { r#type: "may_join", id: id.as_str(), user: conn.user(), room };
-        self.decide(&question).await.unwrap_or_else(|| {
+        let body = RequestBody { r#type: "may_join", id: id.as_str(), user: conn.user(), room };
+        self.decide(&body).await.unwrap_or_else(|| {
             conn.close_with_retry(UNDECIDED);
             // A failing service must not open the rooms that it protects.
             false
@@ -75,7 +76,7 @@ impl MayJoin {
 
     /// Calls the webhook until it decides. Returns `None` if it does not decide within the time
     /// limit, which is short if the webhook is down.
-    async fn decide(&self, question: &Question<'_>) -> Option<bool> {
+    async fn decide(&self, body: &RequestBody<'_>) -> Option<bool> {
         let (begun, name) = (Instant::now(), self.call.name);
         let pauses = match self.availability.attempts(begun) {
             Attempts::Repeated => &PAUSES[..],
@@ -83,9 +84,9 @@ impl MayJoin {
             Attempts::None if self.availability.recovers().await => &PAUSES[..],
             Attempts::None => return None,
         };
-        let limit = PATIENCE.max(self.call.timeout);
+        let limit = DECISION_TIMEOUT.max(self.call.timeout);
         // Waiting for other requests to end counts too, since the client waits meanwhile.
-        let decided = timeout_at(begun + limit, self.ask_repeatedly(question, pauses)).await;
+        let decided = timeout_at(begun + limit, self.request_repeatedly(body, pauses)).await;
         let decided = decided.unwrap_or_else(|_| {
             self.call.fail(&format!("no decision within {limit:?}"));
             None
@@ -97,24 +98,28 @@ impl MayJoin {
     }
 
     /// Calls the webhook. If it fails, repeats the call after each pause.
-    async fn ask_repeatedly(&self, question: &Question<'_>, pauses: &[Duration]) -> Option<bool> {
+    async fn request_repeatedly(
+        &self,
+        body: &RequestBody<'_>,
+        pauses: &[Duration],
+    ) -> Option<bool> {
         for pause in pauses {
-            if let Some(allow) = self.ask(question).await {
+            if let Some(allow) = self.request(body).await {
                 return Some(allow);
             }
             sleep(*pause).await;
         }
-        self.ask(question).await
+        self.request(body).await
     }
 
     /// Calls the webhook once. Returns `None` if it fails for any reason.
-    async fn ask(&self, question: &Question<'_>) -> Option<bool> {
+    async fn request(&self, body: &RequestBody<'_>) -> Option<bool> {
         let arrived = |status| {
             if is_available(status) && self.availability.answered(Instant::now()) {
                 tracing::info!(webhook = self.call.name, "this webhook answers again");
             }
         };
-        let decided = match self.call.request(question, arrived).await {
+        let decided = match self.call.request(body, arrived).await {
             Ok(answer) if answer.status == StatusCode::OK => {
                 serde_json::from_slice::<Decision>(&answer.body)
                     .map_err(|_| "the answer is not {\"allow\": true} or false".to_owned())
