@@ -91,8 +91,8 @@ fn run(wire: &[u8], sizes: &[usize]) -> (Vec<Seen>, Vec<u8>) {
     // Unless it is up, a connection does not accept frames. Without input, every connection times out.
     let is_up = seen.iter().any(|event| matches!(event, Seen::Up(_)));
     let is_down = seen.last() == Some(&Seen::Down);
-    // Plain text that arrives after TLS was required is rejected by TLS. If it has arrived before,
-    // the connection rejects it.
+    // TLS rejects plain text that arrives after TLS was required. The connection rejects text that
+    // arrived earlier.
     if seen.last() == Some(&Seen::Secure) && !rest.is_empty() {
         seen.pop();
         seen.push(Seen::Down);

@@ -302,7 +302,7 @@ export interface Room<E = AnyEvents<unknown>> {
     off(event: (keyof E & string) | keyof RoomEvents, listener: (...args: any[]) => unknown): void;
     /** Returns future messages with this event, for `for await`. Continues across reconnects and ends when the room closes. */
     messages<K extends keyof E & string>(event: MessageName<E, K>, options?: MessagesOptions): AsyncIterableIterator<Message<E[K], K>>;
-    /** Exists in the types only. */
+    /** Exists only in the types. */
     readonly [payloads]?: Payloads<E> | undefined;
 }
 

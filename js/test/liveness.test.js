@@ -124,7 +124,8 @@ describe("messages that a server delays", () => {
     };
 
     test("get one second each until the timeout, and 64 at most", async () => {
-        // Rounded, and with a second since the last message from the server. The probe after a second is a packet too.
+        // The times are rounded, and include a second since the last message from the server. The probe after this second counts
+        // as a packet too.
         assert.deepEqual([await secondsTo(0), await secondsTo(10), await secondsTo(64), await secondsTo(1_000)], [49, 60, 113, 113]);
     });
 

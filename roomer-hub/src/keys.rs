@@ -105,7 +105,7 @@ impl PeerKey {
         PeerKey(index)
     }
 
-    /// Returns the index.
+    /// Returns the number passed to [`new`](Self::new).
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)

@@ -3,7 +3,7 @@
 //! Neither direction may wait with `Async::poll_readable` or `Async::poll_writable` alone. Both
 //! ignore events from the reactor's current tick, and each call starts a new wait. While one thread
 //! sleeps in the reactor and the others are busy, every event belongs to the current tick. The task
-//! would then be woken again and again without observing that its socket is ready.
+//! would then be woken repeatedly without observing that its socket is ready.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};

@@ -25,7 +25,7 @@ const MOST_TOKENS = 4;
  * @param {number} about.buffer the maximum number of bytes kept for the client
  * @param {{message: number, name: number, rooms: number}} about.limits the limits in the first packet
  * @param {() => object} about.profile returns the client's `info` and `user`, if it has any
- * @param {() => void} about.end ends the connection when the session is over
+ * @param {() => void} about.end ends the connection when the session has ended
  * @param {(code: number, reason: string) => void} about.close closes the connection
  * @param {() => void} about.beforeAck called before packets are acknowledged
  */

@@ -46,7 +46,7 @@ async function pair(t, urls, extended) {
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { concurrency: 8, timeout: 300_000 }, () => {
-        // After "stop", clients with sessions wait for as long as the server has told each of them, so test these first.
+        // After "stop", clients with sessions wait for the delay that the server has sent to each of them, so test these first.
         for (const extended of [true, false]) {
             const kind = extended ? "sessions" : "the plain protocol";
 

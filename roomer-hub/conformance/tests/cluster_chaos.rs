@@ -155,7 +155,7 @@ fn members_of_paused_node_leave_and_return_once() {
         a.expect_new_member("root", &b.id);
         b.send_to_room("root", "chat", b"awake");
         a.expect("root", "chat", "", &b.id, b"awake");
-        // After it resumes, the node must not take its own suspension for the silence of its peer.
+        // After it resumes, the node must not mistake its own suspension for silence of its peer.
         // Messages that it has missed are reported as a leave and a rejoin of the sender. These may
         // also account for messages sent at that time.
         let (mut said, mut received, mut shown) = (0_u8, 0, Vec::new());

@@ -72,7 +72,7 @@ fn runtime() -> Runtime {
 }
 
 /// Connects through a pipe that has this capacity in each direction. Writes the handshake itself,
-/// because the client library takes very small reads for an attack, and rejects them.
+/// because the client library treats very small reads as an attack, and rejects them.
 async fn open_stream(server: &Server, size: usize) -> (Socket, JoinHandle<()>) {
     let (mut ours, theirs) = duplex(size);
     let task = tokio::spawn(connect(theirs, server, None));

@@ -252,8 +252,8 @@ fn loss_of_second_membership_is_invisible() {
     });
 }
 
-/// A receiver of two messages stopped. Homes that had never known it each waited a second for it. As
-/// homes kept stopping too, the second message waited too long.
+/// A receiver of two messages stopped. Each new home, which had never known that node, waited a second
+/// for it. Since the homes stopped one after the other, the second message waited too long.
 #[test]
 fn homes_do_not_wait_for_stopped_receiver() {
     must_hold(&Plan {

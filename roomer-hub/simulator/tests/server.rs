@@ -234,8 +234,8 @@ fn message_allowed_by_rule_counts_once() {
     roomer_simulator::server::must_hold(&Plan { setup, scripts: vec![], steps });
 }
 
-/// A kick during the rule's call, and one while the rule is pending. No seed of the first 20,000
-/// has either.
+/// A kick during the rule's call, and one while the rule is pending. None of the first
+/// 20,000 seeds contains either.
 #[test]
 fn kick_cancels_join_that_rule_allows_later() {
     let (leave, none) = (AppAction::Leave { room: "root" }, AppAction::Fail);

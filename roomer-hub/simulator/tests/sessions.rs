@@ -210,7 +210,7 @@ fn session_closed_during_handover_is_closed_at_return() {
 }
 
 /// A client that loses its socket before it receives the application's close receives it at a later
-/// return, also if the server is full.
+/// return, even if the server is full.
 #[test]
 fn unanswered_close_is_repeated() {
     for max_connections in [1, 200] {

@@ -47,7 +47,7 @@ pub(super) struct Room {
 
 impl Room {
     /// Returns true if messages may be sent. `is_late` means that the grace period for other
-    /// members is over.
+    /// members has ended.
     pub(super) fn is_open(&self, is_late: bool) -> bool {
         // The count includes this client.
         let has_company = is_late || !self.is_waiting || self.members.count() > 1;

@@ -77,7 +77,7 @@ fn events_of_connection_arrive_in_order() {
     assert_eq!(numbers, (1..=6).collect::<Vec<_>>());
     wait_for(&serving, DELIVERED, 6);
     wait_for(&serving, WAITING, 0);
-    // The end of connections by a shutdown is reported as well.
+    // Connections that a shutdown ends are reported too.
     let tail = Tail::start(&serving, "team-1", &[]);
     let id = tail.id();
     serving.signal(Signal::TERM);

@@ -46,7 +46,7 @@ impl Ledger {
         true
     }
 
-    /// A sender has sent `sent` messages. Returns how many of them a listener has not received.
+    /// Returns the number of a sender's `sent` messages that a listener has not received.
     pub fn missing(&self, listener: usize, sender: usize, sent: u64) -> u64 {
         sent.saturating_sub(self.next[listener * self.senders + sender])
     }

@@ -37,7 +37,7 @@ fn member_lists_are_correct_after_joins_and_leaves() {
                 watcher.members
             })
         });
-        // This client joins again and again, and each time gets a new snapshot.
+        // This client joins repeatedly, and gets a new snapshot each time.
         let commuter = scope.spawn(|| {
             let mut commuter = Member::join(test.roomless_client(), "square");
             for _ in 0..60 {
@@ -83,7 +83,7 @@ fn member_lists_are_correct_after_joins_and_leaves() {
 
 #[test]
 fn recreated_room_loses_no_member() {
-    // Two clients join and leave, so that the room is created and removed again and again.
+    // Two clients join and leave, so that the room is created and removed repeatedly.
     let test = TestServer::start();
     thread::scope(|scope| {
         for _ in 0..4 {

@@ -1,4 +1,4 @@
-//! Tests that the same input gives every connection the same bytes, on every runtime.
+//! Tests that the same input produces the same output on every connection and every runtime.
 //!
 //! A fixed plan runs on a server with fixed ids. The bytes that each connection receives are
 //! compared with a record. Since both adapters must match the record, they also agree with each

@@ -365,8 +365,8 @@ impl Soak {
     }
 }
 
-/// Returns the size of a client's receive buffer. Every fourth is small, so that the server has to
-/// wait for these clients now and then.
+/// Returns the size of a client's receive buffer. Every fourth is small, so that the server
+/// sometimes has to wait for these clients.
 fn receive_buffer(index: usize) -> ReceiveBuffer {
     if index.is_multiple_of(4) { ReceiveBuffer::Small } else { ReceiveBuffer::Default }
 }

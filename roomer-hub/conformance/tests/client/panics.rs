@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::LIMIT;
 
-/// A panic in the functions for tokens and streams fails one attempt.
+/// Tests that a panic in the function for tokens or for streams fails only one connection attempt.
 pub(super) async fn panic_fails_attempt<R: Runtime>(url: &str) {
     let calls = AtomicUsize::new(0);
     // The first attempt fails only after the subscription, so that no event is missed.

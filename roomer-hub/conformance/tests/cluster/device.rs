@@ -93,8 +93,8 @@ pub(super) fn start(nodes: &mut Nodes, count: usize, options: impl Fn(Builder) -
     wait_for_heartbeats(nodes);
 }
 
-/// Waits until each node has received a heartbeat from every other node, which says that the node
-/// accepts tunnels.
+/// Waits until each node has received a heartbeat from every other node, which states that the
+/// node accepts tunnels.
 pub(super) fn wait_for_heartbeats(nodes: &Nodes) {
     for node in nodes.nodes.iter().flatten() {
         until("a node sends no heartbeats", || {
@@ -104,7 +104,7 @@ pub(super) fn wait_for_heartbeats(nodes: &Nodes) {
     }
 }
 
-/// Waits until a socket has ended, in any way.
+/// Waits for the end of a socket, however it ends.
 pub(super) fn expect_end(client: &mut RawClient) {
     while let Received::Packet(_) = client.receive() {}
 }

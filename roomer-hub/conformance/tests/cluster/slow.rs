@@ -143,8 +143,8 @@ fn cut_off_while_others_speak(
 
     let is_cut_off = || nodes.broker.log().contains(cut_off(kind));
     let is_linked = || nodes.server(1).cluster().is_some_and(|info| info.is_up);
-    // The warning about this outage is not repeated if one about another outage, at the start, came
-    // shortly before.
+    // Do not wait for a warning about this outage: none is emitted shortly after the warning about
+    // the outage at the start.
     let has_given_up = || !is_linked();
     let mut last = 1;
     // Wait until a third node has received the message, so that few bytes are on their way to the

@@ -34,7 +34,7 @@ impl<E> Builder<E> {
     }
 
     /// Sets the time limit for each 64 KiB of a partly received message, and for its last part. Default
-    /// 30 s: a link of 17 kbit/s is fast enough, while a client that sends a byte now and then cannot
+    /// 30 s: a link of 17 kbit/s is fast enough, while a client that sends a byte occasionally cannot
     /// hold memory. A slower client is closed with 1013. If nothing arrives from an extended client for
     /// half of this time, its socket is treated as lost, and its session is kept.
     pub fn message_timeout(mut self, timeout: Duration) -> Self {

@@ -37,8 +37,8 @@ impl HandshakeRequest {
     /// Returns the client's address, if the transport has addresses. Behind a
     /// [trusted](crate::Builder::trust_proxy) proxy, this is the address that the proxy reports,
     /// with port 0 if the proxy reports no port. Behind any other proxy, it is the proxy's own
-    /// address. A client that connects by IPv4 has an IPv4 address, also if the listener is for IPv6
-    /// and IPv4.
+    /// address. A client that connects over IPv4 has an IPv4 address, even if the listener accepts
+    /// both IPv6 and IPv4.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer

@@ -28,7 +28,7 @@ pub struct Stats {
     /// [`memory_budget`](crate::Builder::memory_budget), except that a buffer queued for many
     /// connections counts once for each of them.
     pub held_bytes: usize,
-    /// Connections opened since the start.
+    /// Connections opened since the server started.
     pub opened: u64,
     /// Packets received from clients.
     pub messages_in: u64,
@@ -58,7 +58,7 @@ pub struct Stats {
     pub accept_errors: u64,
     /// Sessions of extended clients.
     pub sessions: SessionStats,
-    /// Room histories.
+    /// Statistics of the room histories.
     pub histories: HistoryStats,
     /// This node's cluster statistics; `None` without a cluster.
     pub cluster: Option<ClusterStats>,

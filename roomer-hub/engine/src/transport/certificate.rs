@@ -54,7 +54,7 @@ pub enum TlsFileError {
     Certificate {
         /// The file's path.
         path: PathBuf,
-        /// The reason.
+        /// The error that occurred when the file was read or parsed.
         #[source]
         cause: pem::Error,
     },
@@ -69,7 +69,7 @@ pub enum TlsFileError {
     Key {
         /// The file's path.
         path: PathBuf,
-        /// The reason.
+        /// The error that occurred when the file was read or parsed.
         #[source]
         cause: pem::Error,
     },
@@ -95,7 +95,7 @@ pub enum TlsFileError {
         certificate: PathBuf,
         /// The key file's path.
         key: PathBuf,
-        /// The reason.
+        /// The reason why rustls rejects them.
         #[source]
         cause: rustls::Error,
     },

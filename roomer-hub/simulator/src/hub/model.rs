@@ -25,7 +25,7 @@ pub struct Model {
     pub presence_rules: Vec<(&'static str, Presence)>,
     /// The effects of the last input. Messages that have no receivers are omitted.
     pub effects: Vec<Effect>,
-    /// The rates of a connection, in the order: messages, bytes, joins, violations.
+    /// The rates of a connection for messages, bytes, joins and violations, in this order.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
     /// The last input's attempts to take tokens.

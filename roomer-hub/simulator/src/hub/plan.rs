@@ -13,7 +13,7 @@ pub struct Plan {
     pub mode: Mode,
     pub max_name: usize,
     pub max_rooms: usize,
-    /// The rates of a connection, in the order: messages, bytes, joins, violations.
+    /// The rates of a connection for messages, bytes, joins and violations, in this order.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
     /// True for each kind of packet that the application must authorize: joins, messages to rooms,

@@ -45,8 +45,8 @@ pub struct ConnModel {
     /// The number of bytes that were read in the last poll in which any were.
     pub last_read: u64,
     pub last_received: Duration,
-    /// The latest times at which a full socket has certainly become writable again, and at which it
-    /// may have.
+    /// The last time at which the socket certainly became writable again after it had been full, and
+    /// the last time at which it may have.
     pub writable: (Duration, Duration),
     /// True if the socket was full at some time since it last accepted bytes.
     pub was_full: bool,

@@ -22,7 +22,7 @@ pub struct Setup {
     pub mode: Mode,
     pub max_name: usize,
     pub max_rooms: usize,
-    /// The rates of a connection, in the order: messages, bytes, joins, violations.
+    /// The rates of a connection for messages, bytes, joins and violations, in this order.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
     pub max_message: usize,

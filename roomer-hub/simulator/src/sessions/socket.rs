@@ -248,7 +248,7 @@ impl Socket {
         let written = self.peer.bytes_written();
         let accepted = written - self.written.0;
         if accepted > 0 {
-            // The socket had space at some time if it has accepted more than one write can.
+            // If the socket has accepted more bytes than a single write accepts, it had space in between.
             if self.is_filled || accepted > self.max_write {
                 self.unblocked_at = now;
             }

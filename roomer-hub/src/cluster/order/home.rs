@@ -1,4 +1,4 @@
-//! Choosing a room's home, yielding to another home, and deciding when a term is over.
+//! Choosing a room's home, yielding to another home, and deciding when a term has ended.
 
 use std::time::Duration;
 

@@ -55,7 +55,7 @@
 //!
 //! A message is lost on a node if its place does not arrive within
 //! [`Config::dead_after`](super::Config::dead_after), if a later message from the same node is
-//! placed first, if the home dies, or if its place belongs to a term that is over.
+//! placed first, if the home dies, or if its place belongs to a term that has ended.
 //! [`Loss`](super::Loss) determines how the loss is signalled to clients.
 
 mod deliver;

@@ -150,9 +150,9 @@ impl Cluster {
         own.filter(|own| own.holder == Some(node)).for_each(|own| own.may_have_place = true);
     }
 
-    /// Handles a dropped peer after its members have left. If the peer announced its stop, its
-    /// pending messages may still get places, and it has not placed the submissions that it held as
-    /// a home.
+    /// Handles the loss of a peer after its members have left. If the peer announced its stop, its
+    /// pending messages may still get places, and the submissions that it held as a home have not got
+    /// any.
     pub(in crate::cluster) fn order_peer_gone(&mut self, node: NodeId, reason: GoneReason) {
         let me = self.me;
         let names: Vec<Box<str>> = self.orders.rooms.keys().cloned().collect();

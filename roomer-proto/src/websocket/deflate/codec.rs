@@ -19,7 +19,7 @@ const END: [u8; 6] = [0, 0, 0xff, 0xff, 3, 0];
 /// almost no gain; level 1 takes half the time but produces a third more output.
 const LEVEL: u32 = 3;
 
-/// The initial capacity of an output buffer, since a peer does not announce the inflated length.
+/// The initial capacity of an output buffer. It grows, since the inflated length is not known.
 const FIRST_CAPACITY: usize = 1024;
 
 /// The number of bytes that a compressed message may have in addition to [`MAX_BLOCKS_PER_BYTE`] for each

@@ -70,7 +70,7 @@ pub(crate) fn server(
             key: "room".into(),
             text: text.into(),
         })?;
-        builder = remember(builder, &room.value);
+        builder = set_room_options(builder, &room.value);
     }
     if options.compat {
         builder = builder.compat();
@@ -198,8 +198,8 @@ fn check(room: &Room) -> Result<(), &'static str> {
     }
 }
 
-/// Passes to the builder the rules that the hub applies.
-fn remember(mut builder: Builder, room: &Room) -> Builder {
+/// Sets the options of a `[[room]]` table that the hub applies: presence, compression and history.
+fn set_room_options(mut builder: Builder, room: &Room) -> Builder {
     if let Some(presence) = room.presence {
         let presence = match presence {
             rooms::Presence::Full => Presence::Full,

@@ -164,8 +164,8 @@ impl Net {
         Ok(())
     }
 
-    /// Makes connections whose sockets were cut resume their sessions, in the turns that follow.
-    /// The number of handshakes at the same time is limited.
+    /// Makes connections whose sockets were cut resume their sessions in the following turns. Limits
+    /// the number of concurrent handshakes.
     pub fn resume(&mut self, conns: std::ops::Range<usize>) -> io::Result<()> {
         for session in self.conns[conns.clone()].iter_mut().filter_map(|c| c.session.as_mut()) {
             session.is_returning = true;

@@ -1,4 +1,4 @@
-//! Tests rooms that are created and removed again and again.
+//! Tests rooms that are created and removed repeatedly.
 
 use std::io::Write;
 use std::net::Shutdown;

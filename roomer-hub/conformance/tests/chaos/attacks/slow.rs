@@ -14,13 +14,14 @@ const FLOOD: usize = 24 << 20;
 /// The size of each message, in bytes.
 const SIZE: usize = 4000;
 
-/// The number of groups of messages by which the sender may be ahead of the slowest of the other
-/// members. These groups are less than half of the backlog, above which a reader counts as slow.
+/// The number of groups of messages that the slowest of the other members may lag behind the sender.
+/// They take up less than half of the backlog, so that this member does not count as a slow reader.
 const AHEAD: u32 = 2;
+/// The number of messages in a group.
 const GROUP: u32 = 50;
 
 /// Floods a room that has this many stuck readers. The other members must not lose any message.
-/// Returns by how much the peak memory of the server has grown, in KiB.
+/// Returns the growth of the server's peak memory, in KiB.
 fn flood(process: &mut Process, stuck: usize) -> usize {
     let stuck: Vec<Client> = (0..stuck)
         .map(|_| {
@@ -84,8 +85,8 @@ fn one_stalled_reader_costs_at_most_its_limit() {
     let mut process = Process::start_busy("quiet=1");
     let before = process.level();
     let grown = flood(&mut process, 1);
-    // The memory consists of the stuck reader's backlog, and the messages that the other members
-    // have not read yet.
+    // This memory contains the stuck reader's backlog, and the messages that the other members have
+    // not read yet.
     assert!(grown < 10 * 1024, "{grown} KiB");
     eprintln!("{grown} KiB for one stuck reader");
     process.recovers(before, ALLOCATOR_ALLOWANCE);
@@ -101,7 +102,7 @@ fn thousand_stalled_readers_share_one_backlog() {
     let grown = flood(&mut process, 1000);
     eprintln!("{grown} KiB for a thousand stuck readers");
     assert!(grown < 64 * 1024, "{grown} KiB");
-    // Use twice the allowance: after the first load, an allocator keeps more than after later ones.
+    // Double the allowance: an allocator keeps more memory after the first load than later.
     process.recovers(before, 2 * ALLOCATOR_ALLOWANCE);
     process.stop();
 }

@@ -33,7 +33,7 @@ struct State {
     probe_at: Option<Instant>,
 }
 
-/// How often a question may be sent to the webhook.
+/// The number of times that a request may be sent to the webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempts {
     /// The question is repeated until it is answered.
