@@ -19,7 +19,7 @@ mod house {
 #[test]
 fn no_source_file_has_more_than_400_lines() {
     let mut long = Vec::new();
-    for path in files(&["rs", "js"]) {
+    for path in files(&["rs", "js"]).into_iter().chain(scripts()) {
         let lines = fs::read_to_string(root().join(&path)).unwrap().lines().count();
         if lines > 400 {
             long.push(format!("{path}: {lines} lines"));
@@ -47,7 +47,8 @@ fn first_line_of_each_file_is_complete() {
 #[test]
 fn prose_contains_no_discouraged_phrase() {
     let mut found = Vec::new();
-    for path in files(&["rs", "js", "mjs", "ts", "toml", "md", "txt"]) {
+    let sources = files(&["rs", "js", "mjs", "ts", "toml", "md", "txt"]);
+    for path in sources.into_iter().chain(scripts()) {
         if path.ends_with("tests/house/language.rs") {
             continue; // this file lists them
         }
@@ -323,6 +324,17 @@ fn files(extensions: &[&str]) -> Vec<String> {
             }
         }
     }
+    found.sort();
+    found
+}
+
+/// Returns the paths of the scripts in `.ci`, relative to the repository's root.
+fn scripts() -> Vec<String> {
+    let entries = fs::read_dir(root().join(".ci")).unwrap().map(|entry| entry.unwrap());
+    let names = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    let names = names.map(|entry| entry.file_name().into_string().unwrap());
+    let mut found: Vec<_> =
+        names.filter(|name| !name.ends_with(".json")).map(|name| format!(".ci/{name}")).collect();
     found.sort();
     found
 }

@@ -1,6 +1,8 @@
 //! The language of comments, pages and texts in code: what counts as prose, and discouraged phrases.
 #![allow(clippy::unwrap_used, reason = "a file that cannot be parsed must fail its test")]
 
+use std::path::Path;
+
 use syn::Lit;
 use syn::parse::{ParseStream, Parser};
 
@@ -32,7 +34,8 @@ const PHRASES: [&str; 19] = [
 pub(crate) fn prose(path: &str, line: &str) -> String {
     let code = line.trim_start();
     let is_rust = path.ends_with(".rs");
-    if path.ends_with(".md") || path.ends_with(".toml") {
+    let extension = Path::new(path).extension().and_then(|it| it.to_str());
+    if matches!(extension, None | Some("md" | "py" | "toml")) {
         line.to_owned()
     } else if path.ends_with(".txt") {
         if code.starts_with('#') { line.to_owned() } else { String::new() }
@@ -108,6 +111,7 @@ fn prose_covers_comments_function_names_and_test_titles() {
     assert_eq!(prose("a.toml", r#"reason = "a guest""#), r#"reason = "a guest""#);
     assert_eq!(prose("a.txt", "command send nobody"), "");
     assert_eq!(prose("a.txt", "# A guest."), "# A guest.");
+    assert_eq!(prose("folder/a", "# A guest."), "# A guest.");
 }
 
 #[test]
