@@ -201,8 +201,8 @@ pub use roomer_engine::cluster::{
 #[cfg(feature = "tls")]
 pub use roomer_engine::tls::{TlsFileError, TlsListener, rustls, tls, tls_config};
 pub use roomer_engine::{
-    AuthResult, Backlog, BindError, BuildError, Builder, ByteString, Bytes, Claims, Cluster,
-    ClusterInfo, ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode,
+    AuthResult, Backlog, BindError, BuildError, Builder, ByteString, Bytes, Claims, ClaimsIter,
+    Cluster, ClusterInfo, ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode,
     HandlerError, HandlerPanic, HandlerResult, HandshakeRequest, History, HistoryStats, Info,
     InfoTooLong, IntoHandlerResult, IntoReply, InvalidInfo, Message, Order, OwnedMessage,
     PacketRef, ParseConnIdError, PastMessage, Presence, RefusedSessions, RegisterError,

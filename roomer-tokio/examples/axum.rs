@@ -55,7 +55,7 @@ pub async fn run(
     let rooms = Server::builder()
         .on("whoami", |conn, message| {
             let name = conn.claims().and_then(|claims| claims.get("name"));
-            let name = name.map_or("nobody", String::as_str);
+            let name = name.unwrap_or("nobody");
             conn.send_to_client(message.src, "you", name.as_bytes());
             Ok(())
         })

@@ -77,7 +77,7 @@ pub use roomer_proto::close::{self, code};
 pub use roomer_proto::{JsonError, json};
 
 pub use crate::app::call::{HandlerError, HandlerPanic, HandlerResult};
-pub use crate::app::claims::Claims;
+pub use crate::app::claims::{Claims, ClaimsIter};
 pub use crate::app::disconnect::DisconnectReason;
 pub use crate::app::handler_result::IntoHandlerResult;
 pub use crate::app::message::{Message, OwnedMessage};

@@ -26,7 +26,7 @@ fn builder() -> Builder {
     Server::builder().authorize(|request| log_in(&request.token().unwrap_or_default())).on(
         "role",
         |conn, message| {
-            let role = conn.claims().and_then(|claims| claims.get("role")).cloned();
+            let role = conn.claims().and_then(|claims| claims.get("role"));
             conn.reply(message, "role", role.unwrap_or_default());
         },
     )
@@ -67,7 +67,7 @@ fn login_is_renewed_repeatedly() {
     world.settle();
     assert_eq!(role(&mut world, &ann), "host");
     let found = world.server().conn(ann.id()).unwrap();
-    assert_eq!(found.claims().unwrap()["role"], "host");
+    assert_eq!(&found.claims().unwrap()["role"], "host");
     world.advance(139 * SECOND);
     assert_eq!(renewal_requests(&ann).len(), 1);
     world.advance(SECOND);

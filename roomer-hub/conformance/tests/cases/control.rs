@@ -113,7 +113,7 @@ fn rooms_members_and_claims_can_be_queried() {
     assert_eq!(members, due);
     assert!(server.members("nowhere").is_empty());
     let conn = server.conn(id(&ann)).unwrap();
-    assert_eq!(conn.claims().unwrap()["name"], "ann");
+    assert_eq!(&conn.claims().unwrap()["name"], "ann");
     assert_eq!(conn.peer(), Some(ann.stream.local_addr().unwrap()));
     assert_eq!(conn.rooms(), ["root", "lobby"]);
     assert!(conn.is_open());
@@ -124,7 +124,7 @@ fn rooms_members_and_claims_can_be_queried() {
     ann.close();
     assert!(!conn.is_open());
     assert!(conn.rooms().is_empty());
-    assert_eq!(conn.claims().unwrap()["name"], "ann", "the handle remembers");
+    assert_eq!(&conn.claims().unwrap()["name"], "ann", "the handle remembers");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn claims_come_from_authorize() {
             })
             .on("who", |conn, message| {
                 let claims = conn.claims().ok_or("no claims")?;
-                let text = format!("{} at {}", claims["name"], claims["ip"]);
+                let text = format!("{} at {}", &claims["name"], &claims["ip"]);
                 conn.send_to_client(message.src, "you", text.as_bytes());
                 Ok(())
             })

@@ -167,11 +167,11 @@ pub(crate) fn session_has_claims_of_last_login(nodes: &mut Nodes) {
         let builder = builder.authorize(|request| {
             let role = request.query("role").unwrap_or_default().into_owned();
             let mut claims = Claims::new().user("ann").with(Role(role.clone()));
-            claims.insert("role".into(), role.clone());
+            claims.insert("role", &role);
             Ok(if role == "guest" { claims.valid_for(Duration::from_secs(8)) } else { claims })
         });
         builder.on("who", |conn, _| {
-            let role = conn.claims().unwrap()["role"].clone();
+            let role = &conn.claims().unwrap()["role"];
             let Role(first) = conn.extension::<Role>().unwrap();
             conn.send("you", format!("{role} {first} {}", conn.peer().is_some()));
             Ok(())

@@ -1,9 +1,9 @@
 //! A connection's claims and extensions, from the `authorize` hook and from middleware.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
-use std::ops::{Deref, DerefMut};
+use std::ops::Index;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use roomer_hub::{Info, Profile};
 /// A connection's claims, from the [`authorize`](crate::Builder::authorize) hook or from middleware
 /// of the framework that the server is mounted into.
 ///
-/// Claims map names to values. They also hold the user, values of the application's own types, and
-/// how long the login is valid, which the server enforces.
+/// Claims map names to values, which handlers, rules and hooks read with [`get`](Self::get) or
+/// `claims["name"]`. They also hold the user, values of the application's own types, and how long
+/// the login is valid, which the server enforces.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -59,6 +60,56 @@ impl Claims {
     #[must_use]
     pub fn new() -> Self {
         Claims::default()
+    }
+
+    /// Returns the value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.names.get(name).map(String::as_str)
+    }
+
+    /// Returns true if the name has a value.
+    #[must_use]
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// Sets the value of a name, and returns its previous value.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::Claims; // or roomer_smol
+    ///
+    /// let mut claims = Claims::new().user("ann");
+    /// claims.insert("role", "host");
+    /// assert_eq!(claims.get("role"), Some("host"));
+    /// ```
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Option<String> {
+        self.names.insert(name.into(), value.into())
+    }
+
+    /// Removes a name, and returns its value.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        self.names.remove(name)
+    }
+
+    /// Returns the number of names. The user, the info and values of application types are not
+    /// counted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Returns true if there are no names, even if there are a user, info or values of application
+    /// types.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Iterates over the names and their values, sorted by name.
+    pub fn iter(&self) -> ClaimsIter<'_> {
+        ClaimsIter(self.names.iter())
     }
 
     /// Adds a value of an application type, which handlers, rules and hooks read with
@@ -121,17 +172,21 @@ impl Claims {
     }
 }
 
-impl Deref for Claims {
-    type Target = BTreeMap<String, String>;
+/// Returns the value of a name. Panics if the name has no value; see [`Claims::get`].
+impl Index<&str> for Claims {
+    type Output = str;
 
-    fn deref(&self) -> &Self::Target {
-        &self.names
+    fn index(&self, name: &str) -> &str {
+        &self.names[name]
     }
 }
 
-impl DerefMut for Claims {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.names
+impl<'a> IntoIterator for &'a Claims {
+    type Item = (&'a str, &'a str);
+    type IntoIter = ClaimsIter<'a>;
+
+    fn into_iter(self) -> ClaimsIter<'a> {
+        self.iter()
     }
 }
 
@@ -153,11 +208,35 @@ impl FromIterator<(String, String)> for Claims {
     }
 }
 
+impl Extend<(String, String)> for Claims {
+    fn extend<I: IntoIterator<Item = (String, String)>>(&mut self, names: I) {
+        self.names.extend(names);
+    }
+}
+
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.names.fmt(f)
     }
 }
+
+/// An iterator over the names of [`Claims`] and their values, sorted by name.
+#[derive(Clone, Debug)]
+pub struct ClaimsIter<'a>(btree_map::Iter<'a, String, String>);
+
+impl<'a> Iterator for ClaimsIter<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for ClaimsIter<'_> {}
 
 /// A connection's claims and extensions.
 #[derive(Debug)]
@@ -213,3 +292,22 @@ impl Credentials {
 
 /// The error for a login that expired before the connection was established.
 pub(crate) struct Expired;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_alone_and_in_order() {
+        let mut claims = Claims::from([("role".to_owned(), "guest".to_owned())]).user("ann");
+        assert_eq!(claims.insert("role", "host").as_deref(), Some("guest"));
+        claims.extend([("ip".to_owned(), "::1".to_owned())]);
+        assert_eq!((claims.get("role"), &claims["ip"]), (Some("host"), "::1"));
+        assert!(claims.get("user").is_none() && !claims.contains_key("user"));
+        assert_eq!((&claims).into_iter().collect::<Vec<_>>(), [("ip", "::1"), ("role", "host")]);
+        assert_eq!((claims.len(), claims.iter().len()), (2, 2));
+        assert_eq!(claims.remove("ip").as_deref(), Some("::1"));
+        assert_eq!(claims.remove("ip"), None);
+        assert!(!claims.is_empty() && Claims::new().user("ann").is_empty());
+    }
+}

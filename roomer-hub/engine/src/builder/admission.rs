@@ -39,7 +39,7 @@ impl<E> Builder<E> {
     ///     .authorize_async(|request| async move {
     ///         let token = request.token().unwrap_or_default();
     ///         match find_user(&token).await {
-    ///             Some(user) => Ok(Claims::from([("user".into(), user)])),
+    ///             Some(user) => Ok(Claims::new().user(user)),
     ///             None => Err(Rejection::unauthorized("a token, please")),
     ///         }
     ///     })

@@ -119,7 +119,7 @@ impl<E> Builder<E> {
     /// let server = Server::builder()
     ///     .may_join(|conn, room| {
     ///         let team = conn.claims().and_then(|claims| claims.get("team"));
-    ///         !room.starts_with("team:") || team.is_some_and(|team| room[5..] == **team)
+    ///         !room.starts_with("team:") || team.is_some_and(|team| &room[5..] == team)
     ///     })
     ///     .build()?;
     /// # Ok::<(), roomer_engine::BuildError>(())

@@ -19,7 +19,7 @@ fn resume_keeps_data_and_applies_new_claims() {
         .on("visit", |conn, message| {
             let visits = conn.get::<Visits>().map_or(0, |visits| visits.0) + 1;
             conn.set(Visits(visits));
-            let role = conn.claims().and_then(|claims| claims.get("role")).cloned();
+            let role = conn.claims().and_then(|claims| claims.get("role"));
             conn.reply(message, "visited", format!("{visits} as {}", role.unwrap_or_default()));
             Ok(())
         });

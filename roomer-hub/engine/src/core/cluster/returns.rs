@@ -56,7 +56,7 @@ impl Core {
         let node = nodes.find_map(|node| state.machine.tunnel_to(node))?;
         let names = credentials.and_then(|credentials| credentials.claims.as_ref());
         let pairs: Option<Vec<&str>> =
-            names.map(|names| names.iter().flat_map(|(name, value)| [&**name, value]).collect());
+            names.map(|names| names.iter().flat_map(|(name, value)| [name, value]).collect());
         let user = credentials.and_then(Credentials::user).map(|user| &**user);
         let len = pairs.iter().flatten().copied().chain(user).map(str::len).sum::<usize>();
         if len > MAX_LOGIN {
