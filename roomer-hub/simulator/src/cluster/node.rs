@@ -149,7 +149,34 @@ impl Node {
         }
         // Record all losses before applying any effect: the checks depend on which losses are
         // permitted.
-        for effect in &effects {
+        self.permit_losses(clients, &effects)?;
+        for effect in effects {
+            match &effect {
+                Effect::Event(event) => self.events.push(event.clone()),
+                Effect::Command { id, command } => self.command(now, clients, id, command)?,
+                Effect::Elsewhere { from, id, proof } => {
+                    self.elsewhere(now, clients, *from, id, proof)?;
+                }
+                Effect::User { user, command } => self.command_user(now, clients, user, command)?,
+                Effect::Close { room } => {
+                    let has_loss = !self.breaks.is_empty() || self.cluster.statistics().gaps > 0;
+                    ensure!(has_loss, "clients are closed without a loss");
+                    self.close(now, clients, room.as_deref())?;
+                }
+                effect => {
+                    let input = effect.hub_input();
+                    let input =
+                        input.ok_or_else(|| Fault::new(format!("odd effect {effect:?}")))?;
+                    self.hub(now, clients, input)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the losses of messages that the effects report.
+    fn permit_losses(&mut self, clients: &mut Clients, effects: &[Effect]) -> Result<(), Fault> {
+        for effect in effects {
             let Effect::Event(event) = effect else { continue };
             let lost = match event {
                 Event::Reset { node, .. } => Some(*node),
@@ -173,27 +200,6 @@ impl Node {
                 let is_dead = matches!(event, Event::PeerGone { .. });
                 let has_waiting = self.cluster.waiting_messages() > 0;
                 own.for_each(|client| client.allow_loss(lost, is_dead, has_waiting));
-            }
-        }
-        for effect in effects {
-            match &effect {
-                Effect::Event(event) => self.events.push(event.clone()),
-                Effect::Command { id, command } => self.command(now, clients, id, command)?,
-                Effect::Elsewhere { from, id, proof } => {
-                    self.elsewhere(now, clients, *from, id, proof)?;
-                }
-                Effect::User { user, command } => self.command_user(now, clients, user, command)?,
-                Effect::Close { room } => {
-                    let has_loss = !self.breaks.is_empty() || self.cluster.statistics().gaps > 0;
-                    ensure!(has_loss, "clients are closed without a loss");
-                    self.close(now, clients, room.as_deref())?;
-                }
-                effect => {
-                    let input = effect.hub_input();
-                    let input =
-                        input.ok_or_else(|| Fault::new(format!("odd effect {effect:?}")))?;
-                    self.hub(now, clients, input)?;
-                }
             }
         }
         Ok(())
@@ -271,25 +277,10 @@ impl Node {
                 Action::Joined { name, .. } => subject.map(|id| Change::Joined { id, room: name }),
                 Action::Left { name, .. } => subject.map(|id| Change::Left { id, room: name }),
                 Action::JoinAck { to, room, snapshot, .. } => {
+                    let key = tables.find_room(room);
+                    let count = key.map_or(0, |key| tables.member_count(key));
                     let client = client(clients, id_of(to))?;
-                    let (room, payload) = (room_number(room)?, snapshot.to_vec());
-                    let text = String::from_utf8_lossy(&payload).into_owned();
-                    if room == FULL {
-                        let key = tables.find_room(ROOMS[room]);
-                        let count = key.map_or(0, |key| tables.member_count(key));
-                        let expected = match client.is_extended {
-                            true => format!("{{\"count\":{count}}}"),
-                            false => count.to_string(),
-                        };
-                        ensure!(text == expected, "join_ack of {count} says {text}");
-                        client.acknowledged(room, Vec::new())?;
-                    } else if client.is_extended {
-                        let members = client.list(room, &payload)?;
-                        client.acknowledged(room, members)?;
-                    } else {
-                        let quoted = text.split('"').skip(1).step_by(2);
-                        client.acknowledged(room, quoted.filter_map(ConnId::parse).collect())?;
-                    }
+                    acknowledge(client, room_number(room)?, &snapshot.to_vec(), count)?;
                     None
                 }
                 Action::InfoChanged { conn } => {
@@ -351,5 +342,29 @@ impl Node {
             }
         }
         Ok(has_message)
+    }
+}
+
+/// Passes a `join_ack` to a client. `count` is the number of the room's members.
+fn acknowledge(
+    client: &mut Client,
+    room: usize,
+    payload: &[u8],
+    count: usize,
+) -> Result<(), Fault> {
+    let text = String::from_utf8_lossy(payload);
+    if room == FULL {
+        let expected = match client.is_extended {
+            true => format!("{{\"count\":{count}}}"),
+            false => count.to_string(),
+        };
+        ensure!(text == expected, "join_ack of {count} says {text}");
+        client.acknowledged(room, Vec::new())
+    } else if client.is_extended {
+        let members = client.list(room, payload)?;
+        client.acknowledged(room, members)
+    } else {
+        let quoted = text.split('"').skip(1).step_by(2);
+        client.acknowledged(room, quoted.filter_map(ConnId::parse).collect())
     }
 }

@@ -20,7 +20,6 @@ impl World {
         let count = self.nodes.len();
         let index = |node: u8| usize::from(node) % count;
         match op {
-            Op::Wait(ms) => self.run(Duration::from_millis(ms.into())),
             Op::Open { node } => self.open(index(node)),
             Op::Close { client } => self.with(client, |world, node, id| world.close(node, id)),
             Op::Join { client, room } => {
@@ -79,6 +78,15 @@ impl World {
                 self.with(client, |world, _, id| world.return_to(index(node), id, token))
             }
             Op::ToUser { node, user, what } => self.command_users(index(node), user, what),
+            other => self.environment_op(other),
+        }
+    }
+
+    /// Executes a step that affects nodes, their links or the broker, but no client.
+    fn environment_op(&mut self, op: Op) -> Result<(), Fault> {
+        let count = self.nodes.len();
+        let index = |node: u8| usize::from(node) % count;
+        match op {
             Op::LinkDown { node } => self.cut(index(node)),
             Op::LinkUp { node } => self.connect(index(node)),
             Op::BrokerDown => (0..count).try_for_each(|node| self.cut(node)),
@@ -114,6 +122,8 @@ impl World {
             Op::Resume { node } => self.wake(index(node)),
             Op::Stop { node } => self.stop(index(node)),
             Op::Noise { node, kind } => self.noise(index(node), kind),
+            Op::Wait(ms) => self.run(Duration::from_millis(ms.into())),
+            _ => Ok(()),
         }
     }
 

@@ -119,91 +119,102 @@ impl World {
     /// If an event reports the death of a peer, a stream restart or a loss, checks that a
     /// disturbance justifies it.
     pub fn check_event(&mut self, index: usize, event: &Event) -> Result<(), Fault> {
-        let (now, setup) = (self.now, self.setup);
         if matches!(event, Event::Reset { .. } | Event::Gap { .. }) {
-            self.lossy_at = now;
+            self.lossy_at = self.now;
         }
         match event {
             Event::PeerGone { node, reason, .. } if *reason != GoneReason::Bye => {
                 // A restarted node has a new number. Events about its previous number need no
                 // reason.
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };
-                let awake = self.nodes[index].awake_since;
-                let overflows = self.overflows();
-                let pair = self.pairs.pair(index, peer);
-                let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
-                let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
-                let was_silent = is_recent(pair.silent.get(&index).copied().unwrap_or_default());
-                ensure!(
-                    *reason != GoneReason::Silent || was_silent || is_recent(pair.lossy),
-                    "node {index} was suspended and declares node {peer} silent"
-                );
-                pair.deaths.push((index, now));
-                let is_justified = is_recent(pair.trouble)
-                    || is_recent(pair.lossy)
-                    || is_recent(awake)
-                    || has_died
-                    || overflows > 0;
-                ensure!(is_justified, "node {index} declares node {peer} dead: {reason:?}");
+                self.check_death(index, peer, *reason)
             }
             Event::Reset { node, reason } => {
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };
-                let (has_overflow, journal) = (self.overflows() > 0, setup.journal_bytes);
-                let pair = self.pairs.pair(index, peer);
-                pair.reset_at = now;
-                let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
-                let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
-                // After a disturbance, the stream may restart for any reason.
-                if is_recent(pair.trouble) || has_died || has_overflow {
-                    return Ok(());
-                }
-                ensure!(
-                    is_recent(pair.lossy),
-                    "node {index} starts over with node {peer} without need: {reason:?}"
-                );
-                let lost = pair.lost.iter().filter(|at| now - **at < GAP_WINDOW).count();
-                // In the plans of every fifth seed, the broker accepts three frames at a time, so a
-                // request may be delayed.
-                let is_quick = setup.max_delay <= QUICK && !setup.seed.is_multiple_of(5);
-                let is_kept = journal >= 1 << 20 && setup.journal_ms >= 2000;
-                ensure!(
-                    *reason != ResetReason::Missing
-                        || journal < 1 << 20
-                        || setup.journal_ms < 10_000,
-                    "node {peer} has not kept what node {index} misses"
-                );
-                if *reason == ResetReason::Gap && is_quick && is_kept {
-                    ensure!(
-                        lost >= LOSSES_FOR_GAP,
-                        "node {index} cannot close a gap of node {peer} after {lost} lost frames"
-                    );
-                }
+                self.check_reset(index, peer, *reason)
             }
             Event::Gap { room: Some(room), node, .. }
                 if self.nodes[index].cluster.is_ordered(room) =>
             {
-                let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH * 2;
-                let mut pairs = self.pairs.0.values();
-                let has_harm = pairs.any(|pair| {
-                    let times = [pair.harm, pair.lossy, pair.reset_at];
-                    let mut deaths = pair.deaths.iter().map(|(_, at)| *at);
-                    times.into_iter().any(is_recent) || deaths.any(is_recent)
-                });
-                let mut nodes = self.nodes.iter();
-                let is_allowed = nodes.any(|node| {
-                    // When one node gives up on a message, the others report the loss only later.
-                    is_recent(node.woke_at) || is_recent(node.crowded_at)
-                });
-                let has_stopped = self.left_waiting.contains(node);
-                ensure!(
-                    has_harm || is_allowed || has_stopped || self.overflows() > 0,
-                    "node {index} loses messages of {node} in {room} without need"
-                );
-                self.marks.mark(*node == self.nodes[index].id, Mark::OwnLost);
-                self.marks.mark(true, Mark::OrderLost);
+                self.check_ordered_gap(index, *node, room)
             }
-            _ => {}
+            _ => Ok(()),
         }
+    }
+
+    fn check_death(&mut self, index: usize, peer: usize, reason: GoneReason) -> Result<(), Fault> {
+        let now = self.now;
+        let awake = self.nodes[index].awake_since;
+        let overflows = self.overflows();
+        let pair = self.pairs.pair(index, peer);
+        let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
+        let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
+        let was_silent = is_recent(pair.silent.get(&index).copied().unwrap_or_default());
+        ensure!(
+            reason != GoneReason::Silent || was_silent || is_recent(pair.lossy),
+            "node {index} was suspended and declares node {peer} silent"
+        );
+        pair.deaths.push((index, now));
+        let is_justified = is_recent(pair.trouble)
+            || is_recent(pair.lossy)
+            || is_recent(awake)
+            || has_died
+            || overflows > 0;
+        ensure!(is_justified, "node {index} declares node {peer} dead: {reason:?}");
+        Ok(())
+    }
+
+    fn check_reset(&mut self, index: usize, peer: usize, reason: ResetReason) -> Result<(), Fault> {
+        let (now, setup) = (self.now, self.setup);
+        let (has_overflow, journal) = (self.overflows() > 0, setup.journal_bytes);
+        let pair = self.pairs.pair(index, peer);
+        pair.reset_at = now;
+        let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
+        let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
+        // After a disturbance, the stream may restart for any reason.
+        if is_recent(pair.trouble) || has_died || has_overflow {
+            return Ok(());
+        }
+        ensure!(
+            is_recent(pair.lossy),
+            "node {index} starts over with node {peer} without need: {reason:?}"
+        );
+        let lost = pair.lost.iter().filter(|at| now - **at < GAP_WINDOW).count();
+        // In the plans of every fifth seed, the broker accepts three frames at a time, so a request
+        // may be delayed.
+        let is_quick = setup.max_delay <= QUICK && !setup.seed.is_multiple_of(5);
+        let is_kept = journal >= 1 << 20 && setup.journal_ms >= 2000;
+        ensure!(
+            reason != ResetReason::Missing || journal < 1 << 20 || setup.journal_ms < 10_000,
+            "node {peer} has not kept what node {index} misses"
+        );
+        ensure!(
+            reason != ResetReason::Gap || !is_quick || !is_kept || lost >= LOSSES_FOR_GAP,
+            "node {index} cannot close a gap of node {peer} after {lost} lost frames"
+        );
+        Ok(())
+    }
+
+    /// Checks the loss of a message in a room with one order.
+    fn check_ordered_gap(&mut self, index: usize, node: NodeId, room: &str) -> Result<(), Fault> {
+        let now = self.now;
+        let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH * 2;
+        let mut pairs = self.pairs.0.values();
+        let has_harm = pairs.any(|pair| {
+            let times = [pair.harm, pair.lossy, pair.reset_at];
+            let mut deaths = pair.deaths.iter().map(|(_, at)| *at);
+            times.into_iter().any(is_recent) || deaths.any(is_recent)
+        });
+        let mut nodes = self.nodes.iter();
+        // When one node gives up on a message, the others report the loss only later.
+        let is_allowed = nodes.any(|node| is_recent(node.woke_at) || is_recent(node.crowded_at));
+        let has_stopped = self.left_waiting.contains(&node);
+        ensure!(
+            has_harm || is_allowed || has_stopped || self.overflows() > 0,
+            "node {index} loses messages of {node} in {room} without need"
+        );
+        self.marks.mark(node == self.nodes[index].id, Mark::OwnLost);
+        self.marks.mark(true, Mark::OrderLost);
         Ok(())
     }
 

@@ -92,36 +92,7 @@ impl World {
             ToUser::Leave { room } => wire::UserCommand::Leave { room: ROOMS[usize::from(room)] },
             ToUser::Close => wire::UserCommand::Close { code: 4000, reason: "out" },
         };
-        let room = match what {
-            ToUser::Leave { room } => Some(usize::from(room)),
-            ToUser::Send | ToUser::Close => None,
-        };
-        // Record the effects that the command must have on other nodes before it is published.
-        let of_user = self.clients.values().filter(|client| client.has_user(name));
-        let far: Vec<ConnId> =
-            of_user.filter(|client| client.node != node).map(|client| client.id).collect();
-        for id in far {
-            let client = &self.clients[&id];
-            let is_shown = self.nodes[client.node].shows(from);
-            match what {
-                ToUser::Send => {
-                    self.nodes[node].last_sent_to_user.insert(name, number);
-                    self.clients.entry(id).and_modify(|client| {
-                        client.expect_message(
-                            Sender::Server(from.0),
-                            None,
-                            from,
-                            number,
-                            !is_shown,
-                        );
-                    });
-                }
-                _ if is_shown && room.is_none_or(|room| client.is_in(room)) => {
-                    self.require_marks(node, id, room);
-                }
-                _ => {}
-            }
-        }
+        self.expect_user_command(node, name, what, number);
         let World { nodes, clients, now, .. } = self;
         let Node { hub, cluster, last_sent_to_user, .. } = &mut nodes[node];
         if what == ToUser::Send {
@@ -130,18 +101,7 @@ impl World {
         // The other nodes receive the command through the state machine. The clients of this node
         // receive it directly, below.
         cluster.record(*now, hub.tables(), Change::User { user: name, command });
-        let owned = match what {
-            ToUser::Send => {
-                let mut bytes = Vec::new();
-                let encoded = packet.encode(&mut bytes);
-                encoded.map_err(|error| Fault::new(error.to_string()))?;
-                OwnedUserCommand::Send { packet: bytes.into() }
-            }
-            ToUser::Leave { room } => {
-                OwnedUserCommand::Leave { room: ROOMS[usize::from(room)].into() }
-            }
-            ToUser::Close => OwnedUserCommand::Close { code: 4000, reason: "out".into() },
-        };
+        let owned = owned_command(what, &packet)?;
         nodes[node].command_user(*now, clients, name, &owned)?;
         if what == ToUser::Send {
             let near = clients.values().filter(|client| client.node == node);
@@ -152,6 +112,36 @@ impl World {
         }
         self.touched(node);
         Ok(())
+    }
+
+    /// Records the effects that a command for a user must have on other nodes, before it is
+    /// published. `number` is the number of the message, if the command sends one.
+    fn expect_user_command(&mut self, node: usize, name: &'static str, what: ToUser, number: u32) {
+        let from = self.nodes[node].id;
+        let of_user = self.clients.values().filter(|client| client.has_user(name));
+        let far: Vec<ConnId> =
+            of_user.filter(|client| client.node != node).map(|client| client.id).collect();
+        let room = match what {
+            ToUser::Leave { room } => Some(usize::from(room)),
+            ToUser::Send | ToUser::Close => None,
+        };
+        for id in far {
+            let client = &self.clients[&id];
+            let is_shown = self.nodes[client.node].shows(from);
+            match what {
+                ToUser::Send => {
+                    self.nodes[node].last_sent_to_user.insert(name, number);
+                    let sender = Sender::Server(from.0);
+                    self.clients.entry(id).and_modify(|client| {
+                        client.expect_message(sender, None, from, number, !is_shown);
+                    });
+                }
+                _ if is_shown && room.is_none_or(|room| client.is_in(room)) => {
+                    self.require_marks(node, id, room);
+                }
+                _ => {}
+            }
+        }
     }
 }
 
@@ -227,4 +217,18 @@ impl Client {
         let hides_loss = self.hiding(from, None);
         self.expected.take(from, None, numbers.in_room, hides_loss)
     }
+}
+
+/// Returns the command in the form that other nodes receive. `packet` is the message that it sends, if
+/// any.
+fn owned_command(what: ToUser, packet: &PacketRef<'_>) -> Result<OwnedUserCommand, Fault> {
+    Ok(match what {
+        ToUser::Send => {
+            let mut bytes = Vec::new();
+            packet.encode(&mut bytes).map_err(|error| Fault::new(error.to_string()))?;
+            OwnedUserCommand::Send { packet: bytes.into() }
+        }
+        ToUser::Leave { room } => OwnedUserCommand::Leave { room: ROOMS[usize::from(room)].into() },
+        ToUser::Close => OwnedUserCommand::Close { code: 4000, reason: "out".into() },
+    })
 }

@@ -8,7 +8,7 @@ use roomer_proto::PacketRef;
 use roomer_proto::extended::ERROR;
 
 use super::marks::Mark;
-use super::model::{ExpectedPacket, Payload};
+use super::model::{ExpectedPacket, Model, Payload};
 use super::plan::ROOMS;
 use super::run::Run;
 use super::view::RoomView;
@@ -28,7 +28,6 @@ impl Run<'_> {
         // The caller has already passed the input to the model, which now contains the packets due.
         let expected = std::mem::take(&mut self.model.expected);
         let now = Duration::from_millis(self.model.now);
-        let questions = self.model.questions.len();
         let Run { hub, keys, seats, authorizations, marks, model, .. } = self;
         let mut got: Vec<(usize, Got)> = Vec::new();
         let mut audiences = (false, false);
@@ -37,10 +36,6 @@ impl Run<'_> {
         let actions = hub.handle(now, input);
         let tables = actions.tables();
         for action in actions {
-            let number = |keys: &[ConnKey], conn: ConnKey| {
-                let number = keys.iter().position(|key| *key == conn);
-                number.ok_or_else(|| Fault::new(format!("an unknown connection {conn:?}")))
-            };
             match action {
                 Action::Opened { conn } => keys.push(conn),
                 Action::Joined { conn, name, .. } => {
@@ -80,33 +75,15 @@ impl Run<'_> {
                     audiences.0 |= audience == Audience::Plain;
                     audiences.1 |= audience == Audience::Extended;
                     marks.mark(is_notice && audience == Audience::All, Mark::ExtendedAlone);
-                    let (mut plain, mut extended, mut receivers) = (0, 0, 0);
-                    for conn in members {
-                        let member = number(keys, conn)?;
-                        let is_extended = model.clients[member].extended;
-                        *(if is_extended { &mut extended } else { &mut plain }) += 1;
-                        let is_for = match audience {
-                            Audience::All => true,
-                            Audience::Plain => !is_extended,
-                            Audience::Extended => is_extended,
-                        };
-                        if is_for && Some(conn) != except {
-                            receivers += 1;
-                            got.push((member, received(&packet)?));
-                        }
+                    let members = members.into_iter().map(|conn| number(keys, conn));
+                    let members: Vec<usize> = members.collect::<Result<_, Fault>>()?;
+                    let except = except.map(|conn| number(keys, conn)).transpose()?;
+                    let counted = tables.extended_members(room);
+                    let receivers = receivers(model, &members, except, audience, counted)?;
+                    ensure!(!receivers.is_empty() || !is_notice, "a notice that no member gets");
+                    for member in receivers {
+                        got.push((member, received(&packet)?));
                     }
-                    ensure!(
-                        // `Plain` and `Extended` are used only if the room has both kinds of
-                        // members. With `All`, a driver need not look up each member's kind.
-                        audience == Audience::All || plain > 0 && extended > 0,
-                        "{audience:?} of {plain} plain and {extended} extended members"
-                    );
-                    ensure!(receivers > 0 || !is_notice, "a notice that no member gets");
-                    ensure!(
-                        tables.extended_members(room) == extended,
-                        "{} extended members of {extended}",
-                        tables.extended_members(room)
-                    );
                 }
                 Action::Authorize { conn, permission: Permission::Info, packet } => {
                     authorizations.push((number(keys, conn)?, packet.payload.to_vec()));
@@ -120,22 +97,24 @@ impl Run<'_> {
         }
         marks.mark(audiences.0 && audiences.1, Mark::BothKinds);
         ensure!(errors <= 1, "{errors} errors about one packet");
-        ensure!(
-            authorizations.len() == questions,
-            "{} questions, not {questions}",
-            authorizations.len()
-        );
-        let are_expected = authorizations
-            .iter()
-            .zip(&model.questions)
-            .all(|(found, expected)| found.0 == expected.0 && found.1 == expected.1);
-        ensure!(are_expected, "other questions: {authorizations:?}");
+        self.compare_questions()?;
         self.compare(expected, got, is_any_order)?;
         self.compare_counts()?;
         if self.steps.is_multiple_of(AUDIT_INTERVAL) {
             self.hub.tables().audit().map_err(Fault::new)?;
             self.compare_views(None)?;
         }
+        Ok(())
+    }
+
+    fn compare_questions(&self) -> Result<(), Fault> {
+        let (found, expected) = (&self.authorizations, &self.model.questions);
+        ensure!(found.len() == expected.len(), "{} questions, not {}", found.len(), expected.len());
+        let are_expected = found
+            .iter()
+            .zip(expected)
+            .all(|(found, expected)| found.0 == expected.0 && found.1 == expected.1);
+        ensure!(are_expected, "other questions: {found:?}");
         Ok(())
     }
 
@@ -318,4 +297,38 @@ fn received(packet: &PacketRef<'_>) -> Result<Got, Fault> {
 
 fn is_count(packet: &Got) -> bool {
     matches!(&packet.payload, Payload::Text(text) if text.starts_with("{\"count\""))
+}
+
+/// Returns the number of a connection.
+fn number(keys: &[ConnKey], conn: ConnKey) -> Result<usize, Fault> {
+    let number = keys.iter().position(|key| *key == conn);
+    number.ok_or_else(|| Fault::new(format!("an unknown connection {conn:?}")))
+}
+
+/// Returns the members that receive a broadcast. `counted` is the number of extended members that the
+/// hub has counted.
+fn receivers(
+    model: &Model,
+    members: &[usize],
+    except: Option<usize>,
+    audience: Audience,
+    counted: usize,
+) -> Result<Vec<usize>, Fault> {
+    let is_extended = |member: &usize| model.clients[*member].extended;
+    let extended = members.iter().filter(|member| is_extended(member)).count();
+    let plain = members.len() - extended;
+    ensure!(
+        // `Plain` and `Extended` are used only if the room has both kinds of members. With `All`, a
+        // driver need not look up each member's kind.
+        audience == Audience::All || plain > 0 && extended > 0,
+        "{audience:?} of {plain} plain and {extended} extended members"
+    );
+    ensure!(counted == extended, "{counted} extended members of {extended}");
+    let is_for = |member: &usize| match audience {
+        Audience::All => true,
+        Audience::Plain => !is_extended(member),
+        Audience::Extended => is_extended(member),
+    };
+    let others = members.iter().copied().filter(|member| Some(*member) != except);
+    Ok(others.filter(is_for).collect())
 }

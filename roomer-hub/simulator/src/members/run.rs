@@ -10,7 +10,7 @@ use roomer_proto::PacketRef;
 use roomer_proto::extended::INFO;
 
 use super::marks::{Mark, Marks};
-use super::model::Model;
+use super::model::{Model, Room};
 use super::plan::{INFOS, INVALID, Plan, ROOMS, Step, USERS};
 use super::view::View;
 use crate::fault::{Fault, caught, ensure};
@@ -151,7 +151,6 @@ impl<'p> Run<'p> {
         let (conn, is_open) = (self.keys[client], self.model.clients[client].is_open);
         let room_of = |room: u8| ROOMS[usize::from(room) % ROOMS.len()];
         let packet = |room, event| PacketRef { room, event, ..PacketRef::default() };
-        let mut direct = String::new();
         let input = match step {
             Step::Join { room, .. } => {
                 self.mark_join(client, room_of(room), is_open);
@@ -180,19 +179,7 @@ impl<'p> Run<'p> {
                 let packet = PacketRef { payload: b"hi", ..packet(room_of(room), "chat") };
                 Input::Packet { conn, packet }
             }
-            Step::Direct { to, .. } => {
-                let to = self.client(to).unwrap_or_default();
-                // Skip messages to ids without a connection, which other plans send.
-                if !self.model.clients[to].is_open {
-                    return Ok(());
-                }
-                if is_open {
-                    self.model.direct(client, to);
-                }
-                direct.push_str(&self.model.clients[to].id);
-                let packet = PacketRef { payload: b"hi", dst: &direct, ..packet("root", "chat") };
-                Input::Packet { conn, packet }
-            }
+            Step::Direct { to, .. } => return self.direct(client, to),
             Step::Away { is_away, .. } => {
                 if is_open {
                     self.model.away(client, is_away);
@@ -201,22 +188,40 @@ impl<'p> Run<'p> {
                 Input::Away { conn, is_away }
             }
             Step::SetInfo { info, .. } => return self.set_info(client, info),
-            Step::SendInfo { info, .. } => {
-                let index = usize::from(info) % (INFOS.len() + INVALID.len());
-                let payload = match index.checked_sub(INFOS.len()) {
-                    None => INFOS[index].0.as_bytes(),
-                    Some(invalid) => INVALID[invalid],
-                };
-                self.mark_sent(client, payload, is_open);
-                if is_open {
-                    self.model.send_info(client, payload);
-                }
-                let packet = PacketRef { payload, ..packet("root", INFO) };
-                Input::Packet { conn, packet }
-            }
+            Step::SendInfo { info, .. } => return self.send_info(client, info),
             step => return self.end(client, step),
         };
         self.input(input, false)
+    }
+
+    fn direct(&mut self, client: usize, to: u8) -> Result<(), Fault> {
+        let to = self.client(to).unwrap_or_default();
+        // Skip messages to ids without a connection, which other plans send.
+        if !self.model.clients[to].is_open {
+            return Ok(());
+        }
+        if self.model.clients[client].is_open {
+            self.model.direct(client, to);
+        }
+        let dst = self.model.clients[to].id.clone();
+        let (room, event, payload) = ("root", "chat", b"hi");
+        let packet = PacketRef { room, event, dst: &dst, payload, ..PacketRef::default() };
+        self.input(Input::Packet { conn: self.keys[client], packet }, false)
+    }
+
+    fn send_info(&mut self, client: usize, info: u8) -> Result<(), Fault> {
+        let is_open = self.model.clients[client].is_open;
+        let index = usize::from(info) % (INFOS.len() + INVALID.len());
+        let payload = match index.checked_sub(INFOS.len()) {
+            None => INFOS[index].0.as_bytes(),
+            Some(invalid) => INVALID[invalid],
+        };
+        self.mark_sent(client, payload, is_open);
+        if is_open {
+            self.model.send_info(client, payload);
+        }
+        let packet = PacketRef { room: "root", event: INFO, payload, ..PacketRef::default() };
+        self.input(Input::Packet { conn: self.keys[client], packet }, false)
     }
 
     fn set_info(&mut self, client: usize, info: u8) -> Result<(), Fault> {
@@ -277,6 +282,30 @@ impl<'p> Run<'p> {
         )
     }
 
+    fn guest_joined(
+        &mut self,
+        guest: u8,
+        room: &'static str,
+        info: u8,
+        user: u8,
+    ) -> Result<(), Fault> {
+        self.model.guest_joined(usize::from(guest % GUESTS), room, (info, user));
+        let profile = Arc::new(profile(info, user)?);
+        let (peer, id, profile) = (PeerKey::new(0), guest_id(guest), Some(&profile));
+        self.input(Input::GuestJoined { peer, room, id, profile }, false)
+    }
+
+    fn guest_profile(&mut self, guest: u8, info: u8, user: u8) -> Result<(), Fault> {
+        let (number, id) = (usize::from(guest % GUESTS), guest_id(guest));
+        let is_known = self.model.is_guest(number);
+        let is_shown = self.model.guest_profile(number, (info, user));
+        self.marks.mark(is_shown, Mark::GuestChanged);
+        self.marks.mark(!is_known, Mark::ChangedOfNone);
+        let profile = Arc::new(profile(info, user)?);
+        let (peer, profile) = (PeerKey::new(0), Some(&profile));
+        self.input(Input::GuestProfile { peer, id, profile }, false)
+    }
+
     fn peer_step(&mut self, step: Step) -> Result<(), Fault> {
         let peer = PeerKey::new(0);
         let room_of = |room: u8| ROOMS[usize::from(room) % ROOMS.len()];
@@ -290,31 +319,21 @@ impl<'p> Run<'p> {
                 (Input::PeerUp { peer, tag: TAG }, false)
             }
             Step::PeerGone => {
-                let mut rooms = self.model.rooms.iter();
-                let shares =
-                    rooms.any(|room| !room.guests.is_empty() && has_extended(self, room.name));
+                let is_shown =
+                    |room: &Room| !room.guests.is_empty() && has_extended(self, room.name);
+                let shares = self.model.rooms.iter().any(is_shown);
                 self.marks.mark(shares, Mark::PeerGone);
                 self.model.peer_gone();
                 (Input::PeerGone { peer }, true)
             }
             Step::GuestJoined { guest, room, info, user } => {
-                let (room, id) = (room_of(room), guest_id(guest));
-                self.marks
-                    .mark(self.model.is_peer_up && has_extended(self, room), Mark::GuestJoined);
-                self.model.guest_joined(usize::from(guest % GUESTS), room, (info, user));
-                let profile = Arc::new(profile(info, user)?);
-                let input = Input::GuestJoined { peer, room, id, profile: Some(&profile) };
-                return self.input(input, false);
+                let room = room_of(room);
+                let is_shown = self.model.is_peer_up && has_extended(self, room);
+                self.marks.mark(is_shown, Mark::GuestJoined);
+                return self.guest_joined(guest, room, info, user);
             }
             Step::GuestProfile { guest, info, user } => {
-                let (number, id) = (usize::from(guest % GUESTS), guest_id(guest));
-                let is_known = self.model.is_guest(number);
-                let is_shown = self.model.guest_profile(number, (info, user));
-                self.marks.mark(is_shown, Mark::GuestChanged);
-                self.marks.mark(!is_known, Mark::ChangedOfNone);
-                let profile = Arc::new(profile(info, user)?);
-                let profile = Some(&profile);
-                return self.input(Input::GuestProfile { peer, id, profile }, false);
+                return self.guest_profile(guest, info, user);
             }
             Step::GuestAway { guest, is_away } => {
                 self.model.guest_away(usize::from(guest % GUESTS), is_away);
@@ -323,12 +342,11 @@ impl<'p> Run<'p> {
             }
             Step::GuestLeft { guest, room } => {
                 let (room, id) = (room_of(room), guest_id(guest));
-                let is_there = self
-                    .model
-                    .room(room)
-                    .is_some_and(|room| room.guests.contains(&usize::from(guest % GUESTS)));
+                let number = usize::from(guest % GUESTS);
+                let is_there =
+                    self.model.room(room).is_some_and(|room| room.guests.contains(&number));
                 self.marks.mark(is_there && has_extended(self, room), Mark::GuestLeft);
-                self.model.guest_left(usize::from(guest % GUESTS), room);
+                self.model.guest_left(number, room);
                 (Input::GuestLeft { peer, room, id }, false)
             }
             Step::GuestCount { room, members } => {

@@ -16,35 +16,9 @@ impl Model {
         (to, tag): (&str, &'static str),
         is_allowed: bool,
     ) -> Result<(), Reason> {
-        let receiver = self.find(to);
-        match receiver {
-            None if !is_guest(to) || self.plan.shared_room_only => {
-                self.mark(Mark::NoReceiver);
-                return Err(UNKNOWN_DST);
-            }
-            Some(other) if self.plan.shared_room_only && !self.shares(client, other) => {
-                self.mark(Mark::NotShared);
-                return Err(NOT_SHARED);
-            }
-            Some(other) if !self.clients[other].extended => {
-                self.mark(Mark::Plain);
-                return Err(PLAIN);
-            }
-            _ => {}
-        }
+        let receiver = self.receiver(client, to)?;
         let (now, most) = (self.now, self.plan.max_requests);
-        let own: Vec<usize> =
-            (0..self.pending.len()).filter(|at| self.pending[*at].from == client).collect();
-        if own.iter().any(|at| self.pending[*at].tag == tag) {
-            return Err(WRONG_TAG);
-        }
-        // If the client has too many pending requests, its oldest one is dropped, but only if it is
-        // so old that the client has most likely given up on it.
-        let outdated = own.first().filter(|_| own.len() >= most);
-        if outdated.is_some_and(|at| now.saturating_sub(self.pending[*at].at) < OVERDUE_AGE) {
-            self.mark(Mark::AskBusy);
-            return Err(TOO_MANY);
-        }
+        let outdated = self.outdated_request(client, tag)?;
         // Count only the requests to connections on this node: each node limits the requests to its
         // own connections.
         let to_receiver =
@@ -58,7 +32,7 @@ impl Model {
             return Ok(());
         }
         if let Some(at) = outdated {
-            self.pending.remove(*at);
+            self.pending.remove(at);
             self.mark(Mark::Aged);
         }
         self.pending.push(PendingRequest { from: client, to: to.into(), tag, at: now });
@@ -76,6 +50,42 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// Checks the limit on a client's requests. Returns the index of the oldest request if it must be
+    /// dropped: the client has too many, and has most likely given up on this one.
+    fn outdated_request(&mut self, client: usize, tag: &str) -> Result<Option<usize>, Reason> {
+        let own: Vec<usize> =
+            (0..self.pending.len()).filter(|at| self.pending[*at].from == client).collect();
+        if own.iter().any(|at| self.pending[*at].tag == tag) {
+            return Err(WRONG_TAG);
+        }
+        let outdated = own.first().copied().filter(|_| own.len() >= self.plan.max_requests);
+        let is_recent = |at: usize| self.now.saturating_sub(self.pending[at].at) < OVERDUE_AGE;
+        if outdated.is_some_and(is_recent) {
+            self.mark(Mark::AskBusy);
+            return Err(TOO_MANY);
+        }
+        Ok(outdated)
+    }
+
+    /// Returns the receiver of a request, or `None` if it is a guest.
+    fn receiver(&mut self, client: usize, to: &str) -> Result<Option<usize>, Reason> {
+        match self.find(to) {
+            None if !is_guest(to) || self.plan.shared_room_only => {
+                self.mark(Mark::NoReceiver);
+                Err(UNKNOWN_DST)
+            }
+            Some(other) if self.plan.shared_room_only && !self.shares(client, other) => {
+                self.mark(Mark::NotShared);
+                Err(NOT_SHARED)
+            }
+            Some(other) if !self.clients[other].extended => {
+                self.mark(Mark::Plain);
+                Err(PLAIN)
+            }
+            receiver => Ok(receiver),
+        }
     }
 
     /// Predicts the output lines that result when a client answers.
@@ -97,18 +107,7 @@ impl Model {
         let (to, tag) = tagged.ok_or(WRONG_TAG)?;
         let is_error = *event == "roomer:error";
         if to.is_empty() {
-            // If the number was never used, the client must have guessed it. If it was used but no
-            // request with it is pending, the answer is late.
-            let number = (0..self.next).find(|number| number.to_string() == tag);
-            let Some(number) = number else {
-                self.mark(Mark::Guessed);
-                return Err(UNSOLICITED);
-            };
-            let Some(at) = self.numbers.iter().position(|own| *own == (client, number)) else {
-                self.mark(Mark::Late);
-                return Err(LATE);
-            };
-            self.numbers.remove(at);
+            let number = self.answered_number(client, tag)?;
             self.mark(if is_error { Mark::ServerFailed } else { Mark::ServerAnswered });
             self.lines.push(format!("answered {number} {is_error} {room} {dst} {id}"));
             return Ok(());
@@ -134,6 +133,22 @@ impl Model {
         self.mark(if is_error { Mark::ByError } else { Mark::Answered });
         self.lines.push(format!("c{asker}: {packet}"));
         Ok(())
+    }
+
+    /// Removes and returns the number of the server's request that a client answers.
+    fn answered_number(&mut self, client: usize, tag: &str) -> Result<u64, Reason> {
+        // If the number was never used, the client must have guessed it. If it was used but no
+        // request with it is pending, the answer is late.
+        let Some(number) = (0..self.next).find(|number| number.to_string() == tag) else {
+            self.mark(Mark::Guessed);
+            return Err(UNSOLICITED);
+        };
+        let Some(at) = self.numbers.iter().position(|own| *own == (client, number)) else {
+            self.mark(Mark::Late);
+            return Err(LATE);
+        };
+        self.numbers.remove(at);
+        Ok(number)
     }
 
     /// Predicts the output lines that result when a handler answers.

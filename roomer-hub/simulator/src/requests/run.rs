@@ -90,30 +90,11 @@ impl Run {
         // Call the model first in each case: `input` compares the hub's actions with the lines that
         // the model expects.
         match step {
-            Step::Open { slot, extended } => {
-                if self.in_slot(slot).is_some_and(|at| self.model.clients[at].open) {
-                    return Ok(());
-                }
-                let identity = identity(self.keys.len() as u16);
-                self.slots[usize::from(slot)] = Some(self.keys.len());
-                self.model.open(&identity.text, extended);
-                self.input(Input::Open { id: identity.id, extended })?;
-                // `line` omits the action that contains the new connection's key, so look it up.
-                let key = self.hub.tables().find_conn(&identity.text);
-                ensure!(key.is_some(), "{} is not open", identity.text);
-                self.keys.extend(key);
-                Ok(())
-            }
+            Step::Open { slot, extended } => self.open(slot, extended),
             Step::Gone { slot } => {
                 let Some(client) = self.in_slot(slot) else { return Ok(()) };
                 self.model.gone(client);
                 self.input(Input::Gone { conn: self.keys[client] })
-            }
-            Step::Close { slot } => {
-                let Some(client) = self.in_slot(slot) else { return Ok(()) };
-                self.model.close(client, &format!("{CODE} bye"));
-                let conn = self.keys[client];
-                self.input(Input::Command(Command::Close { conn, code: CODE, reason: "bye" }))
             }
             Step::Packet { slot, room, event, dst } => {
                 let Some(client) = self.in_slot(slot) else { return Ok(()) };
@@ -128,32 +109,12 @@ impl Run {
                 self.model.report_rest(client, Mark::ToldBeforeAck);
                 self.input(Input::Acknowledge { conn: self.keys[client] })
             }
-            Step::Answer { slot, tag, is_error } => {
+            Step::Close { slot }
+            | Step::Answer { slot, .. }
+            | Step::Request { slot }
+            | Step::Withdraw { slot, .. } => {
                 let Some(client) = self.in_slot(slot) else { return Ok(()) };
-                self.model.answer(client, tag, is_error);
-                let (conn, dst) = (self.keys[client], format!(":{tag}"));
-                let answer = match is_error {
-                    false => Answer::Reply(b"42"),
-                    true => Answer::Error { code: ErrorCode::Failed, message: "no" },
-                };
-                let answer = Command::Answer { conn, room: "root", dst: &dst, answer };
-                self.input(Input::Command(answer))
-            }
-            Step::Request { slot } => {
-                let Some(client) = self.in_slot(slot) else { return Ok(()) };
-                let (conn, number) = (self.keys[client], self.model.next);
-                self.model.request(client);
-                let (room, event, payload) = ("root", "where", &b"?"[..]);
-                self.input(Input::Command(Command::Request { conn, number, room, event, payload }))
-            }
-            Step::Withdraw { slot, ago } => {
-                let Some(client) = self.in_slot(slot) else { return Ok(()) };
-                let Some(number) = self.model.next.checked_sub(u64::from(ago) + 1) else {
-                    return Ok(());
-                };
-                self.model.withdraw(client, number);
-                let conn = self.keys[client];
-                self.input(Input::Command(Command::Withdraw { conn, number }))
+                self.command(client, step)
             }
             Step::Peer { event, src, dst } => {
                 let (src, dst) = (self.id(src), self.dst(dst));
@@ -165,6 +126,56 @@ impl Run {
                 self.model.now += std::time::Duration::from_millis(millis.into());
                 Ok(())
             }
+        }
+    }
+
+    fn open(&mut self, slot: u8, extended: bool) -> Result<(), Fault> {
+        if self.in_slot(slot).is_some_and(|at| self.model.clients[at].open) {
+            return Ok(());
+        }
+        let identity = identity(self.keys.len() as u16);
+        self.slots[usize::from(slot)] = Some(self.keys.len());
+        self.model.open(&identity.text, extended);
+        self.input(Input::Open { id: identity.id, extended })?;
+        // `line` omits the action that contains the new connection's key, so look it up.
+        let key = self.hub.tables().find_conn(&identity.text);
+        ensure!(key.is_some(), "{} is not open", identity.text);
+        self.keys.extend(key);
+        Ok(())
+    }
+
+    /// Executes a step in which the application gives the hub a command about a client.
+    fn command(&mut self, client: usize, step: Step) -> Result<(), Fault> {
+        let conn = self.keys[client];
+        match step {
+            Step::Close { .. } => {
+                self.model.close(client, &format!("{CODE} bye"));
+                self.input(Input::Command(Command::Close { conn, code: CODE, reason: "bye" }))
+            }
+            Step::Answer { tag, is_error, .. } => {
+                self.model.answer(client, tag, is_error);
+                let dst = format!(":{tag}");
+                let answer = match is_error {
+                    false => Answer::Reply(b"42"),
+                    true => Answer::Error { code: ErrorCode::Failed, message: "no" },
+                };
+                let answer = Command::Answer { conn, room: "root", dst: &dst, answer };
+                self.input(Input::Command(answer))
+            }
+            Step::Request { .. } => {
+                let number = self.model.next;
+                self.model.request(client);
+                let (room, event, payload) = ("root", "where", &b"?"[..]);
+                self.input(Input::Command(Command::Request { conn, number, room, event, payload }))
+            }
+            Step::Withdraw { ago, .. } => {
+                let Some(number) = self.model.next.checked_sub(u64::from(ago) + 1) else {
+                    return Ok(());
+                };
+                self.model.withdraw(client, number);
+                self.input(Input::Command(Command::Withdraw { conn, number }))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roomer_proto::ConnId;
-use roomer_proto::client::{Client, Event, LostReason, RequestId, State};
+use roomer_proto::client::{Client, Event, LostReason, RequestId, State, Undelivered};
 
 use super::plan::ROOMS;
 use crate::fault::{Fault, ensure};
@@ -50,20 +50,15 @@ impl Application {
     /// Checks an event, and updates the state derived from the events.
     pub fn event(&mut self, event: &Event) -> Result<(), Fault> {
         ensure!(!self.is_closed, "{event:?} after the end");
-        let view = |app: &mut Self, room: &str| {
-            let view = app.rooms.entry(room.to_owned()).or_default();
-            *view
-        };
+        let view = |app: &mut Self, room: &str| *app.rooms.entry(room.to_owned()).or_default();
         match event {
             Event::Opened { id, is_resumed } => {
                 self.own = Some(*id);
                 ensure!(!self.is_open, "opened twice");
                 self.is_open = true;
+                let joined = self.rooms.values_mut().filter(|view| **view == View::In);
                 if !is_resumed {
-                    self.rooms
-                        .values_mut()
-                        .filter(|view| **view == View::In)
-                        .for_each(|view| *view = View::Away);
+                    joined.for_each(|view| *view = View::Away);
                 }
             }
             Event::Suspended(_) => self.is_open = false,
@@ -88,30 +83,33 @@ impl Application {
             Event::MemberJoined { id, .. } | Event::MemberLeft { id, .. }
                 if self.own == Some(*id) => {}
             Event::MemberJoined { room, id } => {
-                if let Some(members) = self.members.get_mut(&**room) {
-                    ensure!(members.insert(id.to_string()), "{id} joins {room} twice");
-                }
+                let members = self.members.get_mut(&**room);
+                let is_new = members.is_none_or(|members| members.insert(id.to_string()));
+                ensure!(is_new, "{id} joins {room} twice");
             }
             Event::MemberLeft { room, id } => {
-                if let Some(members) = self.members.get_mut(&**room) {
-                    ensure!(members.remove(&id.to_string()), "{id} leaves {room} twice");
-                }
+                let members = self.members.get_mut(&**room);
+                let was_in = members.is_none_or(|members| members.remove(&id.to_string()));
+                ensure!(was_in, "{id} leaves {room} twice");
             }
-            Event::Lost(lost) => {
-                let text = String::from_utf8_lossy(&lost.packet.payload);
-                let number = text.strip_prefix('c').and_then(|number| number.parse::<usize>().ok());
-                let message = number.and_then(|number| self.messages.get_mut(number));
-                let Some(message) = message else {
-                    return Err(Fault::new(format!("{text:?} was never accepted")));
-                };
-                ensure!(message.lost.is_none(), "{text:?} is lost twice");
-                message.lost = Some(lost.reason);
-            }
+            Event::Lost(lost) => self.lost(lost)?,
             Event::Answered { request, .. } => {
                 ensure!(self.requests.remove(request), "{request:?} is not open");
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn lost(&mut self, lost: &Undelivered) -> Result<(), Fault> {
+        let text = String::from_utf8_lossy(&lost.packet.payload);
+        let number = text.strip_prefix('c').and_then(|number| number.parse::<usize>().ok());
+        let message = number.and_then(|number| self.messages.get_mut(number));
+        let Some(message) = message else {
+            return Err(Fault::new(format!("{text:?} was never accepted")));
+        };
+        ensure!(message.lost.is_none(), "{text:?} is lost twice");
+        message.lost = Some(lost.reason);
         Ok(())
     }
 

@@ -184,28 +184,15 @@ impl GuestCoverage {
         let (before, rejected) = (std::mem::take(&mut self.before), model.peers.rejected);
         let index = usize::from(peer);
         if rejected.wrong_peer > before.rejected.wrong_peer {
-            let is_up_again = matches!(op, PeerOp::Up { .. });
-            self.set(is_up_again, Mark::UpTwice);
-            self.set(!is_up_again && self.last_tags[index].is_none(), Mark::NotUp);
-            self.set(!is_up_again && self.last_tags[index].is_some(), Mark::StalePeer);
-            return;
+            let mark = match op {
+                PeerOp::Up { .. } => Mark::UpTwice,
+                _ if self.last_tags[index].is_none() => Mark::NotUp,
+                _ => Mark::StalePeer,
+            };
+            return self.set(true, mark);
         }
+        self.peer_rejection(model, op, &before);
         let is_duplicate = rejected.duplicate_id > before.rejected.duplicate_id;
-        self.set(
-            rejected.foreign_id > before.rejected.foreign_id,
-            match op {
-                PeerOp::Broadcast { packet, .. } | PeerOp::Direct { packet }
-                    if id_number(packet.src.as_bytes()).is_none() =>
-                {
-                    Mark::MalformedSrc
-                }
-                PeerOp::Joined { .. } => Mark::ForeignGuest,
-                _ => Mark::ForeignSrc,
-            },
-        );
-        self.set(rejected.built_in > before.rejected.built_in, Mark::BuiltIn);
-        self.set(rejected.long_name > before.rejected.long_name, Mark::LongName);
-        self.set(rejected.unknown_dst > before.rejected.unknown_dst, Mark::DirectUnknown);
         match op {
             PeerOp::Up { tag } => {
                 let is_other = self.last_tags[index].is_some_and(|last| last != tag);
@@ -245,6 +232,26 @@ impl GuestCoverage {
             PeerOp::Direct { .. } => self.set(!model.effects.is_empty(), Mark::Direct),
             PeerOp::Joined { .. } => {}
         }
+    }
+
+    /// Marks the reason for which an input about a peer was rejected, if it was.
+    fn peer_rejection(&mut self, model: &Model, op: PeerOp, before: &Before) {
+        let rejected = model.peers.rejected;
+        self.set(
+            rejected.foreign_id > before.rejected.foreign_id,
+            match op {
+                PeerOp::Broadcast { packet, .. } | PeerOp::Direct { packet }
+                    if id_number(packet.src.as_bytes()).is_none() =>
+                {
+                    Mark::MalformedSrc
+                }
+                PeerOp::Joined { .. } => Mark::ForeignGuest,
+                _ => Mark::ForeignSrc,
+            },
+        );
+        self.set(rejected.built_in > before.rejected.built_in, Mark::BuiltIn);
+        self.set(rejected.long_name > before.rejected.long_name, Mark::LongName);
+        self.set(rejected.unknown_dst > before.rejected.unknown_dst, Mark::DirectUnknown);
     }
 
     fn joined(&mut self, model: &Model, room: &str, guest: u16, before: &Before) {
