@@ -163,10 +163,10 @@ fn state(bencher: Bencher<'_, '_>, connections: usize) {
     bencher.counter(ItemsCount::new(2 * connections)).bench_local(|| {
         // The ids of these connections start with zeros, which matches the tag of this node.
         let mut from = Cluster::new(cluster::Config::new("bench", ""), NodeId(1), now);
-        from.handle(now, hub.tables(), up());
+        let _ = from.handle(now, hub.tables(), up());
         let mut other = Hub::new(Config::default(), HashKey([7; 16]));
         let mut to = Cluster::new(cluster::Config::new("bench", ""), NodeId(9 << 32), now);
-        to.handle(now, other.tables(), up());
+        let _ = to.handle(now, other.tables(), up());
         // A beat causes a request, and the request causes the member list to be sent.
         for _ in 0..3 {
             let mut frames = Vec::new();
@@ -186,10 +186,10 @@ fn state(bencher: Bencher<'_, '_>, connections: usize) {
                 true
             });
             for frame in frames {
-                from.handle(now, hub.tables(), cluster::Input::Frame(frame));
+                let _ = from.handle(now, hub.tables(), cluster::Input::Frame(frame));
             }
-            from.handle(now, hub.tables(), cluster::Input::Down);
-            from.handle(now, hub.tables(), up());
+            let _ = from.handle(now, hub.tables(), cluster::Input::Down);
+            let _ = from.handle(now, hub.tables(), up());
         }
         assert!(other.tables().guest_count() == connections);
     });

@@ -1,7 +1,6 @@
 //! Consistency checks across the tables, for tests and the simulator.
 
 use std::collections::BTreeSet;
-use std::hash::BuildHasher;
 
 use crate::guest_tables::{Guest, GuestTables, tag_of};
 use crate::keys::RoomKey;

@@ -4,7 +4,6 @@
 //! and the rooms' lists of guests (`room_guests`) refer to each other by index.
 
 use std::collections::BTreeSet;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use hashbrown::HashTable;

@@ -1,6 +1,6 @@
 //! The keyed hash function for names chosen by clients.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 
 use siphasher::sip::SipHasher13;
 
@@ -13,7 +13,16 @@ impl HashKey {
     pub(crate) fn hash(&self, text: &str) -> u64 {
         // Hash the bytes in one step. `Hash` for `str` would append a byte to separate fields, but
         // there is only one field.
-        self.build_hasher().hash(text.as_bytes())
+        self.state().build_hasher().hash(text.as_bytes())
+    }
+
+    pub(crate) fn hash_one(&self, value: impl Hash) -> u64 {
+        self.state().hash_one(value)
+    }
+
+    /// Returns the key in the form that hash tables take.
+    pub(crate) fn state(self) -> KeyedState {
+        KeyedState(self)
     }
 }
 
@@ -24,11 +33,16 @@ impl std::fmt::Debug for HashKey {
     }
 }
 
-impl BuildHasher for HashKey {
+/// The state of hash tables: builds hashers with the key. `HashKey` itself does not, since an
+/// implementation of a public type would make the hash function part of the public API.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyedState(HashKey);
+
+impl BuildHasher for KeyedState {
     type Hasher = SipHasher13;
 
     fn build_hasher(&self) -> SipHasher13 {
-        SipHasher13::new_with_key(&self.0)
+        SipHasher13::new_with_key(&self.0.0)
     }
 }
 

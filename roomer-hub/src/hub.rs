@@ -8,7 +8,7 @@ use roomer_proto::{PacketRef, is_built_in};
 
 use crate::action::Actions;
 use crate::config::{Config, Presence, RoomPattern};
-use crate::hash::HashKey;
+use crate::hash::{HashKey, KeyedState};
 use crate::input::Input;
 use crate::keys::{ConnKey, HandlerKey};
 use crate::limits::{RejectedPackets, RejectedPeerInputs};
@@ -25,11 +25,11 @@ pub struct Hub {
     pub(crate) tables: Tables,
     pub(crate) output: Output,
     /// Message handlers by event.
-    pub(crate) handlers: HashMap<Box<str>, HandlerKey, HashKey>,
+    pub(crate) handlers: HashMap<Box<str>, HandlerKey, KeyedState>,
     /// Rooms with nondefault presence; the first matching pattern applies.
     presence: Vec<(RoomPattern, Presence)>,
     /// Request handlers by event.
-    pub(crate) request_handlers: HashMap<Box<str>, HandlerKey, HashKey>,
+    pub(crate) request_handlers: HashMap<Box<str>, HandlerKey, KeyedState>,
     /// Higher than every server request number used so far.
     pub(crate) next_request: u64,
     pub(crate) rejected: RejectedPackets,
@@ -100,8 +100,8 @@ impl Hub {
             has_rates: config.has_rates(),
             tables: Tables::new(key),
             output: Output::default(),
-            handlers: HashMap::with_hasher(key),
-            request_handlers: HashMap::with_hasher(key),
+            handlers: HashMap::with_hasher(key.state()),
+            request_handlers: HashMap::with_hasher(key.state()),
             next_request: 0,
             presence: Vec::new(),
             rejected: RejectedPackets::default(),
@@ -170,7 +170,7 @@ impl Hub {
 
 /// Registers a handler of either kind. `is_own` is true if the event belongs to the extended protocol.
 fn register(
-    handlers: &mut HashMap<Box<str>, HandlerKey, HashKey>,
+    handlers: &mut HashMap<Box<str>, HandlerKey, KeyedState>,
     event: &str,
     is_own: bool,
 ) -> Result<HandlerKey, RegisterError> {

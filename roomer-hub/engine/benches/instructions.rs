@@ -297,7 +297,7 @@ fn nodes() -> [Node; 2] {
     let mut nodes = [Node::new(1), Node::new(2)];
     for node in &mut nodes {
         let up = cluster::Input::Up { max_payload: 1 << 20 };
-        node.cluster.handle(Duration::ZERO, node.hub.tables(), up);
+        let _ = node.cluster.handle(Duration::ZERO, node.hub.tables(), up);
     }
     // Three rounds are needed: for a heartbeat, a request for the members, and the members.
     for _ in 0..3 {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -301,6 +302,26 @@ impl Effect {
         })
     }
 }
+
+/// The effects of one input, in order. They borrow the state machine, so the compiler enforces that
+/// they are consumed before the next input.
+#[must_use = "the state machine relies on its effects being carried out"]
+#[derive(Debug)]
+pub struct Effects<'a>(pub(super) vec::Drain<'a, Effect>);
+
+impl Iterator for Effects<'_> {
+    type Item = Effect;
+
+    fn next(&mut self) -> Option<Effect> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Effects<'_> {}
 
 /// A cluster event, for logs, metrics and hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -62,7 +62,6 @@ mod tunnels;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
-use std::vec::Drain;
 
 use bytes::Bytes;
 #[cfg(doc)]
@@ -71,7 +70,7 @@ use roomer_proto::cluster::{NodeId, Subject};
 
 pub use self::config::{Config, Loss};
 pub use self::digest::settings_hash;
-pub use self::effect::{Change, Effect, Event, Input};
+pub use self::effect::{Change, Effect, Effects, Event, Input};
 pub use self::owned_peer_command::OwnedPeerCommand;
 pub use self::owned_user_command::OwnedUserCommand;
 pub use self::peer::{PeerInfo, PeerState};
@@ -179,7 +178,7 @@ impl Cluster {
     /// are the hub's tables.
     ///
     /// `now` counts from any fixed origin and never decreases.
-    pub fn handle(&mut self, now: Duration, tables: &Tables, input: Input) -> Drain<'_, Effect> {
+    pub fn handle(&mut self, now: Duration, tables: &Tables, input: Input) -> Effects<'_> {
         self.effects.clear();
         self.now = now;
         // A node must not report anything after its `Bye`, because its peers have already removed
@@ -196,7 +195,7 @@ impl Cluster {
             // wait for.
             self.advance_orders();
         }
-        self.effects.drain(..)
+        Effects(self.effects.drain(..))
     }
 
     /// Returns this node's id.

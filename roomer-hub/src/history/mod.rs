@@ -18,7 +18,7 @@ use roomer_proto::extended::Recall;
 use room::{Recalled, RoomHistory};
 
 use crate::config::{History, RoomPattern};
-use crate::hash::HashKey;
+use crate::hash::{HashKey, KeyedState};
 
 /// A hub's histories, by room name.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Histories {
     /// The rooms with history; the first matching pattern applies.
     patterns: Vec<(RoomPattern, History)>,
     /// The histories by room name.
-    rooms: HashMap<Box<str>, Entry, HashKey>,
+    rooms: HashMap<Box<str>, Entry, KeyedState>,
     /// The histories of rooms without members, ordered by the time at which they expire.
     idle: BTreeMap<(Duration, u64), Box<str>>,
     /// The next history's epoch.
@@ -63,7 +63,7 @@ impl Histories {
     pub(crate) fn new(first_epoch: u64, max_bytes: usize, key: HashKey) -> Self {
         Histories {
             patterns: Vec::new(),
-            rooms: HashMap::with_hasher(key),
+            rooms: HashMap::with_hasher(key.state()),
             idle: BTreeMap::new(),
             next_epoch: first_epoch % Self::FIRST_EPOCHS,
             bytes: 0,

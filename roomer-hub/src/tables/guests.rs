@@ -3,7 +3,6 @@
 //! These methods keep a guest's entry in `guest_tables` and the rooms' lists of guests
 //! (`room_guests`) consistent.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use roomer_proto::ConnId;

@@ -14,7 +14,7 @@ use roomer_proto::{ConnId, PacketRef};
 use crate::config::{Presence, RoomPattern};
 use crate::exchange::Exchange;
 use crate::guest_tables::GuestTables;
-use crate::hash::HashKey;
+use crate::hash::{HashKey, KeyedState};
 use crate::history::Histories;
 use crate::keys::{ConnKey, RoomKey};
 use crate::limits::Buckets;
@@ -37,7 +37,7 @@ pub struct Tables {
     pub(crate) names: HashTable<RoomKey>,
     pub(crate) guest_tables: GuestTables,
     /// The unanswered requests and the error rate of each connection that has either.
-    pub(crate) exchanges: HashMap<ConnKey, Exchange, HashKey>,
+    pub(crate) exchanges: HashMap<ConnKey, Exchange, KeyedState>,
     /// The rooms' histories; `None` if no room has one.
     pub(crate) histories: Option<Box<Histories>>,
     /// The rooms that announce which members are away.
@@ -71,7 +71,7 @@ impl Tables {
             rooms: Slots::default(),
             names: HashTable::new(),
             guest_tables: GuestTables::default(),
-            exchanges: HashMap::with_hasher(key),
+            exchanges: HashMap::with_hasher(key.state()),
             histories: None,
             away_rooms: Vec::new(),
         }

@@ -6,11 +6,12 @@
 //! [`BufferSet`] then counts each buffer once, and that count decides which connections are closed
 //! ([`shed`](crate::core::shed)).
 
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
 use hashbrown::HashMap;
 
 use crate::outbound::outbox::WaterMarks;
 use crate::sync::{AtomicUsize, Ordering};
-use roomer_hub::HashKey;
 
 /// The bytes that all connections hold, as last reported by them, and the limits.
 #[derive(Debug)]
@@ -97,14 +98,14 @@ impl MemoryBudget {
 pub(crate) struct BufferSet {
     /// Maps the end address of each buffer to the most bytes that a holder still needs, and to the
     /// number of holders. Unlike the start address, the end address does not change during writes.
-    buffers: HashMap<usize, (usize, usize), HashKey>,
+    buffers: HashMap<usize, (usize, usize), BuildHasherDefault<DefaultHasher>>,
     sum: usize,
 }
 
 impl BufferSet {
     pub(crate) fn new() -> Self {
         // Clients cannot choose addresses, so the hash needs no secret key.
-        BufferSet { buffers: HashMap::with_hasher(HashKey([0; 16])), sum: 0 }
+        BufferSet { buffers: HashMap::default(), sum: 0 }
     }
 
     pub(crate) fn sum(&self) -> usize {
