@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::{env, fmt, fs, thread};
+use std::{env, fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::port::own_port;
 use crate::programs::until;
-use crate::redis::Redis;
 
 /// Paths of NATS servers: the system's, and the newer version that `.ci/test` installs.
 const PLACES: [&str; 3] = [
@@ -44,37 +43,6 @@ pub trait Broker {
     fn port(&self) -> u16;
 
     fn log(&self) -> &Log;
-}
-
-/// A kind of broker that is installed.
-#[derive(Clone, Debug)]
-pub enum BrokerKind {
-    Nats(PathBuf),
-    Redis,
-}
-
-impl BrokerKind {
-    /// Returns all installed brokers: each version of NATS, and Redis.
-    pub fn all() -> Vec<BrokerKind> {
-        let nats = nats_servers().into_iter().map(BrokerKind::Nats);
-        nats.chain([BrokerKind::Redis]).collect()
-    }
-
-    pub fn start(&self) -> Box<dyn Broker> {
-        match self {
-            BrokerKind::Nats(program) => Box::new(Nats::start(program, &[])),
-            BrokerKind::Redis => Box::new(Redis::start(&[])),
-        }
-    }
-}
-
-impl fmt::Display for BrokerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BrokerKind::Nats(program) => program.display().fmt(f),
-            BrokerKind::Redis => f.write_str("Redis"),
-        }
-    }
 }
 
 /// The output lines of a process that have been read so far.

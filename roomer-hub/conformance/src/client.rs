@@ -11,11 +11,9 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+pub use crate::http::TIMEOUT;
 use crate::http::{HttpRequest, HttpResponse, dial, uninterrupted};
 use crate::wire::{self, Frame, Packet, PacketView};
-
-/// The time for which a test waits for an event that must happen.
-pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Waits for all nodes of a cluster after each step of a client, so that tests can be written as if
 /// all clients were connected to one server.

@@ -2,11 +2,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::client::TIMEOUT;
-
+/// The time for which a test waits for an event that must happen.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// The key in the example of RFC 6455 section 1.3.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// The accept value for [`KEY`].

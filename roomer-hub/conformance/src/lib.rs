@@ -12,6 +12,7 @@
 )]
 
 pub mod broker;
+pub mod broker_kind;
 pub mod client;
 pub mod game;
 pub mod http;

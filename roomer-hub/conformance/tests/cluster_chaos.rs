@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use cluster_chaos::node::Process;
 use cluster_chaos::witness::{Knowledge, Witness};
-use roomer_conformance::broker::{Broker, BrokerKind, Nats, nats_servers};
+use roomer_conformance::broker::{Broker, Nats, nats_servers};
+use roomer_conformance::broker_kind::BrokerKind;
 use roomer_conformance::client::Client;
 use roomer_conformance::parallel::at_once;
 use roomer_conformance::programs::{until, until_within};

@@ -1,32 +1,10 @@
 //! An extended client's view of its rooms' members and their info.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use roomer_proto::PacketRef;
-use roomer_proto::extended::{Member, Members, Position};
+use roomer_proto::extended::Members;
 
 use super::client::Client;
-use super::view::View;
-
-/// The members of one room by id, from the packets that an extended client has received.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct RoomView {
-    pub(super) profiles: BTreeMap<String, Member>,
-    /// The ids of the away members.
-    pub(super) away: BTreeSet<String>,
-    /// The number of members, in a room that sends counts instead of lists.
-    pub(super) count: Option<u64>,
-}
-
-/// The message numbers of a room with a history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Numbers {
-    /// The last message's position, or the position in the `join_ack`.
-    pub(super) at: Position,
-    /// True until the first message has arrived.
-    is_first: bool,
-    pub(super) has_recovered: bool,
-}
+use super::view::{Numbers, RoomView, View};
 
 impl Client {
     /// Returns the info of a room's member as JSON, from the packets received so far. Returns

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roomer_proto::extended::{MEMBERS, NUMBER, split_tag};
+use roomer_proto::extended::{MEMBERS, Member, NUMBER, Position, split_tag};
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef, ROOT};
 
 use roomer_hub::ConnId;
-
-use super::members::{Numbers, RoomView};
 
 /// A client's id, rooms and members, derived only from received packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +18,26 @@ pub(super) struct View {
     pub(super) extended: BTreeMap<String, RoomView>,
     /// The message numbers of rooms with a history.
     pub(super) numbers: BTreeMap<String, Numbers>,
+}
+
+/// The members of one room by id, from the packets that an extended client has received.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RoomView {
+    pub(super) profiles: BTreeMap<String, Member>,
+    /// The ids of the away members.
+    pub(super) away: BTreeSet<String>,
+    /// The number of members, in a room that sends counts instead of lists.
+    pub(super) count: Option<u64>,
+}
+
+/// The message numbers of a room with a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numbers {
+    /// The last message's position, or the position in the `join_ack`.
+    pub(super) at: Position,
+    /// True until the first message has arrived.
+    pub(super) is_first: bool,
+    pub(super) has_recovered: bool,
 }
 
 impl View {

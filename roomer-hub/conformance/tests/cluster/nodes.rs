@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use roomer_conformance::broker::{Broker, BrokerKind};
+use roomer_conformance::broker::Broker;
+use roomer_conformance::broker_kind::BrokerKind;
 use roomer_conformance::client::Client;
 use roomer_conformance::parallel::at_once;
 use roomer_conformance::programs::until;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use roomer_conformance::broker::{Broker, BrokerKind, Nats, nats_servers};
+use roomer_conformance::broker::{Broker, Nats, nats_servers};
+use roomer_conformance::broker_kind::BrokerKind;
 use roomer_conformance::client::Client;
 use roomer_conformance::programs::until;
 use roomer_conformance::proxy::Proxy;

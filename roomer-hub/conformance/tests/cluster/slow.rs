@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use roomer_conformance::broker::{Broker, BrokerKind, Nats};
+use roomer_conformance::broker::{Broker, Nats};
+use roomer_conformance::broker_kind::BrokerKind;
 use roomer_conformance::client::Client;
 use roomer_conformance::programs::until;
 use roomer_conformance::redis::Redis;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use roomer_conformance::broker::{BrokerKind, nats_servers};
+use roomer_conformance::broker::nats_servers;
+use roomer_conformance::broker_kind::BrokerKind;
 use roomer_conformance::client::{Client, Settle};
 pub(crate) use roomer_conformance::client::{expect_nothing, join_all};
 use roomer_conformance::programs::until;

@@ -31,20 +31,3 @@ pub(crate) fn run(args: &Decode, output: &Output) -> Result<(), Failure> {
     }
     reader.end()
 }
-
-/// The direction in which captured bytes were sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Direction {
-    ToServer,
-    ToClient,
-}
-
-/// A piece of captured bytes.
-#[derive(Debug, PartialEq, Eq)]
-enum Piece {
-    /// The next bytes in one direction of a stream of WebSocket frames, which may begin with an
-    /// HTTP handshake. The number identifies the stream.
-    Stream(u64, Direction, Vec<u8>),
-    /// The contents of one message.
-    Message(Option<Direction>, Vec<u8>),
-}

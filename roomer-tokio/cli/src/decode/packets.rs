@@ -8,7 +8,7 @@ use roomer_proto::websocket::deflate::Inflater;
 use roomer_proto::websocket::{Decoder, Event, Limits};
 use serde_json::{Value, json};
 
-use super::{Direction, Piece};
+use super::source::{Direction, Piece};
 use crate::failure::Failure;
 use crate::output::{Output, escape, put_payload, readable, styled};
 

@@ -3,13 +3,29 @@
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use serde_json::Value;
 
-use super::{Direction, Piece};
 use crate::args::Bytes;
 
 /// The bit in a frame's second byte that is set if the frame is masked.
 const MASKED: u8 = 0x80;
 /// The indentation with which Wireshark marks the bytes of the side that sent second.
 const INDENT: &str = "    ";
+
+/// The direction in which captured bytes were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Direction {
+    ToServer,
+    ToClient,
+}
+
+/// A piece of captured bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// The next bytes in one direction of a stream of WebSocket frames, which may begin with an
+    /// HTTP handshake. The number identifies the stream.
+    Stream(u64, Direction, Vec<u8>),
+    /// The contents of one message.
+    Message(Option<Direction>, Vec<u8>),
+}
 
 /// Extracts captured bytes from text.
 pub(super) fn pieces(text: &str, bytes: Bytes) -> Result<Vec<Piece>, String> {
