@@ -19,7 +19,7 @@
 //! 2. `core/`: under the lock, the hub accepts or rejects the packet. A message to a room is
 //!    encoded once and added to the room's batch.
 //! 3. `outbound/`: batches move to the members' outboxes, and the sender's task writes the outboxes
-//!    to the sockets (`shared/flush.rs`). A receiver's own task takes over only when its socket is full.
+//!    to the sockets (`outbound/flush.rs`). A receiver's own task takes over only when its socket is full.
 //!
 //! With batching, many messages to a busy room cost one write per member. The lock is never held across
 //! a system call, a wake-up or a handler.
@@ -46,7 +46,6 @@ mod handshake;
 #[cfg(feature = "audit")]
 mod journal;
 mod lifecycle;
-mod link;
 #[cfg(all(test, roomer_loom))]
 mod loom_models;
 mod metrics;

@@ -21,6 +21,7 @@ mod close_on_loss;
 mod event;
 mod gate;
 mod info;
+mod link;
 #[cfg(feature = "nats")]
 pub mod nats;
 mod options;

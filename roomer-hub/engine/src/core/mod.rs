@@ -1,7 +1,7 @@
 //! The state under the server's single lock: the hub, and its actions' effects.
 //!
 //! All work here is bookkeeping in memory. The task that took the lock writes to sockets, wakes
-//! tasks and runs handlers only after it has released the lock ([`flush`](crate::shared::flush)).
+//! tasks and runs handlers only after it has released the lock ([`flush`](crate::outbound::flush)).
 
 mod actions;
 pub(crate) mod cluster;

@@ -1,7 +1,7 @@
 //! Delivers rooms' batches to their members' outboxes.
 //!
 //! This module is the part of a flush that runs under the server's lock.
-//! [`shared::flush`](crate::shared::flush) determines which task flushes, and when.
+//! [`flush`](super::flush) determines which task flushes, and when.
 
 use std::cell::Cell;
 use std::sync::Arc;

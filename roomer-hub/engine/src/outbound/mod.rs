@@ -1,17 +1,20 @@
 //! Outbound queues: the room's batch for messages to a room, the receiver's outbox for others.
 //!
 //! ```text
-//!  hub's action ──▶ RoomBatch ──▶ Outbox ──▶ socket
-//!                   one per room   one per connection
-//!   under the server's lock ───────────────▶│◀─── without it
+//!  hub's action ──▶ RoomBatch ──────▶ Outbox ──────▶ socket
+//!                   one per room      one per connection
+//!                   │◀────────── a flush ──────────▶│
+//!   under the server's lock ──────────────▶│◀─── without it
 //! ```
 //!
 //! A broadcast is encoded once, and appended to the messages that its room has already collected
-//! ([`batch`]). A flush seals the batch and queues the same bytes for every member ([`outbox`]).
-//! Each outbox is then written to its socket without the server's lock ([`socket_writer`]),
-//! compressed if the receiver has negotiated it ([`compressed`]). Many messages to a busy room
-//! therefore cost one write per member. [`mod@deliver`] takes the pending output, and large flushes are
-//! shared between threads ([`flush_pool`]). [`budget`] limits all connections' total memory.
+//! ([`batch`]). A flush seals the batch and queues the same bytes for every member ([`mod@deliver`],
+//! [`outbox`]). It then writes each outbox to its socket without the server's lock
+//! ([`socket_writer`]), compressed if the receiver has negotiated it ([`compressed`]). Many messages
+//! to a busy room therefore cost one write per member.
+//!
+//! [`flush`] determines which task flushes, when, and how much it writes in one poll. Large flushes
+//! are shared between threads ([`flush_pool`]). [`budget`] limits all connections' total memory.
 //!
 //! [`Outbound`] is the part of this module's state that is under the server's lock.
 
@@ -21,6 +24,7 @@ mod chunk;
 pub(crate) mod closed_backlogs;
 pub(crate) mod compressed;
 pub(crate) mod deliver;
+pub(crate) mod flush;
 pub(crate) mod flush_pool;
 mod mixed;
 pub(crate) mod outbox;

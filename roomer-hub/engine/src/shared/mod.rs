@@ -1,9 +1,8 @@
 //! State shared by one server's tasks and handles.
 //!
-//! After a task has changed this state, [`flush`] writes the queued output, and
-//! [`run_hooks`](Shared::run_hooks) calls the application.
+//! After a task has changed this state, [`flush`](crate::outbound::flush) writes the queued output,
+//! and [`run_hooks`](Shared::run_hooks) calls the application.
 
-pub(crate) mod flush;
 mod submit_command;
 
 use std::sync::Arc;

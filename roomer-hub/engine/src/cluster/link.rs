@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use roomer_hub::cluster::{Event, Input};
 
-use crate::cluster::{Carrier, CarrierEvent, ClusterEvent};
+use super::carrier::{Carrier, CarrierEvent};
+use super::event::ClusterEvent;
 use crate::connection::Connection;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;

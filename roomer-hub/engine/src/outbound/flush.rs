@@ -5,11 +5,11 @@
 //! | the task whose input queued output | after its input was handled ([`Shared::flush_after_input`]) | connections and small rooms |
 //! | the first task that queued for a large room | at its next poll, after `coalesce` ([`FlushWork::has_more`]) | all rooms ([`Shared::flush`]) |
 //! | a handle outside the connections' tasks | immediately ([`Shared::flush_unless_in_callback`]) | all rooms |
-//! | a worker, and every task that flushes | while a large flush is in progress | a chunk of its connections ([`FlushPool`](crate::outbound::flush_pool::FlushPool)) |
+//! | a worker, and every task that flushes | while a large flush is in progress | a chunk of its connections ([`FlushPool`](super::flush_pool::FlushPool)) |
 //! | the connection's own task | when its full socket is writable again | its own outbox |
 //!
 //! A task releases the server's lock before it writes. In one poll, it writes to at most
-//! [`max_per_poll`](crate::outbound::flush_pool::Flush) connections, so that other tasks can run.
+//! [`max_per_poll`](super::flush_pool::Flush) connections, so that other tasks can run.
 //! If output is left, the flush returns true, and the task must continue in its next poll.
 
 use std::cell::Cell;
