@@ -118,9 +118,14 @@ impl Net {
                 _ => unreachable!(),
             }
         }
+        self.exchange_bytes(number) || has_moved
+    }
+
+    fn exchange_bytes(&mut self, number: usize) -> bool {
+        let now = self.world.now();
         let end = &mut self.ends[number];
         let rng = &mut self.rng;
-        has_moved |= end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
+        let mut has_moved = end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
         // The network still accepts the client's bytes, but drops them, as if a cable behind a
         // router were cut.
         if end.is_dark {

@@ -8,7 +8,7 @@ use roomer_hub::cluster::{GoneReason, PeerState, ResetReason};
 
 use super::client::FULL;
 use super::marks::Mark;
-use super::node::State;
+use super::node::{Node, State};
 use super::plan::ROOMS;
 use super::world::{Target, World};
 use crate::fault::{Fault, ensure};
@@ -107,35 +107,7 @@ impl World {
                 .filter(|client| client.is_in(room) && self.nodes[client.node].runs())
                 .map(|client| client.id)
                 .collect();
-            for node in &running {
-                let tables = node.hub.tables();
-                let key = tables.find_room(name);
-                // The counts must agree in all rooms, and in rooms with full presence the lists
-                // must agree too.
-                let count = key.map_or(0, |key| tables.member_count(key));
-                ensure!(
-                    count == members.len(),
-                    "node {} counts {count} members of {name}, there are {members:?}",
-                    node.index
-                );
-                let Some(key) = key.filter(|_| room < FULL) else { continue };
-                let own = tables.members(key).iter().filter_map(|conn| tables.conn_id(conn));
-                let shown: BTreeSet<ConnId> = own.chain(tables.guests(key)).collect();
-                ensure!(
-                    shown == members,
-                    "node {} shows {shown:?} in {name}, there are {members:?}",
-                    node.index
-                );
-                for client in self.clients.values().filter(|client| client.node == node.index) {
-                    client.check_infos(room, &self.clients)?;
-                    let view = client.views.get(&room);
-                    ensure!(
-                        view.is_none_or(|view| *view == members),
-                        "{} sees {view:?} in {name}, there are {members:?}",
-                        client.id
-                    );
-                }
-            }
+            running.iter().try_for_each(|node| self.shows_members(node, room, name, &members))?;
         }
         for node in &running {
             for peer in node.cluster.peers() {
@@ -148,6 +120,44 @@ impl World {
                     peer.state
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// Checks that a node and its clients show exactly these members of a room.
+    fn shows_members(
+        &self,
+        node: &Node,
+        room: usize,
+        name: &str,
+        members: &BTreeSet<ConnId>,
+    ) -> Result<(), Fault> {
+        let tables = node.hub.tables();
+        let key = tables.find_room(name);
+        // The counts must agree in all rooms, and in rooms with full presence the lists must agree
+        // too.
+        let count = key.map_or(0, |key| tables.member_count(key));
+        ensure!(
+            count == members.len(),
+            "node {} counts {count} members of {name}, there are {members:?}",
+            node.index
+        );
+        let Some(key) = key.filter(|_| room < FULL) else { return Ok(()) };
+        let own = tables.members(key).iter().filter_map(|conn| tables.conn_id(conn));
+        let shown: BTreeSet<ConnId> = own.chain(tables.guests(key)).collect();
+        ensure!(
+            shown == *members,
+            "node {} shows {shown:?} in {name}, there are {members:?}",
+            node.index
+        );
+        for client in self.clients.values().filter(|client| client.node == node.index) {
+            client.check_infos(room, &self.clients)?;
+            let view = client.views.get(&room);
+            ensure!(
+                view.is_none_or(|view| view == members),
+                "{} sees {view:?} in {name}, there are {members:?}",
+                client.id
+            );
         }
         Ok(())
     }

@@ -121,10 +121,7 @@ impl Clients {
     ) -> Result<(), Fault> {
         let (room, shown) = (number(packet.room)?, PacketText(packet));
         ensure!(packet.dst.is_empty(), "a message for {} goes to a room", packet.dst);
-        let notice = match packet.event {
-            NEW_MEMBER | MEMBER_LEFT => Some(subject(packet)?),
-            _ => None,
-        };
+        let notice = notice(packet)?;
         let src = id_number(packet.src.as_bytes());
         ensure!(src.is_some() || packet.src.is_empty(), "a message from {}", packet.src);
         let is_full = presence == Presence::Full;
@@ -147,7 +144,21 @@ impl Clients {
                 ensure!(seen == members, "some clients see {seen:?}, others {members:?}");
             }
         }
-        let Some(mut others) = common else { return Ok(()) };
+        let Some(others) = common else { return Ok(()) };
+        self.check_reached(packet, is_command, (reached, others, abroad))
+    }
+
+    /// Checks that a broadcast has reached all members in the receivers' views (`others`), except
+    /// the excluded one and the guests.
+    fn check_reached(
+        &self,
+        packet: &PacketRef<'_>,
+        is_command: bool,
+        (reached, mut others, abroad): (IdSet, IdSet, IdSet),
+    ) -> Result<(), Fault> {
+        let shown = PacketText(packet);
+        let src = id_number(packet.src.as_bytes());
+        let notice = notice(packet)?;
         // Check this before the guests are subtracted, since the sender may be a guest.
         let was_in = src.or(notice).is_some_and(|id| others.contains(id));
         others.subtract(abroad);
@@ -217,6 +228,14 @@ impl Client {
 
     fn view(&mut self, room: u8) -> Option<&mut View> {
         self.rooms.iter_mut().find(|view| view.room == room)
+    }
+}
+
+/// Returns the member that a notice is about, or `None` if the packet is not a notice.
+fn notice(packet: &PacketRef<'_>) -> Result<Option<u16>, Fault> {
+    match packet.event {
+        NEW_MEMBER | MEMBER_LEFT => subject(packet).map(Some),
+        _ => Ok(None),
     }
 }
 

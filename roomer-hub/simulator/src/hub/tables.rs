@@ -32,6 +32,22 @@ impl CheckedHub {
             self.audit_guests(room, key)?;
         }
         self.audit_peers()?;
+        self.audit_connections()?;
+        // A new room may use the slot of a closed one, but the key of the closed room must stay
+        // invalid.
+        for (number, &key) in checker.rooms.iter().enumerate().rev().take(CHECKED_CLOSED_ROOMS) {
+            let is_connected = model.rooms.iter().any(|room| room.number as usize == number);
+            let has_guests = tables.guests(key).len() > 0 || tables.member_count(key) > 0;
+            let found =
+                tables.room_name(key).is_some() || !tables.members(key).is_empty() || has_guests;
+            ensure!(is_connected || !found, "the key of a closed room is still valid");
+        }
+        Ok(())
+    }
+
+    fn audit_connections(&self) -> Result<(), Fault> {
+        let CheckedHub { hub, checker } = self;
+        let (tables, model) = (hub.tables(), &checker.model);
         let mut connections = 0;
         for (number, client) in model.clients.iter().enumerate() {
             let (conn, id) = (checker.keys[number], &*identity(client.id).text);
@@ -55,15 +71,6 @@ impl CheckedHub {
             }
         }
         ensure!(tables.conn_count() == connections, "{} connections", tables.conn_count());
-        // A new room may use the slot of a closed one, but the key of the closed room must stay
-        // invalid.
-        for (number, &key) in checker.rooms.iter().enumerate().rev().take(CHECKED_CLOSED_ROOMS) {
-            let is_connected = model.rooms.iter().any(|room| room.number as usize == number);
-            let has_guests = tables.guests(key).len() > 0 || tables.member_count(key) > 0;
-            let found =
-                tables.room_name(key).is_some() || !tables.members(key).is_empty() || has_guests;
-            ensure!(is_connected || !found, "the key of a closed room is still valid");
-        }
         Ok(())
     }
 

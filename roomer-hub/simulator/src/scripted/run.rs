@@ -155,13 +155,7 @@ impl Run<'_> {
             Step::Send(room) => self.send(room, None)?,
             Step::SendTo(room) => self.send(room, Some(&other_id(0)))?,
             Step::Request { room, is_direct, limit } => {
-                let (to, limit) = (other_id(0), Duration::from_millis(limit));
-                let to = is_direct.then_some(&*to);
-                let request = client.request(now, ROOMS[room], "question", to, b"?", limit);
-                if let Ok(number) = request {
-                    ensure!(self.app.requests.insert(number), "{number:?} is used again");
-                    self.requested.push(number);
-                }
+                self.request(room, is_direct, Duration::from_millis(limit))?;
             }
             Step::Cancel => {
                 if let Some(number) = self.requested.pop() {
@@ -170,18 +164,8 @@ impl Run<'_> {
                 }
             }
             Step::Reply | Step::Fail if self.open_requests.is_empty() => {}
-            Step::Reply | Step::Fail => {
-                let request = self.open_requests.remove(0);
-                let answer = match step {
-                    Step::Reply => client.reply(now, &request, b"!"),
-                    _ => client.fail(now, &request, "refused", "no"),
-                };
-                let again = client.reply(now, &request, b"!");
-                ensure!(
-                    answer.is_err() || again == Err(SendError::NotAsked),
-                    "answered twice: {again:?}"
-                );
-            }
+            Step::Reply => self.answer(false)?,
+            Step::Fail => self.answer(true)?,
             Step::Renew => {
                 let _ = client.renew(now, "a new token");
             }
@@ -193,6 +177,30 @@ impl Run<'_> {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn request(&mut self, room: usize, is_direct: bool, limit: Duration) -> Result<(), Fault> {
+        let to = other_id(0);
+        let to = is_direct.then_some(&*to);
+        let request = self.client.request(self.now, ROOMS[room], "question", to, b"?", limit);
+        if let Ok(number) = request {
+            ensure!(self.app.requests.insert(number), "{number:?} is used again");
+            self.requested.push(number);
+        }
+        Ok(())
+    }
+
+    /// Answers the oldest open request.
+    fn answer(&mut self, is_error: bool) -> Result<(), Fault> {
+        let (now, client) = (self.now, &mut self.client);
+        let request = self.open_requests.remove(0);
+        let answer = match is_error {
+            false => client.reply(now, &request, b"!"),
+            true => client.fail(now, &request, "refused", "no"),
+        };
+        let again = client.reply(now, &request, b"!");
+        ensure!(answer.is_err() || again == Err(SendError::NotAsked), "answered twice: {again:?}");
         Ok(())
     }
 

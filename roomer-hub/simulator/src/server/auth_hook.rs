@@ -183,9 +183,7 @@ impl Harness<'_> {
 
     /// Checks the state of a connection whose task was polled during the handshake.
     pub(super) fn after_handshake_poll(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
-        let now = self.now();
-        let limit = Duration::from_millis(self.plan.setup.handshake);
-        let (is_stopping, may_be_cut) = (self.is_stopping, self.may_be_cut());
+        let may_be_cut = self.may_be_cut();
         let conn = &mut self.conns[at];
         // The connection was ended from outside. It gets neither a response nor a decision.
         if conn.is_aborted || (is_done && may_be_cut) {
@@ -212,6 +210,15 @@ impl Harness<'_> {
             }
             return self.reject(at, rejection.unwrap_or(status));
         }
+        self.check_handshake_end(at, is_done)
+    }
+
+    /// Checks a handshake without a decision: it ends only if the client has closed its direction,
+    /// if the server is stopping, or by a timeout.
+    fn check_handshake_end(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
+        let now = self.now();
+        let limit = Duration::from_millis(self.plan.setup.handshake);
+        let is_stopping = self.is_stopping;
         let conn = &mut self.conns[at];
         let is_asking = conn.pending_auth.is_some();
         let status = match conn {

@@ -182,15 +182,7 @@ impl Harness<'_> {
                     return Ok(());
                 }
                 LogEntry::Panicked => {
-                    self.failures.1 += 1;
-                    self.conns[at].waiting = None;
-                    let is_rule = self.conns[at].pending_rule.take().is_some();
-                    self.marks.mark(is_rule && has_waited, Mark::RulePanicsAfterWait);
-                    self.marks.mark(is_rule, Mark::RulePanics);
-                    self.marks.mark(!is_rule, Mark::HandlerPanics);
-                    self.marks.mark(has_waited, Mark::PanicAfterWait);
-                    let crowd = self.conns.iter().filter(|l| l.state == State::Open).count();
-                    self.marks.mark(crowd > 2, Mark::PanicInCrowd);
+                    self.record_panic(at, has_waited);
                     return self.check_panicked(at, journal, "handler failed");
                 }
                 // A raw message is not an input to the hub, so there is no entry in the journal.
@@ -207,6 +199,19 @@ impl Harness<'_> {
             }
         }
         Err(Fault::new("a handler did not complete".into()))
+    }
+
+    /// Records that the pending handler or rule of a connection has panicked.
+    fn record_panic(&mut self, at: usize, has_waited: bool) {
+        self.failures.1 += 1;
+        self.conns[at].waiting = None;
+        let is_rule = self.conns[at].pending_rule.take().is_some();
+        self.marks.mark(is_rule && has_waited, Mark::RulePanicsAfterWait);
+        self.marks.mark(is_rule, Mark::RulePanics);
+        self.marks.mark(!is_rule, Mark::HandlerPanics);
+        self.marks.mark(has_waited, Mark::PanicAfterWait);
+        let crowd = self.conns.iter().filter(|conn| conn.state == State::Open).count();
+        self.marks.mark(crowd > 2, Mark::PanicInCrowd);
     }
 
     /// Checks that a slow handler was dropped because its connection has ended, in a poll of that
