@@ -12,6 +12,8 @@ use crate::room_guests::Peers;
 use crate::tables::Tables;
 
 /// One action for the driver. The driver must carry out an input's actions in the order returned.
+///
+/// The enum is exhaustive, so that a driver that does not carry out a new action fails to compile.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
     /// The connection has been added to the tables. This is always the first action of an

@@ -9,6 +9,8 @@ use roomer_proto::{ConnId, PacketRef};
 use crate::keys::{ConnKey, PeerKey};
 
 /// An input for the hub. See [`Hub::handle`](crate::Hub::handle).
+///
+/// The enum is exhaustive, so that a program that records or replays inputs handles a new one.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// A connection was opened. It joins `root`.
@@ -183,6 +185,8 @@ pub enum Input<'a> {
 }
 
 /// A command from a handler or from the application. Commands for removed connections are ignored.
+///
+/// The enum is exhaustive for the same reason as [`Input`].
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
     /// Send a message to a room's members. Has no effect if the room does not exist. (`SendToRoom`
@@ -289,6 +293,7 @@ pub enum Command<'a> {
 
 /// A handler's answer to a client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Answer<'a> {
     /// A reply ([`roomer:reply`](roomer_proto::extended::REPLY)) with this payload.
     Reply(&'a [u8]),

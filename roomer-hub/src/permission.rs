@@ -1,6 +1,9 @@
 //! Permissions that the application may be asked for, and whether a packet has been granted one.
 
 /// A permission that the application may be asked to grant.
+///
+/// The enum is exhaustive, so that a driver asks for a new permission instead of granting or denying
+/// it by accident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Permission {
     /// Join the packet's room.

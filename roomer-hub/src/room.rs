@@ -88,6 +88,8 @@ impl ExactSizeIterator for MembersIter<'_> {}
 
 /// The members of a room that should receive a packet. Plain and extended members receive
 /// different notices. In a room with both, one is sent after the other.
+///
+/// The enum is exhaustive: a connection uses one of the two protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// All members, of both kinds.

@@ -5,6 +5,8 @@ use core::fmt;
 use crate::close;
 
 /// One of the five fields of a packet, in wire order.
+///
+/// The enum is exhaustive, since the wire format has no other fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Field {
     /// The room that the packet belongs to.

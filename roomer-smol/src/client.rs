@@ -143,7 +143,7 @@ pub type Client = roomer_engine::client::Client<Smol>;
 /// ([`error_type`](Builder::error_type)).
 pub type Builder<E = HandlerError> = roomer_engine::client::Builder<Smol, E>;
 
-/// The runtime of a [`Client`].
+/// The runtime of a [`Client`]: a type without values, which only selects smol.
 #[derive(Clone, Copy, Debug)]
 pub enum Smol {}
 

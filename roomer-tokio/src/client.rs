@@ -168,7 +168,7 @@ pub type Client = roomer_engine::client::Client<Tokio>;
 /// ([`error_type`](Builder::error_type)).
 pub type Builder<E = HandlerError> = roomer_engine::client::Builder<Tokio, E>;
 
-/// The runtime of a [`Client`].
+/// The runtime of a [`Client`]: a type without values, which only selects tokio.
 #[derive(Clone, Copy, Debug)]
 pub enum Tokio {}
 

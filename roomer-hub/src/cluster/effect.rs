@@ -19,6 +19,7 @@ use crate::room_guests::Peers;
 
 /// An input for the state machine. See [`Cluster::handle`](super::Cluster::handle).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Input {
     /// The link to the broker is up, and the subscriptions to both subjects are confirmed.
     Up {
@@ -39,6 +40,7 @@ pub enum Input {
 /// A change on this node that peers must be informed of. See
 /// [`Cluster::record`](super::Cluster::record).
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Change<'a> {
     /// A connection joined a room.
     Joined {
@@ -118,6 +120,8 @@ pub enum Change<'a> {
 
 /// An effect for the driver to carry out. The driver must carry out an input's effects in the order
 /// returned.
+///
+/// The enum is exhaustive, so that a driver that does not carry out a new effect fails to compile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Pass [`Input::PeerUp`](crate::Input::PeerUp) to the hub.

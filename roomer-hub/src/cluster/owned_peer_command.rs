@@ -3,6 +3,8 @@
 use roomer_proto::cluster::PeerCommand;
 
 /// An owned [`PeerCommand`].
+///
+/// The enum is exhaustive for the same reason as the borrowed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnedPeerCommand {
     /// Add the connection to a room.

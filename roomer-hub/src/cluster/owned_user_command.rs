@@ -11,6 +11,8 @@ use crate::keys::ConnKey;
 use crate::tables::Tables;
 
 /// An owned [`UserCommand`].
+///
+/// The enum is exhaustive for the same reason as the borrowed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnedUserCommand {
     /// Send a message from the server to each connection.

@@ -46,6 +46,8 @@ pub fn write_head(start: u8, length: u64, key: [u8; 4], out: &mut Vec<u8>) {
 }
 
 /// A frame sent by a server.
+///
+/// The enum is exhaustive: roomer's servers send no other frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
     /// A binary message in one frame.

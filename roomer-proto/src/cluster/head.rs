@@ -28,6 +28,8 @@ pub struct Head {
 }
 
 /// A frame's kind, with its position if it is part of a stream.
+///
+/// The enum is exhaustive: another kind would require another version of the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     /// A frame outside any stream, without a number.

@@ -82,6 +82,8 @@ impl FromStr for NodeId {
 }
 
 /// The nodes that receive a frame.
+///
+/// The enum is exhaustive, so that a carrier that does not handle a new subject fails to compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// All nodes of the cluster.

@@ -6,6 +6,8 @@ use super::FrameError;
 use super::cursor::{Cursor, prefixed_len, put_prefixed};
 
 /// A command for one connection on another node.
+///
+/// The enum is exhaustive, so that a node that does not carry out a new command fails to compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerCommand<'a> {
     /// Add the connection to a room.

@@ -27,6 +27,8 @@ pub struct FrameRange {
 }
 
 /// The messages that a receiver may have missed before a stream started.
+///
+/// The enum is exhaustive: either it is known which messages may be lost, or it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost<'a> {
     /// Any message may have been missed.

@@ -30,6 +30,8 @@ pub const TUNNEL_DATA: usize = 16 * 1024;
 ///
 /// All items travel in the streams between the two nodes. If a stream restarts, items may be missing,
 /// so both nodes drop their tunnels with each other.
+///
+/// The enum is exhaustive, so that a node that does not handle a new item fails to compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TunnelItem<'a> {
     /// Requests a tunnel: a client of the sender has a session on the receiving node.

@@ -7,6 +7,8 @@ use super::cursor::{Cursor, encode_packet};
 use crate::PacketRef;
 
 /// A command for all connections of one user on a node.
+///
+/// The enum is exhaustive, so that a node that does not carry out a new command fails to compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserCommand<'a> {
     /// Send a message from the server to each connection.

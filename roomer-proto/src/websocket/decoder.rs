@@ -18,6 +18,8 @@ use super::unfinished::Unfinished;
 use super::violation::Violation;
 
 /// A complete message or control frame.
+///
+/// The enum is exhaustive: RFC 6455 defines no other messages or control frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A message, reassembled from its fragments.

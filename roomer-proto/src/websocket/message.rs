@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use super::violation::Violation;
 
 /// The kind of a message.
+///
+/// The enum is exhaustive: RFC 6455 defines no other kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Text, validated as UTF-8.

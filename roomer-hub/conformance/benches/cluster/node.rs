@@ -169,7 +169,7 @@ impl Node {
             CarrierEvent::Up { max_payload } => cluster::Input::Up { max_payload },
             CarrierEvent::Frame(frame) => cluster::Input::Frame(frame),
             CarrierEvent::Notice(_) => return,
-            CarrierEvent::Down(why) => panic!("{why}"),
+            event => panic!("{event:?}"),
         };
         self.input(input);
     }

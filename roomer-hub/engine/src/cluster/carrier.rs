@@ -37,6 +37,7 @@ pub trait Carrier: Send + 'static {
 
 /// A change in the link's state, or a received frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CarrierEvent {
     /// The link is up, and the broker has confirmed the subscriptions.
     Up {

@@ -44,6 +44,8 @@ pub trait BrokerConnection: Send {
 }
 
 /// An event from a [`BrokerConnection`].
+///
+/// The enum is exhaustive, so that a caller that does not handle a new event fails to compile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BrokerEvent {
     /// The caller must start TLS on the stream and call [`BrokerConnection::secured`].
