@@ -17,9 +17,7 @@ use super::message::{FragmentedMessage, Kind, Limits};
 use super::unfinished::Unfinished;
 use super::violation::Violation;
 
-/// A complete message or control frame.
-///
-/// The enum is exhaustive: RFC 6455 defines no other messages or control frames.
+/// A complete message or control frame. The enum is exhaustive: RFC 6455 defines no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A message, reassembled from its fragments.
