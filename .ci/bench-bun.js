@@ -1,6 +1,7 @@
-// Bun's server as a peer of `.ci/bench`: rooms are its topics, so Bun's built-in uWebSockets does
-// the fan-out. It uses the generator's dialect `raw`: the text `+ROOM` joins a room and leaves the
-// previous one, `-ROOM` leaves it, and each is echoed. Binary messages go to the other members.
+// Bun's server as a peer of `.ci/bench`, with its topics as rooms.
+//
+// Bun's built-in uWebSockets does the fan-out. It uses the generator's dialect `raw`: the text `+ROOM` joins a room and leaves
+// the previous one, `-ROOM` leaves it, and each is echoed. Binary messages go to the other members.
 //
 //     npm install bun && PATH="$PWD/node_modules/.bin:$PATH"
 //     bun .ci/bench-bun.js PORT

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
-// Measures the cost of compression for a server: sends messages with a kilobyte of JSON to a room of 100 members, first plain and
-// then compressed. Prints the server's CPU time per message in µs, and the number of bytes that a member reads.
+// Measures the cost of compression for a server.
+//
+// Sends messages with a kilobyte of JSON to a room of 100 members, first plain and then compressed. Prints the server's CPU
+// time per message in µs, and the number of bytes that a member reads.
 //
 //     cargo build --release -p roomer-tokio --example chat
 //     (cd js && npm ci)

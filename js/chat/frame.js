@@ -1,5 +1,7 @@
-/** Batches DOM work for the next animation frame. Within a frame, changes run before scrolling: scrolling measures the page, so
- * each frame needs only one layout, however many changes it contains. During a flood of changes, the page renders fewer frames.
+/** Batches DOM work for the next animation frame.
+ *
+ * Within a frame, changes run before scrolling: scrolling measures the page, so each frame needs only one layout, however many
+ * changes it contains. During a flood of changes, the page renders fewer frames.
  *
  * @module frame
  */

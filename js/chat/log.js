@@ -1,5 +1,7 @@
-/** A room's log: messages, and lines about events between the messages. New lines are collected and become elements once per
- * frame, newest first. A line that a flood removes before then never becomes an element.
+/** A room's log: messages, and lines about events between the messages.
+ *
+ * New lines are collected and become elements once per frame, newest first. A line that a flood removes before then never
+ * becomes an element.
  *
  * @module log
  */

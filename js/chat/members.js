@@ -1,5 +1,7 @@
-/** The member list. For the keyboard, it is a single Tab stop, with arrow keys, letters and Enter inside. Only rows in view have
- * elements, and only differences are applied, so two thousand members cost about as little as twenty.
+/** The member list.
+ *
+ * For the keyboard, it is a single Tab stop, with arrow keys, letters and Enter inside. Only rows in view have elements, and
+ * only differences are applied, so two thousand members cost about as little as twenty.
  *
  * @module members
  */

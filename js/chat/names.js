@@ -1,6 +1,8 @@
-/** Client names. On a server with sessions, a name is part of a member's info; with the plain protocol, peers send their names as
- * messages. A peer without a name is shown with a name derived from its id. Info and messages come from other clients, so their
- * values can have any type.
+/** Client names.
+ *
+ * On a server with sessions, a name is part of a member's info; with the plain protocol, peers send their names as messages. A
+ * peer without a name is shown with a name derived from its id. Info and messages come from other clients, so their values can
+ * have any type.
  *
  * @module names
  */

@@ -1,5 +1,7 @@
-/** Read receipts. A message's sender sends a request to the receiver, whose page answers once the message is visible on the
- * screen. Without support for requests on the server, there are no receipts.
+/** Read receipts.
+ *
+ * A message's sender sends a request to the receiver, whose page answers once the message is visible on the screen. Without
+ * support for requests on the server, there are no receipts.
  *
  * @module seen
  */

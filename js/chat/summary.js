@@ -1,5 +1,6 @@
-/** Summarizes the joins, leaves and changed names between two messages in one line, so that a thousand joins do not push the
- * conversation out of view.
+/** Summarizes the joins, leaves and changed names between two messages in one line.
+ *
+ * A thousand joins therefore do not push the conversation out of view.
  *
  * @module summary
  */

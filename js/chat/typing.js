@@ -1,5 +1,7 @@
-/** Typing indicators. A "typing" message with "on" is valid for a few seconds, and the sender repeats it while the user types, so
- * an indicator expires if its sender disappears. A message with "off", or a chat message, ends the indicator immediately.
+/** Typing indicators.
+ *
+ * A "typing" message with "on" is valid for a few seconds, and the sender repeats it while the user types, so an indicator
+ * expires if its sender disappears. A message with "off", or a chat message, ends the indicator immediately.
  *
  * @module typing
  */

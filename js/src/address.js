@@ -1,5 +1,6 @@
-/** Computes the address for a connection attempt. Uses text operations where possible, since React Native's URL class has no
- * setters.
+/** Computes the address for a connection attempt.
+ *
+ * Uses text operations where possible, since React Native's URL class has no setters.
  *
  * @module address
  */

@@ -1,4 +1,4 @@
-/** The client without its features, for pages that need only some of them and a small bundle:
+/** The client without its features, for pages that need only some of them and a small bundle.
  *
  *     import { connect, json, requests, sessions } from "roomer/core";
  *

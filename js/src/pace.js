@@ -1,5 +1,6 @@
-/** Keeps one kind of packet within one of the server's rates: a burst of packets, and then one per second. The server would
- * reject packets above the rate.
+/** Keeps one kind of packet within one of the server's rates: a burst of packets, and then one per second.
+ *
+ * The server would reject packets above the rate.
  *
  * @module pace
  */

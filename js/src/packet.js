@@ -1,5 +1,6 @@
-/** Encodes and decodes packets: room, event, receiver, sender and payload, each preceded by its length as a big-endian 32-bit
- * integer.
+/** Encodes and decodes packets: room, event, receiver, sender and payload.
+ *
+ * Each of them is preceded by its length as a big-endian 32-bit integer.
  *
  * @module packet
  */

@@ -1,5 +1,7 @@
-/** The feature that renews logins: the server requests a new token before the login expires. However often it does, the client
- * obtains one at most every two seconds, since a new token may expire at the same time as the last one.
+/** The feature that renews logins: the server requests a new token before the login expires.
+ *
+ * However often it does, the client obtains one at most every two seconds, since a new token may expire at the same time as the
+ * last one.
  *
  * @module renewal
  */

@@ -1,5 +1,7 @@
-/** The feature behind sessions in the extended protocol: counts received packets, acknowledges them, and resumes the session on a
- * new socket. It has no effect on a server with the plain protocol.
+/** The feature behind sessions in the extended protocol, which survive lost connections.
+ *
+ * It counts received packets, acknowledges them, and resumes the session on a new socket. It has no effect on a server with the
+ * plain protocol.
  *
  * @module session
  */

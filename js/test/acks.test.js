@@ -1,5 +1,7 @@
-/** Tests of acknowledgements that the client has not requested, mixed with those that it has: each order in which a client's
- * requests about one room and the server's moves of the client can happen. After all answers, client and server must agree.
+/** Tests of acknowledgements that the client has not requested, mixed with those that it has.
+ *
+ * They cover each order in which a client's requests about one room and the server's moves of the client can happen. After all
+ * answers, client and server must agree.
  */
 
 import assert from "node:assert/strict";

@@ -1,3 +1,5 @@
+/** Tests of the original client's byte cursor. */
+
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 

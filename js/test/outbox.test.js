@@ -1,5 +1,7 @@
-/** Tests of sending with the test kit's server: the client sends no packet to a room that is not open, does not exceed the
- * server's rates, and the result of send() is either right or corrected by an event.
+/** Tests of sending with the test kit's server.
+ *
+ * The client sends no packet to a room that is not open, does not exceed the server's rates, and the result of send() is either
+ * right or corrected by an event.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,8 @@
-/** Runs random plans with one client in virtual time. support/plan.js describes plans, and the conditions that must hold after
- * them. ROOMER_PLANS sets the number of plans, ROOMER_SEED the first seed. A failing plan is shrunk and printed as a test. The
- * plans are divided among processes, one per core.
+/** Runs random plans with one client in virtual time.
+ *
+ * support/plan.js describes plans, and the conditions that must hold after them. ROOMER_PLANS sets the number of plans,
+ * ROOMER_SEED the first seed. A failing plan is shrunk and printed as a test. The plans are divided among processes, one per
+ * core.
  *
  * Odd seeds generate plans for a plain server, even ones for a server with sessions.
  *

@@ -1,3 +1,5 @@
+/** Tests of the original client: joining, members, messages and sending. */
+
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";
 

@@ -1,3 +1,5 @@
+/** Tests of the original client's rooms: leaving, closing, and the end of the socket. */
+
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 

@@ -1,5 +1,6 @@
-/** Tests of a client's start: addresses, tokens, options, environments in which it cannot connect, and the records for the
- * `debug` option.
+/** Tests of a client's start: addresses, tokens, options and environments.
+ *
+ * Some environments do not permit a connection. The tests also cover the records for the `debug` option.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,6 @@
-/** Tests that the test kit's server speaks the extended protocol as described in roomer-proto/EXTENDED.md, and as a real server
- * does.
+/** Tests that the test kit's server implements the extended protocol.
+ *
+ * It must behave as described in roomer-proto/EXTENDED.md, and as a real server does.
  */
 
 import assert from "node:assert/strict";

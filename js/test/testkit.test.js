@@ -1,5 +1,6 @@
-/** Tests of the test kit: its server follows a real server's rules, and its clock works as documented. connect.e2e.test.js and
- * e2e.test.js check the same rules with real servers.
+/** Tests that the test kit's server follows a real server's rules, and that its clock works as documented.
+ *
+ * connect.e2e.test.js and e2e.test.js check the same rules with real servers.
  */
 
 import assert from "node:assert/strict";

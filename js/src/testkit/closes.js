@@ -1,5 +1,7 @@
-/** The test's final closes of sessions, kept for clients that have not received the close frame. When such a client returns, it is
- * closed with the same code and reason, as by a real server, instead of getting a new session.
+/** The test's final closes of sessions, kept for clients that have not received the close frame.
+ *
+ * When such a client returns, it is closed with the same code and reason, as by a real server, instead of getting a new
+ * session.
  *
  * @module testkit/closes
  */

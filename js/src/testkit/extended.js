@@ -1,5 +1,6 @@
-/** The in-memory server's handling of extended-protocol packets: info changes, login renewals, and error packets for rejected
- * packets. Other modules handle joins, messages and requests.
+/** The in-memory server's handling of info changes, login renewals, and errors about rejected packets.
+ *
+ * Other modules handle joins, messages and requests.
  *
  * @module testkit/extended
  */

@@ -1,5 +1,6 @@
-/** The server's end of an extended session in memory: counts packets, acknowledges them, and retransmits unacknowledged ones on
- * the client's next socket.
+/** The server's end of an extended session in memory.
+ *
+ * It counts packets, acknowledges them, and retransmits unacknowledged ones on the client's next socket.
  *
  * @module testkit/session
  */

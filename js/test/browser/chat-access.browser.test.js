@@ -1,5 +1,6 @@
-/** Tests of the chat page's accessibility (contrast, keyboard, no scripts, reduced motion), and of links, whose text is
- * untrusted.
+/** Tests of the chat page's accessibility, and of links, whose text is untrusted.
+ *
+ * The tests of accessibility cover contrast, the keyboard, pages without scripts, and reduced motion.
  */
 
 import assert from "node:assert/strict";

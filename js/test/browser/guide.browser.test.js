@@ -1,5 +1,6 @@
-/** Follows the guide for a chat service without Rust in an empty folder: runs its commands, checks their output, and opens its
- * page in browsers.
+/** Follows the guide for a chat service without Rust in an empty folder.
+ *
+ * Runs its commands, checks their output, and opens its page in browsers.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,6 @@
-/** Tests of the chat page and the counter with sessions: names stored as info, typing indicators, receipts, a room's history, and
- * an unplugged network cable.
+/** Tests of the chat page and the counter with sessions.
+ *
+ * They cover names stored as info, typing indicators, receipts, a room's history, and an unplugged network cable.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,6 @@
-/** Builds the README's two clients, in plain JavaScript and in React, with Vite, and tests them in a browser with the real
- * server.
+/** Builds the README's two clients with Vite, and tests them in a browser with the real server.
+ *
+ * One is in plain JavaScript, the other in React.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,6 @@
-/** Builds an app whose room is hidden by Suspense for a while, with Vite and each version of React, and tests it in a browser
- * with the real server. test/react/hiding.js contains the same test without a browser.
+/** Builds an app whose room is hidden by Suspense for a while, and tests it in a browser with the real server.
+ *
+ * It is built with Vite and each version of React. test/react/hiding.js contains the same test without a browser.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,6 @@
-/** Tests of servers that run as PID 1 in a container: a signal terminates PID 1 only if the process handles it, and container
- * runtimes send SIGTERM rather than SIGINT.
+/** Tests of servers that run as PID 1 in a container, and must handle SIGTERM.
+ *
+ * A signal terminates PID 1 only if the process handles it, and container runtimes send SIGTERM rather than SIGINT.
  */
 
 import assert from "node:assert/strict";

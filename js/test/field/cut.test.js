@@ -1,5 +1,6 @@
-/** Tests that send() returns the right result, or that the client reports the loss, whatever happens to the server and the
- * network.
+/** Tests that send() returns the right result, or that the client reports the loss, after any fault.
+ *
+ * The server or the network fails in each test.
  */
 
 import assert from "node:assert/strict";

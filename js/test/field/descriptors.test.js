@@ -1,5 +1,6 @@
-/** Tests of a server with a low limit on open files: it reports the limit at startup, raises it if possible, and keeps working
- * when no descriptors are left.
+/** Tests of a server with a low limit on open files.
+ *
+ * It reports the limit at startup, raises it if possible, and keeps working when no descriptors are left.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,6 @@
-/** Tests with a real proxy that rejects every request with 403 during an outage: the chat page must reconnect afterwards, while a
- * rejection by the server itself is final.
+/** Tests with a real proxy that rejects every request with 403 during an outage.
+ *
+ * The chat page must reconnect afterwards, while a rejection by the server itself is final.
  */
 
 import assert from "node:assert/strict";

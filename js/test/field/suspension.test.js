@@ -1,5 +1,6 @@
-/** Tests of a client that is suspended for longer than the server's timeout: it has not violated a rule, and resumes its session
- * or reconnects automatically.
+/** Tests of a client that is suspended for longer than the server's timeout.
+ *
+ * It has not violated a rule, and resumes its session or reconnects automatically.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,7 @@
-/** Checks the commands in a code block: their programs, packages, scripts, tests, examples, flags and files must exist, or an
- * earlier command must create them. `roomer` commands are parsed by a test in `roomer-tokio/cli/src/tests.rs`.
+/** Checks the commands in a code block.
+ *
+ * Their programs, packages, scripts, tests, examples, flags and files must exist, or an earlier command must create them.
+ * `roomer` commands are parsed by a test in `roomer-tokio/cli/src/tests.rs`.
  */
 
 import { spawnSync } from "node:child_process";

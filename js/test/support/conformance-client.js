@@ -1,5 +1,6 @@
-/** Connects the client to the protocol's conformance kit (`roomer-proto/kit`): reads commands and writes events, each as a line
- * of JSON.
+/** Connects the client to the protocol's conformance kit (`roomer-proto/kit`).
+ *
+ * Reads commands and writes events, each as a line of JSON.
  */
 
 import { createInterface } from "node:readline";

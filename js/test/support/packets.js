@@ -1,5 +1,6 @@
-/** A second implementation of the packet format, written independently of the client's, so that tests do not check the client
- * against itself.
+/** A second implementation of the packet format, written independently of the client's.
+ *
+ * With it, tests do not check the client against itself.
  */
 
 /** Encodes a packet. Omitted fields are empty. */

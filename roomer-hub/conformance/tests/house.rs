@@ -33,12 +33,20 @@ fn no_source_file_has_more_than_400_lines() {
 #[test]
 fn first_line_of_each_file_is_complete() {
     let mut broken = Vec::new();
-    for path in files(&["rs"]) {
+    for path in files(&["rs", "js", "mjs"]) {
         let text = fs::read_to_string(root().join(&path)).unwrap();
-        let mut lines = text.lines().skip_while(|line| line.starts_with("#!") || line.is_empty());
-        let first = lines.next().and_then(|line| line.strip_prefix("//! "));
-        if !first.is_some_and(|first| first.ends_with('.')) {
-            broken.push(format!("{path}: {}", first.unwrap_or("no documentation")));
+        let is_code = |line: &&str| {
+            line.starts_with("#!")
+                || line.is_empty()
+                || *line == "/**"
+                || line.starts_with("\"use ")
+        };
+        let first = text.lines().find(|line| !is_code(line)).unwrap_or_default();
+        let is_rust = path.ends_with(".rs");
+        let marks = if is_rust { &["//! "][..] } else { &["// ", "/** ", " * "] };
+        let comment = marks.iter().find_map(|mark| first.strip_prefix(mark)).unwrap_or_default();
+        if !comment.trim_end_matches(" */").ends_with('.') {
+            broken.push(format!("{path}: {first}"));
         }
     }
     assert!(broken.is_empty(), "begin these files with a short sentence: {broken:#?}");

@@ -1,6 +1,8 @@
 /**
- * Compares what a client does with what a case expects. A case's texts may contain variables: `${name}`. One without a value
- * matches 1 to 16 letters or digits, such as a tag that the client chooses, and takes that value.
+ * Compares what a client does with what a case expects.
+ *
+ * A case's texts may contain variables: `${name}`. One without a value matches 1 to 16 letters or digits, such as a tag that
+ * the client chooses, and takes that value.
  *
  * @module expect
  */

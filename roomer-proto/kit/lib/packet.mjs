@@ -1,6 +1,7 @@
 /**
- * Packets, and how cases describe them: fields by name, with the payload as `text`, `json`, `hex`, or `fill` (hex bytes,
- * repeated).
+ * Packets, and how cases describe them: by fields.
+ *
+ * The payload is given as `text`, `json`, `hex`, or `fill` (hex bytes, repeated).
  *
  * @module packet
  */

@@ -1,6 +1,7 @@
 /**
- * The client under test: a program that reads commands from its standard input and writes events to its standard output, each
- * one line of JSON.
+ * The client under test: a program that reads commands and writes events.
+ *
+ * It reads from its standard input and writes to its standard output, each one line of JSON.
  *
  * @module program
  */

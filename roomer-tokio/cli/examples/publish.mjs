@@ -1,5 +1,6 @@
-// Publishes JSON to rooms of `roomer serve`: KEY=… node publish.mjs http://127.0.0.1:9090 EVENT
-// TEXT ROOM...
+// Publishes JSON to rooms of `roomer serve`.
+//
+// Run `KEY=… node publish.mjs http://127.0.0.1:9090 EVENT TEXT ROOM...`.
 const [api, event, text, ...rooms] = process.argv.slice(2);
 const response = await fetch(`${api}/v1/broadcast`, {
     method: "POST",
