@@ -245,8 +245,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` for each leave, including the one from `root`, for any reason. For order and
-    /// panics, see [`on_connect`](Self::on_connect).
+    /// Calls `hook` for each leave, including the one from `root`: by the client, by a kick, or
+    /// because the connection has ended. For order and panics, see [`on_connect`](Self::on_connect).
     pub fn on_leave<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &str) + Send + Sync + 'static,
@@ -255,8 +255,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` with the reason when a connection has ended and left all its rooms. For order
-    /// and panics, see [`on_connect`](Self::on_connect).
+    /// Calls `hook` with the reason when a connection has ended and left all its rooms, no matter
+    /// whether the client, the server or the network ended it. For order and panics, see
+    /// [`on_connect`](Self::on_connect).
     pub fn on_disconnect<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, DisconnectReason) + Send + Sync + 'static,

@@ -151,7 +151,8 @@ impl Conn {
     }
 
     /// Removes the connection from a room. The connection receives `leave_ack`, and the members are
-    /// notified. Same as [`Server::kick`], which takes an id.
+    /// notified. The connection stays open. Same as [`Server::kick`], which takes an id, and whose
+    /// documentation also describes pending joins.
     #[doc(alias = "kick")]
     pub fn leave(&self, room: impl AsRef<str>) {
         self.server.0.command(Command::Leave { conn: self.info.key, room: room.as_ref() });

@@ -155,7 +155,8 @@ impl Server {
 
     /// Closes a connection: the connection leaves all its rooms, and its client receives the queued
     /// messages, followed by a close frame with this code and reason. Returns false if the
-    /// connection does not exist. Same as [`Conn::close`](crate::Conn::close).
+    /// connection does not exist. Same as [`Conn::close`](crate::Conn::close). To remove a connection
+    /// from one room only, use [`kick`](Self::kick).
     ///
     /// If the client has lost its connection and may still [return](crate::Builder::resume_window), its
     /// session ends. If the code is final (1000, 1003, 1008, 3000 to 4999), the client is closed with

@@ -32,6 +32,19 @@ use crate::shared::Shared;
 /// A room server. The handle is cheap to clone and shared between tasks. The server serves no
 /// connections until an adapter connects sockets to it. Several servers can run in one process, since
 /// there is no global state.
+///
+/// The server kicks a connection from a room, and disconnects it, by its id or by its user. Through
+/// a handle to it, the connection leaves the room, and closes:
+///
+/// | what ends | [`Server`], [`User`](crate::User) | [`Conn`](crate::Conn) |
+/// |---|---|---|
+/// | the membership in one room | [`kick`](Self::kick) | [`leave`](crate::Conn::leave) |
+/// | the connection, with its memberships | [`disconnect`](Self::disconnect) | [`close`](crate::Conn::close) |
+/// | all connections | [`shutdown`](Self::shutdown), [`drain`](Self::drain) | |
+///
+/// The hooks [`on_leave`](crate::Builder::on_leave) and
+/// [`on_disconnect`](crate::Builder::on_disconnect) are called for every end, also if the client
+/// caused it.
 #[derive(Clone)]
 pub struct Server(pub(crate) Arc<Shared>);
 

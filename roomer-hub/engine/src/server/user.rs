@@ -95,7 +95,8 @@ impl User {
     }
 
     /// Removes all the user's connections on all nodes from a room, and like [`Server::kick`]
-    /// cancels their pending joins. Returns the number of affected connections on this node.
+    /// cancels their pending joins. The connections stay open. Returns the number of affected
+    /// connections on this node.
     pub fn kick(&self, room: impl AsRef<str>) -> usize {
         let room = room.as_ref();
         self.at_peers(UserCommand::Leave { room });
