@@ -245,8 +245,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` for each leave, including the one from `root`: by the client, by a kick, or
-    /// because the connection has ended. For order and panics, see [`on_connect`](Self::on_connect).
+    /// Calls `hook` for each leave, including the one from `root`: by the client, by the server,
+    /// or because the connection has ended. For order and panics, see [`on_connect`](Self::on_connect).
     pub fn on_leave<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &str) + Send + Sync + 'static,
