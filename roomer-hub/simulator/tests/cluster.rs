@@ -141,7 +141,7 @@ fn scattered_losses_are_requested_immediately() {
 }
 
 /// A request that the broker had repeated arrived after its stream had been given up. It restarted
-/// the stream under the same number, so the peer took the new frames for a continuation of the old
+/// the stream under the same number, so the peer mistook the new frames for a continuation of the old
 /// ones.
 #[test]
 fn repeated_request_does_not_restart_stream() {

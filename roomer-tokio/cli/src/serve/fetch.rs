@@ -101,8 +101,8 @@ impl Fetcher {
     ///
     /// If the server closes the connection without a response, the request is repeated once, on a new
     /// connection: the server may have closed an idle connection when the request was on its way.
-    /// All requests can be repeated, since they are questions, or events that have numbers (RFC 9110,
-    /// section 9.2.2).
+    /// All requests can be repeated, since they ask for decisions, or carry events that have numbers
+    /// (RFC 9110, section 9.2.2).
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,

@@ -7,21 +7,21 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 /// The time between two requests to a webhook that is down. It is short: if the webhook fails only
-/// for one client's questions, another client's question soon shows that the webhook is up.
+/// for the request about one client, that about another client soon shows that the webhook is up.
 const PROBE_INTERVAL: Duration = Duration::from_millis(300);
 
 /// The time without requests to a webhook after which it is no longer considered down.
 const MEMORY: Duration = Duration::from_secs(30);
 
-/// The time for which questions that are not sent wait for the answer to a question that is sent.
+/// The time for which requests wait for the answer to another request, which is sent first.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// Tracks whether a webhook is down. The webhook is considered down once a question has remained
-/// unanswered for as long as a client may wait, and no other question was answered in that time.
+/// Tracks whether a webhook is down. The webhook is considered down once a request has remained
+/// unanswered for as long as a client may wait, and no other request was answered in that time.
 #[derive(Default)]
 pub(super) struct Availability {
     state: Mutex<State>,
-    /// Wakes the questions that wait for an answer to another one.
+    /// Wakes the requests that wait for an answer to another one.
     recovery: Notify,
 }
 
@@ -29,23 +29,23 @@ pub(super) struct Availability {
 struct State {
     /// The time of the last answer.
     answered_at: Option<Instant>,
-    /// If the webhook is down, the time from which one question may be sent to it.
+    /// If the webhook is down, the time from which one request may be sent to it.
     probe_at: Option<Instant>,
 }
 
 /// The number of times that a request may be sent to the webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempts {
-    /// The question is repeated until it is answered.
+    /// The request is repeated until it is answered.
     Repeated,
-    /// The question is sent once: the webhook is down, and this request shows whether it still is.
+    /// The request is sent once: the webhook is down, and the answer shows whether it still is.
     Single,
-    /// The webhook is down, and the next question may not be sent yet.
+    /// The webhook is down, and the next request may not be sent yet.
     None,
 }
 
 impl Availability {
-    /// Returns how often a new question may be sent.
+    /// Returns how often a new request may be sent.
     pub(super) fn attempts(&self, now: Instant) -> Attempts {
         let mut state = self.state();
         match state.probe_at {
@@ -72,12 +72,12 @@ impl Availability {
         was_down
     }
 
-    /// Records that a question asked at the time `since` has remained unanswered. Returns true if
+    /// Records that a request made at the time `since` has remained unanswered. Returns true if
     /// this makes the webhook count as down.
     pub(super) fn failed(&self, since: Instant, now: Instant) -> bool {
         let mut state = self.state();
-        // The question may merely have waited for many others that were answered. If the webhook was
-        // down before, this must not delay the next question to it.
+        // The request may merely have waited for many others that were answered. If the webhook was
+        // down before, this must not delay the next request to it.
         if state.answered_at.is_some_and(|at| at >= since) || state.probe_at.is_some() {
             return false;
         }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn webhook_that_answers_other_questions_is_up() {
+    fn webhook_that_answers_other_requests_is_up() {
         let (webhook, start) = (Availability::default(), Instant::now());
         let at = |tenths| tenth(start, tenths);
         webhook.answered(at(50));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_is_forgotten_if_no_question_follows() {
+    fn failure_is_forgotten_if_no_request_follows() {
         let (webhook, start) = (Availability::default(), Instant::now());
         let at = |tenths| tenth(start, tenths);
         assert!(webhook.failed(at(0), at(100)));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn questions_wait_for_answer_to_another() {
+    async fn requests_wait_for_answer_to_another() {
         let (webhook, start) = (Availability::default(), Instant::now());
         assert!(webhook.recovers().await);
         assert!(webhook.failed(start, start));

@@ -48,7 +48,7 @@ pub(super) struct Counts {
     pub(super) failed: AtomicU64,
 }
 
-/// An answer to a question.
+/// An answer to a request.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// The answer's `Retry-After`, up to a day, unless that is a date.
@@ -77,14 +77,14 @@ impl Call {
         }
     }
 
-    /// Sends a question. Calls `arrived` with the status of the answer, even if its body is invalid
+    /// Sends a request. Calls `arrived` with the status of the answer, even if its body is invalid
     /// or never arrives.
     pub(super) async fn request(
         &self,
-        question: &impl Serialize,
+        content: &impl Serialize,
         arrived: impl FnOnce(StatusCode),
     ) -> Result<Answer, String> {
-        let body = serde_json::to_vec(question).map_err(|error| error.to_string())?;
+        let body = serde_json::to_vec(content).map_err(|error| error.to_string())?;
         // Waiting for a permit does not count towards the timeout: otherwise, if many clients
         // returned at the same time, their requests would fail although the webhook answers. This
         // call fails only if the semaphore is closed, which never happens.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `call` | signed requests, whose time and answers are limited |
 //! | `secret` | the signatures of requests |
-//! | `authorize`, `may_join` | questions, and the decisions in their answers |
+//! | `authorize`, `may_join` | requests, and the decisions in their answers |
 //! | `availability` | whether the webhook for joins is down |
 //! | `events` | the queue of events, and their delivery |
 //! | `metrics` | counters |
