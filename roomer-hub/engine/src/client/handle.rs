@@ -155,8 +155,10 @@ impl<R> Client<R> {
         self.open.shared.lock().machine.is_extended()
     }
 
-    /// Subscribes to all events after this call, with a buffer of 256 events. Each call returns a
-    /// new stream, so call this once, before the loop that reads the events.
+    /// Subscribes to all events after this call, with a buffer of 256 events. If the client is open or
+    /// closed at the time of the call, the stream begins with [`Event::Opened`](super::Event::Opened) or
+    /// [`Event::Closed`](super::Event::Closed), because the client may have connected before the call.
+    /// Each call returns a new stream, so call this once, before the loop that reads the events.
     pub fn events(&self) -> Events {
         self.events_with(BUFFER)
     }

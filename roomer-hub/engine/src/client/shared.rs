@@ -8,6 +8,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytestring::ByteString;
+use roomer_proto::ConnId;
 use roomer_proto::client::{Client as Machine, Closing, Event, JoinError, Options, Request};
 
 use super::requests::Answers;
@@ -26,6 +27,8 @@ pub(super) struct Inner {
     pub(super) driver: Option<Waker>,
     /// Rejected joins, kept until the room is joined again.
     pub(super) refused: BTreeMap<ByteString, JoinError>,
+    /// The values of the last `Opened` event, until the connection is lost.
+    opened: Option<(ConnId, bool)>,
     pub(super) closed: Option<Box<Closing>>,
     /// Wakers of the handles' futures waiting for a change.
     waiters: Vec<Waker>,
@@ -64,6 +67,7 @@ impl Shared {
                 machine: Machine::new(options),
                 driver: None,
                 refused: BTreeMap::new(),
+                opened: None,
                 closed: None,
                 waiters: Vec::new(),
                 answers: Answers::default(),
@@ -112,7 +116,10 @@ impl Inner {
         // would end it may already have been dispatched.
         let is_outside = room.is_some_and(|room| !self.machine.rooms().any(|other| other == room));
         let is_finished = self.closed.is_some() || is_outside;
-        let queue = Queue { is_finished, ..Queue::default() };
+        let mut queue = Queue { is_finished, ..Queue::default() };
+        if room.is_none() {
+            queue.events.extend(self.current_state());
+        }
         // With a capacity of zero, every event would be counted as missed.
         let (room, capacity) = (room.map(ByteString::from), capacity.max(1));
         let subscriber = Arc::new(Subscriber { room, capacity, queue: Mutex::new(queue) });
@@ -120,6 +127,16 @@ impl Inner {
             self.subscribers.push(subscriber.clone());
         }
         subscriber
+    }
+
+    /// Returns the event with which a new stream begins. The client's task may have connected, or even
+    /// failed, before the application calls `events`, which would otherwise wait for that forever.
+    fn current_state(&self) -> Option<Event> {
+        match (&self.closed, self.opened) {
+            (Some(closing), _) => Some(Event::Closed((**closing).clone())),
+            (None, Some((id, is_resumed))) => Some(Event::Opened { id, is_resumed }),
+            (None, None) => None,
+        }
     }
 
     pub(super) fn unsubscribe(&mut self, subscriber: &Arc<Subscriber>) {
@@ -140,6 +157,14 @@ impl Inner {
                 Event::Expiring { .. } => due.is_expiring = true,
                 Event::Refused { room } => {
                     self.refused.insert(room.clone(), JoinError::Refused);
+                    woken.extend(take(&mut self.waiters));
+                }
+                Event::Opened { id, is_resumed } => {
+                    self.opened = Some((*id, *is_resumed));
+                    woken.extend(take(&mut self.waiters));
+                }
+                Event::Suspended(_) => {
+                    self.opened = None;
                     woken.extend(take(&mut self.waiters));
                 }
                 Event::Closed(reason) => {
@@ -218,6 +243,22 @@ impl fmt::Debug for Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn late_stream_begins_with_last_state() {
+        let shared = Shared::new(Options::default());
+        let mut inner = shared.lock();
+        let first = |inner: &mut Inner| inner.subscribe(None, 1).lock().events.pop_front();
+        assert_eq!(first(&mut inner), None, "not yet connected");
+        inner.machine.failed(Duration::ZERO, "refused");
+        inner.machine.close(Duration::ZERO);
+        inner.dispatch(&mut Dispatched::default());
+        assert_eq!(first(&mut inner), Some(Event::Closed(Closing::Application)));
+        let stream = inner.subscribe(None, 1);
+        assert!(stream.lock().is_finished, "nothing follows");
+        let room = inner.subscribe(Some("lobby"), 1);
+        assert!(room.lock().events.is_empty(), "a stream of messages has no states");
+    }
 
     #[test]
     fn late_membership_end_keeps_streams_of_next_membership() {

@@ -43,7 +43,8 @@ impl Drop for Subscription {
     }
 }
 
-/// All of a client's events since the call to `events()`, in order.
+/// All of a client's events since the call to `events()`, in order. If the client is open or closed at
+/// that time, [`Event::Opened`] or [`Event::Closed`] precedes them.
 ///
 /// If events arrive faster than the application reads them, the oldest in the buffer are dropped and
 /// [counted](Self::take_missed). The stream ends after [`Event::Closed`].
