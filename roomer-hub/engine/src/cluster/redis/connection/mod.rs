@@ -90,9 +90,9 @@ impl Connection {
                 self.state = State::Confirming;
                 None
             }
-            (_, State::Greeting) => {
-                Some(self.down("this is not a Redis server: it sends no greeting".into()))
-            }
+            (_, State::Greeting) => Some(
+                self.down("this is not a Redis server: its first reply is not a greeting".into()),
+            ),
             (b'>', _) => self.push(value),
             // The server answers PUBLISH with the number of receivers, and PING with a line.
             (b':' | b'+', _) if self.unanswered > 0 => {
