@@ -51,11 +51,19 @@ fn client_that_sends_too_long_body_gets_answer() {
 #[test]
 fn client_that_waits_before_its_body_gets_only_answer() {
     let serving = start();
-    let mut stream = TcpStream::connect(&serving.operator).unwrap();
-    let head = "POST /v1/broadcast HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n";
-    stream.write_all(format!("{head}Expect: 100-continue\r\n\r\n").as_bytes()).unwrap();
-    // This reads until the server closes the connection.
-    assert_eq!(Answer::read(&mut stream).status, 401);
+    let key = format!("Authorization: Bearer {KEY}\r\n");
+    for (path, length, headers, status) in [
+        ("/v1/broadcast", 9, "", 401),
+        ("/v1/broadcast", 999_999_999, &*key, 413),
+        ("/v1/rooms/a/messages/chat", 999_999, &*key, 413),
+    ] {
+        let mut stream = TcpStream::connect(&serving.operator).unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n");
+        let head = format!("{head}{headers}Expect: 100-continue\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        // This reads until the server closes the connection.
+        assert_eq!(Answer::read(&mut stream).status, status, "{path}");
+    }
 }
 
 #[test]

@@ -39,6 +39,10 @@ impl Error {
         Error::new(404, "not_found", text)
     }
 
+    pub(super) fn too_long() -> Error {
+        Error::too_large("the body is longer than limits.max_message permits")
+    }
+
     pub(super) fn too_large(text: impl Into<String>) -> Error {
         Error::new(413, "too_large", text)
     }
@@ -72,9 +76,7 @@ impl From<QueryRejection> for Error {
 impl From<BytesRejection> for Error {
     fn from(error: BytesRejection) -> Error {
         match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Error::too_large("the body is longer than limits.max_message permits")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => Error::too_long(),
             _ => Error::invalid("the body has not arrived completely"),
         }
     }

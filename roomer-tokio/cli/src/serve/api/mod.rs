@@ -18,6 +18,7 @@ mod send;
 
 use std::sync::Arc;
 
+use axum::body::HttpBody;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -86,8 +87,11 @@ impl Api {
 }
 
 /// Returns the routes by path. A test compares them with the OpenAPI description.
-fn table(longest_json: usize) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
-    [send::routes(longest_json), manage::routes(), read::routes()].into_iter().flatten().collect()
+fn table(longest: usize, longest_json: usize) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+    [send::routes(longest, longest_json), manage::routes(), read::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 pub(crate) fn routes(api: Arc<Api>) -> Router {
@@ -97,19 +101,32 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
     let longest_json = api.max_message.saturating_add(names).saturating_mul(ESCAPED);
     let longest_json = longest_json.saturating_add(JSON_ALLOWANCE);
     let add = |router: Router<Arc<Api>>, (path, route)| router.route(path, route);
-    let closed = table(longest_json).into_iter().fold(Router::new(), add);
+    let closed = table(longest, longest_json).into_iter().fold(Router::new(), add);
     closed
         .fallback(async || Error::new(404, "no_route", "there is no such route"))
         .method_not_allowed_fallback(async || {
             Error::new(405, "method", "the route has other methods: see /v1/openapi.json")
         })
         // The layer that is added last runs first, so without a key not even the body is read.
-        .layer(DefaultBodyLimit::max(longest))
         .layer(from_fn(reject_encoded))
         .layer(from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
         // Add this route after the layers, since it must not require a key.
         .route("/v1/openapi.json", axum::routing::get(openapi))
+}
+
+/// Limits the length of a route's bodies.
+fn limited(route: MethodRouter<Arc<Api>>, longest: usize) -> MethodRouter<Arc<Api>> {
+    route.layer(DefaultBodyLimit::max(longest)).layer(from_fn_with_state(longest, reject_long))
+}
+
+/// Rejects a body that is too long according to its header without reading it: reading would ask a
+/// client that has sent `Expect: 100-continue` for the body.
+async fn reject_long(State(longest): State<usize>, request: Request, next: Next) -> Response {
+    match request.body().size_hint().lower() > longest as u64 {
+        true => Error::too_long().into_response(),
+        false => next.run(request).await,
+    }
 }
 
 async fn openapi() -> impl IntoResponse {
@@ -149,7 +166,7 @@ mod tests {
         let described: Value = serde_json::from_str(OPENAPI).unwrap();
         let described: Vec<_> =
             described["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-        let mut paths: Vec<_> = table(0).iter().map(|(path, _)| *path).collect();
+        let mut paths: Vec<_> = table(0, 0).iter().map(|(path, _)| *path).collect();
         paths.push("/v1/openapi.json");
         paths.sort_unstable();
         assert_eq!(described, paths);

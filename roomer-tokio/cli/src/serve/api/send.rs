@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::HeaderMap;
 use axum::routing::{MethodRouter, post};
 use roomer_proto::PacketRef;
@@ -15,7 +15,7 @@ use serde_json::json;
 use super::error::Error;
 use super::input::Body;
 use super::keys::Key;
-use super::{Answer, Api, Shared};
+use super::{Answer, Api, Shared, limited};
 use crate::serve::config::rooms::ApiRight;
 
 /// The maximum number of rooms to which one request sends.
@@ -24,12 +24,17 @@ pub(super) const MAX_ROOMS: usize = 100;
 /// The room in which messages to individual connections are sent.
 const ROOT: &str = "root";
 
-pub(super) fn routes(longest_json: usize) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+/// Returns the routes. `longest` limits bodies that are published as they are, and `longest_json`
+/// those that contain the payload as JSON.
+pub(super) fn routes(
+    longest: usize,
+    longest_json: usize,
+) -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
     vec![
-        ("/v1/rooms/{room}/messages/{event}", post(publish)),
-        ("/v1/broadcast", post(broadcast).layer(DefaultBodyLimit::max(longest_json))),
-        ("/v1/connections/{id}/messages/{event}", post(to_connection)),
-        ("/v1/users/{user}/messages/{event}", post(to_user)),
+        ("/v1/rooms/{room}/messages/{event}", limited(post(publish), longest)),
+        ("/v1/broadcast", limited(post(broadcast), longest_json)),
+        ("/v1/connections/{id}/messages/{event}", limited(post(to_connection), longest)),
+        ("/v1/users/{user}/messages/{event}", limited(post(to_user), longest)),
     ]
 }
 
