@@ -70,7 +70,8 @@ impl Failure {
             Lost::Rejected { status: 403 } => {
                 ": the credentials (--token, --header) or the origin (--header 'Origin: …') are not accepted"
             }
-            Lost::Rejected { status: 404 } => {
+            // A web server answers the upgrade request like any other.
+            Lost::Rejected { status: 200..=399 | 404 | 405 } => {
                 ": this is not the path of a room server, which is often /ws"
             }
             _ => "",

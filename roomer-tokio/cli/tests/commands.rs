@@ -1,6 +1,6 @@
 //! Tests the commands as programs. Their server runs in this process.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,6 +64,19 @@ fn fails(done: &Output, code: i32, words: &str) {
 }
 
 /// Waits until a condition holds.
+/// Starts a server that answers one request with a page. Returns the URL of a room server there.
+fn web_server() -> (String, thread::JoinHandle<()>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let head = BufReader::new(&stream).lines().map(Result::unwrap);
+        head.take_while(|line| !line.is_empty()).for_each(drop);
+        (&stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    (url, server)
+}
+
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
@@ -249,7 +262,14 @@ fn each_failure_has_exit_code_and_remedy() {
         "status 401: the server requires credentials",
     );
     let elsewhere = url.replace("/ws", "/other");
-    fails(&run(&["tail", &elsewhere, "lobby"]), 3, "404");
+    fails(
+        &run(&["tail", &elsewhere, "lobby"]),
+        3,
+        "status 404: this is not the path of a room server",
+    );
+    let (page, server) = web_server();
+    fails(&run(&["tail", &page, "lobby"]), 3, "status 200: this is not the path of a room server");
+    server.join().unwrap();
     // Use a port on which no server listens.
     let (_held, port) = refusing_port();
     fails(&run(&["tail", &format!("ws://127.0.0.1:{port}/ws"), "lobby"]), 3, "cannot connect");
