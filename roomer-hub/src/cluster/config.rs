@@ -41,7 +41,8 @@ pub struct Config {
     /// The maximum number of bytes per peer that wait for the broker. If there are more, the stream
     /// restarts from the member list, and messages are lost. Default 4 MiB.
     pub backlog_bytes: usize,
-    /// The maximum number of bytes held per peer while an earlier frame is missing. Default 1 MiB.
+    /// The maximum number of bytes held per peer while an earlier frame is missing. Frames above it
+    /// are requested again. Default 1 MiB.
     pub held_bytes: usize,
     /// The maximum length in bytes of a packet from a peer. Default 1 MiB.
     pub max_packet: usize,

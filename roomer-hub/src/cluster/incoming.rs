@@ -36,6 +36,8 @@ pub(super) struct Incoming {
     next: u64,
     /// The highest frame number that the peer is known to have sent.
     known: u64,
+    /// The highest frame number that has arrived, held or not.
+    arrived: u64,
     /// The first part of an item that continues in the next frame.
     pub(super) partial: Vec<u8>,
     held: BTreeMap<u64, Bytes>,
@@ -77,10 +79,8 @@ pub(super) enum Received {
     Next,
     /// Ignore the frame: it has already been applied, or its stream has ended.
     Stale,
-    /// Keep the frame until the frames before it arrive.
-    Held,
-    /// Reset the stream: too many bytes would be held.
-    Overflow,
+    /// Wait for the frames before it.
+    Early,
 }
 
 /// The request to send at a tick.
@@ -150,7 +150,7 @@ impl Incoming {
 
     fn start(&mut self, stream: u32) {
         self.stream = stream;
-        (self.next, self.known) = (1, 0);
+        (self.next, self.known, self.arrived) = (1, 0, 0);
         self.partial = Vec::new();
         self.held.clear();
         self.held_bytes = 0;
@@ -189,13 +189,21 @@ impl Incoming {
             return Received::Stale;
         }
         self.known = self.known.max(number);
+        self.arrived = self.arrived.max(number);
         if number == self.next {
             return Received::Next;
         }
         if self.held.insert(number, frame.clone()).is_none() {
             self.held_bytes += frame.len();
         }
-        if self.held_bytes > max_held { Received::Overflow } else { Received::Held }
+        // Drop the frames that are needed last. They are requested from the peer's journal once the
+        // frames before them have been applied.
+        while self.held_bytes > max_held
+            && let Some((_, dropped)) = self.held.pop_last()
+        {
+            self.held_bytes -= dropped.len();
+        }
+        Received::Early
     }
 
     /// Records that the next frame was applied. Returns the frame after it, if it was held.
@@ -264,7 +272,7 @@ impl Incoming {
             return if is_stuck { NextRequest::RequestStream } else { NextRequest::Nothing };
         }
         // Heartbeats use another subject, so they may overtake the frames that they report.
-        let is_sure = !self.held.is_empty();
+        let is_sure = self.next <= self.arrived;
         let gap = self.gap.get_or_insert(Gap {
             since: now,
             requested_at: now,
@@ -327,59 +335,4 @@ impl Incoming {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WAIT: Duration = Duration::from_millis(500);
-
-    fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    /// Returns a live stream in which one frame, which the peer has reported, is missing.
-    fn with_gap() -> Incoming {
-        let mut incoming = Incoming::default();
-        incoming.request_stream(ms(0), 1);
-        let frame = Bytes::from_static(b"frame");
-        assert_eq!(incoming.receive(ms(0), (1, 1), &frame, 1000), Received::Next);
-        incoming.advance(ms(0), frame.len());
-        incoming.become_live();
-        assert_eq!(incoming.reported(1, 2), Some(false));
-        assert_eq!(incoming.due(ms(0), WAIT), NextRequest::Nothing);
-        incoming
-    }
-
-    fn demand() -> NextRequest {
-        NextRequest::Resend(FrameRange { stream: 1, first: 2, last: 2 })
-    }
-
-    #[test]
-    fn missing_frame_is_lost_after_three_requests() {
-        let mut incoming = with_gap();
-        for at in [100, 200, 300] {
-            assert_eq!(incoming.due_at(WAIT), Some(ms(at)));
-            assert_eq!(incoming.due(ms(at), WAIT), demand());
-        }
-        assert_eq!(incoming.due_at(WAIT), Some(WAIT));
-        assert_eq!(incoming.due(ms(499), WAIT), NextRequest::Nothing);
-        assert_eq!(incoming.due(WAIT, WAIT), NextRequest::GiveUp);
-    }
-
-    #[test]
-    fn suspended_node_requests_missing_frame_before_giving_up() {
-        let mut incoming = with_gap();
-        for at in [9000, 9100, 9200] {
-            assert_eq!(incoming.due(ms(at), WAIT), demand());
-            assert_eq!(incoming.due(ms(at), WAIT), NextRequest::Nothing);
-            assert_eq!(incoming.due_at(WAIT), Some(ms(at + 100)));
-        }
-        assert_eq!(incoming.due(ms(9300), WAIT), NextRequest::GiveUp);
-    }
-
-    #[test]
-    fn wait_without_requests_is_not_extended() {
-        let mut incoming = with_gap();
-        assert_eq!(incoming.due_at(ms(50)), Some(ms(50)));
-        assert_eq!(incoming.due(ms(50), ms(50)), NextRequest::GiveUp);
-    }
-}
+mod tests;

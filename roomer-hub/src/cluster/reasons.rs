@@ -25,8 +25,6 @@ pub enum ResetReason {
     Gap,
     /// The peer's journal no longer contains a missing frame.
     Missing,
-    /// The held frames exceeded [`Config::held_bytes`](super::Config::held_bytes).
-    HeldBytes,
     /// The peer has restarted, or has abandoned its stream.
     Stream,
     /// The members differ although no frame is missing, so there is a bug in roomer.
@@ -42,7 +40,6 @@ impl ResetReason {
         match self {
             ResetReason::Gap => "gap",
             ResetReason::Missing => "missing",
-            ResetReason::HeldBytes => "held_bytes",
             ResetReason::Stream => "stream",
             ResetReason::Divergence => "divergence",
             ResetReason::Malformed => "malformed",

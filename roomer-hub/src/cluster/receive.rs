@@ -166,8 +166,7 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_alive()) else { return };
         match peer.incoming.receive(now, position, &frame, max_held) {
             Received::Stale => {}
-            Received::Held => self.repair(from),
-            Received::Overflow => self.reset(from, ResetReason::HeldBytes),
+            Received::Early => self.repair(from),
             Received::Next => self.apply_from(tables, from, frame),
         }
     }

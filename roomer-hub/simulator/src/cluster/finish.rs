@@ -242,12 +242,13 @@ impl World {
         for node in &self.nodes {
             let statistics = node.cluster.statistics();
             marks.mark(statistics.repaired > 0, Mark::Repaired);
+            let holds_none = self.setup.held_bytes == 0;
+            marks.mark(statistics.repaired > 0 && holds_none, Mark::RepairedUnheld);
             marks.mark(node.closed_lossy, Mark::Closed);
             marks.mark(statistics.overflows > 0, Mark::Overflow);
             for (reason, mark) in [
                 (ResetReason::Gap, Mark::Gap),
                 (ResetReason::Missing, Mark::Missing),
-                (ResetReason::HeldBytes, Mark::HeldBytes),
                 (ResetReason::Stream, Mark::Stream),
             ] {
                 marks.mark(statistics.resets.contains_key(&reason), mark);

@@ -13,7 +13,7 @@ marks! {
     Repaired = "a gap was closed without a loss",
     Gap = "a missing frame did not arrive in time",
     Missing = "a missing frame was not in the journal",
-    HeldBytes = "too many bytes were held",
+    RepairedUnheld = "frames were repaired by a node that holds none",
     Stream = "a stream was given up by its sender",
     Bye = "a peer said goodbye",
     Silent = "a peer was silent for too long",
