@@ -52,9 +52,9 @@ impl Body {
 
 impl Api {
     pub(super) fn check_room(&self, room: &str) -> Result<(), Error> {
-        match room.is_empty() || room.len() > self.max_name {
+        match room.len() > self.max_name {
             true => Err(Error::invalid(format!(
-                "the name of a room has 1 to {} bytes, not {}",
+                "the name of a room has at most {} bytes, not {}",
                 self.max_name,
                 room.len()
             ))),

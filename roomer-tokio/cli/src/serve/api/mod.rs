@@ -103,6 +103,8 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
     let add = |router: Router<Arc<Api>>, (path, route)| router.route(path, route);
     let closed = table(longest, longest_json).into_iter().fold(Router::new(), add);
     closed
+        // In OpenAPI, this is `/v1/rooms/{room}`.
+        .route("/v1/rooms/", axum::routing::get(read::unnamed_room))
         .fallback(async || Error::new(404, "no_route", "there is no such route"))
         .method_not_allowed_fallback(async || {
             Error::new(405, "method", "the route has other methods: see /v1/openapi.json")

@@ -119,6 +119,12 @@ async fn room(State(api): Shared, Extension(key): Extension<Arc<Key>>, room: Nam
     Ok(Json(json!({ "room": room, "members": api.server.member_count(&room) })))
 }
 
+/// Returns the room whose name is empty. The other routes accept an empty name inside their path, but
+/// none at its end.
+pub(super) async fn unnamed_room(state: Shared, key: Extension<Arc<Key>>) -> Answer {
+    room(state, key, Ok(Path(String::new()))).await
+}
+
 /// Returns the members of a room. For connections on this node, includes the user and the info.
 async fn members(
     State(api): Shared,
