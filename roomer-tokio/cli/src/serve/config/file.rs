@@ -1,6 +1,8 @@
 //! Parses the configuration file: TOML, in which each value's line is recorded for error messages.
 
+use std::borrow::Cow;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -135,16 +137,31 @@ impl File<'_> {
         let mut list = Vec::new();
         for value in array {
             let at = value.span().start;
+            let keys = keys(&value);
             match T::deserialize(ValueDeserializer::from(value)) {
                 Ok(value) => list.push(Placed { value, place: self.place(at) }),
                 Err(error) => {
                     let at = error.span().map_or(at, |span| span.start);
-                    self.fail(at, key, with_remedy(error.message()));
+                    let key = match keys.iter().find(|(_, span)| span.contains(&at)) {
+                        Some((name, _)) => format!("{key}.{name}"),
+                        // The error is about the whole table: a key is missing.
+                        None => key.into(),
+                    };
+                    self.fail(at, &key, with_remedy(error.message()));
                 }
             }
         }
         list
     }
+}
+
+/// Returns the keys of a table, each with the place of the key and its value in the file.
+fn keys(table: &Spanned<DeValue<'_>>) -> Vec<(String, Range<usize>)> {
+    let DeValue::Table(table) = table.get_ref() else { return Vec::new() };
+    let key = |(name, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+        (name.get_ref().to_string(), name.span().start..value.span().end)
+    };
+    table.iter().map(key).collect()
 }
 
 /// Adds what to write to an error of the parser, if the error says only what is wrong.
