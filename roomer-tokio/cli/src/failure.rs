@@ -65,7 +65,7 @@ impl Failure {
         // Give a hint only if another command line may remove the cause.
         let hint = match failure {
             Lost::Rejected { status: 401 } => {
-                ": the server requires credentials (--token, --header)"
+                ": the server requires valid credentials (--token, --header)"
             }
             Lost::Rejected { status: 403 } => {
                 ": the credentials (--token, --header) or the origin (--header 'Origin: …') are not accepted"

@@ -259,7 +259,7 @@ fn each_failure_has_exit_code_and_remedy() {
     fails(
         &run(&["tail", url, "lobby", "--token", "wrong"]),
         3,
-        "status 401: the server requires credentials",
+        "status 401: the server requires valid credentials",
     );
     let elsewhere = url.replace("/ws", "/other");
     fails(
