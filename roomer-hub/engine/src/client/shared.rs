@@ -8,7 +8,6 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use roomer_proto::ConnId;
 use roomer_proto::client::{Client as Machine, Closing, Event, JoinError, Options, Request};
 
 use super::requests::Answers;
@@ -27,8 +26,8 @@ pub(super) struct Inner {
     pub(super) driver: Option<Waker>,
     /// Rejected joins, kept until the room is joined again.
     pub(super) refused: BTreeMap<ByteString, JoinError>,
-    /// The values of the last `Opened` event, until the connection is lost.
-    opened: Option<(ConnId, bool)>,
+    /// The value of `is_resumed` in the last `Opened` event, until the connection is lost.
+    opened: Option<bool>,
     pub(super) closed: Option<Box<Closing>>,
     /// Wakers of the handles' futures waiting for a change.
     waiters: Vec<Waker>,
@@ -132,11 +131,10 @@ impl Inner {
     /// Returns the event with which a new stream begins. The client's task may have connected, or even
     /// failed, before the application calls `events`, which would otherwise wait for that forever.
     fn current_state(&self) -> Option<Event> {
-        match (&self.closed, self.opened) {
-            (Some(closing), _) => Some(Event::Closed((**closing).clone())),
-            (None, Some((id, is_resumed))) => Some(Event::Opened { id, is_resumed }),
-            (None, None) => None,
+        if let Some(closing) = &self.closed {
+            return Some(Event::Closed((**closing).clone()));
         }
+        Some(Event::Opened { is_resumed: self.opened?, id: self.machine.id()? })
     }
 
     pub(super) fn unsubscribe(&mut self, subscriber: &Arc<Subscriber>) {
@@ -159,8 +157,8 @@ impl Inner {
                     self.refused.insert(room.clone(), JoinError::Refused);
                     woken.extend(take(&mut self.waiters));
                 }
-                Event::Opened { id, is_resumed } => {
-                    self.opened = Some((*id, *is_resumed));
+                Event::Opened { is_resumed, .. } => {
+                    self.opened = Some(*is_resumed);
                     woken.extend(take(&mut self.waiters));
                 }
                 Event::Suspended(_) => {
