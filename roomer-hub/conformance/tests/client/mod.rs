@@ -90,6 +90,9 @@ async fn rooms_and_messages<R: Runtime>(url: &str) {
     assert_eq!((&*message.event, message.text().unwrap()), ("chat", "early"));
     let id = bob.opened().await.unwrap();
     assert_eq!(message.from, id.as_str());
+    // A stream that begins late begins with the state of the connection.
+    let opened = Event::Opened { id, is_resumed: false };
+    assert_eq!(bob.events().next().await, Some(opened));
     assert_eq!((lobby.count(), bobs.members()), (2, lobby.members()));
     assert!(ann.is_extended() && !bob.is_extended());
 
